@@ -1,0 +1,1 @@
+"""Thin Ray actors: the dispatcher and the render workers."""

@@ -1,0 +1,1 @@
+"""Where the farm is put together: command line, local start, Serve app."""

@@ -1,0 +1,184 @@
+"""What crosses a border: plain data between ingress, dispatcher and workers, and the protocols deploy/ fills in.
+
+Read this file first: it names every noun of the farm. docs/glossary.md explains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NewType, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from farm.request import VideoRequest
+
+JobId = NewType("JobId", str)
+Stage = Literal["encode", "section", "decode", "finish"]
+FPS = 30
+
+
+class Value(BaseModel):
+    """Frozen plain data; an unknown name is an error, so that two versions notice each other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Artifact(Value):
+    """An object that a stage (or the ingress) wrote: where it lies and what its bytes must be."""
+
+    key: str
+    sha256: str
+    bytes: int
+
+
+class JobPlan(Value):
+    """What a video will be, known before the first step: lengths, size, and the frames each section makes final."""
+
+    kind: Literal["i2v", "f1"]
+    sections: int
+    latent_window_size: int
+    height: int
+    width: int
+    frames: int
+    final_frames: tuple[int, ...]  #: per section in generation order; 0 = that section's decode is skipped
+    fps: int = FPS
+
+
+class Job(Value):
+    """request.json: what was asked for, completed (seed drawn, model and size chosen) and never changed."""
+
+    id: JobId
+    owner: str
+    created_ms: int
+    request: VideoRequest
+    plan: JobPlan
+    inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG
+
+
+class OrderKey(Value):
+    """Which piece of a video: the stage and, for `section` and `decode`, the section in generation order."""
+
+    stage: Stage
+    section: int | None = None
+
+    def __str__(self) -> str:
+        """`encode`, `section/3`: the form used in ledger states."""
+        return self.stage if self.section is None else f"{self.stage}/{self.section}"
+
+    @classmethod
+    def parse(cls, text: str) -> OrderKey:
+        """Undo `str`."""
+        stage, _, section = text.partition("/")
+        return cls.model_validate({"stage": stage, "section": int(section) if section else None})
+
+
+class Order(Value):
+    """One stage of one video, handed to a worker with everything it needs."""
+
+    job: Job
+    key: OrderKey
+    attempt: int  #: sequence number of the lease's ledger entry; fences the commit
+    needs: dict[str, Artifact]  #: "conditioning", "section/2", "clip/1" …: artifacts of earlier stages
+    numeric_class: str | None  #: pinned at the video's first section; None: the worker's own
+    lease_s: float
+
+
+class Progress(Value):
+    """How far a worker is with its order; lives in memory only."""
+
+    job: JobId
+    key: OrderKey
+    attempt: int
+    worker: str
+    step: int = 0
+    steps: int = 0
+
+
+class Failure(Value):
+    """Why an order ended without a commit. `counts` is false where the video is not to blame (drain, shutdown)."""
+
+    job: JobId
+    key: OrderKey
+    attempt: int
+    worker: str
+    code: str
+    message: str
+    counts: bool = True
+
+
+class WorkerCard(Value):
+    """What a worker says about itself."""
+
+    id: str
+    node: str
+    device: str
+    vram_gib: float | None
+    numeric_class: str
+    stages: tuple[Stage, ...]
+    models: tuple[str, ...]
+    plan: str  #: the memory plan in words
+    s_per_section: float | None = None
+
+
+Verdict = Literal["go", "stop", "exit"]  #: to a worker: carry on; drop this order; end yourself
+
+
+class WorkerState(Value):
+    """A worker as `/v1/workers` shows it."""
+
+    card: WorkerCard
+    state: Literal["idle", "busy"]
+    job: JobId | None = None
+    key: OrderKey | None = None
+
+
+class LiveJob(Value):
+    """What only the dispatcher's memory knows of a video; `version` rises with every change."""
+
+    version: int
+    progress: Progress | None = None
+    eta_s: float | None = None
+    queue_position: int | None = None
+
+
+class DispatcherDoor(Protocol):
+    """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger stays the truth."""
+
+    async def nudge(self, job: JobId) -> None:
+        """Say that the ledger of `job` has news. Only a hint: a lost one delays, never loses."""
+
+    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
+        """What is known of `job` now, or as soon as its version passes `after_version`; None: nothing is."""
+
+    async def workers(self) -> Sequence[WorkerState]:
+        """All workers the dispatcher has heard of lately."""
+
+
+class ModelCard(Value):
+    """A model that can be asked for; `honest` says what to expect of it."""
+
+    name: str
+    kind: Literal["i2v", "f1"]
+    resolution: int  #: class of the size buckets, px
+    needs_image: bool
+    honest: str
+
+
+class Planner(Protocol):
+    """What the farm must know of FramePack without importing torch; framepack_engine.plan behind it."""
+
+    def models(self) -> Mapping[str, ModelCard]:
+        """Models this farm can render, by name."""
+
+    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None) -> JobPlan:
+        """Sections, frames and size for `request`, whose model is set; `image_size` is (height, width) in px.
+
+        Raises: InvalidRequest naming the field.
+        """
+
+
+class Media(Protocol):
+    """Video files, as far as the ingress handles them."""
+
+    def join(self, clips: Sequence[str], out: str) -> None:
+        """Write the mp4 files `clips`, in time order, into `out` without encoding anything again."""

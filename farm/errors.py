@@ -1,0 +1,94 @@
+"""Everything the farm raises on purpose.
+
+FarmError
+├── ConfigError        exit 2   the operator must change a setting
+├── InvalidRequest     422      the caller must change the request; `fields` names each one
+├── UnsupportedImage   415      the caller must send another image
+├── TooLarge           413      the caller must send less
+├── Unauthorized       401      no key, or a wrong one
+├── NotFound           404      no such video (or another owner's)
+├── Conflict           409      the video's state forbids it
+├── NotReady           409      ask again later
+├── Unavailable        503      store or dispatcher does not answer
+├── StoreError         503      an object is missing, damaged, or cannot be written
+└── LeaseLost          409      another attempt owns the order: stop, write nothing
+"""
+
+from __future__ import annotations
+
+
+class FarmError(Exception):
+    """One message for people, `facts` for logs, `code` for programs; picklable, so it crosses Ray."""
+
+    code, status = "internal", 500
+
+    def __init__(self, message: str, /, **facts: object) -> None:
+        """`message` says what was found, what was wanted, what to do."""
+        super().__init__(message)
+        self.facts = facts
+
+
+class ConfigError(FarmError):
+    """A setting is missing, unknown or impossible."""
+
+    code = "config"
+
+
+class InvalidRequest(FarmError):
+    """The request cannot be rendered; `facts["fields"]` maps a field's name to what is wrong with it."""
+
+    code, status = "invalid_request", 422
+
+
+class UnsupportedImage(FarmError):
+    """An image cannot be decoded, is truncated, or has a side under 32 px."""
+
+    code, status = "unsupported_image", 415
+
+
+class TooLarge(FarmError):
+    """More bytes or more pixels than the farm's settings allow; seen before decoding."""
+
+    code, status = "too_large", 413
+
+
+class Unauthorized(FarmError):
+    """No API key, or one the farm does not know."""
+
+    code, status = "unauthorized", 401
+
+
+class NotFound(FarmError):
+    """No such video here; another owner's video looks the same."""
+
+    code, status = "not_found", 404
+
+
+class Conflict(FarmError):
+    """The video's state, or an idempotency key used before, forbids it."""
+
+    code, status = "conflict", 409
+
+
+class NotReady(FarmError):
+    """What was asked for is not made yet."""
+
+    code, status = "not_ready", 409
+
+
+class Unavailable(FarmError):
+    """The store or the dispatcher does not answer; nothing was lost."""
+
+    code, status = "unavailable", 503
+
+
+class StoreError(FarmError):
+    """An object is missing, damaged, or cannot be written."""
+
+    code, status = "unavailable", 503
+
+
+class LeaseLost(FarmError):
+    """Another attempt owns the order now: stop, write nothing."""
+
+    code, status = "lease_lost", 409
