@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` and `make test`. Both make the environment first where it is missing or old.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint format clean
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.complete
+PIP := $(PYTHON) -m pip --disable-pip-version-check install -c constraints.txt
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+env: $(STAMP)  ## the environment, in .venv
+
+# The stamp goes before anything is changed and comes back last: without it a folder is half made and is made anew.
+# torch comes first and alone, so that the index of this machine, not another package's wish, picks its build.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'
+	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip'; then $(PYTHON3) -m venv --clear $(VENV); fi
+	@rm -f $@
+	$(PIP) --quiet "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --quiet -e '.[test,lint]'
+	@touch $@
+
+demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops again
+	@env -u FARM_URL FARM_STORAGE="$(CURDIR)/demo/storage" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh
+
+test: $(STAMP)  ## all tests
+	$(PYTHON) -m pytest
+
+lint: $(STAMP)  ## ruff and mypy
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+format: $(STAMP)  ## let ruff put the code in order
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean:  ## remove what make made, the environment included
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
