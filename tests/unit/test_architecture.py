@@ -1,0 +1,105 @@
+"""The arrow points one way: deploy -> actors -> {farm, framepack_engine}; files and functions stay short."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT: dict[str, set[str]] = {
+    "framepack_engine": set(),
+    "farm": set(),
+    "actors": {"farm", "framepack_engine"},
+    "deploy": {"farm", "actors", "framepack_engine"},
+}
+#: Third parties that a package never imports, not even late.
+NEVER = {
+    "framepack_engine": {"ray", "fastapi", "starlette", "httpx", "typer"},
+    "farm": {"torch", "diffusers", "transformers", "ray"},
+    "actors": {"fastapi", "starlette", "typer"},
+    "deploy": set(),
+}
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "misc"}
+SOURCES = [path.relative_to(ROOT) for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+TESTS = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names of all that a module imports, whether at its top or late."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_follow_the_arrow(path: Path) -> None:
+    """No module imports a package of ours, or a third party, that its own package may not know."""
+    own = path.parts[0]
+    roots = {name.split(".")[0] for name in imported(ast.parse((ROOT / path).read_text()))}
+    assert not (roots & MAY_IMPORT.keys()) - MAY_IMPORT[own] - {own}
+    assert not roots & NEVER[own]
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_a_file_is_one_noun_and_at_most_500_lines(path: Path) -> None:
+    """A file that outgrows ten screens, or is named for nothing in particular, is to be split."""
+    assert len((ROOT / path).read_text().splitlines()) <= 500
+    assert not FORBIDDEN_NAMES & {part.removesuffix(".py") for part in path.parts}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_a_function_is_at_most_60_lines(path: Path) -> None:
+    """A function fits on one screen, its docstring included."""
+    tree = ast.parse((ROOT / path).read_text())
+    long = {
+        node.name: lines
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
+    }
+    assert not long
+
+
+def modules_after(code: str) -> set[str]:
+    """Root packages that a fresh interpreter has loaded once it has run `code`."""
+    report = "; import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def farm_modules() -> list[str]:
+    """Every module of farm/, by its dotted name."""
+    paths = [path for path in SOURCES if path.parts[0] == "farm"]
+    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+
+
+def test_farm_loads_neither_torch_nor_ray() -> None:
+    """The whole of farm/ runs on a machine that renders nothing."""
+    assert not {"torch", "ray", "diffusers", "transformers"} & modules_after("import " + ", ".join(farm_modules()))
+
+
+def test_the_command_line_loads_neither_torch_nor_ray() -> None:
+    """`framefarm --help`, `list` or `fetch` do not wait for torch or Ray."""
+    assert not {"torch", "ray", "diffusers", "transformers"} & modules_after("import deploy.cli")
+
+
+def test_planning_loads_no_torch() -> None:
+    """The lengths and sizes of a video, and the table of models, are known without torch."""
+    code = "import framepack_engine.plan, framepack_engine.spec, framepack_engine.catalog"
+    assert not {"torch", "diffusers", "transformers"} & modules_after(code)
+
+
+def test_help_is_there() -> None:
+    """`framefarm --help` names the commands and exits with 0."""
+    code = "import sys; from deploy.cli import main; sys.exit(main(['--help']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("render", "up", "submit", "list", "show", "watch", "fetch", "cancel", "conformance"):
+        assert command in done.stdout

@@ -1,0 +1,58 @@
+"""ray_cluster.yaml is what Ray's own autoscaler accepts, as far as that can be told offline."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
+VRAM_CLASSES = {"v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141"}
+
+
+@pytest.fixture
+def cluster() -> dict[str, Any]:
+    """The file as Ray reads it."""
+    loaded: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    return loaded
+
+
+def test_ray_accepts_the_file(cluster: dict[str, Any]) -> None:
+    """Ray's autoscaler fills in its defaults and finds no unknown key and no wrong type."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(copy.deepcopy(cluster)))
+
+
+def test_ray_would_refuse_a_typo(cluster: dict[str, Any]) -> None:
+    """The check above is worth something: a misspelt key does not pass it."""
+    from jsonschema import ValidationError
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    cluster["available_node_types"]["l4"]["min_worker"] = 0
+    with pytest.raises(ValidationError, match="min_worker"):
+        validate_config(prepare_config(cluster))
+
+
+def test_gpu_nodes_are_spot_and_say_their_vram_class(cluster: dict[str, Any]) -> None:
+    """Each GPU node type is bought at the spot price, shrinks to none, and has a label the scheduler knows."""
+    types = {name: kind for name, kind in cluster["available_node_types"].items() if "GPU" in kind["resources"]}
+    assert types
+    for kind in types.values():
+        assert kind["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+        assert kind["min_workers"] == 0
+        assert kind["labels"]["farm/vram-class"] in VRAM_CLASSES
+
+
+def test_every_variable_that_ray_passes_reaches_the_unit(cluster: dict[str, Any]) -> None:
+    """systemd-run starts with an empty environment, so a variable that is used is handed on by name."""
+    for commands in (cluster["head_start_ray_commands"], cluster["worker_start_ray_commands"]):
+        start = next(command for command in commands if "ray start" in command)
+        handed_on = set(re.findall(r"-E (\w+)=", start))
+        assert {"RAY_CLOUD_INSTANCE_ID", "RAY_NODE_TYPE_NAME", "RAY_OVERRIDE_LABELS", "RAY_AUTH_MODE"} <= handed_on
+        assert "--block" in start
+        assert "KillMode=mixed" in start
