@@ -53,6 +53,7 @@ class Job(Value):
     request: VideoRequest
     plan: JobPlan
     inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG
+    idempotency: str | None = None  #: key of the object that claims the request's Idempotency-Key
 
 
 class OrderKey(Value):
@@ -118,6 +119,7 @@ class WorkerCard(Value):
     models: tuple[str, ...]
     plan: str  #: the memory plan in words
     s_per_section: float | None = None
+    warm: JobId | None = None  #: the video it rendered last, whose context it still holds
 
 
 Verdict = Literal["go", "stop", "exit"]  #: to a worker: carry on; drop this order; end yourself

@@ -1,0 +1,146 @@
+"""The dispatcher's actor: a Ray shell around farm.dispatch.Dispatcher, and the keeper of the workers.
+
+Create it detached, named DISPATCHER, with max_restarts=-1: it rebuilds itself from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from actors.fleet import Fleet
+from farm.contract import Failure, JobId, LiveJob, Order, Progress, Verdict, WorkerCard, WorkerState
+from farm.dispatch import Dispatcher
+from farm.errors import LeaseLost, StoreError
+from farm.jobs import Jobs
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+_ASK_S = 5.0  #: an idle worker's question waits this long for an order before it is answered "go"
+
+
+class DispatcherActor:
+    """Passes calls on to the Dispatcher, wakes those who wait for a change, and keeps the workers alive."""
+
+    def __init__(self, settings: FarmSettings, *, gpus: int, cpus: int) -> None:
+        """Take charge: `gpus` workers with a GPU each, `cpus` workers without."""
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: set[asyncio.Event] = set()
+        self._dispatcher = Dispatcher(Jobs(FolderStore(settings.storage_path)), settings, on_change=self._wake)
+        log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
+        self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
+        for name, loop in (("ticks", self._tick_forever), ("fleet", self._fleet.keep)):
+            threading.Thread(target=_or_die, args=(loop,), name=name, daemon=True).start()
+
+    async def ask(self, card: WorkerCard) -> Order | Verdict:
+        """See Dispatcher.ask; waits a while for an order."""
+        until = time.monotonic() + _ASK_S
+        while True:
+            changed = self._listen()
+            answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
+            if answer != "go" or not await self._changed(changed, until - time.monotonic()):
+                return answer
+
+    async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
+        """See Dispatcher.beat."""
+        return await self._call(self._dispatcher.beat, card, progress)
+
+    async def give_up(self, failure: Failure) -> None:
+        """See Dispatcher.give_up."""
+        await self._call(self._dispatcher.give_up, failure)
+
+    async def nudge(self, job_id: JobId) -> None:
+        """See Dispatcher.nudge."""
+        await self._call(self._dispatcher.nudge, job_id)
+
+    async def live(self, job_id: JobId, *, after_version: int, timeout_s: float) -> LiveJob | None:
+        """What is known of the video, as soon as its version passes `after_version` or the time is over."""
+        until = time.monotonic() + timeout_s
+        while True:
+            changed = self._listen()
+            live = await self._call(self._dispatcher.live, job_id)
+            if live is None or live.version > after_version:
+                self._waiting.discard(changed)
+                return live
+            if not await self._changed(changed, until - time.monotonic()):
+                return live
+
+    async def workers(self) -> list[WorkerState]:
+        """See Dispatcher.workers."""
+        return await self._call(self._dispatcher.workers)
+
+    async def drain(self) -> list[str]:
+        """Let the workers stop at their next step, give back their leases and end. The slots that still live."""
+        await self._call(self._dispatcher.drain)
+        return await self._call(self._fleet.drain)
+
+    def _tick_forever(self) -> None:
+        sweep_at = 0.0
+        while True:
+            try:
+                self._dispatcher.tick()
+                if time.monotonic() >= sweep_at:
+                    self._dispatcher.sweep()
+                    sweep_at = time.monotonic() + self._settings.sweep_s
+            except StoreError as err:
+                log.warning("action=store_unavailable: %s", err)  # videos wait; the next round tries again
+            time.sleep(self._settings.poll_s)
+
+    async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.to_thread(method, *args, **kwargs)
+        except LeaseLost as err:
+            if "epoch" in err.facts:
+                _step_down(err)
+            raise
+
+    def _listen(self) -> asyncio.Event:
+        event = asyncio.Event()
+        self._waiting.add(event)
+        return event
+
+    async def _changed(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Whether something changed before the time was over."""
+        try:
+            await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(event)
+        return True
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake_all)
+
+    def _wake_all(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for event in waiting:
+            event.set()
+
+
+def _or_die(loop: Callable[[], None]) -> None:
+    """Run a loop that never ends; where it does, end the process: Ray starts a new dispatcher, which rebuilds itself."""
+    try:
+        loop()
+    except LeaseLost as err:
+        _step_down(err)
+    except Exception:  # border: a thread's exception would vanish
+        log.exception("action=dispatcher_crash")
+    os._exit(1)
+
+
+def _step_down(err: LeaseLost) -> None:
+    log.error("action=step_down: %s", err)
+    os._exit(1)

@@ -1,0 +1,52 @@
+"""The dispatcher as the ingress reaches it: through Ray, and never for longer than a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.names import DISPATCHER, NAMESPACE
+from farm.contract import DispatcherDoor, JobId, LiveJob, WorkerState
+from farm.errors import Unavailable
+
+_ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
+
+
+class RayDoor(DispatcherDoor):
+    """Calls the dispatcher's actor. Raises: Unavailable where it does not answer."""
+
+    def __init__(self) -> None:
+        """The actor is looked up at the first call, and again after a failure."""
+        self._actor: Any = None
+
+    async def nudge(self, job: JobId) -> None:
+        """See DispatcherDoor."""
+        await self._call("nudge", job)
+
+    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
+        """See DispatcherDoor."""
+        answer: LiveJob | None = await self._call(
+            "live", job, wait_s=timeout_s, after_version=after_version, timeout_s=timeout_s
+        )
+        return answer
+
+    async def workers(self) -> Sequence[WorkerState]:
+        """See DispatcherDoor."""
+        answer: list[WorkerState] = await self._call("workers")
+        return answer
+
+    async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:  # noqa: ANN401 - per method
+        try:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(ray.get_actor, DISPATCHER, namespace=NAMESPACE)
+            return await asyncio.wait_for(
+                asyncio.ensure_future(getattr(self._actor, method).remote(*args, **kwargs)), wait_s + _ANSWER_S
+            )
+        except (RayError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
+            self._actor = None
+            msg = "the dispatcher does not answer; it restarts by itself, ask again in a moment"
+            raise Unavailable(msg) from err

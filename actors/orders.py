@@ -1,0 +1,173 @@
+"""From an order to a commit: fetch what it needs, let the engine work, write the artifacts, commit. No Ray in here."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from farm.contract import Artifact, Job, JobId, Order
+from farm.errors import StoreError
+from farm.jobs import Jobs, verified
+from farm.ledger import Entry
+from farm.states import Event
+from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine.plan import time_order
+from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
+
+OnStep = Callable[[int], None]
+_WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier artifacts
+
+
+class OrderRunner:
+    """Does orders with one renderer after another; keeps the last model and the last artifacts warm."""
+
+    def __init__(self, jobs: Jobs, *, worker_id: str, load: Callable[[str], Renderer]) -> None:
+        """`load` gives a renderer for a model's name."""
+        self._jobs, self._worker_id, self._load = jobs, worker_id, load
+        self._model, self._renderer = "", None
+        self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
+        self.warm_job: JobId | None = None
+
+    def run(self, order: Order, on_step: OnStep) -> Entry:
+        """Do `order` and commit it. `on_step` hears each finished step and may raise to stop the work.
+
+        Raises: LeaseLost where the lease is another's by now (nothing was committed); EngineError; StoreError.
+        """
+        begun = time.monotonic()
+        renderer = self._renderer_for(order)
+        stage = {"encode": self._encode, "section": self._section, "decode": self._decode, "finish": self._finish}
+        artifacts = stage[order.key.stage](order, renderer, on_step)
+        self.warm_job = order.job.id
+        event = Event(
+            name="committed",
+            key=str(order.key),
+            attempt=order.attempt,
+            worker=self._worker_id,
+            artifacts=artifacts,
+            numeric_class=renderer.numeric_class,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+        return self._jobs.ledger.append(order.job.id, event)
+
+    def _renderer_for(self, order: Order) -> Renderer:
+        model = order.job.request.model or ""
+        if self._renderer is None or model != self._model:
+            self._renderer = None  # the old model's memory is free before the new one comes
+            self._renderer, self._model = self._load(model), model
+        self._renderer.adopt(order.numeric_class)
+        return self._renderer
+
+    def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
+        images = {
+            name: Image.open(BytesIO(verified(self._jobs.store, artifact)))
+            for name, artifact in order.job.inputs.items()
+        }
+        data = renderer.encode(spec_of(order.job), images).to_bytes()
+        return {"conditioning": self._put(order, "conditioning.a{}.safetensors", data)}
+
+    def _section(self, order: Order, renderer: Renderer, on_step: OnStep) -> dict[str, Artifact]:
+        k = order.key.section or 0
+        previous = SectionState.from_bytes(self._need(order, f"section/{k - 1}")) if k else None
+
+        def stepped(state: StepState) -> None:
+            on_step(state.step)
+
+        state = renderer.section(spec_of(order.job), k, self._conditioning(order), previous, on_step=stepped)
+        picture = BytesIO()
+        renderer.preview(state.latents).save(picture, "PNG")
+        return {
+            "section": self._put(order, f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
+            "preview": self._put(order, f"previews/{k:04}.a{{}}.png", picture.getvalue()),
+        }
+
+    def _decode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
+        k = order.key.section or 0
+        latents = {
+            n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents
+            for n in range(max(0, k - 2), k + 1)
+        }
+        spec = spec_of(order.job)
+        frames = renderer.decode(spec, k, self._conditioning(order), latents)
+        clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
+        return {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
+
+    def _finish(self, order: Order, _: Renderer, __: OnStep) -> dict[str, Artifact]:
+        with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
+            numbers = [n for n in time_order(order.job.plan.kind, order.job.plan.sections) if f"clip/{n}" in order.needs]
+            paths = [Path(folder, f"{n:04}.mp4") for n in numbers]
+            for n, path in zip(numbers, paths, strict=True):
+                artifact = order.needs[f"clip/{n}"]
+                self._jobs.store.download(artifact.key, path)
+                _check(path, artifact)
+            video = Path(folder, "video.mp4")
+            join_clips(paths, video, metadata=_provenance(order.job))
+            return {
+                "video": self._put(order, "video.a{}.mp4", video),
+                "thumbnail": self._put(order, "thumbnail.a{}.png", thumbnail_png(video)),
+                "spritesheet": self._put(order, "spritesheet.a{}.png", spritesheet_png(video)),
+            }
+
+    def _conditioning(self, order: Order) -> Conditioning:
+        return Conditioning.from_bytes(self._need(order, "conditioning"))
+
+    def _need(self, order: Order, name: str) -> bytes:
+        """An earlier stage's artifact, from memory where we have just made or read it."""
+        artifact = order.needs[name]
+        data = self._warm.pop(artifact.sha256, None)
+        return self._keep(artifact.sha256, verified(self._jobs.store, artifact) if data is None else data)
+
+    def _keep(self, sha256: str, data: bytes) -> bytes:
+        self._warm[sha256] = data
+        while len(self._warm) > _WARM_OBJECTS:
+            del self._warm[next(iter(self._warm))]
+        return data
+
+    def _put(self, order: Order, name: str, data: bytes | Path) -> Artifact:
+        """Write an artifact under the attempt's own key."""
+        key = f"jobs/{order.job.id}/{name.format(order.attempt)}"
+        sha256, size = _digest(data)
+        if not self._jobs.store.put_if_absent(key, data):  # our own put whose answer was lost, or nobody's
+            verified(self._jobs.store, Artifact(key=key, sha256=sha256, bytes=size))
+        if isinstance(data, bytes) and name.endswith(".safetensors"):
+            self._keep(sha256, data)
+        return Artifact(key=key, sha256=sha256, bytes=size)
+
+
+def spec_of(job: Job) -> RenderSpec:
+    """The engine's view of a job: its request's values and its plan."""
+    plan, fields = job.plan, job.request.model_dump()
+    names = RenderSpec.__dataclass_fields__.keys() & fields.keys()
+    values: Mapping[str, object] = {name: fields[name] for name in names} | {
+        "kind": plan.kind,
+        "sections": plan.sections,
+        "height": plan.height,
+        "width": plan.width,
+    }
+    return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
+
+
+def _provenance(job: Job) -> dict[str, str]:
+    request = job.request
+    return {
+        "title": request.name or request.prompt[:80],
+        "comment": request.model_dump_json(exclude={"metadata"}, exclude_defaults=True),
+    }
+
+
+def _digest(data: bytes | Path) -> tuple[str, int]:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest(), len(data)
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), data.stat().st_size
+
+
+def _check(path: Path, artifact: Artifact) -> None:
+    if _digest(path) != (artifact.sha256, artifact.bytes):
+        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
+        raise StoreError(msg, key=artifact.key)

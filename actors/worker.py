@@ -1,0 +1,162 @@
+"""The render worker: a Ray actor around an OrderRunner. It asks the dispatcher for orders until it is told to exit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError
+
+from actors.names import DISPATCHER, NAMESPACE
+from farm.contract import Failure, Order, Progress, Verdict, WorkerCard
+from farm.errors import FarmError, LeaseLost
+from farm.jobs import Jobs
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+
+log = logging.getLogger(__name__)
+_CALL_S = 30.0  #: an answer that takes longer than this is taken as none
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the dispatcher said so
+    """The order is to be dropped at this step."""
+
+
+class RenderWorker:
+    """One device's worker. Create it detached, with max_restarts=0: resuming is the ledger's job."""
+
+    def __init__(self, slot: int, settings: FarmSettings) -> None:
+        """Start asking for orders, in a thread of its own."""
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+        self._settings, self._id = settings, f"worker-{slot}.{uuid4().hex[:6]}"
+        self._stop: Verdict = "go"
+        self._progress: Progress | None = None
+        self._progressed = threading.Event()
+        threading.Thread(target=self._live, name="orders", daemon=True).start()
+
+    async def identify(self) -> str:
+        """This worker's id, new with every process."""
+        return self._id
+
+    async def wait_until_dead(self) -> None:
+        """Never returns: whoever waits for it hears of this worker's death within 10 ms."""
+        await asyncio.Event().wait()
+
+    def _live(self) -> None:
+        """The worker's whole life; the process ends with it."""
+        code = 1
+        try:
+            self._prepare()
+            while self._serve_one():
+                pass
+            code = 0
+        except Exception:  # border: nobody is above us; the dispatcher sees the death and replaces us
+            log.exception("action=worker_crash worker=%s", self._id)
+        finally:
+            os._exit(code)  # Ray's own exit waits for wait_until_dead
+
+    def _prepare(self) -> None:
+        from actors.device import describe_device, load_renderer  # noqa: PLC0415 - torch: only now, off Ray's thread
+        from actors.orders import OrderRunner  # noqa: PLC0415
+
+        node = ray.get_runtime_context().get_node_id()
+        self._card = describe_device(self._id, node=node, settings=self._settings)
+        self._runner = OrderRunner(
+            Jobs(FolderStore(self._settings.storage_path)),
+            worker_id=self._id,
+            load=lambda model: load_renderer(model, settings=self._settings),
+        )
+
+    def _serve_one(self) -> bool:
+        """Ask, and do the order that comes; False: it is time to end."""
+        card = self._card.model_copy(update={"warm": self._runner.warm_job})
+        answer: Order | Verdict = self._call("ask", card)
+        if isinstance(answer, Order):
+            self._do(answer)
+            return self._stop != "exit"
+        return answer != "exit"
+
+    def _do(self, order: Order) -> None:
+        self._stop = "go"
+        self._progress = Progress(
+            job=order.job.id,
+            key=order.key,
+            attempt=order.attempt,
+            worker=self._id,
+            steps=order.job.request.num_inference_steps if order.key.stage == "section" else 0,
+        )
+        over = threading.Event()
+        beats = threading.Thread(target=self._beat, args=(over,), name="beats")
+        beats.start()
+        log.info("action=begin job_id=%s key=%s attempt=%d", order.job.id, order.key, order.attempt)
+        failure: tuple[str, str, bool] | None = None
+        try:
+            self._runner.run(order, self._on_step)
+        except Stopped:
+            failure = "stopped", "stopped at a step, as asked", False
+        except LeaseLost as err:
+            log.warning("action=lease_lost job_id=%s key=%s: %s", order.job.id, order.key, err)
+        except Exception as err:  # border: an order's failure must not end the worker
+            log.exception("action=order_failed job_id=%s key=%s", order.job.id, order.key)
+            failure = getattr(err, "code", "internal"), f"{type(err).__name__}: {err}", not isinstance(err, FarmError)
+        finally:
+            over.set()
+            self._progressed.set()
+            beats.join()
+        if failure:
+            code, message, counts = failure
+            self._call(
+                "give_up",
+                Failure(
+                    job=order.job.id,
+                    key=order.key,
+                    attempt=order.attempt,
+                    worker=self._id,
+                    code=code,
+                    message=message,
+                    counts=counts,
+                ),
+            )
+            if not counts and code != "stopped":
+                time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
+
+    def _on_step(self, step: int) -> None:
+        if self._progress:
+            self._progress = self._progress.model_copy(update={"step": step})
+        self._progressed.set()
+        if self._stop != "go":
+            raise Stopped
+
+    def _beat(self, over: threading.Event) -> None:
+        """Tell the dispatcher where we are until the order is over; hear whether to stop."""
+        while not over.is_set():
+            self._stop = self._call("beat", self._card, self._progress, until=over)
+            over.wait(self._settings.heartbeat_s)
+
+    def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:  # noqa: ANN401 - per method
+        """Call the dispatcher until it answers; it may be dead and on its way back.
+
+        Where it stays silent for the lease's time, a worker with an order stops by itself (economy: its commit would be
+        refused anyway); after `orphan_s` the process ends.
+        """
+        begun = time.monotonic()
+        while True:
+            try:
+                dispatcher = ray.get_actor(DISPATCHER, namespace=NAMESPACE)
+                return ray.get(getattr(dispatcher, method).remote(*args), timeout=_CALL_S)
+            except (RayActorError, GetTimeoutError, ValueError) as err:  # ValueError: no actor of that name
+                silent_s = time.monotonic() - begun
+                if until is not None and until.is_set():
+                    return "go"
+                if silent_s > self._settings.orphan_s:
+                    log.error("action=orphan worker=%s silent_s=%.0f: %s", self._id, silent_s, err)  # noqa: TRY400
+                    os._exit(0)
+                if silent_s > self._settings.lease_s:
+                    self._stop = "stop"
+                time.sleep(0.2)

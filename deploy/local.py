@@ -1,0 +1,237 @@
+"""A farm on this machine: Ray, dispatcher, workers and ingress, started and stopped by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from farm.errors import ConfigError
+from farm.settings import FarmSettings
+
+_LOCK = ".farm.lock"
+_START_S = 120.0
+_DRAIN_S = 30.0
+_STOP_S = 60.0
+
+
+def run_foreground(settings: FarmSettings, *, exit_with_parent: bool = False) -> int:
+    """Start a farm, print `ready URL` on stdout, serve until SIGINT or SIGTERM, drain, leave nothing running.
+
+    exit_with_parent: also stop when the process that started this one is gone.
+    Raises: ConfigError where the storage or the port is in use.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    parent = os.getppid()
+    with locked(settings) as lock:
+        settings = resolved(settings)
+        with _cluster(settings) as dispatcher:
+            url = f"http://{settings.host}:{settings.port}"
+            _write_lock(lock, url)
+            print(f"ready {url}", flush=True)  # noqa: T201 - stdout is data
+            while not stop.wait(1.0):
+                if exit_with_parent and os.getppid() != parent:
+                    break
+            _talk("stopping: workers finish their step and give their sections back")
+            _drain(dispatcher)
+    return 0
+
+
+@contextlib.contextmanager
+def start_background(settings: FarmSettings) -> Iterator[str]:
+    """A farm in a process of its own (`framefarm up --port 0`) for as long as the context lasts; gives its URL.
+
+    Raises: ConfigError where it does not start; its last words are in the message.
+    """
+    folder = settings.storage_path
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / ".farm.log"
+    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--exit-with-parent"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")} | settings.to_env()
+    env.pop("FARM_URL", None)
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+        )
+    try:
+        yield _await_ready(process, log_path)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def find_running(settings: FarmSettings) -> str | None:
+    """The URL of the farm that uses this storage now, on this machine."""
+    path = settings.storage_path / _LOCK
+    try:
+        with path.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                url: str | None = json.loads(file.read() or "{}").get("url")
+                return url
+    except FileNotFoundError:
+        pass
+    return None
+
+
+@contextlib.contextmanager
+def locked(settings: FarmSettings) -> Iterator[IO[str]]:
+    """Hold the storage for this process. Raises: ConfigError where another farm has it."""
+    folder = settings.storage_path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / _LOCK).open("a+")
+    except OSError as err:
+        msg = f"cannot use {folder} as storage: {err.strerror}; give another with --storage or FARM_STORAGE"
+        raise ConfigError(msg) from err
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            file.seek(0)
+            holder = json.loads(file.read() or "{}")
+            msg = f"{folder} is in use by a farm{_at(holder)}; stop that one, or give another folder with --storage"
+            raise ConfigError(msg) from err
+        _write_lock(file, None)
+        yield file
+        file.truncate(0)
+
+
+def resolved(settings: FarmSettings) -> FarmSettings:
+    """The settings with this machine's facts filled in: number of workers, threads, default model, a free port."""
+    gpus = count_gpus()
+    workers = settings.workers if settings.workers != "auto" else str(max(1, gpus))
+    cpu_threads = settings.cpu_threads or max(1, (os.cpu_count() or 1) // int(workers))
+    model = settings.model or ("framepack-i2v" if gpus else "tiny")
+    if settings.model is None:
+        why = "a GPU was found" if gpus else "no GPU was found; random weights: it proves the machinery, no more"
+        _talk(f"default model: {model} ({why})")
+    return replace(settings, workers=workers, cpu_threads=cpu_threads, model=model, port=_free_port(settings))
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs that this process may use, without loading torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in {"", "-1"}])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+@contextlib.contextmanager
+def _cluster(settings: FarmSettings) -> Iterator[Any]:
+    """Ray, the dispatcher (which starts the workers) and Serve; gives the dispatcher's handle."""
+    os.environ |= {  # before ray is imported
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_AUTH_MODE": "token",  # whoever reaches Ray's ports can run code: only with this farm's own token
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    import ray  # noqa: PLC0415 - half a second, and the environment above comes first
+    from ray import serve  # noqa: PLC0415
+
+    from actors.dispatcher import DispatcherActor  # noqa: PLC0415
+    from actors.names import DISPATCHER, NAMESPACE  # noqa: PLC0415
+    from deploy.serve_app import application  # noqa: PLC0415
+
+    workers, gpus = int(settings.workers), count_gpus()
+    ray.init(
+        address="local",
+        namespace=NAMESPACE,
+        num_cpus=max(4, os.cpu_count() or 1),
+        num_gpus=gpus,
+        include_dashboard=False,
+        object_store_memory=100 << 20,  # orders are small: what is big goes through the store
+        _node_ip_address="127.0.0.1",
+        logging_level="warning",
+    )
+    try:
+        dispatcher = (
+            ray.remote(DispatcherActor)
+            .options(
+                name=DISPATCHER,
+                namespace=NAMESPACE,
+                lifetime="detached",
+                max_restarts=-1,
+                num_cpus=0,
+                max_concurrency=5000,
+            )
+            .remote(settings, gpus=min(workers, gpus), cpus=max(0, workers - gpus))
+        )
+        serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None})
+        serve.run(application(settings), name="farm", route_prefix="/")
+        yield dispatcher
+    finally:
+        with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
+            serve.shutdown()
+        ray.shutdown()
+
+
+def _drain(dispatcher: Any) -> None:  # noqa: ANN401 - Ray's handle has no type of its own
+    """Wait until every worker has given back what it had."""
+    import ray  # noqa: PLC0415
+
+    until = time.monotonic() + _DRAIN_S
+    with contextlib.suppress(ray.exceptions.RayError):  # a dispatcher that is dead now: its leases will expire
+        while time.monotonic() < until and ray.get(dispatcher.drain.remote(), timeout=_DRAIN_S):
+            time.sleep(0.2)
+
+
+def _free_port(settings: FarmSettings) -> int:
+    """The port itself, or a free one for 0. Raises: ConfigError where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as err:
+            msg = f"cannot listen on {settings.host}:{settings.port}: {err.strerror}; choose another with --port"
+            raise ConfigError(msg) from err
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> str:
+    """The URL on the child's `ready` line."""
+    lines: list[bytes] = []
+    reader = threading.Thread(target=lambda: lines.append(process.stdout.readline() if process.stdout else b""))
+    reader.start()
+    reader.join(_START_S)
+    if not lines or not lines[0].startswith(b"ready "):
+        process.kill()
+        words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
+        raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
+    return lines[0].decode().split()[1]
+
+
+def _write_lock(file: IO[str], url: str | None) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps({"pid": os.getpid(), "url": url}))
+    file.flush()
+
+
+def _at(holder: dict[str, Any]) -> str:
+    return f" at {holder['url']} (process {holder['pid']})" if holder.get("url") else ""
+
+
+def _talk(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - stderr is talk

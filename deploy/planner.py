@@ -1,0 +1,67 @@
+"""framepack_engine's plan and video files, as the farm's protocols want them. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from farm.contract import JobPlan, Media, ModelCard, Planner
+from farm.errors import InvalidRequest
+from farm.request import VideoRequest
+from framepack_engine import plan
+from framepack_engine.catalog import MODELS
+
+
+class EnginePlanner(Planner):
+    """What FramePack makes of a request, by framepack_engine.plan."""
+
+    def models(self) -> Mapping[str, ModelCard]:
+        """The engine's catalogue."""
+        return {
+            name: ModelCard(
+                name=name,
+                kind=entry.kind,
+                resolution=entry.resolution,
+                needs_image=entry.needs_image,
+                honest=entry.honest,
+            )
+            for name, entry in MODELS.items()
+        }
+
+    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None) -> JobPlan:
+        """See Planner."""
+        entry = MODELS.get(request.model or "")
+        if entry is None:
+            raise _invalid("model", f"unknown model {request.model!r}; this farm has {', '.join(MODELS)}")
+        if image_size is None and request.size is None:
+            raise _invalid("size", "give a size, or an image to take it from")
+        window = request.latent_window_size
+        if request.size is not None:
+            width, height = (int(side) for side in request.size.split("x"))
+        else:
+            image_height, image_width = image_size or (0, 0)
+            height, width = plan.nearest_bucket(image_height, image_width, request.resolution or entry.resolution)
+        sections = plan.sections_for(request.seconds, window=window)
+        return JobPlan(
+            kind=entry.kind,
+            sections=sections,
+            latent_window_size=window,
+            height=height,
+            width=width,
+            frames=plan.frames_for(sections, window),
+            final_frames=plan.final_frames(entry.kind, sections, window),
+        )
+
+
+class EngineMedia(Media):
+    """Video files, by framepack_engine.video."""
+
+    def join(self, clips: Sequence[str], out: str) -> None:
+        """See Media."""
+        from framepack_engine.video import join_clips  # noqa: PLC0415 - PyAV: only where a file is joined
+
+        join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {message}", fields={field: message})

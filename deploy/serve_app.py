@@ -1,0 +1,45 @@
+"""The ingress as a Ray Serve application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ray import serve
+
+from farm.settings import FarmSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_STREAMS = 2000  #: each watcher of /events holds one of a replica's request slots
+
+
+def application(settings: FarmSettings) -> serve.Application:
+    """The ingress, to be given to `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
+
+    def build() -> FastAPI:
+        from actors.door import RayDoor  # noqa: PLC0415 - runs in the replica's process
+        from deploy.planner import EngineMedia, EnginePlanner  # noqa: PLC0415
+        from farm.ingress import create_app  # noqa: PLC0415
+        from farm.jobs import Jobs  # noqa: PLC0415
+        from farm.store import FolderStore  # noqa: PLC0415
+
+        return create_app(
+            settings=settings,
+            jobs=Jobs(FolderStore(settings.storage_path)),
+            door=RayDoor(),
+            planner=EnginePlanner(),
+            media=EngineMedia(),
+        )
+
+    class Ingress:
+        """Nothing of its own: FastAPI does it all."""
+
+    deployment = serve.deployment(
+        name="ingress",
+        num_replicas=1,
+        max_ongoing_requests=_STREAMS,
+        graceful_shutdown_timeout_s=5,
+        ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
+    )
+    return deployment(serve.ingress(build)(Ingress)).bind()

@@ -1,0 +1,327 @@
+"""The dispatcher's mind: which worker holds which lease. Its memory is a cache of the ledger; no Ray in here.
+
+Workers ask for orders and report; the answers are in docs/protocol.md. One lock makes the methods take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState
+from farm.errors import Conflict, LeaseLost, NotFound
+from farm.jobs import Jobs, Record
+from farm.scheduler import assign, queue
+from farm.settings import FarmSettings
+from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete
+
+log = logging.getLogger(__name__)
+_SAME_FAILURES = 3  #: this many failures of one kind end a video
+_FORGET_S = 30.0  #: a worker not heard of for this long is no longer listed
+
+
+@dataclass
+class _Video:
+    """A video that has not ended, as we saw it last."""
+
+    record: Record
+    deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires, monotonic
+    begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased, monotonic
+    progress: Progress | None = None
+    version: int = 0
+
+
+@dataclass
+class _Worker:
+    card: WorkerCard
+    seen: float
+    order: Order | None = None
+    asking: bool = False
+
+
+class Dispatcher:
+    """Leases orders to workers, one epoch long. Methods may be called from any thread."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        settings: FarmSettings,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take charge of the store: the next epoch is ours. Raises: StoreError."""
+        self._jobs, self._settings, self._on_change, self._clock = jobs, settings, on_change, clock
+        self._lock = threading.RLock()
+        self._videos: dict[JobId, _Video] = {}
+        self._workers: dict[str, _Worker] = {}
+        self.draining = False
+        self.epoch = self._take_epoch()
+        self.sweep()
+
+    def ask(self, card: WorkerCard) -> Order | Verdict:
+        """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
+        with self._lock:
+            worker = self._seen(card)
+            if self.draining:
+                return "exit"
+            self._settle(worker)
+            order = self._lease_to(worker)
+            worker.order, worker.asking = order, order is None
+            return order or "go"
+
+    def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
+        """A busy worker reports. "stop": drop the order, its lease is gone or the video is paused."""
+        with self._lock:
+            worker = self._seen(card)
+            worker.asking = False
+            video = self._videos.get(progress.job) or self._load(progress.job)
+            if video is None or not self._holds(video, progress):
+                return "stop"
+            video.deadlines[str(progress.key)] = self._clock() + self._settings.lease_s
+            if worker.order is None or worker.order.attempt != progress.attempt:  # leased by our predecessor
+                worker.order = self._order(video, progress.key, progress.attempt)
+            video.progress = progress
+            self._changed(video)
+            if self.draining:
+                return "exit"
+            return "go" if video.record.head.state.status == "in_progress" else "stop"
+
+    def give_up(self, failure: Failure) -> None:
+        """A worker ends its order without a commit."""
+        with self._lock:
+            if worker := self._workers.get(failure.worker):
+                worker.order = None
+            if video := self._videos.get(failure.job) or self._load(failure.job):
+                self._end_lease(video, failure)
+
+    def worker_died(self, worker_id: str) -> None:
+        """A worker's process is gone: its leases end now, not when they expire. A death counts (rule 7)."""
+        with self._lock:
+            self._workers.pop(worker_id, None)
+            for video in list(self._videos.values()):
+                self.refresh(video.record.job.id)
+                for key, lease in list(video.record.head.state.leases.items()):
+                    if lease.worker == worker_id:
+                        message = f"worker {worker_id} died at {key}"
+                        self._end_lease(video, self._failure(video, key, "worker_died", message))
+
+    def nudge(self, job_id: JobId) -> None:
+        """The ledger of `job_id` has news."""
+        with self._lock:
+            if job_id in self._videos:
+                self.refresh(job_id)
+            else:
+                self._load(job_id)
+
+    def tick(self) -> None:
+        """Look for news of leased videos and end leases that ran out. Call every `poll_s`."""
+        with self._lock:
+            for video in list(self._videos.values()):
+                if video.record.head.state.leases:
+                    self.refresh(video.record.job.id)
+                now = self._clock()
+                for key in [key for key, deadline in video.deadlines.items() if deadline < now]:
+                    log.warning("action=expire job_id=%s key=%s", video.record.job.id, key)
+                    self._end_lease(video, self._failure(video, key, "expired", "the worker fell silent", counts=False))
+
+    def sweep(self) -> None:
+        """List the open videos. Call every `sweep_s`: it finds those whose nudge was lost."""
+        with self._lock:
+            for job_id in self._jobs.open_ids():
+                if job_id not in self._videos:
+                    self._load(job_id)
+
+    def drain(self) -> None:
+        """Give out nothing more; workers stop at their next step, give their leases back and end."""
+        with self._lock:
+            self.draining = True
+            self._on_change()
+
+    def live(self, job_id: JobId) -> LiveJob | None:
+        """What is known of a video that has not ended."""
+        with self._lock:
+            video = self._videos.get(job_id)
+            if video is None:
+                return None
+            waiting = [v.record for v in self._videos.values() if v.record.head.state.status == "queued"]
+            order = queue(waiting)
+            position = order.index(job_id) if job_id in order else None
+            return LiveJob(
+                version=video.version, progress=video.progress, eta_s=self._eta_s(video), queue_position=position
+            )
+
+    def workers(self) -> list[WorkerState]:
+        """The workers heard of lately."""
+        with self._lock:
+            return [
+                WorkerState(
+                    card=worker.card,
+                    state="busy" if worker.order else "idle",
+                    job=worker.order.job.id if worker.order else None,
+                    key=worker.order.key if worker.order else None,
+                )
+                for worker in self._workers.values()
+                if self._clock() - worker.seen < _FORGET_S
+            ]
+
+    def refresh(self, job_id: JobId) -> None:
+        """Read what was added to the video's ledger since we looked."""
+        with self._lock:
+            video = self._videos[job_id]
+            try:
+                head = self._jobs.ledger.head(job_id, after=video.record.head)
+            except NotFound:
+                del self._videos[job_id]
+                self._on_change()
+                return
+            if head.seq != video.record.head.seq:
+                self._advance(video, Record(video.record.job, head))
+
+    def _take_epoch(self) -> int:
+        keys = self._jobs.store.list("dispatcher/")
+        epoch = int(keys[-1].rpartition("/")[2]) if keys else 0
+        while True:
+            epoch += 1
+            if self._jobs.store.put_if_absent(f"dispatcher/{epoch:08}", json.dumps({"at": time.time()}).encode()):
+                return epoch
+
+    def _load(self, job_id: JobId) -> _Video | None:
+        record = self._jobs.sweep(job_id)
+        if record is None:
+            return None
+        video = self._videos[job_id] = _Video(record)
+        self._advance(video, record)
+        return video
+
+    def _advance(self, video: _Video, record: Record) -> None:
+        """Take in a newer state: lease clocks follow the leases, an ended video leaves our memory."""
+        video.record, state, now = record, record.head.state, self._clock()
+        video.deadlines = {key: video.deadlines.get(key, now + self._settings.lease_s) for key in state.leases}
+        video.begun = {key: video.begun.get(key, now) for key in state.leases}
+        if video.progress and str(video.progress.key) not in state.leases:
+            video.progress = None
+        self._changed(video)
+        if state.status not in OPEN:
+            self._videos.pop(record.job.id, None)
+            self._jobs.sweep(record.job.id)
+
+    def _changed(self, video: _Video) -> None:
+        video.version += 1
+        self._on_change()
+
+    def _seen(self, card: WorkerCard) -> _Worker:
+        worker = self._workers.setdefault(card.id, _Worker(card, 0.0))
+        worker.card, worker.seen = card, self._clock()
+        return worker
+
+    def _settle(self, worker: _Worker) -> None:
+        """A worker that asks has finished what it had: look at what it committed."""
+        if worker.order is not None:
+            if worker.order.job.id in self._videos:
+                self.refresh(worker.order.job.id)
+            worker.order = None
+
+    def _lease_to(self, worker: _Worker) -> Order | None:
+        for video in self._videos.values():  # an order whose answer was lost on its way here
+            for key, lease in video.record.head.state.leases.items():
+                if lease.worker == worker.card.id:
+                    return self._order(video, OrderKey.parse(key), lease.attempt)
+        now = self._clock()
+        fleet = [other.card for other in self._workers.values() if now - other.seen < _FORGET_S]
+        idle = [worker.card] + [other.card for other in self._workers.values() if other.asking and other is not worker]
+        for chosen in assign([video.record for video in self._videos.values()], idle, fleet):
+            if chosen.worker == worker.card.id:
+                video = self._videos[chosen.job]
+                event = Event(name="leased", key=str(chosen.key), worker=worker.card.id)
+                if self._append(video, event):
+                    return self._order(video, chosen.key, video.record.head.seq)
+                self._on_change()  # the ledger had news for us: the worker asks again
+        return None
+
+    def _order(self, video: _Video, key: OrderKey, attempt: int) -> Order:
+        record = video.record
+        names = _needs(record, key)
+        found = {name: self._jobs.artifact(record, name) for name in names}
+        return Order(
+            job=record.job,
+            key=key,
+            attempt=attempt,
+            needs={name: artifact for name, artifact in found.items() if artifact},
+            numeric_class=record.head.state.numeric_class,
+            lease_s=self._settings.lease_s,
+        )
+
+    def _end_lease(self, video: _Video, failure: Failure) -> None:
+        error = ErrorInfo(code=failure.code, message=failure.message)
+        name: EventName = "expired" if failure.code == "expired" else "failed_attempt" if failure.counts else "released"
+        if not self._append(video, Event(name=name, key=str(failure.key), attempt=failure.attempt, error=error)):
+            return
+        if failure.counts and self._hopeless(video.record.head.state, failure.code):
+            log.error("action=fail job_id=%s code=%s: %s", failure.job, failure.code, failure.message)
+            self._append(video, Event(name="failed", error=error))
+
+    def _hopeless(self, state: JobState, code: str) -> bool:
+        """Three failures of one kind, on two workers where there are two."""
+        kinds = Counter(failure.code for failure in state.failures)
+        workers = {failure.worker for failure in state.failures if failure.code == code}
+        return kinds[code] >= _SAME_FAILURES and len(workers) >= min(2, len(self._workers))
+
+    def _append(self, video: _Video, event: Event) -> bool:
+        """Write an entry; False where the ledger has news that forbids it (the news is taken in)."""
+        job_id = video.record.job.id
+        try:
+            head = self._jobs.ledger.append(job_id, event, epoch=self.epoch, after=video.record.head)
+        except LeaseLost as err:
+            if "epoch" in err.facts:
+                raise
+            self.refresh(job_id)
+            return False
+        except (Conflict, NotFound):
+            self.refresh(job_id)
+            return False
+        self._advance(video, Record(video.record.job, head))
+        return True
+
+    def _holds(self, video: _Video, progress: Progress) -> bool:
+        lease = video.record.head.state.leases.get(str(progress.key))
+        if lease is None or lease.attempt != progress.attempt:
+            self.refresh(video.record.job.id)
+            lease = video.record.head.state.leases.get(str(progress.key))
+        return lease is not None and lease.attempt == progress.attempt
+
+    def _failure(self, video: _Video, key: str, code: str, message: str, *, counts: bool = True) -> Failure:
+        lease = video.record.head.state.leases[key]
+        return Failure(
+            job=video.record.job.id,
+            key=OrderKey.parse(key),
+            attempt=lease.attempt,
+            worker=lease.worker,
+            code=code,
+            message=message,
+            counts=counts,
+        )
+
+    def _eta_s(self, video: _Video) -> float | None:
+        """Device seconds still to come, from those that this video took so far."""
+        state, now = video.record.head.state, self._clock()
+        spent = state.gpu_seconds + sum(now - begun for begun in video.begun.values())
+        share = complete(video.record.job.plan, state, video.progress)
+        return None if share <= 0 or not state.sections else spent * (1 - share) / share
+
+
+def _needs(record: Record, key: OrderKey) -> list[str]:
+    """Names of the artifacts that an order starts from; framepack.md says why."""
+    k = key.section or 0
+    if key.stage == "section":
+        return ["conditioning", *([f"section/{k - 1}"] if k else [])]
+    if key.stage == "decode":
+        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
+    if key.stage == "finish":
+        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
+    return []

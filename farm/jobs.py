@@ -1,0 +1,230 @@
+"""What the ingress does to the store: accept videos, find them, pass on users' wishes, erase them.
+
+Every method is synchronous; call it from a thread. The order of writes makes a crash between any two of them harmless:
+a video exists from its ledger entry 0 on, and what a crash leaves behind is found by its marker in open/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+from uuid import uuid4
+
+from farm.contract import Artifact, Job, JobId, JobPlan
+from farm.errors import Conflict, NotFound, StoreError
+from farm.ledger import Entry, Ledger, log_folder
+from farm.request import VideoRequest
+from farm.states import OPEN, Event, Status
+from farm.store import ObjectMissing, Store
+
+Wish = Literal["pause", "resume", "cancel", "retry"]
+_ID = re.compile(r"video_[0-9a-f]{32}")
+_LAST_MS = 9_999_999_999_999  #: index keys count down from here, so that the newest sorts first
+_ABANDONED_S = 3600.0  #: a marker without a video is an accepting that died, once it is this old
+
+
+class Record(NamedTuple):
+    """A video: what was asked, and the newest entry of its ledger."""
+
+    job: Job
+    head: Entry
+
+
+class Jobs:
+    """All videos in one store."""
+
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives unix seconds."""
+        self.store, self.ledger, self._clock = store, Ledger(store, clock=clock), clock
+        self._requests: dict[JobId, Job] = {}  # request.json never changes
+
+    def accept(
+        self,
+        request: VideoRequest,
+        plan: JobPlan,
+        *,
+        images: Mapping[str, bytes],
+        owner: str,
+        fingerprint: str,
+        idempotency_key: str | None = None,
+    ) -> Record:
+        """Store a video; when this returns it will be rendered, whatever dies.
+
+        request:     with model, seed and size filled in.
+        images:      "start", "end", … -> PNG.
+        fingerprint: sha256 of the request as it was sent; the same key with the same fingerprint gives the same video.
+        Raises: Conflict where the key was used for another request.
+        """
+        job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
+        if idempotency_key is not None:
+            claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+            job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
+        inputs = {name: self._put_input(job_id, name, data) for name, data in sorted(images.items())}
+        job = Job(
+            id=job_id, owner=owner, created_ms=created_ms, request=request, plan=plan, inputs=inputs, idempotency=claim
+        )
+        self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
+        self.store.put_if_absent(_index_key(job), b"{}")
+        self._mark(job_id)
+        head = self.ledger.begin(job_id)
+        return Record(self.request(job_id), self.ledger.head(job_id, after=head))
+
+    def get(self, job_id: str, *, owner: str | None) -> Record:
+        """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
+        if not _ID.fullmatch(job_id):
+            msg = f"no video {job_id[:60]!r}"
+            raise NotFound(msg)
+        try:
+            job = self.request(JobId(job_id))
+        except ObjectMissing as err:
+            msg = f"no video {job_id}"
+            raise NotFound(msg) from err
+        if owner is not None and job.owner != owner:
+            msg = f"no video {job_id}"
+            raise NotFound(msg)
+        return Record(job, self.ledger.head(job.id))
+
+    def page(
+        self, *, owner: str, after: str | None = None, limit: int, order: Literal["asc", "desc"], status: Status | None
+    ) -> tuple[list[Record], bool]:
+        """Up to `limit` of the owner's videos behind `after`, newest first or last; and whether there are more.
+
+        Raises: NotFound where there is no video `after`.
+        """
+        cursor = _index_key(self.get(after, owner=owner).job) if after else ""
+        prefix, found = f"owners/{owner}/", list[Record]()
+        if order == "desc":
+            keys = self.store.list(prefix, after=cursor)
+        else:
+            keys = [key for key in reversed(self.store.list(prefix)) if not cursor or key < cursor]
+        for key in keys:
+            try:
+                record = self.get(key.rpartition("/")[2].partition("_")[2], owner=owner)
+            except NotFound:  # accepting died before entry 0, or it was deleted just now
+                continue
+            if status is None or record.head.state.status == status:
+                found.append(record)
+            if len(found) > limit:
+                return found[:limit], True
+        return found, False
+
+    def wish(self, job_id: str, wish: Wish, *, owner: str) -> Record:
+        """Write a user's wish into the ledger. Raises: NotFound; Conflict where the state forbids it."""
+        job, head = self.get(job_id, owner=owner)
+        if wish == "retry":
+            self._mark(job.id)
+        return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
+
+    def delete(self, job_id: str, *, owner: str) -> None:
+        """Erase an ended video and everything stored of it. Raises: NotFound; Conflict while it has not ended."""
+        job, head = self.get(job_id, owner=owner)
+        self._mark(job.id)  # so that a restart finishes what a crash leaves
+        self.ledger.append(job.id, Event(name="deleted"), after=head)
+        self.erase(job.id)
+
+    def erase(self, job_id: JobId) -> None:
+        """Remove the objects of a video whose ledger says deleted; the log goes last, its tombstone at the very end."""
+        try:
+            job = self.request(job_id)
+            self.store.delete(_index_key(job))
+            if job.idempotency:
+                self.store.delete(job.idempotency)
+        except ObjectMissing:  # an erasing that was cut short got this far
+            pass
+        log = log_folder(job_id)
+        keys = self.store.list(f"jobs/{job_id}/")
+        for key in sorted(keys, key=lambda key: (key.startswith(log), key)):
+            self.store.delete(key)
+        self.store.delete(f"open/{job_id}")
+        self._requests.pop(job_id, None)
+
+    def entries(self, job_id: str, *, after_seq: int, owner: str) -> list[Entry]:
+        """The ledger's entries after `after_seq` (-1: all), oldest first. Raises: NotFound."""
+        job, _ = self.get(job_id, owner=owner)
+        return list(self.ledger.following(job.id, after_seq))
+
+    def artifact(self, record: Record, name: str) -> Artifact | None:
+        """A committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "video", "thumbnail" … or None."""
+        state, (kind, _, number) = record.head.state, name.partition("/")
+        if kind in {"section", "preview"}:
+            seq = state.sections[int(number)] if int(number) < len(state.sections) else None
+        elif kind == "clip":
+            seq = state.clips.get(number)
+        else:
+            seq = state.conditioning if kind == "conditioning" else state.video
+        return None if seq is None else self.ledger.artifact(record.job.id, seq, kind)
+
+    def request(self, job_id: JobId) -> Job:
+        """request.json. Raises: ObjectMissing."""
+        if job_id not in self._requests:
+            self._requests[job_id] = Job.model_validate_json(self.store.get(f"jobs/{job_id}/request.json"))
+        return self._requests[job_id]
+
+    def open_ids(self) -> list[JobId]:
+        """Videos with a marker: all that have not ended, and what crashes left."""
+        return [JobId(key.removeprefix("open/")) for key in self.store.list("open/")]
+
+    def sweep(self, job_id: JobId) -> Record | None:
+        """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
+        try:
+            head = self.ledger.head(job_id)
+        except NotFound:
+            self._sweep_lost(job_id)
+            return None
+        if head.state.status in OPEN:
+            return Record(self.request(job_id), head)
+        self.store.delete(f"open/{job_id}")
+        return None
+
+    def ready(self) -> None:
+        """Whether the store answers. Raises: StoreError."""
+        self.store.list("dispatcher/")
+
+    def _claim(self, claim: str, fingerprint: str, job_id: JobId, created_ms: int) -> tuple[JobId, int]:
+        """Bind an idempotency key to a request; the id and time that it is bound to, ours or an earlier request's."""
+        ours = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}
+        if not self.store.put_if_absent(claim, json.dumps(ours).encode()):
+            ours = json.loads(self.store.get(claim))
+        if ours["fingerprint"] != fingerprint:
+            msg = "this Idempotency-Key was used for another request; use a new key for a new video"
+            raise Conflict(msg)
+        return JobId(str(ours["id"])), int(ours["created_ms"])
+
+    def _put_input(self, job_id: JobId, name: str, data: bytes) -> Artifact:
+        artifact = Artifact(
+            key=f"jobs/{job_id}/inputs/{name}.png", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)
+        )
+        self.store.put_if_absent(artifact.key, data)
+        return artifact
+
+    def _mark(self, job_id: JobId) -> None:
+        self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
+
+    def _sweep_lost(self, job_id: JobId) -> None:
+        """A marker whose video was deleted, or never came to be."""
+        if self.store.list(log_folder(job_id)):
+            self.erase(job_id)
+            return
+        try:
+            made_at = json.loads(self.store.get(f"open/{job_id}"))["at"]
+        except ObjectMissing:
+            return
+        if self._clock() - made_at > _ABANDONED_S:
+            self.erase(job_id)
+
+
+def verified(store: Store, artifact: Artifact) -> bytes:
+    """The artifact's bytes. Raises: StoreError where they are not those that the ledger named."""
+    data = store.get(artifact.key)
+    if hashlib.sha256(data).hexdigest() != artifact.sha256:
+        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
+        raise StoreError(msg, key=artifact.key)
+    return data
+
+
+def _index_key(job: Job) -> str:
+    return f"owners/{job.owner}/{_LAST_MS - job.created_ms:013}_{job.id}"

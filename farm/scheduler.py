@@ -1,0 +1,69 @@
+"""Who renders what next: a pure function of videos and idle workers, without Ray, clocks or storage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from farm.contract import JobId, OrderKey, Stage, WorkerCard
+from farm.jobs import Record
+from farm.states import runnable
+
+_THREADS = re.compile(r"-t\d+$")
+
+
+class Assignment(NamedTuple):
+    """This worker shall do this order."""
+
+    worker: str
+    job: JobId
+    key: OrderKey
+
+
+def assign(videos: Sequence[Record], idle: Sequence[WorkerCard], fleet: Sequence[WorkerCard]) -> list[Assignment]:
+    """At most one order for each idle worker.
+
+    Higher priority first, then the older video; within a video decodes before the next section, so that frames become
+    final early. A worker that rendered for the video before is taken before others; one that failed on it is taken only
+    where no other in the `fleet` (idle or busy) could do it.
+    """
+    free = {card.id: card for card in idle}
+    plan = []
+    for record, key in _orders(videos):
+        able = [card for card in free.values() if can_do(card, record, key.stage)]
+        failed = {failure.worker for failure in record.head.state.failures}
+        if any(card.id not in failed and can_do(card, record, key.stage) for card in fleet):
+            able = [card for card in able if card.id not in failed]
+        if able:
+            chosen = max(able, key=lambda card: card.warm == record.job.id)
+            del free[chosen.id]
+            plan.append(Assignment(chosen.id, record.job.id, key))
+    return plan
+
+
+def queue(videos: Sequence[Record]) -> list[JobId]:
+    """The videos in the order in which they get workers."""
+    return [record.job.id for record in sorted(videos, key=_urgency)]
+
+
+def can_do(card: WorkerCard, record: Record, stage: Stage) -> bool:
+    """Whether the worker has the stage and the model, and computes in the video's numeric class."""
+    pinned = record.head.state.numeric_class
+    same_class = pinned is None or stage == "finish" or _family(pinned) == _family(card.numeric_class)
+    return stage in card.stages and record.job.request.model in card.models and same_class
+
+
+def _family(numeric_class: str) -> str:
+    """The class without its thread count, which a CPU worker sets for each order."""
+    return _THREADS.sub("", numeric_class)
+
+
+def _orders(videos: Sequence[Record]) -> Iterator[tuple[Record, OrderKey]]:
+    for record in sorted(videos, key=_urgency):
+        for key in runnable(record.job.plan, record.head.state):
+            yield record, key
+
+
+def _urgency(record: Record) -> tuple[int, int, str]:
+    return -record.job.request.priority, record.job.created_ms, record.job.id

@@ -1,0 +1,89 @@
+"""The farm's settings: FARM_* variables and command line flags, read once in deploy/, frozen, passed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self, get_args, get_type_hints
+
+from platformdirs import user_cache_path, user_data_path
+
+from farm.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmSettings:
+    """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>; deploy/farm.example.env has all."""
+
+    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: folder of the object store
+    cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here once
+    url: str | None = None  #: the farm that the command line talks to; none: one on this machine
+    api_key: str | None = None  #: sent by the command line to FARM_URL
+    host: str = "127.0.0.1"  #: address to listen on
+    port: int = 8000  #: port to listen on; 0: any free one
+    workers: str = "auto"  #: auto: one a GPU, else one on the CPU; or a number
+    model: str | None = None  #: model of requests that name none
+    cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
+    max_upload_mb: int = 32  #: bytes of one request
+    max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
+    lease_s: float = 30.0  #: a silent worker loses its order after this
+    heartbeat_s: float = 0.5  #: a busy worker reports this often
+    poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
+    sweep_s: float = 30.0  #: the dispatcher lists open videos this often
+    orphan_s: float = 60.0  #: a worker that reaches no dispatcher for this long ends itself
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values by name."""
+        if not 0 < self.heartbeat_s < self.lease_s / 3:
+            msg = f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
+            raise ConfigError(msg)
+        if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
+            msg = f"FARM_WORKERS={self.workers!r}: need 'auto' or a whole number of at least 1"
+            raise ConfigError(msg)
+        if not 0 <= self.port <= 65535:  # noqa: PLR2004 - the range of TCP ports
+            msg = f"FARM_PORT={self.port}: need 0 to 65535"
+            raise ConfigError(msg)
+        for name in ("max_upload_mb", "max_pixels", "poll_s", "sweep_s", "orphan_s"):
+            if getattr(self, name) <= 0:
+                msg = f"FARM_{name.upper()}={getattr(self, name)}: need more than 0"
+                raise ConfigError(msg)
+        if "://" in self.storage and not self.storage.startswith("file://"):
+            msg = f"FARM_STORAGE={self.storage}: this version stores in a local folder only; give a path"
+            raise ConfigError(msg)
+
+    @property
+    def storage_path(self) -> Path:
+        """The store's folder, absolute."""
+        return Path(self.storage.removeprefix("file://")).expanduser().absolute()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Self:
+        """Read FARM_*; `flags` (those that are not None) win. Raises: ConfigError for an unknown name or a bad value."""
+        env = os.environ if env is None else env
+        types = get_type_hints(cls)
+        names = {f"FARM_{field.name.upper()}": field.name for field in fields(cls)}
+        values: dict[str, Any] = {}
+        for key in (key for key in env if key.startswith("FARM_")):
+            if key not in names:
+                msg = f"unknown setting {key}; known settings: {', '.join(sorted(names))}"
+                raise ConfigError(msg)
+            values[names[key]] = _parse(key, env[key], types[names[key]])
+        values |= {name: value for name, value in flags.items() if value is not None}
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The FARM_* variables that give these settings again (for processes we start)."""
+        pairs = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {f"FARM_{name.upper()}": str(value) for name, value in pairs.items() if value is not None}
+
+
+def _parse(key: str, text: str, kind: Any) -> Any:
+    """`text` as `kind`, where `X | None` is parsed as X."""
+    kind = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
+    try:
+        return kind(text)
+    except ValueError as err:
+        msg = f"{key}={text!r}: need a value of type {kind.__name__}"
+        raise ConfigError(msg) from err

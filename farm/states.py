@@ -1,0 +1,220 @@
+"""The life of a video as a pure function: `advance(state, event) -> state`. docs/states.md draws it.
+
+queued ──leased──> in_progress ──committed(finish)──> completed
+  │  ^                 │ ^
+  │  └─────resume──────┼─┼── paused <──pause── queued, in_progress
+  │                    │ └── committed, released, expired, failed_attempt: stays in_progress
+  └──────cancel────────┴──> cancelled        failed: too many failures of one kind
+        cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from farm.contract import Artifact, JobPlan, OrderKey, Progress, Value
+from farm.errors import Conflict, LeaseLost
+
+Status = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled", "deleted"]
+EventName = Literal[
+    "accepted",
+    "leased",
+    "committed",
+    "released",
+    "expired",
+    "failed_attempt",
+    "pause",
+    "resume",
+    "cancel",
+    "retry",
+    "failed",
+    "deleted",
+]
+OPEN: frozenset[Status] = frozenset({"queued", "in_progress", "paused"})
+ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
+
+_WISHES: dict[EventName, tuple[frozenset[Status], Status]] = {
+    "pause": (frozenset({"queued", "in_progress"}), "paused"),
+    "resume": (frozenset({"paused"}), "queued"),
+    "cancel": (OPEN, "cancelled"),
+    "retry": (frozenset({"failed", "cancelled"}), "queued"),
+    "deleted": (ENDED, "deleted"),
+}
+
+
+class ErrorInfo(Value):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+
+
+class Event(Value):
+    """Something that happened to a video. Fields beyond `name` are set as the name needs them."""
+
+    name: EventName
+    key: str | None = None  #: an OrderKey's text
+    attempt: int | None = None  #: which lease is meant; a new lease's attempt is its entry's seq
+    worker: str | None = None
+    artifacts: dict[str, Artifact] = {}  #: "conditioning", "section", "preview", "clip", "video", … -> object
+    numeric_class: str | None = None  #: of the worker that commits
+    seconds: float = 0.0  #: device time that a commit took
+    error: ErrorInfo | None = None
+
+
+class Lease(Value):
+    """The right of one worker to do one order."""
+
+    attempt: int
+    worker: str
+
+
+class Failed(Value):
+    """A failure that counts against the video."""
+
+    key: str
+    worker: str
+    code: str
+
+
+class JobState(Value):
+    """A video's state, folded; kept small, since each ledger entry holds one."""
+
+    status: Status = "queued"
+    conditioning: int | None = None  #: this and the next: the seq of the entry that named the artifacts
+    sections: tuple[int, ...] = ()  #: in generation order
+    clips: dict[str, int] = {}  #: section -> seq; sections that make no frame final have none
+    video: int | None = None
+    leases: dict[str, Lease] = {}  #: OrderKey's text -> who has it
+    failures: tuple[Failed, ...] = ()
+    numeric_class: str | None = None  #: pinned by the first commit
+    attempt: int = 0  #: of the newest lease
+    leased_sections: int = 0  #: how often a section was leased: the work that was started
+    gpu_seconds: float = 0.0
+    error: ErrorInfo | None = None
+    ended_at: float | None = None  #: unix seconds
+
+
+def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
+    """`state` after `event`, which becomes ledger entry `seq` at unix time `at`.
+
+    Raises: LeaseLost where a lease is meant that is not current; Conflict where the state forbids the event.
+    """
+    if event.name == "leased":
+        return _leased(state, event, seq)
+    if event.name == "committed":
+        return _committed(state, event, seq, at)
+    if event.name in {"released", "expired", "failed_attempt"}:
+        return _ended_lease(state, event)
+    if event.name in _WISHES:
+        return _wished(state, event, at)
+    if event.name == "failed":
+        _demand(state, OPEN, event)
+        return _change(state, status="failed", leases={}, error=event.error, ended_at=at)
+    msg = f"a video cannot be {event.name} again"
+    raise Conflict(msg, status=state.status)
+
+
+def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
+    """Orders that could be leased now: every earlier stage is committed, and nobody has them. Most urgent first."""
+    if state.status not in {"queued", "in_progress"}:
+        return []
+    keys = []
+    done = len(state.sections)
+    if state.conditioning is None:
+        keys.append(OrderKey(stage="encode"))
+    else:
+        keys += [OrderKey(stage="decode", section=k) for k in range(done) if plan.final_frames[k] and str(k) not in state.clips]
+        if done < plan.sections:
+            keys.append(OrderKey(stage="section", section=done))
+        elif not keys:
+            keys.append(OrderKey(stage="finish"))
+    return [key for key in keys if str(key) not in state.leases]
+
+
+def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -> float:
+    """The share of the video's work that is done, 0 to 1, the steps of `progress` included.
+
+    A section counts nine times its decode: about what they cost on the big model.
+    """
+    decodes = sum(1 for frames in plan.final_frames if frames)
+    done: float = 9 * len(state.sections) + len(state.clips)
+    done += (state.conditioning is not None) + (state.video is not None)
+    if progress and progress.key.stage == "section" and progress.steps:
+        done += 9 * progress.step / progress.steps
+    return done / (9 * plan.sections + decodes + 2)
+
+
+def _leased(state: JobState, event: Event, seq: int) -> JobState:
+    _demand(state, frozenset({"queued", "in_progress"}), event)
+    if event.key is None or event.worker is None or event.key in state.leases:
+        msg = f"{event.key} is leased already"
+        raise Conflict(msg)
+    leases = state.leases | {event.key: Lease(attempt=seq, worker=event.worker)}
+    is_section = event.key.startswith("section/")
+    return _change(
+        state, status="in_progress", leases=leases, attempt=seq, leased_sections=state.leased_sections + is_section
+    )
+
+
+def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
+    if state.status not in OPEN:
+        msg = f"the video is {state.status}"
+        raise LeaseLost(msg)
+    key = OrderKey.parse(_own_lease(state, event))
+    news: dict[str, object] = {
+        "leases": {name: lease for name, lease in state.leases.items() if name != event.key},
+        "gpu_seconds": state.gpu_seconds + event.seconds,
+        "numeric_class": state.numeric_class or event.numeric_class,
+    }
+    if key.stage == "encode":
+        news["conditioning"] = seq
+    elif key.stage == "section":
+        if key.section != len(state.sections):
+            msg = f"section {key.section} cannot follow {len(state.sections)} committed ones"
+            raise LeaseLost(msg)
+        news["sections"] = (*state.sections, seq)
+    elif key.stage == "decode":
+        news["clips"] = state.clips | {str(key.section): seq}
+    else:
+        news |= {"video": seq, "status": "completed", "ended_at": at}
+    return _change(state, **news)
+
+
+def _ended_lease(state: JobState, event: Event) -> JobState:
+    key = _own_lease(state, event)
+    worker = state.leases[key].worker
+    leases = {name: lease for name, lease in state.leases.items() if name != key}
+    if event.name != "failed_attempt":
+        return _change(state, leases=leases)
+    code = event.error.code if event.error else "internal"
+    return _change(state, leases=leases, failures=(*state.failures, Failed(key=key, worker=worker, code=code)))
+
+
+def _wished(state: JobState, event: Event, at: float) -> JobState:
+    before, after = _WISHES[event.name]
+    _demand(state, before, event)
+    if event.name in {"cancel", "deleted"}:
+        return _change(state, status=after, leases={}, ended_at=state.ended_at or at)
+    if event.name == "retry":
+        return _change(state, status=after, failures=(), error=None, ended_at=None)
+    return _change(state, status=after)
+
+
+def _own_lease(state: JobState, event: Event) -> str:
+    lease = state.leases.get(event.key or "")
+    if lease is None or event.key is None or lease.attempt != event.attempt:
+        msg = f"attempt {event.attempt} does not hold {event.key}"
+        raise LeaseLost(msg)
+    return event.key
+
+
+def _demand(state: JobState, statuses: frozenset[Status], event: Event) -> None:
+    if state.status not in statuses:
+        verb = {"deleted": "delete", "leased": "lease"}.get(event.name, event.name)
+        msg = f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}"
+        raise Conflict(msg, status=state.status)
+
+
+def _change(state: JobState, **news: object) -> JobState:
+    return state.model_copy(update=news)

@@ -1,0 +1,6 @@
+"""Object stores: the one place where everything durable lies."""
+
+from farm.store.folder import FolderStore
+from farm.store.protocol import ObjectMissing, Store, check_key
+
+__all__ = ["FolderStore", "ObjectMissing", "Store", "check_key"]

@@ -1,0 +1,194 @@
+"""An object store in a local folder: crash-safe, for several processes on one host.
+
+An object is written to a temporary file, synced, and linked to its key: `link` fails where the key exists, so of many
+writers exactly one wins (300 of 300 races of 20 processes, docs/decisions/0004). NFS is not tested.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing_extensions import override
+from uuid import uuid4
+
+from farm.errors import StoreError
+from farm.store.protocol import ObjectMissing, Store, check_key
+
+_TEMPORARY = ".tmp"  #: no key segment begins with a dot, so this folder never meets a key
+_PIECE_BYTES = 1 << 20
+_STALE_S = 24 * 3600.0
+
+
+class FolderStore(Store):
+    """Objects are files below `root`, which is made if it does not exist."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises: StoreError where the folder cannot be made or its file system has no hard links."""
+        self.root = root
+        try:
+            (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
+            self._check_links()
+            self._sweep()
+        except OSError as err:
+            msg = f"cannot use the folder {root} as a store: {err.strerror}; choose another with --storage"
+            raise StoreError(msg) from err
+
+    @override
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        target = self._path(key)
+        temporary = self.root / _TEMPORARY / uuid4().hex
+        try:
+            with temporary.open("xb") as file:
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, file, _PIECE_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            return self._link(temporary, target)
+        except OSError as err:
+            raise _failed("write", key, err) from err
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @override
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except OSError as err:
+            raise _failed("read", key, err) from err
+
+    @override
+    def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        try:
+            file = self._path(key).open("rb")
+            file.seek(start)
+        except OSError as err:
+            raise _failed("read", key, err) from err
+
+        def pieces() -> Iterator[bytes]:
+            left = length
+            with file:
+                while left is None or left > 0:
+                    piece = file.read(_PIECE_BYTES if left is None else min(left, _PIECE_BYTES))
+                    if not piece:
+                        return
+                    left = None if left is None else left - len(piece)
+                    yield piece
+
+        return pieces()
+
+    @override
+    def size(self, key: str) -> int:
+        try:
+            return self._path(key).stat().st_size
+        except OSError as err:
+            raise _failed("read", key, err) from err
+
+    @override
+    def download(self, key: str, path: Path) -> None:
+        try:
+            shutil.copyfile(self._path(key), path)
+        except OSError as err:
+            raise _failed("read", key, err) from err
+
+    @override
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        folder = self._path(prefix.removesuffix("/"))
+        keys = []
+        try:
+            for path in folder.rglob("*"):
+                key = path.relative_to(self.root).as_posix()
+                if key > after and path.is_file():
+                    keys.append(key)
+        except FileNotFoundError:  # deleted while we looked
+            pass
+        except OSError as err:
+            raise _failed("list", prefix, err) from err
+        return sorted(keys)[:limit]
+
+    @override
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+            for folder in path.parents:  # leave no empty folders behind; one in use refuses
+                if folder == self.root:
+                    break
+                folder.rmdir()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as err:
+            if not path.exists():
+                return
+            raise _failed("delete", key, err) from err
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+    def _link(self, temporary: Path, target: Path) -> bool:
+        """Give `temporary` its final name, durably; False where the name is taken."""
+        while True:
+            try:
+                _make_folders(target.parent)
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                if not temporary.exists():
+                    raise
+                continue  # a `delete` beside us has just removed the empty folder
+            _sync_folder(target.parent)
+            return True
+
+    def _check_links(self) -> None:
+        """A file system without hard links (exFAT, some mounts) has no create-if-absent."""
+        probe = self.root / _TEMPORARY / uuid4().hex
+        probe.touch()
+        twin = probe.with_suffix(".link")
+        try:
+            os.link(probe, twin)
+        except OSError as err:
+            msg = f"the file system of {self.root} has no hard links ({err.strerror}), so it cannot hold a store"
+            raise StoreError(msg) from err
+        finally:
+            probe.unlink(missing_ok=True)
+            twin.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left behind; by age, since others may be writing now."""
+        for path in (self.root / _TEMPORARY).iterdir():
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                path.unlink(missing_ok=True)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make `folder` and its parents, each durable in its own parent."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # emptied and removed by a `delete` beside us
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _failed(verb: str, key: str, err: OSError) -> StoreError:
+    if isinstance(err, FileNotFoundError | NotADirectoryError):
+        return ObjectMissing(f"no object {key}", key=key)
+    return StoreError(f"cannot {verb} {key}: {err.strerror}", key=key)
