@@ -1,8 +1,148 @@
-"""What a user may ask for: the fields of POST /v1/videos, their limits and defaults (docs in the field text)."""
-# H-INGRESS writes this file in full
+"""What a user may ask for: the fields of POST /v1/videos, with their limits and defaults.
+
+Each field's description is its text in the command line's --help and in /openapi.json.
+"""
+
 from __future__ import annotations
-from pydantic import BaseModel, ConfigDict
+
+import json
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+_SIZE = re.compile(r"(\d{1,4})x(\d{1,4})")
+_METADATA_BYTES = 16_384
+
+
+def _from_json_text(value: object) -> object:
+    """Forms and flags carry lists and objects as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as err:
+        msg = f"this text is not JSON: {err}"
+        raise ValueError(msg) from err
+
+
+FromText = BeforeValidator(_from_json_text)
+
+
+class Part(BaseModel):
+    """A member of one of the request's lists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TimedPrompt(Part):
+    """What happens from a time on."""
+
+    at_s: float = Field(ge=0, le=600, description="from this second of the video on")
+    text: str = Field(min_length=1, max_length=4000, description="what happens then")
+
+
+class Keyframe(Part):
+    """A picture that the video passes through."""
+
+    at_s: float = Field(ge=0, le=600, description="at this second of the video")
+    image: str = Field(pattern=r"^keyframe_\d{1,3}$", description="name of the part that is the image: keyframe_0 …")
+
+
+class LoraUse(Part):
+    """A LoRA and how strongly it acts."""
+
+    name: str = Field(min_length=1, max_length=200, description="folder or hub name")
+    weight: float = Field(default=1.0, ge=-4, le=4, description="how strongly it acts")
+
 
 class VideoRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    prompt: str
+    """One video, as asked for. Frozen; an unknown field is an error. Images travel beside it, not in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    prompt: str = Field(min_length=1, max_length=4000, description="what happens in the video")
+    negative_prompt: str = Field(
+        default="", max_length=4000, description="what must not happen; acts only where true_cfg_scale is above 1"
+    )
+    model: str | None = Field(
+        default=None, max_length=200, description="a name from /v1/models; none: the farm's default"
+    )
+    seconds: float = Field(default=5.0, ge=0.1, le=600, description="wished length; whole sections of 1.2 s are made")
+    size: str | None = Field(
+        default=None,
+        description="WIDTHxHEIGHT in px, each 64 to 2048 and a multiple of 16; none: the bucket nearest to the image",
+    )
+    resolution: int | None = Field(
+        default=None, ge=64, le=2048, description="size class of the buckets in px; none: the model's own"
+    )
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="of all noise; none: drawn, and reported")
+    num_inference_steps: int = Field(default=25, ge=1, le=100, description="denoising steps of each section")
+    guidance_scale: float = Field(default=10.0, ge=1, le=32, description="distilled guidance: how closely to follow")
+    true_cfg_scale: float = Field(
+        default=1.0, ge=1, le=32, description="real classifier-free guidance; above 1 doubles the work"
+    )
+    guidance_rescale: float = Field(default=0.0, ge=0, le=1, description="how far true CFG keeps the old contrast")
+    flow_shift: float | None = Field(default=None, gt=0, le=100, description="of the noise levels; none: by the size")
+    flow_exponent: float = Field(default=1.0, gt=0, le=10, description="of the noise levels")
+    latent_window_size: int = Field(default=9, ge=1, le=33, description="latent frames of a section; 9 are 1.2 s")
+    preset: Literal["default", "dance", "talking", "action", "subtle", "hands"] | None = Field(
+        default=None, description="fills what the request leaves out"
+    )
+    cache: Literal["none", "teacache", "first_block", "magcache", "taylorseer"] = Field(
+        default="none", description="skip steps that change little; none is exact"
+    )
+    cache_threshold: float | None = Field(
+        default=None, ge=0, le=10, description="higher skips more and is worse; none: the cache's own"
+    )
+    decode: Literal["framewise", "tiled", "whole"] = Field(
+        default="framewise", description="how latents become frames; a video keeps its mode"
+    )
+    allow_mixed: bool = Field(default=False, description="let workers of unequal arithmetic share the video")
+    crf: int = Field(default=16, ge=0, le=51, description="H.264 quality; 0 is lossless, higher is smaller")
+    preserve_gb: float | None = Field(default=None, ge=0, le=1024, description="GPU memory left to others, GB")
+    priority: int = Field(default=0, ge=-10, le=10, description="higher goes first")
+    prompts: Annotated[tuple[TimedPrompt, ...], FromText] = Field(
+        default=(), max_length=100, description="prompts from times on: a JSON list of {at_s, text}"
+    )
+    keyframes: Annotated[tuple[Keyframe, ...], FromText] = Field(
+        default=(), max_length=100, description="images at times: a JSON list of {at_s, image: name of a part}"
+    )
+    loras: Annotated[tuple[LoraUse, ...], FromText] = Field(
+        default=(), max_length=16, description="a JSON list of {name, weight}"
+    )
+    name: str = Field(default="", max_length=200, description="a name for people")
+    metadata: Annotated[dict[str, JsonValue], FromText] = Field(
+        default={}, description="a JSON object that is kept and given back, at most 16 KiB"
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _size(cls, value: str | None) -> str | None:
+        if value is not None:
+            sides_px(value)
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if len(json.dumps(value, ensure_ascii=False).encode()) > _METADATA_BYTES:  # a lone surrogate fails here too
+            raise ValueError(f"more than {_METADATA_BYTES} bytes of JSON")
+        return value
+
+    @model_validator(mode="after")
+    def _threshold_needs_cache(self) -> Self:
+        if self.cache_threshold is not None and self.cache == "none":
+            raise ValueError("cache_threshold: there is no cache to take it; set cache as well, or leave it out")
+        return self
+
+
+def sides_px(size: str) -> tuple[int, int]:
+    """(height, width) in px of a "WIDTHxHEIGHT" text. Raises: ValueError where it is none, or out of limits."""
+    match = _SIZE.fullmatch(size)
+    if not match:
+        raise ValueError('need "WIDTHxHEIGHT", such as "640x608"')
+    width, height = int(match[1]), int(match[2])
+    if any(side % 16 or not 64 <= side <= 2048 for side in (width, height)):
+        raise ValueError("each side must be 64 to 2048 px and a multiple of 16")
+    return height, width

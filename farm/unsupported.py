@@ -1,0 +1,31 @@
+"""What the API names and this version cannot do yet. Each is refused by name, never silently ignored."""
+
+from __future__ import annotations
+
+from farm.errors import InvalidRequest
+from farm.request import VideoRequest
+
+_CAN: dict[str, tuple[object, ...]] = {  #: field -> the only values that this version renders
+    "preset": (None,),
+    "cache": ("none", "teacache"),
+    "decode": ("framewise",),
+    "allow_mixed": (False,),
+    "preserve_gb": (None,),
+    "prompts": ((),),
+    "loras": ((),),
+}
+
+
+def check_supported(request: VideoRequest) -> None:
+    """Raises: InvalidRequest that names each field whose value this version cannot render."""
+    faults = {
+        name: f"{name} is not supported yet; this version takes only {_list(values)}"
+        for name, values in _CAN.items()
+        if getattr(request, name) not in values
+    }
+    if faults:
+        raise InvalidRequest("; ".join(faults.values()), fields=faults)
+
+
+def _list(values: tuple[object, ...]) -> str:
+    return " or ".join("no value" if value in {None, ()} else repr(value).lower() for value in values)
