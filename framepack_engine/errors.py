@@ -1,0 +1,66 @@
+"""Everything the engine raises on purpose.
+
+EngineError
+├── InvalidSpec        invalid_spec        the caller must change a value; `facts["field"]` names it
+├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
+├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
+├── NotFinite          not_finite          NaN or infinity came out of a model
+├── BlackFrames        black_frames        every pixel that was decoded is black
+├── ModelUnavailable   model_unavailable   a file of the model is missing, or the name is unknown
+└── VideoMismatch      video_mismatch      clips that cannot be joined, or frames of no video
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """One message for people, `facts` for logs, `code` for programs; picklable, so it crosses processes."""
+
+    code = "engine"
+
+    def __init__(self, message: str, /, **facts: object) -> None:
+        """`message` says what was found, what was wanted, what to do."""
+        super().__init__(message)
+        self.facts = facts
+
+
+class InvalidSpec(EngineError):
+    """A value of the specification is impossible; `facts["field"]` is its name."""
+
+    code = "invalid_spec"
+
+
+class ArtifactDamaged(EngineError):
+    """Bytes that were read are truncated, altered, or of another kind."""
+
+    code = "artifact_damaged"
+
+
+class ArtifactMismatch(EngineError):
+    """An artifact is whole, but it belongs to another section, size or model."""
+
+    code = "artifact_mismatch"
+
+
+class NotFinite(EngineError):
+    """NaN or infinity came out of a model: nothing that follows could be a picture."""
+
+    code = "not_finite"
+
+
+class BlackFrames(EngineError):
+    """Every pixel that was decoded is black: the usual sign of a broken decode."""
+
+    code = "black_frames"
+
+
+class ModelUnavailable(EngineError):
+    """A file of the model is missing, or nobody knows a model of that name."""
+
+    code = "model_unavailable"
+
+
+class VideoMismatch(EngineError):
+    """Clips that cannot be joined without encoding again, or frames that are no video."""
+
+    code = "video_mismatch"
