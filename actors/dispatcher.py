@@ -131,7 +131,7 @@ class DispatcherActor:
 
 
 def _or_die(loop: Callable[[], None]) -> None:
-    """Run a loop that never ends; where it does, end the process: Ray starts a new dispatcher, which rebuilds itself."""
+    """Run a loop that never ends; where it does, end the process: Ray starts a new dispatcher."""
     try:
         loop()
     except LeaseLost as err:

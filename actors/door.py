@@ -39,7 +39,7 @@ class RayDoor(DispatcherDoor):
         answer: list[WorkerState] = await self._call("workers")
         return answer
 
-    async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:  # noqa: ANN401 - per method
+    async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:
         try:
             if self._actor is None:
                 self._actor = await asyncio.to_thread(ray.get_actor, DISPATCHER, namespace=NAMESPACE)

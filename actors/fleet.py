@@ -76,7 +76,7 @@ class Fleet:
         except (RayActorError, ray.exceptions.GetTimeoutError) as err:
             log.warning("action=worker_unreachable name=%s: %s", name, err)
 
-    def _start(self, slot: _Slot, name: str) -> Any:  # noqa: ANN401 - Ray's handle has no type of its own
+    def _start(self, slot: _Slot, name: str) -> Any:
         log.info("action=start_worker name=%s gpu=%s", name, slot.gpu)
         threads = str(self._settings.cpu_threads or 1)
         return (

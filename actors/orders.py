@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
+from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 from PIL import Image
 
 from farm.contract import Artifact, Job, JobId, Order
@@ -18,7 +19,6 @@ from farm.ledger import Entry
 from farm.states import Event
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.plan import time_order
-from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 
 OnStep = Callable[[int], None]
 _WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier artifacts
@@ -89,8 +89,7 @@ class OrderRunner:
     def _decode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         k = order.key.section or 0
         latents = {
-            n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents
-            for n in range(max(0, k - 2), k + 1)
+            n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents for n in range(max(0, k - 2), k + 1)
         }
         spec = spec_of(order.job)
         frames = renderer.decode(spec, k, self._conditioning(order), latents)
@@ -99,7 +98,9 @@ class OrderRunner:
 
     def _finish(self, order: Order, _: Renderer, __: OnStep) -> dict[str, Artifact]:
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
-            numbers = [n for n in time_order(order.job.plan.kind, order.job.plan.sections) if f"clip/{n}" in order.needs]
+            numbers = [
+                n for n in time_order(order.job.plan.kind, order.job.plan.sections) if f"clip/{n}" in order.needs
+            ]
             paths = [Path(folder, f"{n:04}.mp4") for n in numbers]
             for n, path in zip(numbers, paths, strict=True):
                 artifact = order.needs[f"clip/{n}"]

@@ -14,8 +14,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors.names import DISPATCHER, NAMESPACE
-from farm.contract import Failure, Order, Progress, Verdict, WorkerCard
-from farm.errors import FarmError, LeaseLost
+from farm.contract import Failure, Order, Progress, Verdict
+from farm.errors import FarmError, LeaseLost, NotFound
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import FolderStore
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _CALL_S = 30.0  #: an answer that takes longer than this is taken as none
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the dispatcher said so
+class Stopped(Exception):
     """The order is to be dropped at this step."""
 
 
@@ -41,7 +41,7 @@ class RenderWorker:
         threading.Thread(target=self._live, name="orders", daemon=True).start()
 
     async def identify(self) -> str:
-        """This worker's id, new with every process."""
+        """The worker's id, new with every process."""
         return self._id
 
     async def wait_until_dead(self) -> None:
@@ -62,8 +62,8 @@ class RenderWorker:
             os._exit(code)  # Ray's own exit waits for wait_until_dead
 
     def _prepare(self) -> None:
-        from actors.device import describe_device, load_renderer  # noqa: PLC0415 - torch: only now, off Ray's thread
-        from actors.orders import OrderRunner  # noqa: PLC0415
+        from actors.device import describe_device, load_renderer
+        from actors.orders import OrderRunner
 
         node = ray.get_runtime_context().get_node_id()
         self._card = describe_device(self._id, node=node, settings=self._settings)
@@ -100,7 +100,7 @@ class RenderWorker:
             self._runner.run(order, self._on_step)
         except Stopped:
             failure = "stopped", "stopped at a step, as asked", False
-        except LeaseLost as err:
+        except (LeaseLost, NotFound) as err:
             log.warning("action=lease_lost job_id=%s key=%s: %s", order.job.id, order.key, err)
         except Exception as err:  # border: an order's failure must not end the worker
             log.exception("action=order_failed job_id=%s key=%s", order.job.id, order.key)
@@ -139,7 +139,7 @@ class RenderWorker:
             self._stop = self._call("beat", self._card, self._progress, until=over)
             over.wait(self._settings.heartbeat_s)
 
-    def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:  # noqa: ANN401 - per method
+    def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:
         """Call the dispatcher until it answers; it may be dead and on its way back.
 
         Where it stays silent for the lease's time, a worker with an order stops by itself (economy: its commit would be

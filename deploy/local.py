@@ -42,7 +42,7 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: bool = False) ->
         with _cluster(settings) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
             _write_lock(lock, url)
-            print(f"ready {url}", flush=True)  # noqa: T201 - stdout is data
+            print(f"ready {url}", flush=True)
             while not stop.wait(1.0):
                 if exit_with_parent and os.getppid() != parent:
                     break
@@ -64,9 +64,7 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")} | settings.to_env()
     env.pop("FARM_URL", None)
     with log_path.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
     try:
         yield _await_ready(process, log_path)
     finally:
@@ -146,12 +144,12 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
         "RAY_AUTH_MODE": "token",  # whoever reaches Ray's ports can run code: only with this farm's own token
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    import ray  # noqa: PLC0415 - half a second, and the environment above comes first
-    from ray import serve  # noqa: PLC0415
+    import ray
+    from ray import serve
 
-    from actors.dispatcher import DispatcherActor  # noqa: PLC0415
-    from actors.names import DISPATCHER, NAMESPACE  # noqa: PLC0415
-    from deploy.serve_app import application  # noqa: PLC0415
+    from actors.dispatcher import DispatcherActor
+    from actors.names import DISPATCHER, NAMESPACE
+    from deploy.serve_app import application
 
     workers, gpus = int(settings.workers), count_gpus()
     ray.init(
@@ -186,9 +184,9 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _drain(dispatcher: Any) -> None:  # noqa: ANN401 - Ray's handle has no type of its own
+def _drain(dispatcher: Any) -> None:
     """Wait until every worker has given back what it had."""
-    import ray  # noqa: PLC0415
+    import ray
 
     until = time.monotonic() + _DRAIN_S
     with contextlib.suppress(ray.exceptions.RayError):  # a dispatcher that is dead now: its leases will expire
@@ -234,4 +232,4 @@ def _at(holder: dict[str, Any]) -> str:
 
 
 def _talk(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - stderr is talk
+    print(message, file=sys.stderr, flush=True)

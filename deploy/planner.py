@@ -58,7 +58,7 @@ class EngineMedia(Media):
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """See Media."""
-        from framepack_engine.video import join_clips  # noqa: PLC0415 - PyAV: only where a file is joined
+        from framepack_engine.video import join_clips
 
         join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
 

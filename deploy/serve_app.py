@@ -18,11 +18,12 @@ def application(settings: FarmSettings) -> serve.Application:
     """The ingress, to be given to `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
 
     def build() -> FastAPI:
-        from actors.door import RayDoor  # noqa: PLC0415 - runs in the replica's process
-        from deploy.planner import EngineMedia, EnginePlanner  # noqa: PLC0415
-        from farm.ingress import create_app  # noqa: PLC0415
-        from farm.jobs import Jobs  # noqa: PLC0415
-        from farm.store import FolderStore  # noqa: PLC0415
+        from farm.ingress import create_app
+
+        from actors.door import RayDoor
+        from deploy.planner import EngineMedia, EnginePlanner
+        from farm.jobs import Jobs
+        from farm.store import FolderStore
 
         return create_app(
             settings=settings,

@@ -131,11 +131,10 @@ class Dispatcher:
                     self._end_lease(video, self._failure(video, key, "expired", "the worker fell silent", counts=False))
 
     def sweep(self) -> None:
-        """List the open videos. Call every `sweep_s`: it finds those whose nudge was lost."""
+        """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
         with self._lock:
-            for job_id in self._jobs.open_ids():
-                if job_id not in self._videos:
-                    self._load(job_id)
+            for job_id in {*self._jobs.open_ids(), *self._videos}:
+                self.nudge(job_id)
 
     def drain(self) -> None:
         """Give out nothing more; workers stop at their next step, give their leases back and end."""

@@ -120,27 +120,15 @@ class Jobs:
         return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
 
     def delete(self, job_id: str, *, owner: str) -> None:
-        """Erase an ended video and everything stored of it. Raises: NotFound; Conflict while it has not ended."""
-        job, head = self.get(job_id, owner=owner)
-        self._mark(job.id)  # so that a restart finishes what a crash leaves
-        self.ledger.append(job.id, Event(name="deleted"), after=head)
-        self.erase(job.id)
+        """Erase an ended video. Raises: NotFound; Conflict while it has not ended.
 
-    def erase(self, job_id: JobId) -> None:
-        """Remove the objects of a video whose ledger says deleted; the log goes last, its tombstone at the very end."""
-        try:
-            job = self.request(job_id)
-            self.store.delete(_index_key(job))
-            if job.idempotency:
-                self.store.delete(job.idempotency)
-        except ObjectMissing:  # an erasing that was cut short got this far
-            pass
-        log = log_folder(job_id)
-        keys = self.store.list(f"jobs/{job_id}/")
-        for key in sorted(keys, key=lambda key: (key.startswith(log), key)):
-            self.store.delete(key)
-        self.store.delete(f"open/{job_id}")
-        self._requests.pop(job_id, None)
+        Request, inputs and artifacts go at once. The log, which ends in a tombstone now, goes an hour later (`sweep`):
+        until then it refuses whoever still believes in the video.
+        """
+        job, head = self.get(job_id, owner=owner)
+        self._mark(job.id)  # so that a sweep finishes what a crash leaves
+        self.ledger.append(job.id, Event(name="deleted"), after=head)
+        self._erase(job.id)
 
     def entries(self, job_id: str, *, after_seq: int, owner: str) -> list[Entry]:
         """The ledger's entries after `after_seq` (-1: all), oldest first. Raises: NotFound."""
@@ -186,7 +174,7 @@ class Jobs:
 
     def _claim(self, claim: str, fingerprint: str, job_id: JobId, created_ms: int) -> tuple[JobId, int]:
         """Bind an idempotency key to a request; the id and time that it is bound to, ours or an earlier request's."""
-        ours = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}
+        ours: dict[str, str | int] = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}
         if not self.store.put_if_absent(claim, json.dumps(ours).encode()):
             ours = json.loads(self.store.get(claim))
         if ours["fingerprint"] != fingerprint:
@@ -205,16 +193,32 @@ class Jobs:
         self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
 
     def _sweep_lost(self, job_id: JobId) -> None:
-        """A marker whose video was deleted, or never came to be."""
-        if self.store.list(log_folder(job_id)):
-            self.erase(job_id)
-            return
+        """Behind the marker is a video that was deleted, or one that never came to be."""
+        log = self.store.list(log_folder(job_id))
         try:
-            made_at = json.loads(self.store.get(f"open/{job_id}"))["at"]
-        except ObjectMissing:
+            since = json.loads(self.store.get(log[-1] if log else f"open/{job_id}"))["at"]
+        except ObjectMissing:  # another sweep was faster
             return
-        if self._clock() - made_at > _ABANDONED_S:
-            self.erase(job_id)
+        old = self._clock() - since > _ABANDONED_S
+        if log or old:
+            self._erase(job_id)
+        if old:
+            for key in [*log, f"open/{job_id}"]:  # the tombstone is the log's last, and the marker finds it
+                self.store.delete(key)
+
+    def _erase(self, job_id: JobId) -> None:
+        """Remove everything of a video but its log and its marker."""
+        try:
+            job = self.request(job_id)
+            self.store.delete(_index_key(job))
+            if job.idempotency:
+                self.store.delete(job.idempotency)
+        except ObjectMissing:  # an erasing that was cut short got this far
+            pass
+        for key in self.store.list(f"jobs/{job_id}/"):
+            if not key.startswith(log_folder(job_id)):
+                self.store.delete(key)
+        self._requests.pop(job_id, None)
 
 
 def verified(store: Store, artifact: Artifact) -> bytes:

@@ -14,7 +14,7 @@ _THREADS = re.compile(r"-t\d+$")
 
 
 class Assignment(NamedTuple):
-    """This worker shall do this order."""
+    """Who shall do what."""
 
     worker: str
     job: JobId

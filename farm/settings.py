@@ -17,8 +17,8 @@ from farm.errors import ConfigError
 class FarmSettings:
     """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>; deploy/farm.example.env has all."""
 
-    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: folder of the object store
-    cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here once
+    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: the store's folder
+    cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
     api_key: str | None = None  #: sent by the command line to FARM_URL
     host: str = "127.0.0.1"  #: address to listen on
@@ -37,12 +37,14 @@ class FarmSettings:
     def __post_init__(self) -> None:
         """Refuse impossible values by name."""
         if not 0 < self.heartbeat_s < self.lease_s / 3:
-            msg = f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
+            msg = (
+                f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
+            )
             raise ConfigError(msg)
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             msg = f"FARM_WORKERS={self.workers!r}: need 'auto' or a whole number of at least 1"
             raise ConfigError(msg)
-        if not 0 <= self.port <= 65535:  # noqa: PLR2004 - the range of TCP ports
+        if not 0 <= self.port <= 65535:
             msg = f"FARM_PORT={self.port}: need 0 to 65535"
             raise ConfigError(msg)
         for name in ("max_upload_mb", "max_pixels", "poll_s", "sweep_s", "orphan_s"):

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from farm.contract import Artifact, JobPlan, OrderKey, Progress, Value
 from farm.errors import Conflict, LeaseLost
 
@@ -56,7 +58,9 @@ class Event(Value):
     key: str | None = None  #: an OrderKey's text
     attempt: int | None = None  #: which lease is meant; a new lease's attempt is its entry's seq
     worker: str | None = None
-    artifacts: dict[str, Artifact] = {}  #: "conditioning", "section", "preview", "clip", "video", … -> object
+    artifacts: dict[str, Artifact] = Field(
+        default_factory=dict
+    )  #: "conditioning", "section", "preview", "clip", "video", … -> object
     numeric_class: str | None = None  #: of the worker that commits
     seconds: float = 0.0  #: device time that a commit took
     error: ErrorInfo | None = None
@@ -83,9 +87,9 @@ class JobState(Value):
     status: Status = "queued"
     conditioning: int | None = None  #: this and the next: the seq of the entry that named the artifacts
     sections: tuple[int, ...] = ()  #: in generation order
-    clips: dict[str, int] = {}  #: section -> seq; sections that make no frame final have none
+    clips: dict[str, int] = Field(default_factory=dict)  #: section -> seq; sections that make no frame final have none
     video: int | None = None
-    leases: dict[str, Lease] = {}  #: OrderKey's text -> who has it
+    leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> who has it
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
     attempt: int = 0  #: of the newest lease
@@ -124,7 +128,11 @@ def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
     if state.conditioning is None:
         keys.append(OrderKey(stage="encode"))
     else:
-        keys += [OrderKey(stage="decode", section=k) for k in range(done) if plan.final_frames[k] and str(k) not in state.clips]
+        keys += [
+            OrderKey(stage="decode", section=k)
+            for k in range(done)
+            if plan.final_frames[k] and str(k) not in state.clips
+        ]
         if done < plan.sections:
             keys.append(OrderKey(stage="section", section=done))
         elif not keys:

@@ -11,8 +11,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing_extensions import override
 from uuid import uuid4
+
+from typing_extensions import override
 
 from farm.errors import StoreError
 from farm.store.protocol import ObjectMissing, Store, check_key

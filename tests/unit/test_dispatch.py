@@ -1,0 +1,281 @@
+"""The dispatcher's answers, with a real store and a clock that the test turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from farm.contract import Artifact, Failure, Order, OrderKey, Progress, Stage, WorkerCard
+from farm.dispatch import Dispatcher
+from farm.errors import LeaseLost, NotFound
+from farm.jobs import Jobs, Record
+from farm.settings import FarmSettings
+from farm.states import Event
+
+Accept = Callable[..., Record]
+SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        """The time now."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def dispatcher(jobs: Jobs, clock: Clock) -> Dispatcher:
+    """In charge of an empty store."""
+    return Dispatcher(jobs, SETTINGS, clock=clock)
+
+
+def card(
+    worker: str = "w0", numeric_class: str = "cpu-x-t1", stages: tuple[Stage, ...] = get_args(Stage)
+) -> WorkerCard:
+    """A worker that can do everything."""
+    return WorkerCard(
+        id=worker,
+        node="n",
+        device="CPU",
+        vram_gib=None,
+        numeric_class=numeric_class,
+        stages=stages,
+        models=("tiny",),
+        plan="all resident",
+    )
+
+
+def ask(dispatcher: Dispatcher, worker: str = "w0", numeric_class: str = "cpu-x-t1") -> Order:
+    """An order, which must be there."""
+    order = dispatcher.ask(card(worker, numeric_class))
+    assert isinstance(order, Order)
+    return order
+
+
+def progress(order: Order, worker: str = "w0", step: int = 1) -> Progress:
+    """A report on an order."""
+    return Progress(job=order.job.id, key=order.key, attempt=order.attempt, worker=worker, step=step, steps=25)
+
+
+def commit(jobs: Jobs, order: Order, worker: str = "w0", numeric_class: str = "cpu-x-t1") -> None:
+    """What a worker writes when it is done."""
+    name = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}[order.key.stage]
+    artifact = Artifact(key=f"jobs/{order.job.id}/{name}.a{order.attempt}", sha256="0" * 64, bytes=1)
+    event = Event(
+        name="committed",
+        key=str(order.key),
+        attempt=order.attempt,
+        worker=worker,
+        artifacts={name: artifact},
+        numeric_class=numeric_class,
+        seconds=2.0,
+    )
+    jobs.ledger.append(order.job.id, event)
+
+
+def failure(order: Order, worker: str = "w0", code: str = "boom", *, counts: bool = True) -> Failure:
+    """What a worker reports when it gives up."""
+    return Failure(
+        job=order.job.id, key=order.key, attempt=order.attempt, worker=worker, code=code, message="x", counts=counts
+    )
+
+
+def test_a_video_goes_through_its_stages(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
+    """One worker gets every order once, with the artifacts of the stages before it, until nothing is left."""
+    dispatcher.nudge(accept().job.id)
+    seen = {}
+    while isinstance(order := dispatcher.ask(card()), Order):
+        seen[str(order.key)] = sorted(order.needs)
+        commit(jobs, order)
+    assert seen == {
+        "encode": [],
+        "section/0": ["conditioning"],
+        "section/1": ["conditioning", "section/0"],
+        "decode/1": ["conditioning", "section/0", "section/1"],
+        "finish": ["clip/1"],
+    }
+    assert jobs.open_ids() == []
+    assert dispatcher.ask(card()) == "go"
+
+
+def test_a_lost_answer_gives_the_same_order_again(dispatcher: Dispatcher, accept: Accept) -> None:
+    """A worker that asks again while it holds a lease gets that order, with that attempt."""
+    dispatcher.nudge(accept().job.id)
+    assert ask(dispatcher) == ask(dispatcher)
+
+
+def test_a_silent_worker_loses_its_lease(dispatcher: Dispatcher, accept: Accept, clock: Clock, jobs: Jobs) -> None:
+    """Reports keep a lease alive; without them it ends, another worker gets the order, and the first hears stop."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    for _ in range(3):
+        clock.now += 9
+        assert dispatcher.beat(card(), progress(order)) == "go"
+        dispatcher.tick()
+    clock.now += 11
+    dispatcher.tick()
+    other = ask(dispatcher, "w1")
+    assert other.key == order.key
+    assert dispatcher.beat(card(), progress(order)) == "stop"
+    with pytest.raises(LeaseLost):
+        commit(jobs, order)
+    assert jobs.get(order.job.id, owner=None).head.state.failures == ()
+
+
+def test_pause_and_cancel_stop_the_worker(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
+    """A nudge suffices: the next report is answered "stop", and nothing is leased until a resume."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    order = ask(dispatcher)
+    jobs.wish(job.id, "pause", owner="local")
+    dispatcher.nudge(job.id)
+    assert dispatcher.beat(card(), progress(order)) == "stop"
+    dispatcher.give_up(failure(order, code="stopped", counts=False))
+    assert dispatcher.ask(card()) == "go"
+    jobs.wish(job.id, "resume", owner="local")
+    dispatcher.nudge(job.id)
+    order = ask(dispatcher)
+    jobs.wish(job.id, "cancel", owner="local")
+    dispatcher.nudge(job.id)
+    assert dispatcher.beat(card(), progress(order)) == "stop"
+    assert dispatcher.live(job.id) is None
+    assert jobs.open_ids() == []
+
+
+def test_lost_nudges_only_delay(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
+    """A sweep finds a new video, a tick finds a leased video's cancel."""
+    job, _ = accept()
+    assert dispatcher.ask(card()) == "go"
+    dispatcher.sweep()
+    order = ask(dispatcher)
+    jobs.wish(job.id, "cancel", owner="local")
+    dispatcher.tick()
+    assert dispatcher.beat(card(), progress(order)) == "stop"
+
+
+def test_a_new_dispatcher_honours_living_leases(
+    dispatcher: Dispatcher, jobs: Jobs, accept: Accept, clock: Clock
+) -> None:
+    """After a restart the worker carries on, its lease gets a full period, and the old dispatcher is refused."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    order = ask(dispatcher)
+    heir = Dispatcher(jobs, SETTINGS, clock=clock)
+    assert heir.epoch == dispatcher.epoch + 1
+    clock.now += 9
+    heir.tick()
+    assert heir.beat(card(), progress(order, step=7)) == "go"
+    clock.now += 9
+    heir.tick()
+    live = heir.live(job.id)
+    assert live
+    assert live.progress
+    assert live.progress.step == 7
+    clock.now += 11
+    heir.tick()
+    with pytest.raises(LeaseLost, match="newer dispatcher"):
+        dispatcher.give_up(failure(order))
+
+
+def test_a_dead_worker_costs_its_order_at_once(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """Its lease ends without waiting for the period, and the death counts against the video."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    order = ask(dispatcher)
+    dispatcher.worker_died("w0")
+    assert ask(dispatcher, "w1").key == order.key
+    (failed,) = jobs.get(job.id, owner=None).head.state.failures
+    assert (failed.code, failed.worker) == ("worker_died", "w0")
+
+
+def test_three_failures_of_a_kind_end_a_video(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """With two workers, both have tried before the video fails with that error; a retry starts afresh."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    for worker in ("w0", "w1"):
+        dispatcher.ask(card(worker, stages=()))
+    for worker in ("w0", "w1", "w0"):
+        order = ask(dispatcher, worker)
+        dispatcher.give_up(failure(order, worker))
+    state = jobs.get(job.id, owner=None).head.state
+    assert state.status == "failed"
+    assert state.error
+    assert state.error.code == "boom"
+    jobs.wish(job.id, "retry", owner="local")
+    dispatcher.nudge(job.id)
+    assert ask(dispatcher).key == OrderKey(stage="encode")
+
+
+def test_stops_and_store_troubles_never_count(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """A video survives any number of failures that are not its own."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    for _ in range(10):
+        dispatcher.give_up(failure(ask(dispatcher), counts=False))
+    assert jobs.get(job.id, owner=None).head.state.failures == ()
+
+
+def test_a_worker_that_failed_a_video_gets_it_last(dispatcher: Dispatcher, accept: Accept) -> None:
+    """Another worker takes it over; alone, the same one tries again."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    dispatcher.ask(card("w1", stages=()))
+    dispatcher.give_up(failure(ask(dispatcher, "w0")))
+    dispatcher.ask(card("w1"))
+    assert dispatcher.live(job.id)
+    assert dispatcher.ask(card("w0")) == "go"
+
+
+def test_numeric_classes_are_not_mixed(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """What one kind of device began no other goes on with; another thread count is the same kind, and is told."""
+    dispatcher.nudge(accept().job.id)
+    commit(jobs, ask(dispatcher, numeric_class="cpu-x-t2"), numeric_class="cpu-x-t2")
+    dispatcher.tick()
+    assert dispatcher.ask(card("w1", numeric_class="cuda-x")) == "go"
+    assert ask(dispatcher, "w2", numeric_class="cpu-x-t1").numeric_class == "cpu-x-t2"
+
+
+def test_draining_gives_nothing_out(dispatcher: Dispatcher, accept: Accept) -> None:
+    """A busy worker and an idle one are both told to end."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    dispatcher.drain()
+    assert dispatcher.beat(card(), progress(order)) == "exit"
+    assert dispatcher.ask(card("w1")) == "exit"
+
+
+def test_workers_and_queue_are_shown(dispatcher: Dispatcher, accept: Accept) -> None:
+    """Who does what, who waits at which place, and how long it may take."""
+    first, second = accept(priority=1).job.id, accept().job.id
+    dispatcher.nudge(first)
+    dispatcher.nudge(second)
+    order = ask(dispatcher)
+    (state,) = dispatcher.workers()
+    assert (state.state, state.job, state.key) == ("busy", first, order.key)
+    live = dispatcher.live(second)
+    assert live
+    assert live.queue_position == 0
+    assert dispatcher.live("video_" + "0" * 32) is None  # type: ignore[arg-type]
+
+
+def test_a_deleted_video_is_forgotten(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """A nudge for a video that is gone is harmless."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    jobs.wish(job.id, "cancel", owner="local")
+    jobs.delete(job.id, owner="local")
+    dispatcher.nudge(job.id)
+    assert dispatcher.live(job.id) is None
+    with pytest.raises(NotFound):
+        jobs.get(job.id, owner=None)

@@ -1,0 +1,205 @@
+"""Accepting, finding and erasing videos, also when the process dies between two writes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from farm.errors import Conflict, NotFound
+from farm.jobs import Jobs, Record
+from farm.states import Event
+from farm.store import FolderStore
+
+Accept = Callable[..., Record]
+
+
+def test_accept_then_get(jobs: Jobs, accept: Accept, png: bytes) -> None:
+    """What was accepted is found again by another process, inputs included."""
+    job, head = accept(prompt="a dog")
+    again = Jobs(jobs.store).get(job.id, owner="local")
+    assert again == Record(job, head)
+    assert again.job.request.prompt == "a dog"
+    assert jobs.store.get(again.job.inputs["start"].key) == png
+    assert jobs.open_ids() == [job.id]
+
+
+def test_another_owners_video_is_not_there(jobs: Jobs, accept: Accept) -> None:
+    """Another owner gets the same NotFound as for an id that never was."""
+    job, _ = accept(owner="alice")
+    with pytest.raises(NotFound):
+        jobs.get(job.id, owner="bob")
+    assert jobs.page(owner="bob", limit=9, order="desc", status=None) == ([], False)
+
+
+@pytest.mark.parametrize("bad", ["../../etc", "video_" + "0" * 32, "video_/../x", "", "video_" + "Z" * 32])
+def test_ids_that_are_none(jobs: Jobs, bad: str) -> None:
+    """An unknown or malformed id is NotFound, and never meets a path."""
+    with pytest.raises(NotFound):
+        jobs.get(bad, owner="local")
+
+
+def test_the_same_key_gives_the_same_video(accept: Accept) -> None:
+    """An Idempotency-Key with the same request returns the first video, another owner's key is another key."""
+    first = accept(key="k")
+    assert accept(key="k").job.id == first.job.id
+    assert accept(key="k", owner="bob").job.id != first.job.id
+
+
+def test_the_same_key_for_another_request_is_refused(accept: Accept, jobs: Jobs) -> None:
+    """It is a Conflict, and nothing is stored."""
+    accept(key="k", sent="a")
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        accept(key="k", sent="b")
+    assert len(jobs.open_ids()) == 1
+
+
+def test_pages(jobs: Jobs, accept: Accept) -> None:
+    """Newest first by default, oldest first on demand, without gaps or repeats, and filtered by status."""
+    ticks = count(1000)
+    jobs._clock = lambda: next(ticks)
+    made = [accept().job.id for _ in range(5)]
+    jobs.wish(made[2], "cancel", owner="local")
+    for order, expected in (("desc", made[::-1]), ("asc", made)):
+        seen: list[str] = []
+        more = True
+        while more:
+            page, more = jobs.page(
+                owner="local",
+                after=seen[-1] if seen else None,
+                limit=2,
+                order=order,  # type: ignore[arg-type]
+                status=None,
+            )
+            seen += [record.job.id for record in page]
+        assert seen == expected
+    page, _ = jobs.page(owner="local", limit=9, order="desc", status="cancelled")
+    assert [record.job.id for record in page] == [made[2]]
+
+
+def left_in(store: FolderStore) -> list[str]:
+    """Everything that is stored, by the last part of its name."""
+    return sorted(path.name for path in store.root.rglob("*") if path.is_file())
+
+
+def test_deleting_needs_an_end_and_leaves_nothing(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
+    """A running video is a Conflict; an ended one goes at once, its log after an hour, and its key is free again."""
+    job, _ = accept(key="k")
+    with pytest.raises(Conflict, match="cannot delete a video that is queued"):
+        jobs.delete(job.id, owner="local")
+    jobs.wish(job.id, "cancel", owner="local")
+    jobs.delete(job.id, owner="local")
+    with pytest.raises(NotFound):
+        jobs.get(job.id, owner="local")
+    assert left_in(store) == ["00000000.json", "00000001.json", "00000002.json", job.id]
+    assert Jobs(store).sweep(job.id) is None
+    assert len(left_in(store)) == 4
+    assert Jobs(store, clock=lambda: time.time() + 3601).sweep(job.id) is None
+    assert left_in(store) == []
+    assert accept(key="k", sent="b").job.id != job.id
+
+
+def test_a_deleted_video_cannot_be_leased(jobs: Jobs, accept: Accept) -> None:
+    """Whoever still believes in it finds the tombstone."""
+    job, head = accept()
+    jobs.wish(job.id, "cancel", owner="local")
+    jobs.delete(job.id, owner="local")
+    with pytest.raises(NotFound):
+        jobs.ledger.append(job.id, Event(name="leased", key="encode", worker="w"), after=head)
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class Mortal(FolderStore):
+    """A store whose process dies after so many more writes and deletes."""
+
+    left = 10_000
+
+    def _live(self) -> None:
+        if self.left == 0:
+            raise Crash
+        self.left -= 1
+
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        """Put, or die before."""
+        self._live()
+        return super().put_if_absent(key, data)
+
+    def delete(self, key: str) -> None:
+        """Delete, or die before."""
+        self._live()
+        super().delete(key)
+
+
+def deaths(tmp_path: Path) -> Iterator[tuple[Mortal, int]]:
+    """Stores that die after 0, 1, 2 … writes."""
+    for writes in range(12):
+        yield Mortal(tmp_path / str(writes)), writes
+
+
+def test_a_crash_while_accepting(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
+    """After a death between any two writes the client's retry, with its key, makes exactly one video."""
+    survived = 0
+    for store, writes in deaths(tmp_path):
+        jobs.store = jobs.ledger.store = store
+        store.left = writes
+        try:
+            accept(key="k")
+            survived += 1
+        except Crash:
+            page, _ = Jobs(store).page(owner="local", limit=9, order="desc", status=None)
+            assert page == []
+        store.left = 10_000
+        record = accept(key="k")
+        page, _ = jobs.page(owner="local", limit=9, order="desc", status=None)
+        assert page == [record]
+        assert jobs.open_ids() == [record.job.id]
+    assert 0 < survived < 12
+
+
+def test_a_crash_while_deleting(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
+    """After a death between any two deletes the video is gone for users or untouched, and sweeps remove the rest."""
+    for store, writes in deaths(tmp_path):
+        jobs.store = jobs.ledger.store = store
+        job, _ = accept(key="k")
+        jobs.wish(job.id, "cancel", owner="local")
+        store.left = writes
+        with contextlib.suppress(Crash):
+            jobs.delete(job.id, owner="local")
+        store.left = 10_000
+        fresh = Jobs(store, clock=lambda: time.time() + 3601)
+        for job_id in fresh.open_ids():
+            fresh.sweep(job_id)
+        assert left_in(store) == [] or fresh.get(job.id, owner="local").head.state.status == "cancelled"
+        assert writes < 2 or left_in(store) == []
+
+
+def test_markers_of_ended_and_abandoned_videos_go(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
+    """A sweep keeps open videos, drops ended ones' markers, and drops acceptings that died only once they are old."""
+    job, head = accept()
+    assert jobs.sweep(job.id) == Record(job, head)
+    jobs.ledger.append(job.id, Event(name="cancel"))
+    assert jobs.sweep(job.id) is None
+    assert jobs.open_ids() == []
+    lost = "video_" + "a" * 32
+    jobs._mark(lost)  # type: ignore[arg-type]
+    assert jobs.sweep(lost) is None  # type: ignore[arg-type]
+    assert jobs.open_ids() == [lost]
+    later = Jobs(store, clock=lambda: jobs._clock() + 3601)
+    assert later.sweep(lost) is None  # type: ignore[arg-type]
+    assert jobs.open_ids() == []
+
+
+def test_retry_is_found_by_a_restart(jobs: Jobs, accept: Accept) -> None:
+    """Retrying an ended video puts its marker back."""
+    job, _ = accept()
+    jobs.wish(job.id, "cancel", owner="local")
+    jobs.sweep(job.id)
+    assert jobs.wish(job.id, "retry", owner="local").head.state.status == "queued"
+    assert jobs.open_ids() == [job.id]

@@ -1,0 +1,126 @@
+"""The life of a video: which events are legal where, and that no history can break the rules."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.contract import JobPlan
+from farm.errors import Conflict, LeaseLost
+from farm.states import ENDED, ErrorInfo, Event, EventName, JobState, advance, complete, runnable
+
+PLAN = JobPlan(kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73))
+NAMES: tuple[EventName, ...] = (
+    "leased",
+    "committed",
+    "released",
+    "expired",
+    "failed_attempt",
+    "pause",
+    "resume",
+    "cancel",
+    "retry",
+    "failed",
+    "deleted",
+)
+
+
+def lease(state: JobState, seq: int, worker: str = "w") -> tuple[JobState, str]:
+    """Lease the most urgent order."""
+    key = str(runnable(PLAN, state)[0])
+    return advance(state, Event(name="leased", key=key, worker=worker), seq=seq, at=0.0), key
+
+
+def commit(state: JobState, key: str, attempt: int, seq: int) -> JobState:
+    """Commit a lease."""
+    return advance(state, Event(name="committed", key=key, attempt=attempt), seq=seq, at=5.0)
+
+
+def test_a_video_from_start_to_end() -> None:
+    """Encode, sections with the decodes they make possible, finish: in this order, each once."""
+    state, done, seq = JobState(), [], 0
+    while state.status != "completed":
+        state, key = lease(state, seq := seq + 1)
+        state = commit(state, key, seq, seq := seq + 1)
+        done.append(key)
+    assert done == ["encode", "section/0", "section/1", "decode/1", "section/2", "decode/2", "finish"]
+    assert state.ended_at == 5.0
+    assert complete(PLAN, state) == 1.0
+    assert runnable(PLAN, state) == []
+
+
+def test_decode_and_next_section_run_side_by_side() -> None:
+    """Section 2 and the decode of section 1 may be leased at once."""
+    state = JobState(status="in_progress", conditioning=1, sections=(2, 3))
+    assert [str(key) for key in runnable(PLAN, state)] == ["decode/1", "section/2"]
+
+
+def test_a_zombie_cannot_commit() -> None:
+    """After its lease expired and another worker has the order, the first worker's commit is refused."""
+    state, key = lease(JobState(), 1, "zombie")
+    state = advance(state, Event(name="expired", key=key, attempt=1), seq=2, at=0.0)
+    with pytest.raises(LeaseLost):
+        commit(state, key, 1, 3)
+    state, key = lease(state, 3, "other")
+    with pytest.raises(LeaseLost):
+        commit(state, key, 1, 4)
+    assert commit(state, key, 3, 4).conditioning == 4
+
+
+def test_cancel_beats_a_later_commit() -> None:
+    """What a worker commits after a cancel is refused."""
+    state, key = lease(JobState(), 1)
+    state = advance(state, Event(name="cancel"), seq=2, at=9.0)
+    with pytest.raises(LeaseLost, match="cancelled"):
+        commit(state, key, 1, 3)
+
+
+def test_a_commit_after_pause_is_taken() -> None:
+    """A worker that was done just then loses nothing, and the video stays paused."""
+    state, key = lease(JobState(), 1)
+    state = commit(advance(state, Event(name="pause"), seq=2, at=0.0), key, 1, 3)
+    assert state.status == "paused"
+    assert state.conditioning == 3
+    assert runnable(PLAN, state) == []
+
+
+@pytest.mark.parametrize(("wish", "status"), [("cancel", "completed"), ("resume", "queued"), ("retry", "in_progress")])
+def test_wishes_that_the_state_forbids(wish: EventName, status: str) -> None:
+    """Each is a Conflict that says what the video is and what it would have to be."""
+    with pytest.raises(Conflict, match=f"cannot {wish} a video that is {status}; it must be "):
+        advance(JobState.model_validate({"status": status}), Event(name=wish), seq=9, at=0.0)
+
+
+def test_retry_keeps_what_is_made() -> None:
+    """A failed video goes on where it was, with a clean record."""
+    state = JobState(status="in_progress", conditioning=1, sections=(2,))
+    state = advance(state, Event(name="failed", error=ErrorInfo(code="x", message="y")), seq=5, at=0.0)
+    assert state.error
+    state = advance(state, Event(name="retry"), seq=6, at=0.0)
+    assert (state.status, state.sections, state.error, state.failures) == ("queued", (2,), None, ())
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 40), st.booleans()), max_size=60))
+def test_no_history_breaks_the_rules(history: list[tuple[EventName, int, bool]]) -> None:
+    """Whatever comes in whatever order: products only grow, an ended video has no leases, a commit has its lease."""
+    state = JobState()
+    for seq, (name, attempt, urgent) in enumerate(history, start=1):
+        keys = [*map(str, runnable(PLAN, state)), "encode", *state.leases]
+        key = keys[0] if urgent else keys[-1]
+        held = state.leases.get(key)
+        event = Event(name=name, key=key, attempt=held.attempt if held and urgent else attempt, worker="w")
+        before = state
+        try:
+            state = advance(state, event, seq=seq, at=float(seq))
+        except (Conflict, LeaseLost):
+            continue
+        assert state.sections[: len(before.sections)] == before.sections
+        assert len(state.sections) <= PLAN.sections
+        assert set(before.clips) <= set(state.clips)
+        assert not (state.leases and state.status in ENDED | {"deleted"})
+        if name == "committed":
+            assert held
+            assert held.attempt == event.attempt
+        if before.status in ENDED:
+            assert name in {"retry", "deleted"}
