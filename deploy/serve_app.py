@@ -18,10 +18,9 @@ def application(settings: FarmSettings) -> serve.Application:
     """The ingress, to be given to `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
 
     def build() -> FastAPI:
-        from farm.ingress import create_app
-
         from actors.door import RayDoor
         from deploy.planner import EngineMedia, EnginePlanner
+        from farm.ingress import create_app
         from farm.jobs import Jobs
         from farm.store import FolderStore
 

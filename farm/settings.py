@@ -15,7 +15,7 @@ from farm.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarmSettings:
-    """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>; deploy/farm.example.env has all."""
+    """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>: see deploy/farm.example.env."""
 
     storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: the store's folder
     cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
@@ -62,7 +62,7 @@ class FarmSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Self:
-        """Read FARM_*; `flags` (those that are not None) win. Raises: ConfigError for an unknown name or a bad value."""
+        """Read FARM_*; `flags` (those that are not None) win. Raises: ConfigError for unknown names, bad values."""
         env = os.environ if env is None else env
         types = get_type_hints(cls)
         names = {f"FARM_{field.name.upper()}": field.name for field in fields(cls)}
