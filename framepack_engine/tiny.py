@@ -1,0 +1,205 @@
+"""The built-in models `tiny` and `tiny-f1`: every part of FramePack in its real class, a few MB, weights from a seed.
+
+They prove the machinery and nothing else: the picture is noise. The repositories are written once, into the cache
+folder, in the layout of the official ones, and `framepack_engine.models` loads both alike.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX, TINY_VERSION
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SEED = 20250417
+TEXT_DIM = 32
+POOLED_DIM = 32
+IMAGE_DIM = 32
+IMAGE_SIZE_PX = 64
+HEADS, HEAD_DIM = 2, 16
+
+
+def cache_root(cache_dir: str | Path | None = None) -> Path:
+    """The folder that made and downloaded things lie under: `cache_dir`, else FARM_CACHE, else the user's cache."""
+    if cache_dir is not None:
+        return Path(cache_dir)
+    return Path(os.environ.get("FARM_CACHE") or platformdirs.user_cache_path("framepack-farm"))
+
+
+def ensure_tiny(cache_dir: str | Path | None = None) -> Path:
+    """The folder that holds the tiny repositories, made now (about 3 s) where it is missing.
+
+    The folder appears whole or not at all: it is written aside and renamed, so any number of processes may ask at once.
+
+    Returns: a folder with `hunyuanvideo-community/HunyuanVideo`, `lllyasviel/FramePackI2V_HY`, … in it.
+    """
+    root = cache_root(cache_dir)
+    final = root / f"tiny-v{TINY_VERSION}"
+    if final.is_dir():
+        return final
+    root.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
+    try:
+        write_tiny(aside)
+        aside.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
+        aside.rename(final)
+    except OSError:
+        if not final.is_dir():  # else another process was first, and its folder is the same
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return final
+
+
+def write_tiny(root: Path) -> None:
+    """Write all tiny repositories under `root`, an existing empty folder. The same weights on every machine."""
+    from framepack_engine.tiny_tokenizers import clip_tokenizer, llama_tokenizer
+
+    hunyuan, redux = root / HUNYUAN, root / REDUX
+    llama, clip = llama_tokenizer(), clip_tokenizer()
+    llama.save_pretrained(hunyuan / "tokenizer")
+    clip.save_pretrained(hunyuan / "tokenizer_2")
+    _processor().save_pretrained(redux / "feature_extractor")
+    makers: tuple[tuple[Path, Callable[[], Any]], ...] = (
+        (hunyuan / "text_encoder", lambda: _llama(len(llama), llama.pad_token_id)),
+        (hunyuan / "text_encoder_2", lambda: _clip(len(clip), clip.eos_token_id)),
+        (hunyuan / "vae", _vae),
+        (redux / "image_encoder", _siglip),
+        (root / FRAMEPACK_I2V, lambda: _transformer("i2v")),
+        (root / FRAMEPACK_F1, lambda: _transformer("f1")),
+    )
+    for folder, make in makers:
+        make().save_pretrained(folder)
+
+
+def draw_weights(model: nn.Module, *, name: str, gain: Callable[[str], float] = lambda _: 1.0) -> None:
+    """Fill every parameter of `model` in place, from a seed of its own name: order and torch's defaults do not matter.
+
+    Matrices and kernels are normal with variance gain² / fan-in, norms near one, biases near zero; `gain` maps a
+    parameter's name to its factor.
+    """
+    import torch
+
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            seed = SEED + zlib.crc32(f"{name}.{key}".encode())
+            drawn = torch.randn(parameter.shape, generator=torch.Generator("cpu").manual_seed(seed))
+            if parameter.ndim >= 2:
+                drawn *= gain(key) * parameter[0].numel() ** -0.5
+            elif key.endswith("weight"):
+                drawn = 1 + 0.05 * drawn
+            else:
+                drawn *= 0.05
+            parameter.copy_(drawn)
+    model.eval()
+
+
+def _llama(vocabulary: int, pad: int) -> nn.Module:
+    from transformers import LlamaConfig, LlamaModel
+
+    model: nn.Module = LlamaModel(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=TEXT_DIM,
+            intermediate_size=64,
+            num_hidden_layers=3,  # hidden_states[-3] is then the first one behind attention
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=512,
+            pad_token_id=pad,
+        ),
+    )
+    draw_weights(model, name="text_encoder")
+    return model
+
+
+def _clip(vocabulary: int, eos: int) -> nn.Module:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    model: nn.Module = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=POOLED_DIM,
+            intermediate_size=64,
+            projection_dim=POOLED_DIM,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=77,
+            bos_token_id=eos - 1,
+            eos_token_id=eos,
+            pad_token_id=eos,
+        ),
+    )
+    draw_weights(model, name="text_encoder_2")
+    return model
+
+
+def _siglip() -> nn.Module:
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    model: nn.Module = SiglipVisionModel(
+        SiglipVisionConfig(
+            hidden_size=IMAGE_DIM,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=IMAGE_SIZE_PX,
+            patch_size=16,
+        ),
+    )
+    draw_weights(model, name="image_encoder")
+    return model
+
+
+def _processor() -> Any:
+    from transformers import SiglipImageProcessorPil
+
+    return SiglipImageProcessorPil(
+        size={"height": IMAGE_SIZE_PX, "width": IMAGE_SIZE_PX},
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.5, 0.5, 0.5],
+    )
+
+
+def _vae() -> nn.Module:
+    from diffusers import AutoencoderKLHunyuanVideo
+
+    model: nn.Module = AutoencoderKLHunyuanVideo(
+        block_out_channels=(4, 4, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        scaling_factor=0.476986,  # the official one
+    )
+    draw_weights(model, name="vae", gain=lambda key: 0.5 if key.startswith("decoder.conv_out") else 1.0)
+    return model
+
+
+def _transformer(kind: str) -> nn.Module:
+    from diffusers import HunyuanVideoFramepackTransformer3DModel
+
+    model: nn.Module = HunyuanVideoFramepackTransformer3DModel(
+        num_attention_heads=HEADS,
+        attention_head_dim=HEAD_DIM,
+        num_layers=2,
+        num_single_layers=2,
+        num_refiner_layers=1,
+        mlp_ratio=2.0,
+        text_embed_dim=TEXT_DIM,
+        pooled_projection_dim=POOLED_DIM,
+        rope_axes_dim=(4, 6, 6),
+        has_image_proj=True,
+        image_proj_dim=IMAGE_DIM,
+        has_clean_x_embedder=True,
+    )
+    draw_weights(model, name=f"transformer.{kind}")
+    return model
