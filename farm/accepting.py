@@ -1,0 +1,113 @@
+"""From a checked request to a stored video: model, images, plan and seed are settled before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from math import floor
+from typing import NamedTuple
+
+from farm.contract import JobPlan, ModelCard, Planner
+from farm.errors import InvalidRequest
+from farm.images import CleanImage, clean_image
+from farm.intake import Intake
+from farm.jobs import Jobs, Record
+from farm.request import VideoRequest
+from farm.settings import FarmSettings
+from farm.unsupported import check_supported
+
+
+class Prepared(NamedTuple):
+    """A request that can be rendered."""
+
+    request: VideoRequest  #: with its model set
+    plan: JobPlan
+    images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG
+    fingerprint: str  #: sha256 of the request as it was sent
+
+
+def prepare(intake: Intake, *, settings: FarmSettings, planner: Planner) -> Prepared:
+    """Settle everything that can be refused; writes nothing. Takes as long as decoding the images takes.
+
+    Raises: InvalidRequest, UnsupportedImage, TooLarge.
+    """
+    check_supported(intake.request)
+    card = _model(intake.request, settings=settings, planner=planner)
+    _check_images(intake, card)
+    clean = {
+        name: clean_image(data, max_pixels=settings.max_pixels, name=name)
+        for name, data in sorted(intake.images.items())
+    }
+    start = clean.get("input_reference")
+    request = intake.request.model_copy(update={"model": card.name})
+    plan = planner.plan(request, image_size=(start.height, start.width) if start else None)
+    return Prepared(request, plan, _inputs(clean, request, plan), _fingerprint(intake))
+
+
+def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str | None) -> Record:
+    """Draw the seed where none was asked for, and store the video. Raises: Conflict."""
+    request, plan = prepared.request, prepared.plan
+    seed = secrets.randbelow(2**32) if request.seed is None else request.seed
+    return jobs.accept(
+        request.model_copy(update={"seed": seed, "size": f"{plan.width}x{plan.height}"}),
+        plan,
+        images=prepared.images,
+        owner=owner,
+        fingerprint=prepared.fingerprint,
+        idempotency_key=idempotency_key,
+    )
+
+
+def keyframe_section(at_s: float, plan: JobPlan) -> int:
+    """The section, in generation order, that shows time `at_s`. Source: nirvash/FramePack, by way of framepack.md.
+
+    Raises: InvalidRequest where the video is over by then.
+    """
+    if at_s > plan.frames / plan.fps:
+        text = f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)"
+        raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
+    return max(plan.sections - 1 - floor(at_s * plan.fps / (4 * plan.latent_window_size)), 0)
+
+
+def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -> ModelCard:
+    models = planner.models()
+    name = request.model or settings.model or next(iter(models), "")
+    if name not in models:
+        text = f"no model {name!r} here; there are {', '.join(models)}"
+        raise InvalidRequest(text, fields={"model": text})
+    return models[name]
+
+
+def _check_images(intake: Intake, card: ModelCard) -> None:
+    """Which images a model wants, and whether keyframes and their parts agree."""
+    named = [frame.image for frame in intake.request.keyframes]
+    sent = [name for name in intake.images if name.startswith("keyframe_")]
+    faults = {}
+    if card.needs_image and "input_reference" not in intake.images:
+        faults["input_reference"] = f"the model {card.name} needs a start image"
+    if card.kind == "f1" and "end_image" in intake.images:
+        faults["end_image"] = f"{card.name} is an F1 model and makes no end image"
+    if card.kind == "f1" and (named or sent):
+        faults["keyframes"] = f"{card.name} is an F1 model and takes no keyframes"
+    elif sorted(named) != sorted(sent):
+        faults["keyframes"] = f"it names the parts {sorted(named)}, but {sorted(sent)} were sent"
+    if faults:
+        raise InvalidRequest("; ".join(faults.values()), fields=faults)
+
+
+def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan) -> dict[str, bytes]:
+    names = {"input_reference": "start", "end_image": "end"}
+    for frame in request.keyframes:
+        names[frame.image] = f"keyframe_{keyframe_section(frame.at_s, plan)}"
+    if len(set(names.values())) != len(names):
+        text = "two of them fall into the same section; a section takes one"
+        raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
+    return {names[part]: image.png for part, image in clean.items()}
+
+
+def _fingerprint(intake: Intake) -> str:
+    """The same for a form and a JSON body that ask for the same; the seed is not drawn yet."""
+    images = {name: hashlib.sha256(data).hexdigest() for name, data in intake.images.items()}
+    text = json.dumps([intake.request.model_dump(mode="json"), images], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,184 @@
+"""What /content hands out: stored objects with ranges, and the two that are put together when asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from safetensors.numpy import load
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from farm.contract import Artifact, Media
+from farm.errors import NotReady
+from farm.jobs import Jobs, Record, verified
+from farm.problems import problem
+
+Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents"]
+_SUFFIX: dict[Variant, str] = {"video": "mp4", "partial": "mp4", "latents": "safetensors"}  #: the others are png
+_TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream"}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class Span(NamedTuple):
+    """Bytes [start, start + length) of an object."""
+
+    start: int
+    length: int
+
+
+def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, headers: Mapping[str, str]) -> Response:
+    """Answer GET /content; `headers` are the request's. Blocks on the store.
+
+    Raises: NotReady where the variant does not exist yet.
+    """
+    state = record.head.state
+    if variant == "partial" and state.video is None:
+        return _partial(record, jobs, media)
+    if variant == "latents":
+        return _latents(record, jobs)
+    name: str = "video" if variant == "partial" else variant
+    if variant == "preview":
+        name = f"preview/{len(state.sections) - 1}" if state.sections else ""
+    artifact = jobs.artifact(record, name) if name else None
+    if artifact is None:
+        raise NotReady(f"there is no {variant} yet: the video is {state.status}, {_sections(record)}")
+    return stored(artifact, jobs, filename=_filename(record, variant), headers=headers)
+
+
+def stored(artifact: Artifact, jobs: Jobs, *, filename: str, headers: Mapping[str, str]) -> Response:
+    """An object of the store, whole or the range that was asked for; its sha256 is its ETag."""
+    etag = f'"{artifact.sha256}"'
+    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+    answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if etag in headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=answer)
+    answer |= {"Content-Disposition": f'inline; filename="{filename}"', "Repr-Digest": f"sha-256=:{digest}:"}
+    wanted = headers.get("range", "") if headers.get("if-range", etag) == etag else ""
+    span, status = requested_span(wanted, size=artifact.bytes), 200
+    if wanted and span is None and _RANGE.fullmatch(wanted):
+        unsatisfiable = {"Content-Range": f"bytes */{artifact.bytes}"}
+        return problem(
+            416, "invalid_request", f"the file has {artifact.bytes} bytes", param="Range", headers=unsatisfiable
+        )
+    if span is None:
+        span = Span(0, artifact.bytes)
+    else:
+        status = 206
+        answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{artifact.bytes}"
+    answer["Content-Length"] = str(span.length)
+    pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
+    return StreamingResponse(pieces, status, answer, _TYPE[filename.rpartition(".")[2]])
+
+
+def requested_span(header: str, *, size: int) -> Span | None:
+    """The bytes that a Range header asks for; None where it asks for none that exist, or for several ranges."""
+    match = _RANGE.fullmatch(header)
+    if not match or match.groups() == ("", "") or len(header) > 50:
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    return Span(start, stop - start) if start < stop else None
+
+
+def final_clips(record: Record) -> list[int]:
+    """Sections whose clips are final and touch, in time order. An i2v video's are its END."""
+    sections: list[int] = []
+    for section, frames in enumerate(record.job.plan.final_frames):
+        if frames and str(section) not in record.head.state.clips:
+            break
+        if frames:
+            sections.append(section)
+    return sections[::-1] if record.job.plan.kind == "i2v" else sections
+
+
+def _partial(record: Record, jobs: Jobs, media: Media) -> Response:
+    clips = [jobs.artifact(record, f"clip/{section}") for section in final_clips(record)]
+    ready = [clip for clip in clips if clip is not None]
+    if not ready:
+        raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {_sections(record)}")
+    folder = Path(tempfile.mkdtemp(prefix="framefarm-partial-"))
+    try:
+        for clip in ready:
+            jobs.store.download(clip.key, folder / clip.sha256)
+        out = folder / "partial.mp4"
+        media.join([str(folder / clip.sha256) for clip in ready], str(out))
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return _made(out, record, "partial", ready)
+
+
+def _latents(record: Record, jobs: Jobs) -> Response:
+    """All latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32, start image included.
+
+    Written section by section into a file, so memory does not grow with the video.
+    """
+    plan, state = record.job.plan, record.head.state
+    artifacts = [
+        jobs.artifact(record, name) for name in ("conditioning", *(f"section/{k}" for k in range(plan.sections)))
+    ]
+    ready = [artifact for artifact in artifacts if artifact is not None]
+    if len(ready) < plan.sections + 1:
+        raise NotReady(f"the latents are not complete: the video is {state.status}, {_sections(record)}")
+    window = plan.latent_window_size
+    shape = (1, 16, window * plan.sections + 1, plan.height // 8, plan.width // 8)
+    folder = Path(tempfile.mkdtemp(prefix="framefarm-latents-"))
+    try:
+        out = folder / "latents.safetensors"
+        offset = _write_header(out, shape)
+        target = np.memmap(out, "<f4", "r+", offset, shape)
+        target[:, :, :1] = load(verified(jobs.store, ready[0]))["start_latent"]
+        for index, artifact in enumerate(ready[1:]):
+            first = 1 + window * (plan.sections - 1 - index if plan.kind == "i2v" else index)
+            target[:, :, first : first + window] = load(verified(jobs.store, artifact))["latents"]
+        target.flush()
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return _made(out, record, "latents", ready)
+
+
+def _write_header(out: Path, shape: tuple[int, ...]) -> int:
+    """Begin a safetensors file of one float32 tensor, full length; returns where its numbers begin."""
+    size = 4 * int(np.prod(shape))
+    head = json.dumps({"latents": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    head += b" " * (-len(head) % 8)
+    with out.open("wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        file.truncate(8 + len(head) + size)
+    return 8 + len(head)
+
+
+def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact]) -> Response:
+    """A temporary file, removed once it is sent; its ETag is made of its parts', so that ranges of it fit together."""
+    etag = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+    return FileResponse(
+        out,
+        headers={"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"},
+        media_type=_TYPE[_SUFFIX[variant]],
+        filename=_filename(record, variant),
+        content_disposition_type="inline",
+        background=BackgroundTask(shutil.rmtree, out.parent),
+    )
+
+
+def _filename(record: Record, variant: Variant) -> str:
+    middle = "" if variant == "video" else f".{variant}"
+    return f"{record.job.id}{middle}.{_SUFFIX.get(variant, 'png')}"
+
+
+def _sections(record: Record) -> str:
+    return f"{len(record.head.state.sections)} of {record.job.plan.sections} sections are done"

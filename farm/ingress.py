@@ -1,0 +1,58 @@
+"""The farm's HTTP door: OpenAI's Videos dialect. No state of its own, no Ray, no torch; deploy/ puts it into Serve."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, FastAPI
+
+from farm.access import OwnerDep
+from farm.contract import DispatcherDoor, Media, Planner
+from farm.describe import describe
+from farm.jobs import Jobs
+from farm.parts import Parts, PartsDep
+from farm.problems import install_problems
+from farm.settings import FarmSettings
+from farm.videos import router as videos
+from farm.views import model_view, worker_view
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["farm"])
+
+
+def create_app(*, settings: FarmSettings, jobs: Jobs, door: DispatcherDoor, planner: Planner, media: Media) -> FastAPI:
+    """The whole HTTP application. Blocks on nothing, starts nothing; the parts are used, never changed."""
+    app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1")
+    app.state.parts = Parts(settings=settings, jobs=jobs, door=door, planner=planner, media=media)
+    install_problems(app)
+    app.include_router(videos)
+    app.include_router(router)
+    describe(app)
+    return app
+
+
+@router.get("/v1/models")
+async def list_models(parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+    """What can be asked for."""
+    return {"object": "list", "data": [model_view(card) for card in parts.planner.models().values()]}
+
+
+@router.get("/v1/workers")
+async def list_workers(parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+    """Each worker: what it is, what it holds, what it does now."""
+    return {"object": "list", "data": [worker_view(worker) for worker in await parts.door.workers()]}
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether this process is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(parts: PartsDep) -> dict[str, Any]:
+    """The store and the dispatcher answer; 503 where one does not."""
+    await to_thread.run_sync(parts.jobs.ready)
+    return {"status": "ready", "workers": len(await parts.door.workers())}

@@ -1,0 +1,163 @@
+"""From an HTTP body to fields and files: multipart and urlencoded forms, JSON, and images as data: URLs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from farm.errors import InvalidRequest, TooLarge
+from farm.problems import invalid
+from farm.request import VideoRequest
+
+_IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
+_BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
+_DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
+_MAX_PARTS = 200
+
+
+class Intake(NamedTuple):
+    """What a client asked for."""
+
+    request: VideoRequest
+    images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as it was sent
+
+
+async def read_intake(request: Request, *, max_bytes: int) -> Intake:
+    """Read and check the body of POST /v1/videos.
+
+    Raises: InvalidRequest that names each bad field; TooLarge for more than `max_bytes`.
+    """
+    limited = Request(request.scope, _limited(request, max_bytes))
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
+        fields, images = await _read_form(limited, max_bytes)
+    else:
+        fields, images = _read_json(await limited.body(), kind), {}
+    for name in [name for name in fields if _IMAGE.fullmatch(name)]:
+        value = fields.pop(name)
+        if value not in (None, ""):
+            images[name] = _image_of(value, name)
+    try:
+        return Intake(VideoRequest.model_validate(fields), images)
+    except ValidationError as err:
+        raise invalid(err) from err
+
+
+def _limited(request: Request, max_bytes: int) -> Receive:
+    """The request's body, cut off by TooLarge.
+
+    Up to as much again is read and thrown away first: a client that is still sending when we hang up would see a broken
+    connection in place of the answer.
+    """
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() else 0
+    seen = 0
+
+    async def receive() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if max(seen, announced) > max_bytes:
+            while message.get("more_body") and seen < 2 * max_bytes:
+                message = await request.receive()
+                seen += len(message.get("body", b""))
+            raise TooLarge(f"the request has more than {max_bytes >> 20} MiB (FARM_MAX_UPLOAD_MB); send less")
+        return message
+
+    return receive
+
+
+def _read_json(body: bytes, kind: str) -> dict[str, Any]:
+    """A JSON object; an empty body is an empty one, so that the answer names what is missing."""
+    if not body.strip():
+        return {}
+    if kind and kind != "application/json":
+        raise InvalidRequest(f"the body is {kind[:60]}; send multipart/form-data or application/json")
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as err:
+        raise InvalidRequest(f"the body is not JSON: {err}") from err
+    if not isinstance(fields, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return fields
+
+
+async def _read_form(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+    fields: dict[str, Any] = {}
+    images: dict[str, bytes] = {}
+    try:
+        form = await request.form(max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes)
+    except (HTTPException, ValueError) as err:  # ValueError: an urlencoded body that is not UTF-8
+        raise InvalidRequest(f"the form cannot be read: {getattr(err, 'detail', err)}") from err
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                await _take_file(images, name, value)
+            else:
+                _take_text(fields, name, value)
+    finally:
+        await form.close()
+    return fields, images
+
+
+async def _take_file(images: dict[str, bytes], name: str, file: UploadFile) -> None:
+    if not _IMAGE.fullmatch(name):
+        hint = "send this field as text" if name in VideoRequest.model_fields else "there is no such file"
+        raise _fault(name, f"{hint}; the files are input_reference, end_image, keyframe_0 …")
+    data = await file.read()
+    if not file.filename and not data:  # a browser's form in which no file was chosen
+        return
+    if name in images:
+        raise _fault(name, "given more than once")
+    images[name] = data
+
+
+def _take_text(fields: dict[str, Any], name: str, value: str) -> None:
+    """Add a form field. `metadata[key]` and `input_reference[image_url]` are how the openai package sends objects."""
+    bracketed = _BRACKETS.fullmatch(name)
+    if not bracketed:
+        if name in fields:
+            raise _fault(name, "given more than once")
+        fields[name] = value
+        return
+    outer, inner = bracketed.groups()
+    members = fields.setdefault(outer, {})
+    if not isinstance(members, dict) or inner in members:
+        raise _fault(outer, "given more than once")
+    members[inner] = value
+
+
+def _image_of(value: object, name: str) -> bytes:
+    """The image in `{"image_url": "data:…"}`, as an object, as its JSON text, or the bare data: URL."""
+    if isinstance(value, str) and not value.startswith("data:"):
+        with contextlib.suppress(ValueError, RecursionError):  # it is refused below
+            value = json.loads(value)
+    url = value.get("image_url") if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping) and (set(value) != {"image_url"} or not isinstance(url, str)):
+        raise _fault(name, 'need {"image_url": "data:image/…"} and nothing else; a file_id is not taken here')
+    head = _DATA_URL.match(url) if isinstance(url, str) else None
+    if not isinstance(url, str) or not head:
+        raise _fault(name, "need a file, or an image as a data: URL; other addresses are not fetched")
+    body = unquote_to_bytes(url[head.end() :])
+    if not head[1]:
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error as err:
+        raise _fault(name, f"the data: URL is not base64: {err}") from err
+
+
+def _fault(name: str, text: str) -> InvalidRequest:
+    return InvalidRequest(f"{name[:80]}: {text}", fields={name[:80]: text})

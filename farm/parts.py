@@ -1,0 +1,31 @@
+"""What the HTTP endpoints work with, put into the application once by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from farm.contract import DispatcherDoor, Media, Planner
+from farm.jobs import Jobs
+from farm.settings import FarmSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The farm as the ingress sees it."""
+
+    settings: FarmSettings
+    jobs: Jobs
+    door: DispatcherDoor
+    planner: Planner
+    media: Media
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]

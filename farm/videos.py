@@ -1,0 +1,173 @@
+"""The endpoints of /v1/videos."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse
+
+from farm.accepting import accept, prepare
+from farm.access import OwnerDep
+from farm.content import Variant, content
+from farm.contract import JobId, LiveJob, WorkerState
+from farm.errors import FarmError, InvalidRequest
+from farm.events import follow, has_seen_end
+from farm.intake import read_intake
+from farm.jobs import Record, Wish
+from farm.parts import Parts, PartsDep
+from farm.states import OPEN
+from farm.views import estimate_view, video_view
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/videos", tags=["videos"])
+
+_POLL_MS = {"openai-poll-after-ms": "1000"}
+_KEY_CHARS = 255
+Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
+
+
+@router.post("")
+async def create_video(
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
+    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
+) -> dict[str, Any]:
+    """Ask for a video. Everything that can be refused is refused before anything is stored."""
+    if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
+        text = f"need 1 to {_KEY_CHARS} characters"
+        raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
+    intake = await read_intake(request, max_bytes=parts.settings.max_upload_mb << 20)
+    prepared = await to_thread.run_sync(partial(prepare, intake, settings=parts.settings, planner=parts.planner))
+    if dry_run:
+        return estimate_view(prepared.request, prepared.plan, await _workers(parts))
+    write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
+    record = await to_thread.run_sync(write)
+    log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
+    await _nudge(parts, record.job.id)
+    return await _answer(record, parts, response)
+
+
+@router.get("")
+async def list_videos(
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(description="the id that the page begins behind")] = None,
+    order: Literal["asc", "desc"] = "desc",
+    status: Listed | None = None,
+) -> dict[str, Any]:
+    """Your videos, newest first."""
+    read = partial(parts.jobs.page, owner=owner, after=after, limit=limit, order=order, status=status)
+    records, has_more = await to_thread.run_sync(read)
+    lives = await asyncio.gather(*(_live(parts, record) for record in records))
+    data = [video_view(record, live) for record, live in zip(records, lives, strict=True)]
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {"object": "list", "data": data, **ends, "has_more": has_more}
+
+
+@router.get("/{video_id}")
+async def get_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """One video."""
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    return await _answer(record, parts, response)
+
+
+@router.head("/{video_id}/content", include_in_schema=False)
+@router.get("/{video_id}/content")
+async def get_content(
+    video_id: str, request: Request, parts: PartsDep, owner: OwnerDep, variant: Variant = "video"
+) -> Response:
+    """The mp4, or one of its kin. Ranges are honoured."""
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    make = partial(content, record, parts.jobs, variant=variant, media=parts.media, headers=request.headers)
+    return await to_thread.run_sync(make)
+
+
+@router.get("/{video_id}/events")
+async def get_events(
+    video_id: str, parts: PartsDep, owner: OwnerDep, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Server-Sent Events: status, section, progress, end. Ids rise; Last-Event-ID takes up where you were."""
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    if has_seen_end(record, last_event_id):
+        return Response(status_code=204)  # tells a browser to stop coming back
+    return EventSourceResponse(follow(record, jobs=parts.jobs, door=parts.door, last_event_id=last_event_id))
+
+
+@router.post("/{video_id}/pause")
+async def pause_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Stop at the next step and keep what is made."""
+    return await _wish(video_id, "pause", response, parts, owner)
+
+
+@router.post("/{video_id}/resume")
+async def resume_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Go on with a paused video."""
+    return await _wish(video_id, "resume", response, parts, owner)
+
+
+@router.post("/{video_id}/cancel")
+async def cancel_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Stop at the next step, for good unless it is retried."""
+    return await _wish(video_id, "cancel", response, parts, owner)
+
+
+@router.post("/{video_id}/retry")
+async def retry_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Go on with a failed or cancelled video; finished sections are kept."""
+    return await _wish(video_id, "retry", response, parts, owner)
+
+
+@router.delete("/{video_id}")
+async def delete_video(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Erase an ended video and everything stored of it."""
+    await to_thread.run_sync(partial(parts.jobs.delete, video_id, owner=owner))
+    log.info("action=delete job_id=%s", video_id)
+    return {"id": video_id, "object": "video.deleted", "deleted": True}
+
+
+async def _wish(video_id: str, wish: Wish, response: Response, parts: Parts, owner: str) -> dict[str, Any]:
+    record = await to_thread.run_sync(partial(parts.jobs.wish, video_id, wish, owner=owner))
+    log.info("action=%s job_id=%s", wish, video_id)
+    await _nudge(parts, record.job.id)
+    return await _answer(record, parts, response)
+
+
+async def _answer(record: Record, parts: Parts, response: Response) -> dict[str, Any]:
+    if record.head.state.status in OPEN:
+        response.headers.update(_POLL_MS)
+    return video_view(record, await _live(parts, record))
+
+
+async def _live(parts: Parts, record: Record) -> LiveJob | None:
+    """What only the dispatcher knows; without it the ledger's part of the truth is told."""
+    if record.head.state.status not in OPEN:
+        return None
+    try:
+        return await parts.door.live(record.job.id)
+    except FarmError:
+        return None
+
+
+async def _workers(parts: Parts) -> list[WorkerState]:
+    try:
+        return list(await parts.door.workers())
+    except FarmError:
+        return []
+
+
+async def _nudge(parts: Parts, job: JobId) -> None:
+    try:
+        await parts.door.nudge(job)
+    except FarmError as err:  # the dispatcher finds it by itself, later
+        log.info("action=nudge_lost job_id=%s error=%s", job, err)

@@ -1,0 +1,132 @@
+"""What clients see: the video object and its kin, made of records, live news and worker cards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farm.contract import JobPlan, LiveJob, ModelCard, OrderKey, Stage, WorkerState
+from farm.jobs import Record
+from farm.request import VideoRequest
+from farm.states import ENDED, complete
+
+_BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several orders is worth telling
+
+
+def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
+    """The video object of the HTTP API. `live` is what only the dispatcher knows; without it progress is coarser."""
+    job, state = record.job, record.head.state
+    key = current_order(record, live)
+    lease = state.leases.get(str(key)) if key else None
+    running = live.progress if live and key else None
+    return {
+        "id": job.id,
+        "object": "video",
+        "status": state.status,
+        "progress": percent(record, live),
+        "created_at": job.created_ms // 1000,
+        "completed_at": int(state.ended_at) if state.status == "completed" and state.ended_at else None,
+        "expires_at": None,
+        "model": job.request.model,
+        "seconds": f"{job.request.seconds:g}",
+        "size": f"{job.plan.width}x{job.plan.height}",
+        "frames": job.plan.frames,
+        "fps": job.plan.fps,
+        "prompt": job.request.prompt,
+        "seed": job.request.seed,
+        "remixed_from_video_id": None,
+        "error": state.error.model_dump() if state.error else None,
+        "name": job.request.name,
+        "stage": key.stage if key else None,
+        "sections_done": len(state.sections),
+        "sections_total": job.plan.sections,
+        "step": running.step if running else None,
+        "eta_s": live.eta_s if live and state.status == "in_progress" else None,
+        "queue_position": live.queue_position if live and state.status == "queued" else None,
+        "attempt": state.attempt,
+        "worker": lease.worker if lease else None,
+        "gpu_seconds": round(state.gpu_seconds, 3),
+        "request": job.request.model_dump(mode="json"),
+    }
+
+
+def current_order(record: Record, live: LiveJob | None) -> OrderKey | None:
+    """The order being done: the one that reports progress, else the weightiest lease; None: nothing is."""
+    leases = record.head.state.leases
+    if live and live.progress and str(live.progress.key) in leases:
+        return live.progress.key
+    keys = sorted((OrderKey.parse(text) for text in leases), key=lambda key: _BUSIEST.index(key.stage))
+    return keys[0] if keys else None
+
+
+def percent(record: Record, live: LiveJob | None) -> int:
+    """Progress, 0 to 100: committed work, and the running section's steps as far as `live` knows them."""
+    plan, state = record.job.plan, record.head.state
+    if state.status == "completed":
+        return 100
+    share = complete(plan, state)
+    running = live.progress if live else None
+    if running and running.steps and running.key.stage == "section" and str(running.key) in state.leases:
+        after = complete(plan, state.model_copy(update={"sections": (*state.sections, 0)}))
+        share += (after - share) * min(running.step / running.steps, 1.0)
+    return min(int(100 * share), 99)
+
+
+def is_ended(record: Record) -> bool:
+    """Whether nothing will happen to the video any more, unless a user asks for it."""
+    return record.head.state.status in ENDED
+
+
+def worker_view(worker: WorkerState) -> dict[str, Any]:
+    """A worker as /v1/workers shows it."""
+    card = worker.card
+    return {
+        "id": card.id,
+        "object": "worker",
+        "node": card.node,
+        "device": card.device,
+        "vram_gib": card.vram_gib,
+        "numeric_class": card.numeric_class,
+        "plan": card.plan,
+        "stages": list(card.stages),
+        "models": list(card.models),
+        "state": worker.state,
+        "video": worker.job,
+        "order": str(worker.key) if worker.key else None,
+        "s_per_section": card.s_per_section,
+    }
+
+
+def model_view(card: ModelCard) -> dict[str, Any]:
+    """A model as /v1/models shows it: OpenAI's fields, and what to expect of it."""
+    return {
+        "id": card.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "framepack-farm",
+        "kind": card.kind,
+        "resolution": card.resolution,
+        "needs_image": card.needs_image,
+        "description": card.honest,
+    }
+
+
+def estimate_view(request: VideoRequest, plan: JobPlan, workers: list[WorkerState]) -> dict[str, Any]:
+    """What a dry run answers: the plan, and how long each worker alone would take (None: it has not made one yet)."""
+    return {
+        "object": "video.estimate",
+        "model": request.model,
+        "frames": plan.frames,
+        "fps": plan.fps,
+        "seconds": f"{plan.frames / plan.fps:g}",
+        "size": f"{plan.width}x{plan.height}",
+        "sections": plan.sections,
+        "workers": [
+            {
+                "id": worker.card.id,
+                "plan": worker.card.plan,
+                "seconds": None if worker.card.s_per_section is None else worker.card.s_per_section * plan.sections,
+            }
+            for worker in workers
+            if request.model in worker.card.models
+        ],
+    }
