@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from framepack_engine.buckets import buckets as buckets  # part of the plan's face
+from framepack_engine.buckets import nearest_bucket as nearest_bucket
 from framepack_engine.errors import InvalidSpec
 
 Kind = Literal["i2v", "f1"]

@@ -1,0 +1,63 @@
+"""FramePack's sampling as a library: knows no Ray, no HTTP, no storage. Names load what they need when first used.
+
+`from framepack_engine import sections_for` loads no torch; `from framepack_engine import Renderer` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framepack_engine.artifacts import Conditioning, SectionState, StepState
+    from framepack_engine.conformance import CaseResult, run_conformance
+    from framepack_engine.errors import EngineError
+    from framepack_engine.models import Models, load_models
+    from framepack_engine.pipeline import Renderer, RenderProgress
+    from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
+    from framepack_engine.spec import RenderSpec
+
+_HOME = {
+    "CaseResult": "conformance",
+    "Conditioning": "artifacts",
+    "EngineError": "errors",
+    "Models": "models",
+    "RenderProgress": "pipeline",
+    "RenderSpec": "spec",
+    "Renderer": "pipeline",
+    "SectionState": "artifacts",
+    "StepState": "artifacts",
+    "final_frames": "plan",
+    "frames_for": "plan",
+    "load_models": "models",
+    "nearest_bucket": "plan",
+    "run_conformance": "conformance",
+    "sections_for": "plan",
+}
+
+__all__ = [
+    "CaseResult",
+    "Conditioning",
+    "EngineError",
+    "Models",
+    "RenderProgress",
+    "RenderSpec",
+    "Renderer",
+    "SectionState",
+    "StepState",
+    "final_frames",
+    "frames_for",
+    "load_models",
+    "nearest_bucket",
+    "run_conformance",
+    "sections_for",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that `name` lives in."""
+    try:
+        home = _HOME[name]
+    except KeyError as err:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from err
+    return getattr(import_module(f"{__name__}.{home}"), name)

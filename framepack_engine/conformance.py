@@ -1,0 +1,144 @@
+"""Compare the engine with numbers that the reference implementation gave (shared/golden: README.md there)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from framepack_engine.artifacts import Conditioning
+from framepack_engine.errors import EngineError, ModelUnavailable
+from framepack_engine.pipeline import Renderer
+from framepack_engine.plan import decode_needs, time_order
+from framepack_engine.spec import RenderSpec
+
+LATENTS_TOLERANCE = 1e-3
+FRAMES_TOLERANCE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """One case. Differences are the largest absolute ones: of latents, and of frames in steps of 255.
+
+    frames_diff is None where the case has no frames; both are None where `error` says why nothing was made.
+    """
+
+    name: str
+    passed: bool
+    latents_diff: float | None = None
+    frames_diff: int | None = None
+    calls_agree: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The two parts of a model that a case needs."""
+
+    transformer: Any
+    vae: Any
+
+
+def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> Iterator[CaseResult]:
+    """Run the cases of `folder` (all, or those named) on the CPU in float32, in order of name, one at a time.
+
+    Raises: ModelUnavailable where folder/tiny_model is missing; EngineError for a name that is no case.
+    """
+    root = Path(folder)
+    cases = {path.parent.name: path.parent for path in sorted(root.glob("*/case.json"))}
+    unknown = sorted(set(only or ()) - set(cases))
+    if unknown or not cases:
+        raise EngineError(f"{root} has no case {', '.join(unknown)}; it has: {', '.join(cases) or 'none'}")
+    renderer = Renderer(_load(root / "tiny_model"))
+    for name, case in cases.items():
+        if not only or name in only:
+            try:
+                yield _run(renderer, name, case)
+            except EngineError as err:
+                yield CaseResult(name=name, passed=False, error=f"{err.code}: {err}")
+
+
+def _load(folder: Path) -> _Parts:
+    from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
+
+    for part in ("transformer", "vae"):
+        if not (folder / part / "config.json").is_file():
+            raise ModelUnavailable(f"{folder / part / 'config.json'} is missing: cases need their tiny model")
+    return _Parts(
+        HunyuanVideoFramepackTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32),
+        AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae", torch_dtype=torch.float32),
+    )
+
+
+def _run(renderer: Renderer, name: str, folder: Path) -> CaseResult:
+    case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+    expected = safetensors.torch.load_file(folder / "expected.safetensors")
+    spec, conditioning = case_spec(case), case_conditioning(folder)
+    state, states = None, []
+    for index in range(spec.sections):
+        state = renderer.section(spec, index, conditioning, state)
+        states.append(state)
+    latents = {i: made.latents for i, made in enumerate(states)}
+    pairs = [(latents[i], expected[f"section_{i:03}"]) for i in range(spec.sections)]
+    order = range(spec.sections) if spec.kind == "f1" else range(spec.sections - 1, -1, -1)
+    pairs.append((torch.cat([conditioning.start_latent, *(latents[i] for i in order)], dim=2), expected["latents"]))
+    latents_diff = max(_difference(made, wanted) for made, wanted in pairs)
+    frames_diff = None
+    if "frames_uint8" in expected:
+        wanted = expected["frames_uint8"][0].permute(1, 2, 3, 0)
+        frames_diff = int(_difference(_frames(renderer, spec, conditioning, latents), wanted))
+    calls = [list(made.forwards) for made in states] == case["transformer_calls_per_step"]
+    return CaseResult(
+        name=name,
+        latents_diff=latents_diff,
+        frames_diff=frames_diff,
+        calls_agree=calls,
+        passed=calls and latents_diff <= LATENTS_TOLERANCE and (frames_diff or 0) <= FRAMES_TOLERANCE,
+    )
+
+
+def _frames(renderer: Renderer, spec: RenderSpec, conditioning: Conditioning, latents: dict[int, Tensor]) -> Tensor:
+    clips = {
+        k: renderer.decode(spec, k, conditioning, latents)
+        for k in range(spec.sections)
+        if decode_needs(spec.kind, spec.sections, k)
+    }
+    return torch.cat([clips[k] for k in time_order(spec.kind, spec.sections)])
+
+
+def _difference(made: Tensor, wanted: Tensor) -> float:
+    if made.shape != wanted.shape:
+        raise EngineError(f"made {tuple(made.shape)}, the case wants {tuple(wanted.shape)}")
+    return float((made.double() - wanted.double()).abs().max())
+
+
+def case_spec(case: dict[str, Any]) -> RenderSpec:
+    """The specification that a case.json describes."""
+    return RenderSpec(
+        kind=case["model"],
+        sections=case["sections"],
+        height=case["latent_height"] * 8,
+        width=case["latent_width"] * 8,
+        seed=case["seed"],
+        prompt="",
+        latent_window_size=case["latent_window_size"],
+        num_inference_steps=case["steps"],
+        guidance_scale=case["gs"],
+        true_cfg_scale=case["cfg"],
+        guidance_rescale=case["rs"],
+        flow_shift=case.get("shift"),
+        cache="teacache" if case["teacache"] else "none",
+        cache_threshold=case.get("teacache_threshold"),
+    )
+
+
+def case_conditioning(folder: Path) -> Conditioning:
+    """The inputs of a case folder."""
+    inputs = safetensors.torch.load_file(folder / "inputs.safetensors")
+    return Conditioning(**inputs)

@@ -1,0 +1,251 @@
+"""The one file that sees all of the engine: a video's stages, each a pure function of values.
+
+Nothing here remembers a video: what a stage needs comes in, what it made goes out. The only thing kept between calls is
+the last decoded seam, which changes no bit of any answer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from framepack_engine import context, sampler
+from framepack_engine.artifacts import Conditioning, SectionState, StepState
+from framepack_engine.decode import Decoder
+from framepack_engine.errors import ArtifactMismatch, NotFinite
+from framepack_engine.plan import decode_needs, section_layout, time_order
+from framepack_engine.preview import latent_preview
+from framepack_engine.spec import RenderSpec
+from framepack_engine.transformer import Question, Transformer
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from framepack_engine.models import Models
+
+_LATENT_CHANNELS = 16
+_ATTENTION = "sdpa"
+
+
+class SamplingModels(Protocol):
+    """The two parts that the section loop and the decode need; `Models` has them, and the encoders besides."""
+
+    transformer: Any
+    vae: Any
+
+
+class RenderProgress(NamedTuple):
+    """How far `render` is: finished steps of a section, or a stage of it begun (step 0)."""
+
+    stage: Literal["encode", "section", "decode", "finish"]
+    section: int
+    sections: int
+    step: int
+    steps: int
+
+
+class Renderer:
+    """The stages of a video on one device. Not for two threads at once.
+
+    The models must already be on `device`; the solver runs there in float32, whatever the transformer's precision.
+    """
+
+    def __init__(self, models: SamplingModels, *, device: str = "cpu") -> None:
+        self.models = models
+        self.device = torch.device(device)
+        self._transformer = Transformer(models.transformer)
+        self._decoder = Decoder(models.vae)
+
+    @property
+    def numeric_class(self) -> str:
+        """Renderers of equal class give equal bits: device, its kernels, precision, attention and (CPU) threads."""
+        precision = str(self._transformer.dtype).removeprefix("torch.")
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device).lower().replace(" ", "_")
+            return f"cuda-{name}-{precision}-{_ATTENTION}"
+        kernels = torch.backends.cpu.get_cpu_capability().lower()
+        return f"{self.device.type}-{kernels}-{precision}-{_ATTENTION}-t{torch.get_num_threads()}"
+
+    def set_threads(self, count: int) -> None:
+        """CPU threads of this whole process; part of the numeric class."""
+        torch.set_num_threads(count)
+
+    @torch.no_grad()
+    def encode(self, spec: RenderSpec, images: Mapping[str, Image.Image]) -> Conditioning:
+        """Prompts and images ("start", "end", "keyframe_<section>") to what all sections share."""
+        from framepack_engine.encode import encode
+
+        return encode(cast("Models", self.models), spec, images)
+
+    @torch.no_grad()
+    def section(
+        self,
+        spec: RenderSpec,
+        index: int,
+        conditioning: Conditioning,
+        previous: SectionState | None,
+        *,
+        on_step: Callable[[StepState], None] | None = None,
+        resume: StepState | None = None,
+    ) -> SectionState:
+        """Denoise section `index`: a pure function of its arguments, bit for bit within one numeric class.
+
+        previous: section index - 1, None for the first. on_step: called after each step; what it raises stops the
+        section, and the state it was given resumes it. resume: go on after that step, to the same bits.
+
+        Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; NotFinite.
+        """
+        _check_fits(spec, index, conditioning, previous, resume)
+        history = context.first_history(spec.kind, conditioning) if previous is None else previous.history.float()
+        question = Question(
+            self._transformer,
+            spec,
+            conditioning,
+            context=context.pack(spec.kind, history, context.start_for(spec.kind, index, conditioning)),
+            layout=section_layout(
+                spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size
+            ),
+        )
+        mu = sampler.flow_mu(spec.tokens, shift=spec.flow_shift)
+        sigmas = sampler.flow_sigmas(spec.num_inference_steps, mu=mu, exponent=spec.flow_exponent)
+        state = self._begin(spec, index, previous) if resume is None else resume.to(self.device)
+        while state.step < spec.num_inference_steps:
+            state = _step(state, question, sigmas)
+            if on_step is not None:
+                on_step(state)
+        latents = state.estimate.cpu()
+        if not bool(torch.isfinite(latents).all()):
+            raise NotFinite(f"section {index} came out as NaN or infinity", section=index)
+        return SectionState(
+            index=index,
+            latents=latents,
+            history=context.next_history(spec.kind, history.cpu(), latents),
+            rng_state=state.rng_state,
+            forwards=state.forwards,
+        )
+
+    def _begin(self, spec: RenderSpec, index: int, previous: SectionState | None) -> StepState:
+        """Draw the section's noise: one CPU generator a video, section after section."""
+        generator = torch.Generator("cpu")
+        if previous is None:
+            generator.manual_seed(spec.seed)
+        else:
+            generator.set_state(previous.rng_state)
+        shape = (1, _LATENT_CHANNELS, spec.latent_window_size, *spec.latent_size)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float32).to(self.device)
+        return StepState(
+            index=index, solver=sampler.begin(noise), caches=(), rng_state=generator.get_state(), forwards=()
+        )
+
+    @torch.no_grad()
+    def decode(
+        self, spec: RenderSpec, index: int, conditioning: Conditioning, latents: Mapping[int, Tensor]
+    ) -> Tensor:
+        """Frames that section `index` makes final: (T, height, width, 3) uint8, T = final_frames[index].
+
+        latents: by section, at least those of `decode_needs`.
+
+        Raises: ArtifactMismatch, NotFinite, BlackFrames.
+        """
+        return self._decoder.frames(spec, index, conditioning.start_latent, latents)
+
+    def preview(self, latents: Tensor) -> Image.Image:
+        """A small picture of latents (1, 16, T, h, w): one pixel a latent pixel, frames side by side."""
+        return latent_preview(latents)
+
+    def clips(
+        self,
+        spec: RenderSpec,
+        conditioning: Conditioning,
+        *,
+        on_progress: Callable[[RenderProgress], None] | None = None,
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Make all sections in turn and yield each one's final frames; keeps three sections' latents, no more."""
+        tell = on_progress or (lambda _progress: None)
+        state, latents = None, dict[int, Tensor]()
+        progress = RenderProgress("section", 0, spec.sections, 0, spec.num_inference_steps)
+        for index in range(spec.sections):
+            here = progress._replace(section=index)
+            tell(here)
+            state = self.section(
+                spec, index, conditioning, state, on_step=lambda step, here=here: tell(here._replace(step=step.step))
+            )
+            latents = {k: kept for k, kept in latents.items() if k > index - 3} | {index: state.latents}
+            if decode_needs(spec.kind, spec.sections, index):
+                tell(here._replace(stage="decode"))
+                yield index, self.decode(spec, index, conditioning, latents)
+
+    def render(
+        self,
+        spec: RenderSpec,
+        images: Mapping[str, Image.Image],
+        out: Path,
+        *,
+        on_progress: Callable[[RenderProgress], None] | None = None,
+    ) -> Path:
+        """Render a whole video in this process, in constant memory, to the mp4 `out`; clips lie beside it meanwhile.
+
+        Raises: EngineError; whatever `on_progress` raises stops it, and leaves no file.
+        """
+        from framepack_engine.video import encode_clip, join_clips
+
+        tell = on_progress or (lambda _progress: None)
+        progress = RenderProgress("encode", 0, spec.sections, 0, spec.num_inference_steps)
+        tell(progress)
+        conditioning = self.encode(spec, images)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+            for index, frames in self.clips(spec, conditioning, on_progress=on_progress):
+                encode_clip(frames, Path(folder, f"{index}.mp4"), crf=spec.crf)
+            tell(progress._replace(stage="finish", section=spec.sections - 1))
+            whole = Path(folder, "video.mp4")
+            clips = [Path(folder, f"{index}.mp4") for index in time_order(spec.kind, spec.sections)]
+            join_clips(clips, whole, metadata=None)
+            whole.replace(out)
+        return out
+
+
+def _step(state: StepState, question: Question, sigmas: tuple[float, ...]) -> StepState:
+    """One solver step, with what the model's caches and counters became."""
+    caches, forwards = state.caches, 0
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        nonlocal caches, forwards
+        answer = question.ask(x, sigma, caches=caches, step=state.step)
+        caches, forwards = answer.caches, answer.forwards
+        return torch.sub(x, answer.velocity, alpha=sigma)
+
+    solver = sampler.advance(state.solver, denoise, sigmas=sigmas)
+    return replace(state, solver=solver, caches=caches, forwards=(*state.forwards, forwards))
+
+
+def _check_fits(
+    spec: RenderSpec, index: int, conditioning: Conditioning, previous: SectionState | None, resume: StepState | None
+) -> None:
+    """Refuse artifacts of another video or section before anything is computed from them."""
+    if not 0 <= index < spec.sections:
+        raise ArtifactMismatch(f"section {index} of a video of {spec.sections}")
+    found = None if previous is None else previous.index
+    if found != (index - 1 if index else None):
+        raise ArtifactMismatch(f"section {index} needs section {index - 1 if index else None} before it, got {found}")
+    size = spec.latent_size
+    sizes = {"start latent": conditioning.start_latent} | ({} if previous is None else {"history": previous.history})
+    if conditioning.end_latent is not None:
+        sizes["end latent"] = conditioning.end_latent
+    for name, tensor in sizes.items():
+        if tuple(tensor.shape[-2:]) != size:
+            raise ArtifactMismatch(f"the {name} is {tuple(tensor.shape[-2:])}, the video's latents are {size}")
+    if resume is not None:
+        shape = (1, _LATENT_CHANNELS, spec.latent_window_size, *size)
+        if (
+            resume.index != index
+            or resume.step > spec.num_inference_steps
+            or tuple(resume.solver.x.shape) != shape
+            or len(resume.forwards) != resume.step
+        ):
+            raise ArtifactMismatch(f"the state after step {resume.step} of section {resume.index} is not of this video")

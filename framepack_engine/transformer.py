@@ -1,0 +1,159 @@
+"""From noisy latents to a velocity: diffusers' FramePack transformer, asked as the reference asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framepack_engine.artifacts import Conditioning
+from framepack_engine.cache import TeaCacheHooks, TeaCacheState
+from framepack_engine.context import PackedContext
+from framepack_engine.errors import ArtifactMismatch
+from framepack_engine.plan import IndexLayout
+from framepack_engine.spec import RenderSpec
+
+TEXT_TOKENS = 512  #: every prompt is zero-padded to this, with a mask
+_SCALE = 1000.0  #: the model counts timesteps and guidance in thousandths
+
+
+def _float32_input(_module: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (args[0].float(), *args[1:])
+
+
+def padded_text(embeds: Tensor) -> tuple[Tensor, Tensor]:
+    """Pad (1, n, D) text to (1, 512, D) with zeros; returns it and its mask (1, 512) of 1 and 0."""
+    count = embeds.shape[1]
+    if not 0 < count <= TEXT_TOKENS:
+        raise ArtifactMismatch(f"a prompt of {count} tokens: need 1 to {TEXT_TOKENS}")
+    mask = torch.zeros((1, TEXT_TOKENS), dtype=torch.long, device=embeds.device)
+    mask[:, :count] = 1
+    return torch.nn.functional.pad(embeds, (0, 0, 0, TEXT_TOKENS - count)), mask
+
+
+def guided(positive: Tensor, negative: Tensor, *, scale: float, rescale: float) -> Tensor:
+    """True classifier-free guidance, its contrast then brought back toward the positive branch's by `rescale` (0-1).
+
+    Source: arXiv:2207.12598; rescaling arXiv:2305.08891 §3.4, std over all but the batch axis.
+    """
+    velocity = negative + scale * (positive - negative)
+    if rescale == 0:
+        return velocity
+    axes = list(range(1, velocity.ndim))
+    contrast = positive.std(dim=axes, keepdim=True) / velocity.std(dim=axes, keepdim=True)
+    return rescale * velocity * contrast + (1 - rescale) * velocity
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one step's question to the model brought.
+
+    velocity: float32, of x's shape. caches: one TeaCache state a guidance branch, to be given at the next step (empty
+    without a cache). forwards: how many times the model's blocks really ran.
+    """
+
+    velocity: Tensor
+    caches: tuple[TeaCacheState, ...]
+    forwards: int
+
+
+class Transformer:
+    """One HunyuanVideoFramepackTransformer3DModel, made ready for FramePack's way of calling it.
+
+    The output projection is brought to float32 in place; every other weight keeps its precision.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval().requires_grad_(requires_grad=False)
+        self.dtype: torch.dtype = model.x_embedder.proj.weight.dtype
+        self.device: torch.device = model.x_embedder.proj.weight.device
+        if model.proj_out.weight.dtype != torch.float32:
+            # Source: lllyasviel/FramePack's high_quality_fp32_output_for_inference
+            model.proj_out.to(torch.float32)
+            model.proj_out.register_forward_pre_hook(_float32_input)
+        self._hooks: TeaCacheHooks | None = None
+
+    @property
+    def hooks(self) -> TeaCacheHooks:
+        """TeaCache's hooks; put on the model when first asked for."""
+        if self._hooks is None:
+            self._hooks = TeaCacheHooks(self.model)
+        return self._hooks
+
+
+class Question:
+    """Everything about a section that stays the same from step to step, cast and moved once."""
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        spec: RenderSpec,
+        conditioning: Conditioning,
+        *,
+        context: PackedContext,
+        layout: IndexLayout,
+    ) -> None:
+        """Raises: ArtifactMismatch where true CFG is asked for and the conditioning has no negative prompt."""
+        self._transformer, self._spec = transformer, spec
+        self._fixed: dict[str, Any] = {
+            "guidance": self._cast(torch.tensor([spec.guidance_scale * _SCALE])),
+            "image_embeds": self._cast(conditioning.image_embeds),
+            "indices_latents": self._indices(layout.noisy),
+            "latents_clean": self._cast(context.clean),
+            "indices_latents_clean": self._indices(layout.clean),
+            "latents_history_2x": self._cast(context.history_2x),
+            "indices_latents_history_2x": self._indices(layout.history_2x),
+            "latents_history_4x": self._cast(context.history_4x),
+            "indices_latents_history_4x": self._indices(layout.history_4x),
+        }
+        self._branches = [self._text(conditioning.prompt_embeds, conditioning.pooled_prompt_embeds)]
+        if spec.true_cfg_scale != 1.0:
+            negative, pooled = conditioning.negative_prompt_embeds, conditioning.negative_pooled_prompt_embeds
+            if negative is None or pooled is None:
+                raise ArtifactMismatch("true_cfg_scale is not 1, but the conditioning has no negative prompt")
+            self._branches.append(self._text(negative, pooled))
+
+    def _cast(self, value: Tensor) -> Tensor:
+        return value.to(self._transformer.device, self._transformer.dtype)
+
+    def _indices(self, positions: tuple[int, ...]) -> Tensor:
+        return torch.tensor(positions, device=self._transformer.device)
+
+    def _text(self, embeds: Tensor, pooled: Tensor) -> dict[str, Tensor]:
+        text, mask = padded_text(self._cast(embeds))
+        return {
+            "encoder_hidden_states": text,
+            "encoder_attention_mask": mask,
+            "pooled_projections": self._cast(pooled),
+        }
+
+    def ask(self, x: Tensor, sigma: float, *, caches: tuple[TeaCacheState, ...], step: int) -> Answer:
+        """Velocity of `x` (1, 16, w, h, w float32, on the model's device) at noise level `sigma`.
+
+        caches: what the step before answered; empty at step 0. step: 0 … num_inference_steps - 1.
+        """
+        spec, model = self._spec, self._transformer.model
+        inputs = {
+            **self._fixed,
+            "hidden_states": self._cast(x),
+            "timestep": self._cast(torch.tensor([sigma]) * _SCALE),
+            "return_dict": False,
+        }
+        if spec.cache == "none":
+            outputs = [model(**inputs, **text)[0].float() for text in self._branches]
+            return Answer(self._combined(outputs), (), len(outputs))
+        outputs, states, forwards = [], [], 0
+        forced = step in {0, spec.num_inference_steps - 1}
+        for text, state in zip(self._branches, caches or [TeaCacheState()] * len(self._branches), strict=True):
+            with self._transformer.hooks.using(state, threshold=spec.threshold, forced=forced) as call:
+                outputs.append(model(**inputs, **text)[0].float())
+            states.append(call.state)
+            forwards += call.computed
+        return Answer(self._combined(outputs), tuple(states), forwards)
+
+    def _combined(self, outputs: list[Tensor]) -> Tensor:
+        if len(outputs) == 1:
+            return outputs[0]
+        return guided(*outputs, scale=self._spec.true_cfg_scale, rescale=self._spec.guidance_rescale)
