@@ -78,7 +78,7 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
                 origin="hub",
                 resolution=640,
                 needs_image=True,
-                honest="FramePack 13B, made from the end to the start: steady over long videos, its first second comes last",
+                honest="FramePack 13B, made from the end to the start: steady over long videos, the start comes last",
                 parts=_parts(FRAMEPACK_I2V),
             ),
             ModelEntry(

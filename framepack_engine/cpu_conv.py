@@ -16,10 +16,12 @@ class OneDnnConv3d(nn.Conv3d):
     """A Conv3d that goes to oneDNN whatever its size, where it runs in float32 on the CPU; else as its parent."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 (torch's name)
+        out: Tensor
         if input.device.type != "cpu" or input.dtype != torch.float32 or torch.is_grad_enabled():
-            return super()._conv_forward(input, weight, bias)
-        padding = [int(side) for side in self.padding]  # `use_onednn` leaves layers with "same" alone
-        out: Tensor = torch.mkldnn_convolution(input, weight, bias, padding, self.stride, self.dilation, self.groups)
+            out = super()._conv_forward(input, weight, bias)
+        else:
+            padding = [int(side) for side in self.padding]  # `use_onednn` leaves layers with "same" alone
+            out = torch.mkldnn_convolution(input, weight, bias, padding, self.stride, self.dilation, self.groups)
         return out
 
 

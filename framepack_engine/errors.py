@@ -6,6 +6,7 @@ EngineError
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── NotFinite          not_finite          NaN or infinity came out of a model
 ├── BlackFrames        black_frames        every pixel that was decoded is black
+├── BadImage           unsupported_image   a picture that cannot be read or used
 ├── ModelUnavailable   model_unavailable   a file of the model is missing, or the name is unknown
 └── VideoMismatch      video_mismatch      clips that cannot be joined, or frames of no video
 """
@@ -52,6 +53,12 @@ class BlackFrames(EngineError):
     """Every pixel that was decoded is black: the usual sign of a broken decode."""
 
     code = "black_frames"
+
+
+class BadImage(EngineError):
+    """A picture cannot be read, or its pixels have no defined colour."""
+
+    code = "unsupported_image"
 
 
 class ModelUnavailable(EngineError):

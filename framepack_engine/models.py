@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, ModelEntry, Part, model_entry
 from framepack_engine.cpu_conv import use_onednn
@@ -78,12 +79,7 @@ def load_models(
         for part, folder in folders.items():
             try:
                 loaded[part] = _load(part, folder, device=device, dtype=dtype)
-            except (OSError, ValueError, RuntimeError, KeyError, EOFError) as err:
-                # safetensors has no public base class for its errors: they derive from Exception, see below
-                raise _unreadable(entry, part, folder, err) from err
-            except Exception as err:
-                if type(err).__name__ != "SafetensorError":
-                    raise
+            except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
                 raise _unreadable(entry, part, folder, err) from err
     return Models(name=entry.name, kind=entry.kind, **loaded)
 
