@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -163,8 +164,9 @@ class FolderStore(Store):
     def _sweep(self) -> None:
         """Remove what writers that were killed left behind; by age, since others may be writing now."""
         for path in (self.root / _TEMPORARY).iterdir():
-            if time.time() - path.stat().st_mtime > _STALE_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its writer has just finished
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
 
 
 def _make_folders(folder: Path) -> None:
