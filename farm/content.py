@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from safetensors.numpy import load
+from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from farm.contract import Artifact, Media
-from farm.errors import NotReady
+from farm.errors import NotReady, StoreError
 from farm.jobs import Jobs, Record, verified
 from farm.problems import problem
 
@@ -140,10 +140,10 @@ def _latents(record: Record, jobs: Jobs) -> Response:
         out = folder / "latents.safetensors"
         offset = _write_header(out, shape)
         target = np.memmap(out, "<f4", "r+", offset, shape)
-        target[:, :, :1] = load(verified(jobs.store, ready[0]))["start_latent"]
+        target[:, :, :1] = _float32(verified(jobs.store, ready[0]), "start_latent")
         for index, artifact in enumerate(ready[1:]):
             first = 1 + window * (plan.sections - 1 - index if plan.kind == "i2v" else index)
-            target[:, :, first : first + window] = load(verified(jobs.store, artifact))["latents"]
+            target[:, :, first : first + window] = _float32(verified(jobs.store, artifact), "latents")
         target.flush()
     except BaseException:
         shutil.rmtree(folder)
@@ -160,6 +160,16 @@ def _write_header(out: Path, shape: tuple[int, ...]) -> int:
         file.write(struct.pack("<Q", len(head)) + head)
         file.truncate(8 + len(head) + size)
     return 8 + len(head)
+
+
+def _float32(data: bytes, name: str) -> NDArray[np.float32]:
+    """One tensor of a safetensors file; the others may have types that numpy lacks. Raises: StoreError."""
+    begin = 8 + int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8:begin]).get(name, {})
+    if entry.get("dtype") != "F32":
+        raise StoreError(f"an artifact has no float32 tensor {name!r}")
+    first, last = entry["data_offsets"]
+    return np.frombuffer(data[begin + first : begin + last], "<f4").reshape(entry["shape"])
 
 
 def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact]) -> Response:

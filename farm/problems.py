@@ -104,7 +104,7 @@ def _invalid(errors: Sequence[Any]) -> InvalidRequest:
         text = error["msg"].removeprefix("Value error, ")
         path = ".".join(where)[:_PATH_CHARS]
         if not path:  # a rule over several fields begins with the name of the one to change
-            path, _, text = text.partition(": ")
+            path, _, text = text.partition(": ") if ": " in text else ("body", "", text)
         if error["type"] == "extra_forbidden":
             text = "there is no such field"
         elif error["type"] == "missing":

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
-from farm.contract import JobPlan
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.contract import (
+    Artifact,
+    DispatcherDoor,
+    JobId,
+    JobPlan,
+    LiveJob,
+    Order,
+    Progress,
+    Stage,
+    WorkerCard,
+    WorkerState,
+)
+from farm.dispatch import Dispatcher
+from farm.errors import Unavailable
+from farm.ingress import create_app
 from farm.jobs import Jobs, Record
 from farm.request import VideoRequest
+from farm.settings import FarmSettings
+from farm.states import Event
 from farm.store import FolderStore
 
 
@@ -52,3 +73,110 @@ def accept(jobs: Jobs, plan: JobPlan, png: bytes) -> Callable[..., Record]:
         return jobs.accept(request, plan, images={"start": png}, owner=owner, fingerprint=sent, idempotency_key=key)
 
     return accept
+
+
+class DispatcherHere(DispatcherDoor):
+    """The farm's own dispatcher in this process; with `answers` off it is one that is dead."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        """Take charge of the store."""
+        self.dispatcher = Dispatcher(jobs, FarmSettings())
+        self.answers = True
+
+    def _here(self) -> Dispatcher:
+        if not self.answers:
+            raise Unavailable("the dispatcher does not answer")
+        return self.dispatcher
+
+    async def nudge(self, job: JobId) -> None:
+        """See DispatcherDoor."""
+        self._here().nudge(job)
+
+    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
+        """See DispatcherDoor."""
+        live = self._here().live(job)
+        if live is not None and live.version <= after_version:
+            await asyncio.sleep(min(timeout_s, 0.01))
+        return live
+
+    async def workers(self) -> Sequence[WorkerState]:
+        """See DispatcherDoor."""
+        return self._here().workers()
+
+
+@pytest.fixture
+def door(jobs: Jobs) -> DispatcherHere:
+    """The dispatcher of that store."""
+    return DispatcherHere(jobs)
+
+
+@pytest.fixture
+def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
+    """The HTTP door, with the engine's planner; its default model is `tiny`."""
+    settings = FarmSettings(model="tiny", max_upload_mb=4)
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    with TestClient(app, client=("127.0.0.1", 50000)) as client:
+        yield client
+
+
+class Hand:
+    """A worker by hand: takes orders and commits artifacts whose bytes the test gives."""
+
+    def __init__(self, jobs: Jobs, dispatcher: Dispatcher) -> None:
+        """Works for `dispatcher`."""
+        self.jobs, self.dispatcher = jobs, dispatcher
+        self.card = WorkerCard(
+            id="hand",
+            node="here",
+            device="CPU",
+            vram_gib=None,
+            numeric_class="by-hand",
+            stages=get_args(Stage),
+            models=("tiny", "tiny-f1"),
+            plan="all resident",
+            s_per_section=2.0,
+        )
+
+    def take(self) -> Order:
+        """The next order, which must be there."""
+        order = self.dispatcher.ask(self.card)
+        assert isinstance(order, Order)
+        return order
+
+    def report(self, order: Order, *, step: int, steps: int = 25) -> None:
+        """Say how far the order is."""
+        progress = Progress(
+            job=order.job.id, key=order.key, attempt=order.attempt, worker=self.card.id, step=step, steps=steps
+        )
+        self.dispatcher.beat(self.card, progress)
+
+    def commit(self, order: Order, **parts: bytes) -> None:
+        """Store the parts and name them in the ledger."""
+        artifacts = {}
+        for name, data in parts.items():
+            key = f"jobs/{order.job.id}/{name}.{str(order.key).replace('/', '-')}.a{order.attempt}"
+            self.jobs.store.put_if_absent(key, data)
+            artifacts[name] = Artifact(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        event = Event(
+            name="committed",
+            key=str(order.key),
+            attempt=order.attempt,
+            worker=self.card.id,
+            artifacts=artifacts,
+            numeric_class=self.card.numeric_class,
+            seconds=1.5,
+        )
+        self.jobs.ledger.append(order.job.id, event)
+        self.dispatcher.nudge(order.job.id)
+
+    def finish(self) -> None:
+        """Do every order there is, with short made-up artifacts; the video is `mp4 bytes`."""
+        names = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
+        while isinstance(order := self.dispatcher.ask(self.card), Order):
+            self.commit(order, **{names[order.key.stage]: b"mp4 bytes" if order.key.stage == "finish" else b"x"})
+
+
+@pytest.fixture
+def hand(jobs: Jobs, door: DispatcherHere) -> Hand:
+    """A worker by hand."""
+    return Hand(jobs, door.dispatcher)
