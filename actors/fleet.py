@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError
 
 from actors.names import NAMESPACE, worker_name
 from actors.worker import RenderWorker
@@ -18,6 +19,7 @@ from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.5
+_BIRTH_S = 60.0  #: until a new process answers
 _SHORT_LIFE_S = 20.0  #: a worker that dies sooner than this is replaced after a pause that doubles each time
 _LONGEST_PAUSE_S = 30.0
 
@@ -28,7 +30,7 @@ class _Slot:
 
     number: int
     gpu: bool
-    watch: Any = None  # an ObjectRef that fails when the worker dies
+    watch: Future[None] | None = None  # fails when the worker dies
     worker_id: str = ""
     begun: float = 0.0
     pause_s: float = 0.0
@@ -54,7 +56,7 @@ class Fleet:
             if not watches:
                 time.sleep(_LOOK_S)
                 continue
-            for watch in ray.wait(list(watches), timeout=_LOOK_S)[0]:
+            for watch in wait(watches, _LOOK_S, FIRST_COMPLETED).done:
                 self._bury(watches[watch])
 
     def drain(self) -> list[str]:
@@ -71,9 +73,9 @@ class Fleet:
             worker = self._start(slot, name)
         slot.begun = time.monotonic()
         try:
-            slot.worker_id = ray.get(worker.identify.remote(), timeout=60)
-            slot.watch = worker.wait_until_dead.remote()
-        except (RayActorError, ray.exceptions.GetTimeoutError) as err:
+            slot.worker_id = worker.identify.remote().future().result(_BIRTH_S)
+            slot.watch = worker.wait_until_dead.remote().future()
+        except (RayActorError, TimeoutError) as err:
             log.warning("action=worker_unreachable name=%s: %s", name, err)
 
     def _start(self, slot: _Slot, name: str) -> Any:
@@ -95,10 +97,8 @@ class Fleet:
         )
 
     def _bury(self, slot: _Slot) -> None:
-        try:
-            ray.get(slot.watch)
-        except (RayActorError, RayTaskError) as err:
-            log.warning("action=worker_died worker=%s: %s", slot.worker_id, str(err).splitlines()[0])
+        error = slot.watch.exception() if slot.watch else None
+        log.warning("action=worker_died worker=%s: %s", slot.worker_id, str(error).partition("\n")[0])
         lived_s = time.monotonic() - slot.begun
         slot.pause_s = min(_LONGEST_PAUSE_S, max(1.0, 2 * slot.pause_s)) if lived_s < _SHORT_LIFE_S else 0.0
         slot.not_before = time.monotonic() + slot.pause_s

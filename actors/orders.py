@@ -12,12 +12,13 @@ from pathlib import Path
 from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 from PIL import Image
 
-from farm.contract import Artifact, Job, JobId, Order
+from farm.contract import Artifact, Job, JobId, Order, WorkerCard
 from farm.errors import StoreError
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
 from farm.states import Event
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order
 
 OnStep = Callable[[int], None]
@@ -27,10 +28,12 @@ _WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier arti
 class OrderRunner:
     """Does orders with one renderer after another; keeps the last model and the last artifacts warm."""
 
-    def __init__(self, jobs: Jobs, *, worker_id: str, load: Callable[[str], Renderer]) -> None:
+    def __init__(self, jobs: Jobs, card: WorkerCard, *, load: Callable[[str], Renderer]) -> None:
         """`load` gives a renderer for a model's name."""
-        self._jobs, self._worker_id, self._load = jobs, worker_id, load
-        self._model, self._renderer = "", None
+        self._jobs, self._worker_id, self._load = jobs, card.id, load
+        self._numeric_class = card.numeric_class
+        self._model = ""
+        self._renderer: Renderer | None = None
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
 
@@ -60,7 +63,7 @@ class OrderRunner:
         if self._renderer is None or model != self._model:
             self._renderer = None  # the old model's memory is free before the new one comes
             self._renderer, self._model = self._load(model), model
-        self._renderer.adopt(order.numeric_class)
+        adopt_threads(order.numeric_class or self._numeric_class)
         return self._renderer
 
     def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import RayActorError
 
 from actors.names import DISPATCHER, NAMESPACE
 from farm.contract import Failure, Order, Progress, Verdict
@@ -69,7 +69,7 @@ class RenderWorker:
         self._card = describe_device(self._id, node=node, settings=self._settings)
         self._runner = OrderRunner(
             Jobs(FolderStore(self._settings.storage_path)),
-            worker_id=self._id,
+            self._card,
             load=lambda model: load_renderer(model, settings=self._settings),
         )
 
@@ -149,8 +149,9 @@ class RenderWorker:
         while True:
             try:
                 dispatcher = ray.get_actor(DISPATCHER, namespace=NAMESPACE)
-                return ray.get(getattr(dispatcher, method).remote(*args), timeout=_CALL_S)
-            except (RayActorError, GetTimeoutError, ValueError) as err:  # ValueError: no actor of that name
+                # a future: ray.get would warn, since the actor is an async one
+                return getattr(dispatcher, method).remote(*args).future().result(_CALL_S)
+            except (RayActorError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
                 silent_s = time.monotonic() - begun
                 if until is not None and until.is_set():
                     return "go"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import secrets
 import signal
@@ -175,7 +176,11 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
             )
             .remote(settings, gpus=min(workers, gpus), cpus=max(0, workers - gpus))
         )
-        serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None})
+        serve.start(
+            http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.run(application(settings), name="farm", route_prefix="/")
         yield dispatcher
     finally:

@@ -40,6 +40,7 @@ def application(settings: FarmSettings) -> serve.Application:
         num_replicas=1,
         max_ongoing_requests=_STREAMS,
         graceful_shutdown_timeout_s=5,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
     )
     return deployment(serve.ingress(build)(Ingress)).bind()

@@ -19,6 +19,7 @@ from framepack_engine import context, sampler
 from framepack_engine.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.decode import Decoder
 from framepack_engine.errors import ArtifactMismatch, NotFinite
+from framepack_engine.numeric import numeric_class
 from framepack_engine.plan import decode_needs, section_layout, time_order
 from framepack_engine.preview import latent_preview
 from framepack_engine.spec import RenderSpec
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from framepack_engine.models import Models
 
 _LATENT_CHANNELS = 16
-_ATTENTION = "sdpa"
 
 
 class SamplingModels(Protocol):
@@ -65,16 +65,7 @@ class Renderer:
     @property
     def numeric_class(self) -> str:
         """Renderers of equal class give equal bits: device, its kernels, precision, attention and (CPU) threads."""
-        precision = str(self._transformer.dtype).removeprefix("torch.")
-        if self.device.type == "cuda":
-            name = torch.cuda.get_device_name(self.device).lower().replace(" ", "_")
-            return f"cuda-{name}-{precision}-{_ATTENTION}"
-        kernels = torch.backends.cpu.get_cpu_capability().lower()
-        return f"{self.device.type}-{kernels}-{precision}-{_ATTENTION}-t{torch.get_num_threads()}"
-
-    def set_threads(self, count: int) -> None:
-        """CPU threads of this whole process; part of the numeric class."""
-        torch.set_num_threads(count)
+        return numeric_class(self.device, self._transformer.dtype)
 
     @torch.no_grad()
     def encode(self, spec: RenderSpec, images: Mapping[str, Image.Image]) -> Conditioning:

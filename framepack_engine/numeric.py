@@ -1,0 +1,31 @@
+"""Numeric classes: renderers of equal class give equal bits."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+ATTENTION = "sdpa"
+_THREADS = re.compile(r"-t(\d+)$")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The transformer's precision where none is asked for: float32 on the CPU, else bfloat16."""
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
+
+
+def numeric_class(device: torch.device, dtype: torch.dtype) -> str:
+    """Device, its kernels, precision, attention and, on the CPU, threads: sums are split by thread."""
+    precision = str(dtype).removeprefix("torch.")
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device).lower().replace(" ", "_")
+        return f"cuda-{name}-{precision}-{ATTENTION}"
+    kernels = torch.backends.cpu.get_cpu_capability().lower()
+    return f"{device.type}-{kernels}-{precision}-{ATTENTION}-t{torch.get_num_threads()}"
+
+
+def adopt_threads(numeric_class: str) -> None:
+    """Compute with the CPU threads that `numeric_class` names; nothing happens where it names none."""
+    if match := _THREADS.search(numeric_class):
+        torch.set_num_threads(int(match[1]))
