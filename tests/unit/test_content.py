@@ -1,0 +1,168 @@
+"""What /content hands out, byte for byte, and in ranges."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from farm.content import Span, final_clips, requested_span
+from farm.contract import JobPlan, Media
+from farm.ingress import create_app
+from farm.jobs import Record
+from tests.unit.conftest import Hand
+
+Accept = Callable[..., Record]
+MP4 = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def finished(accept: Accept, hand: Hand) -> str:
+    """The path of a finished video whose mp4 is MP4."""
+    record = accept()
+    hand.dispatcher.nudge(record.job.id)
+    hand.commit(hand.take(), conditioning=b"c")
+    for _ in range(2):
+        hand.commit(hand.take(), section=b"s", preview=b"png preview")
+    hand.commit(hand.take(), clip=b"clip")
+    hand.commit(hand.take(), video=MP4, thumbnail=b"png thumbnail", spritesheet=b"png sheet")
+    return f"/v1/videos/{record.job.id}/content"
+
+
+def test_the_whole_video_and_its_kin(http: TestClient, finished: str) -> None:
+    """Each variant has its bytes, its type and its name."""
+    video = http.get(finished)
+    assert (video.status_code, video.content, video.headers["content-type"]) == (200, MP4, "video/mp4")
+    assert video.headers["content-length"] == str(len(MP4))
+    assert video.headers["content-disposition"].startswith('inline; filename="video_')
+    for variant, data in {
+        "thumbnail": b"png thumbnail",
+        "spritesheet": b"png sheet",
+        "preview": b"png preview",
+    }.items():
+        answer = http.get(finished, params={"variant": variant})
+        assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, data, "image/png")
+    assert http.get(finished, params={"variant": "partial"}).content == MP4
+    head = http.head(finished)
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(MP4)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "stop"),
+    [
+        ("bytes=0-", 0, 10240),
+        ("bytes=100-199", 100, 200),
+        ("bytes=-7", 10233, 10240),
+        ("bytes=10000-99999", 10000, 10240),
+    ],
+)
+def test_ranges_are_honoured(http: TestClient, finished: str, wanted: str, first: int, stop: int) -> None:
+    """What browsers and resuming downloads ask for."""
+    answer = http.get(finished, headers={"Range": wanted})
+    assert (answer.status_code, answer.content) == (206, MP4[first:stop])
+    assert answer.headers["content-range"] == f"bytes {first}-{stop - 1}/10240"
+
+
+def test_ranges_that_cannot_be_honoured(http: TestClient, finished: str) -> None:
+    """Behind the end: 416. Another unit, several ranges, or a file that changed since: the whole file."""
+    beyond = http.get(finished, headers={"Range": "bytes=10240-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10240")
+    for headers in ({"Range": "frames=1-2"}, {"Range": "bytes=1-2,5-6"}, {"Range": "bytes=1-2", "If-Range": '"old"'}):
+        assert http.get(finished, headers=headers).status_code == 200
+    etag = http.get(finished).headers["etag"]
+    assert http.get(finished, headers={"Range": "bytes=1-2", "If-Range": etag}).content == MP4[1:3]
+    assert http.get(finished, headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize("header", ["bytes=-", "bytes=5-4", "bytes=-0", "bytes=" + "9" * 5000 + "-", "", "bytes=a-b"])
+def test_no_bytes_are_found_where_none_are_asked_for(header: str) -> None:
+    """Odd Range headers name nothing."""
+    assert requested_span(header, size=10) is None
+    assert requested_span("bytes=2-3", size=10) == Span(2, 2)
+
+
+@pytest.mark.parametrize("variant", ["video", "thumbnail", "spritesheet", "preview", "partial", "latents"])
+def test_what_is_not_made_yet_is_not_ready(http: TestClient, accept: Accept, variant: str) -> None:
+    """409 says to ask again later; an unknown variant is a bad request."""
+    record = accept()
+    answer = http.get(f"/v1/videos/{record.job.id}/content", params={"variant": variant})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_ready")
+    assert http.get(f"/v1/videos/{record.job.id}/content?variant=gif").status_code == 422
+
+
+class Glue(Media):
+    """Joins by writing the clips' bytes one after another."""
+
+    def join(self, clips: Sequence[str], out: str) -> None:
+        """See Media."""
+        Path(out).write_bytes(b"|".join(Path(clip).read_bytes() for clip in clips))
+
+
+def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand, http: TestClient) -> None:
+    """An i2v video's finished end is shown while its beginning is still being made, in ranges too."""
+    plan = JobPlan(
+        kind="i2v", sections=4, latent_window_size=1, height=64, width=64, frames=17, final_frames=(0, 4, 4, 9)
+    )
+    record = accept(plan=plan)
+    hand.dispatcher.nudge(record.job.id)
+    hand.commit(hand.take(), conditioning=b"c")
+    for clip in (None, b"late", b"early"):
+        hand.commit(hand.take(), section=b"s")
+        if clip:
+            hand.commit(hand.take(), clip=clip)
+    parts = http.app.state.parts  # type: ignore[attr-defined]
+    app = create_app(settings=parts.settings, jobs=parts.jobs, door=parts.door, planner=parts.planner, media=Glue())
+    with TestClient(app, client=("127.0.0.1", 1)) as client:
+        path = f"/v1/videos/{record.job.id}/content?variant=partial"
+        assert client.get(path).content == b"early|late"
+        assert client.get(path, headers={"Range": "bytes=6-9"}).content == b"late"
+
+
+def test_a_gap_ends_what_is_final(accept: Accept, hand: Hand, plan: JobPlan) -> None:
+    """A clip behind a missing one cannot be joined yet; F1 videos grow from their beginning."""
+    for kind, expected in (("f1", [0, 1]), ("i2v", [1, 0])):
+        record = accept(plan=plan.model_copy(update={"kind": kind, "sections": 4, "final_frames": (4, 4, 4, 4)}))
+        state = record.head.state.model_copy(update={"clips": {"0": 1, "1": 2, "3": 3}})
+        assert final_clips(Record(record.job, record.head.model_copy(update={"state": state}))) == expected
+
+
+@pytest.mark.parametrize("kind", ["i2v", "f1"])
+def test_latents_come_as_one_tensor_in_time_order(http: TestClient, accept: Accept, hand: Hand, kind: str) -> None:
+    """The start image's latent, then all windows; other tensors, in types that numpy lacks, do not disturb."""
+    plan = JobPlan(
+        kind=kind,  # type: ignore[arg-type]
+        sections=2,
+        latent_window_size=3,
+        height=64,
+        width=96,
+        frames=25,
+        final_frames=(0, 25),
+    )
+    random = np.random.default_rng(0)
+    start, *windows = (random.standard_normal((1, 16, n, 8, 12)).astype("<f4") for n in (1, 3, 3))
+    record = accept(plan=plan)
+    hand.dispatcher.nudge(record.job.id)
+    hand.commit(hand.take(), conditioning=_as_bf16(save({"a": np.zeros(4, "<i2"), "start_latent": start})))
+    for window in windows:
+        hand.commit(hand.take(), section=save({"latents": window, "history": window}))
+    answer = http.get(f"/v1/videos/{record.job.id}/content?variant=latents")
+    found = load(answer.content)["latents"]
+    expected: list[NDArray[np.float32]] = [start, *(reversed(windows) if kind == "i2v" else windows)]
+    np.testing.assert_array_equal(found, np.concatenate(expected, axis=2))
+
+
+def _as_bf16(data: bytes) -> bytes:
+    """Call the int16 tensor of a safetensors file bfloat16."""
+    head = data[8 : 8 + struct.unpack("<Q", data[:8])[0]]
+    renamed = head.replace(b'"I16"', b'"BF16"').rstrip()
+    out = io.BytesIO()
+    renamed += b" " * (-len(renamed) % 8)
+    out.write(struct.pack("<Q", len(renamed)) + renamed + data[8 + len(head) :])
+    return out.getvalue()
