@@ -19,7 +19,7 @@ env: $(STAMP)  ## the environment, in .venv
 # torch comes first and alone, so that the index of this machine, not another package's wish, picks its build.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'
-	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip'; then $(PYTHON3) -m venv --clear $(VENV); fi
+	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then $(PYTHON3) -m venv --clear $(VENV); fi
 	@rm -f $@
 	$(PIP) --quiet "$$(grep '^torch==' constraints.txt)"
 	$(PIP) --quiet -e '.[test,lint]'
