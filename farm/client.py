@@ -1,0 +1,234 @@
+"""A farm over HTTP, for scripts and the command line. Errors come back as the farm's own exceptions."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from farm.errors import (
+    Conflict,
+    FarmError,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    StoreError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedImage,
+)
+from farm.sse import Event, read_events
+
+_ERRORS: dict[str, type[FarmError]] = {
+    error.code: error
+    for error in (InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, NotFound, Conflict, NotReady, Unavailable)
+}
+_LOST = (httpx.TransportError, Unavailable)  #: worth another try
+_FIRST_S = 5.0  #: patience with a farm that has not answered yet: its address may be wrong
+_PIECE_BYTES = 1 << 16
+_READ_S = 40.0  #: the farm pings an idle event stream every 15 s
+
+T = TypeVar("T")
+
+
+class FarmClient:
+    """One farm. Safe to ask again: whatever a broken connection interrupts is retried for `patience_s`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        patience_s: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`transport`: another way to the farm than the network (tests)."""
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(_READ_S, connect=5.0)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        self._patience_s, self._answered = patience_s, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def submit(self, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
+        """Ask for a video; the same call is never stored twice. `images`: "input_reference", "end_image" … -> file.
+
+        Raises: InvalidRequest, UnsupportedImage, TooLarge; Unavailable where no farm answers.
+        """
+        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+        files = {name: (path.name, path.read_bytes()) for name, path in images.items()}
+        key = {"Idempotency-Key": uuid4().hex}
+        return self._ask("POST", "/v1/videos", data=data, files=files, headers=key)
+
+    def get(self, video_id: str) -> dict[str, Any]:
+        """The video object. Raises: NotFound."""
+        return self._ask("GET", f"/v1/videos/{_segment(video_id)}")
+
+    def list(self, *, limit: int = 20, status: str | None = None, after: str | None = None) -> dict[str, Any]:
+        """A page of videos, newest first: {data, has_more, last_id …}."""
+        query = {"limit": limit, "status": status, "after": after}
+        return self._ask(
+            "GET", "/v1/videos", params={name: value for name, value in query.items() if value is not None}
+        )
+
+    def every(self, *, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """All videos, newest first, page by page."""
+        after = None
+        while True:
+            page = self.list(limit=100, status=status, after=after)
+            yield from page["data"]
+            after = page["last_id"]
+            if not page["has_more"]:
+                return
+
+    def wish(self, video_id: str, wish: str) -> dict[str, Any]:
+        """pause, resume, cancel or retry. Raises: Conflict where the video's state forbids it."""
+        # not sent again once it may have arrived: the second of two pauses is a conflict
+        return self._ask("POST", f"/v1/videos/{_segment(video_id)}/{wish}", again=(httpx.ConnectError,))
+
+    def delete(self, video_id: str) -> dict[str, Any]:
+        """Erase an ended video. Raises: Conflict where it has not ended."""
+        return self._ask("DELETE", f"/v1/videos/{_segment(video_id)}")
+
+    def models(self) -> dict[str, Any]:
+        """What can be asked for."""
+        return self._ask("GET", "/v1/models")
+
+    def workers(self) -> dict[str, Any]:
+        """Who renders."""
+        return self._ask("GET", "/v1/workers")
+
+    def watch(self, video_id: str) -> Iterator[Event]:
+        """Every event up to `end`; a lost connection is taken up where it broke.
+
+        Raises: NotFound; Unavailable where the farm stays away for `patience_s`.
+        """
+        last_id: str | None = None
+        while True:
+            response = self._patiently(partial(self._open_events, video_id, last_id))
+            with contextlib.closing(response):
+                if response.status_code == httpx.codes.NO_CONTENT:
+                    return
+                with contextlib.suppress(httpx.TransportError):  # the connection broke: come back with the last id
+                    for event in read_events(response.iter_lines()):
+                        last_id = event.id or last_id
+                        yield event
+                        if event.name == "end":
+                            return
+
+    def fetch(self, video_id: str, out: Path, *, variant: str = "video") -> Path:
+        """Write a video's content to `out`, going on with what an earlier call began.
+
+        The part lies beside `out` until it is complete and its sha256 is right.
+        Raises: NotReady, NotFound; StoreError where the bytes are not those that the farm announced.
+        """
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(f".{out.name}.{video_id}.{variant}.part")
+        self._patiently(partial(self._fetch_once, video_id, part, variant))
+        part.replace(out)
+        _tag_of(part).unlink()
+        return out
+
+    def _fetch_once(self, video_id: str, part: Path, variant: str) -> None:
+        tag = _tag_of(part)
+        have = part.stat().st_size if part.exists() and tag.exists() else 0
+        headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
+        path = f"/v1/videos/{_segment(video_id)}/content"
+        with self._http.stream("GET", path, params={"variant": variant}, headers=headers) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                part.unlink()  # whole already, or longer than the file: begin again
+                raise httpx.ReadError("the part on disk does not fit")
+            _check(response)
+            tag.write_text(response.headers.get("etag", ""))
+            with part.open("ab" if response.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as file:
+                for piece in response.iter_bytes(_PIECE_BYTES):
+                    file.write(piece)
+            _check_digest(part, response.headers.get("repr-digest", ""))
+
+    def _open_events(self, video_id: str, last_id: str | None) -> httpx.Response:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        request = self._http.build_request("GET", f"/v1/videos/{_segment(video_id)}/events", headers=headers)
+        response = self._http.send(request, stream=True)
+        with contextlib.ExitStack() as undo:
+            undo.callback(response.close)
+            _check(response)
+            undo.pop_all()
+        return response
+
+    def _ask(
+        self, method: str, path: str, *, again: tuple[type[Exception], ...] = _LOST, **options: Any
+    ) -> dict[str, Any]:
+        def once() -> dict[str, Any]:
+            response = self._http.request(method, path, **options)
+            _check(response)
+            answer: dict[str, Any] = response.json()
+            return answer
+
+        return self._patiently(once, again=again)
+
+    def _patiently(self, call: Callable[[], T], *, again: tuple[type[Exception], ...] = _LOST) -> T:
+        """`call` until it does not fail by a lost connection or 503; a farm that never answered is given up soon."""
+        patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
+        retrying = Retrying(
+            retry=retry_if_exception_type(again),
+            stop=stop_after_delay(patience_s),
+            wait=wait_exponential(multiplier=0.2, max=2.0),
+            reraise=True,
+        )
+        try:
+            answer = retrying(call)
+        except httpx.TransportError as err:
+            raise Unavailable(f"no farm answers at {self._http.base_url}: {err or type(err).__name__}") from err
+        self._answered = True
+        return answer
+
+
+def _check(response: httpx.Response) -> None:
+    """Raise the farm's error that the answer carries."""
+    if response.is_success:
+        return
+    response.read()
+    try:
+        problem = response.json()
+        code, detail = str(problem["code"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError):  # not our farm, or a proxy before it
+        code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        code = Unavailable.code
+    raise _ERRORS.get(code, FarmError)(detail, status=response.status_code)
+
+
+def _check_digest(path: Path, header: str) -> None:
+    """Compare with the sha256 of a Repr-Digest header (RFC 9530). Raises: StoreError; `path` is removed then."""
+    if not header.startswith("sha-256=:"):
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").digest()
+    if base64.b64encode(found).decode() != header.removeprefix("sha-256=:").rstrip(":"):
+        path.unlink()
+        raise StoreError("the file that arrived is not the one that the farm announced; fetch it again")
+
+
+def _tag_of(part: Path) -> Path:
+    """Where a part's ETag is kept."""
+    return part.with_suffix(".etag")
+
+
+def _segment(video_id: str) -> str:
+    """An id as one segment of a path, whatever was typed."""
+    return quote(video_id, safe="")
