@@ -26,7 +26,8 @@ _VERSION = 1
 
 def _to_bytes(kind: str, tensors: Mapping[str, Tensor | None], **facts: object) -> bytes:
     entry = json.dumps({"kind": kind, "version": _VERSION, **facts}, sort_keys=True)
-    present = {name: value.detach().cpu().contiguous() for name, value in tensors.items() if value is not None}
+    # cloned: safetensors refuses tensors that share memory, as a keyframe of the start image may
+    present = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items() if value is not None}
     return bytes(safetensors.torch.save(present, metadata={_ENTRY: entry}))
 
 
@@ -79,11 +80,21 @@ class Conditioning:
     def from_bytes(cls, data: bytes) -> Conditioning:
         """Undo `to_bytes`. Raises: ArtifactDamaged."""
         tensors, _ = _from_bytes("conditioning", data)
+        return cls.from_tensors(tensors)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Conditioning:
+        """Gather the fields by name, keyframes as `keyframe_<section>`. Raises: ArtifactDamaged for a missing one."""
         names = ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent")
-        optional = ("negative_prompt_embeds", "negative_pooled_prompt_embeds", "end_latent")
+        prompt, pooled, image, start = (_required(tensors, name, "conditioning") for name in names)
         return cls(
-            **{name: _required(tensors, name, "conditioning") for name in names},
-            **{name: tensors.get(name) for name in optional},
+            prompt_embeds=prompt,
+            pooled_prompt_embeds=pooled,
+            image_embeds=image,
+            start_latent=start,
+            negative_prompt_embeds=tensors.get("negative_prompt_embeds"),
+            negative_pooled_prompt_embeds=tensors.get("negative_pooled_prompt_embeds"),
+            end_latent=tensors.get("end_latent"),
             keyframes={
                 int(name.removeprefix("keyframe_")): value
                 for name, value in tensors.items()
@@ -176,7 +187,9 @@ class StepState:
         """The same state with its solver and caches on `device`; the generator's state stays on the CPU."""
         solver = SolverState(self.step, self.solver.x.to(device), tuple(o.to(device) for o in self.solver.outputs))
         caches = tuple(
-            TeaCacheState(cache.total, *(None if t is None else t.to(device) for t in (cache.modulated, cache.residual)))
+            TeaCacheState(
+                cache.total, *(None if t is None else t.to(device) for t in (cache.modulated, cache.residual))
+            )
             for cache in self.caches
         )
         return StepState(

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor
 
@@ -78,14 +77,14 @@ class _Slot:
     call: Call | None = field(default=None)
 
 
-class _BlockHook(ModelHook):  # type: ignore[misc]  # diffusers is untyped here
+class _BlockHook(ModelHook):
     """Passes hidden states through while a call is skipped; the first block decides, the last one ends it."""
 
     def __init__(self, slot: _Slot, *, first: bool, last: bool) -> None:
         super().__init__()
         self.slot, self.first, self.last = slot, first, last
 
-    def new_forward(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def new_forward(self, module: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the block, or not."""
         call = self.slot.call
         if call is None:
@@ -111,10 +110,10 @@ class TeaCacheHooks:
     Not for two threads at once: one call of one model is under way at a time.
     """
 
-    def __init__(self, transformer: torch.nn.Module) -> None:
+    def __init__(self, transformer: Any) -> None:
         """Register the hooks, in place of those of an earlier `TeaCacheHooks` on the same model."""
         self._slot = _Slot()
-        blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]  # type: ignore[misc]
+        blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         for i, block in enumerate(blocks):
             registry = HookRegistry.check_if_exists_or_initialize(block)
             if registry.get_hook(_HOOK) is not None:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from framepack_engine.artifacts import Conditioning
+from framepack_engine.cpu_conv import use_onednn
 from framepack_engine.errors import EngineError, ModelUnavailable
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Renderer, SamplingModels
 from framepack_engine.plan import decode_needs, time_order
 from framepack_engine.spec import RenderSpec
 
@@ -55,7 +56,7 @@ def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> It
     unknown = sorted(set(only or ()) - set(cases))
     if unknown or not cases:
         raise EngineError(f"{root} has no case {', '.join(unknown)}; it has: {', '.join(cases) or 'none'}")
-    renderer = Renderer(_load(root / "tiny_model"))
+    renderer = Renderer(load_case_model(root / "tiny_model"))
     for name, case in cases.items():
         if not only or name in only:
             try:
@@ -64,16 +65,19 @@ def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> It
                 yield CaseResult(name=name, passed=False, error=f"{err.code}: {err}")
 
 
-def _load(folder: Path) -> _Parts:
+def load_case_model(folder: Path) -> SamplingModels:
+    """The transformer and VAE that cases are made with, float32 on the CPU. Raises: ModelUnavailable."""
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
     for part in ("transformer", "vae"):
         if not (folder / part / "config.json").is_file():
             raise ModelUnavailable(f"{folder / part / 'config.json'} is missing: cases need their tiny model")
-    return _Parts(
-        HunyuanVideoFramepackTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32),
-        AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae", torch_dtype=torch.float32),
+    transformer = HunyuanVideoFramepackTransformer3DModel.from_pretrained(
+        folder / "transformer", torch_dtype=torch.float32
     )
+    vae = AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    use_onednn(vae)  # as `load_models` does: what is compared is what renders
+    return _Parts(transformer, vae)
 
 
 def _run(renderer: Renderer, name: str, folder: Path) -> CaseResult:
@@ -140,5 +144,4 @@ def case_spec(case: dict[str, Any]) -> RenderSpec:
 
 def case_conditioning(folder: Path) -> Conditioning:
     """The inputs of a case folder."""
-    inputs = safetensors.torch.load_file(folder / "inputs.safetensors")
-    return Conditioning(**inputs)
+    return Conditioning.from_tensors(safetensors.torch.load_file(folder / "inputs.safetensors"))

@@ -114,11 +114,13 @@ class Decoder:
 
 def _window(spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
     """Latents that are decoded together after section `index`, in time order, float32 on the CPU."""
-    parts = [latents[k] for k in window_sections(spec.kind, spec.sections, index)]
+    parts = [latents[k] for k in window_sections(spec.kind, index)]
     if window_has_start(spec.kind, spec.sections, index):
         parts.insert(0, start)
     return torch.cat([part.detach().float().cpu() for part in parts], dim=2)
 
 
 def _digest(spec: RenderSpec, window: Tensor) -> bytes:
-    return hashlib.sha256(f"{spec.kind} {spec.decode} {tuple(window.shape)}".encode() + window.numpy().tobytes()).digest()
+    return hashlib.sha256(
+        f"{spec.kind} {spec.decode} {tuple(window.shape)}".encode() + window.numpy().tobytes()
+    ).digest()

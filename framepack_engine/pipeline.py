@@ -36,8 +36,13 @@ _LATENT_CHANNELS = 16
 class SamplingModels(Protocol):
     """The two parts that the section loop and the decode need; `Models` has them, and the encoders besides."""
 
-    transformer: Any
-    vae: Any
+    @property
+    def transformer(self) -> Any:
+        """A HunyuanVideoFramepackTransformer3DModel."""
+
+    @property
+    def vae(self) -> Any:
+        """An AutoencoderKLHunyuanVideo."""
 
 
 class RenderProgress(NamedTuple):
@@ -99,9 +104,7 @@ class Renderer:
             spec,
             conditioning,
             context=context.pack(spec.kind, history, context.start_for(spec.kind, index, conditioning)),
-            layout=section_layout(
-                spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size
-            ),
+            layout=section_layout(spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size),
         )
         mu = sampler.flow_mu(spec.tokens, shift=spec.flow_shift)
         sigmas = sampler.flow_sigmas(spec.num_inference_steps, mu=mu, exponent=spec.flow_exponent)
@@ -135,9 +138,7 @@ class Renderer:
         )
 
     @torch.no_grad()
-    def decode(
-        self, spec: RenderSpec, index: int, conditioning: Conditioning, latents: Mapping[int, Tensor]
-    ) -> Tensor:
+    def decode(self, spec: RenderSpec, index: int, conditioning: Conditioning, latents: Mapping[int, Tensor]) -> Tensor:
         """Frames that section `index` makes final: (T, height, width, 3) uint8, T = final_frames[index].
 
         latents: by section, at least those of `decode_needs`.
@@ -164,9 +165,11 @@ class Renderer:
         for index in range(spec.sections):
             here = progress._replace(section=index)
             tell(here)
-            state = self.section(
-                spec, index, conditioning, state, on_step=lambda step, here=here: tell(here._replace(step=step.step))
-            )
+
+            def stepped(step: StepState, here: RenderProgress = here) -> None:
+                tell(here._replace(step=step.step))
+
+            state = self.section(spec, index, conditioning, state, on_step=stepped)
             latents = {k: kept for k, kept in latents.items() if k > index - 3} | {index: state.latents}
             if decode_needs(spec.kind, spec.sections, index):
                 tell(here._replace(stage="decode"))

@@ -10,9 +10,29 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from framepack_engine.buckets import buckets as buckets  # part of the plan's face
-from framepack_engine.buckets import nearest_bucket as nearest_bucket
+from framepack_engine.buckets import buckets, nearest_bucket
 from framepack_engine.errors import InvalidSpec
+
+__all__ = [
+    "FPS",
+    "HISTORY",
+    "IndexLayout",
+    "Kind",
+    "buckets",
+    "decode_needs",
+    "final_frames",
+    "frames_for",
+    "index_layout",
+    "keyframe_section",
+    "nearest_bucket",
+    "paddings",
+    "seam_frames",
+    "section_layout",
+    "sections_for",
+    "time_order",
+    "window_has_start",
+    "window_sections",
+]
 
 Kind = Literal["i2v", "f1"]
 FPS = 30
@@ -114,7 +134,7 @@ def final_frames(kind: Kind, sections: int, window: int) -> tuple[int, ...]:
     return (0, *middle, 8 * window + 1)
 
 
-def window_sections(kind: Kind, sections: int, k: int) -> tuple[int, ...]:
+def window_sections(kind: Kind, k: int) -> tuple[int, ...]:
     """Sections whose latents are decoded together after section `k`, in time order (the start latent not counted)."""
     if k == 0:
         return (0,)
