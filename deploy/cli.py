@@ -1,0 +1,106 @@
+"""The command line: `framefarm`. stdout is data, stderr is talk.
+
+Exit 0: done; 1: the video failed; 2: usage or settings; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
+
+from deploy.screen import say
+from farm.errors import FarmError
+
+#: command -> its module and line of help; a module is loaded when one of its commands is called (--help in 0.3 s)
+COMMANDS = {
+    "render": ("commands_render", "Make a video and print its path."),
+    "submit": ("commands_render", "Ask for a video and print its id."),
+    "up": ("commands_farm", "A farm on this machine, in the foreground."),
+    "list": ("commands_videos", "Videos, newest first."),
+    "show": ("commands_videos", "One video."),
+    "watch": ("commands_videos", "Progress until a video ends."),
+    "fetch": ("commands_videos", "Write a video to a file and print its path."),
+    "pause": ("commands_videos", "Stop at the next step and keep what is made."),
+    "resume": ("commands_videos", "Go on with paused videos."),
+    "cancel": ("commands_videos", "Stop at the next step, for good unless retried."),
+    "retry": ("commands_videos", "Go on with failed or cancelled videos."),
+    "rm": ("commands_videos", "Erase ended videos and everything stored of them."),
+    "workers": ("commands_farm", "Who renders, and what."),
+    "models": ("commands_farm", "What can be asked for."),
+    "conformance": ("commands_farm", "Compare the engine with golden numbers."),
+}
+
+
+class _Group(TyperGroup):
+    """Lists its commands without loading them."""
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
+
+
+def load_command(name: str) -> Any:
+    """A command with its flags."""
+    commands = typer.Typer()
+    import_module(f"deploy.{COMMANDS[name][0]}").register(commands)
+    group: Any = typer.main.get_command(commands)
+    return group.commands[name]
+
+
+app = typer.Typer(
+    name="framefarm",
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("framepack-farm"))
+        raise typer.Exit
+
+
+@app.callback()
+def framefarm(
+    *,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
+) -> None:
+    """A photo in, a video out: FramePack on as many GPUs as there are."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. What went wrong is one line on stderr."""
+    try:
+        app(args=argv if argv is None else list(argv), prog_name="framefarm")
+    except SystemExit as end:  # how typer ends, also when all is well
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except FarmError as err:
+        say(f"framefarm: {err}", style="red")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""render and submit: from files and flags to a video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.commands_videos import check_completed, checked_target, put_path
+from deploy.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
+from deploy.flags import request_flags, with_flags
+from deploy.screen import follow, put_json, say
+from farm.errors import ConfigError, FarmError
+
+if TYPE_CHECKING:
+    from farm.client import FarmClient
+    from farm.settings import FarmSettings
+
+_HASH = "render_hash"  #: the metadata key by which the same command finds its video again
+_UNFINISHED = ("in_progress", "queued", "paused")
+Image = Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="the start image")]
+EndImage = Annotated[Path | None, typer.Option("--end-image", metavar="FILE", help="the last picture (not for F1)")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(render)
+    app.command()(submit)
+
+
+@with_flags(request_flags())
+def render(
+    image: Image = None,
+    *,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="OUT.mp4", help="default: IMAGE.mp4, here")] = None,
+    end_image: EndImage = None,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Make a video and print its path: with the farm at hand, else with one that is started and stopped again.
+
+    Ctrl-C pauses the video; the same command goes on with it.
+    """
+    fields, images = _request(given, image, end_image)
+    target = checked_target(out or _free_name(Path(f"{image.stem if image else 'video'}.mp4")))
+    fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
+    settings = read_settings(url=url, storage=storage)
+    with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
+        video = _resumed(client, fields["metadata"][_HASH]) or client.submit(fields, images)
+        say(f"{video['id']}: {video['frames']} frames of {video['size']}, seed {video['seed']}, model {video['model']}")
+        try:
+            final = follow(client, video)
+        except KeyboardInterrupt:
+            _pause(client, video["id"])
+            raise
+        check_completed(final)
+        path = client.fetch(video["id"], target)
+    put_path(path, as_json=as_json)
+
+
+@with_flags(request_flags())
+def submit(
+    image: Image = None,
+    *,
+    end_image: EndImage = None,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Ask for a video and print its id, without waiting."""
+    fields, images = _request(given, image, end_image)
+    with connect(url=url, storage=storage) as client:
+        video = client.submit(fields, images)
+    if as_json:
+        put_json(video)
+    else:
+        print(video["id"])
+
+
+def _request(
+    given: Mapping[str, Any], image: Path | None, end_image: Path | None
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Fields and files, checked here first: a farm need not be started to hear that a number is wrong."""
+    from pydantic import ValidationError
+
+    from farm.problems import invalid
+    from farm.request import VideoRequest
+
+    fields = dict(given)
+    images = {"input_reference": image, "end_image": end_image}
+    frames = _json(fields, "keyframes")
+    if isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames):
+        images |= {f"keyframe_{n}": Path(str(frame.get("image"))) for n, frame in enumerate(frames)}
+        fields["keyframes"] = [{**frame, "image": f"keyframe_{n}"} for n, frame in enumerate(frames)]
+    try:
+        VideoRequest.model_validate(fields)
+    except ValidationError as err:
+        raise invalid(err) from err
+    for name in ("metadata", "loras", "prompts"):
+        if name in fields:
+            fields[name] = _json(fields, name)
+    files = {name: path for name, path in images.items() if path is not None}
+    for path in files.values():
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}")
+    return fields, files
+
+
+def _json(fields: Mapping[str, Any], name: str) -> Any:
+    """A field's JSON text as a value; text that is none is left to VideoRequest to refuse."""
+    try:
+        return json.loads(fields[name])
+    except (KeyError, ValueError, TypeError):
+        return fields.get(name)
+
+
+def _hash(fields: Mapping[str, Any], images: Mapping[str, Path]) -> str:
+    """The same for the same flags and the same bytes of the images."""
+    files = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in images.items()}
+    return hashlib.sha256(json.dumps([fields, files], sort_keys=True).encode()).hexdigest()
+
+
+def _resumed(client: FarmClient, render_hash: str) -> dict[str, Any] | None:
+    """The unfinished video of an earlier run of the same command, going on."""
+    for status in _UNFINISHED:
+        for video in client.every(status=status):
+            if video["request"]["metadata"].get(_HASH) == render_hash:
+                done = f"{video['sections_done']} of {video['sections_total']} sections are done"
+                say(f"going on with {video['id']}: {done}")
+                return client.wish(video["id"], "resume") if video["status"] == "paused" else video
+    return None
+
+
+def _pause(client: FarmClient, video_id: str) -> None:
+    try:
+        video = client.wish(video_id, "pause")
+    except FarmError as err:  # it ended just now, or the farm is gone: nothing to pause
+        say(str(err))
+    else:
+        done = f"{video['sections_done']} of {video['sections_total']} sections are kept"
+        say(f"paused {video_id}: {done}; the same command goes on with it", style="yellow")
+
+
+@contextmanager
+def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
+    """The URL of the farm at hand, else of one that lives as long as the context."""
+    url = url_of(settings)
+    if url:
+        yield url
+        return
+    from deploy.local import start_background
+
+    say(f"starting a farm on this machine; its storage is {settings.storage}")
+    with start_background(replace(settings, model=settings.model or model)) as started:
+        yield started
+        say("stopping the farm")
+
+
+def _free_name(path: Path) -> Path:
+    """`path`, or its first numbered neighbour that does not exist: a default name never overwrites."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}-{number}")
+    return free

@@ -1,0 +1,148 @@
+"""list, show, watch, fetch, pause, resume, cancel, retry, rm: what one does with videos that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.connect import Json, Storage, Url, connect
+from deploy.screen import follow, put_json, put_table, say
+from farm.errors import ConfigError, NotReady
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="a video")]
+_COLUMNS = ("id", "status", "progress", "model", "size", "seconds", "name", "prompt")
+_DETAILS = (
+    *("id", "status", "progress", "stage", "step", "eta_s", "queue_position", "sections_done", "sections_total"),
+    *("model", "size", "seconds", "frames", "seed", "worker", "attempt", "gpu_seconds", "name", "prompt"),
+)
+_SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("list")(list_videos)
+    for command in (show, watch, fetch):
+        app.command()(command)
+    for wish, text in {
+        "pause": "Stop at the next step and keep what is made.",
+        "resume": "Go on with paused videos.",
+        "cancel": "Stop at the next step, for good unless retried.",
+        "retry": "Go on with failed or cancelled videos; finished sections are kept.",
+    }.items():
+        app.command(wish, help=text)(_wish(wish))
+    app.command()(rm)
+
+
+def list_videos(
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="at most so many")] = 20,
+    status: Annotated[str | None, typer.Option(help="only those that are queued, in_progress, paused …")] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="only those behind this one")] = None,
+    as_json: Json = False,
+) -> None:
+    """Videos, newest first."""
+    with connect(url=url, storage=storage) as client:
+        page = client.list(limit=limit, status=status, after=after)
+    if as_json:
+        put_json(page)
+        return
+    put_table(_COLUMNS, page["data"])
+    if page["has_more"]:
+        say(f"there are more: --after {page['last_id']}")
+
+
+def show(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+    """One video."""
+    with connect(url=url, storage=storage) as client:
+        video = client.get(video_id)
+    if as_json:
+        put_json(video)
+        return
+    rows = [{"field": name, "value": video[name]} for name in _DETAILS if video[name] not in {None, ""}]
+    if video["error"]:
+        rows.append({"field": "error", "value": f"{video['error']['code']}: {video['error']['message']}"})
+    put_table(("field", "value"), rows)
+
+
+def watch(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Progress until the video ends; --json puts each event on a line. Exit 1 where it failed or was cancelled."""
+    with connect(url=url, storage=storage) as client:
+        final = follow(client, client.get(video_id), as_json=as_json)
+    if not as_json:
+        print(final["status"])
+    check_completed(final)
+
+
+def fetch(
+    video_id: Id,
+    *,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="file, or folder")] = None,
+    variant: Annotated[str, typer.Option(help="video, thumbnail, spritesheet, preview, partial or latents")] = "video",
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write a video to a file and print its path; a download that broke off goes on where it was."""
+    target = out or Path()
+    if target.is_dir():
+        middle = "" if variant == "video" else f".{variant}"
+        target /= f"{Path(video_id).name}{middle}.{_SUFFIXES.get(variant, 'mp4')}"
+    with connect(url=url, storage=storage) as client:
+        try:
+            path = client.fetch(video_id, target, variant=variant)
+        except NotReady as err:
+            say(str(err))
+            raise typer.Exit(1) from err
+    put_path(path, as_json=as_json)
+
+
+def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Erase ended videos and everything stored of them."""
+    with connect(url=url, storage=storage) as client:
+        answers = [client.delete(video_id) for video_id in ids]
+    if as_json:
+        put_json(answers)
+    else:
+        put_table(("id",), answers)
+
+
+def check_completed(video: dict[str, Any]) -> None:
+    """Say why a video did not complete. Raises: typer.Exit with status 1."""
+    if video["status"] == "completed":
+        return
+    error = video.get("error") or {}
+    say(f"{video['id']} {video['status']}" + (f": {error['message']} ({error['code']})" if error else ""), style="red")
+    raise typer.Exit(1)
+
+
+def put_path(path: Path, *, as_json: bool) -> None:
+    """The path of a file that was written."""
+    if as_json:
+        put_json({"path": str(path)})
+    else:
+        print(path)
+
+
+def checked_target(out: Path) -> Path:
+    """`out`, if it can be written. Raises: ConfigError: better now than after an hour of rendering."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise ConfigError(f"cannot write {out}: " + ("it is a folder" if out.is_dir() else "its folder does not exist"))
+    return out
+
+
+def _wish(wish: str) -> Callable[..., None]:
+    def command(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+        with connect(url=url, storage=storage) as client:
+            videos = [client.wish(video_id, wish) for video_id in ids]
+        if as_json:
+            put_json(videos)
+        else:
+            put_table(("id", "status"), videos)
+
+    return command

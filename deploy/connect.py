@@ -1,0 +1,49 @@
+"""Which farm a command talks to: --url, else FARM_URL, else the one that runs on this machine's storage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from farm.client import FarmClient
+    from farm.settings import FarmSettings
+
+Url = Annotated[str | None, typer.Option("--url", help="the farm (FARM_URL); none: the one on this machine")]
+Storage = Annotated[str | None, typer.Option("--storage", help="folder of the farm on this machine (FARM_STORAGE)")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+
+def read_settings(*, url: str | None = None, storage: str | None = None) -> FarmSettings:
+    """FARM_* and the two flags. Raises: ConfigError."""
+    from farm.settings import FarmSettings
+
+    return FarmSettings.from_env(url=url, storage=storage)
+
+
+def url_of(settings: FarmSettings) -> str | None:
+    """The farm that answers for these settings; None: there is none yet."""
+    if settings.url:
+        return settings.url
+    from deploy.local import find_running
+
+    return find_running(settings)
+
+
+def client_at(url: str, settings: FarmSettings) -> FarmClient:
+    """A client; closes with its `with` block."""
+    from farm.client import FarmClient
+
+    return FarmClient(url, api_key=settings.api_key)
+
+
+def connect(*, url: str | None, storage: str | None = None) -> FarmClient:
+    """A client of the farm that is meant. Raises: ConfigError where none runs."""
+    settings = read_settings(url=url, storage=storage)
+    found = url_of(settings)
+    if found is None:
+        raise ConfigError(f"no farm runs on {settings.storage}; start one with `framefarm up`, or set FARM_URL")
+    return client_at(found, settings)

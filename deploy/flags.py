@@ -1,0 +1,107 @@
+"""Flags made from the fields they set, so that the command line and the API cannot drift apart."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic.fields import FieldInfo
+
+from farm.request import VideoRequest
+from farm.settings import FarmSettings
+
+_PLAIN = (str, int, float, bool)
+_LIMITS = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}"}
+_HELP = {  #: where the command line takes something else than the API
+    "keyframes": "images at times: a JSON list of {at_s, image: FILE}",
+}
+Command = TypeVar("Command", bound=Callable[..., Any])
+Flag = inspect.Parameter
+
+
+def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Give a command that takes `**given` these flags; `given` holds those that were set."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
+        added = {flag.name: flag for flag in flags}
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+
+        def run(**values: Any) -> None:
+            given = {name: values.pop(name) for name in added}
+            command(**values, **{name: value for name, value in given.items() if value is not None})
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        parameters = [*own, *added.values()]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def request_flags() -> list[Flag]:
+    """One flag for each field of VideoRequest. Unset ones stay out of the request, so the farm's defaults hold."""
+    return [
+        _flag(name, _simple(field.annotation), help=_request_help(name, field), required=field.is_required())
+        for name, field in VideoRequest.model_fields.items()
+    ]
+
+
+def settings_flags(*, without: Iterable[str] = ()) -> list[Flag]:
+    """One flag for each FARM_ variable; its text is the comment in farm.example.env."""
+    types, texts, left_out = get_type_hints(FarmSettings), _settings_help(), set(without)
+    return [
+        _flag(field.name, _simple(types[field.name]), help=texts.get(field.name, ""))
+        for field in dataclass_fields(FarmSettings)
+        if field.name not in left_out
+    ]
+
+
+def _flag(name: str, kind: Any, *, help: str, required: bool = False) -> Flag:  # noqa: A002 - typer's name
+    option = f"--{name.replace('_', '-')}"
+    names = [f"{option}/--no-{option[2:]}"] if kind is bool else [option]
+    annotation: Any = Annotated[kind if required else kind | None, typer.Option(*names, help=help)]
+    default = inspect.Parameter.empty if required else None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _simple(annotation: Any) -> Any:
+    """The type of a flag: plain ones and choices are themselves, everything else is JSON text."""
+    if get_origin(annotation) in {Union, UnionType}:
+        annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
+    return annotation if annotation in _PLAIN or get_origin(annotation) is Literal else str
+
+
+def _request_help(name: str, field: FieldInfo) -> str:
+    notes = [
+        text.format(f"{getattr(limit, attribute):g}")
+        for limit in field.metadata
+        for attribute, text in _LIMITS.items()
+        if getattr(limit, attribute, None) is not None
+    ]
+    if isinstance(field.default, _PLAIN) and field.default != "":
+        notes.append(f"default {str(field.default).lower()}")
+    return _HELP.get(name, field.description or "") + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _settings_help() -> Mapping[str, str]:
+    """Setting -> the comment above its line; lines that follow each other share one."""
+    texts, comment, fresh = dict[str, str](), list[str](), True
+    for line in Path(__file__).with_name("farm.example.env").read_text().splitlines():
+        match = re.match(r"#FARM_(\w+)=(.*)", line)
+        if match:
+            texts[match[1].lower()] = f"{' '.join(comment)} ({line[1:]})"
+            fresh = True
+        elif not line or line.startswith("# ---"):
+            fresh = True
+        else:
+            comment = [line[2:]] if fresh else [*comment, line[2:]]
+            fresh = False
+    return texts
