@@ -91,7 +91,8 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
             kind, clock = _kind(pattern), pattern.time_base or Fraction(0)
             if clock * TICKS_A_FRAME * (pattern.average_rate or 0) != 1:
                 raise VideoMismatch(f"{Path(clips[0]).name} is no clip of encode_clip: its clock ticks {clock} s")
-            options["video_track_timescale"] = str(clock.denominator)
+            # the header's clock too: in its usual milliseconds the length of most videos is no whole number
+            options["video_track_timescale"] = options["movie_timescale"] = str(clock.denominator)
             with av.open(str(aside), "w", format="mp4", options=options) as container:
                 container.metadata.update(metadata or {})
                 stream = container.add_stream_from_template(pattern)

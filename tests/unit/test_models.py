@@ -185,7 +185,8 @@ def test_names_and_sizes_need_no_torch() -> None:
     """The catalogue is a table: looking a model up loads neither torch nor transformers."""
     code = (
         "import sys; from framepack_engine.catalog import MODELS; assert MODELS['tiny'].resolution == 128; "
-        "from framepack_engine import video, errors; assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
+        "from framepack_engine import video, errors; "
+        "assert not {'torch', 'transformers', 'diffusers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 

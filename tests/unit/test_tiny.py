@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine import tiny
-from framepack_engine.catalog import HUNYUAN, MODELS
+from framepack_engine.catalog import HUNYUAN, MODELS, TINY_VERSION
 from framepack_engine.models import Models
 from framepack_engine.prompts import CROPPED_TOKENS, TEMPLATE
 from framepack_engine.tiny import cache_root, ensure_tiny
@@ -103,8 +103,8 @@ def test_who_comes_second_takes_what_is_there(tmp_path: Path, monkeypatch: pytes
 
     def slower_than_another(aside: Path) -> None:
         (aside / "ours").touch()
-        (tmp_path / f"tiny-v{tiny.TINY_VERSION}").mkdir()
-        (tmp_path / f"tiny-v{tiny.TINY_VERSION}" / "theirs").touch()
+        (tmp_path / f"tiny-v{TINY_VERSION}").mkdir()
+        (tmp_path / f"tiny-v{TINY_VERSION}" / "theirs").touch()
 
     monkeypatch.setattr(tiny, "write_tiny", slower_than_another)
     assert list(files(ensure_tiny(tmp_path))) == ["theirs"]
