@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, ModelEntry, Part, model_entry
+from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, TINY_VERSION, ModelEntry, Part, model_entry
 from framepack_engine.cpu_conv import use_onednn
 from framepack_engine.errors import ModelUnavailable
 
@@ -196,7 +196,8 @@ def _load(part: str, folder: Path, *, device: str, dtype: torch.dtype | None) ->
 
 def _remedy(entry: ModelEntry, folder: Path) -> str:
     if entry.origin == "made":
-        return f"Remove {folder.parent} and it is made again."
+        made = next(above for above in folder.parents if above.name == f"tiny-v{TINY_VERSION}")
+        return f"Remove {made} and it is made again."
     return f"It belongs to {', '.join(sorted({part.repo for part in entry.parts.values()}))} on huggingface.co."
 
 

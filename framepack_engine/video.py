@@ -51,7 +51,8 @@ def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = 3
     if height % 2 or width % 2:
         raise VideoMismatch(f"frames of {width}x{height} px: H.264 in yuv420p needs even sides")
     file = io.BytesIO()
-    options = {"fflags": "+bitexact", "video_track_timescale": str(fps * TICKS_A_FRAME)}
+    clock = str(fps * TICKS_A_FRAME)
+    options = {"fflags": "+bitexact", "video_track_timescale": clock, "movie_timescale": clock}
     with av.open(file, "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "medium"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, MODELS, REDUX, model_entry
+from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, MODELS, REDUX, TINY_VERSION, model_entry
 from framepack_engine.cpu_conv import OneDnnConv3d, use_onednn
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models import Models, load_models
@@ -107,6 +107,16 @@ def test_a_missing_file_is_named(local: Path, file: str) -> None:
     (local / file).unlink()
     with pytest.raises(ModelUnavailable, match=rf"{file} is missing.*huggingface\.co"):
         load_models(str(local))
+
+
+def test_a_damaged_cache_says_what_to_remove(tiny_cache: Path, tmp_path: Path) -> None:
+    """If a file of the made model is gone, the error names the one folder whose removal makes all of it again."""
+    made = shutil.copytree(ensure_tiny(tiny_cache), tmp_path / f"tiny-v{TINY_VERSION}")
+    (made / REDUX / "image_encoder" / "config.json").unlink()
+    with pytest.raises(ModelUnavailable, match=rf"Remove {made} and it is made again"):
+        load_models("tiny", cache_dir=tmp_path)
+    shutil.rmtree(made)
+    assert load_models("tiny", cache_dir=tmp_path).name == "tiny"
 
 
 def test_damaged_weights_are_named(local: Path) -> None:
