@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
-from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 from PIL import Image
 
 from farm.contract import Artifact, Job, JobId, Order, WorkerCard
-from farm.errors import StoreError
+from farm.errors import Stopped, StoreError
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
 from farm.states import Event
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order
+from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 
 OnStep = Callable[[int], None]
+
+
 _WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier artifacts
 
 
@@ -34,18 +36,25 @@ class OrderRunner:
         self._numeric_class = card.numeric_class
         self._model = ""
         self._renderer: Renderer | None = None
+        self._step: StepState | None = None  # the running section after its last finished step
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
 
     def run(self, order: Order, on_step: OnStep) -> Entry:
-        """Do `order` and commit it. `on_step` hears each finished step and may raise to stop the work.
+        """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
 
-        Raises: LeaseLost where the lease is another's by now (nothing was committed); EngineError; StoreError.
+        Raises: Stopped, after the lease was given back and the last finished step saved; LeaseLost where the lease is
+        another's by now (nothing was committed); EngineError; StoreError.
         """
         begun = time.monotonic()
         renderer = self._renderer_for(order)
         stage = {"encode": self._encode, "section": self._section, "decode": self._decode, "finish": self._finish}
-        artifacts = stage[order.key.stage](order, renderer, on_step)
+        self._step = None
+        try:
+            artifacts = stage[order.key.stage](order, renderer, on_step)
+        except Stopped:
+            self._give_back(order)
+            raise
         self.warm_job = order.job.id
         event = Event(
             name="committed",
@@ -57,6 +66,17 @@ class OrderRunner:
             seconds=round(time.monotonic() - begun, 3),
         )
         return self._jobs.ledger.append(order.job.id, event)
+
+    def _give_back(self, order: Order) -> None:
+        """End the lease, with what was done of the section: whoever gets it next begins behind that step."""
+        artifacts = {}
+        if self._step is not None:
+            name = f"steps/{order.key.section:04}.a{{}}.safetensors"
+            artifacts["step"] = self._put(order, name, self._step.to_bytes())
+        event = Event(
+            name="released", key=str(order.key), attempt=order.attempt, worker=self._worker_id, artifacts=artifacts
+        )
+        self._jobs.ledger.append(order.job.id, event)
 
     def _renderer_for(self, order: Order) -> Renderer:
         model = order.job.request.model or ""
@@ -78,10 +98,14 @@ class OrderRunner:
         k = order.key.section or 0
         previous = SectionState.from_bytes(self._need(order, f"section/{k - 1}")) if k else None
 
+        resume = StepState.from_bytes(self._need(order, "step")) if "step" in order.needs else None
+
         def stepped(state: StepState) -> None:
+            self._step = state  # in host RAM on a CPU; saved at once when we are told to stop
             on_step(state.step)
 
-        state = renderer.section(spec_of(order.job), k, self._conditioning(order), previous, on_step=stepped)
+        spec = spec_of(order.job)
+        state = renderer.section(spec, k, self._conditioning(order), previous, on_step=stepped, resume=resume)
         picture = BytesIO()
         renderer.preview(state.latents).save(picture, "PNG")
         return {

@@ -15,17 +15,14 @@ from ray.exceptions import RayActorError
 
 from actors.names import DISPATCHER, NAMESPACE
 from farm.contract import Failure, Order, Progress, Verdict
-from farm.errors import FarmError, LeaseLost, NotFound
+from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 
 log = logging.getLogger(__name__)
+_EXIT_S = 5.0  #: until a worker that nobody watches ends itself
 _CALL_S = 30.0  #: an answer that takes longer than this is taken as none
-
-
-class Stopped(Exception):
-    """The order is to be dropped at this step."""
 
 
 class RenderWorker:
@@ -37,7 +34,7 @@ class RenderWorker:
         self._settings, self._id = settings, f"worker-{slot}.{uuid4().hex[:6]}"
         self._stop: Verdict = "go"
         self._progress: Progress | None = None
-        self._progressed = threading.Event()
+        self._ended = threading.Event()
         threading.Thread(target=self._live, name="orders", daemon=True).start()
 
     async def identify(self) -> str:
@@ -46,7 +43,8 @@ class RenderWorker:
 
     async def wait_until_dead(self) -> None:
         """Never returns: whoever waits for it hears of this worker's death within 10 ms."""
-        await asyncio.Event().wait()
+        await asyncio.to_thread(self._ended.wait)
+        ray.actor.exit_actor()  # to Ray this is an end, not a crash
 
     def _live(self) -> None:
         """The worker's whole life; the process ends with it."""
@@ -58,8 +56,9 @@ class RenderWorker:
             code = 0
         except Exception:  # border: nobody is above us; the dispatcher sees the death and replaces us
             log.exception("action=worker_crash worker=%s", self._id)
-        finally:
-            os._exit(code)  # Ray's own exit waits for wait_until_dead
+        self._ended.set()
+        time.sleep(_EXIT_S)
+        os._exit(code)  # nobody was waiting
 
     def _prepare(self) -> None:
         from actors.device import describe_device, load_renderer
@@ -99,7 +98,7 @@ class RenderWorker:
         try:
             self._runner.run(order, self._on_step)
         except Stopped:
-            failure = "stopped", "stopped at a step, as asked", False
+            log.info("action=stopped job_id=%s key=%s", order.job.id, order.key)
         except (LeaseLost, NotFound) as err:
             log.warning("action=lease_lost job_id=%s key=%s: %s", order.job.id, order.key, err)
         except Exception as err:  # border: an order's failure must not end the worker
@@ -107,7 +106,6 @@ class RenderWorker:
             failure = getattr(err, "code", "internal"), f"{type(err).__name__}: {err}", not isinstance(err, FarmError)
         finally:
             over.set()
-            self._progressed.set()
             beats.join()
         if failure:
             code, message, counts = failure
@@ -123,15 +121,14 @@ class RenderWorker:
                     counts=counts,
                 ),
             )
-            if not counts and code != "stopped":
+            if not counts:
                 time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
 
     def _on_step(self, step: int) -> None:
         if self._progress:
             self._progress = self._progress.model_copy(update={"step": step})
-        self._progressed.set()
         if self._stop != "go":
-            raise Stopped
+            raise Stopped(f"stopped after step {step}")
 
     def _beat(self, over: threading.Event) -> None:
         """Tell the dispatcher where we are until the order is over; hear whether to stop."""

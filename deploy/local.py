@@ -161,7 +161,7 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
         include_dashboard=False,
         object_store_memory=100 << 20,  # orders are small: what is big goes through the store
         _node_ip_address="127.0.0.1",
-        logging_level="warning",
+        logging_level=logging.WARNING,
     )
     try:
         dispatcher = (

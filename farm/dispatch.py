@@ -318,7 +318,7 @@ def _needs(record: Record, key: OrderKey) -> list[str]:
     """Names of the artifacts that an order starts from; framepack.md says why."""
     k = key.section or 0
     if key.stage == "section":
-        return ["conditioning", *([f"section/{k - 1}"] if k else [])]
+        return ["conditioning", "step", *([f"section/{k - 1}"] if k else [])]
     if key.stage == "decode":
         return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
     if key.stage == "finish":

@@ -11,7 +11,8 @@ FarmError
 ├── NotReady           409      ask again later
 ├── Unavailable        503      store or dispatcher does not answer
 ├── StoreError         503      an object is missing, damaged, or cannot be written
-└── LeaseLost          409      another attempt owns the order: stop, write nothing
+├── LeaseLost          409      another attempt owns the order: stop, write nothing
+└── Stopped            -        inside a worker: the order was given back, as the dispatcher asked
 """
 
 from __future__ import annotations
@@ -92,3 +93,9 @@ class LeaseLost(FarmError):
     """Another attempt owns the order now: stop, write nothing."""
 
     code, status = "lease_lost", 409
+
+
+class Stopped(FarmError):
+    """Inside a worker: the order was dropped at a step because the dispatcher said so."""
+
+    code = "stopped"

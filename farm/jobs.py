@@ -136,12 +136,14 @@ class Jobs:
         return list(self.ledger.following(job.id, after_seq))
 
     def artifact(self, record: Record, name: str) -> Artifact | None:
-        """A committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "video", "thumbnail" … or None."""
+        """A committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "step", "video" … or None."""
         state, (kind, _, number) = record.head.state, name.partition("/")
         if kind in {"section", "preview"}:
             seq = state.sections[int(number)] if int(number) < len(state.sections) else None
         elif kind == "clip":
             seq = state.clips.get(number)
+        elif kind == "step":
+            seq = state.step
         else:
             seq = state.conditioning if kind == "conditioning" else state.video
         return None if seq is None else self.ledger.artifact(record.job.id, seq, kind)

@@ -87,6 +87,7 @@ class JobState(Value):
     status: Status = "queued"
     conditioning: int | None = None  #: this and the next: the seq of the entry that named the artifacts
     sections: tuple[int, ...] = ()  #: in generation order
+    step: int | None = None  #: inside the next section: its state after a step, saved when its worker was stopped
     clips: dict[str, int] = Field(default_factory=dict)  #: section -> seq; sections that make no frame final have none
     video: int | None = None
     leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> who has it
@@ -109,7 +110,7 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
     if event.name == "committed":
         return _committed(state, event, seq, at)
     if event.name in {"released", "expired", "failed_attempt"}:
-        return _ended_lease(state, event)
+        return _ended_lease(state, event, seq)
     if event.name in _WISHES:
         return _wished(state, event, at)
     if event.name == "failed":
@@ -181,7 +182,7 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         if key.section != len(state.sections):
             msg = f"section {key.section} cannot follow {len(state.sections)} committed ones"
             raise LeaseLost(msg)
-        news["sections"] = (*state.sections, seq)
+        news |= {"sections": (*state.sections, seq), "step": None}
     elif key.stage == "decode":
         news["clips"] = state.clips | {str(key.section): seq}
     else:
@@ -189,12 +190,12 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
     return _change(state, **news)
 
 
-def _ended_lease(state: JobState, event: Event) -> JobState:
+def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
     key = _own_lease(state, event)
     worker = state.leases[key].worker
     leases = {name: lease for name, lease in state.leases.items() if name != key}
     if event.name != "failed_attempt":
-        return _change(state, leases=leases)
+        return _change(state, leases=leases, step=seq if "step" in event.artifacts else state.step)
     code = event.error.code if event.error else "internal"
     return _change(state, leases=leases, failures=(*state.failures, Failed(key=key, worker=worker, code=code)))
 

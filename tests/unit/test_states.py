@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.contract import JobPlan
+from farm.contract import Artifact, JobPlan
 from farm.errors import Conflict, LeaseLost
 from farm.states import ENDED, ErrorInfo, Event, EventName, JobState, advance, complete, runnable
 
@@ -90,6 +90,19 @@ def test_wishes_that_the_state_forbids(wish: EventName, status: str) -> None:
     """Each is a Conflict that says what the video is and what it would have to be."""
     with pytest.raises(Conflict, match=f"cannot {wish} a video that is {status}; it must be "):
         advance(JobState.model_validate({"status": status}), Event(name=wish), seq=9, at=0.0)
+
+
+def test_a_saved_step_lasts_until_its_section_is_committed() -> None:
+    """A lease given back with a saved step leaves it to the next lease; another's expiry does not touch it."""
+    state, key = lease(JobState(status="in_progress", conditioning=1), 2)
+    step = Artifact(key="jobs/x/steps/0000.a2", sha256="0" * 64, bytes=1)
+    state = advance(state, Event(name="released", key=key, attempt=2, artifacts={"step": step}), seq=3, at=0.0)
+    assert state.step == 3
+    state, key = lease(state, 4)
+    state = advance(state, Event(name="expired", key=key, attempt=4), seq=5, at=0.0)
+    assert state.step == 3
+    state, key = lease(state, 6)
+    assert commit(state, key, 6, 7).step is None
 
 
 def test_retry_keeps_what_is_made() -> None:

@@ -1,0 +1,114 @@
+"""Kill any part of a farm while it renders: the video ends by itself, the same bit for bit, with one section redone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+from safetensors.numpy import load
+
+from farm.jobs import Jobs
+from farm.store import FolderStore
+from tests.farm_process import FarmProcess, running_farm, wait_for
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+SECTIONS = 6
+FIELDS = {"prompt": "a cat looks around", "seconds": "7.2", "seed": "7", "model": "tiny"}  # 7.2 s: 6 sections of w = 9
+Made = tuple[str, str, int]  #: digest of the latents, digest of the decoded frames, number of frames
+
+
+def photo() -> bytes:
+    """A picture with some structure."""
+    data = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").resize((160, 120)).save(data, "PNG")
+    return data.getvalue()
+
+
+def submit(farm: FarmProcess) -> str:
+    """Ask for the video; its id."""
+    answer = farm.http.post("/v1/videos", data=FIELDS, files={"input_reference": ("cat.png", photo())})
+    assert answer.status_code == 200, answer.text
+    video: str = answer.json()["id"]
+    return video
+
+
+def wait_for_step(farm: FarmProcess, video: str, *, section: int, step: int) -> None:
+    """Wait until the section is in its middle."""
+
+    def there() -> bool | None:
+        state = farm.http.get(f"/v1/videos/{video}").json()
+        assert state["status"] in {"queued", "in_progress"}, state
+        in_middle = state["stage"] == "section" and state["sections_done"] == section and (state["step"] or 0) >= step
+        return True if in_middle else None
+
+    wait_for(there, seconds=120, what=f"step {step} of section {section}")
+
+
+def finished(farm: FarmProcess, video: str) -> Made:
+    """Wait for the end; what was made."""
+
+    def ended() -> dict[str, object] | None:
+        state: dict[str, object] = farm.http.get(f"/v1/videos/{video}").json()
+        return state if state["status"] not in {"queued", "in_progress"} else None
+
+    state = wait_for(ended, seconds=240, what="the video's end")
+    assert state["status"] == "completed", state["error"]
+    content = f"/v1/videos/{video}/content"
+    latents = load(farm.http.get(content, params={"variant": "latents"}).content)
+    digest = hashlib.sha256(b"".join(latents[name].tobytes() for name in sorted(latents)))
+    with av.open(io.BytesIO(farm.http.get(content).content)) as mp4:
+        frames = [frame.to_ndarray().tobytes() for frame in mp4.decode(video=0)]
+    return digest.hexdigest(), hashlib.sha256(b"".join(frames)).hexdigest(), len(frames)
+
+
+def sections_made_twice(farm: FarmProcess, video: str) -> int:
+    """How many sections were begun more often than once, by the ledger."""
+    head = Jobs(FolderStore(farm.storage)).get(video, owner=None).head
+    return head.state.leased_sections - SECTIONS
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
+    """One farm with one worker, for the kills that it survives itself."""
+    with running_farm(tmp_path_factory.mktemp("farm") / "storage", cache=tiny_cache) as farm:
+        yield farm
+
+
+@pytest.fixture(scope="module")
+def undisturbed(farm: FarmProcess) -> Made:
+    """What the video is when nothing happens."""
+    video = submit(farm)
+    made = finished(farm, video)
+    assert made[2] == 36 * SECTIONS + 1
+    assert sections_made_twice(farm, video) == 0
+    return made
+
+
+@pytest.mark.parametrize("actor", ["RenderWorker", "DispatcherActor"])
+def test_an_actor_killed_in_the_middle_of_a_section(farm: FarmProcess, undisturbed: Made, actor: str) -> None:
+    """SIGKILL the worker or the dispatcher: another takes its place, and nothing of the video differs."""
+    video = submit(farm)
+    wait_for_step(farm, video, section=2, step=8)
+    victim = farm.actor(actor)
+    victim.kill()
+    assert finished(farm, video) == undisturbed
+    assert sections_made_twice(farm, video) == (1 if actor == "RenderWorker" else 0)
+    assert farm.actor(actor).pid != victim.pid
+
+
+def test_everything_killed_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
+    """SIGKILL every process of a farm; a new one on the same folder ends the video by itself, with the same bits."""
+    with running_farm(tmp_path / "storage", cache=tiny_cache) as farm:
+        video = submit(farm)
+        wait_for_step(farm, video, section=3, step=8)
+        farm.kill_everything()
+    with running_farm(tmp_path / "storage", cache=tiny_cache) as heir:
+        assert finished(heir, video) == undisturbed
+        assert sections_made_twice(heir, video) == 1
+        heir.stop()
+        assert heir.processes() == []

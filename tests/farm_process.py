@@ -1,0 +1,101 @@
+"""A whole farm as real processes, for tests that kill parts of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psutil
+
+T = TypeVar("T")
+
+
+class FarmProcess:
+    """`framefarm up` in a process of its own, on a free port."""
+
+    def __init__(self, storage: Path, *, cache: Path, workers: int = 1, **settings: str) -> None:
+        """Start it and wait for its `ready` line. `settings` are FARM_* variables without their prefix, in capitals."""
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
+        env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "6", "FARM_CPU_THREADS": "1"}
+        env |= {f"FARM_{key}": value for key, value in settings.items()}
+        command = [sys.executable, "-m", "deploy.cli", "up", "--storage", str(storage), "--port", "0"]
+        self.storage = storage
+        self.log = storage.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--model", "tiny", "--workers", str(workers)],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line.startswith("ready http://"):
+            self.kill_everything()
+            raise AssertionError(f"the farm did not start: {line!r}\n{self.log.read_text()[-3000:]}")
+        self.http = httpx.Client(base_url=line.split()[1], timeout=20)
+
+    def processes(self) -> list[psutil.Process]:
+        """The farm's processes, Ray's and all."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self.process.pid)
+            return [root, *root.children(recursive=True)]
+        return []
+
+    def actor(self, name: str) -> psutil.Process:
+        """The process of a Ray actor, by its class's name; Ray puts it into the process's title."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if "".join(process.cmdline()[:1]).startswith(f"ray::{name}"):
+                    return process
+        raise AssertionError(f"no process of a {name}")
+
+    def kill_everything(self) -> None:
+        """SIGKILL for every process at once."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, as a user's service manager sends it; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill_everything()
+            raise
+
+
+@contextlib.contextmanager
+def running_farm(storage: Path, *, cache: Path, workers: int = 1, **settings: str) -> Iterator[FarmProcess]:
+    """A farm for as long as the context lasts; nothing of it is left behind."""
+    farm = FarmProcess(storage, cache=cache, workers=workers, **settings)
+    try:
+        yield farm
+    finally:
+        if farm.process.poll() is None:
+            farm.stop()
+        farm.http.close()
+        if farm.process.stdout:
+            farm.process.stdout.close()
+
+
+def wait_for(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
+    """Look again and again until there is something; fail after `seconds`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
