@@ -68,6 +68,7 @@ class Decoder:
         self._vae = vae.eval().requires_grad_(requires_grad=False)
         self._warm: _Seam | None = None
 
+    @torch.no_grad()
     def frames(self, spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
         """Frames that section `index` makes final, (T, H, W, 3) uint8 on the CPU; T may be 0.
 

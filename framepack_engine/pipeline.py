@@ -137,7 +137,6 @@ class Renderer:
             index=index, solver=sampler.begin(noise), caches=(), rng_state=generator.get_state(), forwards=()
         )
 
-    @torch.no_grad()
     def decode(self, spec: RenderSpec, index: int, conditioning: Conditioning, latents: Mapping[int, Tensor]) -> Tensor:
         """Frames that section `index` makes final: (T, height, width, 3) uint8, T = final_frames[index].
 

@@ -1,0 +1,142 @@
+"""Frames leave in runs that never change again: the same ones as if the whole video were blended at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from framepack_engine import plan
+from framepack_engine.conformance import load_case_model
+from framepack_engine.decode import Decoder, assemble, crossfade, to_uint8
+from framepack_engine.errors import ArtifactMismatch, BlackFrames, NotFinite
+from framepack_engine.plan import Kind
+from framepack_engine.spec import RenderSpec
+
+MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
+START = torch.randn((1, 16, 1, 4, 6), generator=torch.Generator().manual_seed(9))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread: on shared cores more of them wait for each other, and threads belong to the numeric class."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def spec(kind: Kind, sections: int, window: int, *, decode: str = "framewise") -> RenderSpec:
+    """A video of 32x48 px."""
+    return RenderSpec(
+        kind=kind, sections=sections, height=32, width=48, seed=1, prompt="", latent_window_size=window, decode=decode
+    )
+
+
+def latents(sections: int, window: int) -> dict[int, Tensor]:
+    """Made-up latents of all sections."""
+    generator = torch.Generator().manual_seed(3)
+    return {k: torch.randn((1, 16, window, 4, 6), generator=generator) for k in range(sections)}
+
+
+def window_frames(video: RenderSpec, k: int) -> int:
+    """Pixel frames of the decode window of section k."""
+    count = len(plan.window_sections(video.kind, k)) * video.latent_window_size
+    return 4 * (count + plan.window_has_start(video.kind, video.sections, k)) - 3
+
+
+def blended_whole(video: RenderSpec, windows: list[Tensor]) -> Tensor:
+    """As the reference does it: keep every pixel, append window after window."""
+    whole, overlap = windows[0], plan.seam_frames(video.latent_window_size)
+    for window in windows[1:]:
+        earlier, later = (whole, window) if video.kind == "f1" else (window, whole)
+        seam = crossfade(earlier[:, :, -overlap:], later[:, :, :overlap])
+        whole = torch.cat([earlier[:, :, :-overlap], seam, later[:, :, overlap:]], dim=2)
+    return whole
+
+
+@given(st.sampled_from(["i2v", "f1"]), st.integers(1, 7), st.integers(1, 33))
+@settings(deadline=None)
+def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: int) -> None:
+    """The runs of final frames, put in time order, are the whole video bit for bit, and as long as planned."""
+    video, overlap = spec(kind, sections, window), plan.seam_frames(window)
+    generator = torch.Generator().manual_seed(sections)
+    windows = [torch.randn((1, 3, window_frames(video, k), 1, 1), generator=generator) for k in range(sections)]
+    seams = [None, *(w[:, :, -overlap:] if kind == "f1" else w[:, :, :overlap] for w in windows[:-1])]
+    runs = [assemble(video, k, windows[k], seams[k]) for k in range(sections)]
+    assert tuple(run.shape[2] for run in runs) == plan.final_frames(kind, sections, window)
+    streamed = torch.cat([runs[k] for k in plan.time_order(kind, sections)], dim=2)
+    assert torch.equal(streamed, blended_whole(video, windows))
+
+
+def test_a_crossfade_starts_with_the_earlier_clip() -> None:
+    """Weights go from wholly earlier to wholly later; a single shared frame is the earlier clip's."""
+    earlier, later = torch.ones(1, 3, 5, 1, 1), torch.zeros(1, 3, 5, 1, 1)
+    assert crossfade(earlier, later)[0, 0, :, 0, 0].tolist() == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0])
+    assert crossfade(earlier[:, :, :1], later[:, :, :1]).tolist() == earlier[:, :, :1].tolist()
+
+
+def test_pixels_are_truncated() -> None:
+    """-1 to 1 becomes 0 to 255, cut off, not rounded, and clamped beyond."""
+    pixels = torch.tensor([-2.0, -1.0, 0.0, 0.999, 1.0, 3.0]).view(1, 1, 6, 1, 1).repeat(1, 3, 1, 1, 1)
+    assert to_uint8(pixels)[:, 0, 0, 0].tolist() == [0, 0, 127, 254, 255, 255]
+
+
+@pytest.mark.parametrize("kind", ["i2v", "f1"])
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_cold_decoder_gives_the_bits_of_a_warm_one(kind: Kind, window: int) -> None:
+    """A section may be decoded anywhere: with the seam kept warm, or with nothing but three sections' latents."""
+    video, made = spec(kind, 4, window), latents(4, window)
+    vae = load_case_model(MODEL).vae
+    warm = Decoder(vae)
+    for k, count in enumerate(plan.final_frames(kind, 4, window)):
+        mine = warm.frames(video, k, START, made)
+        needed = {n: made[n] for n in plan.decode_needs(kind, 4, k)}
+        assert torch.equal(mine, Decoder(vae).frames(video, k, START, needed))
+        assert mine.shape == (count, 32, 48, 3)
+
+
+def test_a_seam_of_another_video_is_never_used() -> None:
+    """One decoder serves videos in turn: what it kept warm of one cannot leak into the next."""
+    video, one = spec("i2v", 3, 1), latents(3, 1)
+    other = {k: made * 0.5 for k, made in one.items()}
+    vae = load_case_model(MODEL).vae
+    decoder = Decoder(vae)
+    decoder.frames(video, 1, START, one)
+    assert torch.equal(decoder.frames(video, 2, START, other), Decoder(vae).frames(video, 2, START, other))
+
+
+def test_decode_modes_differ_and_are_kept_apart() -> None:
+    """Tiled decoding is another mode: asking for it does not change what framewise gives afterwards."""
+    vae = load_case_model(MODEL).vae
+    decoder, made = Decoder(vae), latents(1, 1)
+    before = decoder.frames(spec("i2v", 1, 1), 0, START, made)
+    tiled = decoder.frames(spec("i2v", 1, 1, decode="tiled"), 0, START, made)
+    assert tiled.shape == before.shape
+    assert torch.equal(decoder.frames(spec("i2v", 1, 1), 0, START, made), before)
+
+
+def test_missing_latents_are_named() -> None:
+    """A decode without the section before last says which one it lacks."""
+    made = latents(3, 1)
+    del made[0]
+    with pytest.raises(ArtifactMismatch, match=r"\[0\]"):
+        Decoder(load_case_model(MODEL).vae).frames(spec("i2v", 3, 1), 2, START, made)
+
+
+def test_a_broken_decode_is_no_video() -> None:
+    """NaN and all-black frames are errors with a name, not an mp4."""
+    vae = load_case_model(MODEL).vae
+    video, made = spec("i2v", 1, 1), latents(1, 1)
+    with pytest.raises(NotFinite):
+        Decoder(vae).frames(video, 0, START, {0: made[0] * float("nan")})
+    with torch.no_grad():
+        vae.decoder.conv_out.conv.weight.zero_()
+        vae.decoder.conv_out.conv.bias.fill_(-2.0)
+    with pytest.raises(BlackFrames):
+        Decoder(vae).frames(video, 0, START, made)

@@ -1,0 +1,136 @@
+"""A plan is arithmetic: what it promises must add up for every length, window and kind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framepack_engine import plan
+from framepack_engine.errors import InvalidSpec
+from framepack_engine.plan import Kind
+from framepack_engine.spec import RenderSpec
+
+KINDS = st.sampled_from(["i2v", "f1"])
+SECTIONS = st.integers(1, 60)
+WINDOWS = st.integers(1, 33)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "window", "sections"), [(3, 9, 2), (5, 9, 4), (0.1, 9, 1), (120, 9, 100), (1.2, 9, 1), (600, 1, 4500)]
+)
+def test_seconds_become_sections(seconds: float, window: int, sections: int) -> None:
+    """Lengths are rounded to sections, half ones to the even number, and no video is empty."""
+    assert plan.sections_for(seconds, window=window) == sections
+
+
+@pytest.mark.parametrize(
+    ("sections", "wanted"),
+    [(1, (0,)), (2, (1, 0)), (4, (3, 2, 1, 0)), (5, (3, 2, 2, 1, 0)), (7, (3, 2, 2, 2, 2, 1, 0))],
+)
+def test_paddings_of_short_and_long_videos(sections: int, wanted: tuple[int, ...]) -> None:
+    """Up to four sections count down; more of them keep the distances that the model was trained on."""
+    assert plan.paddings(sections) == wanted
+
+
+@given(KINDS, SECTIONS, WINDOWS)
+def test_final_frames_add_up(kind: Kind, sections: int, window: int) -> None:
+    """Each frame becomes final in exactly one section."""
+    finals = plan.final_frames(kind, sections, window)
+    assert len(finals) == sections
+    assert sum(finals) == plan.frames_for(sections, window) == 4 * window * sections + 1
+
+
+@given(KINDS, SECTIONS)
+def test_clips_follow_time(kind: Kind, sections: int) -> None:
+    """The clips in time order are those sections that make frames final, i2v's end first in generation order."""
+    order = plan.time_order(kind, sections)
+    assert sorted(order) == [k for k, n in enumerate(plan.final_frames(kind, sections, 9)) if n]
+    assert list(order) == sorted(order, reverse=kind == "i2v")
+    assert all(plan.decode_needs(kind, sections, k)[0] == k for k in order)
+
+
+@given(KINDS, SECTIONS, st.data())
+def test_a_decode_needs_its_window_and_the_one_before(kind: Kind, sections: int, data: st.DataObject) -> None:
+    """What decoding a section needs covers its own window and, for the seam, the window before it: at most three."""
+    k = data.draw(st.integers(0, sections - 1))
+    needs = plan.decode_needs(kind, sections, k)
+    windows = set(plan.window_sections(kind, k)) | (set(plan.window_sections(kind, k - 1)) if k else set())
+    assert set(needs) == (windows if plan.final_frames(kind, sections, 9)[k] else set())
+    assert len(needs) <= 3
+
+
+@given(SECTIONS, WINDOWS, st.data())
+def test_i2v_layout_is_one_run_of_positions(sections: int, window: int, data: st.DataObject) -> None:
+    """Start, blank, noisy, 1x, 2x and 4x frames follow each other without gap or overlap."""
+    k = data.draw(st.integers(0, sections - 1))
+    layout = plan.section_layout("i2v", sections=sections, index=k, window=window)
+    blank = plan.paddings(sections)[k] * window
+    run = [layout.clean[0], *layout.noisy, layout.clean[1], *layout.history_2x, *layout.history_4x]
+    assert run == [0, *range(1 + blank, 1 + blank + window + plan.HISTORY)]
+
+
+@given(WINDOWS)
+def test_f1_layout_is_one_run_of_positions(window: int) -> None:
+    """Start, 4x, 2x, 1x and noisy frames follow each other: the past lies before the new."""
+    layout = plan.index_layout("f1", padding=None, window=window)
+    run = [layout.clean[0], *layout.history_4x, *layout.history_2x, layout.clean[1], *layout.noisy]
+    assert run == list(range(1 + plan.HISTORY + window))
+
+
+@pytest.mark.parametrize(("at_s", "section"), [(0, 3), (1.19, 3), (1.2, 2), (4.7, 0), (99, 0)])
+def test_keyframes_fall_into_sections(at_s: float, section: int) -> None:
+    """A keyframe's second names a section in generation order, and the last second belongs to section 0."""
+    assert plan.keyframe_section(at_s, sections=4, window=9) == section
+
+
+@given(st.integers(32, 4096), st.integers(32, 4096))
+def test_the_nearest_bucket_is_a_bucket(height: int, width: int) -> None:
+    """Any image gets one of the class's sizes, every side of it a multiple of 32."""
+    for resolution in (128, 640, 1000):
+        found = plan.nearest_bucket(height, width, resolution)
+        assert found in plan.buckets(resolution)
+        assert all(side >= 64 and side % 32 == 0 for side in found)
+
+
+@pytest.mark.parametrize(
+    ("image", "bucket"), [((500, 500), (640, 608)), ((1080, 1920), (480, 832)), ((1920, 1080), (832, 480))]
+)
+def test_known_shapes_find_their_bucket(image: tuple[int, int], bucket: tuple[int, int]) -> None:
+    """A square image takes the higher of two equally near buckets; wide and high ones theirs."""
+    assert plan.nearest_bucket(*image) == bucket
+    assert plan.buckets(640)[0] == (416, 960)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("height", 72),
+        ("width", 120),
+        ("height", 0),
+        ("sections", 0),
+        ("latent_window_size", 0),
+        ("num_inference_steps", 0),
+        ("kind", "t2v"),
+        ("cache", "magic"),
+        ("decode", "whole"),
+        ("flow_shift", 0.0),
+        ("flow_shift", float("nan")),
+        ("flow_exponent", -1.0),
+    ],
+)
+def test_impossible_values_are_refused_by_name(field: str, value: object) -> None:
+    """A specification that cannot be rendered never exists; the error names the field (odd latent sizes too)."""
+    good = {"kind": "i2v", "sections": 1, "height": 64, "width": 64, "seed": 1, "prompt": ""}
+    with pytest.raises(InvalidSpec, match=field) as caught:
+        RenderSpec(**{**good, field: value})  # type: ignore[arg-type]
+    assert caught.value.facts["field"] == field
+
+
+def test_planning_loads_no_torch() -> None:
+    """The plan, the specification and the names of the package cost no second of imports."""
+    code = "import sys; from framepack_engine import RenderSpec, final_frames; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,112 @@
+"""The schedule and the solver, without a model: flows whose answer is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from framepack_engine import sampler
+from framepack_engine.errors import InvalidSpec
+from framepack_engine.sampler import SolverState
+
+NOISE = torch.randn((1, 16, 2, 4, 4), generator=torch.Generator().manual_seed(0))
+
+
+def solve(steps: int, denoise: Callable[[Tensor, float], Tensor], x: Tensor = NOISE) -> SolverState:
+    """Run all steps."""
+    sigmas = sampler.flow_sigmas(steps, mu=math.log(3))
+    state = sampler.begin(x)
+    for _ in range(steps):
+        state = sampler.advance(state, denoise, sigmas=sigmas)
+    return state
+
+
+@given(st.integers(1, 100), st.floats(-1.0, math.log(7)), st.floats(0.9, 1.3))
+def test_noise_levels_fall_from_one_to_zero(steps: int, mu: float, exponent: float) -> None:
+    """Any schedule begins at pure noise, ends at exactly 0, and never stands still."""
+    sigmas = sampler.flow_sigmas(steps, mu=mu, exponent=exponent)
+    assert len(sigmas) == steps + 1
+    assert sigmas[0] == pytest.approx(1, abs=1e-6)
+    assert sigmas[-1] == 0
+    assert all(later < earlier for earlier, later in pairwise(sigmas))
+
+
+def test_a_shift_too_strong_for_float32_is_refused() -> None:
+    """Two equal noise levels would divide by zero: the request is at fault, and hears which field."""
+    with pytest.raises(InvalidSpec, match="flow_shift"):
+        sampler.flow_sigmas(25, mu=math.log(1e9))
+
+
+@given(st.integers(1, 20_000))
+def test_the_automatic_shift_stops_at_seven(tokens: int) -> None:
+    """More tokens shift more, up to ln 7; an explicit shift is taken as it is."""
+    assert sampler.flow_mu(tokens) <= math.log(7)
+    assert sampler.flow_mu(tokens) <= sampler.flow_mu(tokens + 1)
+    assert sampler.flow_mu(tokens, shift=3.0) == math.log(3)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 25])
+def test_a_straight_flow_lands_on_the_data(steps: int) -> None:
+    """Where x0 does not change, every step goes straight toward it, so any number of steps is exact."""
+    data = torch.full_like(NOISE, 0.5)
+    seen = []
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        seen.append((x - (data + sigma * (NOISE - data))).abs().max().item())
+        return data
+
+    assert torch.equal(solve(steps, denoise).outputs[-1], data)
+    assert len(seen) == steps
+    assert max(seen) < 1e-5
+
+
+def test_halving_the_step_divides_the_error_by_more_than_four() -> None:
+    """With x0 = c·x the flow is x = σ^(1-c)·noise; between σ = 1 and 0.2 the solver is of a higher order than 2."""
+    c, last = 0.3, 0.2
+
+    def error(steps: int) -> float:
+        sigmas = [*(last ** (i / (steps - 1)) for i in range(steps)), 0.0]
+        state = sampler.begin(NOISE)
+        for _ in range(steps):
+            state = sampler.advance(state, lambda x, _: c * x, sigmas=sigmas)
+        true = c * last ** (1 - c) * NOISE
+        return float((state.outputs[-1] - true).abs().max() / true.abs().max())
+
+    errors = [error(steps) for steps in (4, 8, 16)]
+    assert errors[1] < errors[0] / 4
+    assert errors[2] < errors[1] / 4
+
+
+def test_a_step_leaves_the_state_before_it_unchanged() -> None:
+    """The solver is a function: the same state gives the same next one, bit for bit."""
+    sigmas = sampler.flow_sigmas(6, mu=0.5)
+    state = sampler.begin(NOISE.clone())
+    for _ in range(6):
+        before = [t.clone() for t in (state.x, *state.outputs)]
+        one, two = (sampler.advance(state, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(before, (state.x, *state.outputs), strict=True))
+        assert torch.equal(one.x, two.x)
+        assert torch.equal(one.outputs[-1], two.outputs[-1])
+        assert len(one.outputs) <= sampler.MAX_ORDER
+        state = one
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=3, unique_by=lambda v: round(v, 1)))
+def test_elimination_solves_what_it_is_given(points: list[float]) -> None:
+    """The little linear solver agrees with its own equations."""
+    exact = [np.float32(point) for point in points]
+    values = [np.float32(i + 0.5) for i in range(len(points))]
+    found = sampler._vandermonde(exact, values)
+    if all(abs(a - b) > 0.1 for i, a in enumerate(exact) for b in exact[:i]):
+        for i, value in enumerate(values):
+            total = sum(float(p) ** i * float(a) for p, a in zip(exact, found, strict=True))
+            size = sum(abs(float(p) ** i * float(a)) for p, a in zip(exact, found, strict=True))
+            assert total == pytest.approx(float(value), abs=1e-4 * (1 + size))
