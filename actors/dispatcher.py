@@ -59,6 +59,10 @@ class DispatcherActor:
         """See Dispatcher.give_up."""
         await self._call(self._dispatcher.give_up, failure)
 
+    async def worker_failed_to_start(self, message: str) -> None:
+        """See Dispatcher.worker_failed_to_start."""
+        await self._call(self._dispatcher.worker_failed_to_start, message)
+
     async def nudge(self, job_id: JobId) -> None:
         """See Dispatcher.nudge."""
         await self._call(self._dispatcher.nudge, job_id)

@@ -54,8 +54,9 @@ class RenderWorker:
             while self._serve_one():
                 pass
             code = 0
-        except Exception:  # border: nobody is above us; the dispatcher sees the death and replaces us
+        except Exception as err:  # border: nobody is above us; the dispatcher sees the death and replaces us
             log.exception("action=worker_crash worker=%s", self._id)
+            self._call("worker_failed_to_start", f"{type(err).__name__}: {err}")
         self._ended.set()
         time.sleep(_EXIT_S)
         os._exit(code)  # nobody was waiting

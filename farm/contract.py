@@ -141,6 +141,7 @@ class LiveJob(Value):
     progress: Progress | None = None
     eta_s: float | None = None
     queue_position: int | None = None
+    waiting_for: str | None = None  #: why nobody can work on it now; None: somebody does, or could
 
 
 class DispatcherDoor(Protocol):

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState
 from farm.errors import Conflict, LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.scheduler import assign, queue
+from farm.scheduler import assign, can_do, queue
 from farm.settings import FarmSettings
-from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete
+from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, runnable
 
 log = logging.getLogger(__name__)
 _SAME_FAILURES = 3  #: this many failures of one kind end a video
@@ -60,6 +60,7 @@ class Dispatcher:
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
         self._workers: dict[str, _Worker] = {}
+        self._trouble = ""  # why the last worker could not start
         self.draining = False
         self.epoch = self._take_epoch()
         self.sweep()
@@ -67,7 +68,7 @@ class Dispatcher:
     def ask(self, card: WorkerCard) -> Order | Verdict:
         """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
         with self._lock:
-            worker = self._seen(card)
+            worker, self._trouble = self._seen(card), ""
             if self.draining:
                 return "exit"
             self._settle(worker)
@@ -111,6 +112,12 @@ class Dispatcher:
                         message = f"worker {worker_id} died at {key}"
                         self._end_lease(video, self._failure(video, key, "worker_died", message))
 
+    def worker_failed_to_start(self, message: str) -> None:
+        """Remember why: it is told to those who wait, until a worker asks for an order."""
+        with self._lock:
+            self._trouble = message
+            self._on_change()
+
     def nudge(self, job_id: JobId) -> None:
         """The ledger of `job_id` has news."""
         with self._lock:
@@ -152,7 +159,11 @@ class Dispatcher:
             order = queue(waiting)
             position = order.index(job_id) if job_id in order else None
             return LiveJob(
-                version=video.version, progress=video.progress, eta_s=self._eta_s(video), queue_position=position
+                version=video.version,
+                progress=video.progress,
+                eta_s=self._eta_s(video),
+                queue_position=position,
+                waiting_for=self._waiting_for(video.record),
             )
 
     def workers(self) -> list[WorkerState]:
@@ -165,8 +176,7 @@ class Dispatcher:
                     job=worker.order.job.id if worker.order else None,
                     key=worker.order.key if worker.order else None,
                 )
-                for worker in self._workers.values()
-                if self._clock() - worker.seen < _FORGET_S
+                for worker in self._present()
             ]
 
     def refresh(self, job_id: JobId) -> None:
@@ -219,6 +229,19 @@ class Dispatcher:
         worker.card, worker.seen = card, self._clock()
         return worker
 
+    def _present(self) -> list[_Worker]:
+        now = self._clock()
+        return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
+
+    def _waiting_for(self, record: Record) -> str | None:
+        keys, present = runnable(record.job.plan, record.head.state), self._present()
+        if not keys or any(can_do(worker.card, record, keys[0].stage) for worker in present):
+            return None
+        if not present:
+            return f"a worker; the last one could not start: {self._trouble}" if self._trouble else "a worker to start"
+        pinned = record.head.state.numeric_class
+        return f"a worker for {record.job.request.model}" + (f" in the numeric class {pinned}" if pinned else "")
+
     def _settle(self, worker: _Worker) -> None:
         """A worker that asks has finished what it had: look at what it committed."""
         if worker.order is not None:
@@ -231,8 +254,7 @@ class Dispatcher:
             for key, lease in video.record.head.state.leases.items():
                 if lease.worker == worker.card.id:
                     return self._order(video, OrderKey.parse(key), lease.attempt)
-        now = self._clock()
-        fleet = [other.card for other in self._workers.values() if now - other.seen < _FORGET_S]
+        fleet = [other.card for other in self._present()]
         idle = [worker.card] + [other.card for other in self._workers.values() if other.asking and other is not worker]
         for chosen in assign([video.record for video in self._videos.values()], idle, fleet):
             if chosen.worker == worker.card.id:

@@ -41,6 +41,7 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "sections_total": job.plan.sections,
         "step": running.step if running else None,
         "eta_s": live.eta_s if live and state.status == "in_progress" else None,
+        "waiting_for": live.waiting_for if live and state.status != "paused" else None,
         "queue_position": live.queue_position if live and state.status == "queued" else None,
         "attempt": state.attempt,
         "worker": lease.worker if lease else None,

@@ -279,3 +279,22 @@ def test_a_deleted_video_is_forgotten(dispatcher: Dispatcher, accept: Accept, jo
     assert dispatcher.live(job.id) is None
     with pytest.raises(NotFound):
         jobs.get(job.id, owner=None)
+
+
+def test_a_video_says_what_it_waits_for(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """No worker at all, one that cannot start, one for another model: each is told; a fitting worker ends it."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+
+    def waiting_for() -> str | None:
+        live = dispatcher.live(job.id)
+        assert live
+        return live.waiting_for
+
+    assert waiting_for() == "a worker to start"
+    dispatcher.worker_failed_to_start("ModelUnavailable: vae is missing")
+    assert waiting_for() == "a worker; the last one could not start: ModelUnavailable: vae is missing"
+    dispatcher.ask(card("w1", stages=("decode",)))
+    assert waiting_for() == "a worker for tiny"
+    commit(jobs, ask(dispatcher))
+    assert waiting_for() is None
