@@ -77,6 +77,8 @@ class Decoder:
 
         Raises: ArtifactMismatch naming the sections that are missing, NotFinite, BlackFrames.
         """
+        if not 0 <= index < spec.sections:
+            raise ArtifactMismatch(f"section {index} of a video of {spec.sections}")
         needs = decode_needs(spec.kind, spec.sections, index)
         missing = sorted(set(needs) - set(latents))
         if missing:
