@@ -68,7 +68,7 @@ class Fleet:
         """Take over the slot's living worker (we may be a new dispatcher), or start one."""
         name = worker_name(slot.number)
         try:
-            worker = ray.get_actor(name, namespace=NAMESPACE)
+            worker: Any = ray.get_actor(name, namespace=NAMESPACE)
         except ValueError:
             worker = self._start(slot, name)
         slot.begun = time.monotonic()

@@ -61,7 +61,7 @@ def finished(farm: FarmProcess, video: str) -> Made:
     content = f"/v1/videos/{video}/content"
     latents = load(farm.http.get(content, params={"variant": "latents"}).content)
     digest = hashlib.sha256(b"".join(latents[name].tobytes() for name in sorted(latents)))
-    with av.open(io.BytesIO(farm.http.get(content).content)) as mp4:
+    with av.open(io.BytesIO(farm.http.get(content).content), mode="r") as mp4:
         frames = [frame.to_ndarray().tobytes() for frame in mp4.decode(video=0)]
     return digest.hexdigest(), hashlib.sha256(b"".join(frames)).hexdigest(), len(frames)
 
