@@ -20,11 +20,11 @@ from farm.errors import FarmError
 #: command -> its module and line of help; a module is loaded when one of its commands is called (--help in 0.3 s)
 COMMANDS = {
     "render": ("commands_render", "Make a video and print its path."),
-    "submit": ("commands_render", "Ask for a video and print its id."),
+    "submit": ("commands_render", "Ask for a video and print its id, without waiting."),
     "up": ("commands_farm", "A farm on this machine, in the foreground."),
     "list": ("commands_videos", "Videos, newest first."),
     "show": ("commands_videos", "One video."),
-    "watch": ("commands_videos", "Progress until a video ends."),
+    "watch": ("commands_videos", "Progress until the video ends."),
     "fetch": ("commands_videos", "Write a video to a file and print its path."),
     "pause": ("commands_videos", "Stop at the next step and keep what is made."),
     "resume": ("commands_videos", "Go on with paused videos."),

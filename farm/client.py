@@ -36,7 +36,6 @@ _ERRORS: dict[str, type[FarmError]] = {
 }
 _LOST = (httpx.TransportError, Unavailable)  #: worth another try
 _FIRST_S = 5.0  #: patience with a farm that has not answered yet: its address may be wrong
-_PIECE_BYTES = 1 << 16
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 
 T = TypeVar("T")
@@ -156,7 +155,7 @@ class FarmClient:
             _check(response)
             tag.write_text(response.headers.get("etag", ""))
             with part.open("ab" if response.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as file:
-                for piece in response.iter_bytes(_PIECE_BYTES):
+                for piece in response.iter_bytes():
                     file.write(piece)
             _check_digest(part, response.headers.get("repr-digest", ""))
 

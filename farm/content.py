@@ -9,13 +9,13 @@ import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.background import BackgroundTask
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from farm.contract import Artifact, Media
@@ -36,8 +36,8 @@ class Span(NamedTuple):
     length: int
 
 
-def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, headers: Mapping[str, str]) -> Response:
-    """Answer GET /content; `headers` are the request's. Blocks on the store.
+def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
+    """Answer GET and HEAD of /content. Blocks on the store.
 
     Raises: NotReady where the variant does not exist yet.
     """
@@ -52,11 +52,12 @@ def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, heade
     artifact = jobs.artifact(record, name) if name else None
     if artifact is None:
         raise NotReady(f"there is no {variant} yet: the video is {state.status}, {_sections(record)}")
-    return stored(artifact, jobs, filename=_filename(record, variant), headers=headers)
+    return _stored(artifact, jobs, filename=_filename(record, variant), request=request)
 
 
-def stored(artifact: Artifact, jobs: Jobs, *, filename: str, headers: Mapping[str, str]) -> Response:
+def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
     """An object of the store, whole or the range that was asked for; its sha256 is its ETag."""
+    headers = request.headers
     etag = f'"{artifact.sha256}"'
     digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
     answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
@@ -76,6 +77,8 @@ def stored(artifact: Artifact, jobs: Jobs, *, filename: str, headers: Mapping[st
         status = 206
         answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{artifact.bytes}"
     answer["Content-Length"] = str(span.length)
+    if request.method == "HEAD":
+        return Response(None, status, answer, _TYPE[filename.rpartition(".")[2]])
     pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
     return StreamingResponse(pieces, status, answer, _TYPE[filename.rpartition(".")[2]])
 

@@ -45,9 +45,10 @@ async def follow(
     shown, n = None, 0
     while True:
         looked_at, after = current_time(), before.seq if before else -1
-        for entry in await to_thread.run_sync(_entries, jobs, job.id, after):
+        entries = await to_thread.run_sync(_entries, jobs, job.id, after)
+        for entry in entries:
             n = 0
-            for name, data in _events_of(Record(job, entry), before):
+            for name, data in _events_of(Record(job, entry), before, is_last=entry is entries[-1]):
                 if (entry.seq, n) > seen:
                     yield _event(name, data, EventId(entry.seq, n))
                 n += 1
@@ -82,8 +83,8 @@ def _entries(jobs: Jobs, job: JobId, after: int) -> list[Entry]:
     return list(jobs.ledger.following(job, after))
 
 
-def _events_of(record: Record, before: Entry | None) -> list[tuple[str, dict[str, Any]]]:
-    """What one ledger entry tells: up to one event of each kind."""
+def _events_of(record: Record, before: Entry | None, *, is_last: bool) -> list[tuple[str, dict[str, Any]]]:
+    """What one ledger entry tells: up to one event of each kind. An end that a retry followed was none."""
     entry, job = record.head, record.job
     state = entry.state
     events: list[tuple[str, dict[str, Any]]] = []
@@ -98,7 +99,7 @@ def _events_of(record: Record, before: Entry | None) -> list[tuple[str, dict[str
     if before is None or before.state.status != state.status:
         error = state.error.model_dump() if state.error else None
         events.append(("status", {"id": job.id, "status": state.status, "error": error, "at": entry.at}))
-        if state.status in ENDED:
+        if state.status in ENDED and is_last:
             events.append(("end", video_view(record)))
     return events
 

@@ -89,7 +89,7 @@ async def get_content(
 ) -> Response:
     """The mp4, or one of its kin. Ranges are honoured."""
     record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    make = partial(content, record, parts.jobs, variant=variant, media=parts.media, headers=request.headers)
+    make = partial(content, record, parts.jobs, variant=variant, media=parts.media, request=request)
     return await to_thread.run_sync(make)
 
 

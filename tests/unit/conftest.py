@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -117,6 +120,21 @@ def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     with TestClient(app, client=("127.0.0.1", 50000)) as client:
         yield client
+
+
+@pytest.fixture
+def farm_url(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same door on a real port; FARM_URL names it."""
+    server = uvicorn.Server(uvicorn.Config(http.app, port=0, ws="none", log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    monkeypatch.setenv("FARM_URL", url)
+    yield url
+    server.should_exit = True
+    thread.join()
 
 
 class Hand:

@@ -137,7 +137,7 @@ def test_a_gap_ends_what_is_final(accept: Accept, hand: Hand, plan: JobPlan) -> 
 def test_latents_come_as_one_tensor_in_time_order(http: TestClient, accept: Accept, hand: Hand, kind: str) -> None:
     """The start image's latent, then all windows; other tensors, in types that numpy lacks, do not disturb."""
     plan = JobPlan(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         sections=2,
         latent_window_size=3,
         height=64,

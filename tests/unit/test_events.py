@@ -56,6 +56,21 @@ def test_coming_back_anywhere_misses_nothing_and_repeats_nothing(http: TestClien
         assert parse(http.get(path, headers={"Last-Event-ID": odd}).text) == events
 
 
+def test_an_end_that_a_retry_followed_was_none(http: TestClient, accept: Accept, hand: Hand) -> None:
+    """Who comes late is told of the cancelling, and then of the end that is one."""
+    path = f"/v1/videos/{accept().job.id}"
+    http.post(f"{path}/cancel")
+    cancelled = parse(http.get(f"{path}/events").text)
+    http.post(f"{path}/retry")
+    hand.finish()
+    whole = parse(http.get(f"{path}/events").text)
+    statuses = [data["status"] for _, name, data in whole if name == "status"]
+    assert statuses == ["queued", "cancelled", "queued", "in_progress", "completed"]
+    assert [name for _, name, _ in whole].count("end") == 1
+    rest = parse(http.get(f"{path}/events", headers={"Last-Event-ID": cancelled[-1][0]}).text)
+    assert rest == whole[2:]
+
+
 async def _until(stream: AsyncIterator[ServerSentEvent], name: str) -> Seen:
     """The next event called `name`."""
     async for event in stream:
