@@ -1,0 +1,138 @@
+"""The fields of a request: their defaults, and exactly their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from farm.errors import InvalidRequest
+from farm.request import VideoRequest, sides_px
+from farm.unsupported import check_supported
+
+LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at its ends, what is refused beyond them
+    "prompt": (["a", "a" * 4000], ["", "a" * 4001, None]),
+    "seconds": ([0.1, 600, "5", " 2.5 "], [0, 0.09, 600.1, "five", "nan", "inf", None]),
+    "size": (
+        [None, "64x64", "2048x2048", "640x608"],
+        ["48x64", "64x2064", "65x64", "64X64", "64x", "6.4x64", "640 x 608"],
+    ),
+    "resolution": ([None, 64, 640], [63, 2049, 640.5]),
+    "seed": ([None, 0, 2**63 - 1, "7"], [-1, 2**63, 1.5]),
+    "num_inference_steps": ([1, 100, "25"], [0, 101, 2.5]),
+    "guidance_scale": ([1, 32], [0.9, 32.1]),
+    "true_cfg_scale": ([1, 32], [0.9, 32.1]),
+    "guidance_rescale": ([0, 1], [-0.1, 1.1]),
+    "flow_shift": ([None, 0.1, 3], [0, -1]),
+    "flow_exponent": ([0.5, 1], [0]),
+    "latent_window_size": ([1, 33], [0, 34]),
+    "preset": ([None, "default", "dance", "talking", "action", "subtle", "hands"], ["none", ""]),
+    "cache": (["none", "teacache"], ["", "fast"]),
+    "crf": ([0, 51], [-1, 52]),
+    "priority": ([-10, 10], [-11, 11]),
+    "allow_mixed": ([True, "false"], ["perhaps"]),
+    "loras": (
+        [[], "[]", '[{"name": "x", "weight": 0.5}]'],
+        ["[", "{}", '[{"name": "x", "wait": 1}]', '[{"weight": 1}]'],
+    ),
+    "prompts": (['[{"at_s": 1, "text": "b"}]'], ['[{"at_s": -1, "text": "b"}]', '[{"at_s": 1}]']),
+    "keyframes": (['[{"at_s": 0, "image": "keyframe_0"}]'], ['[{"at_s": 0, "image": "../x"}]']),
+    "metadata": ([{}, '{"a": [1, null]}', {"a": {"b": "c"}}], ["[]", "x", {"a": "b" * 16_384}, {"a": "\ud800"}]),
+}
+
+
+@pytest.mark.parametrize("field", LIMITS)
+def test_limits_are_exact(field: str) -> None:
+    """What lies at a limit is taken, what lies beyond is refused under the field's name."""
+    taken, refused = LIMITS[field]
+    for value in taken:
+        VideoRequest.model_validate({"prompt": "a", field: value})
+    for value in refused:
+        with pytest.raises(ValidationError) as caught:
+            VideoRequest.model_validate({"prompt": "a", field: value})
+        assert {error["loc"][0] for error in caught.value.errors()} == {field}, value
+
+
+def test_defaults_are_those_that_are_documented() -> None:
+    """Scripts rely on them: a change belongs into the changelog."""
+    assert VideoRequest(prompt="a").model_dump(mode="json", exclude={"prompt"}) == {
+        "negative_prompt": "",
+        "model": None,
+        "seconds": 5.0,
+        "size": None,
+        "resolution": None,
+        "seed": None,
+        "num_inference_steps": 25,
+        "guidance_scale": 10.0,
+        "true_cfg_scale": 1.0,
+        "guidance_rescale": 0.0,
+        "flow_shift": None,
+        "flow_exponent": 1.0,
+        "latent_window_size": 9,
+        "preset": None,
+        "cache": "none",
+        "cache_threshold": None,
+        "decode": "framewise",
+        "allow_mixed": False,
+        "crf": 16,
+        "preserve_gb": None,
+        "priority": 0,
+        "prompts": [],
+        "keyframes": [],
+        "loras": [],
+        "name": "",
+        "metadata": {},
+    }
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    """The texts are the command line's help."""
+    assert all(field.description for field in VideoRequest.model_fields.values())
+
+
+@given(st.text())
+def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
+    """Never another exception, never a size outside the limits."""
+    try:
+        sides = sides_px(text)
+    except ValueError:
+        return
+    assert all(64 <= side <= 2048 and side % 16 == 0 for side in sides)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    )
+)
+def test_any_metadata_is_kept_or_refused(value: Any) -> None:
+    """What is taken comes back the same from the stored JSON."""
+    try:
+        request = VideoRequest(prompt="a", metadata=value)
+    except ValidationError:
+        return
+    assert VideoRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("preset", "hands"),
+        ("cache", "taylorseer"),
+        ("decode", "tiled"),
+        ("allow_mixed", True),
+        ("preserve_gb", 2),
+        ("prompts", '[{"at_s": 1, "text": "b"}]'),
+        ("loras", '[{"name": "x"}]'),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_by_name(field: str, value: object) -> None:
+    """Nothing that was asked for is silently left out."""
+    with pytest.raises(InvalidRequest, match="not supported yet") as caught:
+        check_supported(VideoRequest.model_validate({"prompt": "a", field: value}))
+    assert caught.value.facts["fields"].keys() == {field}  # type: ignore[attr-defined]
+    check_supported(VideoRequest(prompt="a", cache="teacache", cache_threshold=0.1))
