@@ -35,12 +35,11 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: bool = False) ->
     Raises: ConfigError where the storage or the port is in use.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _heed_signals(stop)
     parent = os.getppid()
     with locked(settings) as lock:
         settings = resolved(settings)
-        with _cluster(settings) as dispatcher:
+        with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
             _write_lock(lock, url)
             print(f"ready {url}", flush=True)
@@ -136,7 +135,7 @@ def count_gpus() -> int:
 
 
 @contextlib.contextmanager
-def _cluster(settings: FarmSettings) -> Iterator[Any]:
+def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     """Ray, the dispatcher (which starts the workers) and Serve; gives the dispatcher's handle."""
     os.environ |= {  # before ray is imported
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -163,6 +162,7 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
         _node_ip_address="127.0.0.1",
         logging_level=logging.WARNING,
     )
+    _heed_signals(stop)  # again: Ray has put in handlers of its own, which abort
     try:
         dispatcher = (
             ray.remote(DispatcherActor)
@@ -187,6 +187,11 @@ def _cluster(settings: FarmSettings) -> Iterator[Any]:
         with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
             serve.shutdown()
         ray.shutdown()
+
+
+def _heed_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
 
 
 def _drain(dispatcher: Any) -> None:

@@ -12,13 +12,21 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
-from farm.jobs import Jobs
+from farm.contract import JobId
+from farm.jobs import Jobs, verified
 from farm.store import FolderStore
+from framepack_engine import StepState
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 SECTIONS = 6
-FIELDS = {"prompt": "a cat looks around", "seconds": "7.2", "seed": "7", "model": "tiny"}  # 7.2 s: 6 sections of w = 9
+FIELDS = {  # 7.2 s: 6 sections of w = 9; so many steps that a section lasts longer than it takes to hear of it
+    "prompt": "a cat looks around",
+    "seconds": "7.2",
+    "seed": "7",
+    "model": "tiny",
+    "num_inference_steps": "80",
+}
 Made = tuple[str, str, int]  #: digest of the latents, digest of the decoded frames, number of frames
 
 
@@ -101,6 +109,36 @@ def test_an_actor_killed_in_the_middle_of_a_section(farm: FarmProcess, undisturb
     assert farm.actor(actor).pid != victim.pid
 
 
+def test_a_pause_in_the_middle_of_a_section(farm: FarmProcess, undisturbed: Made) -> None:
+    """A pause stops at the next step and saves it; after a resume the section goes on from there, to the same bits."""
+    video = submit(farm)
+    wait_for_step(farm, video, section=1, step=8)
+    assert farm.http.post(f"/v1/videos/{video}/pause").json()["status"] == "paused"
+    jobs = Jobs(FolderStore(farm.storage))
+    saved = wait_for(lambda: jobs.get(video, owner=None).head.state.step, seconds=10, what="the saved step")
+    assert farm.http.get(f"/v1/videos/{video}").json()["sections_done"] == 1
+    step = jobs.ledger.artifact(JobId(video), saved, "step")
+    assert step
+    assert StepState.from_bytes(verified(jobs.store, step)).step >= 8
+    assert farm.http.post(f"/v1/videos/{video}/resume").json()["status"] == "queued"
+    assert finished(farm, video) == undisturbed
+
+
+def test_a_farm_stopped_and_started_again(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
+    """SIGTERM in the middle of a section: the farm ends by itself, leaves no process, and its heir goes on there."""
+    with running_farm(tmp_path / "storage", cache=tiny_cache) as farm:
+        video = submit(farm)
+        wait_for_step(farm, video, section=2, step=8)
+        processes = farm.processes()
+        assert farm.stop() == 0
+        assert [process for process in processes if process.is_running()] == []
+    state = Jobs(FolderStore(tmp_path / "storage")).get(video, owner=None).head.state
+    assert state.leases == {}
+    assert state.step
+    with running_farm(tmp_path / "storage", cache=tiny_cache) as heir:
+        assert finished(heir, video) == undisturbed
+
+
 def test_everything_killed_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
     """SIGKILL every process of a farm; a new one on the same folder ends the video by itself, with the same bits."""
     with running_farm(tmp_path / "storage", cache=tiny_cache) as farm:
@@ -110,5 +148,3 @@ def test_everything_killed_then_a_new_farm(tmp_path: Path, tiny_cache: Path, und
     with running_farm(tmp_path / "storage", cache=tiny_cache) as heir:
         assert finished(heir, video) == undisturbed
         assert sections_made_twice(heir, video) == 1
-        heir.stop()
-        assert heir.processes() == []
