@@ -10,6 +10,7 @@ from farm.errors import InvalidRequest
 from farm.request import VideoRequest
 from framepack_engine import plan
 from framepack_engine.catalog import MODELS
+from framepack_engine.presets import filled
 
 
 class EnginePlanner(Planner):
@@ -51,6 +52,13 @@ class EnginePlanner(Planner):
             frames=plan.frames_for(sections, window),
             final_frames=plan.final_frames(entry.kind, sections, window),
         )
+
+    def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
+        """See Planner."""
+        if request.preset is None:
+            return {}
+        given = {name: getattr(request, name) for name in request.model_fields_set}
+        return filled(request.preset, given, tokens=plan.latent_window_size * (plan.height // 16) * (plan.width // 16))
 
 
 class EngineMedia(Media):

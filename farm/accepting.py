@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from math import floor
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from farm.contract import JobPlan, ModelCard, Planner
 from farm.errors import InvalidRequest
 from farm.images import CleanImage, clean_image
 from farm.intake import Intake
 from farm.jobs import Jobs, Record
+from farm.problems import invalid
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
-from farm.unsupported import check_supported
+from farm.unsupported import can_render, check_supported
 
 
 class Prepared(NamedTuple):
@@ -42,6 +46,7 @@ def prepare(intake: Intake, *, settings: FarmSettings, planner: Planner) -> Prep
     start = clean.get("input_reference")
     request = intake.request.model_copy(update={"model": card.name})
     plan = planner.plan(request, image_size=(start.height, start.width) if start else None)
+    request = _with_preset(request, planner.preset(request, plan))
     return Prepared(request, plan, _inputs(clean, request, plan), _fingerprint(intake))
 
 
@@ -79,6 +84,20 @@ def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -
     return models[name]
 
 
+def _with_preset(request: VideoRequest, says: Mapping[str, object]) -> VideoRequest:
+    """Fill in what a preset says, as far as this version renders it: what the user set stays.
+
+    Raises: InvalidRequest where the user's fields and the preset's cannot be one request.
+    """
+    news = {field: value for field, value in says.items() if can_render(field, value)}
+    if not news:
+        return request
+    try:
+        return VideoRequest.model_validate(request.model_dump() | news)
+    except ValidationError as err:
+        raise invalid(err) from err
+
+
 def _check_images(intake: Intake, card: ModelCard) -> None:
     """Which images a model wants, and whether keyframes and their parts agree."""
     named = [frame.image for frame in intake.request.keyframes]
@@ -109,5 +128,8 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan) 
 def _fingerprint(intake: Intake) -> str:
     """The same for a form and a JSON body that ask for the same; the seed is not drawn yet."""
     images = {name: hashlib.sha256(data).hexdigest() for name, data in intake.images.items()}
-    text = json.dumps([intake.request.model_dump(mode="json"), images], sort_keys=True)
+    fields = intake.request.model_dump(mode="json")
+    if intake.request.preset is not None:  # then it matters whether a default was set or left out
+        fields["set"] = sorted(intake.request.model_fields_set)
+    text = json.dumps([fields, images], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -179,6 +179,9 @@ class Planner(Protocol):
         Raises: InvalidRequest naming the field.
         """
 
+    def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
+        """What the request's preset says of fields that the request has not set; empty where it names none."""
+
 
 class Media(Protocol):
     """Video files, as far as the ingress handles them."""

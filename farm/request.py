@@ -27,6 +27,20 @@ def _from_json_text(value: object) -> object:
 
 
 FromText = BeforeValidator(_from_json_text)
+Preset = Literal[
+    "default",
+    "dance",
+    "talking",
+    "action",
+    "subtle",
+    "hands",
+    "compat-default",
+    "compat-dance",
+    "compat-talking",
+    "compat-action",
+    "compat-subtle",
+    "compat-hands",
+]
 
 
 class Part(BaseModel):
@@ -86,8 +100,8 @@ class VideoRequest(BaseModel):
     flow_shift: float | None = Field(default=None, gt=0, le=100, description="of the noise levels; none: by the size")
     flow_exponent: float = Field(default=1.0, gt=0, le=10, description="of the noise levels")
     latent_window_size: int = Field(default=9, ge=1, le=33, description="latent frames of a section; 9 are 1.2 s")
-    preset: Literal["default", "dance", "talking", "action", "subtle", "hands"] | None = Field(
-        default=None, description="fills what the request leaves out"
+    preset: Preset | None = Field(
+        default=None, description="fills what the request leaves out; compat-…: with the fork's own TeaCache threshold"
     )
     cache: Literal["none", "teacache", "first_block", "magcache", "taylorseer"] = Field(
         default="none", description="skip steps that change little; none is exact"
@@ -132,7 +146,8 @@ class VideoRequest(BaseModel):
 
     @model_validator(mode="after")
     def _threshold_needs_cache(self) -> Self:
-        if self.cache_threshold is not None and self.cache == "none":
+        preset_decides = self.preset is not None and "cache" not in self.model_fields_set
+        if self.cache_threshold is not None and self.cache == "none" and not preset_decides:
             raise ValueError("cache_threshold: there is no cache to take it; set cache as well, or leave it out")
         return self
 

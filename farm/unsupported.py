@@ -6,7 +6,6 @@ from farm.errors import InvalidRequest
 from farm.request import VideoRequest
 
 _CAN: dict[str, tuple[object, ...]] = {  #: field -> the only values that this version renders
-    "preset": (None,),
     "cache": ("none", "teacache"),
     "decode": ("framewise",),
     "allow_mixed": (False,),
@@ -21,10 +20,15 @@ def check_supported(request: VideoRequest) -> None:
     faults = {
         name: f"{name} is not supported yet; this version takes only {_list(values)}"
         for name, values in _CAN.items()
-        if getattr(request, name) not in values
+        if not can_render(name, getattr(request, name))
     }
     if faults:
         raise InvalidRequest("; ".join(faults.values()), fields=faults)
+
+
+def can_render(field: str, value: object) -> bool:
+    """Whether this version renders a request in which `field` is `value`."""
+    return field not in _CAN or value in _CAN[field]
 
 
 def _list(values: tuple[object, ...]) -> str:

@@ -18,22 +18,11 @@ import torch
 from torch import Tensor
 
 from framepack_engine.errors import InvalidSpec
+from framepack_engine.schedule import flow_mu
+
+__all__ = ["MAX_ORDER", "SolverState", "advance", "begin", "flow_mu", "flow_sigmas"]
 
 MAX_ORDER = 3
-_TOKENS_LOW, _TOKENS_HIGH = 256, 4096
-_MU_LOW, _MU_HIGH = 0.5, 1.15
-_MU_MAX = math.log(7.0)
-
-
-def flow_mu(tokens: int, *, shift: float | None = None) -> float:
-    """The schedule's shift as mu = ln(shift); None derives it from the number of noisy tokens, at most ln 7.
-
-    Source: lllyasviel/FramePack diffusers_helper/k_diffusion/wrapper.py (calculate_flux_mu).
-    """
-    if shift is not None:
-        return math.log(shift)
-    slope = (_MU_HIGH - _MU_LOW) / (_TOKENS_HIGH - _TOKENS_LOW)
-    return min(slope * tokens + _MU_LOW - slope * _TOKENS_LOW, _MU_MAX)
 
 
 def flow_sigmas(steps: int, *, mu: float, exponent: float = 1.0) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at
     "flow_shift": ([None, 0.1, 3], [0, -1]),
     "flow_exponent": ([0.5, 1], [0]),
     "latent_window_size": ([1, 33], [0, 34]),
-    "preset": ([None, "default", "dance", "talking", "action", "subtle", "hands"], ["none", ""]),
+    "preset": ([None, "default", "dance", "talking", "action", "subtle", "hands", "compat-hands"], ["none", ""]),
     "cache": (["none", "teacache"], ["", "fast"]),
     "crf": ([0, 51], [-1, 52]),
     "priority": ([-10, 10], [-11, 11]),
@@ -121,7 +121,6 @@ def test_any_metadata_is_kept_or_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("preset", "hands"),
         ("cache", "taylorseer"),
         ("decode", "tiled"),
         ("allow_mixed", True),

@@ -1,0 +1,23 @@
+"""How far the noise levels are shifted, as a function of the number of tokens. Loads no torch."""
+
+from __future__ import annotations
+
+import math
+
+MU_MAX = math.log(7.0)
+_TOKENS_LOW, _TOKENS_HIGH = 256, 4096
+_MU_LOW, _MU_HIGH = 0.5, 1.15
+
+
+def token_mu(tokens: int) -> float:
+    """The line that mu follows as the noisy tokens grow, without its limit."""
+    slope = (_MU_HIGH - _MU_LOW) / (_TOKENS_HIGH - _TOKENS_LOW)
+    return slope * tokens + _MU_LOW - slope * _TOKENS_LOW
+
+
+def flow_mu(tokens: int, *, shift: float | None = None) -> float:
+    """The schedule's shift as mu = ln(shift); None derives it from the number of noisy tokens, at most ln 7.
+
+    Source: lllyasviel/FramePack diffusers_helper/k_diffusion/wrapper.py (calculate_flux_mu).
+    """
+    return min(token_mu(tokens), MU_MAX) if shift is None else math.log(shift)
