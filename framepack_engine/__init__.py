@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from framepack_engine.models import Models, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress
     from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
-    from framepack_engine.spec import RenderSpec
+    from framepack_engine.spec import Lora, RenderSpec
 
 _HOME = {
     "CaseResult": "conformance",
     "Conditioning": "artifacts",
     "EngineError": "errors",
+    "Lora": "spec",
     "Models": "models",
     "RenderProgress": "pipeline",
     "RenderSpec": "spec",
@@ -39,6 +40,7 @@ __all__ = [
     "CaseResult",
     "Conditioning",
     "EngineError",
+    "Lora",
     "Models",
     "RenderProgress",
     "RenderSpec",

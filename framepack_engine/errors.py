@@ -8,6 +8,7 @@ EngineError
 ├── BlackFrames        black_frames        every pixel that was decoded is black
 ├── BadImage           unsupported_image   a picture that cannot be read or used
 ├── ModelUnavailable   model_unavailable   a file of the model is missing, or the name is unknown
+├── LoraUnusable       lora_unusable       no such LoRA, or its keys do not fit the model; they are named
 └── VideoMismatch      video_mismatch      clips that cannot be joined, or frames of no video
 """
 
@@ -65,6 +66,12 @@ class ModelUnavailable(EngineError):
     """A file of the model is missing, or nobody knows a model of that name."""
 
     code = "model_unavailable"
+
+
+class LoraUnusable(EngineError):
+    """There is no LoRA of that name, it is not the one that was pinned, or its keys do not fit; they are named."""
+
+    code = "lora_unusable"
 
 
 class VideoMismatch(EngineError):

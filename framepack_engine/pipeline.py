@@ -59,10 +59,12 @@ class Renderer:
     """The stages of a video on one device. Not for two threads at once.
 
     The models must already be on `device`; the solver runs there in float32, whatever the transformer's precision.
+    lora_dir: the folder that the names of LoRAs are looked up in.
     """
 
-    def __init__(self, models: SamplingModels, *, device: str = "cpu") -> None:
+    def __init__(self, models: SamplingModels, *, device: str = "cpu", lora_dir: str | Path | None = None) -> None:
         self.models = models
+        self.lora_dir = lora_dir
         self.device = torch.device(device)
         self._transformer = Transformer(models.transformer)
         self._decoder = Decoder(models.vae)
@@ -78,6 +80,10 @@ class Renderer:
         from framepack_engine.encode import encode
 
         return encode(cast("Models", self.models), spec, images)
+
+    def unload_loras(self) -> None:
+        """Free what the last video's LoRAs hold; `section` attaches and removes them by itself."""
+        self._transformer.loras.clear()
 
     @torch.no_grad()
     def section(
@@ -95,9 +101,10 @@ class Renderer:
         previous: section index - 1, None for the first. on_step: called after each step; what it raises stops the
         section, and the state it was given resumes it. resume: go on after that step, to the same bits.
 
-        Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; NotFinite.
+        Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; LoraUnusable; NotFinite.
         """
         _check_fits(spec, index, conditioning, previous, resume)
+        self._transformer.loras.use(spec.loras, folder=self.lora_dir)
         history = context.first_history(spec.kind, conditioning) if previous is None else previous.history.float()
         question = Question(
             self._transformer,

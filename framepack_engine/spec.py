@@ -12,6 +12,15 @@ DECODES = ("framewise", "tiled")
 TEACACHE_THRESHOLD = 0.15  #: about 2.1x fewer calls; higher skips more and is worse
 
 
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA by name (see `lora_files.find_lora`) and how strongly it acts; `sha256` pins its bytes, None takes any."""
+
+    name: str
+    weight: float = 1.0
+    sha256: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSpec:
     """One video. Names and defaults as in the HTTP dialect; `sections` and sizes are already decided.
@@ -40,6 +49,7 @@ class RenderSpec:
     cache_threshold: float | None = None
     decode: str = "framewise"
     crf: int = 16
+    loras: tuple[Lora, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no model can render, by name."""

@@ -12,6 +12,7 @@ from framepack_engine.artifacts import Conditioning
 from framepack_engine.cache import TeaCacheHooks, TeaCacheState
 from framepack_engine.context import PackedContext
 from framepack_engine.errors import ArtifactMismatch
+from framepack_engine.lora import LoraSlots
 from framepack_engine.plan import IndexLayout
 from framepack_engine.spec import RenderSpec
 
@@ -74,6 +75,7 @@ class Transformer:
             model.proj_out.to(torch.float32)
             model.proj_out.register_forward_pre_hook(_float32_input)
         self._hooks: TeaCacheHooks | None = None
+        self.loras = LoraSlots(model, device=self.device, dtype=self.dtype)
 
     @property
     def hooks(self) -> TeaCacheHooks:

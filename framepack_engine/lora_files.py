@@ -1,0 +1,94 @@
+"""Where a LoRA's file lies, and which bytes it is. Loads no torch, so that whoever accepts a video can pin them."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from framepack_engine.errors import LoraUnusable
+
+#: What a folder or repository with several files calls the one that matters, by convention of diffusers and PEFT.
+USUAL_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+PEFT_CONFIG = "adapter_config.json"
+
+
+def find_lora(name: str, folder: str | Path | None) -> Path:
+    """The .safetensors file that `name` means; nothing is ever downloaded here.
+
+    name:   a path below `folder`, with or without `.safetensors` (`style`, `people/ann`), or a folder there that holds
+        a saved adapter; else a hub name (`owner/repo`, `owner/repo/file.safetensors`) that lies in the hub's cache.
+    Raises: LoraUnusable where there is none, more than one, or the name leaves the folder.
+    """
+    if not name or name.startswith("/") or "\\" in name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
+        raise LoraUnusable(f"LoRA {name!r}: give a name below the farm's LoRA folder, or a hub name owner/repo")
+    if folder is not None:
+        for path in (Path(folder) / name, Path(folder) / f"{name}.safetensors"):
+            if path.is_file() and path.suffix == ".safetensors":
+                return path
+            if path.is_dir():
+                return _the_one(path, name)
+    if name.count("/"):
+        found = _in_hub_cache(name)
+        if found is not None:
+            return found
+    raise LoraUnusable(
+        f"there is no LoRA {name!r} in {folder or 'a folder: none is set'}"
+        + (f", nor in the hub's cache; fetch it with: framefarm models pull {name}" if name.count("/") else ""),
+        name=name,
+    )
+
+
+def list_loras(folder: str | Path) -> list[str]:
+    """Names that `find_lora` knows in `folder`, sorted."""
+    root = Path(folder)
+    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.safetensors"))
+
+
+def lora_digest(path: Path) -> str:
+    """sha256 of the file; with PEFT's config beside it, whose alpha scales the weights, of both in turn. Kept in memory
+    until the file changes.
+    """
+    stats = [part.stat() for part in _parts(path)]
+    return _digest(path, tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats))
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, _stats: tuple[tuple[int, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for part in _parts(path):
+        with part.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _parts(path: Path) -> list[Path]:
+    config = path.with_name(PEFT_CONFIG)
+    return [path, config] if path.name == USUAL_NAMES[1] and config.is_file() else [path]
+
+
+def _the_one(folder: Path, name: str) -> Path:
+    files = sorted(folder.glob("*.safetensors"))
+    usual = [file for file in files if file.name in USUAL_NAMES]
+    chosen = usual if len(usual) == 1 else files
+    if len(chosen) != 1:
+        names = ", ".join(f"{name}/{file.name}" for file in files) or "no .safetensors file"
+        raise LoraUnusable(f"LoRA {name!r} is a folder with {names}; name one file", name=name)
+    return chosen[0]
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    """The file in a snapshot that was pulled before; None: it was not."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    owner, repo, *rest = name.split("/")
+    try:
+        snapshot = Path(huggingface_hub.snapshot_download(f"{owner}/{repo}", local_files_only=True))
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
+        return None
+    if not rest:
+        return _the_one(snapshot, name)
+    path = snapshot.joinpath(*rest)
+    return path if path.is_file() and path.suffix == ".safetensors" else None
