@@ -63,7 +63,7 @@ def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = Fals
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    console, final = Console(stderr=True, highlight=False), dict(video)
+    console, final, waited_for = Console(stderr=True, highlight=False), dict(video), None
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         sections = bars.add_task("sections", total=video["sections_total"], note="")
         steps = bars.add_task("steps", total=None, note=video["status"])
@@ -80,18 +80,21 @@ def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = Fals
                 _plainly(console, f"section {event.data['sections_done']} of {event.data['sections_total']}")
             elif event.name == "progress":
                 _show(bars, steps, event.data)
+                if event.data["waiting_for"] not in (None, waited_for):
+                    _plainly(console, f"{video['id']} waits for {event.data['waiting_for']}")
+                waited_for = event.data["waiting_for"]
     return final
 
 
 def _show(bars: Any, task: Any, progress: Mapping[str, Any]) -> None:
-    eta = progress["eta_s"]
+    eta, waits = progress["eta_s"], progress["waiting_for"]
     section = "" if progress["section"] is None else f" {progress['section'] + 1}/{progress['sections_total']}"
     bars.update(
         task,
-        description=f"{progress['stage']}{section}",
+        description=f"{progress['stage'] or 'waiting'}{section}",
         completed=progress["step"],
         total=progress["steps"] or None,
-        note="" if eta is None else f"about {eta:.0f} s left",
+        note=f"for {waits}" if waits else "" if eta is None else f"about {eta:.0f} s left",
     )
 
 

@@ -106,18 +106,19 @@ def _events_of(record: Record, before: Entry | None, *, is_last: bool) -> list[t
 
 def _progress_of(record: Record, live: LiveJob | None) -> dict[str, Any] | None:
     key = current_order(record, live)
-    if live is None or key is None:
+    if live is None or (key is None and live.waiting_for is None):
         return None
     running = live.progress if live.progress and live.progress.key == key else None
     return {
         "id": record.job.id,
-        "stage": key.stage,
-        "section": key.section,
+        "stage": key.stage if key else None,
+        "section": key.section if key else None,
         "sections_done": len(record.head.state.sections),
         "sections_total": record.job.plan.sections,
         "step": running.step if running else 0,
         "steps": running.steps if running else 0,
         "eta_s": live.eta_s,
+        "waiting_for": live.waiting_for,
         "progress": percent(record, live),
     }
 

@@ -64,12 +64,8 @@ def percent(record: Record, live: LiveJob | None) -> int:
     plan, state = record.job.plan, record.head.state
     if state.status == "completed":
         return 100
-    share = complete(plan, state)
-    running = live.progress if live else None
-    if running and running.steps and running.key.stage == "section" and str(running.key) in state.leases:
-        after = complete(plan, state.model_copy(update={"sections": (*state.sections, 0)}))
-        share += (after - share) * min(running.step / running.steps, 1.0)
-    return min(int(100 * share), 99)
+    running = live.progress if live and live.progress and str(live.progress.key) in state.leases else None
+    return min(int(100 * complete(plan, state, running)), 99)
 
 
 def is_ended(record: Record) -> bool:

@@ -115,3 +115,13 @@ async def test_without_a_dispatcher_the_ledger_is_followed(
     hand.finish()
     assert (await _until(stream, "section"))[2]["section"] == 0
     assert (await _until(stream, "end"))[2]["status"] == "completed"
+
+
+async def test_a_watcher_hears_what_a_video_waits_for(accept: Accept, jobs: Jobs, door: DispatcherHere) -> None:
+    """Where no worker can work on it, progress says so instead of being silent."""
+    record = accept()
+    await door.nudge(record.job.id)
+    stream = follow(record, jobs=jobs, door=door, last_event_id=None)
+    _, _, news = await _until(stream, "progress")
+    assert (news["stage"], news["waiting_for"]) == (None, "a worker to start")
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
