@@ -14,9 +14,10 @@ from torch import Tensor
 from framepack_engine import plan
 from framepack_engine.conformance import load_case_model
 from framepack_engine.decode import Decoder, assemble, crossfade, to_uint8
-from framepack_engine.errors import ArtifactMismatch, BlackFrames, NotFinite
+from framepack_engine.errors import ArtifactMismatch, BlackFrames, InvalidSpec, NotFinite
 from framepack_engine.plan import Kind
 from framepack_engine.spec import RenderSpec
+from framepack_engine.tiles import TILE_SIZES_PX, available_bytes, choose_tile_px, tile_bytes
 
 MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
 START = torch.randn((1, 16, 1, 4, 6), generator=torch.Generator().manual_seed(9))
@@ -31,10 +32,27 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def spec(kind: Kind, sections: int, window: int, *, decode: str = "framewise") -> RenderSpec:
-    """A video of 32x48 px."""
+def spec(
+    kind: Kind,
+    sections: int,
+    window: int,
+    *,
+    decode: str = "framewise",
+    decode_tile_px: int | None = None,
+    height: int = 32,
+    width: int = 48,
+) -> RenderSpec:
+    """A video, by default of 32x48 px."""
     return RenderSpec(
-        kind=kind, sections=sections, height=32, width=48, seed=1, prompt="", latent_window_size=window, decode=decode
+        kind=kind,
+        sections=sections,
+        height=height,
+        width=width,
+        seed=1,
+        prompt="",
+        latent_window_size=window,
+        decode=decode,
+        decode_tile_px=decode_tile_px,
     )
 
 
@@ -119,6 +137,60 @@ def test_decode_modes_differ_and_are_kept_apart() -> None:
     tiled = decoder.frames(spec("i2v", 1, 1, decode="tiled"), 0, START, made)
     assert tiled.shape == before.shape
     assert torch.equal(decoder.frames(spec("i2v", 1, 1), 0, START, made), before)
+
+
+MODES = [("framewise", None), ("tiled", 64), ("tiled", 96), ("tiled", None), ("whole", None)]
+
+
+def drawn(height: int, width: int, window: int) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+    """A start latent and three sections' latents of pictures of that size, px."""
+    draw = torch.Generator().manual_seed(3)
+    size = (height // 8, width // 8)
+    return torch.randn((1, 16, 1, *size), generator=draw), {
+        k: torch.randn((1, 16, window, *size), generator=draw) for k in range(3)
+    }
+
+
+@pytest.mark.parametrize(("mode", "tile"), MODES)
+def test_every_mode_gives_the_same_bits_warm_and_cold(mode: str, tile: int | None) -> None:
+    """A video keeps its mode and its tiles; then any worker decodes any section of it to the same frames."""
+    start, made = drawn(64, 128, 3)
+    video = spec("i2v", 3, 3, height=64, width=128, decode=mode, decode_tile_px=tile)
+    vae = load_case_model(MODEL).vae
+    warm = Decoder(vae)
+    for k in range(3):
+        assert torch.equal(warm.frames(video, k, start, made), Decoder(vae).frames(video, k, start, made))
+
+
+def test_modes_and_tile_sizes_are_different_pictures() -> None:
+    """That is why they are values: no two of them give the same bits, and none leaves a trace in the next."""
+    start, made = drawn(64, 320, 6)
+    decoder = Decoder(load_case_model(MODEL).vae)
+    seen = []
+    for _ in range(2):
+        for mode, tile in MODES:
+            video = spec("i2v", 1, 6, height=64, width=320, decode=mode, decode_tile_px=tile)
+            seen.append(decoder.frames(video, 0, start, {0: made[0]}).numpy().tobytes())
+    assert len(set(seen)) == len(MODES)
+    assert seen[: len(MODES)] == seen[len(MODES) :]
+
+
+def test_tiles_are_chosen_from_the_memory_that_is_free() -> None:
+    """More memory, larger tiles; the choice is one of a few sizes, and never takes more than half of what is free."""
+    sizes = [choose_tile_px(gib << 30, channels=256, itemsize=4) for gib in (0, 1, 4, 16, 64)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (128, 512)
+    assert tile_bytes(sizes[3], channels=256, itemsize=4) <= 8 << 30
+    assert Decoder(load_case_model(MODEL).vae).tile_px() in TILE_SIZES_PX
+    assert available_bytes("MemTotal: 9 kB\nMemAvailable:   1024 kB\n") == 1 << 20
+
+
+@pytest.mark.parametrize(("mode", "tile"), [("framewise", 256), ("whole", 256), ("tiled", 32), ("tiled", 250)])
+def test_a_tile_that_cannot_be_is_refused_by_name(mode: str, tile: int) -> None:
+    """Tiles belong to `tiled`, and their overlap must be whole latent pixels."""
+    with pytest.raises(InvalidSpec) as caught:
+        spec("i2v", 1, 1, decode=mode, decode_tile_px=tile)
+    assert caught.value.facts["field"] == "decode_tile_px"
 
 
 def test_missing_latents_are_named() -> None:

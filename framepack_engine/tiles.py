@@ -1,0 +1,53 @@
+"""How large a spatial tile of the decode may be. Loads no torch.
+
+Tiles of another size give other bits (their seams lie elsewhere), so the size is a value: it is chosen once a video,
+from the memory that is free then, and kept. docs/decisions/0010 has the measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from framepack_engine.errors import InvalidSpec
+
+TILE_STEP_PX = 32  #: so that a tile's overlap, a quarter of it, is a whole number of latent pixels
+TILE_MIN_PX = 64
+TILE_DEFAULT_PX = 256  #: diffusers' own
+TILE_SIZES_PX = (512, 384, 256, 192, 128)  #: what is chosen from, largest first
+_FRAMES = 17  #: that diffusers decodes at once: 16 and the one before
+_COPIES = 6  #: of the widest activation at full size; measured 5.5 on a CPU
+_FIXED_BYTES = 256 << 20  #: whatever the tile; measured 163 MiB
+_SHARE = 0.5  #: of what is free; the rest is room for fragments and for others
+
+
+def check_tile(decode: str, tile_px: int | None) -> None:
+    """Raises: InvalidSpec where a tile of that size cannot be, or the mode of decoding has no tiles."""
+    if tile_px is None:
+        return
+    if decode != "tiled":
+        raise InvalidSpec(f"decode_tile_px={tile_px}: decode={decode!r} has no tiles", field="decode_tile_px")
+    if tile_px < TILE_MIN_PX or tile_px % TILE_STEP_PX:
+        text = f"need a multiple of {TILE_STEP_PX} px, at least {TILE_MIN_PX}"
+        raise InvalidSpec(f"decode_tile_px={tile_px}: {text}", field="decode_tile_px")
+
+
+def tile_bytes(tile_px: int, *, channels: int, itemsize: int) -> int:
+    """Memory that decoding one tile of 17 frames takes at its peak, besides the weights.
+
+    channels: the widest activation at full size, `block_out_channels[1]` of the VAE. itemsize: bytes a number.
+    """
+    return _FIXED_BYTES + _COPIES * channels * itemsize * _FRAMES * tile_px * tile_px
+
+
+def choose_tile_px(free_bytes: int, *, channels: int, itemsize: int) -> int:
+    """The largest tile that half of the free memory holds; the smallest where none does."""
+    for tile_px in TILE_SIZES_PX:
+        if tile_bytes(tile_px, channels=channels, itemsize=itemsize) <= _SHARE * free_bytes:
+            return tile_px
+    return TILE_SIZES_PX[-1]
+
+
+def available_bytes(meminfo: str) -> int:
+    """MemAvailable of the text of /proc/meminfo, in bytes; 0 where it says nothing."""
+    lines: Mapping[str, str] = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
+    return int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024
