@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from framepack_engine.cache import TeaCacheState
+from framepack_engine.cache import CacheState
 from framepack_engine.errors import ArtifactDamaged
 from framepack_engine.sampler import SolverState
 
@@ -51,13 +51,19 @@ def _required(tensors: Mapping[str, Tensor], name: str, kind: str) -> Tensor:
         raise ArtifactDamaged(f"the {kind} artifact has no {name}") from err
 
 
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Conditioning:
     """What the prompt and the images became, made once a video.
 
     prompt_embeds: (1, n, D) of the real tokens, not padded. pooled_prompt_embeds: (1, P). The negative ones are None
     where true CFG is off. image_embeds: (1, m, E). start_latent, end_latent, keyframes: (1, 16, 1, h, w) float32,
-    scaled; keyframes by section in generation order.
+    scaled; keyframes by section in generation order. timed: embeddings and pooled ones of the timed prompts, in time
+    order. history: (1, 16, n, h, w) float32, n from 1 to 19, the end of the video that is continued, or None.
     """
 
     prompt_embeds: Tensor
@@ -68,13 +74,17 @@ class Conditioning:
     negative_pooled_prompt_embeds: Tensor | None = None
     end_latent: Tensor | None = None
     keyframes: Mapping[int, Tensor] = field(default_factory=dict)
+    timed: tuple[tuple[Tensor, Tensor], ...] = ()
+    history: Tensor | None = None
 
     def to_bytes(self) -> bytes:
         """As deterministic safetensors bytes."""
         names = ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent")
-        optional = ("negative_prompt_embeds", "negative_pooled_prompt_embeds", "end_latent")
-        keyframes = {f"keyframe_{section:06}": latent for section, latent in self.keyframes.items()}
-        return _to_bytes("conditioning", {name: getattr(self, name) for name in (*names, *optional)} | keyframes)
+        optional = ("negative_prompt_embeds", "negative_pooled_prompt_embeds", "end_latent", "history")
+        numbered = {f"keyframe_{section:06}": latent for section, latent in self.keyframes.items()}
+        for number, (embeds, pooled) in enumerate(self.timed):
+            numbered |= {f"timed_embeds_{number:06}": embeds, f"timed_pooled_{number:06}": pooled}
+        return _to_bytes("conditioning", {name: getattr(self, name) for name in (*names, *optional)} | numbered)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Conditioning:
@@ -87,6 +97,7 @@ class Conditioning:
         """Gather the fields by name, keyframes as `keyframe_<section>`. Raises: ArtifactDamaged for a missing one."""
         names = ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent")
         prompt, pooled, image, start = (_required(tensors, name, "conditioning") for name in names)
+        timed = sorted(name for name in tensors if name.startswith("timed_embeds_"))
         return cls(
             prompt_embeds=prompt,
             pooled_prompt_embeds=pooled,
@@ -100,6 +111,10 @@ class Conditioning:
                 for name, value in tensors.items()
                 if name.startswith("keyframe_")
             },
+            timed=tuple(
+                (tensors[name], _required(tensors, name.replace("embeds", "pooled"), "conditioning")) for name in timed
+            ),
+            history=tensors.get("history"),
         )
 
 
@@ -138,12 +153,12 @@ class SectionState:
 class StepState:
     """The inside of a section after a finished step; tensors stay where the sampler runs until `to_bytes`.
 
-    forwards: of the finished steps. caches: one TeaCache state a guidance branch; empty without a cache.
+    forwards: of the finished steps. caches: one state a guidance branch; empty without a cache.
     """
 
     index: int
     solver: SolverState
-    caches: tuple[TeaCacheState, ...]
+    caches: tuple[CacheState, ...]
     rng_state: Tensor
     forwards: tuple[int, ...]
 
@@ -162,9 +177,9 @@ class StepState:
         tensors: dict[str, Tensor | None] = {"x": self.solver.x, "rng_state": self.rng_state}
         tensors |= {f"output_{i}": output for i, output in enumerate(self.solver.outputs)}
         for i, cache in enumerate(self.caches):
-            tensors |= {f"modulated_{i}": cache.modulated, f"residual_{i}": cache.residual}
-        totals = [cache.total for cache in self.caches]
-        return _to_bytes("step", tensors, index=self.index, step=self.step, forwards=self.forwards, totals=totals)
+            tensors |= {f"cache_{i}_{name}": tensor for name, tensor in cache.tensors.items()}
+        caches = [{"cache": cache.cache, "facts": cache.facts} for cache in self.caches]
+        return _to_bytes("step", tensors, index=self.index, step=self.step, forwards=self.forwards, caches=caches)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StepState:
@@ -176,8 +191,8 @@ class StepState:
             index=int(facts["index"]),
             solver=SolverState(int(facts["step"]), _required(tensors, "x", "step"), outputs),
             caches=tuple(
-                TeaCacheState(total, tensors.get(f"modulated_{i}"), tensors.get(f"residual_{i}"))
-                for i, total in enumerate(facts["totals"])
+                CacheState(entry["cache"], entry["facts"], _under(f"cache_{i}_", tensors))
+                for i, entry in enumerate(facts["caches"])
             ),
             rng_state=_required(tensors, "rng_state", "step"),
             forwards=tuple(facts["forwards"]),
@@ -186,12 +201,7 @@ class StepState:
     def to(self, device: torch.device) -> StepState:
         """The same state with its solver and caches on `device`; the generator's state stays on the CPU."""
         solver = SolverState(self.step, self.solver.x.to(device), tuple(o.to(device) for o in self.solver.outputs))
-        caches = tuple(
-            TeaCacheState(
-                cache.total, *(None if t is None else t.to(device) for t in (cache.modulated, cache.residual))
-            )
-            for cache in self.caches
-        )
+        caches = tuple(cache.to(device) for cache in self.caches)
         return StepState(
             index=self.index, solver=solver, caches=caches, rng_state=self.rng_state, forwards=self.forwards
         )

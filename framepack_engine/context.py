@@ -26,15 +26,16 @@ class PackedContext:
 def first_history(kind: Kind, conditioning: Conditioning) -> Tensor:
     """Context of the first section, (1, 16, 19, h, w) float32 in time order: zeros where nothing is made yet.
 
-    f1 begins with the start latent as its newest frame, i2v with the end frame's latent (where there is one) as the
-    frame that follows.
+    f1 begins with the start latent as its newest frame, or with the end of the video that it continues; i2v with the
+    end frame's latent (where there is one) as the frame that follows.
 
-    Source: lllyasviel/FramePack demo_gradio_f1.py; nirvash/FramePack (end frame).
+    Source: lllyasviel/FramePack demo_gradio_f1.py; nirvash/FramePack (end frame); continuing: docs/decisions.
     """
     start = conditioning.start_latent.float()
     history = start.new_zeros((*start.shape[:2], HISTORY, *start.shape[3:]))
     if kind == "f1":
-        history[:, :, -1:] = start
+        newest = start if conditioning.history is None else conditioning.history.float()
+        history[:, :, -newest.shape[2] :] = newest
     elif conditioning.end_latent is not None:
         history[:, :, :1] = conditioning.end_latent.float()
     return history

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from framepack_engine.errors import ArtifactMismatch, BlackFrames, NotFinite
 from framepack_engine.plan import decode_needs, seam_frames, window_has_start, window_sections
 from framepack_engine.spec import RenderSpec
+from framepack_engine.tiles import TILE_DEFAULT_PX, available_bytes, choose_tile_px
 
 
 def crossfade(earlier: Tensor, later: Tensor) -> Tensor:
@@ -40,6 +42,7 @@ def assemble(spec: RenderSpec, index: int, window: Tensor, seam: Tensor | None) 
     """
     overlap, last = seam_frames(spec.latent_window_size), index == spec.sections - 1
     if seam is None:
+        window = window[:, :, int(spec.continues) :]  # the start frame is there already: the other video's last
         if last:
             return window
         return window[:, :, :-overlap] if spec.kind == "f1" else window[:, :, :0]
@@ -67,6 +70,17 @@ class Decoder:
     def __init__(self, vae: Any) -> None:
         self._vae = vae.eval().requires_grad_(requires_grad=False)
         self._warm: _Seam | None = None
+
+    def tile_px(self) -> int:
+        """The largest tile that the memory free on the VAE's device holds now. Another size is another picture."""
+        parameter = next(self._vae.parameters())
+        if parameter.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(parameter.device)
+            free += torch.cuda.memory_reserved(parameter.device) - torch.cuda.memory_allocated(parameter.device)
+        else:
+            free = available_bytes(Path("/proc/meminfo").read_text())
+        channels = self._vae.config.block_out_channels[1]
+        return choose_tile_px(free, channels=channels, itemsize=parameter.element_size())
 
     @torch.no_grad()
     def frames(self, spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
@@ -104,7 +118,7 @@ class Decoder:
         """Decode the window of section `index` to (1, 3, T, H, W) float32 and keep its seam for the next section."""
         window = _window(spec, index, start, latents)
         vae, parameter = self._vae, next(self._vae.parameters())
-        vae.use_framewise_decoding, vae.use_tiling, vae.use_slicing = True, spec.decode == "tiled", False
+        _set_mode(vae, spec)
         scaled = window.to(parameter.device, parameter.dtype) / vae.config.scaling_factor
         pixels: Tensor = vae.decode(scaled, return_dict=False)[0].float().cpu()
         if not bool(torch.isfinite(pixels).all()):
@@ -113,6 +127,14 @@ class Decoder:
         kept = pixels[:, :, -overlap:] if spec.kind == "f1" else pixels[:, :, :overlap]
         self._warm = _Seam(_digest(spec, window), kept.clone())
         return pixels
+
+
+def _set_mode(vae: Any, spec: RenderSpec) -> None:
+    """Decode as the spec says, whatever was decoded before."""
+    tile_px = spec.decode_tile_px or TILE_DEFAULT_PX
+    vae.use_framewise_decoding, vae.use_tiling, vae.use_slicing = spec.decode != "whole", spec.decode == "tiled", False
+    vae.tile_sample_min_height = vae.tile_sample_min_width = tile_px
+    vae.tile_sample_stride_height = vae.tile_sample_stride_width = tile_px * 3 // 4
 
 
 def _window(spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
@@ -125,5 +147,5 @@ def _window(spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, T
 
 def _digest(spec: RenderSpec, window: Tensor) -> bytes:
     return hashlib.sha256(
-        f"{spec.kind} {spec.decode} {tuple(window.shape)}".encode() + window.numpy().tobytes()
+        f"{spec.kind} {spec.decode} {spec.decode_tile_px} {tuple(window.shape)}".encode() + window.numpy().tobytes()
     ).digest()

@@ -17,17 +17,20 @@ from torch import Tensor
 
 from framepack_engine import context, sampler
 from framepack_engine.artifacts import Conditioning, SectionState, StepState
+from framepack_engine.cache_diffusers import measured_ratios
 from framepack_engine.decode import Decoder
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.numeric import numeric_class
-from framepack_engine.plan import decode_needs, section_layout, time_order
+from framepack_engine.plan import decode_needs, section_layout, tail_frames, time_order
 from framepack_engine.preview import latent_preview
 from framepack_engine.spec import RenderSpec
+from framepack_engine.text import with_text
 from framepack_engine.transformer import Question, Transformer
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from framepack_engine.embeddings import Embeddings
     from framepack_engine.models import Models
 
 _LATENT_CHANNELS = 16
@@ -66,20 +69,36 @@ class Renderer:
         self.models = models
         self.lora_dir = lora_dir
         self.device = torch.device(device)
-        self._transformer = Transformer(models.transformer)
+        self._transformer = Transformer(models.transformer, name=getattr(models, "name", None))
         self._decoder = Decoder(models.vae)
 
     @property
     def numeric_class(self) -> str:
-        """Renderers of equal class give equal bits: device, its kernels, precision, attention and (CPU) threads."""
+        """Renderers of equal class give equal bits: device, its kernels, precision and (CPU) threads."""
         return numeric_class(self.device, self._transformer.dtype)
 
-    @torch.no_grad()
-    def encode(self, spec: RenderSpec, images: Mapping[str, Image.Image]) -> Conditioning:
-        """Prompts and images ("start", "end", "keyframe_<section>") to what all sections share."""
-        from framepack_engine.encode import encode
+    def numeric_class_of(self, spec: RenderSpec) -> str:
+        """The class of a video rendered here: ours, and its attention."""
+        return numeric_class(self.device, self._transformer.dtype, attention=spec.attention)
 
-        return encode(cast("Models", self.models), spec, images)
+    @torch.no_grad()
+    def encode(
+        self,
+        spec: RenderSpec,
+        images: Mapping[str, Image.Image],
+        *,
+        source: Path | None = None,
+        embeddings: Embeddings | None = None,
+    ) -> Conditioning:
+        """Prompts and images ("start", "end", "keyframe_<section>") to what all sections share.
+
+        source: the video that is continued (`spec.continues`). embeddings: kept by content, and looked for there first.
+        """
+        from framepack_engine.encode import encode
+        from framepack_engine.source import last_frames
+
+        tail = None if source is None else last_frames(source, tail_frames())
+        return encode(cast("Models", self.models), spec, images, tail=tail, embeddings=embeddings)
 
     def unload_loras(self) -> None:
         """Free what the last video's LoRAs hold; `section` attaches and removes them by itself."""
@@ -101,25 +120,28 @@ class Renderer:
         previous: section index - 1, None for the first. on_step: called after each step; what it raises stops the
         section, and the state it was given resumes it. resume: go on after that step, to the same bits.
 
-        Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; LoraUnusable; NotFinite.
+        Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; LoraUnusable; CacheUnusable;
+            AttentionUnavailable; NotFinite.
         """
         _check_fits(spec, index, conditioning, previous, resume)
         self._transformer.loras.use(spec.loras, folder=self.lora_dir)
         history = context.first_history(spec.kind, conditioning) if previous is None else previous.history.float()
-        question = Question(
-            self._transformer,
-            spec,
-            conditioning,
-            context=context.pack(spec.kind, history, context.start_for(spec.kind, index, conditioning)),
-            layout=section_layout(spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size),
-        )
         mu = sampler.flow_mu(spec.tokens, shift=spec.flow_shift)
         sigmas = sampler.flow_sigmas(spec.num_inference_steps, mu=mu, exponent=spec.flow_exponent)
         state = self._begin(spec, index, previous) if resume is None else resume.to(self.device)
-        while state.step < spec.num_inference_steps:
-            state = _step(state, question, sigmas)
-            if on_step is not None:
-                on_step(state)
+        with self._transformer.prepared(spec) as cache:
+            question = Question(
+                self._transformer,
+                spec,
+                with_text(conditioning, spec.prompt_shares(index)),
+                context=context.pack(spec.kind, history, context.start_for(spec.kind, index, conditioning)),
+                layout=section_layout(spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size),
+                cache=cache,
+            )
+            while state.step < spec.num_inference_steps:
+                state = _step(state, question, sigmas)
+                if on_step is not None:
+                    on_step(state)
         latents = state.estimate.cpu()
         if not bool(torch.isfinite(latents).all()):
             raise NotFinite(f"section {index} came out as NaN or infinity", section=index)
@@ -130,6 +152,12 @@ class Renderer:
             rng_state=state.rng_state,
             forwards=state.forwards,
         )
+
+    def magnitude_ratios(self, spec: RenderSpec, conditioning: Conditioning) -> tuple[float, ...]:
+        """What MagCache must know of a model, one number a step, measured in the first section of `spec`, uncached."""
+        with measured_ratios(self.models.transformer) as ratios:
+            self.section(replace(spec, cache="none", cache_threshold=None, true_cfg_scale=1.0), 0, conditioning, None)
+        return tuple(ratios)
 
     def _begin(self, spec: RenderSpec, index: int, previous: SectionState | None) -> StepState:
         """Draw the section's noise: one CPU generator a video, section after section."""
@@ -152,6 +180,15 @@ class Renderer:
         Raises: ArtifactMismatch, NotFinite, BlackFrames.
         """
         return self._decoder.frames(spec, index, conditioning.start_latent, latents)
+
+    def settled(self, spec: RenderSpec) -> RenderSpec:
+        """`spec` with the size of its tiles chosen, where it leaves that to the memory that is free here now.
+
+        `decode` does not choose: a video is settled once, and every section of it is decoded by that.
+        """
+        if spec.decode != "tiled" or spec.decode_tile_px is not None:
+            return spec
+        return replace(spec, decode_tile_px=self._decoder.tile_px())
 
     def preview(self, latents: Tensor) -> Image.Image:
         """A small picture of latents (1, 16, T, h, w): one pixel a latent pixel, frames side by side."""
@@ -187,27 +224,39 @@ class Renderer:
         images: Mapping[str, Image.Image],
         out: Path,
         *,
+        source: Path | None = None,
         on_progress: Callable[[RenderProgress], None] | None = None,
     ) -> Path:
         """Render a whole video in this process, in constant memory, to the mp4 `out`; clips lie beside it meanwhile.
+
+        source: the video that is continued (`spec.continues`); `out` is then both, joined.
 
         Raises: EngineError; whatever `on_progress` raises stops it, and leaves no file.
         """
         from framepack_engine.video import encode_clip, join_clips
 
-        tell = on_progress or (lambda _progress: None)
+        spec, tell = self.settled(spec), on_progress or (lambda _progress: None)
         progress = RenderProgress("encode", 0, spec.sections, 0, spec.num_inference_steps)
         tell(progress)
-        conditioning = self.encode(spec, images)
+        conditioning = self.encode(spec, images, source=source)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
             for index, frames in self.clips(spec, conditioning, on_progress=on_progress):
                 encode_clip(frames, Path(folder, f"{index}.mp4"), crf=spec.crf)
             tell(progress._replace(stage="finish", section=spec.sections - 1))
             whole = Path(folder, "video.mp4")
             clips = [Path(folder, f"{index}.mp4") for index in time_order(spec.kind, spec.sections)]
+            if source is not None:
+                clips = [*_before(source, Path(folder), spec, like=clips[0]), *clips]
             join_clips(clips, whole, metadata=None)
             whole.replace(out)
         return out
+
+
+def _before(source: Path, folder: Path, spec: RenderSpec, *, like: Path) -> list[Path]:
+    from framepack_engine.source import look_at, source_clips
+
+    frames = look_at(source).frames
+    return source_clips(source, folder, like=like, frames=frames, height=spec.height, width=spec.width, crf=spec.crf)
 
 
 def _step(state: StepState, question: Question, sigmas: tuple[float, ...]) -> StepState:
@@ -237,6 +286,8 @@ def _check_fits(
     sizes = {"start latent": conditioning.start_latent} | ({} if previous is None else {"history": previous.history})
     if conditioning.end_latent is not None:
         sizes["end latent"] = conditioning.end_latent
+    if conditioning.history is not None:
+        sizes["history of the video before"] = conditioning.history
     for name, tensor in sizes.items():
         if tuple(tensor.shape[-2:]) != size:
             raise ArtifactMismatch(f"the {name} is {tuple(tensor.shape[-2:])}, the video's latents are {size}")
@@ -247,5 +298,6 @@ def _check_fits(
             or resume.step > spec.num_inference_steps
             or tuple(resume.solver.x.shape) != shape
             or len(resume.forwards) != resume.step
+            or any(cache.cache != spec.cache for cache in resume.caches)
         ):
             raise ArtifactMismatch(f"the state after step {resume.step} of section {resume.index} is not of this video")

@@ -29,6 +29,7 @@ __all__ = [
     "seam_frames",
     "section_layout",
     "sections_for",
+    "tail_frames",
     "time_order",
     "window_has_start",
     "window_sections",
@@ -120,17 +121,17 @@ def seam_frames(window: int) -> int:
     return 4 * window - _SEAM_LOSS
 
 
-def final_frames(kind: Kind, sections: int, window: int) -> tuple[int, ...]:
+def final_frames(kind: Kind, sections: int, window: int, *, continues: bool = False) -> tuple[int, ...]:
     """How many pixel frames each section makes final, in generation order; they add up to `frames_for`.
 
     A frame is final when no later section's cross-fade can change it. i2v's first section makes none final, its last
-    one what is left; f1's first section makes 4 final.
+    one what is left; f1's first section makes 4 final. continues: without the first frame, which another video ends in.
     """
     if sections == 1:
-        return (4 * window + 1,)
+        return (4 * window + 1 - continues,)
     middle = (4 * window,) * (sections - 2)
     if kind == "f1":
-        return (4, *middle, 8 * window - _SEAM_LOSS)
+        return (4 - continues, *middle, 8 * window - _SEAM_LOSS)
     return (0, *middle, 8 * window + 1)
 
 
@@ -162,3 +163,13 @@ def time_order(kind: Kind, sections: int) -> tuple[int, ...]:
 def keyframe_section(at_s: float, *, sections: int, window: int) -> int:
     """Section (generation order, i2v) that a keyframe `at_s` seconds into the video belongs to."""
     return min(max(sections - 1 - math.floor(at_s * FPS / (4 * window)), 0), sections - 1)
+
+
+def tail_frames(available: int = 4 * HISTORY) -> int:
+    """How many of a video's last frames become the history of what continues it: 1 + 4n, 73 at most.
+
+    Raises: InvalidSpec where there is no frame.
+    """
+    if available < 1:
+        raise InvalidSpec("a video without a frame cannot be continued", field="video")
+    return 1 + 4 * min((available - 1) // 4, HISTORY - 1)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from framepack_engine.cache_choice import THRESHOLDS, check_cache
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.plan import Kind, frames_for
+from framepack_engine.tiles import check_tile
+from framepack_engine.timeline import Share, TimedPrompt, prompt_borders, prompt_shares
 
-CACHES = ("none", "teacache")
-DECODES = ("framewise", "tiled")
-TEACACHE_THRESHOLD = 0.15  #: about 2.1x fewer calls; higher skips more and is worse
+DECODES = ("framewise", "tiled", "whole")
+STARTS = ("grey", "noise")
+ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+
+_AT_LEAST_1 = (("sections", 1), ("latent_window_size", 1), ("num_inference_steps", 1))
+_KNOWN = (("attention", ATTENTIONS), ("decode", DECODES), ("start", STARTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,11 @@ class RenderSpec:
     """One video. Names and defaults as in the HTTP dialect; `sections` and sizes are already decided.
 
     height, width: px, multiples of 16 (one token is 16x16 px). flow_shift: None derives it from the number of tokens.
-    cache_threshold: None is the cache's own. guidance_scale is the distilled one, true_cfg_scale costs a second call.
+    cache, cache_threshold: see cache_choice; None is the cache's own. cache_ratios: MagCache's, None: the model's own.
+    attention: what computes it, see attention. guidance_scale is the distilled one, true_cfg_scale costs a second call.
+    prompts: in time order; each takes over from the one before at the section border nearest to its time, mixed with it
+    for `prompt_fade_sections`. start: what an f1 video without a start image begins with. continues: the video goes on
+    from the last frames of another, and its own first frame, the other's last, is not given out again (f1).
 
     Raises: InvalidSpec naming the field.
     """
@@ -47,13 +57,20 @@ class RenderSpec:
     flow_exponent: float = 1.0
     cache: str = "none"
     cache_threshold: float | None = None
+    cache_ratios: tuple[float, ...] | None = None
+    attention: str = "sdpa"
     decode: str = "framewise"
+    decode_tile_px: int | None = None
     crf: int = 16
     loras: tuple[Lora, ...] = ()
+    prompts: tuple[TimedPrompt, ...] = ()
+    prompt_fade_sections: int = 0
+    start: str = "grey"
+    continues: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no model can render, by name."""
-        for field, low in (("sections", 1), ("latent_window_size", 1), ("num_inference_steps", 1), ("crf", 0)):
+        for field, low in (*_AT_LEAST_1, ("crf", 0), ("prompt_fade_sections", 0)):
             if getattr(self, field) < low:
                 raise InvalidSpec(f"{field}={getattr(self, field)}: need at least {low}", field=field)
         for field in ("height", "width"):
@@ -64,18 +81,36 @@ class RenderSpec:
                     "that is a multiple of 16 px",
                     field=field,
                 )
-        for field, known in (("kind", ("i2v", "f1")), ("cache", CACHES), ("decode", DECODES)):
+        for field, known in (*_KNOWN, ("kind", ("i2v", "f1"))):
             if getattr(self, field) not in known:
                 raise InvalidSpec(f"{field}={getattr(self, field)!r}: known are {', '.join(known)}", field=field)
+        check_cache(self.cache, self.cache_threshold)
+        check_tile(self.decode, self.decode_tile_px)
         if self.flow_shift is not None and not self.flow_shift > 0:
             raise InvalidSpec(f"flow_shift={self.flow_shift}: need more than 0", field="flow_shift")
         if not self.flow_exponent > 0:
             raise InvalidSpec(f"flow_exponent={self.flow_exponent}: need more than 0", field="flow_exponent")
+        if self.continues and self.kind != "f1":
+            raise InvalidSpec("continues: only an f1 model goes forward from where a video ends", field="continues")
+        times_s = [prompt.at_s for prompt in self.prompts]
+        if times_s != sorted(times_s):
+            raise InvalidSpec("prompts: need rising times", field="prompts")
+        prompt_borders(times_s, sections=self.sections, window=self.latent_window_size)
 
     @property
     def frames(self) -> int:
-        """Pixel frames of the whole video."""
-        return frames_for(self.sections, self.latent_window_size)
+        """Pixel frames that are made, the start image's included where it is not another video's last."""
+        return frames_for(self.sections, self.latent_window_size) - self.continues
+
+    def prompt_shares(self, index: int) -> tuple[Share, ...]:
+        """The prompts that make the text of section `index`."""
+        return prompt_shares(
+            self.kind,
+            sections=self.sections,
+            window=self.latent_window_size,
+            times_s=[prompt.at_s for prompt in self.prompts],
+            fade_sections=self.prompt_fade_sections,
+        )[index]
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -90,5 +125,5 @@ class RenderSpec:
 
     @property
     def threshold(self) -> float:
-        """TeaCache's threshold, where the cache is on."""
-        return TEACACHE_THRESHOLD if self.cache_threshold is None else self.cache_threshold
+        """The cache's threshold; 0 where there is none."""
+        return THRESHOLDS.get(self.cache, 0.0) if self.cache_threshold is None else self.cache_threshold

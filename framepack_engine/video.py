@@ -134,6 +134,15 @@ def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object
                 count += 1
 
 
+def same_coding(path: Path, other: Path) -> bool:
+    """Whether the packets of two videos may lie in one stream. Raises: VideoMismatch where one cannot be read."""
+    try:
+        with av.open(str(path)) as one, av.open(str(other)) as two:
+            return _kind(one.streams.video[0]) == _kind(two.streams.video[0])
+    except (*UNREADABLE, IndexError) as err:
+        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+
+
 def probe(path: Path) -> VideoInfo:
     """Look an mp4 through without decoding it. Raises: VideoMismatch where it cannot be read."""
     try:

@@ -1,0 +1,109 @@
+"""Embeddings of prompts and pictures, kept by content: made once, used by every video that needs the same.
+
+A key is a digest of all that decides an embedding's bits: the text or the pixels, the encoders' own weights and
+vocabularies, and the numeric class that they run in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from framepack_engine.numeric import numeric_class
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from framepack_engine.models import Models
+
+_SAMPLE = 64  #: numbers of each weight that go into a model's digest: all of them would take minutes
+_digests: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+class Embeddings(Protocol):
+    """Where embeddings are kept: a store of bytes by key. Losing one costs time, never a result."""
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes kept under `key`, whole; None where there are none."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep `data` under `key`, a sha256 in hex."""
+
+
+def prompt_embeds(models: Models, prompt: str, *, kept: Embeddings | None = None) -> tuple[Tensor, Tensor]:
+    """`embed_prompt`, or what it gave before."""
+    from framepack_engine.encode import embed_prompt
+
+    if kept is None:
+        return embed_prompt(models, prompt)
+    vocabularies = [_vocabulary(tokenizer) for tokenizer in (models.tokenizer, models.tokenizer_2)]
+    encoders = [_weights(models.text_encoder), _weights(models.text_encoder_2)]
+    key = _key(["prompt", prompt, encoders, vocabularies, *_versions()])
+
+    def make() -> dict[str, Tensor]:
+        embeds, pooled = embed_prompt(models, prompt)
+        return {"embeds": embeds, "pooled": pooled}
+
+    found = _kept_or_made(kept, key, make)
+    return found["embeds"], found["pooled"]
+
+
+def picture_embeds(models: Models, image: Image.Image, *, kept: Embeddings | None = None) -> Tensor:
+    """`embed_picture`, or what it gave before. image: RGB, cut to size."""
+    from framepack_engine.encode import embed_picture
+
+    if kept is None:
+        return embed_picture(models, image)
+    pixels = hashlib.sha256(image.tobytes()).hexdigest()
+    processor = models.feature_extractor.to_json_string()
+    key = _key(["picture", image.size, pixels, _weights(models.image_encoder), processor, *_versions()])
+    return _kept_or_made(kept, key, lambda: {"embeds": embed_picture(models, image)})["embeds"]
+
+
+def _kept_or_made(kept: Embeddings, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    data = kept.get(key)
+    if data is not None:
+        try:
+            return dict(safetensors.torch.load(data))
+        except (ValueError, safetensors.SafetensorError):  # damaged: made again, which is all it was for
+            pass
+    made = make()
+    if all(bool(tensor.isfinite().all()) for tensor in made.values()):
+        kept.put(key, bytes(safetensors.torch.save({name: tensor.contiguous() for name, tensor in made.items()})))
+    return made
+
+
+def _key(facts: list[object]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _versions() -> tuple[str, str]:
+    return torch.__version__, version("transformers")
+
+
+def _weights(model: Any) -> str:
+    """Digest of a model's shapes and of a sample of each weight, with its device and precision; taken once."""
+    if model not in _digests:
+        digest = hashlib.sha256()
+        for name, weight in model.state_dict().items():
+            sample = weight.flatten()[:_SAMPLE].float().cpu().contiguous()
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode() + sample.numpy().tobytes())
+        _digests[model] = digest.hexdigest()
+    return f"{_digests[model]} {numeric_class(model.device, model.dtype)}"  # the threads may change meanwhile
+
+
+def _vocabulary(tokenizer: Any) -> str:
+    """Digest of a tokenizer's whole recipe, but for what each call sets."""
+    if tokenizer not in _digests:
+        recipe = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+        _digests[tokenizer] = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+    return _digests[tokenizer]
