@@ -128,10 +128,19 @@ def resolved(settings: FarmSettings) -> FarmSettings:
 
 def count_gpus() -> int:
     """NVIDIA GPUs that this process may use, without loading torch."""
+    import pynvml
+
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip() not in {"", "-1"}])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver here
+        return 0
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
 
 
 @contextlib.contextmanager
