@@ -1,22 +1,58 @@
-"""TeaCache: leave out the block stack where the model's input has hardly changed since the last step.
+"""Step caches, and TeaCache: leave out the block stack where the input has hardly changed since the last step.
 
-State belongs to a run and a guidance branch, never to the model: whoever calls the transformer says which state counts
-for that call (`TeaCacheHooks.using`). Without one the hooks change nothing.
+State belongs to a run and a guidance branch, never to the model: whoever calls the transformer gives the state that
+counts for that call and gets the one after it, a value that can be stored (`StepCache.call`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor
 
 # The authors' fit of output change against input change for HunyuanVideo, highest power first.
 _CHANGE = (733.226126, -401.131952, 67.5869174, -3.149878, 0.0961237896)
 _HOOK = "framepack_teacache"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CacheState:
+    """What a step cache keeps of one guidance branch between two steps of a section.
+
+    cache: its name, as in the specification. facts: plain JSON. tensors: on the model's device until they are stored.
+    """
+
+    cache: str
+    facts: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def to(self, device: torch.device) -> CacheState:
+        """The same state on `device`."""
+        return replace(self, tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})
+
+
+class CachedAnswer(NamedTuple):
+    """What a call of the transformer through a cache brought; `computed`: its blocks ran, all of them."""
+
+    output: Tensor
+    state: CacheState
+    computed: bool
+
+
+class StepCache(Protocol):
+    """A cache at work on one model, for one section."""
+
+    def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
+        """Call the transformer with `run`, which the cache may cut short.
+
+        state: of the step before in the same guidance branch, left unchanged; None at the section's first step. The
+        answer depends on nothing else that was called before.
+        """
 
 
 def expected_change(distance: float) -> float:
@@ -41,6 +77,19 @@ class TeaCacheState:
     total: float = 0.0
     modulated: Tensor | None = None
     residual: Tensor | None = None
+
+    def packed(self) -> CacheState:
+        """As any cache's state."""
+        tensors = {"modulated": self.modulated, "residual": self.residual}
+        present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        return CacheState("teacache", {"total": self.total}, present)
+
+    @classmethod
+    def unpacked(cls, state: CacheState | None) -> TeaCacheState:
+        """Undo `packed`; None is the state before the first step."""
+        if state is None:
+            return cls()
+        return cls(float(state.facts["total"]), state.tensors.get("modulated"), state.tensors.get("residual"))
 
 
 def decide(state: TeaCacheState, modulated: Tensor, *, threshold: float, forced: bool) -> tuple[bool, TeaCacheState]:
@@ -128,3 +177,18 @@ class TeaCacheHooks:
             yield call
         finally:
             self._slot.call = None
+
+
+class TeaCache:
+    """TeaCache as a StepCache; its hooks stay on the model and do nothing by themselves."""
+
+    def __init__(self, hooks: TeaCacheHooks, *, threshold: float, steps: int) -> None:
+        """steps: of the section; the first and the last always run."""
+        self._hooks, self._threshold, self._last = hooks, threshold, steps - 1
+
+    def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
+        """See StepCache."""
+        before, forced = TeaCacheState.unpacked(state), step in {0, self._last}
+        with self._hooks.using(before, threshold=self._threshold, forced=forced) as call:
+            output = run()
+        return CachedAnswer(output, call.state.packed(), call.computed)

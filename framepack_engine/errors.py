@@ -2,6 +2,8 @@
 
 EngineError
 ├── InvalidSpec        invalid_spec        the caller must change a value; `facts["field"]` names it
+│   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
+├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── NotFinite          not_finite          NaN or infinity came out of a model
@@ -30,6 +32,18 @@ class InvalidSpec(EngineError):
     """A value of the specification is impossible; `facts["field"]` is its name."""
 
     code = "invalid_spec"
+
+
+class CacheUnusable(InvalidSpec):
+    """A step cache needs what is not known of this model."""
+
+    code = "cache_unusable"
+
+
+class AttentionUnavailable(EngineError):
+    """An attention backend is not installed here, or not for this device; the message says how to install it."""
+
+    code = "attention_unavailable"
 
 
 class ArtifactDamaged(EngineError):

@@ -6,7 +6,6 @@ import re
 
 import torch
 
-ATTENTION = "sdpa"
 _THREADS = re.compile(r"-t(\d+)$")
 
 
@@ -15,14 +14,17 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 
-def numeric_class(device: torch.device, dtype: torch.dtype) -> str:
-    """Device, its kernels, precision, attention and, on the CPU, threads: sums are split by thread."""
+def numeric_class(device: torch.device, dtype: torch.dtype, *, attention: str | None = None) -> str:
+    """Device, its kernels, precision, attention and, on the CPU, threads: sums are split by thread.
+
+    attention: the video's; None leaves it out, for what is said of a device before there is a video.
+    """
     precision = str(dtype).removeprefix("torch.")
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device).lower().replace(" ", "_")
-        return f"cuda-{name}-{precision}-{ATTENTION}"
+        return "-".join(filter(None, ("cuda", name, precision, attention)))
     kernels = torch.backends.cpu.get_cpu_capability().lower()
-    return f"{device.type}-{kernels}-{precision}-{ATTENTION}-t{torch.get_num_threads()}"
+    return "-".join(filter(None, (device.type, kernels, precision, attention, f"t{torch.get_num_threads()}")))
 
 
 def adopt_threads(numeric_class: str) -> None:

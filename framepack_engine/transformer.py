@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,10 @@ import torch
 from torch import Tensor
 
 from framepack_engine.artifacts import Conditioning
-from framepack_engine.cache import TeaCacheHooks, TeaCacheState
+from framepack_engine.attention import pin_attention
+from framepack_engine.cache import CacheState, StepCache, TeaCache, TeaCacheHooks
+from framepack_engine.cache_choice import mag_ratios
+from framepack_engine.cache_diffusers import DiffusersCache
 from framepack_engine.context import PackedContext
 from framepack_engine.errors import ArtifactMismatch
 from framepack_engine.lora import LoraSlots
@@ -51,12 +56,12 @@ def guided(positive: Tensor, negative: Tensor, *, scale: float, rescale: float) 
 class Answer:
     """What one step's question to the model brought.
 
-    velocity: float32, of x's shape. caches: one TeaCache state a guidance branch, to be given at the next step (empty
+    velocity: float32, of x's shape. caches: one state a guidance branch, to be given at the next step (empty
     without a cache). forwards: how many times the model's blocks really ran.
     """
 
     velocity: Tensor
-    caches: tuple[TeaCacheState, ...]
+    caches: tuple[CacheState, ...]
     forwards: int
 
 
@@ -66,7 +71,9 @@ class Transformer:
     The output projection is brought to float32 in place; every other weight keeps its precision.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, name: str | None = None) -> None:
+        """name: of the model in the catalogue, by which what was measured with it is found."""
+        self.name = name
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.dtype: torch.dtype = model.x_embedder.proj.weight.dtype
         self.device: torch.device = model.x_embedder.proj.weight.device
@@ -84,6 +91,26 @@ class Transformer:
             self._hooks = TeaCacheHooks(self.model)
         return self._hooks
 
+    @contextmanager
+    def prepared(self, spec: RenderSpec) -> Iterator[StepCache | None]:
+        """Let the model compute as `spec` wants it: its attention, and its cache, whose hooks are gone afterwards.
+
+        Raises: AttentionUnavailable, CacheUnusable.
+        """
+        pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
+        steps = spec.num_inference_steps
+        if spec.cache == "none":
+            yield None
+        elif spec.cache == "teacache":
+            yield TeaCache(self.hooks, threshold=spec.threshold, steps=steps)
+        else:
+            ratios = mag_ratios(self.name, spec.cache_ratios) if spec.cache == "magcache" else ()
+            cache = DiffusersCache(self.model, spec.cache, threshold=spec.threshold, steps=steps, ratios=ratios)
+            try:
+                yield cache
+            finally:
+                cache.close()
+
 
 class Question:
     """Everything about a section that stays the same from step to step, cast and moved once."""
@@ -96,9 +123,13 @@ class Question:
         *,
         context: PackedContext,
         layout: IndexLayout,
+        cache: StepCache | None = None,
     ) -> None:
-        """Raises: ArtifactMismatch where true CFG is asked for and the conditioning has no negative prompt."""
-        self._transformer, self._spec = transformer, spec
+        """cache: what `Transformer.prepared` gave for this section.
+
+        Raises: ArtifactMismatch where true CFG is asked for and the conditioning has no negative prompt.
+        """
+        self._transformer, self._spec, self._cache = transformer, spec, cache
         self._fixed: dict[str, Any] = {
             "guidance": self._cast(torch.tensor([spec.guidance_scale * _SCALE])),
             "image_embeds": self._cast(conditioning.image_embeds),
@@ -131,28 +162,33 @@ class Question:
             "pooled_projections": self._cast(pooled),
         }
 
-    def ask(self, x: Tensor, sigma: float, *, caches: tuple[TeaCacheState, ...], step: int) -> Answer:
+    def ask(self, x: Tensor, sigma: float, *, caches: tuple[CacheState, ...], step: int) -> Answer:
         """Velocity of `x` (1, 16, w, h, w float32, on the model's device) at noise level `sigma`.
 
         caches: what the step before answered; empty at step 0. step: 0 … num_inference_steps - 1.
         """
-        spec, model = self._spec, self._transformer.model
+        model = self._transformer.model
         inputs = {
             **self._fixed,
             "hidden_states": self._cast(x),
             "timestep": self._cast(torch.tensor([sigma]) * _SCALE),
             "return_dict": False,
         }
-        if spec.cache == "none":
-            outputs = [model(**inputs, **text)[0].float() for text in self._branches]
-            return Answer(self._combined(outputs), (), len(outputs))
         outputs, states, forwards = [], [], 0
-        forced = step in {0, spec.num_inference_steps - 1}
-        for text, state in zip(self._branches, caches or [TeaCacheState()] * len(self._branches), strict=True):
-            with self._transformer.hooks.using(state, threshold=spec.threshold, forced=forced) as call:
-                outputs.append(model(**inputs, **text)[0].float())
-            states.append(call.state)
-            forwards += call.computed
+        for text, state in zip(self._branches, caches or [None] * len(self._branches), strict=True):
+
+            def run(text: dict[str, Tensor] = text) -> Tensor:
+                velocity: Tensor = model(**inputs, **text)[0].float()
+                return velocity
+
+            if self._cache is None:
+                outputs.append(run())
+                forwards += 1
+                continue
+            answer = self._cache.call(run, state, step=step)
+            outputs.append(answer.output)
+            states.append(answer.state)
+            forwards += answer.computed
         return Answer(self._combined(outputs), tuple(states), forwards)
 
     def _combined(self, outputs: list[Tensor]) -> Tensor:

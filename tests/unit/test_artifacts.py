@@ -39,7 +39,8 @@ def conditioning() -> Conditioning:
 def step() -> StepState:
     """A state with one branch that has cached something and one that has not."""
     x = torch.rand(1, 16, 2, 2, 2)
-    caches = (TeaCacheState(0.1 + 0.2, torch.rand(1, 3, 4), torch.rand(1, 3, 4)), TeaCacheState())
+    first = TeaCacheState(0.1 + 0.2, torch.rand(1, 3, 4), torch.rand(1, 3, 4))
+    caches = (first.packed(), TeaCacheState().packed())
     solver = SolverState(2, x, (x + 1, x + 2))
     return StepState(index=1, solver=solver, caches=caches, rng_state=RNG, forwards=(2, 1))
 
@@ -58,8 +59,9 @@ def test_artifacts_come_back_as_they_were() -> None:
     assert torch.equal(cond.keyframes[12], made.keyframes[12])
     state = step()
     again = StepState.from_bytes(state.to_bytes())
-    assert again.caches[0].total == state.caches[0].total
-    assert again.caches[1].modulated is None
+    assert again.caches[0].facts == state.caches[0].facts == {"total": 0.1 + 0.2}
+    assert torch.equal(again.caches[0].tensors["residual"], state.caches[0].tensors["residual"])
+    assert TeaCacheState.unpacked(again.caches[1]).modulated is None
     assert torch.equal(again.estimate, state.estimate)
 
 

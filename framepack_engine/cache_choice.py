@@ -1,0 +1,68 @@
+"""Which step caches there are, what their threshold means, and who can use them. A table: loads no torch.
+
+| cache         | rule                                                   | threshold                         | default |
+|---------------|--------------------------------------------------------|-----------------------------------|---------|
+| `teacache`    | sum of the expected changes of the input               | run where the sum reaches it      | 0.15    |
+| `first_block` | relative change of what the first block adds           | run where the change is above it  | 0.05    |
+| `magcache`    | sum of the errors that known magnitude ratios foretell | run where the sum is above it     | 0.1     |
+| `taylorseer`  | the output is foretold as a straight line              | steps from one run to the next    | 5       |
+
+Higher always skips more and is worse. A section's first and last step always run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from framepack_engine.errors import CacheUnusable, InvalidSpec
+
+THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {"teacache": 0.15, "first_block": 0.05, "magcache": 0.1, "taylorseer": 5.0}
+)
+CACHES = ("none", *THRESHOLDS)
+
+# How much larger each step's residual of the block stack is than the step's before, 25 steps, the first one being 1:
+# measured with the official weights by others (we have none here); diffusers stretches them to other step counts.
+# i2v: FP-Studio/FramePack-Studio mag_cache_ratios.py (640 px); f1: Zehong-Ma/MagCache MagCache4FramePack.
+# fmt: off
+_I2V = (
+    1.0, 1.30469, 1.22656, 1.05469, 1.02344, 1.03906, 1.02344, 1.03906, 1.05469, 1.02344, 1.03906, 0.99609, 1.02344,
+    1.03125, 1.01562, 1.02344, 1.00781, 1.03906, 0.98828, 1.0, 1.0, 0.98828, 0.94531, 0.93359, 0.78516,
+)
+_F1 = (
+    1.0, 1.25781, 1.08594, 1.02344, 1.00781, 1.02344, 1.00781, 1.02344, 1.05469, 0.99609, 1.03906, 1.00781, 1.01562,
+    1.00781, 1.02344, 1.01562, 0.98047, 1.05469, 0.98047, 0.96875, 1.03125, 0.97266, 0.9375, 0.96484, 0.78516,
+)
+# fmt: on
+MAG_RATIOS: Mapping[str, tuple[float, ...]] = MappingProxyType({"framepack-i2v": _I2V, "framepack-f1": _F1})
+
+
+def check_cache(cache: str, threshold: float | None) -> None:
+    """Refuse a cache that nobody knows, or a threshold that means nothing to it. Raises: InvalidSpec."""
+    if cache not in CACHES:
+        raise InvalidSpec(f"cache={cache!r}: known are {', '.join(CACHES)}", field="cache")
+    if threshold is None:
+        return
+    if not (math.isfinite(threshold) and threshold >= 0):
+        raise InvalidSpec(f"cache_threshold={threshold}: need a number, 0 or more", field="cache_threshold")
+    if cache == "taylorseer" and (threshold < 1 or threshold != int(threshold)):
+        raise InvalidSpec(
+            f"cache_threshold={threshold:g}: for taylorseer it is the number of steps from one that runs to the next, "
+            "a whole number from 1",
+            field="cache_threshold",
+        )
+
+
+def mag_ratios(model: str | None, given: Sequence[float] | None) -> tuple[float, ...]:
+    """MagCache's ratios: those given, else those known of `model`. Raises: CacheUnusable."""
+    found = tuple(given) if given is not None else MAG_RATIOS.get(model or "")
+    if not found:
+        raise CacheUnusable(
+            f"cache=magcache cannot be used with the model {model!r}: it needs the ratios of that model's residuals, "
+            f"which are known for {', '.join(MAG_RATIOS)} only. Measure them (Renderer.magnitude_ratios) and give them "
+            "as cache_ratios, or take another cache",
+            field="cache",
+        )
+    return found
