@@ -36,4 +36,5 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
 def load_renderer(model: str, *, settings: FarmSettings) -> Renderer:
     """The renderer for `model` on this process's device, weights loaded. Raises: EngineError."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Renderer(load_models(model, device=device, cache_dir=settings.cache), device=device)
+    models = load_models(model, device=device, cache_dir=settings.cache)
+    return Renderer(models, device=device, lora_dir=settings.lora_dir)

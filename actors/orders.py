@@ -16,7 +16,7 @@ from farm.errors import Stopped, StoreError
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
 from farm.states import Event
-from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order
 from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
@@ -176,6 +176,7 @@ def spec_of(job: Job) -> RenderSpec:
         "sections": plan.sections,
         "height": plan.height,
         "width": plan.width,
+        "loras": tuple(Lora(**use) for use in fields["loras"]),
     }
     return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
 

@@ -7,14 +7,19 @@ from pathlib import Path
 
 from farm.contract import JobPlan, Media, ModelCard, Planner
 from farm.errors import InvalidRequest
-from farm.request import VideoRequest
+from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
 from framepack_engine.catalog import MODELS
+from framepack_engine.errors import LoraUnusable
+from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.presets import filled
 
 
 class EnginePlanner(Planner):
-    """What FramePack makes of a request, by framepack_engine.plan."""
+    """What FramePack makes of a request, by framepack_engine.plan. lora_dir: where the names of LoRAs are looked up."""
+
+    def __init__(self, *, lora_dir: str | None = None) -> None:
+        self._lora_dir = lora_dir
 
     def models(self) -> Mapping[str, ModelCard]:
         """The engine's catalogue."""
@@ -59,6 +64,19 @@ class EnginePlanner(Planner):
             return {}
         given = {name: getattr(request, name) for name in request.model_fields_set}
         return filled(request.preset, given, tokens=plan.latent_window_size * (plan.height // 16) * (plan.width // 16))
+
+    def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+        """See Planner."""
+        return tuple(self._pinned(use) for use in loras)
+
+    def _pinned(self, use: LoraUse) -> LoraUse:
+        try:
+            found = lora_digest(find_lora(use.name, self._lora_dir))
+        except LoraUnusable as err:
+            raise _invalid("loras", str(err)) from err
+        if use.sha256 not in {None, found}:
+            raise _invalid("loras", f"{use.name!r} has sha256 {found} here, not {use.sha256}")
+        return use.model_copy(update={"sha256": found})
 
 
 class EngineMedia(Media):

@@ -28,7 +28,7 @@ def application(settings: FarmSettings) -> serve.Application:
             settings=settings,
             jobs=Jobs(FolderStore(settings.storage_path)),
             door=RayDoor(),
-            planner=EnginePlanner(),
+            planner=EnginePlanner(lora_dir=settings.lora_dir),
             media=EngineMedia(),
         )
 

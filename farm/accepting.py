@@ -44,7 +44,8 @@ def prepare(intake: Intake, *, settings: FarmSettings, planner: Planner) -> Prep
         for name, data in sorted(intake.images.items())
     }
     start = clean.get("input_reference")
-    request = intake.request.model_copy(update={"model": card.name})
+    settled = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
+    request = intake.request.model_copy(update=settled)
     plan = planner.plan(request, image_size=(start.height, start.width) if start else None)
     request = _with_preset(request, planner.preset(request, plan))
     return Prepared(request, plan, _inputs(clean, request, plan), _fingerprint(intake))

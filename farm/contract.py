@@ -10,7 +10,7 @@ from typing import Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from farm.request import VideoRequest
+from farm.request import LoraUse, VideoRequest
 
 JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
@@ -181,6 +181,12 @@ class Planner(Protocol):
 
     def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
         """What the request's preset says of fields that the request has not set; empty where it names none."""
+
+    def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+        """The same with each one's sha256, so that no section is made with other bytes. May read large files.
+
+        Raises: InvalidRequest where one is not here, or is not the one that was asked for.
+        """
 
 
 class Media(Protocol):

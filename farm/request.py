@@ -66,8 +66,11 @@ class Keyframe(Part):
 class LoraUse(Part):
     """A LoRA and how strongly it acts."""
 
-    name: str = Field(min_length=1, max_length=200, description="folder or hub name")
+    name: str = Field(min_length=1, max_length=200, description="in the farm's folder, or a hub name that was pulled")
     weight: float = Field(default=1.0, ge=-4, le=4, description="how strongly it acts")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="which bytes it must be; none: those found, then kept"
+    )
 
 
 class VideoRequest(BaseModel):

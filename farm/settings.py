@@ -19,6 +19,7 @@ class FarmSettings:
 
     storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: the store's folder
     cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
+    lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
     api_key: str | None = None  #: sent by the command line to FARM_URL
     host: str = "127.0.0.1"  #: address to listen on

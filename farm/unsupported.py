@@ -11,7 +11,6 @@ _CAN: dict[str, tuple[object, ...]] = {  #: field -> the only values that this v
     "allow_mixed": (False,),
     "preserve_gb": (None,),
     "prompts": ((),),
-    "loras": ((),),
 }
 
 

@@ -267,7 +267,7 @@ def _pinned(lora: Lora, path: Path) -> tuple[Path, str]:
     digest = lora_digest(path)
     if lora.sha256 is not None and lora.sha256 != digest:
         raise LoraUnusable(
-            f"LoRA {lora.name!r} is another file now: {path} has sha256 {digest}, the video was asked for with "
+            f"LoRA {lora.name!r} is another file now: {path.name} has sha256 {digest}, the video was asked for with "
             f"{lora.sha256}",
             name=lora.name,
         )

@@ -33,7 +33,7 @@ def find_lora(name: str, folder: str | Path | None) -> Path:
         if found is not None:
             return found
     raise LoraUnusable(
-        f"there is no LoRA {name!r} in {folder or 'a folder: none is set'}"
+        f"there is no LoRA {name!r} in the LoRA folder"
         + (f", nor in the hub's cache; fetch it with: framefarm models pull {name}" if name.count("/") else ""),
         name=name,
     )

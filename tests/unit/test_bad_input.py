@@ -75,7 +75,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "a field twice": ({**form(), "data": {"prompt": ["a", "b"]}}, 422, "invalid_request", "prompt"),
     "no such model": (form(model="sora-2"), 422, "invalid_request", "model"),
     "loras that are no JSON": (form(loras="[{"), 422, "invalid_request", "loras"),
-    "not supported: a LoRA": (form(loras='[{"name": "x"}]'), 422, "invalid_request", "loras"),
+    "a LoRA that is not here": (form(loras='[{"name": "x"}]'), 422, "invalid_request", "loras"),
     "not supported: a preset": (form(preset="dance"), 422, "invalid_request", "preset"),
     "not supported: timed prompts": (body(prompts=[{"at_s": 1, "text": "b"}]), 422, "invalid_request", "prompts"),
     "not supported: another cache": (body(cache="magcache"), 422, "invalid_request", "cache"),
