@@ -9,6 +9,7 @@ import torch
 from farm.contract import WorkerCard
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, load_models
+from framepack_engine.attention import usable_attentions
 from framepack_engine.catalog import MODELS
 from framepack_engine.numeric import default_dtype, numeric_class
 
@@ -27,6 +28,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} threads",
         vram_gib=round(torch.cuda.mem_get_info(device)[1] / _GIB, 1) if on_gpu else None,
         numeric_class=numeric_class(device, default_dtype(device)),
+        attentions=usable_attentions(device=device, dtype=default_dtype(device)),
         stages=("encode", "section", "decode", "finish"),
         models=tuple(MODELS),
         plan="all resident",

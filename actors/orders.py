@@ -37,6 +37,7 @@ class OrderRunner:
         self._model = ""
         self._renderer: Renderer | None = None
         self._step: StepState | None = None  # the running section after its last finished step
+        self._forwards = 0  # of the transformer, in the order that is done
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
 
@@ -49,7 +50,7 @@ class OrderRunner:
         begun = time.monotonic()
         renderer = self._renderer_for(order)
         stage = {"encode": self._encode, "section": self._section, "decode": self._decode, "finish": self._finish}
-        self._step = None
+        self._step, self._forwards = None, 0
         try:
             artifacts = stage[order.key.stage](order, renderer, on_step)
         except Stopped:
@@ -62,8 +63,9 @@ class OrderRunner:
             attempt=order.attempt,
             worker=self._worker_id,
             artifacts=artifacts,
-            numeric_class=renderer.numeric_class,
+            numeric_class=renderer.numeric_class_of(spec_of(order.job)),
             seconds=round(time.monotonic() - begun, 3),
+            forwards=self._forwards,
         )
         return self._jobs.ledger.append(order.job.id, event)
 
@@ -106,6 +108,7 @@ class OrderRunner:
 
         spec = spec_of(order.job)
         state = renderer.section(spec, k, self._conditioning(order), previous, on_step=stepped, resume=resume)
+        self._forwards = sum(state.forwards)
         picture = BytesIO()
         renderer.preview(state.latents).save(picture, "PNG")
         return {

@@ -17,7 +17,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="a video")]
 _COLUMNS = ("id", "status", "progress", "model", "size", "seconds", "name", "prompt")
 _DETAILS = (
     *("id", "status", "progress", "stage", "step", "eta_s", "queue_position", "sections_done", "sections_total"),
-    *("model", "size", "seconds", "frames", "seed", "worker", "attempt", "gpu_seconds", "name", "prompt"),
+    *("model", "size", "seconds", "frames", "seed", "worker", "attempt", "gpu_seconds", "forwards", "name", "prompt"),
 )
 _SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors"}
 

@@ -9,8 +9,9 @@ from farm.contract import JobPlan, Media, ModelCard, Planner
 from farm.errors import InvalidRequest
 from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
+from framepack_engine.cache_choice import check_cache, mag_ratios
 from framepack_engine.catalog import MODELS
-from framepack_engine.errors import LoraUnusable
+from framepack_engine.errors import InvalidSpec, LoraUnusable
 from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.presets import filled
 
@@ -47,6 +48,7 @@ class EnginePlanner(Planner):
         else:
             image_height, image_width = image_size or (0, 0)
             height, width = plan.nearest_bucket(image_height, image_width, request.resolution or entry.resolution)
+        _check_cache(request)
         sections = plan.sections_for(request.seconds, window=window)
         return JobPlan(
             kind=entry.kind,
@@ -87,6 +89,16 @@ class EngineMedia(Media):
         from framepack_engine.video import join_clips
 
         join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
+
+
+def _check_cache(request: VideoRequest) -> None:
+    """See that the model can use the cache that is asked for. Raises: InvalidRequest."""
+    try:
+        check_cache(request.cache, request.cache_threshold)
+        if request.cache == "magcache":
+            mag_ratios(request.model, None)
+    except InvalidSpec as err:
+        raise _invalid(str(err.facts["field"]), str(err)) from err
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

@@ -114,7 +114,8 @@ class WorkerCard(Value):
     node: str
     device: str
     vram_gib: float | None
-    numeric_class: str
+    numeric_class: str  #: without the attention, which each video chooses
+    attentions: tuple[str, ...] = ("sdpa",)  #: those that can compute here
     stages: tuple[Stage, ...]
     models: tuple[str, ...]
     plan: str  #: the memory plan in words

@@ -110,7 +110,13 @@ class VideoRequest(BaseModel):
         default="none", description="skip steps that change little; none is exact"
     )
     cache_threshold: float | None = Field(
-        default=None, ge=0, le=10, description="higher skips more and is worse; none: the cache's own"
+        default=None,
+        ge=0,
+        le=10,
+        description="higher skips more and is worse; taylorseer: one step in so many runs; none: the cache's own",
+    )
+    attention: Literal["sdpa", "cudnn", "flash", "flash-3", "sage", "xformers"] = Field(
+        default="sdpa", description="what computes attention; all but sdpa need a GPU, and most a package on the worker"
     )
     decode: Literal["framewise", "tiled", "whole"] = Field(
         default="framewise", description="how latents become frames; a video keeps its mode"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from farm.contract import JobId, OrderKey, Stage, WorkerCard
@@ -25,16 +25,14 @@ def assign(videos: Sequence[Record], idle: Sequence[WorkerCard], fleet: Sequence
     """At most one order for each idle worker.
 
     Higher priority first, then the older video; within a video decodes before the next section, so that frames become
-    final early. A worker that rendered for the video before is taken before others; one that failed on it is taken only
-    where no other in the `fleet` (idle or busy) could do it.
+    final early. A worker that rendered for the video before is taken before others; one that has not the video's
+    attention, or that failed on it, is taken only where no other in the `fleet` (idle or busy) could do it.
     """
     free = {card.id: card for card in idle}
     plan = []
     for record, key in _orders(videos):
-        able = [card for card in free.values() if can_do(card, record, key.stage)]
-        failed = {failure.worker for failure in record.head.state.failures}
-        if any(card.id not in failed and can_do(card, record, key.stage) for card in fleet):
-            able = [card for card in able if card.id not in failed]
+        wanted = _wanted(record, key.stage, {card.id: card for card in (*fleet, *idle)}.values())
+        able = [card for card in free.values() if card.id in wanted]
         if able:
             chosen = max(able, key=lambda card: card.warm == record.job.id)
             del free[chosen.id]
@@ -50,13 +48,22 @@ def queue(videos: Sequence[Record]) -> list[JobId]:
 def can_do(card: WorkerCard, record: Record, stage: Stage) -> bool:
     """Whether the worker has the stage and the model, and computes in the video's numeric class."""
     pinned = record.head.state.numeric_class
-    same_class = pinned is None or stage == "finish" or _family(pinned) == _family(card.numeric_class)
+    same_class = pinned is None or stage == "finish" or _family(pinned, record) == _family(card.numeric_class, record)
     return stage in card.stages and record.job.request.model in card.models and same_class
 
 
-def _family(numeric_class: str) -> str:
-    """The class without its thread count, which a CPU worker sets for each order."""
-    return _THREADS.sub("", numeric_class)
+def _wanted(record: Record, stage: Stage, fleet: Iterable[WorkerCard]) -> set[str]:
+    """Who of the fleet shall do it. Where nobody has the attention somebody gets it all the same, and says so."""
+    fit = [card for card in fleet if can_do(card, record, stage)]
+    if stage == "section":
+        fit = [card for card in fit if record.job.request.attention in card.attentions] or fit
+    failed = {failure.worker for failure in record.head.state.failures}
+    return {card.id for card in fit if card.id not in failed} or {card.id for card in fit}
+
+
+def _family(numeric_class: str, record: Record) -> str:
+    """The class without its thread count, which a CPU worker sets for each order, and the attention, as each does."""
+    return _THREADS.sub("", numeric_class).removesuffix(f"-{record.job.request.attention}")
 
 
 def _orders(videos: Sequence[Record]) -> Iterator[tuple[Record, OrderKey]]:

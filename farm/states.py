@@ -63,6 +63,7 @@ class Event(Value):
     )  #: "conditioning", "section", "preview", "clip", "video", … -> object
     numeric_class: str | None = None  #: of the worker that commits
     seconds: float = 0.0  #: device time that a commit took
+    forwards: int = 0  #: how often the transformer's blocks ran for a commit
     error: ErrorInfo | None = None
 
 
@@ -96,6 +97,7 @@ class JobState(Value):
     attempt: int = 0  #: of the newest lease
     leased_sections: int = 0  #: how often a section was leased: the work that was started
     gpu_seconds: float = 0.0
+    forwards: int = 0  #: of the transformer, in the committed sections
     error: ErrorInfo | None = None
     ended_at: float | None = None  #: unix seconds
 
@@ -174,6 +176,7 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
     news: dict[str, object] = {
         "leases": {name: lease for name, lease in state.leases.items() if name != event.key},
         "gpu_seconds": state.gpu_seconds + event.seconds,
+        "forwards": state.forwards + event.forwards,
         "numeric_class": state.numeric_class or event.numeric_class,
     }
     if key.stage == "encode":

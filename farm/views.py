@@ -46,6 +46,8 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "attempt": state.attempt,
         "worker": lease.worker if lease else None,
         "gpu_seconds": round(state.gpu_seconds, 3),
+        "forwards": state.forwards,
+        "numeric_class": state.numeric_class,
         "request": job.request.model_dump(mode="json"),
     }
 
@@ -83,6 +85,7 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
         "device": card.device,
         "vram_gib": card.vram_gib,
         "numeric_class": card.numeric_class,
+        "attentions": list(card.attentions),
         "plan": card.plan,
         "stages": list(card.stages),
         "models": list(card.models),

@@ -78,7 +78,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "a LoRA that is not here": (form(loras='[{"name": "x"}]'), 422, "invalid_request", "loras"),
     "not supported: a preset": (form(preset="dance"), 422, "invalid_request", "preset"),
     "not supported: timed prompts": (body(prompts=[{"at_s": 1, "text": "b"}]), 422, "invalid_request", "prompts"),
-    "not supported: another cache": (body(cache="magcache"), 422, "invalid_request", "cache"),
+    "no such attention": (body(attention="eager"), 422, "invalid_request", "attention"),
     "no such cache": (body(cache="magic"), 422, "invalid_request", "cache"),
     "a threshold without a cache": (body(cache_threshold=0.1), 422, "invalid_request", "cache_threshold"),
     "keyframes without their parts": (

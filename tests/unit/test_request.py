@@ -30,7 +30,8 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at
     "flow_exponent": ([0.5, 1], [0]),
     "latent_window_size": ([1, 33], [0, 34]),
     "preset": ([None, "default", "dance", "talking", "action", "subtle", "hands", "compat-hands"], ["none", ""]),
-    "cache": (["none", "teacache"], ["", "fast"]),
+    "cache": (["none", "teacache", "first_block", "magcache", "taylorseer"], ["", "fast"]),
+    "attention": (["sdpa", "cudnn", "flash", "flash-3", "sage", "xformers"], ["", "flash3", "auto"]),
     "crf": ([0, 51], [-1, 52]),
     "priority": ([-10, 10], [-11, 11]),
     "allow_mixed": ([True, "false"], ["perhaps"]),
@@ -75,6 +76,7 @@ def test_defaults_are_those_that_are_documented() -> None:
         "preset": None,
         "cache": "none",
         "cache_threshold": None,
+        "attention": "sdpa",
         "decode": "framewise",
         "allow_mixed": False,
         "crf": 16,
@@ -121,7 +123,6 @@ def test_any_metadata_is_kept_or_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("cache", "taylorseer"),
         ("decode", "tiled"),
         ("allow_mixed", True),
         ("preserve_gb", 2),
