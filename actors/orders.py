@@ -6,13 +6,14 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
-from farm.contract import Artifact, Job, JobId, Order, WorkerCard
-from farm.errors import Stopped, StoreError
+from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
+from farm.errors import FarmError, Stopped, StoreError
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
 from farm.states import Event
@@ -66,6 +67,7 @@ class OrderRunner:
             numeric_class=renderer.numeric_class_of(spec_of(order.job)),
             seconds=round(time.monotonic() - begun, 3),
             forwards=self._forwards,
+            decode_tile_px=_tile_px(order, renderer),
         )
         return self._jobs.ledger.append(order.job.id, event)
 
@@ -121,7 +123,7 @@ class OrderRunner:
         latents = {
             n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents for n in range(max(0, k - 2), k + 1)
         }
-        spec = spec_of(order.job)
+        spec = _decode_spec(order)
         frames = renderer.decode(spec, k, self._conditioning(order), latents)
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
         return {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
@@ -170,6 +172,19 @@ class OrderRunner:
         return Artifact(key=key, sha256=sha256, bytes=size)
 
 
+def failure_of(order: Order, worker: str, err: Exception) -> Failure:
+    """What the dispatcher is told of an order that ended in `err`; the farm's own errors are not the video's fault."""
+    return Failure(
+        job=order.job.id,
+        key=order.key,
+        attempt=order.attempt,
+        worker=worker,
+        code=getattr(err, "code", "internal"),
+        message=f"{type(err).__name__}: {err}",
+        counts=not isinstance(err, FarmError),
+    )
+
+
 def spec_of(job: Job) -> RenderSpec:
     """The engine's view of a job: its request's values and its plan."""
     plan, fields = job.plan, job.request.model_dump()
@@ -182,6 +197,21 @@ def spec_of(job: Job) -> RenderSpec:
         "loras": tuple(Lora(**use) for use in fields["loras"]),
     }
     return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
+
+
+def _tile_px(order: Order, renderer: Renderer) -> int | None:
+    """The size of tiles that this device can decode, chosen with the video's encode and kept by the ledger."""
+    if order.key.stage != "encode":
+        return None
+    return renderer.settled(spec_of(order.job)).decode_tile_px
+
+
+def _decode_spec(order: Order) -> RenderSpec:
+    """The job's spec with the size of its tiles, whoever chose it."""
+    spec = spec_of(order.job)
+    if spec.decode != "tiled":
+        return spec
+    return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
 
 
 def _provenance(job: Job) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 
 from actors.names import DISPATCHER, NAMESPACE
 from farm.contract import Failure, Order, Progress, Verdict
-from farm.errors import FarmError, LeaseLost, NotFound, Stopped
+from farm.errors import LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import FolderStore
@@ -83,6 +83,8 @@ class RenderWorker:
         return answer != "exit"
 
     def _do(self, order: Order) -> None:
+        from actors.orders import failure_of
+
         self._stop = "go"
         self._progress = Progress(
             job=order.job.id,
@@ -95,7 +97,7 @@ class RenderWorker:
         beats = threading.Thread(target=self._beat, args=(over,), name="beats")
         beats.start()
         log.info("action=begin job_id=%s key=%s attempt=%d", order.job.id, order.key, order.attempt)
-        failure: tuple[str, str, bool] | None = None
+        failure: Failure | None = None
         try:
             self._runner.run(order, self._on_step)
         except Stopped:
@@ -104,25 +106,13 @@ class RenderWorker:
             log.warning("action=lease_lost job_id=%s key=%s: %s", order.job.id, order.key, err)
         except Exception as err:  # border: an order's failure must not end the worker
             log.exception("action=order_failed job_id=%s key=%s", order.job.id, order.key)
-            failure = getattr(err, "code", "internal"), f"{type(err).__name__}: {err}", not isinstance(err, FarmError)
+            failure = failure_of(order, self._id, err)
         finally:
             over.set()
             beats.join()
         if failure:
-            code, message, counts = failure
-            self._call(
-                "give_up",
-                Failure(
-                    job=order.job.id,
-                    key=order.key,
-                    attempt=order.attempt,
-                    worker=self._id,
-                    code=code,
-                    message=message,
-                    counts=counts,
-                ),
-            )
-            if not counts:
+            self._call("give_up", failure)
+            if not failure.counts:
                 time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
 
     def _on_step(self, step: int) -> None:

@@ -82,6 +82,7 @@ class Order(Value):
     needs: dict[str, Artifact]  #: "conditioning", "section/2", "clip/1" …: artifacts of earlier stages
     numeric_class: str | None  #: pinned at the video's first section; None: the worker's own
     lease_s: float
+    decode_tile_px: int | None = None  #: pinned by the video's encode, where the request leaves it open
 
 
 class Progress(Value):

@@ -275,6 +275,7 @@ class Dispatcher:
             attempt=attempt,
             needs={name: artifact for name, artifact in found.items() if artifact},
             numeric_class=record.head.state.numeric_class,
+            decode_tile_px=record.head.state.decode_tile_px,
             lease_s=self._settings.lease_s,
         )
 

@@ -121,6 +121,13 @@ class VideoRequest(BaseModel):
     decode: Literal["framewise", "tiled", "whole"] = Field(
         default="framewise", description="how latents become frames; a video keeps its mode"
     )
+    decode_tile_px: int | None = Field(
+        default=None,
+        ge=64,
+        le=2048,
+        multiple_of=32,
+        description="side of a tile of decode=tiled, px; none: by the memory free on the worker that begins the video",
+    )
     allow_mixed: bool = Field(default=False, description="let workers of unequal arithmetic share the video")
     crf: int = Field(default=16, ge=0, le=51, description="H.264 quality; 0 is lossless, higher is smaller")
     preserve_gb: float | None = Field(default=None, ge=0, le=1024, description="GPU memory left to others, GB")
@@ -152,6 +159,12 @@ class VideoRequest(BaseModel):
         if len(json.dumps(value, ensure_ascii=False).encode()) > _METADATA_BYTES:  # a lone surrogate fails here too
             raise ValueError(f"more than {_METADATA_BYTES} bytes of JSON")
         return value
+
+    @model_validator(mode="after")
+    def _tile_needs_tiled(self) -> Self:
+        if self.decode_tile_px is not None and self.decode != "tiled":
+            raise ValueError(f"decode_tile_px: decode={self.decode} has no tiles; ask for tiled, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _threshold_needs_cache(self) -> Self:

@@ -62,6 +62,7 @@ class Event(Value):
         default_factory=dict
     )  #: "conditioning", "section", "preview", "clip", "video", … -> object
     numeric_class: str | None = None  #: of the worker that commits
+    decode_tile_px: int | None = None  #: what an encode chose, where the request leaves it open
     seconds: float = 0.0  #: device time that a commit took
     forwards: int = 0  #: how often the transformer's blocks ran for a commit
     error: ErrorInfo | None = None
@@ -94,6 +95,7 @@ class JobState(Value):
     leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> who has it
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
+    decode_tile_px: int | None = None  #: pinned by the first commit that chose one
     attempt: int = 0  #: of the newest lease
     leased_sections: int = 0  #: how often a section was leased: the work that was started
     gpu_seconds: float = 0.0
@@ -178,6 +180,7 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         "gpu_seconds": state.gpu_seconds + event.seconds,
         "forwards": state.forwards + event.forwards,
         "numeric_class": state.numeric_class or event.numeric_class,
+        "decode_tile_px": state.decode_tile_px or event.decode_tile_px,
     }
     if key.stage == "encode":
         news["conditioning"] = seq

@@ -6,7 +6,6 @@ from farm.errors import InvalidRequest
 from farm.request import VideoRequest
 
 _CAN: dict[str, tuple[object, ...]] = {  #: field -> the only values that this version renders
-    "decode": ("framewise",),
     "allow_mixed": (False,),
     "preserve_gb": (None,),
     "prompts": ((),),

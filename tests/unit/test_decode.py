@@ -92,6 +92,40 @@ def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: 
     assert torch.equal(streamed, blended_whole(video, windows))
 
 
+@given(st.sampled_from(["i2v", "f1"]), st.floats(0.1, 600), st.integers(1, 33))
+@settings(deadline=None, max_examples=25)
+def test_long_videos_lose_and_repeat_no_frame(kind: Kind, seconds: float, window: int) -> None:
+    """Up to 600 s: with pixels that tell their own time the runs put together count up without a gap."""
+    video = spec(kind, plan.sections_for(seconds, window=window), window)
+    per_section, overlap, clips, seam = 4 * window, plan.seam_frames(window), [], None
+    for k in range(video.sections):
+        before = max(k - 1, 0) if kind == "f1" else video.sections - 1 - k
+        # a window's first latent decodes to the last of the four frames that it stands for, but the start's to its one
+        first = 0 if plan.window_has_start(kind, video.sections, k) else 4 + before * per_section
+        decoded = torch.arange(first, first + window_frames(video, k), dtype=torch.float64).view(1, 1, -1, 1, 1)
+        run = assemble(video, k, decoded, seam)
+        clips.append(run[0, 0, :, 0, 0])
+        seam = decoded[:, :, -overlap:] if kind == "f1" else decoded[:, :, :overlap]
+    times = torch.cat([clips[k] for k in plan.time_order(kind, video.sections)])
+    assert len(times) == video.frames
+    assert float((times[1:] - times[:-1] - 1).abs().max()) < 1e-6
+
+
+@given(st.integers(1, 33), st.integers(0, 1000))
+@settings(deadline=None)
+def test_a_crossfade_never_leaves_its_clips(window: int, seed: int) -> None:
+    """Every pixel lies between the two clips', it begins as the earlier and ends as the later one, at any window."""
+    shape = (1, 3, plan.seam_frames(window), 2, 2)
+    generator = torch.Generator().manual_seed(seed)
+    earlier, later = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
+    mixed = crossfade(earlier, later)
+    assert bool((mixed >= torch.minimum(earlier, later) - 1e-6).all())
+    assert bool((mixed <= torch.maximum(earlier, later) + 1e-6).all())
+    assert torch.equal(mixed[:, :, 0], earlier[:, :, 0])
+    assert window == 1 or torch.equal(mixed[:, :, -1], later[:, :, -1])
+    assert torch.allclose(crossfade(earlier, earlier), earlier)
+
+
 def test_a_crossfade_starts_with_the_earlier_clip() -> None:
     """Weights go from wholly earlier to wholly later; a single shared frame is the earlier clip's."""
     earlier, later = torch.ones(1, 3, 5, 1, 1), torch.zeros(1, 3, 5, 1, 1)

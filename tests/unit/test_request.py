@@ -32,6 +32,7 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at
     "preset": ([None, "default", "dance", "talking", "action", "subtle", "hands", "compat-hands"], ["none", ""]),
     "cache": (["none", "teacache", "first_block", "magcache", "taylorseer"], ["", "fast"]),
     "attention": (["sdpa", "cudnn", "flash", "flash-3", "sage", "xformers"], ["", "flash3", "auto"]),
+    "decode": (["framewise", "tiled", "whole"], ["", "fast"]),
     "crf": ([0, 51], [-1, 52]),
     "priority": ([-10, 10], [-11, 11]),
     "allow_mixed": ([True, "false"], ["perhaps"]),
@@ -78,6 +79,7 @@ def test_defaults_are_those_that_are_documented() -> None:
         "cache_threshold": None,
         "attention": "sdpa",
         "decode": "framewise",
+        "decode_tile_px": None,
         "allow_mixed": False,
         "crf": 16,
         "preserve_gb": None,
@@ -123,7 +125,6 @@ def test_any_metadata_is_kept_or_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("decode", "tiled"),
         ("allow_mixed", True),
         ("preserve_gb", 2),
         ("prompts", '[{"at_s": 1, "text": "b"}]'),

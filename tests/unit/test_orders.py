@@ -1,0 +1,112 @@
+"""A worker's orders with the real engine and a real store, without Ray: from a request to the finished video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from actors.orders import OrderRunner, failure_of
+from farm.contract import Order, WorkerCard
+from farm.dispatch import Dispatcher
+from farm.jobs import Jobs
+from framepack_engine import Models, Renderer
+from framepack_engine.models import load_models
+from framepack_engine.tiles import TILE_SIZES_PX
+from tests.unit.conftest import Hand
+
+CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
+SMALL = {  #: two sections of one latent frame
+    **{"prompt": "a cat", "seed": "7", "size": "160x96", "seconds": "0.27"},
+    **{"latent_window_size": "1", "num_inference_steps": "1"},
+}
+
+
+class Worker:
+    """A worker in this process: the renderer of `tiny`, and the orders that the dispatcher gives it."""
+
+    def __init__(self, hand: Hand, renderer: Renderer, *, name: str = "w") -> None:
+        """Works for the dispatcher of `hand`."""
+        self.card: WorkerCard = hand.card.model_copy(update={"id": name, "numeric_class": renderer.numeric_class})
+        self.dispatcher: Dispatcher = hand.dispatcher
+        self.jobs: Jobs = hand.jobs
+        self.runner = OrderRunner(self.jobs, self.card, load=lambda _model: renderer)
+
+    def work(self) -> None:
+        """Do all orders there are, as a worker does: errors are reported."""
+        while isinstance(order := self.dispatcher.ask(self.card), Order):
+            try:
+                self.runner.run(order, lambda _step: None)
+            except Exception as err:  # noqa: BLE001 - as in the worker
+                self.dispatcher.give_up(failure_of(order, self.card.id, err))
+            self.dispatcher.nudge(order.job.id)
+
+
+@pytest.fixture
+def worker(hand: Hand, tiny_models: Models) -> Worker:
+    """A worker that has `tiny`."""
+    torch.set_num_threads(1)
+    return Worker(hand, Renderer(tiny_models))
+
+
+def submit(http: TestClient, **fields: str) -> str:
+    """Ask for a small video; its path."""
+    answer = http.post("/v1/videos", data=SMALL | fields, files={"input_reference": ("cat.jpg", CAT)})
+    assert answer.status_code == 200, answer.text
+    return f"/v1/videos/{answer.json()['id']}"
+
+
+def made(http: TestClient, worker: Worker, **fields: str) -> str:
+    """A small video, finished; its path."""
+    path = submit(http, **fields)
+    worker.work()
+    video = http.get(path).json()
+    assert video["status"] == "completed", video["error"]
+    return path
+
+
+@pytest.mark.parametrize("mode", ["framewise", "tiled", "whole"])
+def test_each_mode_of_decoding_reaches_the_engine(http: TestClient, worker: Worker, mode: str) -> None:
+    """From the HTTP field to the frames; where the request leaves the tiles open their size is in the ledger."""
+    path = made(http, worker, decode=mode)
+    head = worker.jobs.get(path.rpartition("/")[2], owner=None).head
+    assert (head.state.decode_tile_px in TILE_SIZES_PX) == (mode == "tiled")
+    assert len(http.get(f"{path}/content").content) > 1000
+
+
+def test_tiles_that_were_asked_for_are_used(http: TestClient, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles smaller than the picture give other frames than the automatic ones; the same size the same frames."""
+    sizes = [made(http, worker, decode="tiled", decode_tile_px=px) for px in ("64", "128", "256")]
+    monkeypatch.setattr(Renderer, "settled", lambda _self, spec: spec)  # as if the choice had been lost: 256
+    sizes.append(made(http, worker, decode="tiled"))
+    contents = [http.get(f"{path}/content?variant=thumbnail").content for path in sizes]
+    assert len(set(contents)) == 3
+    assert contents[2] == contents[3]
+    answer = http.post("/v1/videos", data=SMALL | {"decode_tile_px": "128"}, files={"input_reference": ("c", CAT)})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(("value", "code"), [(-2.0, "black_frames"), (float("nan"), "not_finite")])
+def test_a_broken_decode_ends_the_video_by_its_name(
+    http: TestClient, hand: Hand, tiny_cache: Path, value: float, code: str
+) -> None:
+    """Black or no numbers at all, three times: the video fails, says why, and no mp4 is handed out."""
+    torch.set_num_threads(1)
+    models = load_models("tiny", cache_dir=tiny_cache)
+    with torch.no_grad():
+        models.vae.decoder.conv_out.conv.weight.zero_()
+        models.vae.decoder.conv_out.conv.bias.fill_(value)
+    worker = Worker(hand, Renderer(models))
+    path = submit(http, seconds="0.1")
+    worker.work()
+    video: dict[str, Any] = http.get(path).json()
+    assert (video["status"], video["error"]["code"]) == ("failed", code)
+    assert "section 0" in video["error"]["message"]
+    state = worker.jobs.get(video["id"], owner=None).head.state
+    assert [failure.code for failure in state.failures] == [code] * 3
+    assert http.get(f"{path}/content").status_code == 409
+    assert json.dumps(video)
