@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framepack_engine.cache import TeaCacheHooks, TeaCacheState, decide, expected_change
@@ -47,6 +47,32 @@ def test_the_blocks_run_when_the_sum_reaches_the_threshold(distances: list[float
         total = 0.0 if ran else total
         assert state.total == pytest.approx(total)
         value = float(later[0, 0, 0])
+
+
+@given(st.integers(1, 100), st.floats(0, 5), st.integers(0, 1000))
+@settings(deadline=None)
+def test_a_section_of_any_length_keeps_the_rule(steps: int, threshold: float, seed: int) -> None:
+    """What is skipped is always owed less than the threshold, and the same inputs give the same choice again."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = [torch.rand((1, 4, 8), generator=generator) + 0.1 for _ in range(steps)]
+
+    def choices(limit: float) -> list[bool]:
+        state, chosen = TeaCacheState(), []
+        for step, modulated in enumerate(inputs):
+            ran, state = decide(state, modulated, threshold=limit, forced=step in {0, steps - 1})
+            if ran:
+                state = TeaCacheState.unpacked(TeaCacheState(state.total, state.modulated, ONES).packed())
+            assert state.total == 0 if ran else state.total < limit
+            assert state.modulated is modulated
+            chosen.append(ran)
+        return chosen
+
+    chosen = choices(threshold)
+    assert chosen == choices(threshold)
+    assert chosen[0]
+    assert chosen[-1]
+    assert choices(0.0) == [True] * steps
+    assert sum(choices(1e9)) == min(steps, 2)
 
 
 def test_first_and_last_steps_always_run() -> None:

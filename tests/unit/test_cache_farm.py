@@ -10,11 +10,10 @@ from fastapi.testclient import TestClient
 
 from actors.orders import OrderRunner
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.contract import DispatcherDoor, Order, OrderKey, WorkerCard
+from farm.contract import DispatcherDoor, Order, OrderKey
 from farm.errors import Stopped
 from farm.ingress import create_app
 from farm.jobs import Jobs
-from farm.scheduler import assign
 from farm.settings import FarmSettings
 from framepack_engine import Models, Renderer
 from framepack_engine.errors import AttentionUnavailable
@@ -124,20 +123,20 @@ def test_an_attention_that_nobody_has_is_an_error_with_its_remedy(
         runner.run(hand.take(), lambda _: None)
 
 
-def test_a_worker_with_the_attention_goes_first(http: TestClient, hand: Hand, jobs: Jobs) -> None:
-    """Who has the video's attention gets its sections, even while others are idle; anybody encodes."""
-    video = post(http, attention="flash")
+def test_a_worker_with_the_attention_goes_first(http: TestClient, hand: Hand) -> None:
+    """Anybody encodes, but while somebody has the video's attention, busy or not, nobody else gets its sections."""
+    post(http, attention="flash")
     hand.dispatcher.tick()
-
-    def card(name: str, *attentions: str) -> WorkerCard:
-        return hand.card.model_copy(update={"id": name, "attentions": attentions})
-
-    plain, flash = card("plain", "sdpa"), card("flash", "sdpa", "flash")
-    record = jobs.get(str(video["id"]), owner=None)
-    assert {one.key.stage for one in assign([record], [plain], [plain, flash])} == {"encode"}
-    encoded = hand.take()
-    hand.commit(encoded, conditioning=b"x")
-    record = jobs.get(str(video["id"]), owner=None)
-    assert assign([record], [plain], [plain, flash]) == []
-    assert assign([record], [plain, flash], [plain, flash])[0].worker == "flash"
-    assert assign([record], [plain], [plain])[0].key == OrderKey(stage="section", section=0)
+    plain, flash = (
+        hand.card.model_copy(update={"id": attentions[-1], "attentions": attentions})
+        for attentions in (("sdpa",), ("sdpa", "flash"))
+    )
+    encode = hand.dispatcher.ask(plain)
+    assert isinstance(encode, Order)
+    assert encode.key.stage == "encode"
+    assert hand.dispatcher.ask(flash) == "go"
+    hand.commit(encode, conditioning=b"x")
+    assert hand.dispatcher.ask(plain) == "go"
+    section = hand.dispatcher.ask(flash)
+    assert isinstance(section, Order)
+    assert section.key == OrderKey(stage="section", section=0)

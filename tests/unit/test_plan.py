@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framepack_engine import plan
@@ -42,6 +43,43 @@ def test_final_frames_add_up(kind: Kind, sections: int, window: int) -> None:
     finals = plan.final_frames(kind, sections, window)
     assert len(finals) == sections
     assert sum(finals) == plan.frames_for(sections, window) == 4 * window * sections + 1
+
+
+@given(st.floats(0.1, 600), WINDOWS)
+def test_a_video_is_as_long_as_was_asked(seconds: float, window: int) -> None:
+    """To half a section, or one section where less was asked: for every length and window."""
+    sections = plan.sections_for(seconds, window=window)
+    off_frames = plan.frames_for(sections, window) - 1 - seconds * plan.FPS
+    assert abs(off_frames) <= 2 * window + 1e-6 or (sections == 1 and off_frames > 0)
+
+
+@given(KINDS, st.floats(0.1, 600), WINDOWS)
+@settings(deadline=None)
+def test_every_length_is_planned_to_the_frame(kind: Kind, seconds: float, window: int) -> None:
+    """Up to 600 s: final frames add up, clips follow time, and paddings end beside the start image."""
+    sections = plan.sections_for(seconds, window=window)
+    finals = plan.final_frames(kind, sections, window)
+    assert sum(finals) == plan.frames_for(sections, window)
+    assert min(finals, default=0) >= 0
+    assert sum(finals[k] for k in plan.time_order(kind, sections)) == sum(finals)
+    paddings = plan.paddings(sections)
+    assert len(paddings) == sections
+    assert paddings[-1] == 0
+    assert all(0 <= earlier - later <= 1 for earlier, later in pairwise(paddings))
+    assert max(paddings) <= 3
+
+
+@given(st.floats(0, 600), st.floats(0.1, 600), WINDOWS)
+def test_every_keyframe_has_the_section_that_shows_it(at_s: float, seconds: float, window: int) -> None:
+    """The section's frames lie around the keyframe's time; after the end it is the last in time, number 0."""
+    sections = plan.sections_for(seconds, window=window)
+    section = plan.keyframe_section(at_s, sections=sections, window=window)
+    from_start = sections - 1 - section
+    assert 0 <= section < sections
+    if at_s * plan.FPS < 4 * window * sections:
+        assert 4 * window * from_start <= at_s * plan.FPS < 4 * window * (from_start + 1)
+    else:
+        assert section == 0
 
 
 @given(KINDS, SECTIONS)
@@ -96,6 +134,17 @@ def test_the_nearest_bucket_is_a_bucket(height: int, width: int) -> None:
         assert all(side >= 64 and side % 32 == 0 for side in found)
 
 
+@pytest.mark.parametrize("bucket", plan.buckets(640))
+@pytest.mark.parametrize("window", [1, 9, 33])
+def test_every_bucket_can_be_rendered(bucket: tuple[int, int], window: int) -> None:
+    """An image of a bucket's shape gets that bucket, whose turned twin is one too, and it is a possible video."""
+    height, width = bucket
+    assert plan.nearest_bucket(height, width) == plan.nearest_bucket(3 * height, 3 * width) == bucket
+    assert (width, height) in plan.buckets(640)
+    spec = RenderSpec(kind="i2v", sections=1, height=height, width=width, seed=1, prompt="", latent_window_size=window)
+    assert spec.tokens == window * height * width // 256
+
+
 @pytest.mark.parametrize(
     ("image", "bucket"), [((500, 500), (640, 608)), ((1080, 1920), (480, 832)), ((1920, 1080), (832, 480))]
 )
@@ -116,7 +165,7 @@ def test_known_shapes_find_their_bucket(image: tuple[int, int], bucket: tuple[in
         ("num_inference_steps", 0),
         ("kind", "t2v"),
         ("cache", "magic"),
-        ("decode", "whole"),
+        ("decode", "half"),
         ("flow_shift", 0.0),
         ("flow_shift", float("nan")),
         ("flow_exponent", -1.0),

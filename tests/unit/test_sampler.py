@@ -9,12 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack_engine import sampler
 from framepack_engine.errors import InvalidSpec
+from framepack_engine.plan import buckets
 from framepack_engine.sampler import SolverState
 
 NOISE = torch.randn((1, 16, 2, 4, 4), generator=torch.Generator().manual_seed(0))
@@ -37,6 +38,36 @@ def test_noise_levels_fall_from_one_to_zero(steps: int, mu: float, exponent: flo
     assert sigmas[0] == pytest.approx(1, abs=1e-6)
     assert sigmas[-1] == 0
     assert all(later < earlier for earlier, later in pairwise(sigmas))
+
+
+@given(st.integers(1, 100), st.integers(1, 33), st.sampled_from(buckets(640)))
+def test_every_size_has_a_schedule(steps: int, window: int, bucket: tuple[int, int]) -> None:
+    """For all buckets, windows and step counts the shift is that of the tokens, and no two noise levels are equal."""
+    height, width = bucket
+    mu = sampler.flow_mu(window * height * width // 256)
+    assert 0.5 < mu <= math.log(7)
+    assert (mu == math.log(7)) == (window >= 6)
+    sigmas = sampler.flow_sigmas(steps, mu=mu)
+    assert all(later < earlier for earlier, later in pairwise(sigmas))
+    assert sigmas[-1] == 0
+
+
+@given(st.integers(1, 40), st.integers(1, 33), st.data())
+@settings(deadline=None, max_examples=30)
+def test_any_step_can_be_the_last_of_a_process(steps: int, window: int, data: st.DataObject) -> None:
+    """Cut anywhere and carried over as copies, the solver comes to the same bits; at most three outputs go along."""
+    x = torch.randn((1, 16, window, 2, 2), generator=torch.Generator().manual_seed(window))
+    sigmas = sampler.flow_sigmas(steps, mu=math.log(7))
+    cut = data.draw(st.integers(0, steps))
+    whole = moved = sampler.begin(x)
+    for step in range(steps):
+        if step == cut:
+            moved = SolverState(moved.step, moved.x.clone(), tuple(output.clone() for output in moved.outputs))
+        whole, moved = (sampler.advance(one, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for one in (whole, moved))
+        assert torch.equal(whole.x, moved.x)
+        assert len(moved.outputs) == min(step + 1, sampler.MAX_ORDER)
+    assert torch.equal(whole.outputs[-1], moved.outputs[-1])
+    assert bool(torch.isfinite(whole.outputs[-1]).all())
 
 
 def test_a_shift_too_strong_for_float32_is_refused() -> None:
