@@ -19,7 +19,7 @@ from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
-from farm.store import FolderStore
+from farm.store import open_store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class DispatcherActor:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Event] = set()
-        self._dispatcher = Dispatcher(Jobs(FolderStore(settings.storage_path)), settings, on_change=self._wake)
+        self._dispatcher = Dispatcher(Jobs(open_store(settings)), settings, on_change=self._wake)
         log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
         self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
         for name, loop in (("ticks", self._tick_forever), ("fleet", self._fleet.keep)):

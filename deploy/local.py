@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
+from farm.store import open_store
 
 _LOCK = ".farm.lock"
 _START_S = 120.0
@@ -32,13 +33,14 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: bool = False) ->
     """Start a farm, print `ready URL` on stdout, serve until SIGINT or SIGTERM, drain, leave nothing running.
 
     exit_with_parent: also stop when the process that started this one is gone.
-    Raises: ConfigError where the storage or the port is in use.
+    Raises: ConfigError where the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
     stop = threading.Event()
     _heed_signals(stop)
     parent = os.getppid()
     with locked(settings) as lock:
         settings = resolved(settings)
+        open_store(settings).prove()
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
             _write_lock(lock, url)
@@ -107,7 +109,7 @@ def locked(settings: FarmSettings) -> Iterator[IO[str]]:
         except BlockingIOError as err:
             file.seek(0)
             holder = json.loads(file.read() or "{}")
-            msg = f"{folder} is in use by a farm{_at(holder)}; stop that one, or give another folder with --storage"
+            msg = f"{settings.storage} is in use by a farm{_at(holder)}; stop that one, or give another with --storage"
             raise ConfigError(msg) from err
         _write_lock(file, None)
         yield file

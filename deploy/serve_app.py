@@ -22,11 +22,11 @@ def application(settings: FarmSettings) -> serve.Application:
         from deploy.planner import EngineMedia, EnginePlanner
         from farm.ingress import create_app
         from farm.jobs import Jobs
-        from farm.store import FolderStore
+        from farm.store import open_store
 
         return create_app(
             settings=settings,
-            jobs=Jobs(FolderStore(settings.storage_path)),
+            jobs=Jobs(open_store(settings)),
             door=RayDoor(),
             planner=EnginePlanner(lora_dir=settings.lora_dir),
             media=EngineMedia(),

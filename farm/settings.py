@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,12 +14,16 @@ from platformdirs import user_cache_path, user_data_path
 
 from farm.errors import ConfigError
 
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarmSettings:
     """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>: see deploy/farm.example.env."""
 
-    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: the store's folder
+    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: a folder or s3://…
+    s3_endpoint: str | None = None  #: URL of an S3 server other than AWS
     cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
     lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
@@ -52,13 +58,19 @@ class FarmSettings:
             if getattr(self, name) <= 0:
                 msg = f"FARM_{name.upper()}={getattr(self, name)}: need more than 0"
                 raise ConfigError(msg)
-        if "://" in self.storage and not self.storage.startswith("file://"):
-            msg = f"FARM_STORAGE={self.storage}: this version stores in a local folder only; give a path"
+        if "://" in self.storage and not self.storage.startswith("file://") and not _S3.fullmatch(self.storage):
+            msg = f"FARM_STORAGE={self.storage}: need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')"
             raise ConfigError(msg)
+        if self.s3_endpoint is not None and not _ENDPOINT.fullmatch(self.s3_endpoint):
+            msg = "FARM_S3_ENDPOINT: need http://host:port or https://host; keys belong in AWS_*"
+            raise ConfigError(msg)  # what was given is not shown: it may hold a password
 
     @property
     def storage_path(self) -> Path:
-        """The store's folder, absolute."""
+        """The storage's folder on this machine, absolute. For s3:// it holds no video, only the farm's lock and log."""
+        if self.storage.startswith("s3://"):
+            name = hashlib.sha256(f"{self.storage} {self.s3_endpoint or ''}".encode()).hexdigest()[:16]
+            return user_data_path("framepack-farm", appauthor=False) / "s3" / name
         return Path(self.storage.removeprefix("file://")).expanduser().absolute()
 
     @classmethod

@@ -1,6 +1,7 @@
 """Object stores: the one place where everything durable lies."""
 
+from farm.store.choice import open_store
 from farm.store.folder import FolderStore
 from farm.store.protocol import ObjectMissing, Store, check_key
 
-__all__ = ["FolderStore", "ObjectMissing", "Store", "check_key"]
+__all__ = ["FolderStore", "ObjectMissing", "Store", "check_key", "open_store"]

@@ -18,10 +18,15 @@ class ObjectMissing(StoreError):
 
 def check_key(key: str) -> str:
     """`key` itself, if it is made of [A-Za-z0-9._-] segments that do not begin with a dot. Raises: StoreError."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         msg = f"not an object key: {key!r}; need segments of letters, digits, '.', '_', '-' joined by '/'"
         raise StoreError(msg)
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` could be a key of ours; a bucket may hold other things too."""
+    return _KEY.fullmatch(text) is not None
 
 
 class Store(Protocol):
@@ -31,7 +36,10 @@ class Store(Protocol):
     """
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        """Create the object, durably, unless the key has one; True: it was created now. Big data: give a file."""
+        """Create the object, durably, unless the key has one; True: it was created now. Big data: give a file.
+
+        False: the key has an object. It may be ours all the same, where an answer was lost: compare before giving up.
+        """
 
     def get(self, key: str) -> bytes:
         """The whole object."""
@@ -50,3 +58,12 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
+
+    def presigned(self, key: str, *, expires_s: int) -> str | None:
+        """A URL that gives the object to whoever has it, for a time; None where the store has no such thing."""
+
+    def prove(self) -> None:
+        """Try, on the store itself, that of many writers one wins. Called once, before a farm uses it.
+
+        Raises: ConfigError where it is not so: such a store must not hold a farm.
+        """

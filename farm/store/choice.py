@@ -1,0 +1,16 @@
+"""From settings to a store."""
+
+from __future__ import annotations
+
+from farm.settings import FarmSettings
+from farm.store.folder import FolderStore
+from farm.store.protocol import Store
+
+
+def open_store(settings: FarmSettings) -> Store:
+    """The store of FARM_STORAGE: a bucket for s3://, else a folder. Raises: StoreError where it cannot be used."""
+    if settings.storage.startswith("s3://"):
+        from farm.store.s3 import S3Store  # boto3 takes 0.3 s to load
+
+        return S3Store(settings.storage, endpoint=settings.s3_endpoint)
+    return FolderStore(settings.storage_path)

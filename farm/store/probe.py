@@ -1,0 +1,65 @@
+"""Whether a store really lets one writer win: tried on the store itself, since neither name nor version tells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
+from uuid import uuid4
+
+from farm.errors import ConfigError, StoreError
+from farm.store.protocol import Store
+
+_WRITERS = 16
+_RACES = (200, 200, 200, 5_000_000)  #: bytes of the body; small bodies hide some servers' races
+_VERDICT = "v1"  #: change it where the trial changes: stores are then tried anew
+
+
+def prove_create_once(store: Store, *, name: str, server: str) -> None:
+    """Let 16 writers race for one scratch key, several times. What passes is remembered in the store, for `server`.
+
+    name:   of the store, for people. server: what the verdict holds for; another server behind it is tried anew.
+    Raises: ConfigError where two writers won, or what was written is not read or listed; StoreError where it is silent.
+    """
+    verdict = f"probe/{_VERDICT}-{hashlib.sha256(f'{name} {server}'.encode()).hexdigest()[:16]}.json"
+    if store.list("probe/", after=verdict[:-1], limit=1) == [verdict]:
+        return
+    for size in _RACES:
+        fault = _race(store, size)
+        if fault:
+            msg = (
+                f"{name} cannot hold a farm: {fault}. Its server, {server}, does not keep `If-None-Match: *`, by which "
+                "one of many writers wins; take another (AWS S3, R2, Ceph RGW) or a folder"
+            )
+            raise ConfigError(msg)
+    store.put_if_absent(verdict, json.dumps({"server": server, "at": time.time()}).encode())
+
+
+def _race(store: Store, size: int) -> str:
+    """What went wrong in one race; empty: nothing."""
+    key, start = f"probe/scratch-{uuid4().hex}", Barrier(_WRITERS)
+    bodies = [uuid4().hex.encode().ljust(size, b".") for _ in range(_WRITERS)]
+
+    def write(body: bytes) -> bool:
+        start.wait()
+        return store.put_if_absent(key, body)
+
+    try:
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            won = [body for body, first in zip(bodies, writers.map(write, bodies), strict=True) if first]
+        found = store.get(key)
+        if len(won) > 1:
+            return f"{len(won)} of {_WRITERS} writers created the same object of {size} bytes"
+        if found not in (won or bodies):  # nobody won: the winner's answer was lost
+            return f"an object of {size} bytes is not what its one writer wrote"
+        if store.put_if_absent(key, bodies[0]):
+            return "an object that existed was created again"
+        if store.list("probe/", after=key[:-1], limit=1) != [key]:
+            return "an object that was just written is not listed"
+    finally:
+        with suppress(StoreError):
+            store.delete(key)
+    return ""

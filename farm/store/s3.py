@@ -1,0 +1,300 @@
+"""An object store in an S3 bucket: AWS, Ceph RGW, R2 and others that heed `If-None-Match: *`.
+
+An answer may get lost after the server has stored the object, and the client's own repetition then hears 412. So False
+from `put_if_absent` means "there is an object", not "it is another's": callers compare what lies there with what they
+wrote (a nonce, a sha256). Which servers were tried, and what they did: docs/decisions/0007.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from typing_extensions import override
+
+from farm.errors import StoreError
+from farm.store.probe import prove_create_once
+from farm.store.protocol import ObjectMissing, Store, check_key, is_key
+
+log = logging.getLogger(__name__)
+_PIECE_BYTES = 1 << 20
+_BROKEN_READS = 4  #: a read that breaks so often in a row, without a byte in between, has failed
+_CONFLICTS = 8  #: a put that meets so many 409s has failed
+_STALE = timedelta(hours=24)  #: older unfinished uploads are those of writers that were killed
+_BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+
+
+class S3Store(Store):
+    """Objects of the bucket, below the prefix. Making one asks the server nothing; keys and region are the AWS_* ones.
+
+    An object is never split over several puts with a condition: up to `multipart_bytes` it is one conditional put;
+    beyond, a multipart upload without a condition, for keys that only one attempt writes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        endpoint: str | None = None,
+        multipart_bytes: int = 100 << 20,
+        part_bytes: int = 16 << 20,
+    ) -> None:
+        """url: s3://bucket/prefix. endpoint: of a server other than AWS. part_bytes: at least 5 MiB, S3's own limit.
+
+        Raises: StoreError where the AWS_* variables cannot be used at all.
+        """
+        self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
+        self._prefix = f"{check_key(prefix)}/" if prefix else ""
+        self._multipart_bytes, self._part_bytes = multipart_bytes, part_bytes
+        self.name = f"{url} at {endpoint}" if endpoint else url
+        try:
+            session = boto3.session.Session()
+            self._s3 = session.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=session.region_name or ("us-east-1" if endpoint else None),
+                config=_config(own_endpoint=endpoint is not None),
+            )
+        except (BotoCoreError, ValueError) as err:
+            raise StoreError(f"cannot use {self.name}: {type(err).__name__}; check AWS_* and FARM_S3_ENDPOINT") from err
+
+    @override
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        name = self._name(key)
+        with self._asking("write", key), io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
+            size = body.seek(0, io.SEEK_END)
+            if size > self._multipart_bytes:
+                return self._put_in_parts(name, body, size)
+            return self._create(name, body)
+
+    @override
+    def get(self, key: str) -> bytes:
+        return b"".join(self.open_read(key))
+
+    @override
+    def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if length is not None and length <= 0:  # HTTP has no empty range
+            self.size(key)
+            return iter(())
+        pieces = self._pieces(key, start, None if length is None else start + length)
+        return chain([next(pieces, b"")], pieces)
+
+    @override
+    def size(self, key: str) -> int:
+        name = self._name(key)
+        with self._asking("read", key):
+            return int(self._s3.head_object(Bucket=self._bucket, Key=name)["ContentLength"])
+
+    @override
+    def download(self, key: str, path: Path) -> None:
+        pieces = self.open_read(key)
+        try:
+            with path.open("wb") as file:
+                file.writelines(pieces)
+        except OSError as err:
+            raise StoreError(f"cannot write {path}: {err.strerror}", key=key) from err
+
+    @override
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        folder = self._name(prefix.removesuffix("/")) + "/"
+        keys: list[str] = []
+        last = max(f"{self._prefix}{after}", folder)  # some servers ignore a StartAfter that lies before the prefix
+        while limit is None or len(keys) < limit:
+            most = 1000 if limit is None else min(limit - len(keys), 1000)
+            with self._asking("list", prefix):
+                answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=folder, StartAfter=last, MaxKeys=most)
+            names = [entry["Key"] for entry in answer.get("Contents", [])]
+            keys += [key for key in (name.removeprefix(self._prefix) for name in names) if is_key(key)]
+            if not names or not answer["IsTruncated"]:
+                break
+            last = names[-1]
+        return keys
+
+    @override
+    def delete(self, key: str) -> None:
+        name = self._name(key)
+        with suppress(ObjectMissing), self._asking("delete", key):
+            self._s3.delete_object(Bucket=self._bucket, Key=name)
+
+    @override
+    def presigned(self, key: str, *, expires_s: int) -> str | None:
+        name = self._name(key)
+        with self._asking("sign", key):
+            url: str = self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": name}, ExpiresIn=expires_s
+            )
+        return url
+
+    @override
+    def prove(self) -> None:
+        with self._asking("reach", "the bucket"):
+            headers = self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)["ResponseMetadata"]["HTTPHeaders"]
+        server = f"{self._s3.meta.endpoint_url} ({headers.get('server', 'a server without a name')})"
+        prove_create_once(self, name=self.name, server=server)
+        self._sweep()
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}{check_key(key)}"
+
+    def _create(self, name: str, body: BinaryIO) -> bool:
+        """One conditional put. 409 says that others are at it just now: ask again, until somebody has won."""
+
+        def put() -> None:
+            body.seek(0)
+            self._s3.put_object(Bucket=self._bucket, Key=name, Body=body, IfNoneMatch="*")
+
+        again = Retrying(
+            retry=retry_if_exception(lambda err: _status(err) == 409),
+            stop=stop_after_attempt(_CONFLICTS),
+            wait=wait_random_exponential(0.1, max=2),
+            reraise=True,
+        )
+        try:
+            again(put)
+        except ClientError as err:
+            if _status(err) == 412:
+                return False
+            raise
+        return True
+
+    def _put_in_parts(self, name: str, body: BinaryIO, size: int) -> bool:
+        """Upload part by part; what is begun and fails is taken back. The look before it is no condition."""
+        if self._exists(name):
+            return False
+        where = {"Bucket": self._bucket, "Key": name}
+        upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
+        part_bytes = max(self._part_bytes, -(-size // 10_000))  # S3 takes 10,000 parts
+        parts: list[dict[str, object]] = []
+        try:
+            body.seek(0)
+            while piece := body.read(part_bytes):
+                number = len(parts) + 1
+                answer = self._s3.upload_part(**upload, PartNumber=number, Body=piece)
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+            self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException as err:
+            with suppress(BotoCoreError, ClientError):
+                self._s3.abort_multipart_upload(**upload)
+            if _code(err) == "NoSuchUpload" and self._exists(name):
+                return False  # completed, and the answer got lost
+            raise
+        return True
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=name)
+        except ClientError as err:
+            if _status(err) == 404:
+                return False
+            raise
+        return True
+
+    def _pieces(self, key: str, start: int, stop: int | None) -> Iterator[bytes]:
+        """The object's bytes [start, stop); a connection that breaks is taken up again at the byte where it broke."""
+        broken = 0
+        while stop is None or start < stop:
+            body = self._body(key, start, stop)
+            if body is None:
+                return
+            try:
+                while piece := body.read(_PIECE_BYTES):
+                    start, broken = start + len(piece), 0
+                    yield piece
+            except _BROKEN as err:
+                broken += 1
+                if broken == _BROKEN_READS:
+                    raise StoreError(f"cannot read {key}: the answer breaks off at byte {start}", key=key) from err
+            else:
+                return
+            finally:
+                body.close()
+
+    def _body(self, key: str, start: int, stop: int | None) -> Any:
+        """The answer's body; None where no byte lies at `start` or behind it."""
+        where = {"Bucket": self._bucket, "Key": self._name(key)}
+        if start or stop is not None:
+            where["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        with self._asking("read", key):
+            try:
+                return self._s3.get_object(**where)["Body"]
+            except ClientError as err:
+                if _status(err) == 416:
+                    return None
+                raise
+
+    def _sweep(self) -> None:
+        """Take back uploads that writers left unfinished when they were killed; a server that cannot is left alone."""
+        try:
+            answer = self._s3.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix)
+            for upload in answer.get("Uploads", []):
+                if upload["Initiated"] < datetime.now(UTC) - _STALE:
+                    where = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._s3.abort_multipart_upload(**where)
+        except (BotoCoreError, ClientError) as err:
+            log.warning("action=sweep_failed store=%s error=%s", self.name, _code(err) or type(err).__name__)
+
+    @contextmanager
+    def _asking(self, verb: str, key: str) -> Iterator[None]:
+        """Turn the client's errors into ours. Only codes and names of errors get out: no header, no key, no token."""
+        try:
+            yield
+        except ClientError as err:
+            status, code = _status(err), _code(err)
+            if code == "NoSuchBucket":
+                raise StoreError(f"there is no bucket {self._bucket}: {self.name}", key=key) from err
+            if status == 404 and verb in {"read", "delete"}:
+                raise ObjectMissing(f"no object {key}", key=key) from err
+            hint = "; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if status in {401, 403} else ""
+            raise StoreError(f"cannot {verb} {key}: {self.name} answers {status} {code}{hint}", key=key) from err
+        except (NoCredentialsError, PartialCredentialsError) as err:
+            msg = (
+                f"cannot {verb} {key}: no credentials for {self.name}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+            raise StoreError(msg, key=key) from err
+        except BotoCoreError as err:
+            raise StoreError(f"cannot {verb} {key}: {self.name}: {type(err).__name__}", key=key) from err
+        except OSError as err:
+            raise StoreError(f"cannot {verb} {key}: {err.strerror or type(err).__name__}", key=key) from err
+
+
+def _config(*, own_endpoint: bool) -> Config:
+    """The client's habits: a dead server is known within seconds, one that hangs within a minute."""
+    return Config(
+        connect_timeout=3,
+        read_timeout=15,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        tcp_keepalive=True,
+        max_pool_connections=32,
+        signature_version="s3v4",
+        # the body's sha256 is signed, so servers check it; the newer CRC trailers are refused by older servers
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"payload_signing_enabled": True, "addressing_style": "path" if own_endpoint else "auto"},
+    )
+
+
+def _status(err: BaseException) -> int:
+    """The HTTP status of a server's answer; 0 where there was none."""
+    return int(err.response["ResponseMetadata"]["HTTPStatusCode"]) if isinstance(err, ClientError) else 0
+
+
+def _code(err: BaseException) -> str:
+    return str(err.response["Error"].get("Code", "")) if isinstance(err, ClientError) else ""

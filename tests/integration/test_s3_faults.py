@@ -1,0 +1,197 @@
+"""What an S3 server and the way to it may do wrong: lost answers, conflicts, broken reads, damage, silence, lies."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from farm.contract import Artifact
+from farm.errors import ConfigError, StoreError
+from farm.jobs import Jobs, Record, verified
+from farm.store import Store
+from farm.store.s3 import S3Store
+from tests.integration.test_store_suite import live_through
+from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, client
+
+pytestmark = pytest.mark.integration
+Accept = Callable[..., Record]
+
+
+def first(times: int, method: str, fault: Fault) -> Callable[[str, str], Fault | None]:
+    """Do it to the first `times` requests of this method."""
+    numbers = count()
+    return lambda asked, _: fault if asked == method and next(numbers) < times else None
+
+
+def every_other(method: str, fault: Fault) -> Callable[[str, str], Fault | None]:
+    """Do it to each key's first request of this method."""
+    met: set[str] = set()
+
+    def choose(asked: str, path: str) -> Fault | None:
+        if asked != method or path in met:
+            return None
+        met.add(path)
+        return fault
+
+    return choose
+
+
+def test_a_lost_answer_looks_like_a_lost_race(relay: Relay, relayed: Store) -> None:
+    """The server stored our object and the answer got lost: the put says False, and what lies there is ours."""
+    relay.fault = first(1, "PUT", "lose")
+    assert not relayed.put_if_absent("a", b"mine")
+    assert [method for method, _ in relay.seen] == ["PUT", "PUT"]
+    assert relayed.get("a") == b"mine"
+
+
+def test_a_video_lives_although_every_answer_is_lost(relay: Relay, relayed: Store, accept: Accept) -> None:
+    """The answer to each first put is lost: no entry is written twice, no lease is taken for another's."""
+    relay.fault = every_other("PUT", "lose")
+    live_through(Jobs(relayed), accept)
+
+
+def test_conflicts_are_asked_again(relay: Relay, relayed: Store) -> None:
+    """409 means that others are at it: the put goes on until somebody has won; at some point it gives up by name."""
+    relay.fault = first(3, "PUT", "conflict")
+    assert relayed.put_if_absent("a", b"1")
+    relay.fault = first(3, "PUT", "conflict")
+    assert not relayed.put_if_absent("a", b"2")
+    assert relayed.get("a") == b"1"
+    relay.fault = first(1000, "PUT", "conflict")
+    with pytest.raises(StoreError, match="409 ConditionalRequestConflict"):
+        relayed.put_if_absent("b", b"1")
+
+
+def test_a_busy_server_is_asked_again(relay: Relay, relayed: Store) -> None:
+    """503 is no answer; the next one is."""
+    relay.fault = every_other("PUT", "error")
+    assert relayed.put_if_absent("a", b"1")
+    relay.fault = every_other("GET", "error")
+    assert relayed.get("a") == b"1"
+
+
+def test_a_read_that_breaks_off_goes_on_where_it_broke(relay: Relay, relayed: Store, tmp_path: Path) -> None:
+    """A connection that dies in the middle of a body costs a second request, not a byte."""
+    data = bytes(range(256)) * 20_000
+    relayed.put_if_absent("a", data)
+    for start, length in ((0, None), (1000, 4_000_000)):
+        relay.fault = first(2, "GET", "cut")
+        wanted = data[start:] if length is None else data[start : start + length]
+        assert b"".join(relayed.open_read("a", start=start, length=length)) == wanted
+    relay.fault = first(1, "GET", "cut")
+    relayed.download("a", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+
+
+@pytest.mark.parametrize("place", ["ministack", "ceph"], indirect=True)
+def test_large_files_go_up_in_parts(place: Place, tmp_path: Path) -> None:
+    """Beyond the threshold a file goes up in parts, whole, and not over an object that is there."""
+    store = S3Store(place.storage, endpoint=place.s3_endpoint, multipart_bytes=6_000_000, part_bytes=5 << 20)
+    data = bytes(range(256)) * 48_000
+    (tmp_path / "big").write_bytes(data)
+    assert store.put_if_absent("video.mp4", tmp_path / "big")
+    assert not store.put_if_absent("video.mp4", tmp_path / "big")
+    assert store.get("video.mp4") == data
+    head = client(place.s3_endpoint or "").head_object(Bucket=BUCKET, Key=store._name("video.mp4"))
+    assert head["ETag"].strip('"').endswith("-3")
+
+
+def test_a_lost_answer_to_the_last_part(relay: Relay, relayed: Store, tmp_path: Path) -> None:
+    """The upload was completed and the answer got lost: False, as after any lost answer, and the bytes are ours."""
+    store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", endpoint=relay.endpoint, multipart_bytes=0, part_bytes=5 << 20)
+    (tmp_path / "big").write_bytes(b"x" * 100)
+    posts = count()  # the first begins the upload, the second completes it
+    relay.fault = lambda method, _: "lose" if method == "POST" and next(posts) == 1 else None
+    store.put_if_absent("video.mp4", tmp_path / "big")
+    assert store.get("video.mp4") == b"x" * 100
+
+
+@pytest.mark.parametrize("place", ["ministack", "ceph"], indirect=True)
+def test_a_damaged_object_is_noticed(place: Place) -> None:
+    """One bit of an artifact flips in the store: whoever reads it hears so."""
+    store, data = place.open(), b"latents" * 100
+    store.put_if_absent("jobs/a/x", data)
+    artifact = Artifact(key="jobs/a/x", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    assert verified(store, artifact) == data
+    name = f"{place.storage.removeprefix(f's3://{BUCKET}/')}/jobs/a/x"
+    client(place.s3_endpoint or "").put_object(Bucket=BUCKET, Key=name, Body=bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(StoreError, match="jobs/a/x is damaged"):
+        verified(store, artifact)
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    """Nobody listens: every method is a StoreError that names the store and tells no secret."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        store = Place(f"s3://{BUCKET}/x", f"http://127.0.0.1:{taken.getsockname()[1]}").open()
+        calls: list[Callable[[], object]] = [
+            lambda: store.put_if_absent("a", b""),
+            lambda: store.get("a"),
+            lambda: store.list("a/"),
+            lambda: store.delete("a"),
+            store.prove,
+        ]
+        found: list[StoreError] = []
+
+        def ask(call: Callable[[], object]) -> None:
+            with pytest.raises(StoreError, match=f"s3://{BUCKET}/x at http://127.0.0.1") as caught:
+                call()
+            found.append(caught.value)
+
+        threads = [threading.Thread(target=ask, args=(call,)) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == len(calls)
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in "".join(map(str, found))
+
+
+def test_what_is_wrong_with_the_access_is_named(
+    ministack_endpoint: str, ceph_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing bucket, a wrong key and no key at all are told apart, each with what to do."""
+    with pytest.raises(StoreError, match="there is no bucket nowhere"):
+        Place("s3://nowhere/x", ministack_endpoint).open().prove()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-4711")
+    with pytest.raises(StoreError, match="403 SignatureDoesNotMatch; check AWS_ACCESS_KEY_ID") as caught:
+        Place(f"s3://{BUCKET}/x", ceph_endpoint).open().prove()
+    assert "4711" not in str(caught.value)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StoreError, match="no credentials"):
+        Place(f"s3://{BUCKET}/x", ceph_endpoint).open().prove()
+
+
+def test_a_server_without_create_once_is_refused(relay: Relay, relayed: Store) -> None:
+    """A server that ignores If-None-Match: the trial refuses it by name, each time, and leaves nothing behind."""
+    relay.fault = lambda method, _: "unconditional" if method == "PUT" else None
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=rf"s3://{BUCKET}/test/.* cannot hold a farm: 16 of 16 writers"):
+            relayed.prove()
+    assert relayed.list("probe/") == []
+
+
+def test_the_trial_bears_lost_answers(relay: Relay, relayed: Store) -> None:
+    """A winner whose answer was lost is no fault of the server."""
+    relay.fault = every_other("PUT", "lose")
+    relayed.prove()
+    assert len(relayed.list("probe/")) == 1
+
+
+def test_unfinished_uploads_are_left_to_their_writers(ministack_endpoint: str) -> None:
+    """Opening a store beside a running upload does not take it back."""
+    prefix = uuid4().hex
+    s3 = client(ministack_endpoint)
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/big")["UploadId"]
+    Place(f"s3://{BUCKET}/{prefix}", ministack_endpoint).open().prove()
+    running = s3.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/")["Uploads"]
+    assert [each["UploadId"] for each in running] == [upload]

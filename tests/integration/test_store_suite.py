@@ -1,0 +1,175 @@
+"""One suite for every store: a local folder, the S3 emulator, and a real Ceph gateway where it is installed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from farm.errors import Conflict, NotFound, StoreError
+from farm.jobs import Jobs, Record
+from farm.states import Event
+from farm.store import FolderStore, ObjectMissing, Store
+from tests.s3_servers import Place
+
+pytestmark = pytest.mark.integration
+Accept = Callable[..., Record]
+PROCESSES = 6
+SIZES = {"race/0": 20, "race/1": 20, "race/2": 20, "race/3": 5_000_000}
+
+
+def test_an_object_is_created_once(store: Store) -> None:
+    """The second writer of a key learns that it lost, and the first one's bytes stay."""
+    assert store.put_if_absent("a/b.json", b"first")
+    assert not store.put_if_absent("a/b.json", b"second")
+    assert store.get("a/b.json") == b"first"
+
+
+def _race(place: Place, start: multiprocessing.synchronize.Barrier, wins: Path) -> None:
+    store, name = place.open(), multiprocessing.current_process().name
+    for key, size in SIZES.items():
+        start.wait()
+        if store.put_if_absent(key, name.encode().ljust(size)):
+            (wins / f"{key.replace('/', '_')}.{name}").touch()
+
+
+def test_one_of_many_processes_wins(place: Place, tmp_path: Path) -> None:
+    """Processes create the same keys at once, small and large: one is told that it did, and its bytes are there."""
+    wins = tmp_path / "wins"
+    wins.mkdir()
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(PROCESSES)
+    processes = [context.Process(target=_race, args=(place, start, wins)) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    for key in SIZES:
+        (winner,) = wins.glob(f"{key.replace('/', '_')}.*")
+        assert place.open().get(key).rstrip().decode() == winner.name.partition(".")[2]
+
+
+def test_files_and_ranges(store: Store, tmp_path: Path) -> None:
+    """An object made from a file is read whole, in part, and back into a file."""
+    data = bytes(range(256)) * 9000
+    (tmp_path / "in").write_bytes(data)
+    assert store.put_if_absent("video.mp4", tmp_path / "in")
+    assert not store.put_if_absent("video.mp4", tmp_path / "in")
+    assert store.size("video.mp4") == len(data)
+    assert b"".join(store.open_read("video.mp4")) == data
+    for start, length in ((100, 1_500_000), (0, 1), (len(data) - 1, 9), (7, None), (9, 0), (len(data), None)):
+        wanted = data[start:] if length is None else data[start : start + length]
+        assert b"".join(store.open_read("video.mp4", start=start, length=length)) == wanted
+    store.download("video.mp4", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_an_empty_object_is_one(store: Store) -> None:
+    """No bytes are bytes too."""
+    assert store.put_if_absent("empty", b"")
+    assert not store.put_if_absent("empty", b"x")
+    assert (store.get("empty"), store.size("empty"), list(store.open_read("empty", length=5))) in [
+        (b"", 0, []),
+        (b"", 0, [b""]),
+    ]
+
+
+def test_lists_are_sorted_and_paged(store: Store) -> None:
+    """A list is in key order, below one folder only, from a key on, up to a limit."""
+    for key in ("p/c", "p/a", "p/sub/b", "p-/x", "p.x", "q/a"):
+        store.put_if_absent(key, b"")
+    assert store.list("p/") == ["p/a", "p/c", "p/sub/b"]
+    assert store.list("p/", after="p/a", limit=1) == ["p/c"]
+    assert store.list("p/", after="p/b") == ["p/c", "p/sub/b"]
+    assert store.list("p/", after="p/sub/b") == []
+    assert store.list("none/") == []
+
+
+def test_what_is_missing_has_a_name(store: Store, tmp_path: Path) -> None:
+    """Reading a key without an object is ObjectMissing, deleting it is nothing."""
+    reads: list[Callable[[str], object]] = [
+        store.get,
+        store.size,
+        store.open_read,
+        lambda key: store.open_read(key, length=0),
+        lambda key: store.open_read(key, start=5, length=5),
+        lambda key: store.download(key, tmp_path / "out"),
+    ]
+    for read in reads:
+        with pytest.raises(ObjectMissing, match="no object a/b"):
+            read("a/b")
+    store.delete("a/b")
+
+
+def test_a_deleted_key_can_be_used_again(store: Store) -> None:
+    """Delete takes the object and its folder, and nothing else."""
+    store.put_if_absent("a/b/c", b"1")
+    store.put_if_absent("a/d", b"2")
+    store.delete("a/b/c")
+    store.delete("a/b/c")
+    assert store.list("a/") == ["a/d"]
+    assert store.put_if_absent("a/b/c", b"3")
+    assert store.get("a/b/c") == b"3"
+
+
+@pytest.mark.parametrize("key", ["", "../x", "a/../b", "/etc/passwd", "a//b", ".tmp/x", "a/.hidden", "a b", "ä", "a/"])
+def test_keys_cannot_leave_the_store(store: Store, key: str) -> None:
+    """A key that could name something outside the store, or the store's own files, is refused by every method."""
+    for call in (store.get, store.size, store.open_read, store.delete, lambda key: store.put_if_absent(key, b"")):
+        with pytest.raises(StoreError, match="not an object key"):
+            call(key)
+
+
+def test_a_presigned_url_gives_the_object_to_anyone(store: Store) -> None:
+    """Whoever has the URL reads the object without keys; a folder has no such thing."""
+    store.put_if_absent("a/video.mp4", b"frames")
+    url = store.presigned("a/video.mp4", expires_s=60)
+    if isinstance(store, FolderStore):
+        assert url is None
+    else:
+        assert url
+        answer = httpx.get(url)
+        assert (answer.status_code, answer.content) == (200, b"frames"), url
+        assert httpx.get(url, headers={"Range": "bytes=2-3"}).content == b"am"
+
+
+def test_the_trial_passes_and_is_remembered(store: Store) -> None:
+    """A store that lets one writer win is taken; the trial leaves its verdict behind and nothing else."""
+    store.prove()
+    left = store.list("probe/")
+    store.prove()
+    assert store.list("probe/") == left
+    assert len(left) == (0 if isinstance(store, FolderStore) else 1)
+
+
+def test_the_life_of_a_video(store: Store, accept: Accept) -> None:
+    """Accepted, leased, committed, paused, cancelled, deleted, swept: the ledger and the jobs on every store alike."""
+    live_through(Jobs(store), accept)
+    assert [key for folder in ("jobs/", "open/", "owners/", "idempotency/") for key in store.list(folder)] == []
+
+
+def live_through(jobs: Jobs, accept: Accept) -> None:
+    """One video from its accepting to the end of its ledger; each step is seen by a second reader of the store."""
+    job, head = accept(jobs, key="k")
+    assert accept(jobs, key="k").job.id == job.id
+    other = Jobs(jobs.store)
+    assert other.open_ids() == [job.id]
+    assert other.page(owner="local", limit=5, order="desc", status=None) == ([Record(job, head)], False)
+    lease = jobs.ledger.append(job.id, Event(name="leased", key="encode", worker="w"), epoch=1, after=head)
+    with pytest.raises(Conflict):
+        other.ledger.append(job.id, Event(name="leased", key="encode", worker="v"), epoch=1)
+    jobs.ledger.append(job.id, Event(name="committed", key="encode", attempt=lease.seq, worker="w"))
+    jobs.wish(job.id, "pause", owner="local")
+    assert other.get(job.id, owner="local").head.state.status == "paused"
+    jobs.wish(job.id, "cancel", owner="local")
+    assert [entry.seq for entry in other.entries(job.id, after_seq=-1, owner="local")] == [0, 1, 2, 3, 4]
+    jobs.delete(job.id, owner="local")
+    with pytest.raises(NotFound):
+        other.get(job.id, owner="local")
+    late = Jobs(jobs.store, clock=lambda: time.time() + 3601)
+    assert late.sweep(job.id) is None

@@ -1,0 +1,225 @@
+"""Real S3 servers for tests, and a relay that stands before one and loses answers as networks do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from farm.settings import FarmSettings
+from farm.store import Store, open_store
+
+BUCKET = "farm"
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "testkey",
+    "AWS_SECRET_ACCESS_KEY": "testsecret-6f1d",
+    "AWS_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+#: runs a command; ends its whole process group once the process $1 is gone, so that no killed test run leaves a server
+_WATCH = 'parent=$1; shift; "$@" & while kill -0 $parent && kill -0 $!; do sleep 1; done 2>/dev/null; kill -9 0'
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store lies; picklable, so that other processes open it too."""
+
+    storage: str
+    s3_endpoint: str | None = None
+
+    def open(self) -> Store:
+        """The store, as the farm opens it."""
+        return open_store(FarmSettings(storage=self.storage, s3_endpoint=self.s3_endpoint))
+
+
+def client(endpoint: str) -> Any:
+    """A plain boto3 client: for buckets, and for what our own store would never do."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+def free_ports(number: int) -> int:
+    """The first of `number` free ports in a row on the loopback."""
+    while True:
+        with contextlib.ExitStack() as held:
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            first: int = probe.getsockname()[1]
+            try:
+                for port in range(first + 1, first + number):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return first
+
+
+@contextlib.contextmanager
+def ministack(folder: Path) -> Iterator[str]:
+    """The emulator, with an empty bucket; gives its endpoint."""
+    port = free_ports(1)
+    settings = {
+        "HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+        "IOT_MTLS_ENABLED": "0",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "STATE_DIR": str(folder / "state"),
+    }
+    with _serving([str(Path(sys.executable).with_name("ministack"))], settings, folder, port, seconds=30) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def ceph(folder: Path) -> Iterator[str]:
+    """A Ceph gateway, with an empty bucket; gives its endpoint."""
+    port = free_ports(3)
+    script = Path(__file__).with_name("ceph_rgw.sh")
+    keys = {"AK": KEYS["AWS_ACCESS_KEY_ID"], "SK": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    with _serving(["bash", str(script), str(folder), str(port)], keys, folder, port, seconds=180) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def _serving(command: list[str], env: dict[str, str], folder: Path, port: int, *, seconds: float) -> Iterator[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.out"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            ["bash", "-c", _WATCH, "watch", str(os.getpid()), *command],
+            env=os.environ | env,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        _make_bucket(endpoint, server, log, seconds)
+        yield endpoint
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _make_bucket(endpoint: str, server: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    """Make the bucket as soon as the server answers."""
+    until, s3 = time.monotonic() + seconds, client(endpoint)
+    while True:
+        try:
+            s3.create_bucket(Bucket=BUCKET)
+        except (BotoCoreError, ClientError) as err:
+            if server.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"the server did not start: {err}\n{log.read_text()[-3000:]}") from err
+            time.sleep(0.1)
+        else:
+            return
+
+
+Fault = Literal["lose", "conflict", "unconditional", "cut", "error"]
+
+
+class Relay:
+    """Passes requests on to a real server, and does to them what `fault(method, path)` says.
+
+    lose: the server does it, the answer never arrives. cut: the answer's body breaks off in its middle.
+    conflict, error: 409 or 503 without asking the server. unconditional: `If-None-Match` is taken away.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        """`upstream`: the real server's endpoint."""
+        self.fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+        self.seen: list[tuple[str, str]] = []
+        self.upstream = urlsplit(upstream)
+        relay = self
+
+        class Handler(_Handler):
+            owner = relay
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: Relay
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def relay(self) -> None:
+        """Serve one request."""
+        path = urlsplit(self.path).path
+        self.owner.seen.append((self.command, path))
+        fault = self.owner.fault(self.command, path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if fault == "conflict":
+            self._answer(409, [], b"<Error><Code>ConditionalRequestConflict</Code></Error>")
+        elif fault == "error":
+            self._answer(503, [], b"<Error><Code>SlowDown</Code></Error>")
+        else:
+            status, headers, answer = self._ask(body, strip=fault == "unconditional")
+            if fault == "lose":
+                self.close_connection = True
+            else:
+                self._answer(status, headers, answer, cut=fault == "cut")
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = relay  # noqa: N815 - names of http.server
+
+    def _ask(self, body: bytes, *, strip: bool) -> tuple[int, list[tuple[str, str]], bytes]:
+        gone = {"expect", "connection"} | ({"if-none-match"} if strip else set())
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in gone}
+        upstream = http.client.HTTPConnection(self.owner.upstream.netloc, timeout=60)
+        try:
+            upstream.request(self.command, self.path, body, headers)
+            answer = upstream.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, cut: bool = False) -> None:
+        self.send_response_only(status)
+        length = str(len(body))
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection = self.close_connection or cut
