@@ -17,6 +17,9 @@ from PIL import Image
 from framepack_engine.errors import VideoMismatch
 
 TICKS_A_FRAME = 512  #: of the mp4's clock, so that every frame begins at a whole number
+#: without macroblock trees: with AVX-512 x264 reads memory there that it never wrote, and the same frames give other
+#: bytes (measured: docs/decisions/0007)
+X264 = {"preset": "medium", "x264-params": "mbtree=0"}
 REORDERED_FRAMES = 2  #: how far x264's medium preset lets a frame be decoded before it is shown
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError)
 
@@ -54,7 +57,7 @@ def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = 3
     clock = str(fps * TICKS_A_FRAME)
     options = {"fflags": "+bitexact", "video_track_timescale": clock, "movie_timescale": clock}
     with av.open(file, "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "medium"})
+        stream = container.add_stream("libx264", rate=fps, options=X264 | {"crf": str(crf)})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         codec = stream.codec_context
         codec.thread_count = 1

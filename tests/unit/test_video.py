@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -201,3 +204,24 @@ def test_the_spritesheet_runs_from_first_to_last(tmp_path: Path, count: int, siz
     last = ((places - 1) % columns * 96 + 48, (places - 1) // columns * 64 + 32)
     assert sheet.getpixel((48, 32)) == pytest.approx(40, abs=3)
     assert sheet.getpixel(last) == pytest.approx(int(shades[-1]), abs=3)
+
+
+def test_what_lay_in_memory_before_changes_no_byte() -> None:
+    """Processes whose fresh memory is filled with other bytes encode the same clip: x264 reads nothing unwritten."""
+    code = """
+import hashlib, numpy as np
+from framepack_engine.video import encode_clip
+for shape in ((13, 4, 6), (9, 6, 10), (36, 20, 19)):
+    cells = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    print(hashlib.sha256(encode_clip(cells.repeat(16, 1).repeat(16, 2), crf=16)).hexdigest())
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"MALLOC_PERTURB_": fill},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for fill in ("0", "85", "255")
+    }
+    assert len(said) == 1
