@@ -20,6 +20,7 @@ from farm.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order
+from framepack_engine.provenance import provenance, tags
 from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 
 OnStep = Callable[[int], None]
@@ -128,7 +129,7 @@ class OrderRunner:
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
         return {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
 
-    def _finish(self, order: Order, _: Renderer, __: OnStep) -> dict[str, Artifact]:
+    def _finish(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
             numbers = [
                 n for n in time_order(order.job.plan.kind, order.job.plan.sections) if f"clip/{n}" in order.needs
@@ -139,7 +140,7 @@ class OrderRunner:
                 self._jobs.store.download(artifact.key, path)
                 _check(path, artifact)
             video = Path(folder, "video.mp4")
-            join_clips(paths, video, metadata=_provenance(order.job))
+            join_clips(paths, video, metadata=_tags(order, renderer))
             return {
                 "video": self._put(order, "video.a{}.mp4", video),
                 "thumbnail": self._put(order, "thumbnail.a{}.png", thumbnail_png(video)),
@@ -214,12 +215,21 @@ def _decode_spec(order: Order) -> RenderSpec:
     return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
 
 
-def _provenance(job: Job) -> dict[str, str]:
-    request = job.request
-    return {
-        "title": request.name or request.prompt[:80],
-        "comment": request.model_dump_json(exclude={"metadata"}, exclude_defaults=True),
-    }
+def _tags(order: Order, renderer: Renderer) -> dict[str, str] | None:
+    """The mp4's metadata; None where the request wants none. The user's own `metadata` stays out of the file."""
+    job, request, spec = order.job, order.job.request, _decode_spec(order)
+    if request.no_metadata:
+        return None
+    facts = provenance(
+        spec,
+        model=request.model or "",
+        numeric_class=order.numeric_class or renderer.numeric_class_of(spec),
+        id=job.id,
+        created_at=job.created_ms // 1000,
+        request=request.model_dump(mode="json", exclude={"metadata"}, exclude_defaults=True),
+        inputs={name: artifact.sha256 for name, artifact in job.inputs.items()},
+    )
+    return tags(facts, title=request.name or request.prompt)
 
 
 def _digest(data: bytes | Path) -> tuple[str, int]:

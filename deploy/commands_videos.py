@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,8 +58,21 @@ def list_videos(
         say(f"there are more: --after {page['last_id']}")
 
 
-def show(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """One video."""
+def show(
+    video: Annotated[str, typer.Argument(metavar="ID|FILE.mp4", help="a video, or a file that the farm made")],
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """One video. Of a file: how it was made, read from the file itself; no farm is asked."""
+    if Path(video).is_file():
+        _show_file(Path(video), as_json=as_json)
+    else:
+        _show_video(video, url=url, storage=storage, as_json=as_json)
+
+
+def _show_video(video_id: str, *, url: str | None, storage: str | None, as_json: bool) -> None:
     with connect(url=url, storage=storage) as client:
         video = client.get(video_id)
     if as_json:
@@ -67,6 +81,28 @@ def show(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
     rows = [{"field": name, "value": video[name]} for name in _DETAILS if video[name] not in {None, ""}]
     if video["error"]:
         rows.append({"field": "error", "value": f"{video['error']['code']}: {video['error']['message']}"})
+    put_table(("field", "value"), rows)
+
+
+def _show_file(path: Path, *, as_json: bool) -> None:
+    """Raises: ConfigError where the file is no video, or says nothing of how it was made."""
+    from framepack_engine.errors import VideoMismatch
+    from framepack_engine.provenance import read_provenance
+
+    try:
+        facts = read_provenance(path)
+    except VideoMismatch as err:
+        raise ConfigError(str(err)) from err
+    if not facts:
+        raise ConfigError(f"{path} does not say how it was made: it is not ours, or was made with --no-metadata")
+    if as_json:
+        put_json(facts)
+        return
+    rows = [
+        {"field": f"{group}.{name}" if name else group, "value": value if isinstance(value, str) else json.dumps(value)}
+        for group, found in facts.items()
+        for name, value in (found.items() if isinstance(found, dict) else [("", found)])
+    ]
     put_table(("field", "value"), rows)
 
 

@@ -66,7 +66,9 @@ def settings_flags(*, without: Iterable[str] = ()) -> list[Flag]:
 
 def _flag(name: str, kind: Any, *, help: str, required: bool = False) -> Flag:  # noqa: A002 - typer's name
     option = f"--{name.replace('_', '-')}"
-    names = [f"{option}/--no-{option[2:]}"] if kind is bool else [option]
+    names = [option]
+    if kind is bool and not name.startswith("no_"):
+        names = [f"{option}/--no-{option[2:]}"]
     annotation: Any = Annotated[kind if required else kind | None, typer.Option(*names, help=help)]
     default = inspect.Parameter.empty if required else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

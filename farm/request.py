@@ -148,6 +148,7 @@ class VideoRequest(BaseModel):
 
     @field_validator("size")
     @classmethod
+    no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
     def _size(cls, value: str | None) -> str | None:
         if value is not None:
             sides_px(value)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from framepack_engine.models import Models, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress
     from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
+    from framepack_engine.provenance import read_provenance
     from framepack_engine.spec import Lora, RenderSpec
 
 _HOME = {
@@ -32,6 +33,7 @@ _HOME = {
     "frames_for": "plan",
     "load_models": "models",
     "nearest_bucket": "plan",
+    "read_provenance": "provenance",
     "run_conformance": "conformance",
     "sections_for": "plan",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "frames_for",
     "load_models",
     "nearest_bucket",
+    "read_provenance",
     "run_conformance",
     "sections_for",
 ]

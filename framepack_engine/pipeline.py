@@ -23,6 +23,7 @@ from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.numeric import numeric_class
 from framepack_engine.plan import decode_needs, section_layout, tail_frames, time_order
 from framepack_engine.preview import latent_preview
+from framepack_engine.provenance import provenance, tags
 from framepack_engine.spec import RenderSpec
 from framepack_engine.text import with_text
 from framepack_engine.transformer import Question, Transformer
@@ -225,11 +226,13 @@ class Renderer:
         out: Path,
         *,
         source: Path | None = None,
+        metadata: bool = True,
         on_progress: Callable[[RenderProgress], None] | None = None,
     ) -> Path:
         """Render a whole video in this process, in constant memory, to the mp4 `out`; clips lie beside it meanwhile.
 
         source: the video that is continued (`spec.continues`); `out` is then both, joined.
+        metadata: whether the mp4 says how it was made (`read_provenance`).
 
         Raises: EngineError; whatever `on_progress` raises stops it, and leaves no file.
         """
@@ -247,9 +250,14 @@ class Renderer:
             clips = [Path(folder, f"{index}.mp4") for index in time_order(spec.kind, spec.sections)]
             if source is not None:
                 clips = [*_before(source, Path(folder), spec, like=clips[0]), *clips]
-            join_clips(clips, whole, metadata=None)
+            join_clips(clips, whole, metadata=self._tags(spec) if metadata else None)
             whole.replace(out)
         return out
+
+    def _tags(self, spec: RenderSpec) -> dict[str, str]:
+        """The mp4's metadata."""
+        model = getattr(self.models, "name", "")
+        return tags(provenance(spec, model=model, numeric_class=self.numeric_class_of(spec)), title=spec.prompt)
 
 
 def _before(source: Path, folder: Path, spec: RenderSpec, *, like: Path) -> list[Path]:

@@ -9,20 +9,28 @@ from typing import Any
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from actors.orders import OrderRunner, failure_of
+from deploy import cli
 from farm.contract import Order, WorkerCard
 from farm.dispatch import Dispatcher
 from farm.jobs import Jobs
-from framepack_engine import Models, Renderer
+from framepack_engine import Models, Renderer, RenderSpec, read_provenance
+from framepack_engine.catalog import TINY_VERSION
 from framepack_engine.models import load_models
 from framepack_engine.tiles import TILE_SIZES_PX
+from framepack_engine.video import probe
 from tests.unit.conftest import Hand
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
 SMALL = {  #: two sections of one latent frame
-    **{"prompt": "a cat", "seed": "7", "size": "160x96", "seconds": "0.27"},
-    **{"latent_window_size": "1", "num_inference_steps": "1"},
+    "prompt": "a cat",
+    "seed": "7",
+    "size": "160x96",
+    "seconds": "0.27",
+    "latent_window_size": "1",
+    "num_inference_steps": "1",
 }
 
 
@@ -110,3 +118,56 @@ def test_a_broken_decode_ends_the_video_by_its_name(
     assert [failure.code for failure in state.failures] == [code] * 3
     assert http.get(f"{path}/content").status_code == 409
     assert json.dumps(video)
+
+
+def test_a_video_tells_how_it_was_made(
+    http: TestClient, worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`framefarm show FILE` reads spec, seed, model, class and versions from the mp4, and asks no farm."""
+    path = made(http, worker, preset="talking", metadata='{"secret": "mine"}', name="my cat")
+    file = tmp_path / "cat.mp4"
+    file.write_bytes(http.get(f"{path}/content").content)
+    assert b"secret" not in file.read_bytes()
+    assert cli.main(["show", str(file), "--json", "--url", "http://127.0.0.1:9"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    video = http.get(path).json()
+    assert (facts["id"], facts["spec"]["seed"], facts["spec"]["prompt"]) == (video["id"], 7, "a cat")
+    assert (facts["spec"]["guidance_scale"], facts["request"]["preset"]) == (8.0, "talking")
+    assert facts["model"] == {"name": "tiny", "origin": "made", "revisions": {"tiny": TINY_VERSION}}
+    assert facts["numeric_class"].endswith("-t1")
+    assert {"framepack-farm", "torch", "diffusers", "transformers", "av", "python"} <= facts["versions"].keys()
+    assert facts["inputs"]["start"] == worker.jobs.get(video["id"], owner=None).job.inputs["start"].sha256
+    assert probe(file).metadata["title"] == "my cat"
+    assert cli.main(["show", str(file)]) == 0
+    assert "spec.seed" in capsys.readouterr().out
+
+
+def test_no_metadata_leaves_no_trace(
+    http: TestClient, worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither prompt nor seed nor the farm's name is in such a file; the frames are the same."""
+    paths = [made(http, worker, no_metadata=value) for value in ("true", "false")]
+    files = [tmp_path / "without.mp4", tmp_path / "with.mp4"]
+    for path, file in zip(paths, files, strict=True):
+        file.write_bytes(http.get(f"{path}/content").content)
+    bare = files[0].read_bytes()
+    assert not [word for word in (b"a cat", b"framefarm", b"seed") if word in bare]
+    assert b"a cat" in files[1].read_bytes()
+    assert bare[bare.index(b"mdat") :] == files[1].read_bytes()[files[1].read_bytes().index(b"mdat") :]
+    assert cli.main(["show", str(files[0])]) == 2
+    assert "--no-metadata" in capsys.readouterr().err
+    (tmp_path / "text.mp4").write_text("no video")
+    assert cli.main(["show", str(tmp_path / "text.mp4")]) == 2
+
+
+def test_the_library_writes_it_too(tiny_models: Models, photo: Path, tmp_path: Path) -> None:
+    """A render without a farm carries the same facts, and leaves them out when told so."""
+    spec = RenderSpec(
+        kind="i2v", sections=1, height=32, width=48, seed=5, prompt="x", latent_window_size=1, num_inference_steps=1
+    )
+    images = {"start": Image.open(photo)}
+    out = Renderer(tiny_models).render(spec, images, tmp_path / "a.mp4")
+    facts = read_provenance(out)
+    assert (facts["spec"]["seed"], facts["model"]["name"]) == (5, "tiny")
+    out = Renderer(tiny_models).render(spec, images, tmp_path / "b.mp4", metadata=False)
+    assert read_provenance(out) == {}
