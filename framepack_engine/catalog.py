@@ -8,7 +8,7 @@ use the same layout, so that one piece of code loads all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,46 +24,56 @@ TINY_VERSION = "1"  #: a changed recipe in tiny.py takes the next number, and wi
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One loadable folder: a hub repository, the folder in it (empty: its root), and the revision to fetch."""
+    """One loadable folder: a hub repository, the folder in it (empty: its root), and the commit to fetch."""
 
     repo: str
     folder: str
     revision: str
 
 
-# The revisions are branches, not commits: this table was written where the hub cannot be reached, and an invented
-# hash would be worse than none. Pinning them to commits is one edit here, and nowhere else.
+# The commits that people's caches hold: taken from cache paths in public repositories, where each is named
+# (`models--…/snapshots/<commit>`), since this was written where the hub cannot be reached. Moving on is one edit here.
+_COMMITS = MappingProxyType(
+    {
+        HUNYUAN: "e8c2aaa66fe3742a32c11a6766aecbf07c56e773",
+        REDUX: "45b801affc54ff2af4e5daf1b282e0921901db87",
+        FRAMEPACK_I2V: "86cef4396041b6002c957852daac4c91aaa47c79",
+        FRAMEPACK_F1: "ab239828e0b384fed75580f186f078717d4020f7",
+    },
+)
 _SHARED = MappingProxyType(
     {
-        "text_encoder": Part(HUNYUAN, "text_encoder", "main"),
-        "text_encoder_2": Part(HUNYUAN, "text_encoder_2", "main"),
-        "tokenizer": Part(HUNYUAN, "tokenizer", "main"),
-        "tokenizer_2": Part(HUNYUAN, "tokenizer_2", "main"),
-        "vae": Part(HUNYUAN, "vae", "main"),
-        "image_encoder": Part(REDUX, "image_encoder", "main"),
-        "feature_extractor": Part(REDUX, "feature_extractor", "main"),
+        "text_encoder": Part(HUNYUAN, "text_encoder", _COMMITS[HUNYUAN]),
+        "text_encoder_2": Part(HUNYUAN, "text_encoder_2", _COMMITS[HUNYUAN]),
+        "tokenizer": Part(HUNYUAN, "tokenizer", _COMMITS[HUNYUAN]),
+        "tokenizer_2": Part(HUNYUAN, "tokenizer_2", _COMMITS[HUNYUAN]),
+        "vae": Part(HUNYUAN, "vae", _COMMITS[HUNYUAN]),
+        "image_encoder": Part(REDUX, "image_encoder", _COMMITS[REDUX]),
+        "feature_extractor": Part(REDUX, "feature_extractor", _COMMITS[REDUX]),
     },
 )
 
 
 def _parts(transformer: str) -> Mapping[str, Part]:
-    return MappingProxyType({**_SHARED, "transformer": Part(transformer, "", "main")})
+    return MappingProxyType({**_SHARED, "transformer": Part(transformer, "", _COMMITS[transformer])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """A model by name. `resolution` is the class of its size buckets in px; `honest` says what to expect of it.
 
-    origin: "hub" is downloaded, "made" is drawn from a seed on this machine by `framepack_engine.tiny`.
+    origin: "hub" is downloaded, "made" is drawn from a seed on this machine by `framepack_engine.tiny`, "local" lies at
+    `path`: a folder in the official layout, or a transformer alone.
     """
 
     name: str
     kind: Literal["i2v", "f1"]
-    origin: Literal["hub", "made"]
+    origin: Literal["hub", "made", "local"]
     resolution: int
     needs_image: bool
     honest: str
     parts: Mapping[str, Part] = field(repr=False)
+    path: str = ""
 
 
 _TINY_SAYS = "random weights: it proves the machinery, the picture is noise"
@@ -111,6 +121,22 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
         )
     },
 )
+
+
+def known_models(local: str = "") -> Mapping[str, ModelEntry]:
+    """The catalog, and the models of this machine's own that `local` lists: NAME=KIND:PATH, separated by commas.
+
+    Raises: ModelUnavailable naming the piece that is none.
+    """
+    models = dict(MODELS)
+    for piece in filter(None, (text.strip() for text in local.split(","))):
+        name, _, where = piece.partition("=")
+        kind, _, path = where.partition(":")
+        if not (name and path) or name in models or kind not in {"i2v", "f1"}:
+            raise ModelUnavailable(f"{piece!r}: need NAME=i2v:PATH or NAME=f1:PATH, with a name that is free")
+        base = MODELS[f"framepack-{kind}"]
+        models[name] = replace(base, name=name, origin="local", path=path, honest=f"this farm's own, of kind {kind}")
+    return models
 
 
 def model_entry(name: str) -> ModelEntry:

@@ -1,11 +1,9 @@
-"""Loading a model's parts: one piece of code for official repositories, local copies of them, and the tiny ones."""
+"""A model's parts in memory: one piece of code for official repositories, local copies of them, and the tiny ones."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import gc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,21 +11,12 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, TINY_VERSION, ModelEntry, Part, model_entry
-from framepack_engine.cpu_conv import use_onednn
+from framepack_engine.catalog import ModelEntry
 from framepack_engine.errors import ModelUnavailable
+from framepack_engine.locate import locate, missing_files, remedy
+from framepack_engine.weights import load_part, quiet
 
-#: Of each part: the files it cannot do without; "WEIGHTS" stands for one .safetensors file, or an index and its shards.
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "transformer": ("config.json", "WEIGHTS:diffusion_pytorch_model"),
-    "vae": ("config.json", "WEIGHTS:diffusion_pytorch_model"),
-    "text_encoder": ("config.json", "WEIGHTS:model"),
-    "text_encoder_2": ("config.json", "WEIGHTS:model"),
-    "image_encoder": ("config.json", "WEIGHTS:model"),
-    "tokenizer": ("tokenizer_config.json", "tokenizer.json"),
-    "tokenizer_2": ("tokenizer_config.json",),
-    "feature_extractor": ("preprocessor_config.json",),
-}
+__all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +36,7 @@ class Models:
 
 
 def load_models(
-    name_or_path: str,
+    name_or_path: str | ModelEntry,
     *,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
@@ -57,158 +46,88 @@ def load_models(
 ) -> Models:
     """Load every part of a model onto `device`.
 
-    name_or_path: a name of the catalog, or a folder that holds the repositories in the official layout
-        (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); `tiny` is made on first use.
+    name_or_path: an entry of the catalog or its name; a folder that holds the repositories in the official layout
+        (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); a transformer alone, a folder or
+        one .safetensors file, whose other parts lie beside it in that layout or come from the hub's cache.
     dtype:     of all weights; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as
         the reference has it.
     cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's own cache.
-    kind:      which transformer to take from a folder that holds both.
+    kind:      which transformer to take from a folder that holds both, or what a transformer alone is.
     say:       hears, before any download, its size and target folder; None: stderr.
     Raises:    ModelUnavailable naming the model, the missing file, and what to do.
     """
-    entry, folders = locate(name_or_path, cache_dir=cache_dir, kind=kind, say=say)
-    for part, folder in folders.items():
-        for missing in missing_files(part, folder):
-            raise ModelUnavailable(
-                f"model {entry.name!r}: {missing} is missing. {_remedy(entry, folder)}",
-                model=entry.name,
-                file=str(missing),
-            )
-    loaded: dict[str, Any] = {}
-    with quiet():
-        for part, folder in folders.items():
-            try:
-                loaded[part] = _load(part, folder, device=device, dtype=dtype)
-            except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
-                raise _unreadable(entry, part, folder, err) from err
-    return Models(name=entry.name, kind=entry.kind, **loaded)
+    shelf = ModelShelf(device=device, dtype=dtype, cache_dir=cache_dir, say=say)
+    return shelf.get(name_or_path, kind=kind)
 
 
-def locate(
-    name_or_path: str,
-    *,
-    cache_dir: str | Path | None = None,
-    kind: Literal["i2v", "f1"] | None = None,
-    say: Callable[[str], None] | None = None,
-) -> tuple[ModelEntry, dict[str, Path]]:
-    """Find the folder of each part, making or downloading what is not there.
+class ModelShelf:
+    """Models of one process and device: parts that two of them share are in memory once.
 
-    Returns: the model's entry in the catalog and part -> folder. The files in them are not checked.
-    Raises: ModelUnavailable.
+    A second transformer stays beside the first where memory allows; everything else that is not of the model asked for
+    last is let go. Whoever asks must have dropped the models it no longer uses.
     """
-    if name_or_path in MODELS:
-        entry = model_entry(name_or_path)
-        if entry.origin == "made":
-            from framepack_engine.tiny import ensure_tiny
 
-            with quiet():
-                root = ensure_tiny(cache_dir)
-            return entry, _folders(entry, lambda part: root / part.repo)
-        from framepack_engine.hub import fetch_repositories
+    def __init__(
+        self,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        cache_dir: str | Path | None = None,
+        say: Callable[[str], None] | None = None,
+        free_bytes: Callable[[], int] | None = None,
+    ) -> None:
+        """Arguments as of `load_models`. free_bytes: of the device's memory; None asks the device."""
+        self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
+        self._free_bytes = free_bytes or (lambda: free_memory(device))
+        self._parts: dict[tuple[str, Path], Any] = {}
 
-        repositories = fetch_repositories(entry, say=say or _to_stderr)
-        return entry, _folders(entry, lambda part: repositories[part.repo])
-    root = Path(name_or_path)
-    if not root.is_dir():
-        raise ModelUnavailable(
-            f"{name_or_path!r} is neither a folder nor a model; there are {', '.join(MODELS)}",
-            model=name_or_path,
-        )
-    found = [k for k, repo in (("i2v", FRAMEPACK_I2V), ("f1", FRAMEPACK_F1)) if (root / repo).is_dir()]
-    chosen = kind or (found[0] if len(found) == 1 else None)
-    if chosen is None:
-        what = "both transformers: say which kind, i2v or f1" if found else "no transformer of FramePack"
-        raise ModelUnavailable(
-            f"{root} holds {what} ({FRAMEPACK_I2V} or {FRAMEPACK_F1} is looked for there)",
-            model=name_or_path,
-        )
-    entry = model_entry(f"framepack-{chosen}")
-    return entry, _folders(entry, lambda part: root / part.repo)
+    def get(self, wanted: str | ModelEntry, *, kind: Literal["i2v", "f1"] | None = None) -> Models:
+        """The model, with what is loaded already and what is missing. Raises: ModelUnavailable."""
+        entry, folders = locate(wanted, cache_dir=self._cache_dir, kind=kind, say=self._say)
+        keys = {part: (part, folder.resolve()) for part, folder in folders.items()}
+        self._make_room(keys)
+        with quiet():
+            for part, key in keys.items():
+                if key not in self._parts:
+                    self._parts[key] = self._loaded(entry, part, folders[part])
+        parts = {part: self._parts[key] for part, key in keys.items()}
+        return Models(name=entry.name, kind=entry.kind, **parts)
 
+    def _make_room(self, keys: Mapping[str, tuple[str, Path]]) -> None:
+        old = [key for key in self._parts if key not in keys.values()]
+        transformers = [key for key in old if key[0] == "transformer"]
+        for key in old:
+            if key not in transformers:
+                del self._parts[key]
+        if keys["transformer"] in self._parts:
+            return
+        # half as much again: a step's activations must find room as well
+        while transformers and self._free_bytes() < 1.5 * _bytes_of(self._parts[transformers[-1]]):
+            del self._parts[transformers.pop(0)]
+            gc.collect()
+            if self._device != "cpu":
+                torch.cuda.empty_cache()
 
-def missing_files(part: str, folder: Path) -> Iterator[Path]:
-    """Name each file that `part` needs and `folder` lacks; shards are looked up in their index."""
-    for name in NEEDED[part]:
-        stem = name.removeprefix("WEIGHTS:")
-        if stem == name:
-            if not (folder / name).is_file():
-                yield folder / name
-            continue
-        index = folder / f"{stem}.safetensors.index.json"
-        if index.is_file():
-            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            yield from (folder / shard for shard in shards if not (folder / shard).is_file())
-        elif not (folder / f"{stem}.safetensors").is_file():
-            yield folder / f"{stem}.safetensors"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' and diffusers' progress bars for local files off stderr, and leave them as they were."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    changed = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
-    for log in changed:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log in changed:
-            log.enable_progress_bar()
+    def _loaded(self, entry: ModelEntry, part: str, folder: Path) -> Any:
+        try:
+            return load_part(part, folder, device=self._device, dtype=self._dtype)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
+            raise ModelUnavailable(
+                f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "
+                f"{remedy(entry, part, folder)}",
+                model=entry.name,
+                part=part,
+            ) from err
 
 
-def _folders(entry: ModelEntry, repository: Callable[[Part], Path]) -> dict[str, Path]:
-    return {name: repository(part) / part.folder for name, part in entry.parts.items()}
+def free_memory(device: str) -> int:
+    """Bytes of `device` that nothing uses; of the CPU's what can be had without swapping."""
+    if device != "cpu":
+        free: int = torch.cuda.mem_get_info(torch.device(device))[0]
+        return free
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
 
 
-def _load(part: str, folder: Path, *, device: str, dtype: torch.dtype | None) -> Any:
-    import diffusers
-    import transformers
-
-    if part == "tokenizer":
-        # Not LlamaTokenizerFast: in transformers 5 it puts Llama 2's cut of the text over the file's own, and Llama 3's
-        # vocabulary then loses every space, silently (transformers issue 45488). This class takes the file as it is.
-        return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    if part == "tokenizer_2":
-        return transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    if part == "feature_extractor":
-        # By this name: the plain one warns and falls back to it where torchvision is missing.
-        return transformers.SiglipImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    if dtype is None:
-        half = torch.bfloat16 if part == "transformer" else torch.float16
-        dtype = torch.float32 if device == "cpu" else half
-    if part in {"transformer", "vae"}:
-        kind = "AutoencoderKLHunyuanVideo" if part == "vae" else "HunyuanVideoFramepackTransformer3DModel"
-        model = getattr(diffusers, kind).from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True
-        )
-    else:
-        kind = {"text_encoder": "LlamaModel", "text_encoder_2": "CLIPTextModel"}.get(part, "SiglipVisionModel")
-        model = getattr(transformers, kind).from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
-    model.requires_grad_(requires_grad=False).eval().to(device)
-    if part == "vae":
-        use_onednn(model)
-    return model
-
-
-def _remedy(entry: ModelEntry, folder: Path) -> str:
-    if entry.origin == "made":
-        made = next(above for above in folder.parents if above.name == f"tiny-v{TINY_VERSION}")
-        return f"Remove {made} and it is made again."
-    return f"It belongs to {', '.join(sorted({part.repo for part in entry.parts.values()}))} on huggingface.co."
-
-
-def _unreadable(entry: ModelEntry, part: str, folder: Path, err: Exception) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "
-        f"{_remedy(entry, folder)}",
-        model=entry.name,
-        part=part,
-    )
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+def _bytes_of(model: torch.nn.Module) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())

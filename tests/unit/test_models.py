@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, MODELS, REDUX, TINY_VERSION, model_entry
+from framepack_engine.catalog import (
+    FRAMEPACK_F1,
+    FRAMEPACK_I2V,
+    HUNYUAN,
+    MODELS,
+    REDUX,
+    TINY_VERSION,
+    known_models,
+    model_entry,
+)
 from framepack_engine.cpu_conv import OneDnnConv3d, use_onednn
 from framepack_engine.errors import ModelUnavailable
-from framepack_engine.models import Models, load_models
+from framepack_engine.models import Models, ModelShelf, load_models
 from framepack_engine.tiny import ensure_tiny
 
 
@@ -136,12 +148,10 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def hub_cache(root: Path, source: Path) -> None:
-    """Lay the repositories under `source` out as the hub's client keeps them in its cache."""
-    for repo in (HUNYUAN, REDUX, FRAMEPACK_I2V):
-        folder = root / f"models--{repo.replace('/', '--')}"
-        (folder / "refs").mkdir(parents=True)
-        (folder / "refs" / "main").write_text("0123abcd")
-        shutil.copytree(source / repo, folder / "snapshots" / "0123abcd")
+    """Lay the repositories under `source` out as the hub's client keeps them in its cache, at the pinned commits."""
+    for part in {part.repo: part for part in MODELS["framepack-i2v"].parts.values()}.values():
+        folder = root / f"models--{part.repo.replace('/', '--')}"
+        shutil.copytree(source / part.repo, folder / "snapshots" / part.revision)
 
 
 def test_a_hub_name_loads_from_the_hubs_cache(
@@ -161,13 +171,22 @@ def test_a_hub_name_loads_from_the_hubs_cache(
 
 
 def test_offline_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With HF_HUB_OFFLINE the error names the repository, the cache it is not in, and the command that fetches it."""
+    """With HF_HUB_OFFLINE the error names the missing file in the cache, and the command that fetches it."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelUnavailable, match=rf"(?s){HUNYUAN}.*{tmp_path}.*HF_HUB_OFFLINE.*hf download"):
+    with pytest.raises(ModelUnavailable, match="framefarm models pull framepack-i2v") as failed:
         load_models("framepack-i2v")
+    assert failed.value.facts["file"] == str(
+        tmp_path
+        / "models--hunyuanvideo-community--HunyuanVideo"
+        / "snapshots"
+        / MODELS["framepack-i2v"].parts["vae"].revision
+        / "text_encoder"
+        / "config.json"
+    )
+    assert "HF_HUB_OFFLINE" in str(failed.value)
 
 
 def test_spaces_survive_a_llama_3_tokenizer_under_its_old_class_name(tiny_models: Models, local: Path) -> None:
@@ -221,3 +240,96 @@ def test_onednn_leaves_training_and_other_precisions_alone() -> None:
     assert x.grad is not None
     with torch.no_grad():
         assert layer.double()(x.detach().double()).dtype == torch.float64
+
+
+def test_one_file_is_a_transformer(tiny_models: Models, local: Path, tmp_path: Path) -> None:
+    """A transformer alone, one .safetensors file or its folder, takes its other parts from what lies around it."""
+    folder = local / FRAMEPACK_I2V
+    file = folder / "diffusion_pytorch_model.safetensors"
+    for path in (file, folder):
+        loaded = load_models(str(path), kind="i2v")
+        assert same(loaded.transformer, tiny_models.transformer)
+        assert same(loaded.vae, tiny_models.vae)
+    with pytest.raises(ModelUnavailable, match="say which kind, i2v or f1"):
+        load_models(str(file))
+    with pytest.raises(ModelUnavailable, match=r"there is no file .*none\.safetensors"):
+        load_models(str(tmp_path / "none.safetensors"), kind="i2v")
+
+
+def test_one_files_other_parts_come_from_the_hubs_cache(
+    tiny_models: Models, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that lies alone somewhere uses the parts that were pulled with the named model."""
+    from huggingface_hub import constants
+
+    hub_cache(tmp_path / "hub", local)
+    shutil.rmtree(next((tmp_path / "hub").glob("models--lllyasviel--FramePackI2V_HY")))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    alone = shutil.copytree(local / FRAMEPACK_I2V, tmp_path / "mine")
+    loaded = load_models(str(alone / "diffusion_pytorch_model.safetensors"), kind="f1")
+    assert (loaded.kind, same(loaded.transformer, tiny_models.transformer)) == ("f1", True)
+
+
+@pytest.mark.parametrize("prefix", ["model.diffusion_model.", "transformer."])
+def test_keys_with_a_prefix_are_the_same_keys(prefix: str, tiny_models: Models, local: Path) -> None:
+    """Tools that repack weights put a prefix before the keys, and may store fewer bits."""
+    file = local / FRAMEPACK_I2V / "diffusion_pytorch_model.safetensors"
+    save_file({prefix + key: value.bfloat16() for key, value in load_file(file).items()}, file)
+    loaded = load_models(str(file), kind="i2v")
+    for key, value in weights(tiny_models.transformer).items():
+        assert torch.equal(weights(loaded.transformer)[key], value.bfloat16().float())
+
+
+def test_keys_that_do_not_fit_are_named(local: Path) -> None:
+    """Unknown keys, missing keys, and shapes of another model are named, with where the shape is from."""
+    folder = local / FRAMEPACK_I2V
+    file = folder / "diffusion_pytorch_model.safetensors"
+    good = load_file(file)
+    save_file(good | {"proj_out.scale_weight": torch.ones(1)}, file)
+    with pytest.raises(ModelUnavailable, match=r"proj_out\.scale_weight is unknown"):
+        load_models(str(file), kind="i2v")
+    save_file({key: value for key, value in good.items() if key != "proj_out.bias"}, file)
+    with pytest.raises(ModelUnavailable, match=r"config\.json beside it.*proj_out\.bias is missing"):
+        load_models(str(file), kind="i2v")
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelUnavailable, match=r"official shape.*wanted \(3072,\).* more"):
+        load_models(str(file), kind="i2v")
+
+
+def test_both_models_share_the_other_parts(tiny_cache: Path) -> None:
+    """I2V and F1 in one process: two transformers, and one copy of everything else."""
+    shelf = ModelShelf(cache_dir=tiny_cache)
+    i2v, f1 = shelf.get("tiny"), shelf.get("tiny-f1")
+    assert (i2v.kind, f1.kind) == ("i2v", "f1")
+    assert not same(i2v.transformer, f1.transformer)
+    for part in MODELS["tiny"].parts:
+        assert (getattr(i2v, part) is getattr(f1, part)) == (part != "transformer")
+    assert shelf.get("tiny").transformer is i2v.transformer
+
+
+def test_where_memory_is_short_one_transformer_stays(tiny_cache: Path, local: Path) -> None:
+    """Without room for two, the first transformer is let go before the second is loaded; other models' parts always."""
+    shelf = ModelShelf(cache_dir=tiny_cache, free_bytes=lambda: 0)
+    first = weakref.ref(shelf.get("tiny").transformer)
+    vae = weakref.ref(shelf.get("tiny-f1").vae)
+    gc.collect()
+    assert first() is None
+    assert vae() is shelf.get("tiny").vae
+    shelf.get(str(local))
+    gc.collect()
+    assert vae() is None
+
+
+def test_a_farms_own_models_are_listed_by_name(local: Path, tiny_models: Models) -> None:
+    """NAME=KIND:PATH adds a model beside the catalog's; pieces that are none are named."""
+    file = local / FRAMEPACK_I2V / "diffusion_pytorch_model.safetensors"
+    known = known_models(f"mine=i2v:{local}, other=f1:{file}")
+    assert [*known] == [*MODELS, "mine", "other"]
+    assert same(load_models(known["mine"]).transformer, tiny_models.transformer)
+    assert (load_models(known["other"]).kind, load_models(known["other"]).name) == ("f1", "other")
+    for wrong in ("mine", "mine=/path", "mine=wan:/path", "=i2v:/path", "tiny=i2v:/path"):
+        with pytest.raises(ModelUnavailable, match="need NAME=i2v:PATH"):
+            known_models(wrong)
+    with pytest.raises(ModelUnavailable, match=r"'gone': /nowhere is missing"):
+        load_models(known_models("gone=i2v:/nowhere")["gone"])
