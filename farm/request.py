@@ -145,10 +145,10 @@ class VideoRequest(BaseModel):
     metadata: Annotated[dict[str, JsonValue], FromText] = Field(
         default={}, description="a JSON object that is kept and given back, at most 16 KiB"
     )
+    no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
 
     @field_validator("size")
     @classmethod
-    no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
     def _size(cls, value: str | None) -> str | None:
         if value is not None:
             sides_px(value)
