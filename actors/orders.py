@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +12,10 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
+from farm.embeddings import StoredEmbeddings
 from farm.errors import FarmError, Stopped, StoreError
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
@@ -21,8 +24,12 @@ from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionSt
 from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order
 from framepack_engine.provenance import provenance, tags
+from framepack_engine.source import source_clips
+from framepack_engine.stills import border_frames, first_frame, stills_zip
+from framepack_engine.timeline import TimedPrompt
 from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
 
+log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
 
 
@@ -42,6 +49,11 @@ class OrderRunner:
         self._forwards = 0  # of the transformer, in the order that is done
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model it holds."""
+        return self._model or None
 
     def run(self, order: Order, on_step: OnStep) -> Entry:
         """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
@@ -95,8 +107,13 @@ class OrderRunner:
         images = {
             name: Image.open(BytesIO(verified(self._jobs.store, artifact)))
             for name, artifact in order.job.inputs.items()
+            if name != "source"
         }
-        data = renderer.encode(spec_of(order.job), images).to_bytes()
+        kept = StoredEmbeddings(self._jobs.store, order.job.id)
+        with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
+            source = self._source(order, Path(folder))
+            data = renderer.encode(spec_of(order.job), images, source=source, embeddings=kept).to_bytes()
+        log.info("action=encode job_id=%s embeddings_found=%d embeddings_made=%d", order.job.id, kept.hits, kept.made)
         return {"conditioning": self._put(order, "conditioning.a{}.safetensors", data)}
 
     def _section(self, order: Order, renderer: Renderer, on_step: OnStep) -> dict[str, Artifact]:
@@ -127,7 +144,10 @@ class OrderRunner:
         spec = _decode_spec(order)
         frames = renderer.decode(spec, k, self._conditioning(order), latents)
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
-        return {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
+        artifacts = {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
+        if order.job.request.save_frames != "none":
+            artifacts["frames"] = self._put(order, f"frames/{k:04}.a{{}}.zip", _stills(order.job, k, frames))
+        return artifacts
 
     def _finish(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
@@ -139,6 +159,8 @@ class OrderRunner:
                 artifact = order.needs[f"clip/{n}"]
                 self._jobs.store.download(artifact.key, path)
                 _check(path, artifact)
+            if source := self._source(order, Path(folder)):
+                paths = [*_before(order.job, source, like=paths[0]), *paths]
             video = Path(folder, "video.mp4")
             join_clips(paths, video, metadata=_tags(order, renderer))
             return {
@@ -146,6 +168,16 @@ class OrderRunner:
                 "thumbnail": self._put(order, "thumbnail.a{}.png", thumbnail_png(video)),
                 "spritesheet": self._put(order, "spritesheet.a{}.png", spritesheet_png(video)),
             }
+
+    def _source(self, order: Order, folder: Path) -> Path | None:
+        """The video that this one goes on from, as a file."""
+        artifact = order.job.inputs.get("source")
+        if artifact is None:
+            return None
+        path = folder / "source.video"
+        self._jobs.store.download(artifact.key, path)
+        _check(path, artifact)
+        return path
 
     def _conditioning(self, order: Order) -> Conditioning:
         return Conditioning.from_bytes(self._need(order, "conditioning"))
@@ -196,6 +228,8 @@ def spec_of(job: Job) -> RenderSpec:
         "height": plan.height,
         "width": plan.width,
         "loras": tuple(Lora(**use) for use in fields["loras"]),
+        "prompts": tuple(TimedPrompt(**prompt) for prompt in fields["prompts"]),
+        "continues": plan.source_frames > 0,
     }
     return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
 
@@ -213,6 +247,30 @@ def _decode_spec(order: Order) -> RenderSpec:
     if spec.decode != "tiled":
         return spec
     return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
+
+
+def _before(job: Job, source: Path, *, like: Path) -> list[Path]:
+    """The source as clips that join with ours."""
+    plan = job.plan
+    return source_clips(
+        source,
+        source.parent,
+        like=like,
+        frames=plan.source_frames,
+        height=plan.height,
+        width=plan.width,
+        crf=job.request.crf,
+    )
+
+
+def _stills(job: Job, index: int, frames: Tensor) -> bytes:
+    """The frames of a clip that the request wants kept."""
+    plan = job.plan
+    first = first_frame(plan.kind, plan.final_frames, index)
+    numbers = list(range(first, first + len(frames)))
+    if job.request.save_frames == "borders":
+        numbers = border_frames(first, len(frames), total=sum(plan.final_frames), window=plan.latent_window_size)
+    return stills_zip(frames, numbers, first=first)
 
 
 def _tags(order: Order, renderer: Renderer) -> dict[str, str] | None:

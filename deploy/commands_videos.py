@@ -20,7 +20,7 @@ _DETAILS = (
     *("id", "status", "progress", "stage", "step", "eta_s", "queue_position", "sections_done", "sections_total"),
     *("model", "size", "seconds", "frames", "seed", "worker", "attempt", "gpu_seconds", "forwards", "name", "prompt"),
 )
-_SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors"}
+_SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors", "frames": "zip"}
 
 
 def register(app: typer.Typer) -> None:
@@ -119,7 +119,9 @@ def fetch(
     video_id: Id,
     *,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="file, or folder")] = None,
-    variant: Annotated[str, typer.Option(help="video, thumbnail, spritesheet, preview, partial or latents")] = "video",
+    variant: Annotated[
+        str, typer.Option(help="video, thumbnail, spritesheet, preview, partial, latents, frames")
+    ] = "video",
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
 import struct
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,13 +21,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from farm.contract import Artifact, Media
-from farm.errors import NotReady, StoreError
+from farm.errors import InvalidRequest, NotReady, StoreError
 from farm.jobs import Jobs, Record, verified
 from farm.problems import problem
 
-Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents"]
-_SUFFIX: dict[Variant, str] = {"video": "mp4", "partial": "mp4", "latents": "safetensors"}  #: the others are png
-_TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream"}
+Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames"]
+_SUFFIX: dict[Variant, str] = {
+    "video": "mp4",
+    "partial": "mp4",
+    "latents": "safetensors",
+    "frames": "zip",
+}  #: the others are png
+_TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -39,13 +46,15 @@ class Span(NamedTuple):
 def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
     """Answer GET and HEAD of /content. Blocks on the store.
 
-    Raises: NotReady where the variant does not exist yet.
+    Raises: NotReady where the variant does not exist yet; InvalidRequest where it never will.
     """
     state = record.head.state
     if variant == "partial" and state.video is None:
         return _partial(record, jobs, media)
     if variant == "latents":
         return _latents(record, jobs)
+    if variant == "frames":
+        return _frames(record, jobs)
     name: str = "video" if variant == "partial" else variant
     if variant == "preview":
         name = f"preview/{len(state.sections) - 1}" if state.sections else ""
@@ -152,6 +161,30 @@ def _latents(record: Record, jobs: Jobs) -> Response:
         shutil.rmtree(folder)
         raise
     return _made(out, record, "latents", ready)
+
+
+def _frames(record: Record, jobs: Jobs) -> Response:
+    """The PNG files of all clips, in time order, as one zip, put together in a file."""
+    if record.job.request.save_frames == "none":
+        text = "this video keeps no frames: it was asked for with save_frames=none"
+        raise InvalidRequest(f"variant: {text}", fields={"variant": text})
+    wanted = sum(frames > 0 for frames in record.job.plan.final_frames)
+    found = [jobs.artifact(record, f"frames/{section}") for section in final_clips(record)]
+    ready = [artifact for artifact in found if artifact is not None]
+    if len(ready) < wanted:
+        raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {_sections(record)}")
+    folder = Path(tempfile.mkdtemp(prefix="framefarm-frames-"))
+    try:
+        out = folder / "frames.zip"
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as whole:
+            for artifact in ready:
+                with zipfile.ZipFile(io.BytesIO(verified(jobs.store, artifact))) as part:
+                    for entry in part.infolist():
+                        whole.writestr(entry, part.read(entry))
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return _made(out, record, "frames", ready)
 
 
 def _write_header(out: Path, shape: tuple[int, ...]) -> int:

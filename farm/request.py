@@ -135,17 +135,28 @@ class VideoRequest(BaseModel):
     prompts: Annotated[tuple[TimedPrompt, ...], FromText] = Field(
         default=(), max_length=100, description="prompts from times on: a JSON list of {at_s, text}"
     )
+    prompt_fade_sections: int = Field(
+        default=0, ge=0, le=20, description="sections over which a timed prompt takes over from the one before"
+    )
+    start: Literal["grey", "noise"] = Field(
+        default="grey", description="what an F1 video without a start image begins with"
+    )
+    loop: bool = Field(default=False, description="end with the start image (not for F1)")
     keyframes: Annotated[tuple[Keyframe, ...], FromText] = Field(
         default=(), max_length=100, description="images at times: a JSON list of {at_s, image: name of a part}"
     )
     loras: Annotated[tuple[LoraUse, ...], FromText] = Field(
         default=(), max_length=16, description="a JSON list of {name, weight}"
     )
+    save_frames: Literal["none", "borders", "all"] = Field(
+        default="none",
+        description="keep frames as PNG: those at the sections' borders, or all; fetched as variant frames",
+    )
+    no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
     name: str = Field(default="", max_length=200, description="a name for people")
     metadata: Annotated[dict[str, JsonValue], FromText] = Field(
         default={}, description="a JSON object that is kept and given back, at most 16 KiB"
     )
-    no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
 
     @field_validator("size")
     @classmethod
@@ -153,6 +164,11 @@ class VideoRequest(BaseModel):
         if value is not None:
             sides_px(value)
         return value
+
+    @field_validator("prompts")
+    @classmethod
+    def _in_time_order(cls, value: tuple[TimedPrompt, ...]) -> tuple[TimedPrompt, ...]:
+        return tuple(sorted(value, key=lambda prompt: prompt.at_s))
 
     @field_validator("metadata")
     @classmethod

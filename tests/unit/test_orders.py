@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from actors.orders import OrderRunner, failure_of
@@ -19,6 +25,8 @@ from farm.jobs import Jobs
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
 from framepack_engine.catalog import TINY_VERSION
 from framepack_engine.models import load_models
+from framepack_engine.plan import final_frames
+from framepack_engine.stills import border_frames, first_frame
 from framepack_engine.tiles import TILE_SIZES_PX
 from framepack_engine.video import probe
 from tests.unit.conftest import Hand
@@ -171,3 +179,47 @@ def test_the_library_writes_it_too(tiny_models: Models, photo: Path, tmp_path: P
     assert (facts["spec"]["seed"], facts["model"]["name"]) == (5, "tiny")
     out = Renderer(tiny_models).render(spec, images, tmp_path / "b.mp4", metadata=False)
     assert read_provenance(out) == {}
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny-f1"])
+def test_frames_are_kept_as_they_were_decoded(
+    http: TestClient, hand: Hand, tiny_cache: Path, model: str, tmp_path: Path
+) -> None:
+    """One zip in time order: all frames, or the start image and the last of each section; the mp4 is their copy."""
+    torch.set_num_threads(1)
+    worker = Worker(hand, Renderer(load_models(model, cache_dir=tiny_cache)))
+    fields = {"model": model, "seconds": "0.4", "latent_window_size": "1", "crf": "0"}  # 3 sections of 4 frames
+    everything = made(http, worker, save_frames="all", **fields)
+    frames = zipfile.ZipFile(io.BytesIO(http.get(f"{everything}/content?variant=frames").content))
+    assert frames.namelist() == [f"{number:06}.png" for number in range(13)]
+    borders = made(http, worker, save_frames="borders", **fields)
+    few = zipfile.ZipFile(io.BytesIO(http.get(f"{borders}/content?variant=frames").content))
+    assert few.namelist() == ["000000.png", "000004.png", "000008.png", "000012.png"]
+    assert all(few.read(name) == frames.read(name) for name in few.namelist())
+    (tmp_path / "out.mp4").write_bytes(http.get(f"{everything}/content").content)
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        for frame, name in zip(video.decode(video=0), frames.namelist(), strict=True):
+            kept = np.asarray(Image.open(io.BytesIO(frames.read(name))).convert("L"), dtype=float)
+            assert np.abs(frame.to_image().convert("L") - kept).mean() < 3
+
+
+def test_frames_that_are_not_kept_or_not_made(http: TestClient, worker: Worker) -> None:
+    """Never kept is the request's fault, not made yet asks for patience; both before a byte is sent."""
+    without = http.get(f"{submit(http)}/content?variant=frames")
+    assert (without.status_code, without.json()["code"]) == (422, "invalid_request")
+    path = submit(http, save_frames="all")
+    early = http.get(f"{path}/content?variant=frames")
+    assert (early.status_code, early.json()["code"]) == (409, "not_ready")
+
+
+@given(st.sampled_from(["i2v", "f1"]), st.integers(1, 40), st.integers(1, 33))
+def test_each_section_has_its_border(kind: Any, sections: int, window: int) -> None:
+    """Whatever clip a border falls into: the start image and every section's last frame, once each."""
+    counts = final_frames(kind, sections, window)
+    total, found, covered = sum(counts), list[int](), list[int]()
+    for index, count in enumerate(counts):
+        first = first_frame(kind, counts, index)
+        covered += range(first, first + count)
+        found += border_frames(first, count, total=total, window=window)
+    assert sorted(covered) == list(range(total))
+    assert sorted(found) == [4 * window * k for k in range(sections + 1)]

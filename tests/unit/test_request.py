@@ -87,6 +87,7 @@ def test_defaults_are_those_that_are_documented() -> None:
         "prompts": [],
         "keyframes": [],
         "loras": [],
+        "save_frames": "none",
         "no_metadata": False,
         "name": "",
         "metadata": {},
