@@ -136,11 +136,11 @@ class Jobs:
         return list(self.ledger.following(job.id, after_seq))
 
     def artifact(self, record: Record, name: str) -> Artifact | None:
-        """A committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "step", "video" … or None."""
+        """A committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "frames/3", "step", … or None."""
         state, (kind, _, number) = record.head.state, name.partition("/")
         if kind in {"section", "preview"}:
             seq = state.sections[int(number)] if int(number) < len(state.sections) else None
-        elif kind == "clip":
+        elif kind in {"clip", "frames"}:
             seq = state.clips.get(number)
         elif kind == "step":
             seq = state.step
