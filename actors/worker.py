@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from actors.names import DISPATCHER, NAMESPACE
+from actors.pace import Pace
 from farm.contract import Failure, Order, Progress, Verdict
 from farm.errors import LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
@@ -34,6 +35,7 @@ class RenderWorker:
         self._settings, self._id = settings, f"worker-{slot}.{uuid4().hex[:6]}"
         self._stop: Verdict = "go"
         self._progress: Progress | None = None
+        self._pace = Pace()
         self._ended = threading.Event()
         threading.Thread(target=self._live, name="orders", daemon=True).start()
 
@@ -75,8 +77,10 @@ class RenderWorker:
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
-        card = self._card.model_copy(update={"warm": self._runner.warm_job})
-        answer: Order | Verdict = self._call("ask", card)
+        self._card = self._card.model_copy(
+            update={"warm": self._runner.warm_job, **self._pace.of(self._runner.model)}
+        )
+        answer: Order | Verdict = self._call("ask", self._card)
         if isinstance(answer, Order):
             self._do(answer)
             return self._stop != "exit"
@@ -99,7 +103,10 @@ class RenderWorker:
         log.info("action=begin job_id=%s key=%s attempt=%d", order.job.id, order.key, order.attempt)
         failure: Failure | None = None
         try:
-            self._runner.run(order, self._on_step)
+            loaded = self._runner.model
+            entry = self._runner.run(order, self._on_step)
+            if loaded == self._runner.model:  # else the time is that of loading a model
+                self._pace.note(order, entry.event.seconds)
         except Stopped:
             log.info("action=stopped job_id=%s key=%s", order.job.id, order.key)
         except (LeaseLost, NotFound) as err:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NewType, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from farm.request import LoraUse, VideoRequest
 
@@ -120,7 +120,11 @@ class WorkerCard(Value):
     stages: tuple[Stage, ...]
     models: tuple[str, ...]
     plan: str  #: the memory plan in words
-    s_per_section: float | None = None
+    s_per_section: float | None = None  #: median of the sections it made lately with the model that it holds
+    s_per_standard_section: float | None = None  #: the same, as if all had been of farm/demand.py's standard size
+    model: str | None = None  #: the model it holds
+    needs_gib: dict[str, float] = Field(default_factory=dict)  #: model -> GPU memory without which it cannot run here
+    preserve_gb: float = 0.0  #: GPU memory left to others
     warm: JobId | None = None  #: the video it rendered last, whose context it still holds
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState
+from farm.demand import demand_of
 from farm.errors import Conflict, LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.scheduler import assign, can_do, queue
+from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
 from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, runnable
 
@@ -54,12 +55,18 @@ class Dispatcher:
         *,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """Take charge of the store: the next epoch is ours. Raises: StoreError."""
+        """Take charge of the store: the next epoch is ours. `clock` measures leases, `wall` (unix seconds) waiting.
+
+        Raises: StoreError.
+        """
         self._jobs, self._settings, self._on_change, self._clock = jobs, settings, on_change, clock
+        self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
         self._workers: dict[str, _Worker] = {}
+        self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
         self._trouble = ""  # why the last worker could not start
         self.draining = False
         self.epoch = self._take_epoch()
@@ -72,6 +79,7 @@ class Dispatcher:
             if self.draining:
                 return "exit"
             self._settle(worker)
+            self._scheduler.asks(card.id, now=self._wall())
             order = self._lease_to(worker)
             worker.order, worker.asking = order, order is None
             return order or "go"
@@ -87,6 +95,7 @@ class Dispatcher:
             video.deadlines[str(progress.key)] = self._clock() + self._settings.lease_s
             if worker.order is None or worker.order.attempt != progress.attempt:  # leased by our predecessor
                 worker.order = self._order(video, progress.key, progress.attempt)
+                self._scheduler.inherits(worker.card.id, progress.job, progress.key, now=self._wall())
             video.progress = progress
             self._changed(video)
             if self.draining:
@@ -98,6 +107,7 @@ class Dispatcher:
         with self._lock:
             if worker := self._workers.get(failure.worker):
                 worker.order = None
+                self._scheduler.ended(failure.worker, now=self._wall())
             if video := self._videos.get(failure.job) or self._load(failure.job):
                 self._end_lease(video, failure)
 
@@ -105,8 +115,10 @@ class Dispatcher:
         """A worker's process is gone: its leases end now, not when they expire. A death counts (rule 7)."""
         with self._lock:
             self._workers.pop(worker_id, None)
-            for video in list(self._videos.values()):
-                self.refresh(video.record.job.id)
+            self._scheduler.unseat(worker_id)
+            for job_id in {job_id for job_id, _ in self._held.get(worker_id, ())}:
+                video = self._videos[job_id]
+                self.refresh(job_id)
                 for key, lease in list(video.record.head.state.leases.items()):
                     if lease.worker == worker_id:
                         message = f"worker {worker_id} died at {key}"
@@ -135,7 +147,12 @@ class Dispatcher:
                 now = self._clock()
                 for key in [key for key, deadline in video.deadlines.items() if deadline < now]:
                     log.warning("action=expire job_id=%s key=%s", video.record.job.id, key)
+                    silent = video.record.head.state.leases[key].worker
                     self._end_lease(video, self._failure(video, key, "expired", "the worker fell silent", counts=False))
+                    self._scheduler.ended(silent, now=self._wall(), silent=True)
+            present = {worker.card.id for worker in self._present()}
+            for worker_id in self._scheduler.crew.seats.keys() - present:
+                self._scheduler.unseat(worker_id)
 
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
@@ -155,14 +172,11 @@ class Dispatcher:
             video = self._videos.get(job_id)
             if video is None:
                 return None
-            waiting = [v.record for v in self._videos.values() if v.record.head.state.status == "queued"]
-            order = queue(waiting)
-            position = order.index(job_id) if job_id in order else None
             return LiveJob(
                 version=video.version,
                 progress=video.progress,
                 eta_s=self._eta_s(video),
-                queue_position=position,
+                queue_position=self._scheduler.position(job_id),
                 waiting_for=self._waiting_for(video.record),
             )
 
@@ -186,7 +200,8 @@ class Dispatcher:
             try:
                 head = self._jobs.ledger.head(job_id, after=video.record.head)
             except NotFound:
-                del self._videos[job_id]
+                self._hold(job_id, self._videos.pop(job_id).record.head.state, None)
+                self._scheduler.drop(job_id)
                 self._on_change()
                 return
             if head.seq != video.record.head.seq:
@@ -210,6 +225,8 @@ class Dispatcher:
 
     def _advance(self, video: _Video, record: Record) -> None:
         """Take in a newer state: lease clocks follow the leases, an ended video leaves our memory."""
+        self._hold(record.job.id, video.record.head.state, record.head.state)
+        self._scheduler.put(demand_of(record), now=self._wall())
         video.record, state, now = record, record.head.state, self._clock()
         video.deadlines = {key: video.deadlines.get(key, now + self._settings.lease_s) for key in state.leases}
         video.begun = {key: video.begun.get(key, now) for key in state.leases}
@@ -218,7 +235,22 @@ class Dispatcher:
         self._changed(video)
         if state.status not in OPEN:
             self._videos.pop(record.job.id, None)
+            self._scheduler.drop(record.job.id)
+            self._hold(record.job.id, state, None)
             self._jobs.sweep(record.job.id)
+
+    def _hold(self, job_id: JobId, before: JobState, after: JobState | None) -> None:
+        """Keep the index of who holds which lease."""
+        leases = after.leases if after else {}
+        for key, lease in before.leases.items():
+            if leases.get(key) != lease:
+                self._held.get(lease.worker, set()).discard((job_id, key))
+                if not self._held.get(lease.worker):
+                    self._held.pop(lease.worker, None)
+                if lease.worker not in self._held:
+                    self._scheduler.ended(lease.worker, now=self._wall())
+        for key, lease in leases.items():
+            self._held.setdefault(lease.worker, set()).add((job_id, key))
 
     def _changed(self, video: _Video) -> None:
         video.version += 1
@@ -227,6 +259,7 @@ class Dispatcher:
     def _seen(self, card: WorkerCard) -> _Worker:
         worker = self._workers.setdefault(card.id, _Worker(card, 0.0))
         worker.card, worker.seen = card, self._clock()
+        self._scheduler.seat(card)
         return worker
 
     def _present(self) -> list[_Worker]:
@@ -250,19 +283,20 @@ class Dispatcher:
             worker.order = None
 
     def _lease_to(self, worker: _Worker) -> Order | None:
-        for video in self._videos.values():  # an order whose answer was lost on its way here
-            for key, lease in video.record.head.state.leases.items():
-                if lease.worker == worker.card.id:
-                    return self._order(video, OrderKey.parse(key), lease.attempt)
-        fleet = [other.card for other in self._present()]
-        idle = [worker.card] + [other.card for other in self._workers.values() if other.asking and other is not worker]
-        for chosen in assign([video.record for video in self._videos.values()], idle, fleet):
-            if chosen.worker == worker.card.id:
-                video = self._videos[chosen.job]
-                event = Event(name="leased", key=str(chosen.key), worker=worker.card.id)
-                if self._append(video, event):
-                    return self._order(video, chosen.key, video.record.head.seq)
-                self._on_change()  # the ledger had news for us: the worker asks again
+        now = self._wall()
+        for job_id, text in self._held.get(worker.card.id, ()):  # an order whose answer was lost on its way here
+            video, key = self._videos[job_id], OrderKey.parse(text)
+            self._scheduler.inherits(worker.card.id, job_id, key, now=now)
+            return self._order(video, key, video.record.head.state.leases[text].attempt)
+        chosen = self._scheduler.offer(worker.card.id, now=now)
+        if chosen is None:
+            return None
+        video = self._videos[chosen.job]
+        self._scheduler.takes(chosen, now=now)
+        if self._append(video, Event(name="leased", key=str(chosen.key), worker=worker.card.id)):
+            return self._order(video, chosen.key, video.record.head.seq)
+        self._scheduler.asks(worker.card.id, now=now)
+        self._on_change()  # the ledger had news for us: the worker asks again
         return None
 
     def _order(self, video: _Video, key: OrderKey, attempt: int) -> Order:

@@ -1,0 +1,128 @@
+"""What a video asks of the fleet, as plain numbers: the orders that wait, what each needs, how much work is left.
+
+The unit of work is the standard section: 9 latent frames at 640x608 in 25 steps, without true CFG.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from farm.contract import Job, JobId, OrderKey, Stage, WorkerCard
+from farm.jobs import Record
+from farm.states import JobState, Status, runnable
+
+SIDE_WORK = 1 / 9  #: an encode, a decode or a finish beside its section: about what they cost on the big model
+_STANDARD_LATENTS = 9 * 640 * 608
+_STANDARD_STEPS = 25
+_THREADS = re.compile(r"-t\d+$")
+
+
+class Need(NamedTuple):
+    """What a worker must have for an order. Orders of equal need are equal to every worker."""
+
+    stage: Stage
+    model: str
+    numeric_class: str | None = None  #: without threads and attention, which a worker sets for each order; None: any
+    attention: str | None = None  #: of a section; where no worker has it, somebody gets the order and says so
+    preserve_gb: float | None = None  #: None: what the worker leaves to others anyway
+
+
+class Piece(NamedTuple):
+    """An order that could be leased now."""
+
+    key: OrderKey
+    need: Need
+    work: float  #: standard sections
+
+
+class Demand(NamedTuple):
+    """A video as the scheduler sees it. Times are unix seconds."""
+
+    job: JobId
+    owner: str
+    created_s: float
+    pieces: tuple[Piece, ...]  #: most urgent first; empty where somebody has them all, or the video is paused
+    remaining: float  #: standard sections of all that is left, leased orders included
+    priority: int = 0
+    deadline_s: float | None = None  #: when the video is wanted
+    failed: frozenset[str] = frozenset()  #: workers that failed on it
+    status: Status = "queued"
+
+
+def demand_of(record: Record) -> Demand:
+    """The demand of a video in its newest known state."""
+    job, state = record.job, record.head.state
+    section = section_work(job)
+    pieces = tuple(
+        Piece(key, need_of(record, key.stage), section if key.stage == "section" else section * SIDE_WORK)
+        for key in runnable(job.plan, state)
+    )
+    return Demand(
+        job=job.id,
+        owner=job.owner,
+        created_s=job.created_ms / 1000,
+        pieces=pieces,
+        remaining=section * _sections_left(job, state),
+        priority=job.request.priority,
+        deadline_s=_deadline_s(job),
+        failed=frozenset(failure.worker for failure in state.failures),
+        status=state.status,
+    )
+
+
+def need_of(record: Record, stage: Stage) -> Need:
+    """What a worker must have for this stage of the video."""
+    request, pinned = record.job.request, record.head.state.numeric_class
+    return Need(
+        stage=stage,
+        model=request.model or "",
+        numeric_class=None
+        if pinned is None or stage == "finish"
+        else _family(pinned).removesuffix(f"-{request.attention}"),
+        attention=request.attention if stage == "section" else None,
+        preserve_gb=request.preserve_gb,
+    )
+
+
+def fits(card: WorkerCard, need: Need) -> bool:
+    """Whether the worker has the stage and the model, room for it, and computes in the video's numeric class."""
+    if need.stage not in card.stages or need.model not in card.models:
+        return False
+    preserve_gb = card.preserve_gb if need.preserve_gb is None else need.preserve_gb
+    least_gib = 0.0 if need.stage == "finish" else card.needs_gib.get(need.model, 0.0)
+    if card.vram_gib is not None and least_gib and card.vram_gib - preserve_gb < least_gib:
+        return False
+    return need.numeric_class in {None, _family(card.numeric_class)}
+
+
+def section_work(job: Job) -> float:
+    """A section of this video, in standard sections.
+
+    Half of a standard section's time is attention, which grows with the square of the tokens; true CFG computes every
+    step twice. Source: the counts of 640x608 in design.md (494 TFLOP a forward, half of it attention).
+    """
+    plan, request = job.plan, job.request
+    size = plan.latent_window_size * plan.height * plan.width / _STANDARD_LATENTS
+    steps = request.num_inference_steps / _STANDARD_STEPS * (2 if request.true_cfg_scale > 1 else 1)
+    return size * (1 + size) / 2 * steps
+
+
+def _sections_left(job: Job, state: JobState) -> float:
+    """Sections and what goes with them; the saved steps of a stopped section are not counted."""
+    sides = sum(1 for frames in job.plan.final_frames if frames) - len(state.clips)
+    sides += (state.conditioning is None) + (state.video is None)
+    return job.plan.sections - len(state.sections) + SIDE_WORK * sides
+
+
+def _deadline_s(job: Job) -> float | None:
+    """`metadata.deadline_s`: seconds after its acceptance at which the video is wanted; what is no number is none."""
+    wished = job.request.metadata.get("deadline_s")
+    if isinstance(wished, bool) or not isinstance(wished, int | float) or wished <= 0:
+        return None
+    return job.created_ms / 1000 + wished
+
+
+def _family(numeric_class: str) -> str:
+    """The class without its thread count, which a CPU worker sets for each order."""
+    return _THREADS.sub("", numeric_class)
