@@ -33,6 +33,7 @@ COMMANDS = {
     "rm": ("commands_videos", "Erase ended videos and everything stored of them."),
     "workers": ("commands_farm", "Who renders, and what."),
     "models": ("commands_farm", "What can be asked for."),
+    "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }
 

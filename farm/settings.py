@@ -13,6 +13,7 @@ from typing import Any, Self, get_args, get_type_hints
 from platformdirs import user_cache_path, user_data_path
 
 from farm.errors import ConfigError
+from farm.keys import parse_keys
 
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
@@ -27,11 +28,13 @@ class FarmSettings:
     cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
     lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
+    api_keys: str = ""  #: name:sha256hex,… of those who may ask; none: this machine alone
     api_key: str | None = None  #: sent by the command line to FARM_URL
     host: str = "127.0.0.1"  #: address to listen on
     port: int = 8000  #: port to listen on; 0: any free one
     workers: str = "auto"  #: auto: one a GPU, else one on the CPU; or a number
     model: str | None = None  #: model of requests that name none
+    models: str = ""  #: the farm's own models, beside the built-in names: NAME=i2v:PATH or NAME=f1:PATH, by commas
     cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
     max_upload_mb: int = 32  #: bytes of one request
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
@@ -48,6 +51,7 @@ class FarmSettings:
                 f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
             )
             raise ConfigError(msg)
+        parse_keys(self.api_keys)
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             msg = f"FARM_WORKERS={self.workers!r}: need 'auto' or a whole number of at least 1"
             raise ConfigError(msg)

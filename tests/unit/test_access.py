@@ -1,0 +1,90 @@
+"""Who may ask: keys, owners, and a farm without keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from deploy.cli import main
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.errors import ConfigError
+from farm.ingress import create_app
+from farm.jobs import Jobs
+from farm.keys import new_key
+from farm.settings import FarmSettings
+from tests.unit.conftest import DispatcherHere
+
+ALICE, ALICES_ENTRY = new_key("alice")
+BOB, BOBS_ENTRY = new_key("bob")
+
+
+@pytest.fixture
+def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
+    """The door of a farm with two keys, asked from another machine."""
+    settings = FarmSettings(model="tiny", api_keys=f"{ALICES_ENTRY}, {BOBS_ENTRY}")
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    with TestClient(app, client=("203.0.113.9", 5)) as client:
+        yield client
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def test_a_video_belongs_to_the_keys_name(keyed: TestClient, png: bytes) -> None:
+    """Its owner sees, lists and cancels it; to another key it is not there."""
+    made = keyed.post(
+        "/v1/videos", headers=bearer(ALICE), data={"prompt": "a cat"}, files={"input_reference": ("a.png", png)}
+    )
+    assert made.status_code == 200, made.text
+    path = f"/v1/videos/{made.json()['id']}"
+    assert keyed.get(path, headers=bearer(ALICE)).status_code == 200
+    assert len(keyed.get("/v1/videos", headers=bearer(ALICE)).json()["data"]) == 1
+    assert keyed.get("/v1/videos", headers=bearer(BOB)).json()["data"] == []
+    for call in ("", "/content", "/events"):
+        assert keyed.get(path + call, headers=bearer(BOB)).status_code == 404
+    assert keyed.post(f"{path}/cancel", headers=bearer(BOB)).status_code == 404
+    assert keyed.delete(path, headers=bearer(BOB)).status_code == 404
+    assert keyed.post(f"{path}/cancel", headers=bearer(ALICE)).json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{}, bearer(""), bearer("farm-wrong"), bearer(ALICES_ENTRY.split(":")[1]), {"Authorization": f"Basic {ALICE}"}],
+)
+def test_without_a_key_nothing_is_told(keyed: TestClient, header: dict[str, str]) -> None:
+    """No key, a wrong one, the stored hash instead of the key, another scheme: 401; only /healthz answers."""
+    for path in ("/v1/videos", "/v1/models", "/v1/workers", "/v1/videos/video_" + "0" * 32):
+        answer = keyed.get(path, headers=header)
+        assert answer.status_code == 401, path
+        assert answer.json()["code"] == "unauthorized"
+    assert keyed.get("/healthz").status_code == 200
+
+
+def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere) -> None:
+    """A caller from elsewhere is told how it could be let in; loopback is served, in both families."""
+    app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    for host, status in (("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)):
+        with TestClient(app, client=(host, 5)) as client:
+            assert client.get("/v1/videos").status_code == status, host
+
+
+@pytest.mark.parametrize(
+    "text", ["alice", "alice:abc", ":" + "0" * 64, "a/b:" + "0" * 64, f"{ALICES_ENTRY},{ALICES_ENTRY}"]
+)
+def test_bad_entries_are_named(text: str) -> None:
+    """An entry that is none is refused when the farm starts."""
+    with pytest.raises(ConfigError, match="API"):
+        FarmSettings(api_keys=text)
+
+
+def test_the_command_makes_a_key_and_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two lines on stdout: the key, and its entry with the key's sha256; a bad name is an error."""
+    assert main(["keys", "new", "carol"]) == 0
+    key, entry = capsys.readouterr().out.split()
+    assert entry == f"carol:{hashlib.sha256(key.encode()).hexdigest()}"
+    assert main(["keys", "new", "../x"]) == 2
