@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format clean
+.PHONY: help env ceph demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -30,6 +30,12 @@ demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops aga
 
 test: $(STAMP)  ## all tests
 	$(PYTHON) -m pytest
+
+# The tests' real S3 server; without it they run against the emulator only.
+ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where it is not installed yet)
+	@for program in ceph-mon ceph-osd radosgw ceph; do command -v $$program >/dev/null || missing=1; done; \
+	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends ceph-mon ceph-osd radosgw ceph-common; }
 
 lint: $(STAMP)  ## ruff and mypy
 	$(PYTHON) -m ruff check .

@@ -21,12 +21,17 @@ T = TypeVar("T")
 class FarmProcess:
     """`framefarm up` in a process of its own, on a free port."""
 
-    def __init__(self, storage: Path, *, cache: Path, workers: int = 1, **settings: str) -> None:
-        """Start it and wait for its `ready` line. `settings` are FARM_* variables without their prefix, in capitals."""
+    def __init__(
+        self, storage: Path, *, cache: Path, workers: int = 1, url: str | None = None, **settings: str
+    ) -> None:
+        """Start it and wait for its `ready` line. `settings` are FARM_* variables without their prefix, in capitals.
+
+        url: the storage, where it is no folder; `storage` then only says where the log lies.
+        """
         env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
         env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "6", "FARM_CPU_THREADS": "1"}
         env |= {f"FARM_{key}": value for key, value in settings.items()}
-        command = [sys.executable, "-m", "deploy.cli", "up", "--storage", str(storage), "--port", "0"]
+        command = [sys.executable, "-m", "deploy.cli", "up", "--storage", url or str(storage), "--port", "0"]
         self.storage = storage
         self.log = storage.with_suffix(".log")
         with self.log.open("ab") as log:
@@ -78,9 +83,11 @@ class FarmProcess:
 
 
 @contextlib.contextmanager
-def running_farm(storage: Path, *, cache: Path, workers: int = 1, **settings: str) -> Iterator[FarmProcess]:
+def running_farm(
+    storage: Path, *, cache: Path, workers: int = 1, url: str | None = None, **settings: str
+) -> Iterator[FarmProcess]:
     """A farm for as long as the context lasts; nothing of it is left behind."""
-    farm = FarmProcess(storage, cache=cache, workers=workers, **settings)
+    farm = FarmProcess(storage, cache=cache, workers=workers, url=url, **settings)
     try:
         yield farm
     finally:

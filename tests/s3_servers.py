@@ -89,6 +89,7 @@ def ministack(folder: Path) -> Iterator[str]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
+        **KEYS,  # of headers it checks none, but those in a presigned URL it does
     }
     with _serving([str(Path(sys.executable).with_name("ministack"))], settings, folder, port, seconds=30) as endpoint:
         yield endpoint

@@ -134,7 +134,7 @@ def test_a_presigned_url_gives_the_object_to_anyone(store: Store) -> None:
     else:
         assert url
         answer = httpx.get(url)
-        assert (answer.status_code, answer.content) == (200, b"frames"), url
+        assert (answer.status_code, answer.content) == (200, b"frames"), f"{url}\n{answer.text}"
         assert httpx.get(url, headers={"Range": "bytes=2-3"}).content == b"am"
 
 

@@ -1,0 +1,81 @@
+"""A whole farm whose store is a bucket, behind a network that loses answers."""
+
+from __future__ import annotations
+
+import io
+import os
+from itertools import count
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+
+from farm.contract import JobId
+from farm.jobs import Jobs, verified
+from tests.farm_process import running_farm, wait_for
+from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+
+def test_a_farm_on_s3_renders_although_answers_get_lost(
+    tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fifth put's answer is lost; the video is made, each stage once, and every byte in the bucket is whole."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**KEYS, "XDG_DATA_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    puts, lost = count(1), count()
+
+    def fault(method: str, _: str) -> Fault | None:
+        if method == "PUT" and next(puts) % 5 == 0:
+            next(lost)
+            return "lose"
+        return None
+
+    with ministack(tmp_path / "ministack") as upstream:
+        relay = Relay(upstream)
+        place = Place(f"s3://{BUCKET}/farms/one", relay.endpoint)
+        try:
+            with running_farm(
+                tmp_path / "storage", cache=tiny_cache, url=place.storage, S3_ENDPOINT=relay.endpoint
+            ) as farm:
+                relay.fault = fault
+                picture = io.BytesIO()
+                Image.radial_gradient("L").convert("RGB").resize((64, 64)).save(picture, "PNG")
+                answer = farm.http.post(
+                    "/v1/videos",
+                    data={
+                        "prompt": "a cat",
+                        "seconds": "1.2",
+                        "seed": "7",
+                        "model": "tiny",
+                        "num_inference_steps": "2",
+                    },
+                    files={"input_reference": ("cat.png", picture.getvalue())},
+                )
+                assert answer.status_code == 200, answer.text
+                video = answer.json()["id"]
+
+                def ended() -> dict[str, object] | None:
+                    state: dict[str, object] = farm.http.get(f"/v1/videos/{video}").json()
+                    return state if state["status"] not in {"queued", "in_progress"} else None
+
+                state = wait_for(ended, seconds=120, what="the video's end")
+                assert state["status"] == "completed", state["error"]
+                content = farm.http.get(f"/v1/videos/{video}/content").content
+            with av.open(io.BytesIO(content), mode="r") as mp4:
+                assert sum(1 for _ in mp4.decode(video=0)) == 37
+            assert next(lost) > 0
+            jobs = Jobs(place.open())
+            entries = jobs.entries(video, after_seq=-1, owner="local")
+            commits = [entry.event for entry in entries if entry.event.name == "committed"]
+            assert sorted(str(event.key) for event in commits) == ["decode/0", "encode", "finish", "section/0"]
+            for artifact in (artifact for event in commits for artifact in event.artifacts.values()):
+                assert len(verified(jobs.store, artifact)) == artifact.bytes
+            assert jobs.ledger.head(JobId(video)).state.failures == ()
+        finally:
+            relay.close()
+    assert not (tmp_path / "storage").exists()
