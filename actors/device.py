@@ -8,9 +8,9 @@ import torch
 
 from farm.contract import WorkerCard
 from farm.settings import FarmSettings
-from framepack_engine import Renderer, load_models
+from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import usable_attentions
-from framepack_engine.catalog import MODELS
+from framepack_engine.catalog import known_models
 from framepack_engine.numeric import default_dtype, numeric_class
 
 _GIB = 1 << 30
@@ -30,13 +30,20 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         numeric_class=numeric_class(device, default_dtype(device)),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
         stages=("encode", "section", "decode", "finish"),
-        models=tuple(MODELS),
+        models=tuple(known_models(settings.models)),
         plan="all resident",
     )
 
 
-def load_renderer(model: str, *, settings: FarmSettings) -> Renderer:
-    """The renderer for `model` on this process's device, weights loaded. Raises: EngineError."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    models = load_models(model, device=device, cache_dir=settings.cache)
-    return Renderer(models, device=device, lora_dir=settings.lora_dir)
+class Renderers:
+    """Renderers by the name of their model, on this process's device; what two models share is loaded once."""
+
+    def __init__(self, settings: FarmSettings) -> None:
+        self._settings, self._known = settings, known_models(settings.models)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._shelf = ModelShelf(device=self._device, cache_dir=settings.cache)
+
+    def load(self, model: str) -> Renderer:
+        """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError."""
+        models = self._shelf.get(self._known.get(model, model))
+        return Renderer(models, device=self._device, lora_dir=self._settings.lora_dir)

@@ -64,7 +64,7 @@ class RenderWorker:
         os._exit(code)  # nobody was waiting
 
     def _prepare(self) -> None:
-        from actors.device import describe_device, load_renderer
+        from actors.device import Renderers, describe_device
         from actors.orders import OrderRunner
 
         node = ray.get_runtime_context().get_node_id()
@@ -72,7 +72,7 @@ class RenderWorker:
         self._runner = OrderRunner(
             Jobs(FolderStore(self._settings.storage_path)),
             self._card,
-            load=lambda model: load_renderer(model, settings=self._settings),
+            load=Renderers(self._settings).load,
         )
 
     def _serve_one(self) -> bool:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deploy.own_models import own_models
 from farm.contract import JobPlan, Media, ModelCard, Planner
 from farm.errors import InvalidRequest
 from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
 from framepack_engine.cache_choice import check_cache, mag_ratios
-from framepack_engine.catalog import MODELS
 from framepack_engine.errors import InvalidSpec, LoraUnusable
 from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.presets import filled
 
 
 class EnginePlanner(Planner):
-    """What FramePack makes of a request, by framepack_engine.plan. lora_dir: where the names of LoRAs are looked up."""
+    """What FramePack makes of a request, by framepack_engine.plan."""
 
-    def __init__(self, *, lora_dir: str | None = None) -> None:
-        self._lora_dir = lora_dir
+    def __init__(self, *, models: str = "", lora_dir: str | None = None) -> None:
+        """models: the farm's own, see FARM_MODELS. lora_dir: where the names of LoRAs are looked up."""
+        self._models, self._lora_dir = own_models(models), lora_dir
 
     def models(self) -> Mapping[str, ModelCard]:
         """The engine's catalogue."""
@@ -32,14 +33,14 @@ class EnginePlanner(Planner):
                 needs_image=entry.needs_image,
                 honest=entry.honest,
             )
-            for name, entry in MODELS.items()
+            for name, entry in self._models.items()
         }
 
     def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None) -> JobPlan:
         """See Planner."""
-        entry = MODELS.get(request.model or "")
+        entry = self._models.get(request.model or "")
         if entry is None:
-            raise _invalid("model", f"unknown model {request.model!r}; this farm has {', '.join(MODELS)}")
+            raise _invalid("model", f"unknown model {request.model!r}; this farm has {', '.join(self._models)}")
         if image_size is None and request.size is None:
             raise _invalid("size", "give a size, or an image to take it from")
         window = request.latent_window_size

@@ -28,7 +28,7 @@ def application(settings: FarmSettings) -> serve.Application:
             settings=settings,
             jobs=Jobs(open_store(settings)),
             door=RayDoor(),
-            planner=EnginePlanner(lora_dir=settings.lora_dir),
+            planner=EnginePlanner(models=settings.models, lora_dir=settings.lora_dir),
             media=EngineMedia(),
         )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from framepack_engine.artifacts import Conditioning, SectionState, StepState
     from framepack_engine.conformance import CaseResult, run_conformance
     from framepack_engine.errors import EngineError
-    from framepack_engine.models import Models, load_models
+    from framepack_engine.models import Models, ModelShelf, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress
     from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
     from framepack_engine.provenance import read_provenance
@@ -23,6 +23,7 @@ _HOME = {
     "Conditioning": "artifacts",
     "EngineError": "errors",
     "Lora": "spec",
+    "ModelShelf": "models",
     "Models": "models",
     "RenderProgress": "pipeline",
     "RenderSpec": "spec",
@@ -43,6 +44,7 @@ __all__ = [
     "Conditioning",
     "EngineError",
     "Lora",
+    "ModelShelf",
     "Models",
     "RenderProgress",
     "RenderSpec",
