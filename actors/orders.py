@@ -55,11 +55,6 @@ class OrderRunner:
         """The model it holds."""
         return self._model or None
 
-    @property
-    def model(self) -> str | None:
-        """The model it holds."""
-        return self._model or None
-
     def run(self, order: Order, on_step: OnStep) -> Entry:
         """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from PIL.Image import Image
+
 from deploy.own_models import own_models
-from farm.contract import JobPlan, Media, ModelCard, Planner
-from farm.errors import InvalidRequest
+from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
+from farm.errors import InvalidRequest, UnsupportedImage
 from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
 from framepack_engine.cache_choice import check_cache, mag_ratios
-from framepack_engine.errors import InvalidSpec, LoraUnusable
+from framepack_engine.errors import InvalidSpec, LoraUnusable, VideoMismatch
+from framepack_engine.images import upright_rgb
 from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.presets import filled
+from framepack_engine.timeline import prompt_borders
+
+_SQUARE = (1, 1)  #: the shape of a video that has neither an image nor a size
 
 
 class EnginePlanner(Planner):
@@ -36,29 +42,29 @@ class EnginePlanner(Planner):
             for name, entry in self._models.items()
         }
 
-    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None) -> JobPlan:
+    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0) -> JobPlan:
         """See Planner."""
         entry = self._models.get(request.model or "")
         if entry is None:
             raise _invalid("model", f"unknown model {request.model!r}; this farm has {', '.join(self._models)}")
-        if image_size is None and request.size is None:
-            raise _invalid("size", "give a size, or an image to take it from")
         window = request.latent_window_size
         if request.size is not None:
             width, height = (int(side) for side in request.size.split("x"))
         else:
-            image_height, image_width = image_size or (0, 0)
+            image_height, image_width = image_size or _SQUARE
             height, width = plan.nearest_bucket(image_height, image_width, request.resolution or entry.resolution)
         _check_cache(request)
-        sections = plan.sections_for(request.seconds, window=window)
+        sections, continues = plan.sections_for(request.seconds, window=window), source_frames > 0
+        _check_prompts(request, sections)
         return JobPlan(
             kind=entry.kind,
             sections=sections,
             latent_window_size=window,
             height=height,
             width=width,
-            frames=plan.frames_for(sections, window),
-            final_frames=plan.final_frames(entry.kind, sections, window),
+            frames=plan.frames_for(sections, window) - continues + source_frames,
+            final_frames=plan.final_frames(entry.kind, sections, window, continues=continues),
+            source_frames=source_frames,
         )
 
     def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
@@ -83,7 +89,21 @@ class EnginePlanner(Planner):
 
 
 class EngineMedia(Media):
-    """Video files, by framepack_engine.video."""
+    """Pictures and video files, by framepack_engine.images, source and video."""
+
+    def upright_rgb(self, image: Image) -> Image:
+        """See Media."""
+        return upright_rgb(image)
+
+    def look_at(self, path: str) -> VideoFacts:
+        """See Media."""
+        from framepack_engine.source import look_at
+
+        try:
+            facts = look_at(Path(path))
+        except VideoMismatch as err:
+            raise UnsupportedImage(f"video: {err}", param="video") from err
+        return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width)
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """See Media."""
@@ -100,6 +120,16 @@ def _check_cache(request: VideoRequest) -> None:
             mag_ratios(request.model, None)
     except InvalidSpec as err:
         raise _invalid(str(err.facts["field"]), str(err)) from err
+
+
+def _check_prompts(request: VideoRequest, sections: int) -> None:
+    """Raises: InvalidRequest where a timed prompt has no section of its own."""
+    try:
+        prompt_borders(
+            [prompt.at_s for prompt in request.prompts], sections=sections, window=request.latent_window_size
+        )
+    except InvalidSpec as err:
+        raise InvalidRequest(str(err), fields={"prompts": str(err)}) from err
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from farm.contract import JobPlan, ModelCard, Planner
+from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
 from farm.images import CleanImage, clean_image
 from farm.intake import Intake
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Origin, Record
 from farm.problems import invalid
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
@@ -27,26 +27,41 @@ class Prepared(NamedTuple):
 
     request: VideoRequest  #: with its model set
     plan: JobPlan
-    images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG
+    images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG; "source" -> a video that was sent
     fingerprint: str  #: sha256 of the request as it was sent
+    origin: Origin | None = None  #: the video that it comes from
 
 
-def prepare(intake: Intake, *, settings: FarmSettings, planner: Planner) -> Prepared:
+class Ways(NamedTuple):
+    """What requests are settled with."""
+
+    settings: FarmSettings
+    planner: Planner
+    media: Media
+
+
+def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> Prepared:
     """Settle everything that can be refused; writes nothing. Takes as long as decoding the images takes.
 
+    source: the video that is extended; then it stands for the start image.
     Raises: InvalidRequest, UnsupportedImage, TooLarge.
     """
+    settings, planner, media = ways
     check_supported(intake.request)
     card = _model(intake.request, settings=settings, planner=planner)
-    _check_images(intake, card)
+    _check_images(intake, card, extends=source is not None)
     clean = {
-        name: clean_image(data, max_pixels=settings.max_pixels, name=name)
+        name: clean_image(data, max_pixels=settings.max_pixels, upright_rgb=media.upright_rgb, name=name)
         for name, data in sorted(intake.images.items())
     }
-    start = clean.get("input_reference")
+    start = source or clean.get("input_reference")
     settled = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
     request = intake.request.model_copy(update=settled)
-    plan = planner.plan(request, image_size=(start.height, start.width) if start else None)
+    plan = planner.plan(
+        request,
+        image_size=(start.height, start.width) if start else None,
+        source_frames=source.frames if source else 0,
+    )
     request = _with_preset(request, planner.preset(request, plan))
     return Prepared(request, plan, _inputs(clean, request, plan), _fingerprint(intake))
 
@@ -62,6 +77,7 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
         owner=owner,
         fingerprint=prepared.fingerprint,
         idempotency_key=idempotency_key,
+        origin=prepared.origin,
     )
 
 
@@ -99,15 +115,23 @@ def _with_preset(request: VideoRequest, says: Mapping[str, object]) -> VideoRequ
         raise invalid(err) from err
 
 
-def _check_images(intake: Intake, card: ModelCard) -> None:
+def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
     """Which images a model wants, and whether keyframes and their parts agree."""
     named = [frame.image for frame in intake.request.keyframes]
     sent = [name for name in intake.images if name.startswith("keyframe_")]
     faults = {}
-    if card.needs_image and "input_reference" not in intake.images:
+    if extends and card.kind != "f1":
+        faults["model"] = f"{card.name} works from the end to the start; only an F1 model goes on where a video ends"
+    elif extends and "input_reference" in intake.images:
+        faults["input_reference"] = "an extension starts with the last frame of its video"
+    elif card.needs_image and not extends and "input_reference" not in intake.images:
         faults["input_reference"] = f"the model {card.name} needs a start image"
     if card.kind == "f1" and "end_image" in intake.images:
         faults["end_image"] = f"{card.name} is an F1 model and makes no end image"
+    if card.kind == "f1" and intake.request.loop:
+        faults["loop"] = f"{card.name} is an F1 model and aims at no last picture"
+    elif intake.request.loop and "end_image" in intake.images:
+        faults["end_image"] = "loop=true ends with the start image; leave one of them out"
     if card.kind == "f1" and (named or sent):
         faults["keyframes"] = f"{card.name} is an F1 model and takes no keyframes"
     elif sorted(named) != sorted(sent):
@@ -123,7 +147,8 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan) 
     if len(set(names.values())) != len(names):
         text = "two of them fall into the same section; a section takes one"
         raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
-    return {names[part]: image.png for part, image in clean.items()}
+    inputs = {names[part]: image.png for part, image in clean.items()}
+    return inputs | ({"end": inputs["start"]} if request.loop else {})
 
 
 def _fingerprint(intake: Intake) -> str:

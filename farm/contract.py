@@ -6,11 +6,14 @@ Read this file first: it names every noun of the farm. docs/glossary.md explains
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NewType, Protocol
+from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.request import LoraUse, VideoRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
@@ -42,6 +45,7 @@ class JobPlan(Value):
     frames: int
     final_frames: tuple[int, ...]  #: per section in generation order; 0 = that section's decode is skipped
     fps: int = FPS
+    source_frames: int = 0  #: of the video that this one goes on from; `frames` counts them too
 
 
 class Job(Value):
@@ -52,8 +56,10 @@ class Job(Value):
     created_ms: int
     request: VideoRequest
     plan: JobPlan
-    inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG
+    inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG; "source": the video that this one extends
     idempotency: str | None = None  #: key of the object that claims the request's Idempotency-Key
+    remixed_from: JobId | None = None  #: whose request, and sections where it shares some, this one began with
+    extends: JobId | None = None  #: whose video this one goes on from; None: it was sent, or there is none
 
 
 class OrderKey(Value):
@@ -179,9 +185,10 @@ class Planner(Protocol):
     def models(self) -> Mapping[str, ModelCard]:
         """Models this farm can render, by name."""
 
-    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None) -> JobPlan:
+    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0) -> JobPlan:
         """Sections, frames and size for `request`, whose model is set; `image_size` is (height, width) in px.
 
+        source_frames: of the video that is extended; then `image_size` is that video's.
         Raises: InvalidRequest naming the field.
         """
 
@@ -195,8 +202,22 @@ class Planner(Protocol):
         """
 
 
+class VideoFacts(Value):
+    """A video that somebody sent, as it is shown: upright, at 30 frames a second."""
+
+    frames: int
+    height: int  #: px
+    width: int  #: px
+
+
 class Media(Protocol):
-    """Video files, as far as the ingress handles them."""
+    """Pictures and video files, as far as the ingress handles them."""
+
+    def upright_rgb(self, image: Image) -> Image:
+        """`image` in 8-bit RGB, turned by its EXIF tag, transparency over white. Raises whatever damaged data does."""
+
+    def look_at(self, path: str) -> VideoFacts:
+        """What a video file is, without decoding all of it. Raises: UnsupportedImage where it is none."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """Write the mp4 files `clips`, in time order, into `out` without encoding anything again."""

@@ -1,17 +1,34 @@
-"""Images that users send: looked at with suspicion, turned upright, and kept as plain PNG."""
+"""Images that users send: looked at with suspicion here, brought upright by the engine, and kept as plain PNG."""
 
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Callable
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from farm.errors import TooLarge, UnsupportedImage
 
 #: what cameras and browsers make; no format that reads other files or runs a language (TIFF, EPS, PDF …)
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 _MIN_SIDE_PX = 32
+#: how files begin that people send and that are not taken, so that the answer can name them
+_OTHERS = {
+    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "HEIC": rb".{4}ftyp(?:hei[cmsx]|hev[cm]|mif1|msf1)",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "Photoshop": rb"8BPS",
+    "PDF": rb"%PDF",
+    "PostScript": rb"%!PS",
+    "SVG": rb"\s*(?:<\?xml.{0,400})?<svg",
+    "OpenEXR": rb"\x76\x2f\x31\x01",
+    "icon": rb"\0\0[\x01\x02]\0",
+    "mp4 video": rb".{4}ftyp(?!avi[fs])",
+    "WebM or Matroska video": rb"\x1a\x45\xdf\xa3",
+}
 
 
 class CleanImage(NamedTuple):
@@ -22,11 +39,14 @@ class CleanImage(NamedTuple):
     width: int  #: px
 
 
-def clean_image(data: bytes, *, max_pixels: int, name: str = "image") -> CleanImage:
-    """Decode `data` once and encode it again as PNG: EXIF turns applied, alpha laid over white, metadata dropped.
+def clean_image(
+    data: bytes, *, max_pixels: int, upright_rgb: Callable[[Image.Image], Image.Image], name: str = "image"
+) -> CleanImage:
+    """Decode `data` once and encode it again as PNG, without its metadata. Of an animation the first picture is taken.
 
-    Raises: TooLarge for more than `max_pixels`, seen before decoding; UnsupportedImage for what is no image, a
-    truncated one, or a side under 32 px. `name` is the request's part, for the message.
+    upright_rgb: how pixels are brought to 8-bit RGB (Media). name: the request's part, for the message.
+    Raises: TooLarge for more than `max_pixels`, seen before decoding; UnsupportedImage for what is no image (a format
+    that is not taken is named), a truncated one, or a side under 32 px.
     """
     image = _open(data, name=name)
     width, height = image.size
@@ -37,10 +57,11 @@ def clean_image(data: bytes, *, max_pixels: int, name: str = "image") -> CleanIm
             f"{name} is {width}x{height} px; each side must have at least {_MIN_SIDE_PX}", param=name
         )
     try:
-        upright = _rgb(ImageOps.exif_transpose(image))
+        upright = upright_rgb(image)
     except Exception as err:  # border: a decoder of foreign bytes raises whatever it meets
         raise UnsupportedImage(f"{name} is a damaged or truncated {image.format} file: {err}", param=name) from err
     out = io.BytesIO()
+    upright.info.clear()  # else the ICC profile and comments go into the PNG
     upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
     return CleanImage(out.getvalue(), upright.height, upright.width)
 
@@ -54,22 +75,9 @@ def _open(data: bytes, *, name: str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as err:
         raise _too_large(name, "far too many pixels", None) from err
     except Exception as err:  # border: as in clean_image
-        raise UnsupportedImage(
-            f"{name} is no image that can be read; send one of {', '.join(known)}", param=name
-        ) from err
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """`image` in 8 bits a channel, its transparent parts white."""
-    if image.mode.startswith("I") or image.mode == "F":  # Pillow would clip 16 bits, not scale them
-        image = image.convert("F").point(lambda level: level / 257).convert("L")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    image = image.convert("RGB")
-    image.info.clear()  # else the ICC profile and comments go into the PNG
-    return image
+        found = next((kind for kind, head in _OTHERS.items() if re.match(head, data[:500], re.DOTALL)), None)
+        what = "no image that can be read" if found is None else f"a {found} file, which is not taken"
+        raise UnsupportedImage(f"{name} is {what}; send one of {', '.join(known)}", param=name) from err
 
 
 def _too_large(name: str, found: str, max_pixels: int | None) -> TooLarge:

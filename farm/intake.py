@@ -22,6 +22,7 @@ from farm.problems import invalid
 from farm.request import VideoRequest
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
+_VIDEO = "video"
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
 _MAX_PARTS = 200
@@ -34,25 +35,44 @@ class Intake(NamedTuple):
     images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as it was sent
 
 
+class Body(NamedTuple):
+    """An HTTP body, read but not checked."""
+
+    fields: dict[str, Any]  #: a form's are texts
+    images: dict[str, bytes]  #: as Intake has them
+    video: bytes | None = None  #: a file "video", where one is taken
+
+
 async def read_intake(request: Request, *, max_bytes: int) -> Intake:
     """Read and check the body of POST /v1/videos.
 
     Raises: InvalidRequest that names each bad field; TooLarge for more than `max_bytes`.
     """
+    body = await read_body(request, max_bytes=max_bytes)
+    return checked(body.fields, body.images)
+
+
+def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
+    """Fields and images as a request. Raises: InvalidRequest that names each bad field."""
+    try:
+        return Intake(VideoRequest.model_validate(fields), images)
+    except ValidationError as err:
+        raise invalid(err) from err
+
+
+async def read_body(request: Request, *, max_bytes: int, takes_video: bool = False) -> Body:
+    """Read a body of any of the kinds that are taken. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
     limited = Request(request.scope, _limited(request, max_bytes))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
-        fields, images = await _read_form(limited, max_bytes)
+        fields, images = await _read_form(limited, max_bytes, takes_video=takes_video)
     else:
         fields, images = _read_json(await limited.body(), kind), {}
     for name in [name for name in fields if _IMAGE.fullmatch(name)]:
         value = fields.pop(name)
         if value not in (None, ""):
             images[name] = _image_of(value, name)
-    try:
-        return Intake(VideoRequest.model_validate(fields), images)
-    except ValidationError as err:
-        raise invalid(err) from err
+    return Body(fields, images, images.pop(_VIDEO, None))
 
 
 def _limited(request: Request, max_bytes: int) -> Receive:
@@ -94,7 +114,7 @@ def _read_json(body: bytes, kind: str) -> dict[str, Any]:
     return fields
 
 
-async def _read_form(request: Request, max_bytes: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+async def _read_form(request: Request, max_bytes: int, *, takes_video: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
     fields: dict[str, Any] = {}
     images: dict[str, bytes] = {}
     try:
@@ -104,7 +124,7 @@ async def _read_form(request: Request, max_bytes: int) -> tuple[dict[str, Any], 
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                await _take_file(images, name, value)
+                await _take_file(images, name, value, takes_video=takes_video)
             else:
                 _take_text(fields, name, value)
     finally:
@@ -112,8 +132,8 @@ async def _read_form(request: Request, max_bytes: int) -> tuple[dict[str, Any], 
     return fields, images
 
 
-async def _take_file(images: dict[str, bytes], name: str, file: UploadFile) -> None:
-    if not _IMAGE.fullmatch(name):
+async def _take_file(images: dict[str, bytes], name: str, file: UploadFile, *, takes_video: bool) -> None:
+    if not _IMAGE.fullmatch(name) and not (takes_video and name == _VIDEO):
         hint = "send this field as text" if name in VideoRequest.model_fields else "there is no such file"
         raise _fault(name, f"{hint}; the files are input_reference, end_image, keyframe_0 …")
     data = await file.read()

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from farm.contract import Artifact, Job, JobId, JobPlan
+from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, NotFound, StoreError
 from farm.ledger import Entry, Ledger, log_folder
 from farm.request import VideoRequest
-from farm.states import OPEN, Event, Status
+from farm.states import OPEN, Event, JobState, Status
 from farm.store import ObjectMissing, Store
 
 Wish = Literal["pause", "resume", "cancel", "retry"]
@@ -32,6 +35,16 @@ class Record(NamedTuple):
 
     job: Job
     head: Entry
+
+
+class Origin(NamedTuple):
+    """What a new video takes over from another: the objects are copied, so that either may be deleted."""
+
+    relation: Literal["remix", "extension"]
+    job: JobId
+    inputs: Mapping[str, Artifact]  #: name -> object that becomes an input
+    work: Mapping[str, Artifact]  #: "section/0", "preview/0", "clip/0" … -> object that counts as made
+    state: JobState  #: of that video, whose pinned class and tiles go with its sections
 
 
 class Jobs:
@@ -51,26 +64,40 @@ class Jobs:
         owner: str,
         fingerprint: str,
         idempotency_key: str | None = None,
+        origin: Origin | None = None,
     ) -> Record:
         """Store a video; when this returns it will be rendered, whatever dies.
 
         request:     with model, seed and size filled in.
-        images:      "start", "end", … -> PNG.
+        images:      "start", "end", … -> PNG; "source" -> the video that is extended, where it was sent.
+        origin:      the video that this one comes from; what it takes over is there before it can be leased.
         fingerprint: sha256 of the request as it was sent; the same key with the same fingerprint gives the same video.
-        Raises: Conflict where the key was used for another request.
+        Raises: Conflict where the key was used for another request; NotFound where the origin is deleted meanwhile.
         """
         job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
         if idempotency_key is not None:
             claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
         inputs = {name: self._put_input(job_id, name, data) for name, data in sorted(images.items())}
+        event, parents = Event(name="accepted"), dict[str, JobId]()
+        if origin is not None:
+            inputs |= {name: self._copy(job_id, f"inputs/{name}", found) for name, found in origin.inputs.items()}
+            event = self._inherited(job_id, origin)
+            parents = {"remixed_from" if origin.relation == "remix" else "extends": origin.job}
         job = Job(
-            id=job_id, owner=owner, created_ms=created_ms, request=request, plan=plan, inputs=inputs, idempotency=claim
+            id=job_id,
+            owner=owner,
+            created_ms=created_ms,
+            request=request,
+            plan=plan,
+            inputs=inputs,
+            idempotency=claim,
+            **parents,
         )
         self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
         self.store.put_if_absent(_index_key(job), b"{}")
         self._mark(job_id)
-        head = self.ledger.begin(job_id)
+        head = self.ledger.begin(job_id, event)
         return Record(self.request(job_id), self.ledger.head(job_id, after=head))
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
@@ -146,7 +173,9 @@ class Jobs:
             seq = state.step
         else:
             seq = state.conditioning if kind == "conditioning" else state.video
-        return None if seq is None else self.ledger.artifact(record.job.id, seq, kind)
+        if seq is None:
+            return None
+        return self.ledger.artifact(record.job.id, seq, kind if seq else name)  # entry 0 names a remix's many
 
     def request(self, job_id: JobId) -> Job:
         """request.json. Raises: ObjectMissing."""
@@ -185,11 +214,42 @@ class Jobs:
         return JobId(str(ours["id"])), int(ours["created_ms"])
 
     def _put_input(self, job_id: JobId, name: str, data: bytes) -> Artifact:
+        suffix = "video" if name == "source" else "png"
         artifact = Artifact(
-            key=f"jobs/{job_id}/inputs/{name}.png", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)
+            key=f"jobs/{job_id}/inputs/{name}.{suffix}", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)
         )
         self.store.put_if_absent(artifact.key, data)
         return artifact
+
+    def _inherited(self, job_id: JobId, origin: Origin) -> Event:
+        """Entry 0 of a video that shares sections, once copies of them are stored."""
+        if not origin.work:
+            return Event(name="accepted")
+        copies = {
+            name: self._copy(job_id, f"shared/{name.replace('/', '-')}", artifact)
+            for name, artifact in sorted(origin.work.items())
+        }
+        return Event(
+            name="accepted",
+            artifacts=copies,
+            numeric_class=origin.state.numeric_class,
+            decode_tile_px=origin.state.decode_tile_px,
+        )
+
+    def _copy(self, job_id: JobId, name: str, artifact: Artifact) -> Artifact:
+        """A copy under the video's own prefix. Raises: NotFound where the object is gone; StoreError if damaged."""
+        suffix = artifact.key.rpartition(".")[2]
+        copy = artifact.model_copy(update={"key": f"jobs/{job_id}/{name}.{suffix}"})
+        with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as folder:
+            path = Path(folder, "object")
+            try:
+                self.store.download(artifact.key, path)
+            except ObjectMissing as err:
+                msg = "the video that this one comes from was deleted meanwhile"
+                raise NotFound(msg) from err
+            check_file(path, artifact)
+            self.store.put_if_absent(copy.key, path)
+        return copy
 
     def _mark(self, job_id: JobId) -> None:
         self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
@@ -217,6 +277,7 @@ class Jobs:
                 self.store.delete(job.idempotency)
         except ObjectMissing:  # an erasing that was cut short got this far
             pass
+        forget_embeddings(self.store, job_id)
         for key in self.store.list(f"jobs/{job_id}/"):
             if not key.startswith(log_folder(job_id)):
                 self.store.delete(key)
@@ -230,6 +291,15 @@ def verified(store: Store, artifact: Artifact) -> bytes:
         msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
         raise StoreError(msg, key=artifact.key)
     return data
+
+
+def check_file(path: Path, artifact: Artifact) -> None:
+    """Raises: StoreError where the file is not the object that the ledger named."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != artifact.sha256:
+        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
+        raise StoreError(msg, key=artifact.key)
 
 
 def _index_key(job: Job) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from farm.contract import Artifact, JobId, Value
 from farm.errors import LeaseLost, NotFound, StoreError
-from farm.states import Event, JobState, advance
+from farm.states import Event, JobState, accepted, advance
 from farm.store import ObjectMissing, Store
 
 
@@ -36,9 +36,9 @@ class Ledger:
         """`clock` gives unix seconds."""
         self.store, self._clock = store, clock
 
-    def begin(self, job: JobId) -> Entry:
-        """Write entry 0: from here on the video is accepted. Returns the entry that stands there, ours or not."""
-        entry = self._entry(0, Event(name="accepted"), JobState(), epoch=0)
+    def begin(self, job: JobId, event: Event) -> Entry:
+        """Write entry 0, `accepted`: from here on the video is. Returns the entry that stands there, ours or not."""
+        entry = self._entry(0, event, accepted(event), epoch=0)
         return entry if self._put(job, entry) else self.entry(job, 0)
 
     def append(self, job: JobId, event: Event, *, epoch: int = 0, after: Entry | None = None) -> Entry:

@@ -104,6 +104,25 @@ class JobState(Value):
     ended_at: float | None = None  #: unix seconds
 
 
+def accepted(event: Event) -> JobState:
+    """The state of entry 0. What its artifacts name ("section/0" …, "clip/1" …) counts as committed by that entry.
+
+    A remix begins so: with copies of the sections that it shares with another video.
+    Raises: Conflict where the sections do not begin with 0 or have a gap.
+    """
+    names = [OrderKey.parse(name) for name in event.artifacts if name.startswith("section/")]
+    if sorted(key.section or 0 for key in names) != list(range(len(names))):
+        msg = "a video can only share sections from 0 on, without a gap"
+        raise Conflict(msg)
+    clips = {name.removeprefix("clip/"): 0 for name in event.artifacts if name.startswith("clip/")}
+    return JobState(
+        sections=(0,) * len(names),
+        clips=clips,
+        numeric_class=event.numeric_class,
+        decode_tile_px=event.decode_tile_px,
+    )
+
+
 def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
     """`state` after `event`, which becomes ledger entry `seq` at unix time `at`.
 

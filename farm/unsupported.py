@@ -8,7 +8,6 @@ from farm.request import VideoRequest
 _CAN: dict[str, tuple[object, ...]] = {  #: field -> the only values that this version renders
     "allow_mixed": (False,),
     "preserve_gb": (None,),
-    "prompts": ((),),
 }
 
 

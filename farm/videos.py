@@ -11,13 +11,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
-from farm.accepting import accept, prepare
+from farm.accepting import Prepared, Ways, accept, prepare
 from farm.access import OwnerDep
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
+from farm.derive import prepare_extension, prepare_remix
 from farm.errors import FarmError, InvalidRequest
 from farm.events import follow, has_seen_end
-from farm.intake import read_intake
+from farm.intake import read_body, read_intake
 from farm.jobs import Record, Wish
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
@@ -42,11 +43,59 @@ async def create_video(
     idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
 ) -> dict[str, Any]:
     """Ask for a video. Everything that can be refused is refused before anything is stored."""
+    intake = await read_intake(request, max_bytes=parts.settings.max_upload_mb << 20)
+    prepared = await to_thread.run_sync(prepare, intake, _ways(parts))
+    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+
+
+@router.post("/extensions")
+async def extend_video(
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
+    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
+) -> dict[str, Any]:
+    """Go on where a video ends: `video` is {id} or a file, the other fields are those of a new video."""
+    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20, takes_video=True)
+    settle = partial(prepare_extension, body, parts.jobs, _ways(parts), owner=owner)
+    prepared = await to_thread.run_sync(settle)
+    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+
+
+@router.post("/{video_id}/remix")
+async def remix_video(
+    video_id: str,
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
+    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
+) -> dict[str, Any]:
+    """A new video with some fields changed; it shares the sections before `from_section`, in generation order."""
+    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    prepared = await to_thread.run_sync(prepare_remix, record, body, parts.jobs, _ways(parts))
+    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+
+
+async def _accepted(
+    prepared: Prepared,
+    parts: Parts,
+    response: Response,
+    *,
+    owner: str,
+    dry_run: bool,
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    """Store the video, or only tell what would be made."""
     if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
         text = f"need 1 to {_KEY_CHARS} characters"
         raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
-    intake = await read_intake(request, max_bytes=parts.settings.max_upload_mb << 20)
-    prepared = await to_thread.run_sync(partial(prepare, intake, settings=parts.settings, planner=parts.planner))
     if dry_run:
         return estimate_view(prepared.request, prepared.plan, await _workers(parts))
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
@@ -54,6 +103,10 @@ async def create_video(
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
     await _nudge(parts, record.job.id)
     return await _answer(record, parts, response)
+
+
+def _ways(parts: Parts) -> Ways:
+    return Ways(parts.settings, parts.planner, parts.media)
 
 
 @router.get("")
