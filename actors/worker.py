@@ -19,7 +19,7 @@ from farm.contract import Failure, Order, Progress, Verdict
 from farm.errors import LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
-from farm.store import FolderStore
+from farm.store import open_store
 
 log = logging.getLogger(__name__)
 _EXIT_S = 5.0  #: until a worker that nobody watches ends itself
@@ -70,7 +70,7 @@ class RenderWorker:
         node = ray.get_runtime_context().get_node_id()
         self._card = describe_device(self._id, node=node, settings=self._settings)
         self._runner = OrderRunner(
-            Jobs(FolderStore(self._settings.storage_path)),
+            Jobs(open_store(self._settings)),
             self._card,
             load=Renderers(self._settings).load,
         )
