@@ -2,7 +2,7 @@
 
 An answer may get lost after the server has stored the object, and the client's own repetition then hears 412. So False
 from `put_if_absent` means "there is an object", not "it is another's": callers compare what lies there with what they
-wrote (a nonce, a sha256). Which servers were tried, and what they did: docs/decisions/0007.
+wrote (a nonce, a sha256). Which servers were tried, and what they did: docs/decisions/0011.
 """
 
 from __future__ import annotations
