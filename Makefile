@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env ceph demo test lint format clean
+.PHONY: help env browser ceph demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -36,6 +36,11 @@ ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where
 	@for program in ceph-mon ceph-osd radosgw ceph; do command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends ceph-mon ceph-osd radosgw ceph-common; }
+
+# Debian's build plays H.264; the ones that test tools bring along do not.
+browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (needs root where it is not installed yet)
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends chromium; }
 
 lint: $(STAMP)  ## ruff and mypy
 	$(PYTHON) -m ruff check .

@@ -17,11 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from actors.orders import OrderRunner, failure_of
 from deploy import cli
-from farm.contract import Order, WorkerCard
-from farm.dispatch import Dispatcher
-from farm.jobs import Jobs
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
 from framepack_engine.catalog import TINY_VERSION
 from framepack_engine.models import load_models
@@ -29,37 +25,8 @@ from framepack_engine.plan import final_frames
 from framepack_engine.stills import border_frames, first_frame
 from framepack_engine.tiles import TILE_SIZES_PX
 from framepack_engine.video import probe
+from tests.engine_worker import CAT, SMALL, Worker, made, submit
 from tests.unit.conftest import Hand
-
-CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
-SMALL = {  #: two sections of one latent frame
-    "prompt": "a cat",
-    "seed": "7",
-    "size": "160x96",
-    "seconds": "0.27",
-    "latent_window_size": "1",
-    "num_inference_steps": "1",
-}
-
-
-class Worker:
-    """A worker in this process: the renderer of `tiny`, and the orders that the dispatcher gives it."""
-
-    def __init__(self, hand: Hand, renderer: Renderer, *, name: str = "w") -> None:
-        """Works for the dispatcher of `hand`."""
-        self.card: WorkerCard = hand.card.model_copy(update={"id": name, "numeric_class": renderer.numeric_class})
-        self.dispatcher: Dispatcher = hand.dispatcher
-        self.jobs: Jobs = hand.jobs
-        self.runner = OrderRunner(self.jobs, self.card, load=lambda _model: renderer)
-
-    def work(self) -> None:
-        """Do all orders there are, as a worker does: errors are reported."""
-        while isinstance(order := self.dispatcher.ask(self.card), Order):
-            try:
-                self.runner.run(order, lambda _step: None)
-            except Exception as err:  # noqa: BLE001 - as in the worker
-                self.dispatcher.give_up(failure_of(order, self.card.id, err))
-            self.dispatcher.nudge(order.job.id)
 
 
 @pytest.fixture
@@ -67,22 +34,6 @@ def worker(hand: Hand, tiny_models: Models) -> Worker:
     """A worker that has `tiny`."""
     torch.set_num_threads(1)
     return Worker(hand, Renderer(tiny_models))
-
-
-def submit(http: TestClient, **fields: str) -> str:
-    """Ask for a small video; its path."""
-    answer = http.post("/v1/videos", data=SMALL | fields, files={"input_reference": ("cat.jpg", CAT)})
-    assert answer.status_code == 200, answer.text
-    return f"/v1/videos/{answer.json()['id']}"
-
-
-def made(http: TestClient, worker: Worker, **fields: str) -> str:
-    """A small video, finished; its path."""
-    path = submit(http, **fields)
-    worker.work()
-    video = http.get(path).json()
-    assert video["status"] == "completed", video["error"]
-    return path
 
 
 @pytest.mark.parametrize("mode", ["framewise", "tiled", "whole"])
