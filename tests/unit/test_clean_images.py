@@ -13,6 +13,7 @@ from PIL import Image, features
 
 from farm.errors import TooLarge, UnsupportedImage
 from farm.images import CleanImage, clean_image
+from framepack_engine.images import upright_rgb
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
 
@@ -26,7 +27,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 def clean(data: bytes, *, max_pixels: int = 1_000_000) -> tuple[CleanImage, Image.Image]:
     """What is stored, and that opened again."""
-    image = clean_image(data, max_pixels=max_pixels)
+    image = clean_image(data, max_pixels=max_pixels, upright_rgb=upright_rgb)
     return image, Image.open(io.BytesIO(image.png))
 
 

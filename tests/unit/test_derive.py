@@ -83,8 +83,8 @@ def made(http: TestClient, worker: Worker, video: dict[str, Any]) -> list[NDArra
     worker.work()
     state = http.get(f"/v1/videos/{video['id']}").json()
     assert state["status"] == "completed", state["error"]
-    with av.open(io.BytesIO(http.get(f"/v1/videos/{video['id']}/content").content)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(http.get(f"/v1/videos/{video['id']}/content").content), mode="r") as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def record_of(jobs: Jobs, video: dict[str, Any]) -> Record:
@@ -387,7 +387,7 @@ TURNED[0x0112] = 6
 def test_every_kind_of_image_becomes_upright_rgb(
     http: TestClient, jobs: Jobs, data: bytes, size: tuple[int, int], colour: tuple[int, int, int] | None
 ) -> None:
-    """What is stored is one upright 8-bit RGB picture: turned, over white, scaled from 16 bits, an animation's first."""
+    """What is stored is one upright 8-bit RGB picture: turned, over white, scaled from 16 bits, an animation's 1st."""
     video = ask(http, files={"input_reference": ("a", data)})
     stored_image = Image.open(io.BytesIO(jobs.store.get(record_of(jobs, video).job.inputs["start"].key)))
     assert (stored_image.mode, stored_image.size, stored_image.format) == ("RGB", size, "PNG")

@@ -51,7 +51,7 @@ def frames(count: int, *, height: int = 64, width: int = 96, seed: int = 0) -> N
 def decoded(path: Path) -> list[NDArray[np.uint8]]:
     """All frames of a video."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 # ---- several prompts
