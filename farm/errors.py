@@ -10,7 +10,8 @@ FarmError
 ├── Conflict           409      the video's state forbids it
 ├── NotReady           409      ask again later
 ├── Unavailable        503      store or dispatcher does not answer
-├── StoreError         503      an object is missing, damaged, or cannot be written
+├── StoreError         503      the store does not answer, or an object cannot be written
+│   └── Damaged        503      an object is missing, or is not what the ledger says: asking again does not help
 ├── LeaseLost          409      another attempt owns the order: stop, write nothing
 └── Stopped            -        inside a worker: the order was given back, as the dispatcher asked
 """
@@ -84,9 +85,13 @@ class Unavailable(FarmError):
 
 
 class StoreError(FarmError):
-    """An object is missing, damaged, or cannot be written."""
+    """The store does not answer, or an object cannot be written."""
 
     code, status = "unavailable", 503
+
+
+class Damaged(StoreError):
+    """An object is missing, or its bytes are not those that were written."""
 
 
 class LeaseLost(FarmError):

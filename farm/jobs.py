@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 import time
@@ -16,17 +17,21 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
-from farm.errors import Conflict, NotFound, StoreError
+from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
 from farm.ledger import Entry, Ledger, log_folder
 from farm.request import VideoRequest
 from farm.states import OPEN, Event, JobState, Status
 from farm.store import ObjectMissing, Store
 
+log = logging.getLogger(__name__)
 Wish = Literal["pause", "resume", "cancel", "retry"]
 _ID = re.compile(r"video_[0-9a-f]{32}")
 _LAST_MS = 9_999_999_999_999  #: index keys count down from here, so that the newest sorts first
+_REMEMBERED = 5000  #: requests kept in memory
 _ABANDONED_S = 3600.0  #: a marker without a video is an accepting that died, once it is this old
 
 
@@ -72,12 +77,15 @@ class Jobs:
         images:      "start", "end", … -> PNG; "source" -> the video that is extended, where it was sent.
         origin:      the video that this one comes from; what it takes over is there before it can be leased.
         fingerprint: sha256 of the request as it was sent; the same key with the same fingerprint gives the same video.
-        Raises: Conflict where the key was used for another request; NotFound where the origin is deleted meanwhile.
+        Raises: InvalidRequest where the request could not be read back; Conflict where the key was used for another
+        request; NotFound where the origin is deleted meanwhile.
         """
+        _check_readable(request)
         job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
         if idempotency_key is not None:
             claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
+        self._mark(job_id)  # before all else: what a crash leaves is found by its marker
         inputs = {name: self._put_input(job_id, name, data) for name, data in sorted(images.items())}
         event, parents = Event(name="accepted"), dict[str, JobId]()
         if origin is not None:
@@ -96,7 +104,6 @@ class Jobs:
         )
         self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
         self.store.put_if_absent(_index_key(job), b"{}")
-        self._mark(job_id)
         head = self.ledger.begin(job_id, event)
         return Record(self.request(job_id), self.ledger.head(job_id, after=head))
 
@@ -133,6 +140,9 @@ class Jobs:
                 record = self.get(key.rpartition("/")[2].partition("_")[2], owner=owner)
             except NotFound:  # accepting died before entry 0, or it was deleted just now
                 continue
+            except Damaged as err:  # the others are not to suffer
+                log.error("action=skip_damaged key=%s: %s", key, err)  # noqa: TRY400
+                continue
             if status is None or record.head.state.status == status:
                 found.append(record)
             if len(found) > limit:
@@ -142,9 +152,9 @@ class Jobs:
     def wish(self, job_id: str, wish: Wish, *, owner: str) -> Record:
         """Write a user's wish into the ledger. Raises: NotFound; Conflict where the state forbids it."""
         job, head = self.get(job_id, owner=owner)
-        if wish == "retry":
-            self._mark(job.id)
-        return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
+        if wish != "retry":
+            return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
+        return Record(job, self._append_marked(job.id, Event(name=wish), head))
 
     def delete(self, job_id: str, *, owner: str) -> None:
         """Erase an ended video. Raises: NotFound; Conflict while it has not ended.
@@ -153,8 +163,7 @@ class Jobs:
         until then it refuses whoever still believes in the video.
         """
         job, head = self.get(job_id, owner=owner)
-        self._mark(job.id)  # so that a sweep finishes what a crash leaves
-        self.ledger.append(job.id, Event(name="deleted"), after=head)
+        self._append_marked(job.id, Event(name="deleted"), head)
         self._erase(job.id)
 
     def entries(self, job_id: str, *, after_seq: int, owner: str) -> list[Entry]:
@@ -178,14 +187,23 @@ class Jobs:
         return self.ledger.artifact(record.job.id, seq, kind if seq else name)  # entry 0 names a remix's many
 
     def request(self, job_id: JobId) -> Job:
-        """request.json. Raises: ObjectMissing."""
+        """request.json. Raises: ObjectMissing; Damaged where it cannot be read."""
         if job_id not in self._requests:
-            self._requests[job_id] = Job.model_validate_json(self.store.get(f"jobs/{job_id}/request.json"))
+            key = f"jobs/{job_id}/request.json"
+            try:
+                job = Job.model_validate_json(self.store.get(key))
+            except ValidationError as err:
+                raise Damaged(f"{key} cannot be read: {err.error_count()} faults", key=key) from err
+            while len(self._requests) >= _REMEMBERED:
+                self._requests.pop(next(iter(self._requests)), None)
+            self._requests[job_id] = job
+            return job
         return self._requests[job_id]
 
     def open_ids(self) -> list[JobId]:
         """Videos with a marker: all that have not ended, and what crashes left."""
-        return [JobId(key.removeprefix("open/")) for key in self.store.list("open/")]
+        names = (key.removeprefix("open/") for key in self.store.list("open/"))
+        return [JobId(name) for name in names if _ID.fullmatch(name)]
 
     def sweep(self, job_id: JobId) -> Record | None:
         """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
@@ -197,6 +215,8 @@ class Jobs:
         if head.state.status in OPEN:
             return Record(self.request(job_id), head)
         self.store.delete(f"open/{job_id}")
+        if self._needs_marker(job_id):  # a retry or a deletion found the marker that we were about to remove
+            self._mark(job_id)
         return None
 
     def ready(self) -> None:
@@ -251,6 +271,19 @@ class Jobs:
             self.store.put_if_absent(copy.key, path)
         return copy
 
+    def _append_marked(self, job_id: JobId, event: Event, head: Entry) -> Entry:
+        """Append an event after which a sweep must find the video, also where a sweep removes its marker just now."""
+        self._mark(job_id)  # before: a crash after the entry loses nothing
+        entry = self.ledger.append(job_id, event, after=head)
+        self._mark(job_id)  # after: a sweep that read the old state may have removed it
+        return entry
+
+    def _needs_marker(self, job_id: JobId) -> bool:
+        try:
+            return self.ledger.head(job_id).state.status in OPEN
+        except NotFound:
+            return bool(self.store.list(log_folder(job_id)))
+
     def _mark(self, job_id: JobId) -> None:
         self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
 
@@ -285,21 +318,31 @@ class Jobs:
 
 
 def verified(store: Store, artifact: Artifact) -> bytes:
-    """The artifact's bytes. Raises: StoreError where they are not those that the ledger named."""
+    """The artifact's bytes. Raises: Damaged where they are not those that the ledger named."""
     data = store.get(artifact.key)
     if hashlib.sha256(data).hexdigest() != artifact.sha256:
         msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise StoreError(msg, key=artifact.key)
+        raise Damaged(msg, key=artifact.key)
     return data
 
 
 def check_file(path: Path, artifact: Artifact) -> None:
-    """Raises: StoreError where the file is not the object that the ledger named."""
+    """Raises: Damaged where the file is not the object that the ledger named."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != artifact.sha256:
         msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise StoreError(msg, key=artifact.key)
+        raise Damaged(msg, key=artifact.key)
+
+
+def _check_readable(request: VideoRequest) -> None:
+    """What is stored must be readable again, by every process that will meet it. Raises: InvalidRequest."""
+    try:
+        VideoRequest.model_validate_json(request.model_dump_json())
+    except ValidationError as err:
+        faults = {".".join(map(str, fault["loc"])) or "request": fault["msg"] for fault in err.errors()}
+        text = "; ".join(f"{name}: {message}" for name, message in faults.items())
+        raise InvalidRequest(f"the request cannot be stored: {text}", fields=faults) from err
 
 
 def _index_key(job: Job) -> str:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from farm.contract import Artifact, JobId, Value
-from farm.errors import LeaseLost, NotFound, StoreError
+from farm.errors import Damaged, LeaseLost, NotFound
 from farm.states import Event, JobState, accepted, advance
 from farm.store import ObjectMissing, Store
 
@@ -106,7 +106,7 @@ class Ledger:
             return Entry.model_validate_json(self.store.get(key))
         except ValidationError as err:
             msg = f"the ledger entry {key} is damaged: {err.error_count()} faults"
-            raise StoreError(msg, key=key) from err
+            raise Damaged(msg, key=key) from err
 
 
 def log_folder(job: JobId) -> str:

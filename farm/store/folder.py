@@ -17,7 +17,7 @@ from uuid import uuid4
 from typing_extensions import override
 
 from farm.errors import StoreError
-from farm.store.protocol import ObjectMissing, Store, check_key
+from farm.store.protocol import ObjectMissing, Store, check_key, is_key
 
 _TEMPORARY = ".tmp"  #: no key segment begins with a dot, so this folder never meets a key
 _PIECE_BYTES = 1 << 20
@@ -105,7 +105,7 @@ class FolderStore(Store):
         try:
             for path in folder.rglob("*"):
                 key = path.relative_to(self.root).as_posix()
-                if key > after and path.is_file():
+                if key > after and is_key(key) and path.is_file():
                     keys.append(key)
         except FileNotFoundError:  # deleted while we looked
             pass

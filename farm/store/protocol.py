@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from farm.errors import StoreError
+from farm.errors import Damaged, StoreError
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
-class ObjectMissing(StoreError):
+class ObjectMissing(Damaged):
     """No object has this key."""
 
 
