@@ -91,6 +91,11 @@ class Order(Value):
     decode_tile_px: int | None = None  #: pinned by the video's encode, where the request leaves it open
 
 
+def slot_of(worker_id: str) -> str:
+    """The place that a worker fills: a worker that replaces a dead one has another id and the same slot."""
+    return worker_id.rpartition(".")[0] or worker_id
+
+
 class Progress(Value):
     """How far a worker is with its order; lives in memory only."""
 

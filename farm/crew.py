@@ -9,7 +9,7 @@ from math import inf
 from statistics import median
 from typing import Literal
 
-from farm.contract import WorkerCard
+from farm.contract import WorkerCard, slot_of
 from farm.demand import Need, fits
 
 _SOON_S = 5.0  #: a worker that has just ended an order asks for the next within this time, or is away
@@ -97,7 +97,7 @@ class Crew:
 
     def others(self, need: Need, failed: frozenset[str]) -> bool:
         """Whether somebody could do it who has not failed on that video."""
-        return any(id_ not in failed and self.able(seat, need) for id_, seat in self.seats.items())
+        return any(slot_of(id_) not in failed and self.able(seat, need) for id_, seat in self.seats.items())
 
     def warm(self, job: str) -> Iterator[Seat]:
         """Who rendered for the video last."""
@@ -108,18 +108,18 @@ class Crew:
         """The best pace there is, seconds a standard section."""
         return self._by_pace[0][0]
 
-    def ahead(self, seat: Seat, need: Need, work: float, *, now: float) -> Iterator[float]:
+    def ahead(self, seat: Seat, need: Need, work: float, failed: frozenset[str], *, now: float) -> Iterator[float]:
         """Work that faster workers would have done by the time at which `seat` ends an order of that `work`.
 
         A sum that grows from worker to worker, in whole orders of this size; read it as far as it matters. A faster
-        worker that has an order is taken to stay with its video.
+        worker that has an order is taken to stay with its video. failed: who does not count.
         """
         end, total, seats = now + seat.pace * work, 0.0, self.seats
         for pace, id_ in self._by_pace:
             if pace >= seat.pace:
                 return
             other = seats[id_]
-            if other.free_at + pace * work <= end and self.able(other, need):
+            if other.free_at + pace * work <= end and slot_of(id_) not in failed and self.able(other, need):
                 if other.place == "soon" and now - other.since > _SOON_S:
                     continue
                 begin = max(now, other.free_at + other.late(now) if other.place == "busy" else now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from farm.contract import Job, JobId, OrderKey, Stage, WorkerCard
+from farm.contract import Job, JobId, OrderKey, Stage, WorkerCard, slot_of
 from farm.jobs import Record
 from farm.states import JobState, Status, runnable
 
@@ -46,7 +46,7 @@ class Demand(NamedTuple):
     remaining: float  #: standard sections of all that is left, leased orders included
     priority: int = 0
     deadline_s: float | None = None  #: when the video is wanted
-    failed: frozenset[str] = frozenset()  #: workers that failed on it
+    failed: frozenset[str] = frozenset()  #: slots whose workers failed on it
     status: Status = "queued"
 
 
@@ -66,7 +66,7 @@ def demand_of(record: Record) -> Demand:
         remaining=section * _sections_left(job, state),
         priority=job.request.priority,
         deadline_s=_deadline_s(job),
-        failed=frozenset(failure.worker for failure in state.failures),
+        failed=frozenset(slot_of(failure.worker) for failure in state.failures),
         status=state.status,
     )
 

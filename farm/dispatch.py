@@ -5,21 +5,22 @@ Workers ask for orders and report; the answers are in docs/protocol.md. One lock
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState
+from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState, slot_of
 from farm.demand import demand_of
-from farm.errors import Conflict, LeaseLost, NotFound
+from farm.errors import Conflict, Damaged, LeaseLost, NotFound
 from farm.jobs import Jobs, Record
 from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
-from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, runnable
+from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited, runnable
 
 log = logging.getLogger(__name__)
 _SAME_FAILURES = 3  #: this many failures of one kind end a video
@@ -67,6 +68,7 @@ class Dispatcher:
         self._videos: dict[JobId, _Video] = {}
         self._workers: dict[str, _Worker] = {}
         self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
+        self._dead: set[str] = set()  # workers whose process is gone
         self._trouble = ""  # why the last worker could not start
         self.draining = False
         self.epoch = self._take_epoch()
@@ -75,9 +77,9 @@ class Dispatcher:
     def ask(self, card: WorkerCard) -> Order | Verdict:
         """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
         with self._lock:
-            worker, self._trouble = self._seen(card), ""
-            if self.draining:
+            if self.draining or card.id in self._dead:
                 return "exit"
+            worker, self._trouble = self._seen(card), ""
             self._settle(worker)
             self._scheduler.asks(card.id, now=self._wall())
             order = self._lease_to(worker)
@@ -87,6 +89,8 @@ class Dispatcher:
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """A busy worker reports. "stop": drop the order, its lease is gone or the video is paused."""
         with self._lock:
+            if card.id in self._dead:
+                return "exit"
             worker = self._seen(card)
             worker.asking = False
             video = self._videos.get(progress.job) or self._load(progress.job)
@@ -100,7 +104,7 @@ class Dispatcher:
             self._changed(video)
             if self.draining:
                 return "exit"
-            return "go" if video.record.head.state.status == "in_progress" else "stop"
+            return "stop" if video.record.head.state.status == "paused" else "go"
 
     def give_up(self, failure: Failure) -> None:
         """A worker ends its order without a commit."""
@@ -114,15 +118,13 @@ class Dispatcher:
     def worker_died(self, worker_id: str) -> None:
         """A worker's process is gone: its leases end now, not when they expire. A death counts (rule 7)."""
         with self._lock:
+            self._dead.add(worker_id)  # a question of its that is still on the way gets no order
             self._workers.pop(worker_id, None)
             self._scheduler.unseat(worker_id)
             for job_id in {job_id for job_id, _ in self._held.get(worker_id, ())}:
-                video = self._videos[job_id]
                 self.refresh(job_id)
-                for key, lease in list(video.record.head.state.leases.items()):
-                    if lease.worker == worker_id:
-                        message = f"worker {worker_id} died at {key}"
-                        self._end_lease(video, self._failure(video, key, "worker_died", message))
+                if video := self._videos.get(job_id):
+                    self._end_leases_of(worker_id, video)
 
     def worker_failed_to_start(self, message: str) -> None:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
@@ -141,23 +143,18 @@ class Dispatcher:
     def tick(self) -> None:
         """Look for news of leased videos and end leases that ran out. Call every `poll_s`."""
         with self._lock:
-            for video in list(self._videos.values()):
-                if video.record.head.state.leases:
-                    self.refresh(video.record.job.id)
-                now = self._clock()
-                for key in [key for key, deadline in video.deadlines.items() if deadline < now]:
-                    log.warning("action=expire job_id=%s key=%s", video.record.job.id, key)
-                    silent = video.record.head.state.leases[key].worker
-                    self._end_lease(video, self._failure(video, key, "expired", "the worker fell silent", counts=False))
-                    self._scheduler.ended(silent, now=self._wall(), silent=True)
+            for job_id in [job_id for job_id, video in self._videos.items() if video.record.head.state.leases]:
+                with _skipping_damaged(job_id):
+                    self.refresh(job_id)
+                    self._expire(job_id)
             present = {worker.card.id for worker in self._present()}
             for worker_id in self._scheduler.crew.seats.keys() - present:
                 self._scheduler.unseat(worker_id)
 
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
-        with self._lock:
-            for job_id in {*self._jobs.open_ids(), *self._videos}:
+        for job_id in {*self._jobs.open_ids(), *self._videos}:  # the lock is free between two videos
+            with _skipping_damaged(job_id):
                 self.nudge(job_id)
 
     def drain(self) -> None:
@@ -196,7 +193,9 @@ class Dispatcher:
     def refresh(self, job_id: JobId) -> None:
         """Read what was added to the video's ledger since we looked."""
         with self._lock:
-            video = self._videos[job_id]
+            video = self._videos.get(job_id)
+            if video is None:
+                return
             try:
                 head = self._jobs.ledger.head(job_id, after=video.record.head)
             except NotFound:
@@ -313,6 +312,22 @@ class Dispatcher:
             lease_s=self._settings.lease_s,
         )
 
+    def _expire(self, job_id: JobId) -> None:
+        """End the video's leases that ran out."""
+        video, now = self._videos.get(job_id), self._clock()
+        while video and (late := [key for key, deadline in video.deadlines.items() if deadline < now]):
+            log.warning("action=expire job_id=%s key=%s", job_id, late[0])
+            silent = video.record.head.state.leases[late[0]].worker
+            self._end_lease(video, self._failure(video, late[0], "expired", "the worker fell silent", counts=False))
+            self._scheduler.ended(silent, now=self._wall(), silent=True)
+            video = self._videos.get(job_id)
+
+    def _end_leases_of(self, worker_id: str, video: _Video) -> None:
+        """A dead worker's leases in one video."""
+        for key, lease in list(video.record.head.state.leases.items()):
+            if lease.worker == worker_id and key in video.record.head.state.leases:
+                self._end_lease(video, self._failure(video, key, "worker_died", f"worker {worker_id} died at {key}"))
+
     def _end_lease(self, video: _Video, failure: Failure) -> None:
         error = ErrorInfo(code=failure.code, message=failure.message)
         name: EventName = "expired" if failure.code == "expired" else "failed_attempt" if failure.counts else "released"
@@ -325,8 +340,9 @@ class Dispatcher:
     def _hopeless(self, state: JobState, code: str) -> bool:
         """Three failures of one kind, on two workers where there are two."""
         kinds = Counter(failure.code for failure in state.failures)
-        workers = {failure.worker for failure in state.failures if failure.code == code}
-        return kinds[code] >= _SAME_FAILURES and len(workers) >= min(2, len(self._workers))
+        slots = {slot_of(failure.worker) for failure in state.failures if failure.code == code}
+        present = {slot_of(worker.card.id) for worker in self._present()}
+        return kinds[code] >= _SAME_FAILURES and len(slots) >= min(2, len(present | slots))
 
     def _append(self, video: _Video, event: Event) -> bool:
         """Write an entry; False where the ledger has news that forbids it (the news is taken in)."""
@@ -368,7 +384,17 @@ class Dispatcher:
         state, now = video.record.head.state, self._clock()
         spent = state.gpu_seconds + sum(now - begun for begun in video.begun.values())
         share = complete(video.record.job.plan, state, video.progress)
-        return None if share <= 0 or not state.sections else spent * (1 - share) / share
+        here = share - inherited(video.record.job.plan, state)  # what a remix shares cost this video nothing
+        return None if here <= 0 or not any(state.sections) else spent * (1 - share) / here
+
+
+@contextlib.contextmanager
+def _skipping_damaged(job_id: JobId) -> Iterator[None]:
+    """One video that cannot be read must not stop the others."""
+    try:
+        yield
+    except Damaged as err:
+        log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400
 
 
 def _needs(record: Record, key: OrderKey) -> list[str]:

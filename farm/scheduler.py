@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from farm.contract import JobId, OrderKey, Stage, WorkerCard
+from farm.contract import JobId, OrderKey, Stage, WorkerCard, slot_of
 from farm.crew import Crew, Seat
 from farm.demand import SIDE_WORK, Demand, Need, Piece, demand_of, fits, need_of
 from farm.jobs import Record
@@ -21,6 +21,7 @@ from farm.waiting import DAY_S, PATIENCE_S, URGENT, Waiting, WaitingRoom
 
 NEARLY = 1.25  #: workers whose speeds differ by less than this factor count as equal where one is warm
 _DEPTH = 32  #: a worker looks at no more orders than this
+_LOOK_S = 60.0  #: a video with a deadline is looked at again after this
 _STALE_S = 1.0  #: what was planned holds this long, unless there is news
 
 
@@ -45,7 +46,7 @@ class Scheduler:
         self._videos: dict[JobId, Demand] = {}
         self._changes: list[tuple[float, JobId]] = []  # when a video's level changes next, soonest first
         self._until: dict[JobId, float] = {}
-        self._failed: Counter[str] = Counter()  # worker -> videos that it failed on
+        self._failed: Counter[str] = Counter()  # slot -> videos that it failed on
         self._plan: dict[str, Assignment] | None = None  # None: there is news since it was made
         self._planned_at = 0.0
         self._positions: dict[JobId, int] | None = None
@@ -137,7 +138,7 @@ class Scheduler:
             while seat.card.id in ready and (seat.skill, seat.card.model) not in gave_up:
                 waiting = self._choose(seat, now)
                 if waiting is None:  # then slower ones of the same skill find nothing either
-                    if not self._failed[seat.card.id]:
+                    if not self._failed[slot_of(seat.card.id)]:
                         gave_up.add((seat.skill, seat.card.model))
                     break
                 demand, piece = waiting
@@ -202,15 +203,15 @@ class Scheduler:
         ahead = float(sum(self._room.count(need) for need in self._room.needs() if need not in needs))
         plenty = self._room.work > self.crew.throughput * seat.pace
         reach, seen = seat.pace / self.crew.fastest(), None
-        faster: dict[tuple[Need, float], Iterator[float]] = {}
-        sooner: dict[tuple[Need, float], float] = {}  # work that faster ones would do meanwhile, as far as counted
+        faster: dict[tuple[Need, float, frozenset[str]], Iterator[float]] = {}  # work that they would do meanwhile
+        sooner: dict[tuple[Need, float, frozenset[str]], float] = {}  # as far as it is counted
         for number, waiting in enumerate(self._room.in_order(needs, model=seat.card.model)):
             demand, piece = waiting
-            if seat.card.id in demand.failed and self.crew.others(piece.need, demand.failed):
+            if slot_of(seat.card.id) in demand.failed and self.crew.others(piece.need, demand.failed):
                 continue
             if number >= _DEPTH:
                 return seen if plenty else None
-            kind = piece.need, piece.work
+            kind = piece.need, piece.work, demand.failed
             if kind not in faster:
                 faster[kind] = self.crew.ahead(seat, *kind, now=now)
             while sooner.get(kind, 0.0) <= ahead:
@@ -227,7 +228,7 @@ class Scheduler:
 
         def will(other: Seat) -> bool:
             near = other.card.id in ready and other.pace <= seat.pace * NEARLY and self.crew.able(other, piece.need)
-            return near and other.card.id not in demand.failed
+            return near and slot_of(other.card.id) not in demand.failed
 
         if seat.card.warm == demand.job:
             return seat
@@ -285,5 +286,5 @@ def _standing(demand: Demand, fastest: float, now: float) -> tuple[int, float, f
         begin = demand.deadline_s - 2 * demand.remaining * fastest
         if now >= begin:
             return max(level, URGENT), demand.deadline_s - demand.remaining * fastest, min(until, demand.deadline_s)
-        until = min(until, begin)
+        until = min(until, begin, now + _LOOK_S)  # the fleet may be another one soon
     return level, standing, until

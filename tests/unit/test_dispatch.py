@@ -298,3 +298,59 @@ def test_a_video_says_what_it_waits_for(dispatcher: Dispatcher, accept: Accept, 
     assert waiting_for() == "a worker for tiny"
     commit(jobs, ask(dispatcher))
     assert waiting_for() is None
+
+
+def test_a_dead_workers_question_gets_no_order(dispatcher: Dispatcher, accept: Accept) -> None:
+    """A question that was on its way when the process died is answered "exit": nothing is leased to a ghost."""
+    dispatcher.nudge(accept().job.id)
+    dispatcher.worker_died("worker-0.aaaaaa")
+    assert dispatcher.ask(card("worker-0.aaaaaa")) == "exit"
+    assert isinstance(dispatcher.ask(card("worker-0.bbbbbb")), Order)
+
+
+def test_one_sick_slot_does_not_end_a_video(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """Three deaths in one slot are one place's, whatever their ids: another place gets the video."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    dispatcher.ask(card("worker-1.ffffff", stages=()))
+    for worker in ("worker-0.a", "worker-0.b", "worker-0.c"):
+        ask(dispatcher, worker)
+        dispatcher.worker_died(worker)
+    assert jobs.get(job.id, owner=None).head.state.status == "in_progress"
+    assert isinstance(dispatcher.ask(card("worker-1.ffffff")), Order)
+
+
+def test_a_quick_resume_does_not_stop_the_worker(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """Pause and resume between two reports: the lease stands, the section goes on."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    order = ask(dispatcher)
+    jobs.wish(job.id, "pause", owner="local")
+    jobs.wish(job.id, "resume", owner="local")
+    dispatcher.nudge(job.id)
+    assert dispatcher.beat(card(), progress(order)) == "go"
+
+
+def test_a_damaged_video_does_not_stop_the_others(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """One whose ledger cannot be read is skipped by sweep, tick and a new dispatcher; the next one is rendered."""
+    damaged, healthy = accept().job.id, accept().job.id
+    jobs.store.put_if_absent(f"jobs/{damaged}/log/00000001.json", b"{}")
+    jobs.store.put_if_absent("open/DS_Store", b"")
+    dispatcher.sweep()
+    dispatcher.tick()
+    assert ask(dispatcher).job.id == healthy
+    assert Dispatcher(jobs, SETTINGS).live(healthy)
+    page, _ = jobs.page(owner="local", limit=9, order="desc", status=None)
+    assert [record.job.id for record in page] == [healthy]
+
+
+def test_a_death_after_a_deletion_is_harmless(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """The video was cancelled and deleted without a nudge; the worker that had it dies, time passes."""
+    job, _ = accept()
+    dispatcher.nudge(job.id)
+    ask(dispatcher)
+    jobs.wish(job.id, "cancel", owner="local")
+    jobs.delete(job.id, owner="local")
+    dispatcher.worker_died("w0")
+    dispatcher.tick()
+    assert dispatcher.live(job.id) is None

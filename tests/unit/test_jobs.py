@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import Conflict, NotFound
+from farm.errors import Conflict, InvalidRequest, NotFound
 from farm.jobs import Jobs, Record
 from farm.states import Event
 from farm.store import FolderStore
@@ -203,3 +203,42 @@ def test_retry_is_found_by_a_restart(jobs: Jobs, accept: Accept) -> None:
     jobs.sweep(job.id)
     assert jobs.wish(job.id, "retry", owner="local").head.state.status == "queued"
     assert jobs.open_ids() == [job.id]
+
+
+class Meanwhile(FolderStore):
+    """A store in which something happens just before a marker is removed."""
+
+    happens: Callable[[], object] | None = None
+
+    def delete(self, key: str) -> None:
+        """Let it happen, once; then delete."""
+        happens, self.happens = self.happens, None
+        if happens and key.startswith("open/"):
+            happens()
+        super().delete(key)
+
+
+@pytest.mark.parametrize("event", ["retry", "delete"])
+def test_a_sweep_beside_a_retry_keeps_the_marker(tmp_path: Path, accept: Accept, jobs: Jobs, event: str) -> None:
+    """The sweep has read the cancelled state when the retry (or deletion) comes: a restart finds the video."""
+    jobs.store = jobs.ledger.store = store = Meanwhile(tmp_path / "meanwhile")
+    job, _ = accept()
+    jobs.wish(job.id, "cancel", owner="local")
+    user = Jobs(FolderStore(store.root))
+    store.happens = (
+        (lambda: user.delete(job.id, owner="local"))
+        if event == "delete"
+        else (lambda: user.wish(job.id, "retry", owner="local"))
+    )
+    jobs.sweep(job.id)
+    assert jobs.open_ids() == [job.id]
+
+
+def test_what_cannot_be_read_back_is_not_stored(accept: Accept, store: FolderStore) -> None:
+    """A request that this version writes but could not read is refused by name; nothing is stored."""
+    deep: object = "x"
+    for _ in range(230):
+        deep = [deep]
+    with pytest.raises(InvalidRequest, match="cannot be stored"):
+        accept(metadata={"deep": deep})
+    assert left_in(store) == []
