@@ -32,7 +32,7 @@ COMMANDS = {
     "retry": ("commands_videos", "Go on with failed or cancelled videos."),
     "rm": ("commands_videos", "Erase ended videos and everything stored of them."),
     "workers": ("commands_farm", "Who renders, and what."),
-    "models": ("commands_farm", "What can be asked for."),
+    "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }

@@ -1,4 +1,4 @@
-"""up, workers, models, conformance: the farm itself."""
+"""up, workers, conformance: the farm itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farm.errors import ConfigError
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(up)
-    for command in (workers, models, conformance):
+    for command in (workers, conformance):
         app.command()(command)
 
 
@@ -41,16 +41,6 @@ def workers(*, url: Url = None, storage: Storage = None, as_json: Json = False) 
         put_json(answer)
     else:
         put_table(("id", "node", "device", "state", "video", "order", "s_per_section", "plan"), answer["data"])
-
-
-def models(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """What can be asked for."""
-    with connect(url=url, storage=storage) as client:
-        answer = client.models()
-    if as_json:
-        put_json(answer)
-    else:
-        put_table(("id", "kind", "resolution", "needs_image", "description"), answer["data"])
 
 
 def conformance(

@@ -117,8 +117,7 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
     Raises: ModelUnavailable where the hub refuses, the disk is too small, or a file is not what was announced; what
         has arrived stays, and the next call goes on from there.
     """
-    import huggingface_hub
-    from huggingface_hub.utils import build_hf_headers, silent_tqdm
+    from huggingface_hub.utils import build_hf_headers
 
     pulls = [plan_pull(repo) for repo in wanted]
     for one in pulls:
@@ -138,18 +137,10 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
     with show as on_bytes:
         for one in pulls:
             try:
-                headers = build_hf_headers()
-                fetch_blobs(one.files, _home(one.repo.name) / "blobs", headers=headers, on_bytes=on_bytes)
-                # the files are there: this only gives them their names
-                huggingface_hub.snapshot_download(
-                    one.repo.name, revision=one.commit, allow_patterns=list(one.repo.patterns), tqdm_class=silent_tqdm
-                )
+                fetch_blobs(one.files, _home(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes)
+                _give_names(one)
             except (DownloadError, OSError) as err:
                 raise ModelUnavailable(f"{one.repo.name}: {err}. The same command goes on from here.") from err
-            if one.commit != one.repo.revision:
-                ref = _home(one.repo.name) / "refs" / one.repo.revision
-                ref.parent.mkdir(parents=True, exist_ok=True)
-                ref.write_text(one.commit)
 
 
 def check_files(repo: Repo) -> Iterator[Check]:
@@ -192,6 +183,24 @@ def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
         if not any(home.glob("snapshots/*")):
             shutil.rmtree(home, ignore_errors=True)
     return freed
+
+
+def _give_names(done: Pull) -> None:
+    """Link the blobs into the snapshot, as the hub's client lays its cache out, and note which commit a branch was.
+
+    Source: "Understand caching" in huggingface_hub's documentation.
+    """
+    home = _home(done.repo.name)
+    for file in done.files:
+        link = home / "snapshots" / done.commit / file.path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(home / "blobs" / file.digest, link.parent))
+    if done.commit != done.repo.revision:
+        ref = home / "refs" / done.repo.revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(done.commit)
 
 
 def _drop_wrong_size(blob: Path, size: int) -> None:

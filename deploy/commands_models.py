@@ -1,0 +1,257 @@
+"""models: what can be rendered, and the files it takes on this machine: list, pull, verify, rm."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.connect import Json, Storage, Url, client_at, read_settings, url_of
+from deploy.screen import put_json, put_table, say
+from farm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from farm.settings import FarmSettings
+    from framepack_engine.catalog import ModelEntry
+    from framepack_engine.hub import Repo
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="a model's name, or a LoRA's on the hub: owner/repo[/file]")]
+Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
+_LORA_FILES = ("*.safetensors", "adapter_config.json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    models = typer.Typer(help="What can be asked for, and its files on this machine; without a command: list.")
+    models.callback(invoke_without_command=True)(by_default)
+    models.command("list")(list_models)
+    models.command()(pull)
+    models.command()(verify)
+    models.command()(rm)
+    app.add_typer(models, name="models")
+
+
+def by_default(context: typer.Context, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+    """What can be asked for, and its files on this machine; without a command: list."""
+    if context.invoked_subcommand is None:
+        list_models(url=url, storage=storage, as_json=as_json)
+
+
+def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
+    """What can be asked for: of the farm at hand, else of one that would be started here; and what is here of it."""
+    from framepack_engine.lora_files import list_loras
+
+    settings = read_settings(url=url, storage=storage)
+    at = url_of(settings)
+    if at is None:
+        rows = _own_rows(settings)
+    else:
+        with client_at(at, settings) as client:
+            rows = client.models()["data"]
+    entries = _entries(settings)
+    rows = [{**row, "here": _state(entries[row["id"]], settings) if row["id"] in entries else "-"} for row in rows]
+    loras = list_loras(settings.lora_dir)
+    if as_json:
+        put_json({"object": "list", "data": rows, "loras": loras, "lora_dir": settings.lora_dir})
+        return
+    put_table(("id", "kind", "resolution", "needs_image", "here", "description"), rows)
+    if loras:
+        say(f"LoRAs in {settings.lora_dir}: {', '.join(loras)}")
+
+
+def pull(name: Name) -> None:
+    """Fetch a model's files, or a LoRA's: first how much and where to; goes on where it broke off."""
+    settings = read_settings()
+    with _as_usage_errors():
+        entry = _entries(settings).get(name)
+        if entry is not None and entry.origin == "made":
+            from framepack_engine.locate import locate
+
+            locate(entry, cache_dir=settings.cache)
+        elif entry is not None and entry.origin == "local":
+            raise ConfigError(f"{name} is this machine's own, at {entry.path}: there is nothing to fetch")
+        else:
+            _pull(_repos(name, entry))
+    say(f"{name} is complete", style="green")
+
+
+def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
+    """Read every file again and compare it with its hash; a line for each that is not as it should be.
+
+    Exit 0: all files are there and right; 1: some are missing or damaged.
+    """
+    from framepack_engine import hub
+
+    settings = read_settings()
+    with _as_usage_errors():
+        entry = _entries(settings).get(name)
+        if entry is not None and entry.origin != "hub":
+            raise ConfigError(f"{name} was not fetched from the hub: there are no hashes to compare its files with")
+        repos = _repos(name, entry)
+        faults = _faults(repos, entry)
+        if fix and faults:
+            for repo in repos:
+                hub.remove(repo, only=[check.path for check in hub.check_files(repo) if check.state == "damaged"])
+            _pull(repos)
+            faults = _faults(repos, entry)
+    if as_json:
+        put_json({"model": name, "faults": [{"file": file, "state": state} for file, state in faults]})
+    else:
+        for file, state in faults:
+            print(f"{file}\t{state}")
+    wrong = [state for _, state in faults if state != "unknown"]
+    verdict = f"{len(wrong)} files are missing or damaged; `framefarm models verify {name} --fix` fetches them again"
+    say(verdict if wrong else f"{name} is complete and right", style="red" if wrong else "green")
+    raise typer.Exit(int(bool(wrong)))
+
+
+def rm(name: Name) -> None:
+    """Remove a model's files from this machine, but for those that another model here needs."""
+    from framepack_engine import hub
+
+    settings = read_settings()
+    with _as_usage_errors():
+        entries = _entries(settings)
+        entry = entries.get(name)
+        if entry is not None and entry.origin == "local":
+            raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
+        if entry is not None and entry.origin == "made":
+            freed = _remove_made(settings)
+        else:
+            kept = set() if entry is None else _needed_by_others(entry, entries, settings)
+            freed = sum(hub.remove(repo) for repo in _repos(name, entry) if repo.name not in kept)
+            if kept:
+                say(f"kept, since another model needs it: {', '.join(sorted(kept))}")
+    say(f"{freed / 1e6:.1f} MB freed")
+
+
+def _entries(settings: FarmSettings) -> Mapping[str, ModelEntry]:
+    from deploy.own_models import own_models
+
+    return own_models(settings.models)
+
+
+def _own_rows(settings: FarmSettings) -> list[dict[str, Any]]:
+    """What a farm that is started here would answer."""
+    return [
+        {
+            "id": entry.name,
+            "kind": entry.kind,
+            "resolution": entry.resolution,
+            "needs_image": entry.needs_image,
+            "description": entry.honest,
+        }
+        for entry in _entries(settings).values()
+    ]
+
+
+def _state(entry: ModelEntry, settings: FarmSettings) -> str:
+    """complete, partial or none: how much of a model lies on this machine."""
+    from pathlib import Path
+
+    from framepack_engine.catalog import TINY_VERSION
+    from framepack_engine.locate import hub_folders, missing_files
+
+    if entry.origin == "made":
+        return "complete" if Path(settings.cache, f"tiny-v{TINY_VERSION}").is_dir() else "made when used"
+    if entry.origin == "local":
+        return "complete" if Path(entry.path).exists() else "none"
+    lacks = [bool(list(missing_files(part, folder))) for part, folder in hub_folders(entry.parts).items()]
+    return "partial" if any(lacks) and not all(lacks) else "none" if any(lacks) else "complete"
+
+
+def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
+    """The repositories of a model, or the one of a LoRA: of that one file, or of all."""
+    from framepack_engine.hub import Repo, repos_of
+
+    if entry is not None:
+        return repos_of(entry.parts.values())
+    owner, _, rest = name.partition("/")
+    repo, _, file = rest.partition("/")
+    if not (owner and repo):
+        raise ConfigError(
+            f"there is no model {name!r} (`framefarm models` lists them), and a LoRA's name is owner/repo"
+        )
+    return [Repo(f"{owner}/{repo}", "main", (file,) if file else _LORA_FILES)]
+
+
+def _pull(repos: list[Repo]) -> None:
+    from framepack_engine import hub
+
+    if hub.is_offline():
+        raise ConfigError("HF_HUB_OFFLINE forbids fetching; take it away to pull")
+    hub.pull(repos, say=say, bar=_bar)
+
+
+def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]]:
+    """Every file that is missing, damaged, or has no hash to compare with."""
+    from framepack_engine import hub
+    from framepack_engine.locate import hub_folders, missing_files
+
+    parts = {} if entry is None else hub_folders(entry.parts)
+    missing = [path for part, folder in parts.items() for path in missing_files(part, folder)]
+    if entry is None and not any(hub.files_of(repo) for repo in repos):
+        missing = [hub.snapshot(repo.name, repo.revision) for repo in repos]
+    checks = [check for repo in repos for check in hub.check_files(repo) if check.state != "ok"]
+    damaged = {str(check.path): check.state for check in checks}
+    return sorted({**{str(path): "missing" for path in missing}, **damaged}.items())
+
+
+def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], settings: FarmSettings) -> set[str]:
+    """Repositories of `entry` that a complete model from the hub, or one of this machine's own, uses as well."""
+    others = [other for other in entries.values() if other.name != entry.name and other.origin != "made"]
+    used = {
+        part.repo
+        for other in others
+        if other.origin == "local" or _state(other, settings) == "complete"
+        for name, part in other.parts.items()
+        if other.origin == "hub" or name != "transformer"
+    }
+    return used & {part.repo for part in entry.parts.values()}
+
+
+def _remove_made(settings: FarmSettings) -> int:
+    import shutil
+    from pathlib import Path
+
+    freed = 0
+    for folder in Path(settings.cache).glob("tiny-v*"):
+        freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        shutil.rmtree(folder)
+    return freed
+
+
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    from framepack_engine.errors import EngineError
+
+    try:
+        yield
+    except EngineError as err:
+        raise ConfigError(str(err)) from err
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; in a log file, a line for every tenth."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(file=sys.stderr, highlight=False)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    done, told = 0, 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=total)
+
+        def on_bytes(size: int) -> None:
+            nonlocal done, told
+            done += size
+            bars.update(task, advance=size)
+            if not console.is_terminal and total and 10 * done // total > told:
+                told = 10 * done // total
+                say(f"{told * 10} % of {total / 1e9:.1f} GB")
+
+        yield on_bytes
