@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -136,36 +136,43 @@ class WaitingRoom:
         return -level, standing
 
     def in_order(self, needs: Collection[Need], *, model: str | None) -> Iterator[Waiting]:
-        """The orders of these kinds, most urgent first, for a worker that holds `model`. Stop before you change us."""
+        """The orders of these kinds, most urgent first, for a worker that holds `model`. Stop before you change us.
+
+        An order of another model has to be ahead by more than `LOADING`.
+        """
+        loaded = self._walk([need for need in needs if model in {None, need.model} or need.stage == "finish"])
+        others = self._walk([need for need in needs if model not in {None, need.model} and need.stage != "finish"])
+        ours, other = next(loaded, None), next(others, None)
+        while ours or other:
+            if other and (ours is None or _is_far_ahead(other, ours)):
+                yield self._waiting(other)
+                other = next(others, None)
+            elif ours:
+                yield self._waiting(ours)
+                ours = next(loaded, None)
+
+    def _waiting(self, head: _Head) -> Waiting:
+        demand = self._demands[head[4]]
+        return Waiting(demand, demand.pieces[head[3]])
+
+    def _walk(self, needs: Iterable[Need]) -> Iterator[_Head]:
+        """The orders of these kinds, in order."""
         heap: list[tuple[_Head, Need, int, int]] = []  # the order, its need, its number among the heads and in its lane
         for need in needs:
-            self._push(heap, need, 0, model)
+            heapq.heappush(heap, (self._lines[need].heads[0], need, 0, 0))
         while heap:
             head, need, number, depth = heapq.heappop(heap)
-            demand = self._demands[head[4]]
-            yield Waiting(demand, demand.pieces[head[3]])
-            if depth == 0:
-                self._push(heap, need, number + 1, model)
-            items = self._lines[need].lanes[head[5]].items
+            yield head
+            line = self._lines[need]
+            if depth == 0 and number + 1 < len(line.heads):
+                heapq.heappush(heap, (line.heads[number + 1], need, number + 1, 0))
+            items = line.lanes[head[5]].items
             if depth + 1 < len(items):
-                follower = self._head(items[depth + 1], head[5], self._price(need, model))
-                heapq.heappush(heap, (follower, need, number, depth + 1))
+                heapq.heappush(heap, (self._head(items[depth + 1], head[5]), need, number, depth + 1))
 
-    def _push(self, heap: list[tuple[_Head, Need, int, int]], need: Need, number: int, model: str | None) -> None:
-        heads = self._lines[need].heads
-        if number < len(heads):
-            level, account, standing, place, job, owner = heads[number]
-            price = self._price(need, model)
-            paid = account if -level >= URGENT else account + price
-            heapq.heappush(heap, ((level, paid, standing + price * PATIENCE_S, place, job, owner), need, number, 0))
-
-    def _price(self, need: Need, model: str | None) -> float:
-        return LOADING if model is not None and need.stage != "finish" and need.model != model else 0.0
-
-    def _head(self, item: _Item, owner: str, price: float = 0.0) -> _Head:
+    def _head(self, item: _Item, owner: str) -> _Head:
         level, standing, place, job = item
-        account = 0.0 if -level >= URGENT else self._accounts[owner] + price
-        return level, account, standing + price * PATIENCE_S, place, job, owner
+        return level, 0.0 if -level >= URGENT else self._accounts[owner], standing, place, job, owner
 
     def _lead(self, line: _Line, lane: _Lane, owner: str) -> None:
         """Put the lane's first order among the heads, where it belongs now."""
@@ -184,3 +191,13 @@ class WaitingRoom:
             for line in self._lines.values():
                 if lane := line.lanes.get(owner):
                     self._lead(line, lane, owner)
+
+
+def _is_far_ahead(other: _Head, ours: _Head) -> bool:
+    """Whether an order is worth changing the model for."""
+    level, account, standing, _, _, owner = other
+    if level != ours[0]:
+        return level < ours[0]
+    if owner != ours[5] and -level < URGENT:
+        return account + LOADING < ours[1]
+    return standing + LOADING * PATIENCE_S < ours[2]

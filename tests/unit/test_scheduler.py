@@ -1,0 +1,349 @@
+"""Who renders what next: one test a rule, and what must hold whatever comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.contract import JobId, OrderKey, Stage, WorkerCard
+from farm.demand import Demand, Need, Piece, demand_of
+from farm.jobs import Record
+from farm.scheduler import Scheduler, assign
+from farm.states import JobState
+from farm.waiting import DAY_S, PATIENCE_S
+
+NOW = 1_000_000.0
+Accept = Callable[..., Record]
+
+
+def card(worker: str = "w0", pace: float = 100.0, **fields: Any) -> WorkerCard:
+    """A worker that can do everything, with its seconds a section."""
+    values: dict[str, Any] = {
+        "id": worker,
+        "node": "n",
+        "device": "GPU",
+        "vram_gib": 24.0,
+        "numeric_class": "one",
+        "stages": get_args(Stage),
+        "models": ("a", "b"),
+        "plan": "",
+        "s_per_section": pace,
+    }
+    return WorkerCard(**values | fields)
+
+
+def video(name: str, sections: float = 4, *, model: str = "a", section: int = 0, **fields: Any) -> Demand:
+    """A video that waits for its next section."""
+    key = OrderKey(stage="section", section=section)
+    values: dict[str, Any] = {
+        "job": JobId(name),
+        "owner": "somebody",
+        "created_s": NOW,
+        "pieces": (Piece(key, Need("section", model), 1.0),),
+        "remaining": float(sections),
+    }
+    return Demand(**values | fields)
+
+
+def farm(*news: WorkerCard | Demand, busy: dict[str, float] | None = None) -> Scheduler:
+    """A scheduler with these videos and workers. busy: who is busy since NOW, and what its video needs afterwards."""
+    scheduler = Scheduler()
+    for one in news:
+        if isinstance(one, Demand):
+            scheduler.put(one, now=NOW)
+        else:
+            scheduler.seat(one)
+            scheduler.asks(one.id, now=NOW)
+    for worker, chain in (busy or {}).items():
+        scheduler.holds(worker, work=1.0, chain=chain, now=NOW)
+    return scheduler
+
+
+def who(scheduler: Scheduler, now: float = NOW) -> dict[str, str]:
+    """The plan: worker -> video."""
+    return {one.worker: one.job for one in scheduler.plan(now=now)}
+
+
+def first(*demands: Demand, now: float = NOW) -> str:
+    """Which video a lone worker gets."""
+    return who(farm(card(), *demands), now)["w0"]
+
+
+def test_the_least_work_left_comes_first() -> None:
+    """A short video goes before a long one, and a long one that is nearly done before both."""
+    assert first(video("long", 50), video("short", 4)) == "short"
+    assert first(video("long", 2, section=48), video("short", 4)) == "long"
+
+
+def test_waiting_makes_up_for_work() -> None:
+    """Each `PATIENCE_S` of waiting counts like a section less, so short newcomers do not pass for ever."""
+    old = video("old", 14, created_s=NOW - 11 * PATIENCE_S)
+    assert first(old, video("new", 4)) == "old"
+    assert first(old, video("new", 2)) == "new"
+
+
+def test_priority_comes_before_shortness_and_fairness() -> None:
+    """A long video of higher priority goes first; a day's waiting is worth a point."""
+    assert first(video("low", 1), video("high", 50, priority=1)) == "high"
+    assert first(video("low", 1, created_s=NOW - 2.5 * DAY_S), video("high", 50, priority=1)) == "low"
+
+
+def test_a_deadline_in_danger_comes_before_priority() -> None:
+    """A deadline changes nothing while there is time, puts the video first when there is not, nothing once missed."""
+    due = video("due", 10, deadline_s=NOW + 10_000)
+    scheduler = farm(card(pace=100.0), due, video("vip", 2, priority=10))
+    assert who(scheduler, NOW) == {"w0": "vip"}
+    assert who(scheduler, NOW + 8_500) == {"w0": "due"}
+    assert who(scheduler, NOW + 10_001) == {"w0": "vip"}
+
+
+def test_of_two_deadlines_the_one_with_less_room_comes_first() -> None:
+    """Owners share nothing there: what counts is when a video must begin at the latest."""
+    later = video("later", 2, deadline_s=NOW + 300, owner="other")
+    assert first(later, video("sooner", 10, deadline_s=NOW + 1050)) == "sooner"
+
+
+def test_owners_share_the_work() -> None:
+    """Whoever floods the farm gets every second section while somebody else waits; a newcomer has no credit."""
+    scheduler = farm(card(), *(video(f"many-{n}", 1, owner="many") for n in range(9)))
+    got = []
+    for turn in range(8):
+        if turn == 4:
+            for n in range(4):
+                scheduler.put(video(f"few-{n}", 50, owner="few"), now=NOW)
+        offer = scheduler.offer("w0", now=NOW)
+        assert offer
+        scheduler.takes(offer, now=NOW)
+        scheduler.drop(offer.job)
+        scheduler.asks("w0", now=NOW)
+        got.append(offer.job.partition("-")[0])
+    assert got[:4] == ["many"] * 4
+    assert sorted(got[4:]) == ["few", "few", "many", "many"]
+
+
+def test_the_fastest_free_worker_is_taken() -> None:
+    """One video, four free workers: the fastest, wherever it stands in the list."""
+    assert who(farm(card("a", 300), card("b", 30), card("c", 100), card("d", 775), video("v"))) == {"b": "v"}
+
+
+def test_the_shortest_video_goes_to_the_fastest_worker() -> None:
+    """Three videos, three free workers that differ a little."""
+    news = card("c", 50), card("b", 40), card("a", 30), video("x", 2), video("y", 4), video("z", 9)
+    assert who(farm(*news)) == {"a": "x", "b": "y", "c": "z"}
+
+
+def test_a_slow_worker_leaves_to_a_fast_one_what_that_ends_sooner() -> None:
+    """The fast one is free in 30 s and needs 30 s: a card of 775 s waits, one of 59 s does not."""
+    assert who(farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})) == {}
+    assert who(farm(card("fast", 30), card("near", 59), video("v"), busy={"fast": 0.0})) == {"near": "v"}
+
+
+def test_a_slow_worker_helps_where_fast_ones_are_taken_for_long() -> None:
+    """A fast card that stays with its own video for 40 sections is none to wait for; nor is one that is stuck."""
+    scheduler = farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 40.0})
+    assert who(scheduler) == {"slow": "v"}
+    stuck = farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})
+    assert who(stuck, NOW + 900) == {"slow": "v"}
+
+
+def test_a_slow_worker_takes_what_is_too_much_for_the_fast_ones() -> None:
+    """In 775 s the fast card can do the first videos; the slow one begins behind them, not in front."""
+    videos = [video(f"v{n:02}", 4 + n) for n in range(20)]
+    plan = who(farm(card("fast", 30), card("slow", 775), *videos, busy={"fast": 0.0}))
+    assert plan == {"slow": "v05"}
+
+
+def test_a_video_moves_to_a_fast_card_at_its_next_section() -> None:
+    """The card that it was warm on is free as well, but slow."""
+    assert who(farm(card("fast", 30), card("slow", 775, warm="v"), video("v", 30, section=20))) == {"fast": "v"}
+
+
+def test_a_worker_that_is_about_to_ask_counts_as_free() -> None:
+    """A fast card that has just ended its section does the next one, not the slow one that asks a moment earlier."""
+    scheduler = farm(card("fast", 30), card("slow", 775), video("v"))
+    scheduler.ended("fast", now=NOW)
+    assert who(scheduler, NOW + 1) == {}
+    assert who(scheduler, NOW + 60) == {"slow": "v"}
+    scheduler.ended("fast", now=NOW + 60, silent=True)
+    assert who(scheduler, NOW + 61) == {"slow": "v"}
+
+
+def test_warm_workers_are_taken_among_near_equals_only() -> None:
+    """A tenth slower is near enough for context and for a loaded model; twice as slow is not."""
+    assert who(farm(card("a", 100), card("b", 110, warm="v"), video("v"))) == {"b": "v"}
+    assert who(farm(card("a", 100), card("b", 200, warm="v"), video("v"))) == {"a": "v"}
+    assert who(farm(card("a", 100, model="b"), card("b", 110, model="a"), video("v"))) == {"b": "v"}
+    assert who(farm(card("a", 100, model="b"), card("b", 200, model="a"), video("v"))) == {"a": "v"}
+
+
+def test_a_worker_changes_its_model_only_where_that_pays() -> None:
+    """An order for the loaded model goes before one that is a little shorter, not before one that is much shorter."""
+    holds_a = card("w", model="a")
+    assert who(farm(holds_a, video("same", 6), video("other", 4, model="b"))) == {"w": "same"}
+    assert who(farm(holds_a, video("same", 20), video("other", 4, model="b"))) == {"w": "other"}
+    assert who(farm(holds_a, video("same", 6), video("other", 50, model="b", priority=1))) == {"w": "other"}
+
+
+def test_a_video_goes_where_it_fits() -> None:
+    """Memory that the video or the worker leaves to others is not there for the model."""
+    small = card("w", vram_gib=12.0, needs_gib={"a": 9.0})
+    roomy = Need("section", "a", preserve_gb=4.0)
+    greedy = video("v", pieces=(Piece(OrderKey(stage="section", section=0), roomy, 1.0),))
+    assert who(farm(small, video("v"))) == {"w": "v"}
+    assert who(farm(small, greedy)) == {}
+    assert who(farm(small.model_copy(update={"preserve_gb": 4.0}), video("v"))) == {}
+    assert who(farm(small.model_copy(update={"needs_gib": {"a": 14.0}}), video("v"))) == {}
+    assert who(farm(card("big", vram_gib=80.0, needs_gib={"a": 9.0}), greedy)) == {"big": "v"}
+
+
+def test_a_worker_gets_only_what_it_can_do() -> None:
+    """Stage, model and numeric class; what it cannot do does not stop it from doing what comes after."""
+    decodes = card("w", stages=("decode",))
+    piece = Piece(OrderKey(stage="decode", section=0), Need("decode", "a"), 0.1)
+    assert who(farm(decodes, video("v"))) == {}
+    assert who(farm(decodes, video("v"), video("late", 50, pieces=(piece,)))) == {"w": "late"}
+    pinned = Piece(OrderKey(stage="section", section=0), Need("section", "a", "two"), 1.0)
+    assert who(farm(card("w"), video("v", pieces=(pinned,)))) == {}
+    assert who(farm(card("w", numeric_class="two-t8"), video("v", pieces=(pinned,)))) == {"w": "v"}
+
+
+def test_a_worker_that_failed_a_video_gets_it_where_nobody_else_can() -> None:
+    """Another that is busy is waited for."""
+    failed = video("v", failed=frozenset({"w0"}))
+    assert who(farm(card("w0"), failed)) == {"w0": "v"}
+    assert who(farm(card("w0"), card("w1", 110), failed)) == {"w1": "v"}
+    assert who(farm(card("w0"), card("w1", 110), failed, busy={"w1": 0.0})) == {}
+
+
+def test_unknown_speeds_are_guessed_from_what_is_known() -> None:
+    """By the same device's measurements; else by memory, put right by what other devices measured."""
+    scheduler = farm(card("a", 60.0, device="4090"), card("b", 1.0, device="4090", s_per_section=None))
+    scheduler.seat(card("c", device="3060", vram_gib=12.0, s_per_section=None))
+    paces = {id_: seat.pace for id_, seat in scheduler.crew.seats.items()}
+    assert paces["b"] == 60.0
+    assert paces["c"] == pytest.approx(60.0 * 230 / 120)
+
+
+def test_records_become_demands(accept: Accept) -> None:
+    """Size, steps, true CFG and what is done already tell the work; a paused video waits for nothing."""
+    record = accept(priority=3, metadata={"deadline_s": 60}, num_inference_steps=50)
+    demand = demand_of(record)
+    assert [str(piece.key) for piece in demand.pieces] == ["encode"]
+    assert (demand.priority, demand.deadline_s) == (3, demand.created_s + 60)
+    double = demand_of(accept(num_inference_steps=50, true_cfg_scale=2.0))
+    assert double.remaining == pytest.approx(2 * demand.remaining)
+    later = JobState(status="in_progress", conditioning=1, sections=(3,))
+    halfway = demand_of(Record(record.job, record.head.model_copy(update={"state": later})))
+    assert [str(piece.key) for piece in halfway.pieces] == ["section/1"]
+    assert 0.4 < halfway.remaining / demand.remaining < 0.6
+    paused = JobState(status="paused")
+    assert demand_of(Record(record.job, record.head.model_copy(update={"state": paused}))).pieces == ()
+    for wrong in ("soon", True, -1, None):
+        assert demand_of(accept(metadata={"deadline_s": wrong})).deadline_s is None
+
+
+def test_assign_is_the_whole_in_one_call(accept: Accept) -> None:
+    """Videos and workers in, leases out; older first where nothing else tells them apart."""
+    records = [accept() for _ in range(3)]
+    cards = [card(f"w{n}", models=("tiny",)) for n in range(2)]
+    plan = assign(records, cards, cards)
+    assert {one.job for one in plan} == {record.job.id for record in records[:2]}
+    assert plan == assign(records, cards, cards)
+
+
+def test_the_queue_tells_the_order() -> None:
+    """Owners take turns in it, too; a video that was begun is not in it."""
+    mine = [video(f"a{n}", 4 + n, owner="a") for n in range(3)]
+    scheduler = farm(*mine, video("b0", 5, owner="b"), video("begun", status="in_progress"))
+    assert scheduler.queue() == ["a0", "b0", "a1", "a2"]
+    assert (scheduler.position(JobId("b0")), scheduler.position(JobId("begun"))) == (1, None)
+
+
+NAMES = [f"v{n}" for n in range(8)]
+DEMANDS = st.builds(
+    video,
+    st.sampled_from(NAMES),
+    st.integers(1, 60),
+    model=st.sampled_from("ab"),
+    priority=st.integers(-10, 10),
+    owner=st.sampled_from(["somebody", "somebody else"]),
+    created_s=st.integers(0, 40).map(lambda hours: NOW - 3600.0 * hours),
+    deadline_s=st.none() | st.integers(-9, 99).map(lambda minutes: NOW + 60.0 * minutes),
+)
+CARDS = st.builds(
+    card,
+    st.sampled_from("pqrst"),
+    st.sampled_from([30.0, 120.0, 230.0, 775.0]),
+    model=st.sampled_from([None, "a", "b"]),
+)
+NEWS = st.lists(DEMANDS | CARDS | st.sampled_from([JobId(name) for name in NAMES]), max_size=40)
+
+
+@given(NEWS)
+@settings(deadline=None, max_examples=60)
+def test_news_one_by_one_or_all_at_once_give_the_same_plan(news: list[Demand | WorkerCard | JobId]) -> None:
+    """What is kept sorted between news is what sorting anew would give; making a plan changes nothing."""
+    scheduler, videos, workers = Scheduler(), dict[JobId, Demand](), dict[str, WorkerCard]()
+    for one in news:
+        if isinstance(one, Demand):
+            scheduler.put(one, now=NOW)
+            videos[one.job] = one
+        elif isinstance(one, WorkerCard):
+            scheduler.seat(one)
+            scheduler.asks(one.id, now=NOW)
+            workers[one.id] = one
+        else:
+            scheduler.drop(one)
+            videos.pop(one, None)
+        scheduler.plan(now=NOW)
+    plan = scheduler.plan(now=NOW)
+    assert sorted(plan) == sorted(farm(*workers.values(), *videos.values()).plan(now=NOW))
+    assert len({lease.worker for lease in plan}) == len({(lease.job, lease.key) for lease in plan}) == len(plan)
+    assert all(scheduler.offer(lease.worker, now=NOW) == lease for lease in plan)
+
+
+@given(st.lists(DEMANDS, max_size=12, unique_by=lambda demand: demand.job), st.integers(1, 6))
+@settings(deadline=None, max_examples=40)
+def test_no_equal_worker_idles_while_an_order_waits(demands: list[Demand], workers: int) -> None:
+    """Where all are equally fast nobody is waited for."""
+    plan = farm(*(card(f"w{n}") for n in range(workers)), *demands).plan(now=NOW)
+    assert len(plan) == min(workers, len(demands))
+
+
+@given(st.lists(DEMANDS, min_size=1, max_size=8, unique_by=lambda demand: demand.job), st.sampled_from([30.0, 775.0]))
+@settings(deadline=None, max_examples=40)
+def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
+    """Where all workers are free the fastest has something to do: patience never stops the farm."""
+    assert "fast" in who(farm(card("fast", 20.0), card("slow", slowest), *demands))
+
+
+@given(
+    st.integers(1, 500),
+    st.integers(-10, 10),
+    st.integers(1, 4),
+    st.sampled_from(["same", "other", "many"]),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=30)
+def test_nobody_starves(sections: int, priority: int, rivals: int, owners: str, due: bool) -> None:
+    """However many short videos of the highest priority keep coming, only those of the first four weeks go before."""
+    scheduler = farm(card(), video("old", sections, owner="same", priority=priority))
+    for turn in range(28 * rivals):
+        now = NOW + turn * DAY_S
+        for n in range(rivals):
+            owner = f"owner-{turn}-{n}" if owners == "many" else owners
+            deadline = now + 150.0 if due else None
+            rival = video(f"new-{turn}-{n}", 1, owner=owner, priority=10, created_s=now, deadline_s=deadline)
+            scheduler.put(rival, now=now)
+        offer = scheduler.offer("w0", now=now)
+        assert offer
+        if offer.job == "old":
+            return
+        scheduler.takes(offer, now=now)
+        scheduler.drop(offer.job)
+        scheduler.asks("w0", now=now)
+    pytest.fail("more than they went before")
