@@ -41,7 +41,9 @@ class Renderers:
     def __init__(self, settings: FarmSettings) -> None:
         self._settings, self._known = settings, known_models(settings.models)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._shelf = ModelShelf(device=self._device, cache_dir=settings.cache)
+        self._shelf = ModelShelf(
+            device=self._device, cache_dir=settings.cache, text_encoder_device=settings.text_encoder_device
+        )
 
     def load(self, model: str) -> Renderer:
         """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError."""

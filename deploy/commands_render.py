@@ -49,7 +49,7 @@ def render(
 
     Ctrl-C pauses the video; the same command goes on with it.
     """
-    fields, images = _request(given, image, end_image)
+    fields, images = request_of(given, image, end_image)
     target = checked_target(out or _free_name(Path(f"{image.stem if image else 'video'}.mp4")))
     fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
     settings = read_settings(url=url, storage=storage)
@@ -77,7 +77,7 @@ def submit(
     **given: Any,
 ) -> None:
     """Ask for a video and print its id, without waiting."""
-    fields, images = _request(given, image, end_image)
+    fields, images = request_of(given, image, end_image)
     with connect(url=url, storage=storage) as client:
         video = client.submit(fields, images)
     if as_json:
@@ -86,10 +86,13 @@ def submit(
         print(video["id"])
 
 
-def _request(
-    given: Mapping[str, Any], image: Path | None, end_image: Path | None
+def request_of(
+    given: Mapping[str, Any], image: Path | None, end_image: Path | None, *, whole: bool = True
 ) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Fields and files, checked here first: a farm need not be started to hear that a number is wrong."""
+    """Fields and files, checked here first: a farm need not be started to hear that a number is wrong.
+
+    whole: false where the fields only change another request, so that the farm alone can tell whether they fit.
+    """
     from pydantic import ValidationError
 
     from farm.problems import invalid
@@ -102,7 +105,8 @@ def _request(
         images |= {f"keyframe_{n}": Path(str(frame.get("image"))) for n, frame in enumerate(frames)}
         fields["keyframes"] = [{**frame, "image": f"keyframe_{n}"} for n, frame in enumerate(frames)]
     try:
-        VideoRequest.model_validate(fields)
+        if whole:
+            VideoRequest.model_validate(fields)
     except ValidationError as err:
         raise invalid(err) from err
     for name in ("metadata", "loras", "prompts"):

@@ -69,10 +69,20 @@ class FarmClient:
 
         Raises: InvalidRequest, UnsupportedImage, TooLarge; Unavailable where no farm answers.
         """
-        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-        files = {name: (path.name, path.read_bytes()) for name, path in images.items()}
-        key = {"Idempotency-Key": uuid4().hex}
-        return self._ask("POST", "/v1/videos", data=data, files=files, headers=key)
+        return self._send("/v1/videos", fields, images)
+
+    def remix(self, video_id: str, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
+        """A new video with other `fields`; it shares the sections before `fields["from_section"]` (none: 0).
+
+        Raises: NotFound; NotReady where those sections are not made; as `submit`.
+        """
+        return self._send(f"/v1/videos/{_segment(video_id)}/remix", fields, images)
+
+    def extend(self, video: str | Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A new video that goes on where `video`, an id or a file, ends. Raises: NotFound, NotReady; as `submit`."""
+        if isinstance(video, Path):
+            return self._send("/v1/videos/extensions", fields, {"video": video})
+        return self._send("/v1/videos/extensions", {**fields, "video": {"id": video}}, {})
 
     def get(self, video_id: str) -> dict[str, Any]:
         """The video object. Raises: NotFound."""
@@ -142,6 +152,13 @@ class FarmClient:
         part.replace(out)
         _tag_of(part).unlink()
         return out
+
+    def _send(self, path: str, fields: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+        """Ask for a video, under a key by which asking again stores nothing twice."""
+        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+        parts = {name: (file.name, file.read_bytes()) for name, file in files.items()}
+        key = {"Idempotency-Key": uuid4().hex}
+        return self._ask("POST", path, data=data, files=parts, headers=key)
 
     def _fetch_once(self, video_id: str, part: Path, variant: str) -> None:
         tag = _tag_of(part)

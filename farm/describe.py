@@ -1,4 +1,4 @@
-"""/openapi.json: what FastAPI cannot see by itself, since POST /v1/videos takes three kinds of body."""
+"""/openapi.json: what FastAPI cannot see by itself, since requests for videos take three kinds of body."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from farm.request import VideoRequest
 
 _REFS = "#/components/schemas/{model}"
 _FILES = {"input_reference": "the start image", "end_image": "the last picture (inverted models only)"}
+_FROM_SECTION = "the sections before this one are shared, in generation order: with an i2v model 0 is the END"
 
 
 def describe(app: FastAPI) -> None:
@@ -31,11 +32,19 @@ def _with_request(schema: dict[str, Any]) -> dict[str, Any]:
     file = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
     url = {"type": "object", "properties": {"image_url": {"type": "string"}}, "required": ["image_url"]}
     urls = {name: url | {"description": f"{text}, as a data: URL"} for name, text in _FILES.items()}
-    bodies = {"multipart/form-data": file, "application/json": urls}
-    schema["paths"]["/v1/videos"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {
-            kind: {"schema": fields | {"properties": fields["properties"] | images}} for kind, images in bodies.items()
-        },
-    }
+    source = {"video": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}}
+    sent = {"video": {"type": "string", "format": "binary", "description": "an mp4, mov, webm or mkv file"}}
+    section = {"from_section": {"type": "integer", "minimum": 0, "default": 0, "description": _FROM_SECTION}}
+    for path, form, body in (
+        ("/v1/videos", file, urls),
+        ("/v1/videos/extensions", sent, source),
+        ("/v1/videos/{video_id}/remix", file | section, urls | section),
+    ):
+        schema["paths"][path]["post"]["requestBody"] = {
+            "required": True,
+            "content": {
+                kind: {"schema": fields | {"properties": fields["properties"] | more}}
+                for kind, more in (("multipart/form-data", form), ("application/json", body))
+            },
+        }
     return schema

@@ -36,6 +36,7 @@ class FarmSettings:
     model: str | None = None  #: model of requests that name none
     models: str = ""  #: the farm's own models, beside the built-in names: NAME=i2v:PATH or NAME=f1:PATH, by commas
     cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
+    text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
     max_upload_mb: int = 32  #: bytes of one request
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
     lease_s: float = 30.0  #: a silent worker loses its order after this
@@ -54,6 +55,9 @@ class FarmSettings:
         parse_keys(self.api_keys)
         if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
             msg = f"FARM_WORKERS={self.workers!r}: need 'auto' or a whole number of at least 1"
+            raise ConfigError(msg)
+        if self.text_encoder_device not in {None, "cpu"}:
+            msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
             raise ConfigError(msg)
         if not 0 <= self.port <= 65535:
             msg = f"FARM_PORT={self.port}: need 0 to 65535"

@@ -177,6 +177,13 @@ def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -
     return done / (9 * plan.sections + decodes + 2)
 
 
+def inherited(plan: JobPlan, state: JobState) -> float:
+    """The share of the work that was there from entry 0 on: what a remix shares with another video."""
+    sections = tuple(seq for seq in state.sections if seq == 0)
+    clips = {section: seq for section, seq in state.clips.items() if seq == 0}
+    return complete(plan, JobState(sections=sections, clips=clips))
+
+
 def _leased(state: JobState, event: Event, seq: int) -> JobState:
     _demand(state, frozenset({"queued", "in_progress"}), event)
     if event.key is None or event.worker is None or event.key in state.leases:

@@ -19,6 +19,9 @@ from framepack_engine.weights import load_part, quiet
 __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
 
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
     """All parts of one model, in evaluation mode, on one device."""
@@ -43,6 +46,7 @@ def load_models(
     cache_dir: str | Path | None = None,
     kind: Literal["i2v", "f1"] | None = None,
     say: Callable[[str], None] | None = None,
+    text_encoder_device: str | None = None,
 ) -> Models:
     """Load every part of a model onto `device`.
 
@@ -54,9 +58,13 @@ def load_models(
     cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's own cache.
     kind:      which transformer to take from a folder that holds both, or what a transformer alone is.
     say:       hears, before any download, its size and target folder; None: stderr.
+    text_encoder_device: of both text encoders, where the device's memory is short; None: `device`. Beside another
+        device the CPU holds them in bfloat16 (Llama: 16 GB).
     Raises:    ModelUnavailable naming the model, the missing file, and what to do.
     """
-    shelf = ModelShelf(device=device, dtype=dtype, cache_dir=cache_dir, say=say)
+    shelf = ModelShelf(
+        device=device, dtype=dtype, cache_dir=cache_dir, say=say, text_encoder_device=text_encoder_device
+    )
     return shelf.get(name_or_path, kind=kind)
 
 
@@ -75,9 +83,11 @@ class ModelShelf:
         cache_dir: str | Path | None = None,
         say: Callable[[str], None] | None = None,
         free_bytes: Callable[[], int] | None = None,
+        text_encoder_device: str | None = None,
     ) -> None:
         """Arguments as of `load_models`. free_bytes: of the device's memory; None asks the device."""
         self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
+        self._text_device = text_encoder_device or device
         self._free_bytes = free_bytes or (lambda: free_memory(device))
         self._parts: dict[tuple[str, Path], Any] = {}
 
@@ -109,8 +119,12 @@ class ModelShelf:
                 torch.cuda.empty_cache()
 
     def _loaded(self, entry: ModelEntry, part: str, folder: Path) -> Any:
+        device, dtype = self._device, self._dtype
+        if part in _TEXT_ENCODERS and self._text_device != device:
+            device = self._text_device
+            dtype = dtype or torch.bfloat16  # float32 would take twice the memory, float16 is slow on most CPUs
         try:
-            return load_part(part, folder, device=self._device, dtype=self._dtype)
+            return load_part(part, folder, device=device, dtype=dtype)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
             raise ModelUnavailable(
                 f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "

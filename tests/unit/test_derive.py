@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from actors.orders import OrderRunner, spec_of
+from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
+from farm.states import complete, inherited
 from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
 from framepack_engine.video import encode_clip
@@ -430,3 +432,55 @@ def test_a_shared_section_that_is_damaged_is_not_taken(http: TestClient, worker:
     path.write_bytes(b"x" * artifact.bytes)
     assert hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256
     assert http.post(f"/v1/videos/{old['id']}/remix", data={"prompt": "b", "from_section": "1"}).status_code == 503
+
+
+# ---- the command line
+
+
+def test_remix_and_extend_from_the_command_line(
+    http: TestClient, worker: Worker, farm_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both print the new video's id alone; every field is a flag, and files are sent."""
+    assert farm_url
+    old = ask(http, files=START, **FOUR)
+    made(http, worker, old)
+    assert cli.main(["remix", old["id"], "--prompt", "a dog", "--from-section", "2", "--crf", "20"]) == 0
+    remix = http.get(f"/v1/videos/{capsys.readouterr().out.strip()}").json()
+    assert (remix["remixed_from_video_id"], remix["sections_done"], remix["request"]["crf"]) == (old["id"], 2, 20)
+    small = ["--seed", "7", "--latent-window-size", "1", "--num-inference-steps", "1", "--seconds", "0.13"]
+    assert cli.main(["extend", old["id"], "--prompt", "on", *small]) == 0
+    longer = http.get(f"/v1/videos/{capsys.readouterr().out.strip()}").json()
+    assert (longer["extends_video_id"], longer["frames"]) == (old["id"], 21)
+    encode_clip(np.zeros((5, 64, 64, 3), np.uint8), tmp_path / "a.mp4", crf=16)
+    assert cli.main(["extend", str(tmp_path / "a.mp4"), "--prompt", "on", "--size", "64x64", *small, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 9
+    assert cli.main(["extend", "video_0", "--prompt", "on"]) == 2
+    prompts = json.dumps([{"at_s": 0.2, "text": "a dog"}])
+    assert cli.main(["submit", "--model", "tiny-f1", "--prompt", "a", "--prompts", prompts, *small]) == 2
+    assert "prompts" in capsys.readouterr().err
+    assert cli.main(["submit", "--model", "tiny-f1", "--prompt", "a", "--start", "noise", *small]) == 0
+
+
+def test_openapi_describes_them(http: TestClient) -> None:
+    """Remix and extension with their own parts."""
+    paths = http.get("/openapi.json").json()["paths"]
+    body = paths["/v1/videos/{video_id}/remix"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"prompt", "from_section", "input_reference"} <= set(body["properties"])
+    form = paths["/v1/videos/extensions"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["video"]["format"] == "binary"
+
+
+def test_a_remix_is_not_estimated_by_what_it_shares(http: TestClient, worker: Worker, jobs: Jobs) -> None:
+    """The time to come is reckoned from the work done here: shared sections took none of it."""
+    old = ask(http, files=START, **FOUR)
+    made(http, worker, old)
+    new = ask(http, f"/v1/videos/{old['id']}/remix", from_section="2")
+    worker.work(stop_before="decode/2")
+    state = record_of(jobs, new).head.state
+    plan = record_of(jobs, new).job.plan
+    live = worker.dispatcher.live(JobId(new["id"]))
+    assert live
+    assert live.eta_s is not None
+    share = complete(plan, state)
+    assert 0 < inherited(plan, state) < share < 1
+    assert live.eta_s >= state.gpu_seconds * (1 - share) / (share - inherited(plan, state))
