@@ -155,7 +155,8 @@ class VideoRequest(BaseModel):
     no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
     name: str = Field(default="", max_length=200, description="a name for people")
     metadata: Annotated[dict[str, JsonValue], FromText] = Field(
-        default={}, description="a JSON object that is kept and given back, at most 16 KiB"
+        default={},
+        description="a JSON object that is kept and given back, at most 16 KiB; deadline_s in it: wanted within so many s",
     )
 
     @field_validator("size")
