@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from deploy.own_models import own_models
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from farm.store import open_store
@@ -122,6 +123,8 @@ def resolved(settings: FarmSettings) -> FarmSettings:
     workers = settings.workers if settings.workers != "auto" else str(max(1, gpus))
     cpu_threads = settings.cpu_threads or max(1, (os.cpu_count() or 1) // int(workers))
     model = settings.model or ("framepack-i2v" if gpus else "tiny")
+    if model not in (known := own_models(settings.models)):
+        raise ConfigError(f"there is no model {model!r}; there are {', '.join(known)}")
     if settings.model is None:
         why = "a GPU was found" if gpus else "no GPU was found; random weights: it proves the machinery, no more"
         _talk(f"default model: {model} ({why})")
