@@ -36,11 +36,20 @@ class DispatcherActor:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Event] = set()
-        self._dispatcher = Dispatcher(Jobs(open_store(settings)), settings, on_change=self._wake)
+        self._dispatcher = self._take_charge()
         log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
         self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
         for name, loop in (("ticks", self._tick_forever), ("fleet", self._fleet.keep)):
             threading.Thread(target=_or_die, args=(loop,), name=name, daemon=True).start()
+
+    def _take_charge(self) -> Dispatcher:
+        """A dispatcher, as soon as the store answers. Ray gives up an actor whose constructor raises: it never does."""
+        while True:
+            try:
+                return Dispatcher(Jobs(open_store(self._settings)), self._settings, on_change=self._wake)
+            except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
+                log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)
+                time.sleep(self._settings.poll_s)
 
     async def ask(self, card: WorkerCard) -> Order | Verdict:
         """See Dispatcher.ask; waits a while for an order."""

@@ -77,10 +77,13 @@ class Fleet:
             slot.watch = worker.wait_until_dead.remote().future()
         except (RayActorError, TimeoutError) as err:
             log.warning("action=worker_unreachable name=%s: %s", name, err)
+            slot.not_before = time.monotonic() + _LONGEST_PAUSE_S
 
     def _start(self, slot: _Slot, name: str) -> Any:
         log.info("action=start_worker name=%s gpu=%s", name, slot.gpu)
-        threads = str(self._settings.cpu_threads or 1)
+        env = {"OMP_NUM_THREADS": str(self._settings.cpu_threads or 1)}  # Ray sets 1, and CPU work crawls
+        if not slot.gpu:
+            env["CUDA_VISIBLE_DEVICES"] = ""  # else a CPU worker finds the GPUs of the others
         return (
             ray.remote(RenderWorker)
             .options(
@@ -91,7 +94,7 @@ class Fleet:
                 num_gpus=1 if slot.gpu else 0,
                 max_restarts=0,
                 max_task_retries=0,
-                runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}},  # Ray sets 1, and CPU work crawls
+                runtime_env={"env_vars": env},
             )
             .remote(slot.number, self._settings)
         )

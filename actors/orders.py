@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
 from farm.embeddings import StoredEmbeddings
-from farm.errors import FarmError, Stopped, StoreError
+from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs, verified
 from farm.ledger import Entry
 from farm.states import Event
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
 
 
+_HOST = torch.device("cpu")
 _WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier artifacts
 
 
@@ -46,6 +49,7 @@ class OrderRunner:
         self._model = ""
         self._renderer: Renderer | None = None
         self._step: StepState | None = None  # the running section after its last finished step
+        self._giving_back, self._given_back = threading.Lock(), -1  # the attempt that was given back last
         self._forwards = 0  # of the transformer, in the order that is done
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
@@ -68,7 +72,7 @@ class OrderRunner:
         try:
             artifacts = stage[order.key.stage](order, renderer, on_step)
         except Stopped:
-            self._give_back(order)
+            self.give_back(order)
             raise
         self.warm_job = order.job.id
         event = Event(
@@ -84,12 +88,23 @@ class OrderRunner:
         )
         return self._jobs.ledger.append(order.job.id, event)
 
-    def _give_back(self, order: Order) -> None:
-        """End the lease, with what was done of the section: whoever gets it next begins behind that step."""
-        artifacts = {}
-        if self._step is not None:
-            name = f"steps/{order.key.section:04}.a{{}}.safetensors"
-            artifacts["step"] = self._put(order, name, self._step.to_bytes())
+    def give_back(self, order: Order) -> None:
+        """End the lease, with what was done of the section: whoever gets it next begins behind that step.
+
+        May be called from another thread while `run` is inside a step: a step can take longer than a notice lasts.
+        Nothing happens the second time. Raises: LeaseLost where the lease is another's, or committed.
+        """
+        with self._giving_back:
+            if self._given_back == order.attempt:
+                return
+            self._release(order)
+            self._given_back = order.attempt
+
+    def _release(self, order: Order) -> None:
+        artifacts, step = {}, self._step
+        if step is not None:
+            name = f"steps/{order.key.section:04}.a{{}}.s{step.step:03}.safetensors"
+            artifacts["step"] = self._put(order, name, step.to_bytes())
         event = Event(
             name="released", key=str(order.key), attempt=order.attempt, worker=self._worker_id, artifacts=artifacts
         )
@@ -123,7 +138,7 @@ class OrderRunner:
         resume = StepState.from_bytes(self._need(order, "step")) if "step" in order.needs else None
 
         def stepped(state: StepState) -> None:
-            self._step = state  # in host RAM on a CPU; saved at once when we are told to stop
+            self._step = state.to(_HOST)  # in host RAM; saved at once when we are told to stop
             on_step(state.step)
 
         spec = spec_of(order.job)
@@ -206,7 +221,10 @@ class OrderRunner:
 
 
 def failure_of(order: Order, worker: str, err: Exception) -> Failure:
-    """What the dispatcher is told of an order that ended in `err`; the farm's own errors are not the video's fault."""
+    """What the dispatcher is told of an order that ended in `err`.
+
+    The farm's own errors are not the video's fault, but for an object that is missing or damaged: that does not pass.
+    """
     return Failure(
         job=order.job.id,
         key=order.key,
@@ -214,7 +232,7 @@ def failure_of(order: Order, worker: str, err: Exception) -> Failure:
         worker=worker,
         code=getattr(err, "code", "internal"),
         message=f"{type(err).__name__}: {err}",
-        counts=not isinstance(err, FarmError),
+        counts=isinstance(err, Damaged) or not isinstance(err, FarmError),
     )
 
 
@@ -300,4 +318,4 @@ def _digest(data: bytes | Path) -> tuple[str, int]:
 def _check(path: Path, artifact: Artifact) -> None:
     if _digest(path) != (artifact.sha256, artifact.bytes):
         msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise StoreError(msg, key=artifact.key)
+        raise Damaged(msg, key=artifact.key)

@@ -11,18 +11,19 @@ from typing import Any
 from uuid import uuid4
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from actors.names import DISPATCHER, NAMESPACE
 from actors.pace import Pace
 from farm.contract import Failure, Order, Progress, Verdict
-from farm.errors import LeaseLost, NotFound, Stopped
+from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import open_store
 
 log = logging.getLogger(__name__)
 _EXIT_S = 5.0  #: until a worker that nobody watches ends itself
+_TROUBLE_S = 1.0
 _CALL_S = 30.0  #: an answer that takes longer than this is taken as none
 
 
@@ -59,9 +60,10 @@ class RenderWorker:
         except Exception as err:  # border: nobody is above us; the dispatcher sees the death and replaces us
             log.exception("action=worker_crash worker=%s", self._id)
             self._call("worker_failed_to_start", f"{type(err).__name__}: {err}")
-        self._ended.set()
-        time.sleep(_EXIT_S)
-        os._exit(code)  # nobody was waiting
+        finally:
+            self._ended.set()
+            time.sleep(_EXIT_S)
+            os._exit(code)  # nobody was waiting
 
     def _prepare(self) -> None:
         from actors.device import Renderers, describe_device
@@ -77,9 +79,7 @@ class RenderWorker:
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
-        self._card = self._card.model_copy(
-            update={"warm": self._runner.warm_job, **self._pace.of(self._runner.model)}
-        )
+        self._card = self._card.model_copy(update={"warm": self._runner.warm_job, **self._pace.of(self._runner.model)})
         answer: Order | Verdict = self._call("ask", self._card)
         if isinstance(answer, Order):
             self._do(answer)
@@ -98,7 +98,7 @@ class RenderWorker:
             steps=order.job.request.num_inference_steps if order.key.stage == "section" else 0,
         )
         over = threading.Event()
-        beats = threading.Thread(target=self._beat, args=(over,), name="beats")
+        beats = threading.Thread(target=self._beat, args=(order, over), name="beats")
         beats.start()
         log.info("action=begin job_id=%s key=%s attempt=%d", order.job.id, order.key, order.attempt)
         failure: Failure | None = None
@@ -128,11 +128,23 @@ class RenderWorker:
         if self._stop != "go":
             raise Stopped(f"stopped after step {step}")
 
-    def _beat(self, over: threading.Event) -> None:
+    def _beat(self, order: Order, over: threading.Event) -> None:
         """Tell the dispatcher where we are until the order is over; hear whether to stop."""
         while not over.is_set():
-            self._stop = self._call("beat", self._card, self._progress, until=over)
+            self._stop = self._call("beat", self._card, self._progress, until=over) or "go"
+            if self._stop != "go" and order.key.stage == "section":
+                self._save_now(order)
+                return
             over.wait(self._settings.heartbeat_s)
+
+    def _save_now(self, order: Order) -> None:
+        """Give the section back without waiting for its step to end: that may take longer than we have."""
+        try:
+            self._runner.give_back(order)
+        except FarmError as err:  # it is over by now, or no longer ours; else the lease expires
+            log.info("action=not_given_back job_id=%s key=%s: %s", order.job.id, order.key, err)
+        else:
+            log.info("action=given_back job_id=%s key=%s", order.job.id, order.key)
 
     def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:
         """Call the dispatcher until it answers; it may be dead and on its way back.
@@ -146,6 +158,11 @@ class RenderWorker:
                 dispatcher = ray.get_actor(DISPATCHER, namespace=NAMESPACE)
                 # a future: ray.get would warn, since the actor is an async one
                 return getattr(dispatcher, method).remote(*args).future().result(_CALL_S)
+            except RayTaskError as err:  # the dispatcher lives and could not do it: its store does not answer, say
+                log.warning("action=call_failed method=%s: %s", method, str(err).strip().rpartition("\n")[2])
+                if method != "ask":
+                    return None
+                time.sleep(_TROUBLE_S)
             except (RayActorError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
                 silent_s = time.monotonic() - begun
                 if until is not None and until.is_set():

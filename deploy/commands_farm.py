@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 @with_flags(settings_flags(without=("url", "api_key")))
 def up(
     *,
-    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
+    exit_with_parent: Annotated[int | None, typer.Option("--exit-with-parent", hidden=True)] = None,
     **given: Any,
 ) -> None:
     """A farm on this machine, in the foreground: prints `ready URL`, stops on Ctrl-C or SIGTERM."""

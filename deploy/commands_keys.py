@@ -10,7 +10,7 @@ from deploy.connect import Json
 from deploy.screen import put_json, say
 from farm.keys import new_key
 
-keys = typer.Typer(help="API keys.", no_args_is_help=True)
+keys = typer.Typer(help="API keys: `keys new NAME` makes one.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -36,4 +36,4 @@ def new(
 
 @keys.callback()
 def callback() -> None:
-    """API keys: made here, kept by their holders, known to the farm by their sha256 only."""
+    """API keys: `keys new NAME` makes one. They are known to the farm by their sha256 only."""

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import queue
 import secrets
 import signal
 import socket
@@ -30,24 +31,23 @@ _DRAIN_S = 30.0
 _STOP_S = 60.0
 
 
-def run_foreground(settings: FarmSettings, *, exit_with_parent: bool = False) -> int:
+def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
     """Start a farm, print `ready URL` on stdout, serve until SIGINT or SIGTERM, drain, leave nothing running.
 
-    exit_with_parent: also stop when the process that started this one is gone.
+    exit_with_parent: also stop when our parent is no longer the process of this id.
     Raises: ConfigError where the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
-    stop = threading.Event()
+    stop, out = threading.Event(), sys.stdout
     _heed_signals(stop)
-    parent = os.getppid()
-    with locked(settings) as lock:
+    with contextlib.redirect_stdout(sys.stderr), locked(settings) as lock:  # Ray passes on what workers print
         settings = resolved(settings)
         open_store(settings).prove()
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
             _write_lock(lock, url)
-            print(f"ready {url}", flush=True)
+            print(f"ready {url}", file=out, flush=True)
             while not stop.wait(1.0):
-                if exit_with_parent and os.getppid() != parent:
+                if exit_with_parent not in (None, os.getppid()):
                     break
             _talk("stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
@@ -63,7 +63,7 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
     folder = settings.storage_path
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / ".farm.log"
-    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--exit-with-parent"]
+    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--exit-with-parent", str(os.getpid())]
     env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")} | settings.to_env()
     env.pop("FARM_URL", None)
     with log_path.open("wb") as log:
@@ -77,6 +77,8 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 def find_running(settings: FarmSettings) -> str | None:
@@ -196,6 +198,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
         )
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.run(application(settings), name="farm", route_prefix="/")
+        _await_dispatcher(dispatcher)
         yield dispatcher
     finally:
         with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
@@ -206,6 +209,16 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
 def _heed_signals(stop: threading.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+
+
+def _await_dispatcher(dispatcher: Any) -> None:
+    """Wait until it has taken charge of the store. Raises: ConfigError."""
+    import ray
+
+    try:
+        ray.get(dispatcher.workers.remote(), timeout=_START_S)
+    except ray.exceptions.RayError as err:
+        raise ConfigError(f"the dispatcher does not start ({type(err).__name__}); what it said is above") from err
 
 
 def _drain(dispatcher: Any) -> None:
@@ -233,15 +246,21 @@ def _free_port(settings: FarmSettings) -> int:
 
 def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> str:
     """The URL on the child's `ready` line."""
-    lines: list[bytes] = []
-    reader = threading.Thread(target=lambda: lines.append(process.stdout.readline() if process.stdout else b""))
-    reader.start()
-    reader.join(_START_S)
-    if not lines or not lines[0].startswith(b"ready "):
-        process.kill()
-        words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
-        raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
-    return lines[0].decode().split()[1]
+    found: queue.Queue[bytes] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout or ():  # to the end: a full pipe would stop the farm
+            if line.startswith(b"ready "):
+                found.put(line)
+        found.put(b"")
+
+    threading.Thread(target=read, name="farm-stdout", daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        if line := found.get(timeout=_START_S):
+            return line.decode().split()[1]
+    process.kill()
+    words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
+    raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
 
 
 def _write_lock(file: IO[str], url: str | None) -> None:

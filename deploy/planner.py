@@ -19,6 +19,7 @@ from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.presets import filled
 from framepack_engine.timeline import prompt_borders
 
+_MAX_SIDE_PX = 2048  #: as in the field `size`
 _SQUARE = (1, 1)  #: the shape of a video that has neither an image nor a size
 
 
@@ -53,6 +54,10 @@ class EnginePlanner(Planner):
         else:
             image_height, image_width = image_size or _SQUARE
             height, width = plan.nearest_bucket(image_height, image_width, request.resolution or entry.resolution)
+        if max(height, width) > _MAX_SIDE_PX:
+            raise _invalid(
+                "resolution", f"it makes {width}x{height} px of this image; {_MAX_SIDE_PX} is the most a side"
+            )
         _check_cache(request)
         sections, continues = plan.sections_for(request.seconds, window=window), source_frames > 0
         _check_prompts(request, sections)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from farm.errors import Unauthorized
 from farm.keys import owner_of, parse_keys
-from farm.parts import PartsDep
+from farm.parts import Parts, PartsDep
 
 LOCAL_OWNER = "local"
 
@@ -26,7 +27,27 @@ def _owner(request: Request, parts: PartsDep) -> str:
         raise Unauthorized(
             "this farm has no API keys (FARM_API_KEYS), so it answers only to its own machine; use an SSH tunnel"
         )
+    _check_browser(request, parts)
     return LOCAL_OWNER
+
+
+def _check_browser(request: Request, parts: Parts) -> None:
+    """Keep a web page that this machine's browser shows from driving the farm. Raises: Unauthorized.
+
+    Its requests come from loopback too: they are known by their Origin, or by a host name of its own that leads here.
+    """
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if _hostname(f"//{host}") not in {"localhost", "127.0.0.1", "::1", parts.settings.host}:
+        raise Unauthorized(f"this farm has no API keys, so it answers only to its own address, not to {host[:80]!r}")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Unauthorized("this farm has no API keys, so pages of other origins may not use it")
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # half an IPv6 address
+        return None
 
 
 OwnerDep = Annotated[str, Depends(_owner)]

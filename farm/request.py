@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-_SIZE = re.compile(r"(\d{1,4})x(\d{1,4})")
+_SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
 
 
@@ -156,7 +156,7 @@ class VideoRequest(BaseModel):
     name: str = Field(default="", max_length=200, description="a name for people")
     metadata: Annotated[dict[str, JsonValue], FromText] = Field(
         default={},
-        description="a JSON object that is kept and given back, at most 16 KiB; deadline_s in it: wanted within so many s",
+        description="a JSON object that is kept and given back, at most 16 KiB; deadline_s in it: when it is wanted",
     )
 
     @field_validator("size")

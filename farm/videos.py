@@ -186,6 +186,7 @@ async def delete_video(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[
     """Erase an ended video and everything stored of it."""
     await to_thread.run_sync(partial(parts.jobs.delete, video_id, owner=owner))
     log.info("action=delete job_id=%s", video_id)
+    await _nudge(parts, JobId(video_id))
     return {"id": video_id, "object": "video.deleted", "deleted": True}
 
 

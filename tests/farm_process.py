@@ -44,7 +44,7 @@ class FarmProcess:
                 start_new_session=True,
             )
         assert self.process.stdout
-        line = self.process.stdout.readline()
+        line = self.process.stdout.readline()  # the only one there is
         if not line.startswith("ready http://"):
             self.kill_everything()
             raise AssertionError(f"the farm did not start: {line!r}\n{self.log.read_text()[-3000:]}")

@@ -26,7 +26,7 @@ def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
     """The door of a farm with two keys, asked from another machine."""
     settings = FarmSettings(model="tiny", api_keys=f"{ALICES_ENTRY}, {BOBS_ENTRY}")
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    with TestClient(app, client=("203.0.113.9", 5)) as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("203.0.113.9", 5)) as client:
         yield client
 
 
@@ -69,7 +69,7 @@ def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere
     """A caller from elsewhere is told how it could be let in; loopback is served, in both families."""
     app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     for host, status in (("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)):
-        with TestClient(app, client=(host, 5)) as client:
+        with TestClient(app, base_url="http://127.0.0.1:8000", client=(host, 5)) as client:
             assert client.get("/v1/videos").status_code == status, host
 
 
@@ -88,3 +88,20 @@ def test_the_command_makes_a_key_and_its_entry(capsys: pytest.CaptureFixture[str
     key, entry = capsys.readouterr().out.split()
     assert entry == f"carol:{hashlib.sha256(key.encode()).hexdigest()}"
     assert main(["keys", "new", "../x"]) == 2
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example:8000"},
+        {"Host": "[::1"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+)
+def test_a_web_page_cannot_drive_the_farm(http: TestClient, header: dict[str, str]) -> None:
+    """A page of another origin, or a name of its own that leads to this machine: refused, although it is loopback."""
+    answer = http.get("/v1/videos", headers=header)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert http.get("/v1/videos", headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200

@@ -28,7 +28,7 @@ def http(jobs: Jobs, door: DispatcherDoor) -> Iterator[TestClient]:
     app = create_app(
         settings=FarmSettings(model="tiny"), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia()
     )
-    with TestClient(app, client=("127.0.0.1", 50000)) as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:
         yield client
 
 

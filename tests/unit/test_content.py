@@ -119,7 +119,7 @@ def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand,
             hand.commit(hand.take(), clip=clip)
     parts = http.app.state.parts  # type: ignore[attr-defined]
     app = create_app(settings=parts.settings, jobs=parts.jobs, door=parts.door, planner=parts.planner, media=Glue())
-    with TestClient(app, client=("127.0.0.1", 1)) as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1)) as client:
         path = f"/v1/videos/{record.job.id}/content?variant=partial"
         assert client.get(path).content == b"early|late"
         assert client.get(path, headers={"Range": "bytes=6-9"}).content == b"late"

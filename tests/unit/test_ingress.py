@@ -204,7 +204,7 @@ def test_the_description_lists_every_field(http: TestClient) -> None:
 def test_strangers_are_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
     """Without API keys only this machine may ask; whether the process lives is no secret."""
     app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    with TestClient(app, client=("192.0.2.7", 4000)) as stranger:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("192.0.2.7", 4000)) as stranger:
         answer = stranger.get("/v1/videos")
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert stranger.get("/healthz").status_code == 200
@@ -214,7 +214,7 @@ def test_strangers_are_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
 def test_this_machine_has_many_addresses(jobs: Jobs, door: DispatcherHere, address: str) -> None:
     """IPv4, IPv6 and IPv4 inside IPv6 are all loopback."""
     app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    with TestClient(app, client=(address, 4000)) as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=(address, 4000)) as client:
         assert client.get("/v1/videos").status_code == 200
 
 

@@ -51,7 +51,7 @@ def http(jobs: Jobs, door: DispatcherDoor, loras: Path) -> Iterator[TestClient]:
     planner = EnginePlanner(lora_dir=str(loras))
     settings = FarmSettings(model="tiny", lora_dir=str(loras))
     app = create_app(settings=settings, jobs=jobs, door=door, planner=planner, media=EngineMedia())
-    with TestClient(app, client=("127.0.0.1", 50000)) as client:
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:
         yield client
 
 
