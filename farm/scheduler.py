@@ -284,7 +284,8 @@ def _standing(demand: Demand, fastest: float, now: float) -> tuple[int, float, f
     until = demand.created_s + (days + 1) * DAY_S
     if demand.deadline_s is not None and now < demand.deadline_s:
         begin = demand.deadline_s - 2 * demand.remaining * fastest
+        until = min(until, demand.deadline_s, now + _LOOK_S)  # the fleet may be another one soon
         if now >= begin:
-            return max(level, URGENT), demand.deadline_s - demand.remaining * fastest, min(until, demand.deadline_s)
-        until = min(until, begin, now + _LOOK_S)  # the fleet may be another one soon
+            return max(level, URGENT), demand.deadline_s - demand.remaining * fastest, until
+        until = min(until, begin)
     return level, standing, until
