@@ -1,7 +1,7 @@
 """LoRAs beside the weights: attached for a video, gone after it, the base untouched bit for bit.
 
 y = W x + s·B(A x): the low-rank part is added by a forward hook, so W is never changed, whatever its precision, and
-removing the hook brings back the base exactly. Source: arXiv:2106.09685; why not PEFT: docs/decisions.
+removing the hook brings back the base exactly. Source: arXiv:2106.09685; why not PEFT: docs/decisions/0015.
 """
 
 from __future__ import annotations
