@@ -22,7 +22,10 @@ COMMANDS = {
     "render": ("commands_render", "Make a video and print its path."),
     "submit": ("commands_render", "Ask for a video and print its id, without waiting."),
     "remix": ("commands_derive", "Ask for a video with other fields than ID's and print its id."),
-    "extend": ("commands_derive", "Ask for a video that goes on where another ends, for --seconds more, and print its id."),
+    "extend": (
+        "commands_derive",
+        "Ask for a video that goes on where another ends, for --seconds more, and print its id.",
+    ),
     "up": ("commands_farm", "A farm on this machine, in the foreground."),
     "list": ("commands_videos", "Videos, newest first."),
     "show": ("commands_videos", "One video."),

@@ -76,7 +76,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "no such model": (form(model="sora-2"), 422, "invalid_request", "model"),
     "loras that are no JSON": (form(loras="[{"), 422, "invalid_request", "loras"),
     "a LoRA that is not here": (form(loras='[{"name": "x"}]'), 422, "invalid_request", "loras"),
-    "not supported: a preset": (form(preset="dance"), 422, "invalid_request", "preset"),
+    "no such preset": (form(preset="waltz"), 422, "invalid_request", "preset"),
     "a timed prompt behind the end": (body(prompts=[{"at_s": 9, "text": "b"}]), 422, "invalid_request", "prompts"),
     "a loop for F1": (body(model="tiny-f1", loop=True), 422, "invalid_request", "loop"),
     "no such attention": (body(attention="eager"), 422, "invalid_request", "attention"),

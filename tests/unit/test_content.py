@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from deploy.planner import EngineMedia
 from farm.content import Span, final_clips, requested_span
-from farm.contract import JobPlan, Media
+from farm.contract import JobPlan
 from farm.ingress import create_app
 from farm.jobs import Record
 from tests.unit.conftest import Hand
@@ -97,7 +98,7 @@ def test_what_is_not_made_yet_is_not_ready(http: TestClient, accept: Accept, var
     assert http.get(f"/v1/videos/{record.job.id}/content?variant=gif").status_code == 422
 
 
-class Glue(Media):
+class Glue(EngineMedia):
     """Joins by writing the clips' bytes one after another."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
