@@ -74,19 +74,21 @@ def advance(state: SolverState, denoise: Callable[[Tensor, float], Tensor], *, s
     order = min(step, MAX_ORDER, len(sigmas) - 2)
     weights = _weights([np.float32(sigmas[step - i]) for i in range(order, -1, -1)])
     known = outputs[-order:]
-    slopes = [(output - known[-1]) / ratio for output, ratio in zip(known[:-1], weights.ratios, strict=True)]
-    base = weights.x * x - weights.phi * known[-1]
+    slopes = [(output - known[-1]).div_(ratio) for output, ratio in zip(known[:-1], weights.ratios, strict=True)]
+    base = (weights.x * x).sub_(known[-1], alpha=weights.phi)
     new = denoise(_moved(base, weights.predictor, slopes, scale=weights.scale), sigmas[step])
     corrected = _moved(base, weights.corrector, [*slopes, new - known[-1]], scale=weights.scale)
     return SolverState(step + 1, corrected, (*outputs, new)[-MAX_ORDER:])
 
 
 def _moved(base: Tensor, rhos: Sequence[float], slopes: Sequence[Tensor], *, scale: float) -> Tensor:
-    """Base - scale · Σ rho · slope."""
-    total: Tensor | None = None
-    for rho, slope in zip(rhos, slopes, strict=True):
-        total = rho * slope if total is None else total + rho * slope
-    return base if total is None else base - scale * total
+    """Base - scale · Σ rho · slope, in as few passes over the numbers as torch allows: they are most of a step's cost."""
+    if not slopes:
+        return base
+    total = rhos[0] * slopes[0]
+    for rho, slope in zip(rhos[1:], slopes[1:], strict=True):
+        total.add_(slope, alpha=rho)
+    return torch.sub(base, total, alpha=scale, out=total)
 
 
 @dataclass(frozen=True, slots=True)
