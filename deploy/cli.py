@@ -104,6 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FarmError as err:
         say(f"framefarm: {err}", style="red")
         return 2
+    except OSError as err:  # a full disk, a file that may not be written
+        say(f"framefarm: {err.strerror or err}{f': {err.filename}' if err.filename else ''}", style="red")
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

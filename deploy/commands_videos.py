@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,6 +172,8 @@ def checked_target(out: Path) -> Path:
     """`out`, if it can be written. Raises: ConfigError: better now than after an hour of rendering."""
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"cannot write {out}: " + ("it is a folder" if out.is_dir() else "its folder does not exist"))
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ConfigError(f"cannot write {out}: you may not; choose another place")
     return out
 
 

@@ -7,18 +7,17 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import struct
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from farm.contract import Artifact, Media
 from farm.errors import InvalidRequest, NotReady, StoreError
@@ -33,7 +32,8 @@ _SUFFIX: dict[Variant, str] = {
     "frames": "zip",
 }  #: the others are png
 _TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_PIECE_BYTES = 1 << 20
 
 
 class Span(NamedTuple):
@@ -50,11 +50,11 @@ def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, reque
     """
     state = record.head.state
     if variant == "partial" and state.video is None:
-        return _partial(record, jobs, media)
+        return _partial(record, jobs, media, request)
     if variant == "latents":
-        return _latents(record, jobs)
+        return _latents(record, jobs, request)
     if variant == "frames":
-        return _frames(record, jobs)
+        return _frames(record, jobs, request)
     name: str = "video" if variant == "partial" else variant
     if variant == "preview":
         name = f"preview/{len(state.sections) - 1}" if state.sections else ""
@@ -64,32 +64,48 @@ def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, reque
     return _stored(artifact, jobs, filename=_filename(record, variant), request=request)
 
 
+class _Body(NamedTuple):
+    """Bytes that can be read from any place on."""
+
+    size: int
+    etag: str
+    read: Callable[[Span], Iterator[bytes]]
+
+
 def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
-    """An object of the store, whole or the range that was asked for; its sha256 is its ETag."""
-    headers = request.headers
-    etag = f'"{artifact.sha256}"'
-    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+    """An object of the store; its sha256 is its ETag."""
+
+    def read(span: Span) -> Iterator[bytes]:
+        return jobs.store.open_read(artifact.key, start=span.start, length=span.length)
+
+    answer = _send(_Body(artifact.bytes, artifact.sha256, read), filename=filename, request=request)
+    if answer.status_code < 300:
+        answer.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(artifact.sha256)).decode()}:"
+    return answer
+
+
+def _send(body: _Body, *, filename: str, request: Request) -> Response:
+    """The whole, or the range that was asked for."""
+    etag, headers = f'"{body.etag}"', request.headers
     answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if etag in headers.get("if-none-match", ""):
         return Response(status_code=304, headers=answer)
-    answer |= {"Content-Disposition": f'inline; filename="{filename}"', "Repr-Digest": f"sha-256=:{digest}:"}
+    answer["Content-Disposition"] = f'inline; filename="{filename}"'
     wanted = headers.get("range", "") if headers.get("if-range", etag) == etag else ""
-    span, status = requested_span(wanted, size=artifact.bytes), 200
+    span, status = requested_span(wanted, size=body.size), 200
     if wanted and span is None and _RANGE.fullmatch(wanted):
-        unsatisfiable = {"Content-Range": f"bytes */{artifact.bytes}"}
-        return problem(
-            416, "invalid_request", f"the file has {artifact.bytes} bytes", param="Range", headers=unsatisfiable
-        )
+        unsatisfiable = {"Content-Range": f"bytes */{body.size}"}
+        return problem(416, "invalid_request", f"the file has {body.size} bytes", param="Range", headers=unsatisfiable)
     if span is None:
-        span = Span(0, artifact.bytes)
+        span = Span(0, body.size)
     else:
         status = 206
-        answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{artifact.bytes}"
+        answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{body.size}"
     answer["Content-Length"] = str(span.length)
+    kind = _TYPE[filename.rpartition(".")[2]]
     if request.method == "HEAD":
-        return Response(None, status, answer, _TYPE[filename.rpartition(".")[2]])
-    pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
-    return StreamingResponse(pieces, status, answer, _TYPE[filename.rpartition(".")[2]])
+        return Response(None, status, answer, kind)
+    return StreamingResponse(body.read(span), status, answer, kind)
 
 
 def requested_span(header: str, *, size: int) -> Span | None:
@@ -116,24 +132,21 @@ def final_clips(record: Record) -> list[int]:
     return sections[::-1] if record.job.plan.kind == "i2v" else sections
 
 
-def _partial(record: Record, jobs: Jobs, media: Media) -> Response:
+def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Response:
     clips = [jobs.artifact(record, f"clip/{section}") for section in final_clips(record)]
     ready = [clip for clip in clips if clip is not None]
     if not ready:
         raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {_sections(record)}")
-    folder = Path(tempfile.mkdtemp(prefix="framefarm-partial-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="framefarm-partial-") as name:
+        folder = Path(name)
         for clip in ready:
             jobs.store.download(clip.key, folder / clip.sha256)
         out = folder / "partial.mp4"
         media.join([str(folder / clip.sha256) for clip in ready], str(out))
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    return _made(out, record, "partial", ready)
+        return _made(out, record, "partial", ready, request)
 
 
-def _latents(record: Record, jobs: Jobs) -> Response:
+def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
     """All latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32, start image included.
 
     Written section by section into a file, so memory does not grow with the video.
@@ -147,8 +160,8 @@ def _latents(record: Record, jobs: Jobs) -> Response:
         raise NotReady(f"the latents are not complete: the video is {state.status}, {_sections(record)}")
     window = plan.latent_window_size
     shape = (1, 16, window * plan.sections + 1, plan.height // 8, plan.width // 8)
-    folder = Path(tempfile.mkdtemp(prefix="framefarm-latents-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="framefarm-latents-") as name:
+        folder = Path(name)
         out = folder / "latents.safetensors"
         offset = _write_header(out, shape)
         target = np.memmap(out, "<f4", "r+", offset, shape)
@@ -157,13 +170,10 @@ def _latents(record: Record, jobs: Jobs) -> Response:
             first = 1 + window * (plan.sections - 1 - index if plan.kind == "i2v" else index)
             target[:, :, first : first + window] = _float32(verified(jobs.store, artifact), "latents")
         target.flush()
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    return _made(out, record, "latents", ready)
+        return _made(out, record, "latents", ready, request)
 
 
-def _frames(record: Record, jobs: Jobs) -> Response:
+def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
     """The PNG files of all clips, in time order, as one zip, put together in a file."""
     if record.job.request.save_frames == "none":
         text = "this video keeps no frames: it was asked for with save_frames=none"
@@ -173,18 +183,15 @@ def _frames(record: Record, jobs: Jobs) -> Response:
     ready = [artifact for artifact in found if artifact is not None]
     if len(ready) < wanted:
         raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {_sections(record)}")
-    folder = Path(tempfile.mkdtemp(prefix="framefarm-frames-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="framefarm-frames-") as name:
+        folder = Path(name)
         out = folder / "frames.zip"
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as whole:
             for artifact in ready:
                 with zipfile.ZipFile(io.BytesIO(verified(jobs.store, artifact))) as part:
                     for entry in part.infolist():
                         whole.writestr(entry, part.read(entry))
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    return _made(out, record, "frames", ready)
+        return _made(out, record, "frames", ready, request)
 
 
 def _write_header(out: Path, shape: tuple[int, ...]) -> int:
@@ -208,17 +215,23 @@ def _float32(data: bytes, name: str) -> NDArray[np.float32]:
     return np.frombuffer(data[begin + first : begin + last], "<f4").reshape(entry["shape"])
 
 
-def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact]) -> Response:
-    """A temporary file, removed once it is sent; its ETag is made of its parts', so that ranges of it fit together."""
+def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], request: Request) -> Response:
+    """A temporary file, open and already without a name, so that nothing is left of it whenever the client hangs up.
+
+    Its ETag is made of its parts', so that ranges of it fit together.
+    """
     etag = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
-    return FileResponse(
-        out,
-        headers={"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"},
-        media_type=_TYPE[_SUFFIX[variant]],
-        filename=_filename(record, variant),
-        content_disposition_type="inline",
-        background=BackgroundTask(shutil.rmtree, out.parent),
-    )
+    file = out.open("rb")
+
+    def read(span: Span) -> Iterator[bytes]:
+        with file:
+            file.seek(span.start)
+            left = span.length
+            while piece := file.read(min(left, _PIECE_BYTES)):
+                left -= len(piece)
+                yield piece
+
+    return _send(_Body(out.stat().st_size, etag, read), filename=_filename(record, variant), request=request)
 
 
 def _filename(record: Record, variant: Variant) -> str:
