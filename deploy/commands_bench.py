@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     bench = typer.Typer(no_args_is_help=True, help="Measure a part of the farm.")
     bench.command()(scheduler)
+    bench.command()(engine)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")
 
@@ -60,3 +61,34 @@ def _replay(number: int, every_s: float, seed: int) -> dict[str, Any]:
         "flow_over_fifo": round(ours.flow_s / fifo.flow_s, 3),
         "leases": ours.leases,
     }
+
+
+def engine(
+    *,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="peak memory at 4, 14, 50 and 100 sections: minutes")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Count what a video costs the engine: forwards, frames encoded, latents decoded, memory, time beside the model."""
+    from framepack_engine import bench
+    from framepack_engine.models import load_models
+
+    models, rows = load_models("tiny"), []
+    say("a section of 608x640 px …")
+    overhead = bench.step_overhead(models).row()
+    for spec in (bench.small_spec("i2v", 14), bench.small_spec("i2v", 14, window=3, true_cfg_scale=2.0)):
+        say(f"{spec.sections} sections of {spec.latent_window_size} latent frames …")
+        rows.append(bench.count_render(models, spec).row())
+    f1 = load_models("tiny-f1")
+    rows.append(bench.count_render(f1, bench.small_spec("f1", 14)).row())
+    peaks = []
+    for sections in bench.SECTIONS if memory else ():
+        say(f"{sections} sections in a process of their own …")
+        peaks.append({"sections": sections, "peak_mib": bench.peak_mib(sections)})
+    if as_json:
+        put_json({"renders": rows, "step": overhead, "memory": peaks})
+        return
+    for table in (rows, [overhead], peaks):
+        if table:
+            put_table(tuple(table[0]), table)

@@ -82,7 +82,7 @@ def advance(state: SolverState, denoise: Callable[[Tensor, float], Tensor], *, s
 
 
 def _moved(base: Tensor, rhos: Sequence[float], slopes: Sequence[Tensor], *, scale: float) -> Tensor:
-    """Base - scale · Σ rho · slope, in as few passes over the numbers as torch allows: they are most of a step's cost."""
+    """Base - scale · Σ rho · slope, in few passes over the numbers: they are most of a step's cost."""
     if not slopes:
         return base
     total = rhos[0] * slopes[0]
