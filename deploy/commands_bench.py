@@ -14,7 +14,7 @@ _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    bench = typer.Typer(no_args_is_help=True, help="Measure a part of the farm.")
+    bench = typer.Typer(no_args_is_help=True, help="Measure a part of the farm: bench scheduler, bench engine.")
     bench.command()(scheduler)
     bench.command()(engine)
     bench.callback()(lambda: None)  # else a group of one command loses its name
