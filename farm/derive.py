@@ -18,6 +18,7 @@ from farm.contract import Artifact, Job, VideoFacts
 from farm.errors import InvalidRequest, NotReady, TooLarge
 from farm.intake import Body, Intake, checked
 from farm.jobs import Jobs, Origin, Record, verified
+from farm.request import PRESET_FIELDS
 
 _MAX_SOURCE_FRAMES = 18_000  #: ten minutes
 _NOT_TAKEN_OVER = {"metadata", "name"}
@@ -75,7 +76,10 @@ def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prep
 
 def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, ways: Ways) -> Intake:
     """The other video's request with the fields that were sent; its images, where the new request has use for them."""
-    kept = job.request.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_TAKEN_OVER)
+    # what a preset filled in stays as it is; what was left at a default beside it, too
+    was_filled = job.request.preset is not None
+    exclude = _NOT_TAKEN_OVER | (PRESET_FIELDS if "preset" in fields else set())
+    kept = job.request.model_dump(mode="json", exclude_defaults=not was_filled, exclude=exclude)
     if "resolution" in fields and "size" not in fields:
         del kept["size"]
     card = ways.planner.models().get(str(fields.get("model") or job.request.model))

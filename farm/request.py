@@ -41,6 +41,16 @@ Preset = Literal[
     "compat-subtle",
     "compat-hands",
 ]
+#: what a preset may fill in
+PRESET_FIELDS = {
+    "num_inference_steps",
+    "guidance_scale",
+    "preserve_gb",
+    "flow_exponent",
+    "flow_shift",
+    "cache",
+    "cache_threshold",
+}
 
 
 class Part(BaseModel):

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.request import Preset
+from farm.request import PRESET_FIELDS, Preset
 from framepack_engine.buckets import buckets
 from framepack_engine.presets import PRESETS, filled
 from framepack_engine.schedule import flow_mu, token_mu
@@ -107,9 +107,23 @@ def test_the_same_key_with_and_without_a_default_said_aloud_are_two_requests(htt
         assert answer.status_code == status
 
 
+def test_a_remix_keeps_what_was_filled_and_takes_another_preset(http: TestClient) -> None:
+    """Without a preset of its own everything stays, defaults that were said aloud too; a new one fills anew."""
+    data = {"prompt": "a cat", "preset": "dance", "num_inference_steps": "25", "seed": "1"}
+    first = http.post("/v1/videos", data=data, files={"input_reference": ("cat.jpg", CAT)}).json()
+    same = http.post(f"/v1/videos/{first['id']}/remix", json={"prompt": "a dog"}).json()["request"]
+    assert same == first["request"] | {"prompt": "a dog"}
+    body = {"preset": "talking", "guidance_scale": 9}
+    other = http.post(f"/v1/videos/{first['id']}/remix", json=body).json()["request"]
+    assert tuple(other[field] for field in FIELDS) == (22, 9, 1.05, "teacache", None)
+
+
 def test_the_request_and_the_engine_know_the_same_presets() -> None:
     """The farm may not import the engine, so the names stand in both."""
     assert set(get_args(Preset)) == PRESETS.keys()
+    assert (
+        set().union(*(filled(name, {"cache": "teacache"}, tokens=500) for name in PRESETS)) | {"cache"} == PRESET_FIELDS
+    )
 
 
 def test_presets_load_no_torch() -> None:
