@@ -49,7 +49,7 @@ class OrderRunner:
         self._model = ""
         self._renderer: Renderer | None = None
         self._step: StepState | None = None  # the running section after its last finished step
-        self._giving_back, self._given_back = threading.Lock(), -1  # the attempt that was given back last
+        self._giving_back, self._given_back = threading.Lock(), ("", -1)  # the last one: video, attempt
         self._forwards = 0  # of the transformer, in the order that is done
         self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
@@ -66,9 +66,9 @@ class OrderRunner:
         another's by now (nothing was committed); EngineError; StoreError.
         """
         begun = time.monotonic()
+        self._step, self._forwards = None, 0  # before all else: a stop may come while the model is loaded
         renderer = self._renderer_for(order)
         stage = {"encode": self._encode, "section": self._section, "decode": self._decode, "finish": self._finish}
-        self._step, self._forwards = None, 0
         try:
             artifacts = stage[order.key.stage](order, renderer, on_step)
         except Stopped:
@@ -95,10 +95,10 @@ class OrderRunner:
         Nothing happens the second time. Raises: LeaseLost where the lease is another's, or committed.
         """
         with self._giving_back:
-            if self._given_back == order.attempt:
+            if self._given_back == (order.job.id, order.attempt):
                 return
             self._release(order)
-            self._given_back = order.attempt
+            self._given_back = order.job.id, order.attempt
 
     def _release(self, order: Order) -> None:
         artifacts, step = {}, self._step
@@ -113,6 +113,8 @@ class OrderRunner:
     def _renderer_for(self, order: Order) -> Renderer:
         model = order.job.request.model or ""
         if self._renderer is None or model != self._model:
+            if self._renderer is not None:
+                self._renderer.unload_loras()
             self._renderer = None  # the old model's memory is free before the new one comes
             self._renderer, self._model = self._load(model), model
         adopt_threads(order.numeric_class or self._numeric_class)

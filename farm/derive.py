@@ -23,7 +23,8 @@ from farm.request import PRESET_FIELDS
 _MAX_SOURCE_FRAMES = 18_000  #: ten minutes
 _NOT_TAKEN_OVER = {"metadata", "name"}
 #: request fields that decide sections already made: sharing some needs them unchanged
-_FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px")
+_FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px", "start", "loop", "keyframes")
+_GOES_WITH = {"cache": "cache_threshold", "decode": "decode_tile_px"}  #: another choice leaves this to its default
 _DECODED_BY = ("decode", "decode_tile_px", "crf", "save_frames")  #: clips are shared where these are the same
 
 
@@ -82,6 +83,9 @@ def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs
     kept = job.request.model_dump(mode="json", exclude_defaults=not was_filled, exclude=exclude)
     if "resolution" in fields and "size" not in fields:
         del kept["size"]
+    for chosen, its_own in _GOES_WITH.items():
+        if chosen in fields and its_own not in fields:
+            kept.pop(its_own, None)
     card = ways.planner.models().get(str(fields.get("model") or job.request.model))
     goes_forward = card is not None and card.kind == "f1"
     for name in ("keyframes", "loop") if goes_forward else ():

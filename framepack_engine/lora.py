@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -71,6 +72,9 @@ class LoraSlots:
         self._device, self._dtype = device, dtype
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._using: tuple[tuple[str, float], ...] = ()
+        if earlier := _SLOTS.get(model):  # of a renderer before us: the model outlives its renderers
+            earlier.clear()
+        _SLOTS[model] = self
 
     def use(self, loras: Sequence[Lora], *, folder: str | Path | None) -> None:
         """Act with exactly these from now on; those in use already are not read again.
@@ -78,7 +82,11 @@ class LoraSlots:
         Raises: LoraUnusable; the model is then without any.
         """
         acting = [lora for lora in loras if lora.weight != 0]
-        files = [_pinned(lora, find_lora(lora.name, folder)) for lora in acting]
+        try:
+            files = [_pinned(lora, find_lora(lora.name, folder)) for lora in acting]
+        except LoraUnusable:
+            self.clear()
+            raise
         using = tuple((digest, lora.weight) for (_, digest), lora in zip(files, acting, strict=True))
         if using == self._using:
             return
@@ -104,6 +112,9 @@ class LoraSlots:
         dtype = stored if stored in {torch.float32, torch.bfloat16, torch.float16} else self._dtype
         down, up = torch.cat([low.down for low in lows]), torch.cat([low.up for low in lows], dim=1)
         return LowRank(down.to(self._device, dtype), up.to(self._device, dtype))
+
+
+_SLOTS: WeakKeyDictionary[nn.Module, LoraSlots] = WeakKeyDictionary()  #: transformer -> who put LoRAs on it last
 
 
 def read_lora(path: Path, linears: Mapping[str, nn.Linear]) -> dict[str, LowRank]:

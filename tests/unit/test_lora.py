@@ -211,6 +211,17 @@ def test_the_base_comes_back_bit_for_bit(
     assert rendered(renderer, replace(SPEC, loras=(replace(lora, weight=0.0),)), conditioning) == base
 
 
+def test_a_new_renderer_begins_with_the_base(
+    tiny_models: Models, conditioning: Conditioning, linears: dict[str, nn.Linear], tmp_path: Path
+) -> None:
+    """A model that another renderer left with a LoRA on it gives the base, and the same LoRA acts once, not twice."""
+    lora = write(tmp_path, "style", linears)
+    base = rendered(Renderer(tiny_models, lora_dir=tmp_path), SPEC, conditioning)
+    styled = rendered(Renderer(tiny_models, lora_dir=tmp_path), replace(SPEC, loras=(lora,)), conditioning)
+    assert rendered(Renderer(tiny_models, lora_dir=tmp_path), replace(SPEC, loras=(lora,)), conditioning) == styled
+    assert rendered(Renderer(tiny_models, lora_dir=tmp_path), SPEC, conditioning) == base != styled
+
+
 def test_unfused_equals_merged_weights(
     renderer: Renderer, conditioning: Conditioning, linears: dict[str, nn.Linear], tmp_path: Path
 ) -> None:

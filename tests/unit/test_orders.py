@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deploy import cli
+from farm.contract import Order
+from farm.errors import LeaseLost, Stopped
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
 from framepack_engine.catalog import TINY_VERSION
 from framepack_engine.models import load_models
@@ -174,3 +177,65 @@ def test_each_section_has_its_border(kind: Any, sections: int, window: int) -> N
         found += border_frames(first, count, total=total, window=window)
     assert sorted(covered) == list(range(total))
     assert sorted(found) == [4 * window * k for k in range(sections + 1)]
+
+
+def stopped_in_section_0(worker: Worker, *, on_step: Callable[[int], None]) -> Order:
+    """Let the worker encode and begin section 0, in which `on_step` stops it; the order that was stopped."""
+    encode = worker.dispatcher.ask(worker.card)
+    assert isinstance(encode, Order)
+    worker.runner.run(encode, lambda _step: None)
+    worker.dispatcher.nudge(encode.job.id)
+    order = worker.dispatcher.ask(worker.card)
+    assert isinstance(order, Order)
+    assert str(order.key) == "section/0"
+    with pytest.raises(Stopped):
+        worker.runner.run(order, on_step)
+    return order
+
+
+def stop(step: int) -> None:
+    """What the dispatcher's "stop" becomes."""
+    raise Stopped(f"stopped after step {step}")
+
+
+def test_two_videos_stopped_at_the_same_attempt_are_both_given_back(http: TestClient, worker: Worker) -> None:
+    """Attempts count within a video: the second video's lease ends as well, and each keeps its own step."""
+    saved = []
+    for seed in ("1", "2"):
+        job_id = submit(http, seed=seed).rpartition("/")[2]
+        order = stopped_in_section_0(worker, on_step=stop)
+        assert order.job.id == job_id
+        record = worker.jobs.get(job_id, owner=None)
+        assert record.head.state.leases == {}
+        step = worker.jobs.artifact(record, "step")
+        assert step
+        saved.append(worker.jobs.store.get(step.key))
+        http.post(f"/v1/videos/{job_id}/pause")
+    assert saved[0] != saved[1]
+
+
+def test_a_stop_while_the_model_is_loaded_saves_no_other_videos_step(http: TestClient, worker: Worker) -> None:
+    """Before the first step of its own an order has nothing to save, whatever the worker did before."""
+    first = submit(http).rpartition("/")[2]
+    stopped_in_section_0(worker, on_step=stop)
+    http.post(f"/v1/videos/{first}/pause")
+    second = submit(http, seed="8").rpartition("/")[2]
+    order = worker.dispatcher.ask(worker.card)
+    assert isinstance(order, Order)
+    assert order.job.id == second
+    worker.runner.run(order, lambda _step: None)
+    worker.dispatcher.nudge(order.job.id)
+    order = worker.dispatcher.ask(worker.card)
+    assert isinstance(order, Order)
+    load = worker.runner._load
+
+    def notice(model: str) -> Renderer:
+        worker.runner.give_back(order)
+        return load(model)
+
+    worker.runner._load, worker.runner._model = notice, ""
+    with pytest.raises(LeaseLost):
+        worker.runner.run(order, lambda _step: None)
+    record = worker.jobs.get(second, owner=None)
+    assert record.head.state.leases == {}
+    assert worker.jobs.artifact(record, "step") is None
