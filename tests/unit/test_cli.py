@@ -113,7 +113,9 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on(
     """The same video, found by its image and flags; other flags are another video."""
     flags = ["render", CAT, "--prompt", "a cat", "-o", str(tmp_path / "out.mp4")]
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, "-m", "deploy.cli", *flags], env=env, stderr=subprocess.PIPE)
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli import main; "
+    command = [sys.executable, "-c", f"{heed}sys.exit(main())", *flags]  # a shell's background jobs ignore SIGINT
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
     assert process.stderr is not None
     for line in process.stderr:
         if b"queued" in line:
