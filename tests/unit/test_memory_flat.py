@@ -17,9 +17,10 @@ MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
 
 # The render loop with its clips and their join, in a process of its own, that says how much memory it took at most.
 CODE = """
-import resource, sys, tempfile, torch
+import sys, tempfile, torch
 from pathlib import Path
 from framepack_engine import Conditioning, Renderer, RenderSpec
+from framepack_engine.bench import own_peak_mib
 from framepack_engine.conformance import load_case_model
 from framepack_engine.plan import time_order
 from framepack_engine.video import encode_clip, join_clips, probe
@@ -42,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
     clips = [Path(folder, f"{index}.mp4") for index in time_order("i2v", sections)]
     join_clips(clips, Path(folder, "video.mp4"))
     assert probe(Path(folder, "video.mp4")).frames == spec.frames
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(own_peak_mib())
 """
 
 
@@ -52,7 +53,7 @@ def peak_mib(sections: int) -> float:
     out = subprocess.run(
         [sys.executable, "-c", CODE, str(sections), str(MODEL)], check=True, capture_output=True, text=True, env=env
     )
-    return int(out.stdout) / 1024
+    return float(out.stdout)
 
 
 def test_forty_sections_take_the_memory_of_four() -> None:
