@@ -16,7 +16,9 @@ from framepack_engine.cache_choice import check_cache, mag_ratios
 from framepack_engine.errors import InvalidSpec, LoraUnusable, VideoMismatch
 from framepack_engine.images import upright_rgb
 from framepack_engine.lora_files import find_lora, lora_digest
+from framepack_engine.plan import keyframe_section
 from framepack_engine.presets import filled
+from framepack_engine.schedule import check_flow, flow_mu
 from framepack_engine.timeline import prompt_borders
 
 _MAX_SIDE_PX = 2048  #: as in the field `size`
@@ -59,6 +61,7 @@ class EnginePlanner(Planner):
                 "resolution", f"it makes {width}x{height} px of this image; {_MAX_SIDE_PX} is the most a side"
             )
         _check_cache(request)
+        _check_flow(request, tokens=window * (height // 16) * (width // 16))
         sections, continues = plan.sections_for(request.seconds, window=window), source_frames > 0
         _check_prompts(request, sections)
         return JobPlan(
@@ -78,6 +81,10 @@ class EnginePlanner(Planner):
             return {}
         given = {name: getattr(request, name) for name in request.model_fields_set}
         return filled(request.preset, given, tokens=plan.latent_window_size * (plan.height // 16) * (plan.width // 16))
+
+    def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
+        """See Planner."""
+        return keyframe_section(at_s, sections=plan.sections, window=plan.latent_window_size)
 
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
         """See Planner."""
@@ -125,6 +132,15 @@ def _check_cache(request: VideoRequest) -> None:
             mag_ratios(request.model, None)
     except InvalidSpec as err:
         raise _invalid(str(err.facts["field"]), str(err)) from err
+
+
+def _check_flow(request: VideoRequest, *, tokens: int) -> None:
+    """See that the steps' noise levels differ. Raises: InvalidRequest."""
+    shift, exponent, steps = request.flow_shift, request.flow_exponent, request.num_inference_steps
+    try:
+        check_flow(steps, mu=flow_mu(tokens, shift=shift), exponent=exponent)
+    except InvalidSpec as err:
+        raise _invalid("flow_exponent" if shift is None else "flow_shift", str(err)) from err
 
 
 def _check_prompts(request: VideoRequest, sections: int) -> None:

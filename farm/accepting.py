@@ -6,7 +6,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from math import floor
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -63,7 +62,7 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
         source_frames=source.frames if source else 0,
     )
     request = _with_preset(request, planner.preset(request, plan))
-    return Prepared(request, plan, _inputs(clean, request, plan), _fingerprint(intake))
+    return Prepared(request, plan, _inputs(clean, request, plan, planner), _fingerprint(intake))
 
 
 def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str | None) -> Record:
@@ -81,15 +80,15 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
     )
 
 
-def keyframe_section(at_s: float, plan: JobPlan) -> int:
-    """The section, in generation order, that shows time `at_s`. Source: nirvash/FramePack, by way of framepack.md.
+def keyframe_section(at_s: float, plan: JobPlan, planner: Planner) -> int:
+    """The section, in generation order, that shows time `at_s`.
 
     Raises: InvalidRequest where the video is over by then.
     """
     if at_s > plan.frames / plan.fps:
         text = f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)"
         raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
-    return max(plan.sections - 1 - floor(at_s * plan.fps / (4 * plan.latent_window_size)), 0)
+    return planner.keyframe_section(at_s, plan)
 
 
 def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -> ModelCard:
@@ -140,10 +139,10 @@ def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
         raise InvalidRequest("; ".join(faults.values()), fields=faults)
 
 
-def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan) -> dict[str, bytes]:
+def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, planner: Planner) -> dict[str, bytes]:
     names = {"input_reference": "start", "end_image": "end"}
     for frame in request.keyframes:
-        names[frame.image] = f"keyframe_{keyframe_section(frame.at_s, plan)}"
+        names[frame.image] = f"keyframe_{keyframe_section(frame.at_s, plan, planner)}"
     if len(set(names.values())) != len(names):
         text = "two of them fall into the same section; a section takes one"
         raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})

@@ -200,6 +200,9 @@ class Planner(Protocol):
     def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
         """What the request's preset says of fields that the request has not set; empty where it names none."""
 
+    def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
+        """The section, in generation order, that shows second `at_s` of the video."""
+
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
         """The same with each one's sha256, so that no section is made with other bytes. May read large files.
 

@@ -97,7 +97,7 @@ def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs
             parts["end_image"] = "end"
         for frame in job.request.keyframes:
             if frame.image in {wanted.image for wanted in request.keyframes}:
-                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan)}"
+                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan, ways.planner)}"
     found = {part: job.inputs[name] for part, name in parts.items() if name in job.inputs and part not in images}
     return Intake(request, images | {part: verified(jobs.store, artifact) for part, artifact in found.items()})
 

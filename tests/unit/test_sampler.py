@@ -16,7 +16,8 @@ from torch import Tensor
 from framepack_engine import sampler
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.plan import buckets
-from framepack_engine.sampler import SolverState
+from framepack_engine.sampler import SolverState, flow_sigmas
+from framepack_engine.schedule import check_flow
 
 NOISE = torch.randn((1, 16, 2, 4, 4), generator=torch.Generator().manual_seed(0))
 
@@ -141,3 +142,20 @@ def test_elimination_solves_what_it_is_given(points: list[float]) -> None:
             total = sum(float(p) ** i * float(a) for p, a in zip(exact, found, strict=True))
             size = sum(abs(float(p) ** i * float(a)) for p, a in zip(exact, found, strict=True))
             assert total == pytest.approx(float(value), abs=1e-4 * (1 + size))
+
+
+@given(st.integers(1, 100), st.floats(1e-3, 100), st.floats(0.01, 10))
+def test_what_the_planner_lets_pass_can_be_sampled(steps: int, shift: float, exponent: float) -> None:
+    """A schedule that `check_flow` takes, without torch, is one that `flow_sigmas` makes."""
+    try:
+        check_flow(steps, mu=math.log(shift), exponent=exponent)
+    except InvalidSpec:
+        return
+    assert len(flow_sigmas(steps, mu=math.log(shift), exponent=exponent)) == steps + 1
+
+
+def test_ordinary_schedules_pass_the_planner() -> None:
+    """Every number of steps, at the largest shift and the exponents of all presets."""
+    for steps in range(1, 101):
+        for exponent in (0.95, 1.0, 1.25):
+            check_flow(steps, mu=math.log(7), exponent=exponent)
