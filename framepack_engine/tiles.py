@@ -1,7 +1,7 @@
 """How large a spatial tile of the decode may be. Loads no torch.
 
 Tiles of another size give other bits (their seams lie elsewhere), so the size is a value: it is chosen once a video,
-from the memory that is free then, and kept. docs/decisions/0010 has the measurements.
+from the memory that is free then, and kept. docs/decisions/0016 has the measurements.
 """
 
 from __future__ import annotations
