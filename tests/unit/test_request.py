@@ -85,6 +85,9 @@ def test_defaults_are_those_that_are_documented() -> None:
         "preserve_gb": None,
         "priority": 0,
         "prompts": [],
+        "prompt_fade_sections": 0,
+        "start": "grey",
+        "loop": False,
         "keyframes": [],
         "loras": [],
         "save_frames": "none",
@@ -129,8 +132,6 @@ def test_any_metadata_is_kept_or_refused(value: Any) -> None:
     [
         ("allow_mixed", True),
         ("preserve_gb", 2),
-        ("prompts", '[{"at_s": 1, "text": "b"}]'),
-        ("loras", '[{"name": "x"}]'),
     ],
 )
 def test_what_this_version_cannot_do_is_refused_by_name(field: str, value: object) -> None:
