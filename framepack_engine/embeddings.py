@@ -19,12 +19,14 @@ import torch
 from torch import Tensor
 
 from framepack_engine.numeric import numeric_class
+from framepack_engine.prompts import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from framepack_engine.models import Models
 
+_RECIPE = 1  #: an embedding computed in another way (another layer, say) takes the next number
 _SAMPLE = 64  #: numbers of each weight that go into a model's digest: all of them would take minutes
 _digests: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
@@ -86,14 +88,16 @@ def _key(facts: list[object]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _versions() -> tuple[str, str]:
-    return torch.__version__, version("transformers")
+def _versions() -> list[object]:
+    """What else decides the bits: our recipe, and the libraries that carry it out."""
+    recipe = [_RECIPE, TEMPLATE, CROPPED_TOKENS, PROMPT_TOKENS, CLIP_TOKENS]
+    return [*recipe, torch.__version__, version("transformers"), version("pillow")]
 
 
 def _weights(model: Any) -> str:
-    """Digest of a model's shapes and of a sample of each weight, with its device and precision; taken once."""
+    """Digest of a model's settings, shapes and a sample of each weight, with its device and precision; taken once."""
     if model not in _digests:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(model.config.to_json_string().encode())
         for name, weight in model.state_dict().items():
             sample = weight.flatten()[:_SAMPLE].float().cpu().contiguous()
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode() + sample.numpy().tobytes())
