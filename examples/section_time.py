@@ -1,4 +1,4 @@
-"""Seconds a section of `tiny` takes on one core, decode and mp4 included (taskset -c 0 python examples/section_time.py)."""
+"""Seconds a section of `tiny` takes on one core, mp4 included: taskset -c 0 python examples/section_time.py."""
 
 from __future__ import annotations
 
