@@ -18,13 +18,13 @@ from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Ve
 from farm.demand import demand_of
 from farm.errors import Conflict, Damaged, LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.scheduler import Scheduler, can_do
+from farm.roster import Roster, Worker
+from farm.scheduler import Scheduler
 from farm.settings import FarmSettings
-from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited, runnable
+from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited
 
 log = logging.getLogger(__name__)
 _SAME_FAILURES = 3  #: this many failures of one kind end a video
-_FORGET_S = 30.0  #: a worker not heard of for this long is no longer listed
 
 
 @dataclass
@@ -36,14 +36,6 @@ class _Video:
     begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased, monotonic
     progress: Progress | None = None
     version: int = 0
-
-
-@dataclass
-class _Worker:
-    card: WorkerCard
-    seen: float
-    order: Order | None = None
-    asking: bool = False
 
 
 class Dispatcher:
@@ -66,10 +58,7 @@ class Dispatcher:
         self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
-        self._workers: dict[str, _Worker] = {}
-        self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
-        self._dead: set[str] = set()  # workers whose process is gone
-        self._trouble = ""  # why the last worker could not start
+        self._roster = Roster(clock=clock)
         self.draining = False
         self.epoch = self._take_epoch()
         self.sweep()
@@ -77,9 +66,9 @@ class Dispatcher:
     def ask(self, card: WorkerCard) -> Order | Verdict:
         """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
         with self._lock:
-            if self.draining or card.id in self._dead:
+            if self.draining or self._roster.is_dead(card.id):
                 return "exit"
-            worker, self._trouble = self._seen(card), ""
+            worker, self._roster.trouble = self._seen(card), ""
             self._settle(worker)
             self._scheduler.asks(card.id, now=self._wall())
             order = self._lease_to(worker)
@@ -89,7 +78,7 @@ class Dispatcher:
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """A busy worker reports. "stop": drop the order, its lease is gone or the video is paused."""
         with self._lock:
-            if card.id in self._dead:
+            if self._roster.is_dead(card.id):
                 return "exit"
             worker = self._seen(card)
             worker.asking = False
@@ -109,7 +98,7 @@ class Dispatcher:
     def give_up(self, failure: Failure) -> None:
         """A worker ends its order without a commit."""
         with self._lock:
-            if worker := self._workers.get(failure.worker):
+            if worker := self._roster.get(failure.worker):
                 worker.order = None
                 self._scheduler.ended(failure.worker, now=self._wall())
             if video := self._videos.get(failure.job) or self._load(failure.job):
@@ -118,10 +107,9 @@ class Dispatcher:
     def worker_died(self, worker_id: str) -> None:
         """A worker's process is gone: its leases end now, not when they expire. A death counts (rule 7)."""
         with self._lock:
-            self._dead.add(worker_id)  # a question of its that is still on the way gets no order
-            self._workers.pop(worker_id, None)
+            self._roster.bury(worker_id)  # a question of its that is still on the way gets no order
             self._scheduler.unseat(worker_id)
-            for job_id in {job_id for job_id, _ in self._held.get(worker_id, ())}:
+            for job_id in {job_id for job_id, _ in self._roster.held_by(worker_id)}:
                 self.refresh(job_id)
                 if video := self._videos.get(job_id):
                     self._end_leases_of(worker_id, video)
@@ -129,7 +117,7 @@ class Dispatcher:
     def worker_failed_to_start(self, message: str) -> None:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
         with self._lock:
-            self._trouble = message
+            self._roster.trouble = message
             self._on_change()
 
     def nudge(self, job_id: JobId) -> None:
@@ -147,7 +135,7 @@ class Dispatcher:
                 with _skipping_damaged(job_id):
                     self.refresh(job_id)
                     self._expire(job_id)
-            present = {worker.card.id for worker in self._present()}
+            present = {worker.card.id for worker in self._roster.present()}
             for worker_id in self._scheduler.crew.seats.keys() - present:
                 self._scheduler.unseat(worker_id)
 
@@ -174,21 +162,13 @@ class Dispatcher:
                 progress=video.progress,
                 eta_s=self._eta_s(video),
                 queue_position=self._scheduler.position(job_id),
-                waiting_for=self._waiting_for(video.record),
+                waiting_for=self._roster.waiting_for(video.record),
             )
 
     def workers(self) -> list[WorkerState]:
         """The workers heard of lately."""
         with self._lock:
-            return [
-                WorkerState(
-                    card=worker.card,
-                    state="busy" if worker.order else "idle",
-                    job=worker.order.job.id if worker.order else None,
-                    key=worker.order.key if worker.order else None,
-                )
-                for worker in self._present()
-            ]
+            return self._roster.states()
 
     def refresh(self, job_id: JobId) -> None:
         """Read what was added to the video's ledger since we looked."""
@@ -240,50 +220,27 @@ class Dispatcher:
 
     def _hold(self, job_id: JobId, before: JobState, after: JobState | None) -> None:
         """Keep the index of who holds which lease."""
-        leases = after.leases if after else {}
-        for key, lease in before.leases.items():
-            if leases.get(key) != lease:
-                self._held.get(lease.worker, set()).discard((job_id, key))
-                if not self._held.get(lease.worker):
-                    self._held.pop(lease.worker, None)
-                if lease.worker not in self._held:
-                    self._scheduler.ended(lease.worker, now=self._wall())
-        for key, lease in leases.items():
-            self._held.setdefault(lease.worker, set()).add((job_id, key))
+        for worker_id in self._roster.hold(job_id, before, after):
+            self._scheduler.ended(worker_id, now=self._wall())
 
     def _changed(self, video: _Video) -> None:
         video.version += 1
         self._on_change()
 
-    def _seen(self, card: WorkerCard) -> _Worker:
-        worker = self._workers.setdefault(card.id, _Worker(card, 0.0))
-        worker.card, worker.seen = card, self._clock()
+    def _seen(self, card: WorkerCard) -> Worker:
         self._scheduler.seat(card)
-        return worker
+        return self._roster.saw(card)
 
-    def _present(self) -> list[_Worker]:
-        now = self._clock()
-        return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
-
-    def _waiting_for(self, record: Record) -> str | None:
-        keys, present = runnable(record.job.plan, record.head.state), self._present()
-        if not keys or any(can_do(worker.card, record, keys[0].stage) for worker in present):
-            return None
-        if not present:
-            return f"a worker; the last one could not start: {self._trouble}" if self._trouble else "a worker to start"
-        pinned = record.head.state.numeric_class
-        return f"a worker for {record.job.request.model}" + (f" in the numeric class {pinned}" if pinned else "")
-
-    def _settle(self, worker: _Worker) -> None:
+    def _settle(self, worker: Worker) -> None:
         """A worker that asks has finished what it had: look at what it committed."""
         if worker.order is not None:
             if worker.order.job.id in self._videos:
                 self.refresh(worker.order.job.id)
             worker.order = None
 
-    def _lease_to(self, worker: _Worker) -> Order | None:
+    def _lease_to(self, worker: Worker) -> Order | None:
         now = self._wall()
-        for job_id, text in self._held.get(worker.card.id, ()):  # an order whose answer was lost on its way here
+        for job_id, text in self._roster.held_by(worker.card.id):  # an order whose answer was lost on its way here
             video, key = self._videos[job_id], OrderKey.parse(text)
             self._scheduler.inherits(worker.card.id, job_id, key, now=now)
             return self._order(video, key, video.record.head.state.leases[text].attempt)
@@ -341,7 +298,7 @@ class Dispatcher:
         """Three failures of one kind, on two workers where there are two."""
         kinds = Counter(failure.code for failure in state.failures)
         slots = {slot_of(failure.worker) for failure in state.failures if failure.code == code}
-        present = {slot_of(worker.card.id) for worker in self._present()}
+        present = self._roster.present_slots()
         return kinds[code] >= _SAME_FAILURES and len(slots) >= min(2, len(present | slots))
 
     def _append(self, video: _Video, event: Event) -> bool:

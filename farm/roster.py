@@ -1,0 +1,102 @@
+"""Who the workers are: when each was heard of, what it does, which leases it holds, and whose process is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farm.contract import JobId, Order, WorkerCard, WorkerState, slot_of
+from farm.jobs import Record
+from farm.scheduler import can_do
+from farm.states import JobState, runnable
+
+_FORGET_S = 30.0  #: a worker not heard of for this long is no longer listed
+
+
+@dataclass
+class Worker:
+    """A worker as we heard of it last."""
+
+    card: WorkerCard
+    seen: float  # monotonic
+    order: Order | None = None
+    asking: bool = False
+
+
+class Roster:
+    """The dispatcher's book of workers. The dispatcher's lock guards it."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        """Nobody was heard of yet. `clock` is monotonic."""
+        self._clock = clock
+        self._workers: dict[str, Worker] = {}
+        self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
+        self._dead: set[str] = set()  # workers whose process is gone
+        self.trouble = ""  # why the last worker could not start
+
+    def saw(self, card: WorkerCard) -> Worker:
+        """A worker was heard of just now."""
+        worker = self._workers.setdefault(card.id, Worker(card, 0.0))
+        worker.card, worker.seen = card, self._clock()
+        return worker
+
+    def get(self, worker_id: str) -> Worker | None:
+        """The worker of that id, if it was ever heard of and has not died."""
+        return self._workers.get(worker_id)
+
+    def bury(self, worker_id: str) -> None:
+        """Its process is gone."""
+        self._dead.add(worker_id)
+        self._workers.pop(worker_id, None)
+
+    def is_dead(self, worker_id: str) -> bool:
+        """Whether its process is gone: a question of its may still be on the way."""
+        return worker_id in self._dead
+
+    def present(self) -> list[Worker]:
+        """The workers heard of lately."""
+        now = self._clock()
+        return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
+
+    def present_slots(self) -> set[str]:
+        """Their places."""
+        return {slot_of(worker.card.id) for worker in self.present()}
+
+    def states(self) -> list[WorkerState]:
+        """What `/v1/workers` shows."""
+        return [
+            WorkerState(
+                card=worker.card,
+                state="busy" if worker.order else "idle",
+                job=worker.order.job.id if worker.order else None,
+                key=worker.order.key if worker.order else None,
+            )
+            for worker in self.present()
+        ]
+
+    def held_by(self, worker_id: str) -> frozenset[tuple[JobId, str]]:
+        """The leases (video, order key) that the ledgers say are its own."""
+        return frozenset(self._held.get(worker_id, ()))
+
+    def hold(self, job_id: JobId, before: JobState, after: JobState | None) -> list[str]:
+        """Take in a video's newer state (None: it is over). Returns: the workers that hold nothing any more."""
+        leases, free = after.leases if after else {}, []
+        for key, lease in before.leases.items():
+            if leases.get(key) != lease:
+                self._held.get(lease.worker, set()).discard((job_id, key))
+                if not self._held.get(lease.worker):
+                    self._held.pop(lease.worker, None)
+                    free.append(lease.worker)
+        for key, lease in leases.items():
+            self._held.setdefault(lease.worker, set()).add((job_id, key))
+        return free
+
+    def waiting_for(self, record: Record) -> str | None:
+        """Why nobody can work on the video now; None: somebody does, or could."""
+        keys, present = runnable(record.job.plan, record.head.state), self.present()
+        if not keys or any(can_do(worker.card, record, keys[0].stage) for worker in present):
+            return None
+        if not present:
+            return f"a worker; the last one could not start: {self.trouble}" if self.trouble else "a worker to start"
+        pinned = record.head.state.numeric_class
+        return f"a worker for {record.job.request.model}" + (f" in the numeric class {pinned}" if pinned else "")
