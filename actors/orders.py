@@ -306,6 +306,7 @@ def _tags(order: Order, renderer: Renderer) -> dict[str, str] | None:
         created_at=job.created_ms // 1000,
         request=request.model_dump(mode="json", exclude={"metadata"}, exclude_defaults=True),
         inputs={name: artifact.sha256 for name, artifact in job.inputs.items()},
+        edits=[edit.model_dump(exclude_none=True) for edit in job.edits],
     )
     return tags(facts, title=request.name or request.prompt)
 

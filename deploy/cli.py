@@ -35,6 +35,7 @@ COMMANDS = {
     "resume": ("commands_videos", "Go on with paused videos."),
     "cancel": ("commands_videos", "Stop at the next step, for good unless retried."),
     "retry": ("commands_videos", "Go on with failed or cancelled videos."),
+    "edit": ("commands_videos", "Change a video that is queued or paused."),
     "rm": ("commands_videos", "Erase ended videos and everything stored of them."),
     "workers": ("commands_farm", "Who renders, and what."),
     "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),

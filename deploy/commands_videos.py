@@ -1,4 +1,4 @@
-"""list, show, watch, fetch, pause, resume, cancel, retry, rm: what one does with videos that were asked for."""
+"""list, show, watch, fetch, pause, resume, cancel, retry, edit, rm: what one does with videos that were asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from deploy.connect import Json, Storage, Url, connect
+from deploy.flags import request_flags, with_flags
 from deploy.screen import follow, put_json, put_table, say
 from farm.errors import ConfigError, NotReady
+from farm.request import VideoEdit
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="a video")]
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
         "retry": "Go on with failed or cancelled videos; finished sections are kept.",
     }.items():
         app.command(wish, help=text)(_wish(wish))
+    app.command()(edit)
     app.command()(rm)
 
 
@@ -139,6 +142,21 @@ def fetch(
             say(str(err))
             raise typer.Exit(1) from err
     put_path(path, as_json=as_json)
+
+
+@with_flags(request_flags(VideoEdit))
+def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False, **given: Any) -> None:
+    """Change a video that is queued or paused. Another prompt holds for the sections to come; those made stay."""
+    if not given:
+        raise ConfigError(
+            f"there is nothing to change; give {', '.join(f'--{name}' for name in VideoEdit.model_fields)}"
+        )
+    with connect(url=url, storage=storage) as client:
+        video = client.edit(video_id, given)
+    if as_json:
+        put_json(video)
+    else:
+        put_table(("id", "status"), [video])
 
 
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from farm.request import VideoRequest
@@ -46,11 +47,11 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def request_flags() -> list[Flag]:
-    """One flag for each field of VideoRequest. Unset ones stay out of the request, so the farm's defaults hold."""
+def request_flags(model: type[BaseModel] = VideoRequest) -> list[Flag]:
+    """One flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults hold."""
     return [
         _flag(name, _simple(field.annotation), help=_request_help(name, field), required=field.is_required())
-        for name, field in VideoRequest.model_fields.items()
+        for name, field in model.model_fields.items()
     ]
 
 

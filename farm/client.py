@@ -110,6 +110,10 @@ class FarmClient:
         # not sent again once it may have arrived: the second of two pauses is a conflict
         return self._ask("POST", f"/v1/videos/{_segment(video_id)}/{wish}", again=(httpx.ConnectError,))
 
+    def edit(self, video_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change prompt, priority or name. Raises: InvalidRequest; Conflict where the video no longer waits."""
+        return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
+
     def delete(self, video_id: str) -> dict[str, Any]:
         """Erase an ended video. Raises: Conflict where it has not ended."""
         return self._ask("DELETE", f"/v1/videos/{_segment(video_id)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from farm.request import LoraUse, VideoRequest
+from farm.request import LoraUse, VideoEdit, VideoRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,8 +48,18 @@ class JobPlan(Value):
     source_frames: int = 0  #: of the video that this one goes on from; `frames` counts them too
 
 
+class Edit(VideoEdit):
+    """A user's changes to a video that waited, and from which section on, in generation order, they hold."""
+
+    from_section: int
+
+
 class Job(Value):
-    """request.json: what was asked for, completed (seed drawn, model and size chosen) and never changed."""
+    """What was asked for, completed (seed drawn, model and size chosen).
+
+    As request.json it never changes. With a state (farm.jobs.Record) it also says what users changed since: that one
+    goes into orders and answers.
+    """
 
     id: JobId
     owner: str
@@ -60,6 +70,14 @@ class Job(Value):
     idempotency: str | None = None  #: key of the object that claims the request's Idempotency-Key
     remixed_from: JobId | None = None  #: whose request, and sections where it shares some, this one began with
     extends: JobId | None = None  #: whose video this one goes on from; None: it was sent, or there is none
+    edits: tuple[Edit, ...] = ()  #: already in `request`; never in request.json
+
+    def edited(self, edits: tuple[Edit, ...]) -> Job:
+        """The same with the ledger's edits, oldest first, in its request."""
+        if not edits:
+            return self
+        changes = {name: value for edit in edits for name, value in edit.changes().items()}
+        return self.model_copy(update={"request": self.request.model_copy(update=changes), "edits": edits})
 
 
 class OrderKey(Value):

@@ -184,7 +184,7 @@ class Dispatcher:
                 self._on_change()
                 return
             if head.seq != video.record.head.seq:
-                self._advance(video, Record(video.record.job, head))
+                self._advance(video, Record(video.record.asked, head))
 
     def _take_epoch(self) -> int:
         keys = self._jobs.store.list("dispatcher/")
@@ -314,7 +314,7 @@ class Dispatcher:
         except (Conflict, NotFound):
             self.refresh(job_id)
             return False
-        self._advance(video, Record(video.record.job, head))
+        self._advance(video, Record(video.record.asked, head))
         return True
 
     def _holds(self, video: _Video, progress: Progress) -> bool:

@@ -38,7 +38,7 @@ async def follow(
     record: Record, *, jobs: Jobs, door: DispatcherDoor, last_event_id: str | None
 ) -> AsyncIterator[ServerSentEvent]:
     """Every event after `last_event_id` (none, or one that we never gave: all of them), up to `end`."""
-    job = record.job
+    job = record.asked
     seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
     before = await to_thread.run_sync(jobs.ledger.entry, job.id, seen.seq - 1) if seen.seq else None
     live: LiveJob | None = None

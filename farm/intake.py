@@ -19,7 +19,7 @@ from starlette.types import Message, Receive
 
 from farm.errors import InvalidRequest, TooLarge
 from farm.problems import invalid
-from farm.request import VideoRequest
+from farm.request import VideoEdit, VideoRequest
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
 _VIDEO = "video"
@@ -58,6 +58,18 @@ def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
         return Intake(VideoRequest.model_validate(fields), images)
     except ValidationError as err:
         raise invalid(err) from err
+
+
+def checked_edit(body: Body) -> VideoEdit:
+    """The changes to a video. Raises: InvalidRequest that names each bad field, or where there is none."""
+    unknown = {name: "there is no such field" for name in body.images}
+    try:
+        edit = VideoEdit.model_validate(body.fields | unknown)
+    except ValidationError as err:
+        raise invalid(err) from err
+    if not edit.changes():
+        raise InvalidRequest(f"there is nothing to change; send {', '.join(VideoEdit.model_fields)}")
+    return edit
 
 
 async def read_body(request: Request, *, max_bytes: int, takes_video: bool = False) -> Body:

@@ -23,7 +23,7 @@ from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
 from farm.ledger import Entry, Ledger, log_folder
-from farm.request import VideoRequest
+from farm.request import VideoEdit, VideoRequest
 from farm.states import OPEN, Event, JobState, Status
 from farm.store import ObjectMissing, Store
 
@@ -38,8 +38,13 @@ _ABANDONED_S = 3600.0  #: a marker without a video is an accepting that died, on
 class Record(NamedTuple):
     """A video: what was asked, and the newest entry of its ledger."""
 
-    job: Job
+    asked: Job  #: request.json
     head: Entry
+
+    @property
+    def job(self) -> Job:
+        """What is asked now: request.json with the edits that the ledger knows. What everybody works by."""
+        return self.asked.edited(self.head.state.edits)
 
 
 class Origin(NamedTuple):
@@ -155,6 +160,13 @@ class Jobs:
         if wish != "retry":
             return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
         return Record(job, self._append_marked(job.id, Event(name=wish), head))
+
+    def edit(self, job_id: str, edit: VideoEdit, *, owner: str) -> Record:
+        """Write a user's changes into the ledger. Raises: NotFound; Conflict where the video no longer waits."""
+        job, head = self.get(job_id, owner=owner)
+        if edit.prompt is not None and head.state.status in OPEN and len(head.state.sections) == job.plan.sections:
+            raise Conflict("all sections are made, so another prompt would change nothing; remix the video")
+        return Record(job, self.ledger.append(job.id, Event(name="edited", edit=edit), after=head))
 
     def delete(self, job_id: str, *, owner: str) -> None:
         """Erase an ended video. Raises: NotFound; Conflict while it has not ended.

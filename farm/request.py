@@ -83,6 +83,18 @@ class LoraUse(Part):
     )
 
 
+class VideoEdit(Part):
+    """What may change while a video waits. A field that is left out stays as it is."""
+
+    prompt: str | None = Field(default=None, min_length=1, max_length=4000, description="of the sections to come")
+    priority: int | None = Field(default=None, ge=-10, le=10, description="higher goes first")
+    name: str | None = Field(default=None, max_length=200, description="a name for people")
+
+    def changes(self) -> dict[str, str | int]:
+        """The fields that are set."""
+        return self.model_dump(include=set(VideoEdit.model_fields), exclude_none=True)
+
+
 class VideoRequest(BaseModel):
     """One video, as asked for. Frozen; an unknown field is an error. Images travel beside it, not in it."""
 

@@ -5,6 +5,7 @@ queued ──leased──> in_progress ──committed(finish)──> completed
   │  └─────resume──────┼─┼── paused <──pause── queued, in_progress
   │                    │ └── committed, released, expired, failed_attempt: stays in_progress
   └──────cancel────────┴──> cancelled        failed: too many failures of one kind
+        edited: what waits (queued, paused) stays what it is
         cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
 """
 
@@ -14,8 +15,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from farm.contract import Artifact, JobPlan, OrderKey, Progress, Value
+from farm.contract import Artifact, Edit, JobPlan, OrderKey, Progress, Value
 from farm.errors import Conflict, LeaseLost
+from farm.request import VideoEdit
 
 Status = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled", "deleted"]
 EventName = Literal[
@@ -29,9 +31,11 @@ EventName = Literal[
     "resume",
     "cancel",
     "retry",
+    "edited",
     "failed",
     "deleted",
 ]
+WAITING: frozenset[Status] = frozenset({"queued", "paused"})
 OPEN: frozenset[Status] = frozenset({"queued", "in_progress", "paused"})
 ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
@@ -66,6 +70,7 @@ class Event(Value):
     seconds: float = 0.0  #: device time that a commit took
     forwards: int = 0  #: how often the transformer's blocks ran for a commit
     error: ErrorInfo | None = None
+    edit: VideoEdit | None = None  #: what a user changes
 
 
 class Lease(Value):
@@ -96,6 +101,7 @@ class JobState(Value):
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
     decode_tile_px: int | None = None  #: pinned by the first commit that chose one
+    edits: tuple[Edit, ...] = ()  #: what users changed while the video waited, oldest first; one for each section
     attempt: int = 0  #: of the newest lease
     leased_sections: int = 0  #: how often a section was leased: the work that was started
     gpu_seconds: float = 0.0
@@ -136,6 +142,8 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
         return _ended_lease(state, event, seq)
     if event.name in _WISHES:
         return _wished(state, event, at)
+    if event.name == "edited":
+        return _edited(state, event)
     if event.name == "failed":
         _demand(state, OPEN, event)
         return _change(state, status="failed", leases={}, error=event.error, ended_at=at)
@@ -242,6 +250,25 @@ def _wished(state: JobState, event: Event, at: float) -> JobState:
     return _change(state, status=after)
 
 
+def _edited(state: JobState, event: Event) -> JobState:
+    """Another prompt holds from the next section on: conditioning and a begun section are of no more use.
+
+    Whoever works on what the edit changes loses the lease.
+    """
+    _demand(state, WAITING, event)
+    edit = Edit(from_section=len(state.sections), **(event.edit.changes() if event.edit else {}))
+    before = state.edits
+    if before and before[-1].from_section == edit.from_section:
+        edit, before = before[-1].model_copy(update=edit.changes()), before[:-1]
+    news: dict[str, object] = {"edits": (*before, edit)}
+    void = {"finish"} if event.edit and event.edit.name is not None else set[str]()
+    if event.edit and event.edit.prompt is not None:
+        void |= {"encode", "section", "finish"}
+        news |= {"conditioning": None, "step": None}
+    leases = {key: lease for key, lease in state.leases.items() if OrderKey.parse(key).stage not in void}
+    return _change(state, leases=leases, **news)
+
+
 def _own_lease(state: JobState, event: Event) -> str:
     lease = state.leases.get(event.key or "")
     if lease is None or event.key is None or lease.attempt != event.attempt:
@@ -252,7 +279,7 @@ def _own_lease(state: JobState, event: Event) -> str:
 
 def _demand(state: JobState, statuses: frozenset[Status], event: Event) -> None:
     if state.status not in statuses:
-        verb = {"deleted": "delete", "leased": "lease"}.get(event.name, event.name)
+        verb = {"deleted": "delete", "leased": "lease", "edited": "edit"}.get(event.name, event.name)
         msg = f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}"
         raise Conflict(msg, status=state.status)
 

@@ -18,7 +18,7 @@ from farm.contract import JobId, LiveJob, WorkerState
 from farm.derive import prepare_extension, prepare_remix
 from farm.errors import FarmError, InvalidRequest
 from farm.events import follow, has_seen_end
-from farm.intake import read_body, read_intake
+from farm.intake import checked_edit, read_body, read_intake
 from farm.jobs import Record, Wish
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
@@ -179,6 +179,19 @@ async def cancel_video(video_id: str, response: Response, parts: PartsDep, owner
 async def retry_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
     """Go on with a failed or cancelled video; finished sections are kept."""
     return await _wish(video_id, "retry", response, parts, owner)
+
+
+@router.patch("/{video_id}")
+async def edit_video(
+    video_id: str, request: Request, response: Response, parts: PartsDep, owner: OwnerDep
+) -> dict[str, Any]:
+    """Change prompt, priority or name while the video is queued or paused; sections that are made stay."""
+    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
+    write = partial(parts.jobs.edit, video_id, checked_edit(body), owner=owner)
+    record = await to_thread.run_sync(write)
+    log.info("action=edit job_id=%s", video_id)
+    await _nudge(parts, record.job.id)
+    return await _answer(record, parts, response)
 
 
 @router.delete("/{video_id}")

@@ -49,6 +49,7 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "gpu_seconds": round(state.gpu_seconds, 3),
         "forwards": state.forwards,
         "numeric_class": state.numeric_class,
+        "edits": [edit.model_dump(exclude_none=True) for edit in job.edits],
         "request": job.request.model_dump(mode="json"),
     }
 

@@ -21,6 +21,7 @@ NAMES: tuple[EventName, ...] = (
     "resume",
     "cancel",
     "retry",
+    "edited",
     "failed",
     "deleted",
 )
