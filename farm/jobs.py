@@ -24,7 +24,7 @@ from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
 from farm.ledger import Entry, Ledger, log_folder
 from farm.request import VideoEdit, VideoRequest
-from farm.states import OPEN, Event, JobState, Status
+from farm.states import OPEN, Event, JobState
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Jobs:
             **parents,
         )
         self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
-        self.store.put_if_absent(_index_key(job), b"{}")
+        self.store.put_if_absent(index_key(job), b"{}")
         head = self.ledger.begin(job_id, event)
         return Record(self.request(job_id), self.ledger.head(job_id, after=head))
 
@@ -126,33 +126,6 @@ class Jobs:
             msg = f"no video {job_id}"
             raise NotFound(msg)
         return Record(job, self.ledger.head(job.id))
-
-    def page(
-        self, *, owner: str, after: str | None = None, limit: int, order: Literal["asc", "desc"], status: Status | None
-    ) -> tuple[list[Record], bool]:
-        """Up to `limit` of the owner's videos behind `after`, newest first or last; and whether there are more.
-
-        Raises: NotFound where there is no video `after`.
-        """
-        cursor = _index_key(self.get(after, owner=owner).job) if after else ""
-        prefix, found = f"owners/{owner}/", list[Record]()
-        if order == "desc":
-            keys = self.store.list(prefix, after=cursor)
-        else:
-            keys = [key for key in reversed(self.store.list(prefix)) if not cursor or key < cursor]
-        for key in keys:
-            try:
-                record = self.get(key.rpartition("/")[2].partition("_")[2], owner=owner)
-            except NotFound:  # accepting died before entry 0, or it was deleted just now
-                continue
-            except Damaged as err:  # the others are not to suffer
-                log.error("action=skip_damaged key=%s: %s", key, err)  # noqa: TRY400
-                continue
-            if status is None or record.head.state.status == status:
-                found.append(record)
-            if len(found) > limit:
-                return found[:limit], True
-        return found, False
 
     def wish(self, job_id: str, wish: Wish, *, owner: str) -> Record:
         """Write a user's wish into the ledger. Raises: NotFound; Conflict where the state forbids it."""
@@ -317,7 +290,7 @@ class Jobs:
         """Remove everything of a video but its log and its marker."""
         try:
             job = self.request(job_id)
-            self.store.delete(_index_key(job))
+            self.store.delete(index_key(job))
             if job.idempotency:
                 self.store.delete(job.idempotency)
         except ObjectMissing:  # an erasing that was cut short got this far
@@ -357,5 +330,11 @@ def _check_readable(request: VideoRequest) -> None:
         raise InvalidRequest(f"the request cannot be stored: {text}", fields=faults) from err
 
 
-def _index_key(job: Job) -> str:
-    return f"owners/{job.owner}/{_LAST_MS - job.created_ms:013}_{job.id}"
+def index_folder(owner: str) -> str:
+    """Prefix of an owner's index."""
+    return f"owners/{owner}/"
+
+
+def index_key(job: Job) -> str:
+    """Where the index names the video: newer ones sort first."""
+    return f"{index_folder(job.owner)}{_LAST_MS - job.created_ms:013}_{job.id}"

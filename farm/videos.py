@@ -20,6 +20,7 @@ from farm.errors import FarmError, InvalidRequest
 from farm.events import follow, has_seen_end
 from farm.intake import checked_edit, read_body, read_intake
 from farm.jobs import Record, Wish
+from farm.pages import read_page
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
 from farm.views import estimate_view, video_view
@@ -119,13 +120,13 @@ async def list_videos(
     order: Literal["asc", "desc"] = "desc",
     status: Listed | None = None,
 ) -> dict[str, Any]:
-    """Your videos, newest first."""
-    read = partial(parts.jobs.page, owner=owner, after=after, limit=limit, order=order, status=status)
-    records, has_more = await to_thread.run_sync(read)
+    """Your videos, newest first. With `status` a page may be short and have more: go on after its `last_id`."""
+    read = partial(read_page, parts.jobs, owner=owner, after=after, limit=limit, order=order, status=status)
+    records, has_more, last = await to_thread.run_sync(read)
     lives = await asyncio.gather(*(_live(parts, record) for record in records))
     data = [video_view(record, live) for record, live in zip(records, lives, strict=True)]
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
+    first = data[0]["id"] if data else None
+    return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
 
 @router.get("/{video_id}")

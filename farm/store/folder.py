@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,18 +101,11 @@ class FolderStore(Store):
 
     @override
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        folder = self._path(prefix.removesuffix("/"))
-        keys = []
+        folder = check_key(prefix.removesuffix("/"))
         try:
-            for path in folder.rglob("*"):
-                key = path.relative_to(self.root).as_posix()
-                if key > after and is_key(key) and path.is_file():
-                    keys.append(key)
-        except FileNotFoundError:  # deleted while we looked
-            pass
+            return list(islice(self._walk(f"{folder}/", after), limit))
         except OSError as err:
             raise _failed("list", prefix, err) from err
-        return sorted(keys)[:limit]
 
     @override
     def delete(self, key: str) -> None:
@@ -137,6 +131,23 @@ class FolderStore(Store):
     @override
     def prove(self) -> None:
         """Nothing is left to try: hard links were, when the store was opened."""
+
+    def _walk(self, folder: str, after: str) -> Iterator[str]:
+        """Keys below `folder` (it ends in '/') behind `after`, in order; a subfolder is opened when its turn comes.
+
+        A file system gives a folder's names in no order, so all of them are read; nothing is asked of their files.
+        """
+        try:
+            with os.scandir(self.root / folder) as found:
+                names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in found)
+        except (FileNotFoundError, NotADirectoryError):  # deleted while we looked
+            return
+        for key in (folder + name for name in names):
+            if key.endswith("/"):
+                if key > after or after.startswith(key):
+                    yield from self._walk(key, after)
+            elif key > after and is_key(key):
+                yield key
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

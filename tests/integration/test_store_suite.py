@@ -12,6 +12,7 @@ import pytest
 
 from farm.errors import Conflict, NotFound, StoreError
 from farm.jobs import Jobs, Record
+from farm.pages import read_page
 from farm.states import Event
 from farm.store import FolderStore, ObjectMissing, Store
 from tests.s3_servers import Place
@@ -159,7 +160,7 @@ def live_through(jobs: Jobs, accept: Accept) -> None:
     assert accept(jobs, key="k").job.id == job.id
     other = Jobs(jobs.store)
     assert other.open_ids() == [job.id]
-    assert other.page(owner="local", limit=5, order="desc", status=None) == ([Record(job, head)], False)
+    assert read_page(other, owner="local", limit=5, order="desc", status=None) == ([Record(job, head)], False, job.id)
     lease = jobs.ledger.append(job.id, Event(name="leased", key="encode", worker="w"), epoch=1, after=head)
     with pytest.raises(Conflict):
         other.ledger.append(job.id, Event(name="leased", key="encode", worker="v"), epoch=1)

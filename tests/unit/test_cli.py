@@ -17,6 +17,7 @@ import pytest
 from deploy import cli
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
+from farm.pages import read_page
 from farm.request import VideoRequest
 from farm.states import ErrorInfo, Event
 from tests.unit.conftest import Hand
@@ -38,7 +39,7 @@ def when_asked(hand: Hand, jobs: Jobs, work: Callable[[], None]) -> threading.Th
     """Do `work` as soon as there is a video."""
 
     def run() -> None:
-        while not (found := jobs.page(owner="local", limit=1, order="desc", status=None)[0]):
+        while not (found := read_page(jobs, owner="local", limit=1, order="desc", status=None)[0]):
             time.sleep(0.01)
         hand.dispatcher.nudge(found[0].job.id)
         work()
@@ -136,7 +137,7 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on(
     assert cli.main(flags) == 0
     worker.join()
     assert f"going on with {job}" in capsys.readouterr().err
-    assert len(jobs.page(owner="local", limit=9, order="desc", status=None)[0]) == 1
+    assert len(read_page(jobs, owner="local", limit=9, order="desc", status=None)[0]) == 1
 
 
 def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> None:

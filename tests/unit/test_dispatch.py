@@ -11,6 +11,7 @@ from farm.contract import Artifact, Failure, Order, OrderKey, Progress, Stage, W
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
+from farm.pages import read_page
 from farm.settings import FarmSettings
 from farm.states import Event
 
@@ -340,7 +341,7 @@ def test_a_damaged_video_does_not_stop_the_others(dispatcher: Dispatcher, accept
     dispatcher.tick()
     assert ask(dispatcher).job.id == healthy
     assert Dispatcher(jobs, SETTINGS).live(healthy)
-    page, _ = jobs.page(owner="local", limit=9, order="desc", status=None)
+    page, _, _ = read_page(jobs, owner="local", limit=9, order="desc", status=None)
     assert [record.job.id for record in page] == [healthy]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from farm.errors import Conflict, InvalidRequest, NotFound
 from farm.jobs import Jobs, Record
+from farm.pages import read_page
 from farm.states import Event
 from farm.store import FolderStore
 
@@ -33,7 +34,7 @@ def test_another_owners_video_is_not_there(jobs: Jobs, accept: Accept) -> None:
     job, _ = accept(owner="alice")
     with pytest.raises(NotFound):
         jobs.get(job.id, owner="bob")
-    assert jobs.page(owner="bob", limit=9, order="desc", status=None) == ([], False)
+    assert read_page(jobs, owner="bob", limit=9, order="desc", status=None) == ([], False, None)
 
 
 @pytest.mark.parametrize("bad", ["../../etc", "video_" + "0" * 32, "video_/../x", "", "video_" + "Z" * 32])
@@ -68,7 +69,8 @@ def test_pages(jobs: Jobs, accept: Accept) -> None:
         seen: list[str] = []
         more = True
         while more:
-            page, more = jobs.page(
+            page, more, _ = read_page(
+                jobs,
                 owner="local",
                 after=seen[-1] if seen else None,
                 limit=2,
@@ -77,7 +79,7 @@ def test_pages(jobs: Jobs, accept: Accept) -> None:
             )
             seen += [record.job.id for record in page]
         assert seen == expected
-    page, _ = jobs.page(owner="local", limit=9, order="desc", status="cancelled")
+    page, _, _ = read_page(jobs, owner="local", limit=9, order="desc", status="cancelled")
     assert [record.job.id for record in page] == [made[2]]
 
 
@@ -153,11 +155,11 @@ def test_a_crash_while_accepting(tmp_path: Path, accept: Accept, jobs: Jobs) -> 
             accept(key="k")
             survived += 1
         except Crash:
-            page, _ = Jobs(store).page(owner="local", limit=9, order="desc", status=None)
+            page, _, _ = read_page(Jobs(store), owner="local", limit=9, order="desc", status=None)
             assert page == []
         store.left = 10_000
         record = accept(key="k")
-        page, _ = jobs.page(owner="local", limit=9, order="desc", status=None)
+        page, _, _ = read_page(jobs, owner="local", limit=9, order="desc", status=None)
         assert page == [record]
         assert jobs.open_ids() == [record.job.id]
     assert 0 < survived < 12
