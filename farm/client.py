@@ -35,6 +35,12 @@ _ERRORS: dict[str, type[FarmError]] = {
     for error in (InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, NotFound, Conflict, NotReady, Unavailable)
 }
 _LOST = (httpx.TransportError, Unavailable)  #: worth another try
+_WISHED = {  #: what a video is once the wish was heard
+    "pause": {"paused"},
+    "resume": {"queued", "in_progress", "completed"},
+    "cancel": {"cancelled"},
+    "retry": {"queued", "in_progress", "completed"},
+}
 _FIRST_S = 5.0  #: patience with a farm that has not answered yet: its address may be wrong
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 
@@ -107,16 +113,36 @@ class FarmClient:
 
     def wish(self, video_id: str, wish: str) -> dict[str, Any]:
         """pause, resume, cancel or retry. Raises: Conflict where the video's state forbids it."""
-        # not sent again once it may have arrived: the second of two pauses is a conflict
-        return self._ask("POST", f"/v1/videos/{_segment(video_id)}/{wish}", again=(httpx.ConnectError,))
+        path, lost = f"/v1/videos/{_segment(video_id)}", False
 
-    def edit(self, video_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change prompt, priority or name. Raises: InvalidRequest; Conflict where the video no longer waits."""
-        return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
+        def once() -> dict[str, Any]:
+            nonlocal lost
+            if lost:  # the second of two pauses is a conflict: look whether the first arrived
+                video = self._once("GET", path)
+                if video["status"] in _WISHED[wish]:
+                    return video
+            lost = True
+            return self._once("POST", f"{path}/{wish}")
+
+        return self._patiently(once)
 
     def delete(self, video_id: str) -> dict[str, Any]:
-        """Erase an ended video. Raises: Conflict where it has not ended."""
-        return self._ask("DELETE", f"/v1/videos/{_segment(video_id)}")
+        """Erase an ended video. Raises: NotFound; Conflict where it has not ended."""
+        lost = False
+
+        def once() -> dict[str, Any]:
+            nonlocal lost
+            try:
+                return self._once("DELETE", f"/v1/videos/{_segment(video_id)}")
+            except NotFound:
+                if lost:  # the first try erased it
+                    return {"id": video_id, "object": "video.deleted", "deleted": True}
+                raise
+            except _LOST:
+                lost = True
+                raise
+
+        return self._patiently(once)
 
     def models(self) -> dict[str, Any]:
         """What can be asked for."""
@@ -190,22 +216,20 @@ class FarmClient:
             undo.pop_all()
         return response
 
-    def _ask(
-        self, method: str, path: str, *, again: tuple[type[Exception], ...] = _LOST, **options: Any
-    ) -> dict[str, Any]:
-        def once() -> dict[str, Any]:
-            response = self._http.request(method, path, **options)
-            _check(response)
-            answer: dict[str, Any] = response.json()
-            return answer
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        return self._patiently(partial(self._once, method, path, **options))
 
-        return self._patiently(once, again=again)
+    def _once(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = self._http.request(method, path, **options)
+        _check(response)
+        answer: dict[str, Any] = response.json()
+        return answer
 
-    def _patiently(self, call: Callable[[], T], *, again: tuple[type[Exception], ...] = _LOST) -> T:
+    def _patiently(self, call: Callable[[], T]) -> T:
         """`call` until it does not fail by a lost connection or 503; a farm that never answered is given up soon."""
         patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
         retrying = Retrying(
-            retry=retry_if_exception_type(again),
+            retry=retry_if_exception_type(_LOST),
             stop=stop_after_delay(patience_s),
             wait=wait_exponential(multiplier=0.2, max=2.0),
             reraise=True,

@@ -276,10 +276,12 @@ class Jobs:
         """Behind the marker is a video that was deleted, or one that never came to be."""
         log = self.store.list(log_folder(job_id))
         try:
-            since = json.loads(self.store.get(log[-1] if log else f"open/{job_id}"))["at"]
+            last = json.loads(self.store.get(log[-1] if log else f"open/{job_id}"))
         except ObjectMissing:  # another sweep was faster
             return
-        old = self._clock() - since > _ABANDONED_S
+        if log and last["state"].get("status") != "deleted":  # its entry 0 came after our first look: it is alive
+            return
+        old = self._clock() - last["at"] > _ABANDONED_S
         if log or old:
             self._erase(job_id)
         if old:

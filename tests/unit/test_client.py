@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from farm.client import FarmClient
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
-from farm.jobs import Record
+from farm.jobs import Jobs, Record
 from farm.sse import Event, read_events
 from tests.unit.conftest import Hand
 
@@ -86,12 +86,38 @@ def test_a_request_is_sent_again_but_stored_once(farm_url: str) -> None:
         assert video["request"]["metadata"] == {"a": 1}
 
 
-def test_a_wish_that_may_have_arrived_is_not_sent_again(farm_url: str, accept: Accept) -> None:
-    """Asking for a pause twice would be a conflict: a lost answer is told as such."""
+def test_a_wish_whose_answer_was_lost_is_not_sent_twice(farm_url: str, accept: Accept) -> None:
+    """Asking for a pause twice would be a conflict: the client looks first whether it is paused already."""
     record, way = accept(), Fragile(breaks=1)
-    with client_over(way) as client, pytest.raises(Unavailable):
-        client.wish(record.job.id, "pause")
-    assert len(way.seen) == 1
+    with client_over(way) as client:
+        assert client.wish(record.job.id, "pause")["status"] == "paused"
+        with pytest.raises(Conflict):
+            client.wish(record.job.id, "pause")
+    assert [request.method for request in way.seen] == ["POST", "GET", "POST"]
+
+
+def test_a_wish_that_never_arrived_is_sent_again(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """The store refuses once: the video is as it was, and the wish is asked anew."""
+    record, way = accept(), Fragile()
+    put, broken = jobs.store.put_if_absent, [True]
+
+    def once_broken(key: str, data: bytes | Path) -> bool:
+        if broken and broken.pop():
+            raise StoreError("the store does not answer")
+        return put(key, data)
+
+    with client_over(way) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.store, "put_if_absent", once_broken)
+        assert client.wish(record.job.id, "cancel")["status"] == "cancelled"
+    assert [request.method for request in way.seen] == ["POST", "GET", "POST"]
+
+
+def test_an_erasing_whose_answer_was_lost(farm_url: str, finished: str) -> None:
+    """The second try finds nothing: the first did it. Without a first it is told."""
+    with client_over(Fragile(breaks=1)) as client:
+        assert client.delete(finished)["deleted"] is True
+        with pytest.raises(NotFound):
+            client.delete(finished)
 
 
 def test_a_download_goes_on_where_it_broke(farm_url: str, finished: str, tmp_path: Path) -> None:

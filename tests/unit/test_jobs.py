@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from farm.contract import JobId
 from farm.errors import Conflict, InvalidRequest, NotFound
 from farm.jobs import Jobs, Record
+from farm.ledger import Entry
 from farm.pages import read_page
 from farm.states import Event
 from farm.store import FolderStore
@@ -244,3 +247,32 @@ def test_what_cannot_be_read_back_is_not_stored(accept: Accept, store: FolderSto
     with pytest.raises(InvalidRequest, match="cannot be stored"):
         accept(metadata={"deep": deep})
     assert left_in(store) == []
+
+
+def test_a_sweep_beside_an_accepting_erases_nothing(
+    jobs: Jobs, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The video's entry 0 is written between a sweep's two looks at the log: it is new, not deleted."""
+    written = jobs.ledger.begin
+
+    def swept_meanwhile(job_id: JobId, event: Event) -> Entry:
+        sweeper = Jobs(FolderStore(jobs.store.root))  # type: ignore[attr-defined]
+        look, looks = sweeper.store.list, count()
+
+        def list_then_write(prefix: str, **options: Any) -> list[str]:
+            found = look(prefix, **options)
+            if next(looks) == 0:
+                written(job_id, event)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sweeper.store, "list", list_then_write)
+            assert sweeper.sweep(job_id) is None
+        return jobs.ledger.entry(job_id, 0)
+
+    monkeypatch.setattr(jobs.ledger, "begin", swept_meanwhile)
+    record = accept()
+    monkeypatch.undo()
+    fresh = Jobs(jobs.store)
+    assert fresh.sweep(record.job.id) == record
+    assert fresh.store.get(record.job.inputs["start"].key)
