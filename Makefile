@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env browser ceph demo test lint format clean
+.PHONY: help env browser ceph chaos demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -30,6 +30,10 @@ demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops aga
 
 test: $(STAMP)  ## all tests
 	$(PYTHON) -m pytest
+
+# Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
+chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
+	$(PYTHON) -m tests.chaos $(CHAOS)
 
 # The tests' real S3 server; without it they run against the emulator only.
 ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where it is not installed yet)

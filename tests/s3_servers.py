@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
 
 from farm.settings import FarmSettings
 from farm.store import Store, open_store
@@ -80,6 +81,13 @@ def free_ports(number: int) -> int:
 @contextlib.contextmanager
 def ministack(folder: Path) -> Iterator[str]:
     """The emulator, with an empty bucket; gives its endpoint."""
+    with running_ministack(folder) as server:
+        yield server.endpoint
+
+
+@contextlib.contextmanager
+def running_ministack(folder: Path) -> Iterator[Server]:
+    """The emulator as a server that may be killed: it keeps what it acknowledged."""
     port = free_ports(1)
     settings = {
         "HOST": "127.0.0.1",
@@ -91,8 +99,8 @@ def ministack(folder: Path) -> Iterator[str]:
         "STATE_DIR": str(folder / "state"),
         **KEYS,  # of headers it checks none, but those in a presigned URL it does
     }
-    with _serving([str(Path(sys.executable).with_name("ministack"))], settings, folder, port, seconds=30) as endpoint:
-        yield endpoint
+    with _serving([str(Path(sys.executable).with_name("ministack"))], settings, folder, port, seconds=30) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -101,47 +109,80 @@ def ceph(folder: Path) -> Iterator[str]:
     port = free_ports(3)
     script = Path(__file__).with_name("ceph_rgw.sh")
     keys = {"AK": KEYS["AWS_ACCESS_KEY_ID"], "SK": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    with _serving(["bash", str(script), str(folder), str(port)], keys, folder, port, seconds=180) as endpoint:
-        yield endpoint
+    with _serving(["bash", str(script), str(folder), str(port)], keys, folder, port, seconds=180) as server:
+        yield server.endpoint
+
+
+class Server:
+    """A server in a process group of its own, on one port for all its lives."""
+
+    def __init__(self, command: list[str], env: dict[str, str], *, log: Path, port: int) -> None:
+        """Nothing runs before `start`."""
+        self._command, self._env, self._log = command, env, log
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; what an earlier life was told to keep is there."""
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                ["bash", "-c", _WATCH, "watch", str(os.getpid()), *self._command],
+                env=os.environ | self._env,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def await_bucket(self, seconds: float) -> None:
+        """Make the bucket as soon as the server answers."""
+        until, s3 = time.monotonic() + seconds, client(self.endpoint)
+        while True:
+            try:
+                s3.create_bucket(Bucket=BUCKET)
+            except s3.exceptions.BucketAlreadyOwnedByYou:  # in an earlier life
+                return
+            except (BotoCoreError, ClientError) as err:
+                if self._process is None or self._process.poll() is not None or time.monotonic() > until:
+                    raise AssertionError(f"the server did not start: {err}\n{self._log.read_text()[-3000:]}") from err
+                time.sleep(0.1)
+            else:
+                return
+
+    def signal(self, number: int) -> None:
+        """SIGSTOP and SIGCONT for all its processes."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL all its processes."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
 
 
 @contextlib.contextmanager
-def _serving(command: list[str], env: dict[str, str], folder: Path, port: int, *, seconds: float) -> Iterator[str]:
+def _serving(command: list[str], env: dict[str, str], folder: Path, port: int, *, seconds: float) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "server.out"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            ["bash", "-c", _WATCH, "watch", str(os.getpid()), *command],
-            env=os.environ | env,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
+    server = Server(command, env, log=folder / "server.out", port=port)
+    server.start()
     try:
-        endpoint = f"http://127.0.0.1:{port}"
-        _make_bucket(endpoint, server, log, seconds)
-        yield endpoint
+        server.await_bucket(seconds)
+        yield server
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.kill()
 
 
-def _make_bucket(endpoint: str, server: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
-    """Make the bucket as soon as the server answers."""
-    until, s3 = time.monotonic() + seconds, client(endpoint)
-    while True:
-        try:
-            s3.create_bucket(Bucket=BUCKET)
-        except (BotoCoreError, ClientError) as err:
-            if server.poll() is not None or time.monotonic() > until:
-                raise AssertionError(f"the server did not start: {err}\n{log.read_text()[-3000:]}") from err
-            time.sleep(0.1)
-        else:
-            return
+Fault = Literal["lose", "conflict", "unconditional", "cut", "error", "hang", "reset"]
 
 
-Fault = Literal["lose", "conflict", "unconditional", "cut", "error"]
+class Asked(NamedTuple):
+    """A request that a relay passes on."""
+
+    method: str
+    path: str
+    body: bytes
+    port: int  #: of the client's end of the connection
 
 
 class Relay:
@@ -149,11 +190,18 @@ class Relay:
 
     lose: the server does it, the answer never arrives. cut: the answer's body breaks off in its middle.
     conflict, error: 409 or 503 without asking the server. unconditional: `If-None-Match` is taken away.
+    hang: nothing happens until `thawed` is set, then the connection breaks. reset: it breaks at once.
     """
 
     def __init__(self, upstream: str) -> None:
-        """`upstream`: the real server's endpoint."""
+        """`upstream`: the real server's endpoint.
+
+        `before` sees each request with its body, and may choose a fault too; `after` sees it once the server did it.
+        """
         self.fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+        self.before: Callable[[Asked], Fault | None] = lambda _asked: None
+        self.after: Callable[[Asked], object] = lambda _asked: None
+        self.thawed = threading.Event()
         self.seen: list[tuple[str, str]] = []
         self.upstream = urlsplit(upstream)
         relay = self
@@ -161,7 +209,7 @@ class Relay:
         class Handler(_Handler):
             owner = relay
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -172,6 +220,12 @@ class Relay:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _QuietServer(ThreadingHTTPServer):
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client or a server that goes away is what relays are made for."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -187,12 +241,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.owner.seen.append((self.command, path))
         fault = self.owner.fault(self.command, path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if fault == "conflict":
+        asked = Asked(self.command, path, body, self.client_address[1])
+        fault = fault or self.owner.before(asked)
+        if fault == "hang":
+            self.owner.thawed.wait()
+        if fault in {"hang", "reset"}:
+            self.close_connection = True
+        elif fault == "conflict":
             self._answer(409, [], b"<Error><Code>ConditionalRequestConflict</Code></Error>")
         elif fault == "error":
             self._answer(503, [], b"<Error><Code>SlowDown</Code></Error>")
         else:
             status, headers, answer = self._ask(body, strip=fault == "unconditional")
+            self.owner.after(asked)
             if fault == "lose":
                 self.close_connection = True
             else:

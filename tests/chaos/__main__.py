@@ -1,0 +1,41 @@
+"""`make chaos`: a farm under faults. The table goes to stdout, talk to stderr; exit 1 where a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from framepack_engine.models import quiet
+from framepack_engine.tiny import ensure_tiny
+from tests.chaos.run import Wanted, run
+from tests.s3_servers import KEYS
+
+
+def main() -> int:
+    """Read the flags, run, print."""
+    flags = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    flags.add_argument("--seed", type=int, default=0, help="of which faults happen, when, and to whom")
+    flags.add_argument("--faults", type=int, default=200, help="stop after so many")
+    flags.add_argument("--minutes", type=float, default=120, help="stop after so long, however many there were")
+    flags.add_argument("--workers", type=int, default=3, help="on the head")
+    flags.add_argument("--json", action="store_true", help="JSON on stdout")
+    flags.add_argument("--keep", type=Path, help="a folder for logs and the store; it stays")
+    given = flags.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whatever was started is stopped
+    os.environ.update(KEYS)  # of the emulator; nothing here may meet a real account
+    with tempfile.TemporaryDirectory() as cache:
+        with quiet():
+            ensure_tiny(Path(cache))
+        wanted = Wanted(seed=given.seed, faults=given.faults, minutes=given.minutes, workers=given.workers)
+        report = run(wanted, cache=Path(cache), keep=given.keep)
+    print(json.dumps(report.as_json(), indent=2) if given.json else report.as_text())
+    return 1 if report.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Owners who keep the farm busy: each asks for videos, waits for them, fetches them and compares."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farm.client import FarmClient
+from farm.errors import FarmError
+from farm.keys import new_key
+from tests.chaos.videos import REQUESTS, Made, made_of, photo
+
+_PATIENCE_S = 240.0
+_LOOK_S = 1.0
+
+
+@dataclass
+class Asked:
+    """A video that the farm accepted."""
+
+    id: str
+    request: str  #: a name of REQUESTS
+    status: str = "queued"
+    made: Made | None = None
+    trouble: str = ""
+
+
+@dataclass
+class Owner:
+    """One of them, with a key of its own."""
+
+    name: str
+    folder: Path
+    videos: list[Asked] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)  #: calls that failed although the client was patient
+
+    def __post_init__(self) -> None:
+        self.key, self.entry = new_key(self.name)
+
+    def client(self, url: str) -> FarmClient:
+        """Its way to the farm: the client that users have."""
+        return FarmClient(url, api_key=self.key, patience_s=_PATIENCE_S)
+
+    def ask(self, client: FarmClient, request: str) -> Asked:
+        """Ask for a video. Raises: FarmError where it was not accepted."""
+        fields = {"prompt": f"a cat, {request}", "name": request, "resolution": 64, **REQUESTS[request]}
+        images = {} if fields["model"] == "tiny-f1" else {"input_reference": photo(self.folder / f"{self.name}.png")}
+        video = Asked(client.submit(fields, images)["id"], request)
+        self.videos.append(video)
+        return video
+
+    def look(self, client: FarmClient) -> list[Asked]:
+        """Fetch what is complete; the videos that have not ended."""
+        for video in self.videos:
+            if video.status in {"queued", "in_progress", "paused"}:
+                view = client.get(video.id)
+                video.status = view["status"]
+                video.trouble = str(view["error"] or "")
+            if video.status == "completed" and video.made is None:
+                latents = client.fetch(video.id, self.folder / f"{video.id}.safetensors", variant="latents")
+                mp4 = client.fetch(video.id, self.folder / f"{video.id}.mp4")
+                video.made = made_of(latents, mp4)
+                latents.unlink()
+                mp4.unlink()
+        return [video for video in self.videos if video.status in {"queued", "in_progress", "paused"}]
+
+
+def keep_busy(
+    owner: Owner, url: str, *, requests: Sequence[str], dice: random.Random, at_once: int, over: threading.Event
+) -> None:
+    """Keep `at_once` videos of the owner's going until `over`."""
+    with owner.client(url) as client:
+        open_ones: list[Asked] = []
+        while not over.is_set():
+            try:
+                while len(open_ones) < at_once and not over.is_set():
+                    open_ones.append(owner.ask(client, dice.choice(requests)))
+                open_ones = owner.look(client)
+            except FarmError as err:
+                owner.troubles.append(f"{type(err).__name__}: {err}")
+            over.wait(_LOOK_S)
+
+
+def await_all(owner: Owner, url: str, *, seconds: float) -> None:
+    """Wait until every video of the owner's has ended and is fetched. What is still open then stays so."""
+    until = time.monotonic() + seconds
+    with owner.client(url) as client:
+        while owner.look(client) and time.monotonic() < until:
+            time.sleep(_LOOK_S)

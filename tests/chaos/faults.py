@@ -1,0 +1,158 @@
+"""What is done to the farm. Each fault lasts until it is over: thawed, restarted, answering again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from tests.chaos.farm import DISPATCHER, INGRESS, LEASE_S, PROXY, WORKER, FarmUnderTest
+from tests.chaos.store import LogWrite, Moment, StoreUnderTest
+
+Track = Literal["farm", "store"]  #: faults of one track follow each other; the two tracks run side by side
+_AIM_S = 15.0  #: patience for the moment that a fault waits for
+_HEAD_ENDS_S = 40.0  #: `up` must notice within this that Ray's head is gone
+
+
+class Missed(Exception):
+    """There was nothing to hit; no fault happened."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault, how often it comes beside the others, and what it does."""
+
+    name: str
+    track: Track
+    weight: int
+    do: Callable[[Injector], None]
+
+
+class Injector:
+    """The hand that does it; every choice comes from the dice."""
+
+    def __init__(self, farm: FarmUnderTest, store: StoreUnderTest, dice: random.Random) -> None:
+        """`dice` is this track's own."""
+        self.farm, self.store, self.dice = farm, store, dice
+
+    def kill(self, actor: str) -> None:
+        """SIGKILL one process of this class."""
+        victim = self.farm.any_actor(actor, self.dice)
+        if victim is None:
+            raise Missed
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+
+    def freeze(self, actor: str, seconds: tuple[float, float]) -> None:
+        """SIGSTOP one process of this class, thaw it after a time."""
+        victim = self.farm.any_actor(actor, self.dice)
+        if victim is None:
+            raise Missed
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.suspend()
+            time.sleep(self.dice.uniform(*seconds))
+            victim.resume()
+
+    def kill_writer(self, event: str, stages: Sequence[str] = ()) -> None:
+        """SIGKILL whoever writes such a ledger entry, in the moment before or after it is stored."""
+        stage = self.dice.choice(stages) if stages else None
+        moment: Moment = self.dice.choice(["before", "after"])
+
+        def wanted(write: LogWrite) -> bool:
+            return write.event == event and stage in {None, write.stage}
+
+        def shoot(write: LogWrite) -> None:
+            victim = self.farm.process_at(write.port)
+            if victim is not None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    victim.kill()
+
+        if self.store.await_write(wanted, shoot, moment=moment, seconds=_AIM_S) is None:
+            raise Missed
+
+    def crash_head(self) -> None:
+        """SIGKILL every process of `up` at once; it is started again on the same store."""
+        lives = self.farm.head.lives
+        self.farm.head.kill()
+        self.farm.head.await_next_life(lives, 30)
+        self.farm.head.await_ready()
+
+    def crash_ray(self, daemon: str) -> None:
+        """SIGKILL one of Ray's own programs on the head: `up` notices, ends, and is started again."""
+        victim, lives = self.farm.daemon(daemon), self.farm.head.lives
+        if victim is None:
+            raise Missed
+        victim.kill()
+        self.farm.head.await_next_life(lives, _HEAD_ENDS_S)
+        self.farm.head.await_ready()
+
+    def restart(self) -> None:
+        """SIGTERM for `up`: workers give back what they have; it is started again."""
+        lives = self.farm.head.lives
+        self.farm.head.terminate()
+        self.farm.head.await_next_life(lives, 90)
+        self.farm.head.await_ready()
+
+    def freeze_head(self) -> None:
+        """SIGSTOP every process of `up`, as a laptop's lid does; thaw them after longer than a lease."""
+        processes = self.farm.head.processes()
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            if number == signal.SIGSTOP:
+                time.sleep(LEASE_S + self.dice.uniform(0.5, 3))
+
+
+_ZOMBIE = (LEASE_S + 1.5, LEASE_S + 4.0)
+_STAGES = ("encode", "section", "decode", "finish")
+
+KINDS = (
+    Kind("worker killed", "farm", 4, lambda hand: hand.kill(WORKER)),
+    Kind("worker killed as it commits", "farm", 4, lambda hand: hand.kill_writer("committed", _STAGES)),
+    Kind("worker frozen past its lease", "farm", 3, lambda hand: hand.freeze(WORKER, _ZOMBIE)),
+    Kind("dispatcher killed", "farm", 2, lambda hand: hand.kill(DISPATCHER)),
+    Kind("dispatcher killed as it leases", "farm", 2, lambda hand: hand.kill_writer("leased", _STAGES)),
+    Kind("dispatcher frozen past a lease", "farm", 2, lambda hand: hand.freeze(DISPATCHER, _ZOMBIE)),
+    Kind("ingress killed", "farm", 2, lambda hand: hand.kill(INGRESS)),
+    Kind("ingress killed as it accepts", "farm", 2, lambda hand: hand.kill_writer("accepted")),
+    Kind("ingress frozen", "farm", 1, lambda hand: hand.freeze(INGRESS, (1.0, 5.0))),
+    Kind("HTTP proxy killed", "farm", 1, lambda hand: hand.kill(PROXY)),
+    Kind("head killed, all of it", "farm", 1, Injector.crash_head),
+    Kind("head's gcs_server killed", "farm", 1, lambda hand: hand.crash_ray("gcs_server")),
+    Kind("head's raylet killed", "farm", 1, lambda hand: hand.crash_ray("raylet")),
+    Kind("head stopped and started", "farm", 1, Injector.restart),
+    Kind("head frozen past a lease", "farm", 1, Injector.freeze_head),
+    Kind("store killed", "store", 2, lambda hand: hand.store.crash(hand.dice.uniform(0.5, 4))),
+    Kind("store frozen", "store", 1, lambda hand: hand.store.freeze(hand.dice.uniform(1, 8))),
+    Kind(
+        "store answers errors",
+        "store",
+        2,
+        lambda hand: hand.store.disturb("error", seconds=hand.dice.uniform(1, 6), share=0.8, dice=hand.dice),
+    ),
+    Kind(
+        "store breaks connections",
+        "store",
+        2,
+        lambda hand: hand.store.disturb("reset", seconds=hand.dice.uniform(1, 6), share=0.8, dice=hand.dice),
+    ),
+    Kind(
+        "store loses answers",
+        "store",
+        2,
+        lambda hand: hand.store.disturb("lose", seconds=hand.dice.uniform(1, 6), share=0.5, dice=hand.dice),
+    ),
+    Kind(
+        "store hangs",
+        "store",
+        2,
+        lambda hand: hand.store.disturb("hang", seconds=hand.dice.uniform(2, 10), share=0.6, dice=hand.dice),
+    ),
+)

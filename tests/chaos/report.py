@@ -1,0 +1,86 @@
+"""What a run came to, for people and for programs."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class FaultDone:
+    """One fault that happened."""
+
+    kind: str
+    begun: float  #: unix seconds
+    over: float
+    recovered_s: float | None = None  #: from its end until work that was leased after it was committed
+
+
+@dataclass
+class Report:
+    """Everything that is printed."""
+
+    seed: int
+    workers: int
+    seconds: float = 0.0
+    faults: list[FaultDone] = field(default_factory=list)
+    missed: Counter[str] = field(default_factory=Counter)  #: faults that found nothing to hit; they count nowhere
+    accepted: int = 0
+    not_accepted: list[str] = field(default_factory=list)
+    compared: int = 0  #: videos whose latents and frames were compared with those of an undisturbed run
+    videos: dict[str, int] = field(default_factory=dict)
+    sections_committed: int = 0
+    sections_leased: int = 0
+    sections_continued: int = 0
+    sections_repeated: int = 0
+    others_repeated: int = 0
+    broken: list[str] = field(default_factory=list)  #: promises
+
+    def note_recoveries(self, begun: list[tuple[float, float]]) -> None:
+        """`begun`: of each commit, when it was leased and when committed, unix seconds."""
+        for fault in self.faults:
+            after = [committed - fault.over for leased, committed in begun if leased > fault.over]
+            fault.recovered_s = min(after, default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self) | {"faults_by_kind": self._by_kind()}
+
+    def as_text(self) -> str:
+        """A table and a few lines."""
+        lines = ["| fault | times | recovered after, median s | at most s |", "|---|---|---|---|"]
+        for kind, row in self._by_kind().items():
+            lines.append(f"| {kind} | {row['times']} | {_s(row['median_s'])} | {_s(row['most_s'])} |")
+        share = self.sections_repeated / max(1, len(self.faults))
+        videos = ", ".join(f"{number} {status}" for status, number in sorted(self.videos.items()))
+        lines += [
+            "",
+            f"seed {self.seed}, {self.workers} workers, {self.seconds / 60:.1f} minutes, {len(self.faults)} faults",
+            f"videos accepted: {self.accepted} ({videos}); compared bit for bit: {self.compared}",
+            f"sections committed: {self.sections_committed}, leased: {self.sections_leased}",
+            f"sections gone on with behind a saved step: {self.sections_continued}",
+            f"sections repeated: {self.sections_repeated}, a fault: {share:.2f}",
+            f"orders of other stages repeated: {self.others_repeated}",
+            *(f"not accepted: {why}" for why in self.not_accepted),
+            *(f"BROKEN: {promise}" for promise in self.broken),
+            "every promise was kept" if not self.broken else f"{len(self.broken)} promises broken",
+        ]
+        return "\n".join(lines)
+
+    def _by_kind(self) -> dict[str, dict[str, Any]]:
+        rows = {}
+        for kind in sorted({fault.kind for fault in self.faults}):
+            ours = [fault for fault in self.faults if fault.kind == kind]
+            times = [fault.recovered_s for fault in ours if fault.recovered_s is not None]
+            rows[kind] = {
+                "times": len(ours),
+                "median_s": round(statistics.median(times), 1) if times else None,
+                "most_s": round(max(times), 1) if times else None,
+            }
+        return rows
+
+
+def _s(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

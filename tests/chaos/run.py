@@ -1,0 +1,189 @@
+"""One run: undisturbed videos first, then the same requests under faults, then the books."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from farm.jobs import Jobs
+from tests.chaos.audit import read_books
+from tests.chaos.customers import Owner, await_all, keep_busy
+from tests.chaos.farm import FarmUnderTest
+from tests.chaos.faults import KINDS, Injector, Kind, Missed, Track
+from tests.chaos.report import FaultDone, Report
+from tests.chaos.store import StoreUnderTest, store_under_test
+from tests.chaos.videos import REQUESTS, Made
+
+_OWNERS = ("ada", "ben", "cleo")
+_END_S = 300.0  #: after the last fault every video has ended within this
+_TRACKS: tuple[Track, ...] = ("farm", "store")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What kind of run it shall be."""
+
+    seed: int = 0
+    faults: int = 200
+    minutes: float = 120.0
+    workers: int = 3
+    pause_s: float = 2.0  #: mean time between two faults of a track
+    at_once: int = 2  #: videos that each owner has going
+    requests: Sequence[str] = tuple(REQUESTS)
+    kinds: Sequence[Kind] = KINDS
+    each_once: bool = False  #: every kind of fault once, in some order; else by their weights
+
+
+def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
+    """Do it; whatever was started is stopped. `cache` holds the tiny models; `keep`: logs and store stay there."""
+    begun = time.monotonic()
+    report = Report(seed=wanted.seed, workers=wanted.workers)
+    # a short path: Ray puts sockets into it
+    with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = keep or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        calm, owners = Owner("calm", folder), [Owner(owner, folder) for owner in _OWNERS]
+        keys = ",".join(owner.entry for owner in [calm, *owners])
+        with store_under_test(folder / "store") as store:
+            farm = FarmUnderTest(
+                folder,
+                ray_folder=Path(name),
+                cache=cache,
+                store=store,
+                workers=wanted.workers,
+                settings={"API_KEYS": keys},
+            )
+            try:
+                farm.start()
+                undisturbed = _undisturbed(calm, farm, wanted)
+                _Disturbed(farm, store, owners, wanted, report).go()
+                _compare(owners, undisturbed, report)
+            finally:
+                if left := farm.stop():
+                    report.broken.append(f"{left} processes were left behind after SIGTERM")
+            _audit(store, report)
+    report.accepted = len(calm.videos) + sum(len(owner.videos) for owner in owners)
+    report.seconds = time.monotonic() - begun
+    return report
+
+
+def say(message: str) -> None:
+    """A line for whoever watches."""
+    print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
+
+
+def _undisturbed(owner: Owner, farm: FarmUnderTest, wanted: Wanted) -> Mapping[str, Made]:
+    """What each request gives when nothing happens. Raises: AssertionError where one does not end."""
+    say(f"undisturbed: {', '.join(wanted.requests)}")
+    with owner.client(farm.url) as client:
+        for request in wanted.requests:
+            owner.ask(client, request)
+    await_all(owner, farm.url, seconds=_END_S)
+    assert all(video.made for video in owner.videos), [video for video in owner.videos if not video.made]
+    return {video.request: video.made for video in owner.videos if video.made}
+
+
+class _Disturbed:
+    """The time in which faults happen."""
+
+    def __init__(
+        self, farm: FarmUnderTest, store: StoreUnderTest, owners: Sequence[Owner], wanted: Wanted, report: Report
+    ) -> None:
+        self._farm, self._store, self._owners, self._wanted, self._report = farm, store, owners, wanted, report
+        self._until = time.monotonic() + 60 * wanted.minutes
+        self._enough, self._lock = threading.Event(), threading.Lock()
+
+    def go(self) -> None:
+        """Keep the owners busy, let faults happen, then wait until every video has ended."""
+        over, dice = threading.Event(), random.Random(self._wanted.seed)
+        with ThreadPoolExecutor(len(self._owners) + len(_TRACKS)) as pool:
+            busy = [
+                pool.submit(
+                    keep_busy,
+                    owner,
+                    self._farm.url,
+                    requests=self._wanted.requests,
+                    dice=random.Random(dice.random()),
+                    at_once=self._wanted.at_once,
+                    over=over,
+                )
+                for owner in self._owners
+            ]
+            tracks = [pool.submit(self._track, track, random.Random(dice.random())) for track in _TRACKS]
+            try:
+                for future in tracks:
+                    future.result()
+            finally:
+                over.set()
+            say("no more faults; waiting for the videos")
+            for ending in busy:
+                ending.result()
+            for owner in self._owners:
+                await_all(owner, self._farm.url, seconds=_END_S)
+
+    def _track(self, track: Track, dice: random.Random) -> None:
+        """One fault after another."""
+        hand = Injector(self._farm, self._store, dice)
+        try:
+            for kind in self._kinds(track, dice):
+                time.sleep(min(10.0, dice.expovariate(1 / self._wanted.pause_s)))
+                if self._enough.is_set() or time.monotonic() > self._until:
+                    return
+                self._one(kind, hand)
+        except AssertionError as err:  # the farm did not come back
+            self._report.broken.append(str(err))
+            self._enough.set()
+
+    def _kinds(self, track: Track, dice: random.Random) -> Iterator[Kind]:
+        kinds = [kind for kind in self._wanted.kinds if kind.track == track]
+        if self._wanted.each_once:
+            yield from dice.sample(kinds, len(kinds))
+            return
+        for _ in itertools.count():
+            yield from dice.choices(kinds, [kind.weight for kind in kinds])
+
+    def _one(self, kind: Kind, hand: Injector) -> None:
+        begun = time.time()
+        say(f"{len(self._report.faults):4} {kind.name}")
+        try:
+            kind.do(hand)
+        except Missed:
+            self._report.missed[kind.name] += 1
+            return
+        with self._lock:
+            self._report.faults.append(FaultDone(kind.name, begun, time.time()))
+            if len(self._report.faults) >= self._wanted.faults:
+                self._enough.set()
+
+
+def _compare(owners: Sequence[Owner], undisturbed: Mapping[str, Made], report: Report) -> None:
+    """Each video against the undisturbed one of its request."""
+    for owner in owners:
+        report.not_accepted += owner.troubles
+        for video in owner.videos:
+            if video.status != "completed":
+                report.broken.append(f"{video.id} ({video.request}) is {video.status} {video.trouble}")
+            elif video.made != undisturbed[video.request]:
+                report.broken.append(f"{video.id} ({video.request}) differs: {video.made}")
+            else:
+                report.compared += 1
+
+
+def _audit(store: StoreUnderTest, report: Report) -> None:
+    books = read_books(Jobs(store.ours.open()))
+    report.videos = dict(books.videos)
+    report.sections_committed, report.sections_leased = books.committed, books.leased
+    report.sections_continued, report.sections_repeated = books.continued, books.repeated
+    report.others_repeated = books.other_repeated
+    report.broken += books.faults
+    if books.repeated > len(report.faults):
+        report.broken.append(f"{books.repeated} sections were repeated after {len(report.faults)} faults")
+    report.note_recoveries(books.begun)
