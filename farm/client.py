@@ -126,6 +126,10 @@ class FarmClient:
 
         return self._patiently(once)
 
+    def edit(self, video_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change prompt, priority or name. Raises: InvalidRequest; Conflict where the video no longer waits."""
+        return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
+
     def delete(self, video_id: str) -> dict[str, Any]:
         """Erase an ended video. Raises: NotFound; Conflict where it has not ended."""
         lost = False

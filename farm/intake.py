@@ -62,7 +62,7 @@ def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
 
 def checked_edit(body: Body) -> VideoEdit:
     """The changes to a video. Raises: InvalidRequest that names each bad field, or where there is none."""
-    unknown = {name: "there is no such field" for name in body.images}
+    unknown = dict.fromkeys(body.images, "there is no such field")
     try:
         edit = VideoEdit.model_validate(body.fields | unknown)
     except ValidationError as err:
