@@ -32,6 +32,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         stages=("encode", "section", "decode", "finish"),
         models=tuple(known_models(settings.models)),
         plan="all resident",
+        preserve_gb=settings.preserve_gb if on_gpu else 0.0,
     )
 
 
@@ -45,7 +46,19 @@ class Renderers:
             device=self._device, cache_dir=settings.cache, text_encoder_device=settings.text_encoder_device
         )
 
-    def load(self, model: str) -> Renderer:
-        """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError."""
+    def load(self, model: str, preserve_gb: float | None = None) -> Renderer:
+        """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError.
+
+        preserve_gb: GPU memory that is left to others, GiB; None: as the settings say.
+        """
+        self._preserve(self._settings.preserve_gb if preserve_gb is None else preserve_gb)
         models = self._shelf.get(self._known.get(model, model))
         return Renderer(models, device=self._device, lora_dir=self._settings.lora_dir)
+
+    def _preserve(self, gib: float) -> None:
+        """Let torch's allocator refuse what would leave less than `gib` of the GPU to others."""
+        if self._device != "cuda":
+            return
+        torch.cuda.empty_cache()  # what an earlier, larger share left behind
+        total = torch.cuda.mem_get_info()[1]
+        torch.cuda.set_per_process_memory_fraction(min(max(1.0 - gib * _GIB / total, 0.0), 1.0))

@@ -42,11 +42,12 @@ _WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier arti
 class OrderRunner:
     """Does orders with one renderer after another; keeps the last model and the last artifacts warm."""
 
-    def __init__(self, jobs: Jobs, card: WorkerCard, *, load: Callable[[str], Renderer]) -> None:
-        """`load` gives a renderer for a model's name."""
+    def __init__(self, jobs: Jobs, card: WorkerCard, *, load: Callable[[str, float | None], Renderer]) -> None:
+        """`load` gives a renderer for a model's name and the GPU memory that the video leaves to others (GiB)."""
         self._jobs, self._worker_id, self._load = jobs, card.id, load
         self._numeric_class = card.numeric_class
         self._model = ""
+        self._preserve_gb: float | None = None  # as the renderer was made for
         self._renderer: Renderer | None = None
         self._step: StepState | None = None  # the running section after its last finished step
         self._giving_back, self._given_back = threading.Lock(), ("", -1)  # the last one: video, attempt
@@ -81,7 +82,7 @@ class OrderRunner:
             attempt=order.attempt,
             worker=self._worker_id,
             artifacts=artifacts,
-            numeric_class=renderer.numeric_class_of(spec_of(order.job)),
+            numeric_class=self._class_of(order),
             seconds=round(time.monotonic() - begun, 3),
             forwards=self._forwards,
             decode_tile_px=_tile_px(order, renderer),
@@ -106,19 +107,28 @@ class OrderRunner:
             name = f"steps/{order.key.section:04}.a{{}}.s{step.step:03}.safetensors"
             artifacts["step"] = self._put(order, name, step.to_bytes())
         event = Event(
-            name="released", key=str(order.key), attempt=order.attempt, worker=self._worker_id, artifacts=artifacts
+            name="released",
+            key=str(order.key),
+            attempt=order.attempt,
+            worker=self._worker_id,
+            artifacts=artifacts,
+            numeric_class=self._class_of(order) if artifacts else None,
         )
         self._jobs.ledger.append(order.job.id, event)
 
     def _renderer_for(self, order: Order) -> Renderer:
-        model = order.job.request.model or ""
-        if self._renderer is None or model != self._model:
+        model, preserve_gb = order.job.request.model or "", order.job.request.preserve_gb
+        if self._renderer is None or (model, preserve_gb) != (self._model, self._preserve_gb):
             if self._renderer is not None:
                 self._renderer.unload_loras()
             self._renderer = None  # the old model's memory is free before the new one comes
-            self._renderer, self._model = self._load(model), model
+            self._renderer, self._model, self._preserve_gb = self._load(model, preserve_gb), model, preserve_gb
         adopt_threads(order.numeric_class or self._numeric_class)
         return self._renderer
+
+    def _class_of(self, order: Order) -> str | None:
+        """The numeric class in which this order is computed here."""
+        return self._renderer.numeric_class_of(spec_of(order.job)) if self._renderer else None
 
     def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         images = {
@@ -298,10 +308,12 @@ def _tags(order: Order, renderer: Renderer) -> dict[str, str] | None:
     job, request, spec = order.job, order.job.request, _decode_spec(order)
     if request.no_metadata:
         return None
+    classes = order.numeric_classes or (renderer.numeric_class_of(spec),)
     facts = provenance(
         spec,
         model=request.model or "",
-        numeric_class=order.numeric_class or renderer.numeric_class_of(spec),
+        numeric_class=classes[0] if len(classes) == 1 else "mixed",
+        numeric_classes=classes,
         id=job.id,
         created_at=job.created_ms // 1000,
         request=request.model_dump(mode="json", exclude={"metadata"}, exclude_defaults=True),

@@ -18,7 +18,6 @@ from farm.jobs import Jobs, Origin, Record
 from farm.problems import invalid
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
-from farm.unsupported import can_render, check_supported
 
 
 class Prepared(NamedTuple):
@@ -46,7 +45,6 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
     Raises: InvalidRequest, UnsupportedImage, TooLarge.
     """
     settings, planner, media = ways
-    check_supported(intake.request)
     card = _model(intake.request, settings=settings, planner=planner)
     _check_images(intake, card, extends=source is not None)
     clean = {
@@ -101,15 +99,14 @@ def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -
 
 
 def _with_preset(request: VideoRequest, says: Mapping[str, object]) -> VideoRequest:
-    """Fill in what a preset says, as far as this version renders it: what the user set stays.
+    """Fill in what a preset says: what the user set stays.
 
     Raises: InvalidRequest where the user's fields and the preset's cannot be one request.
     """
-    news = {field: value for field, value in says.items() if can_render(field, value)}
-    if not news:
+    if not says:
         return request
     try:
-        return VideoRequest.model_validate(request.model_dump() | news)
+        return VideoRequest.model_validate(request.model_dump() | dict(says))
     except ValidationError as err:
         raise invalid(err) from err
 

@@ -104,7 +104,8 @@ class Order(Value):
     key: OrderKey
     attempt: int  #: sequence number of the lease's ledger entry; fences the commit
     needs: dict[str, Artifact]  #: "conditioning", "section/2", "clip/1" …: artifacts of earlier stages
-    numeric_class: str | None  #: pinned at the video's first section; None: the worker's own
+    numeric_class: str | None  #: pinned by the video's first commit; None: the worker's own
+    numeric_classes: tuple[str, ...] = ()  #: that took part so far
     lease_s: float
     decode_tile_px: int | None = None  #: pinned by the video's encode, where the request leaves it open
 

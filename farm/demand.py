@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from farm.contract import Job, JobId, OrderKey, Stage, WorkerCard, slot_of
+from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, slot_of
 from farm.jobs import Record
+from farm.request import VideoRequest
 from farm.states import JobState, Status, runnable
 
 SIDE_WORK = 1 / 9  #: an encode, a decode or a finish beside its section: about what they cost on the big model
@@ -73,12 +74,16 @@ def demand_of(record: Record) -> Demand:
 
 def need_of(record: Record, stage: Stage) -> Need:
     """What a worker must have for this stage of the video."""
-    request, pinned = record.job.request, record.head.state.numeric_class
+    return need_for(record.job.request, stage, record.head.state.numeric_class)
+
+
+def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
+    """What a worker must have for this stage of a video whose numeric class is `pinned` (None: not yet)."""
     return Need(
         stage=stage,
         model=request.model or "",
         numeric_class=None
-        if pinned is None or stage == "finish"
+        if pinned is None or stage == "finish" or request.allow_mixed
         else _family(pinned).removesuffix(f"-{request.attention}"),
         attention=request.attention if stage == "section" else None,
         preserve_gb=request.preserve_gb,
@@ -90,19 +95,30 @@ def fits(card: WorkerCard, need: Need) -> bool:
     if need.stage not in card.stages or need.model not in card.models:
         return False
     preserve_gb = card.preserve_gb if need.preserve_gb is None else need.preserve_gb
-    least_gib = 0.0 if need.stage == "finish" else card.needs_gib.get(need.model, 0.0)
-    if card.vram_gib is not None and least_gib and card.vram_gib - preserve_gb < least_gib:
-        return False
+    if card.vram_gib is not None and need.stage != "finish":
+        room_gib = card.vram_gib - preserve_gb
+        if room_gib <= 0 or room_gib < card.needs_gib.get(need.model, 0.0):
+            return False
     return need.numeric_class in {None, _family(card.numeric_class)}
 
 
+def whole_work(request: VideoRequest, plan: JobPlan, *, shared: int = 0) -> float:
+    """A whole video, in standard sections, without its first `shared` sections and their decodes."""
+    decodes = sum(1 for frames in plan.final_frames[shared:] if frames)
+    return work_of(request, plan) * (plan.sections - shared + SIDE_WORK * (decodes + 2))
+
+
 def section_work(job: Job) -> float:
-    """A section of this video, in standard sections.
+    """A section of this video, in standard sections."""
+    return work_of(job.request, job.plan)
+
+
+def work_of(request: VideoRequest, plan: JobPlan) -> float:
+    """A section of such a video, in standard sections.
 
     Half of a standard section's time is attention, which grows with the square of the tokens; true CFG computes every
     step twice. Source: the counts of 640x608 in design.md (494 TFLOP a forward, half of it attention).
     """
-    plan, request = job.plan, job.request
     size = plan.latent_window_size * plan.height * plan.width / _STANDARD_LATENTS
     steps = request.num_inference_steps / _STANDARD_STEPS * (2 if request.true_cfg_scale > 1 else 1)
     return size * (1 + size) / 2 * steps

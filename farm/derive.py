@@ -111,6 +111,8 @@ def _shared(
     for name in _FIXED:
         if getattr(old.request, name) != getattr(new.request, name):
             faults[name] = _needs_0(name)
+    if len(record.head.state.numeric_classes) > 1 and not new.request.allow_mixed:
+        faults["allow_mixed"] = "allow_mixed: the sections to share are of several numeric classes; set it to true"
     if (old.plan.height, old.plan.width) != (new.plan.height, new.plan.width):
         faults["size"] = _needs_0("size")
     if old.plan.sections != new.plan.sections and new.plan.kind == "i2v":

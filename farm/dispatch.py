@@ -264,7 +264,8 @@ class Dispatcher:
             key=key,
             attempt=attempt,
             needs={name: artifact for name, artifact in found.items() if artifact},
-            numeric_class=record.head.state.numeric_class,
+            numeric_class=None if record.job.request.allow_mixed else record.head.state.numeric_class,
+            numeric_classes=record.head.state.numeric_classes,
             decode_tile_px=record.head.state.decode_tile_px,
             lease_s=self._settings.lease_s,
         )

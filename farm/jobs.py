@@ -238,6 +238,7 @@ class Jobs:
             name="accepted",
             artifacts=copies,
             numeric_class=origin.state.numeric_class,
+            numeric_classes=origin.state.numeric_classes,
             decode_tile_px=origin.state.decode_tile_px,
         )
 

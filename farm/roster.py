@@ -98,5 +98,7 @@ class Roster:
             return None
         if not present:
             return f"a worker; the last one could not start: {self.trouble}" if self.trouble else "a worker to start"
-        pinned = record.head.state.numeric_class
-        return f"a worker for {record.job.request.model}" + (f" in the numeric class {pinned}" if pinned else "")
+        request, pinned = record.job.request, record.head.state.numeric_class
+        wants = f" in the numeric class {pinned}" if pinned and not request.allow_mixed else ""
+        room = f" with room beside preserve_gb={request.preserve_gb:g}" if request.preserve_gb else ""
+        return f"a worker for {request.model}{wants}{room}"

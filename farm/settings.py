@@ -37,6 +37,7 @@ class FarmSettings:
     models: str = ""  #: the farm's own models, beside the built-in names: NAME=i2v:PATH or NAME=f1:PATH, by commas
     cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
     text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
+    preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
     max_upload_mb: int = 32  #: bytes of one request
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
     lease_s: float = 30.0  #: a silent worker loses its order after this
@@ -58,6 +59,9 @@ class FarmSettings:
             raise ConfigError(msg)
         if self.text_encoder_device not in {None, "cpu"}:
             msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
+            raise ConfigError(msg)
+        if self.preserve_gb < 0:
+            msg = f"FARM_PRESERVE_GB={self.preserve_gb}: need 0 or more"
             raise ConfigError(msg)
         if not 0 <= self.port <= 65535:
             msg = f"FARM_PORT={self.port}: need 0 to 65535"

@@ -65,7 +65,8 @@ class Event(Value):
     artifacts: dict[str, Artifact] = Field(
         default_factory=dict
     )  #: "conditioning", "section", "preview", "clip", "video", … -> object
-    numeric_class: str | None = None  #: of the worker that commits
+    numeric_class: str | None = None  #: of the worker that commits, or that saved a step
+    numeric_classes: tuple[str, ...] = ()  #: of what a remix shares, where it was made in several
     decode_tile_px: int | None = None  #: what an encode chose, where the request leaves it open
     seconds: float = 0.0  #: device time that a commit took
     forwards: int = 0  #: how often the transformer's blocks ran for a commit
@@ -100,6 +101,7 @@ class JobState(Value):
     leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> who has it
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
+    numeric_classes: tuple[str, ...] = ()  #: all that took part, oldest first: several only with allow_mixed
     decode_tile_px: int | None = None  #: pinned by the first commit that chose one
     edits: tuple[Edit, ...] = ()  #: what users changed while the video waited, oldest first; one for each section
     attempt: int = 0  #: of the newest lease
@@ -125,6 +127,7 @@ def accepted(event: Event) -> JobState:
         sections=(0,) * len(names),
         clips=clips,
         numeric_class=event.numeric_class,
+        numeric_classes=event.numeric_classes or ((event.numeric_class,) if event.numeric_class else ()),
         decode_tile_px=event.decode_tile_px,
     )
 
@@ -216,6 +219,8 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         "numeric_class": state.numeric_class or event.numeric_class,
         "decode_tile_px": state.decode_tile_px or event.decode_tile_px,
     }
+    if key.stage != "finish":  # it computes nothing
+        news["numeric_classes"] = _with_class(state, event)
     if key.stage == "encode":
         news["conditioning"] = seq
     elif key.stage == "section":
@@ -235,9 +240,16 @@ def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
     worker = state.leases[key].worker
     leases = {name: lease for name, lease in state.leases.items() if name != key}
     if event.name != "failed_attempt":
-        return _change(state, leases=leases, step=seq if "step" in event.artifacts else state.step)
+        saved = {"step": seq, "numeric_classes": _with_class(state, event)} if "step" in event.artifacts else {}
+        return _change(state, leases=leases, **saved)
     code = event.error.code if event.error else "internal"
     return _change(state, leases=leases, failures=(*state.failures, Failed(key=key, worker=worker, code=code)))
+
+
+def _with_class(state: JobState, event: Event) -> tuple[str, ...]:
+    """The classes that took part, the event's included."""
+    new = event.numeric_class
+    return state.numeric_classes if new is None or new in state.numeric_classes else (*state.numeric_classes, new)
 
 
 def _wished(state: JobState, event: Event, at: float) -> JobState:

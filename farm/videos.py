@@ -98,7 +98,7 @@ async def _accepted(
         text = f"need 1 to {_KEY_CHARS} characters"
         raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
     if dry_run:
-        return estimate_view(prepared.request, prepared.plan, await _workers(parts))
+        return estimate_view(prepared, await _workers(parts))
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
     record = await to_thread.run_sync(write)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from farm.contract import JobPlan, LiveJob, ModelCard, OrderKey, Stage, WorkerState
+from farm.accepting import Prepared
+from farm.contract import LiveJob, ModelCard, OrderKey, Stage, WorkerCard, WorkerState
+from farm.crew import measured
+from farm.demand import fits, need_for, whole_work
 from farm.jobs import Record
 from farm.request import VideoRequest
 from farm.states import ENDED, complete
@@ -49,6 +53,7 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "gpu_seconds": round(state.gpu_seconds, 3),
         "forwards": state.forwards,
         "numeric_class": state.numeric_class,
+        "numeric_classes": list(state.numeric_classes),
         "edits": [edit.model_dump(exclude_none=True) for edit in job.edits],
         "request": job.request.model_dump(mode="json"),
     }
@@ -112,8 +117,14 @@ def model_view(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def estimate_view(request: VideoRequest, plan: JobPlan, workers: list[WorkerState]) -> dict[str, Any]:
-    """What a dry run answers: the plan, and how long each worker alone would take (None: it has not made one yet)."""
+def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[str, Any]:
+    """What a dry run answers: the plan, and how long each worker alone would take.
+
+    `fits` is false where the worker lacks the room; `seconds` is null there, and where it has measured nothing yet.
+    """
+    request, plan = prepared.request, prepared.plan
+    shared = sum(name.startswith("section/") for name in prepared.origin.work) if prepared.origin else 0
+    work = whole_work(request, plan, shared=shared)
     return {
         "object": "video.estimate",
         "model": request.model,
@@ -122,13 +133,17 @@ def estimate_view(request: VideoRequest, plan: JobPlan, workers: list[WorkerStat
         "seconds": f"{plan.frames / plan.fps:g}",
         "size": f"{plan.width}x{plan.height}",
         "sections": plan.sections,
-        "workers": [
-            {
-                "id": worker.card.id,
-                "plan": worker.card.plan,
-                "seconds": None if worker.card.s_per_section is None else worker.card.s_per_section * plan.sections,
-            }
-            for worker in workers
-            if request.model in worker.card.models
-        ],
+        "workers": [_estimate(worker.card, request, work) for worker in workers if request.model in worker.card.models],
+    }
+
+
+def _estimate(card: WorkerCard, request: VideoRequest, work: float) -> dict[str, Any]:
+    can, pace = fits(card, need_for(request, "section", None)), measured(card)
+    preserve_gb = card.preserve_gb if request.preserve_gb is None else request.preserve_gb
+    return {
+        "id": card.id,
+        "plan": card.plan,
+        "preserve_gb": preserve_gb,
+        "fits": can,
+        "seconds": round(pace * work, 1) if can and pace else None,
     }

@@ -32,7 +32,7 @@ class Worker:
         self.card: WorkerCard = hand.card.model_copy(update={"id": name, "numeric_class": renderer.numeric_class})
         self.dispatcher: Dispatcher = hand.dispatcher
         self.jobs: Jobs = hand.jobs
-        self.runner = OrderRunner(self.jobs, self.card, load=lambda _model: renderer)
+        self.runner = OrderRunner(self.jobs, self.card, load=lambda *_: renderer)
 
     def work(self) -> None:
         """Do all orders there are, as a worker does: errors are reported."""

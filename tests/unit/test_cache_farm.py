@@ -37,7 +37,7 @@ def runner(jobs: Jobs, hand: Hand, tiny_models: Models) -> OrderRunner:
     """A worker's inside, for whose numeric class the hand asks."""
     renderer = Renderer(tiny_models)
     hand.card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
-    return OrderRunner(jobs, hand.card, load=lambda _: renderer)
+    return OrderRunner(jobs, hand.card, load=lambda *_: renderer)
 
 
 def post(http: TestClient, **fields: object) -> dict[str, object]:

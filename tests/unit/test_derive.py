@@ -47,7 +47,7 @@ class Worker:
         numeric_class = renderers["tiny"].numeric_class
         self.card = hand.card.model_copy(update={"id": "w", "numeric_class": numeric_class})
         self.dispatcher, self.jobs = hand.dispatcher, hand.jobs
-        self.runner = OrderRunner(hand.jobs, self.card, load=renderers.__getitem__)
+        self.runner = OrderRunner(hand.jobs, self.card, load=lambda model, _: renderers[model])
         self.orders: list[str] = []
 
     def work(self, *, stop_before: str = "") -> None:

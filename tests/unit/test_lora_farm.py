@@ -71,7 +71,7 @@ def test_a_lora_reaches_the_engine_and_leaves_it(
     """Three videos on one worker: without, with and without a LoRA; the last one has the first one's bits."""
     digest = hashlib.sha256((loras / "style.safetensors").read_bytes()).hexdigest()
     renderer = Renderer(tiny_models, lora_dir=loras)
-    runner = OrderRunner(jobs, hand.card, load=lambda _: renderer)
+    runner = OrderRunner(jobs, hand.card, load=lambda *_: renderer)
     hand.card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
     latents = []
     for use in ([], [{"name": "style", "weight": 0.5}], []):
@@ -95,7 +95,7 @@ def test_a_file_that_changes_after_the_request_is_noticed(
     """The sha256 taken with the request holds: the worker refuses another file under the same name."""
     post(http, loras=[{"name": "style"}])
     renderer = Renderer(tiny_models, lora_dir=loras)
-    runner = OrderRunner(jobs, hand.card, load=lambda _: renderer)
+    runner = OrderRunner(jobs, hand.card, load=lambda *_: renderer)
     hand.card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
     write(loras / "style.safetensors", seed=1)
     encode = hand.take()

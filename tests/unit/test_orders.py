@@ -229,9 +229,9 @@ def test_a_stop_while_the_model_is_loaded_saves_no_other_videos_step(http: TestC
     assert isinstance(order, Order)
     load = worker.runner._load
 
-    def notice(model: str) -> Renderer:
+    def notice(model: str, preserve_gb: float | None) -> Renderer:
         worker.runner.give_back(order)
-        return load(model)
+        return load(model, preserve_gb)
 
     worker.runner._load, worker.runner._model = notice, ""
     with pytest.raises(LeaseLost):

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from farm.errors import InvalidRequest
 from farm.request import VideoRequest, sides_px
-from farm.unsupported import check_supported
 
 LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at its ends, what is refused beyond them
     "prompt": (["a", "a" * 4000], ["", "a" * 4001, None]),
@@ -125,18 +123,3 @@ def test_any_metadata_is_kept_or_refused(value: Any) -> None:
     except ValidationError:
         return
     assert VideoRequest.model_validate_json(request.model_dump_json()) == request
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("allow_mixed", True),
-        ("preserve_gb", 2),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_by_name(field: str, value: object) -> None:
-    """Nothing that was asked for is silently left out."""
-    with pytest.raises(InvalidRequest, match="not supported yet") as caught:
-        check_supported(VideoRequest.model_validate({"prompt": "a", field: value}))
-    assert caught.value.facts["fields"].keys() == {field}  # type: ignore[attr-defined]
-    check_supported(VideoRequest(prompt="a", cache="teacache", cache_threshold=0.1))
