@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from actors.bell import Bell, heard
 from actors.fleet import Fleet
 from farm.contract import Failure, JobId, LiveJob, Order, Progress, Verdict, WorkerCard, WorkerState
 from farm.dispatch import Dispatcher
@@ -35,7 +36,7 @@ class DispatcherActor:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: set[asyncio.Event] = set()
+        self._orders, self._news = Bell(), dict[JobId, Bell]()
         self._dispatcher = self._take_charge()
         log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
         self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
@@ -46,7 +47,12 @@ class DispatcherActor:
         """A dispatcher, as soon as the store answers. Ray gives up an actor whose constructor raises: it never does."""
         while True:
             try:
-                return Dispatcher(Jobs(open_store(self._settings)), self._settings, on_change=self._wake)
+                return Dispatcher(
+                    Jobs(open_store(self._settings)),
+                    self._settings,
+                    on_news=lambda job_id: self._soon(self._tell, job_id),
+                    on_orders=lambda: self._soon(self._orders.ring),
+                )
             except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
                 log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)
                 time.sleep(self._settings.poll_s)
@@ -55,10 +61,10 @@ class DispatcherActor:
         """See Dispatcher.ask; waits a while for an order."""
         until = time.monotonic() + _ASK_S
         while True:
-            changed = self._listen()
-            answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
-            if answer != "go" or not await self._changed(changed, until - time.monotonic()):
-                return answer
+            with self._orders.listening() as ringing:
+                answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
+                if answer != "go" or not await heard(ringing, until - time.monotonic()):
+                    return answer
 
     async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """See Dispatcher.beat."""
@@ -78,15 +84,18 @@ class DispatcherActor:
 
     async def live(self, job_id: JobId, *, after_version: int, timeout_s: float) -> LiveJob | None:
         """What is known of the video, as soon as its version passes `after_version` or the time is over."""
-        until = time.monotonic() + timeout_s
-        while True:
-            changed = self._listen()
-            live = await self._call(self._dispatcher.live, job_id)
-            if live is None or live.version > after_version:
-                self._waiting.discard(changed)
-                return live
-            if not await self._changed(changed, until - time.monotonic()):
-                return live
+        until, bell = time.monotonic() + timeout_s, self._news.setdefault(job_id, Bell())
+        try:
+            while True:
+                with bell.listening() as ringing:
+                    live = await self._call(self._dispatcher.live, job_id)
+                    if live is None or live.version > after_version:
+                        return live
+                    if not await heard(ringing, until - time.monotonic()):
+                        return live
+        finally:
+            if not bell.listeners:
+                self._news.pop(job_id, None)
 
     async def workers(self) -> list[WorkerState]:
         """See Dispatcher.workers."""
@@ -118,29 +127,16 @@ class DispatcherActor:
                 _step_down(err)
             raise
 
-    def _listen(self) -> asyncio.Event:
-        event = asyncio.Event()
-        self._waiting.add(event)
-        return event
+    def _tell(self, job_id: JobId | None) -> None:
+        """Wake those who wait for news of the video; None: of any."""
+        for bell in list(self._news.values()) if job_id is None else [self._news.get(job_id)]:
+            if bell is not None:
+                bell.ring()
 
-    async def _changed(self, event: asyncio.Event, timeout_s: float) -> bool:
-        """Whether something changed before the time was over."""
-        try:
-            await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.discard(event)
-        return True
-
-    def _wake(self) -> None:
+    def _soon(self, tell: Callable[P, None], *args: P.args, **_: P.kwargs) -> None:
+        """Let the event loop do it: the dispatcher calls from its threads."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake_all)
-
-    def _wake_all(self) -> None:
-        waiting, self._waiting = self._waiting, set()
-        for event in waiting:
-            event.set()
+            self._loop.call_soon_threadsafe(tell, *args)
 
 
 def _or_die(loop: Callable[[], None]) -> None:

@@ -174,6 +174,7 @@ class LiveJob(Value):
     """What only the dispatcher's memory knows of a video; `version` rises with every change."""
 
     version: int
+    seq: int  #: the newest entry of its ledger that the dispatcher has seen
     progress: Progress | None = None
     eta_s: float | None = None
     queue_position: int | None = None

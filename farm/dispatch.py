@@ -1,6 +1,8 @@
 """The dispatcher's mind: which worker holds which lease. Its memory is a cache of the ledger; no Ray in here.
 
-Workers ask for orders and report; the answers are in docs/protocol.md. One lock makes the methods take turns.
+Workers ask for orders and report; the answers are in docs/protocol.md. One lock makes the methods take turns. What is
+read from the store is read before the lock is taken, or after; entries are written under it, so that the next decision
+knows of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState, slot_of
@@ -24,6 +27,7 @@ from farm.settings import FarmSettings
 from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited
 
 log = logging.getLogger(__name__)
+_READERS = 16  #: threads that look at many videos
 _SAME_FAILURES = 3  #: this many failures of one kind end a video
 
 
@@ -46,18 +50,23 @@ class Dispatcher:
         jobs: Jobs,
         settings: FarmSettings,
         *,
-        on_change: Callable[[], None] = lambda: None,
+        on_news: Callable[[JobId | None], None] = lambda _: None,
+        on_orders: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Take charge of the store: the next epoch is ours. `clock` measures leases, `wall` (unix seconds) waiting.
 
+        on_news:   what `live` says of a video has changed; None: of every video.
+        on_orders: there may be an order for a worker that got none.
         Raises: StoreError.
         """
-        self._jobs, self._settings, self._on_change, self._clock = jobs, settings, on_change, clock
+        self._jobs, self._settings, self._clock = jobs, settings, clock
+        self._on_news, self._on_orders = on_news, on_orders
         self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
+        self._over: set[JobId] = set()  # ended: their markers are still there
         self._roster = Roster(clock=clock)
         self.draining = False
         self.epoch = self._take_epoch()
@@ -65,15 +74,21 @@ class Dispatcher:
 
     def ask(self, card: WorkerCard) -> Order | Verdict:
         """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
+        self._settle(card.id)
         with self._lock:
             if self.draining or self._roster.is_dead(card.id):
                 return "exit"
+            if self._roster.get(card.id) is None or self._roster.trouble:
+                self._all_changed()
             worker, self._roster.trouble = self._seen(card), ""
-            self._settle(worker)
+            worker.order = None
             self._scheduler.asks(card.id, now=self._wall())
-            order = self._lease_to(worker)
-            worker.order, worker.asking = order, order is None
-            return order or "go"
+            leased = self._lease_to(worker)
+            worker.asking = leased is None
+        if leased is None:
+            return "go"
+        worker.order = order = self._with_needs(*leased)
+        return order
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """A busy worker reports. "stop": drop the order, its lease is gone or the video is paused."""
@@ -87,7 +102,7 @@ class Dispatcher:
                 return "stop"
             video.deadlines[str(progress.key)] = self._clock() + self._settings.lease_s
             if worker.order is None or worker.order.attempt != progress.attempt:  # leased by our predecessor
-                worker.order = self._order(video, progress.key, progress.attempt)
+                worker.order = self._order(video.record, progress.key, progress.attempt)
                 self._scheduler.inherits(worker.card.id, progress.job, progress.key, now=self._wall())
             video.progress = progress
             self._changed(video)
@@ -109,6 +124,8 @@ class Dispatcher:
         with self._lock:
             self._roster.bury(worker_id)  # a question of its that is still on the way gets no order
             self._scheduler.unseat(worker_id)
+            self._all_changed()
+            self._on_orders()
             for job_id in {job_id for job_id, _ in self._roster.held_by(worker_id)}:
                 self.refresh(job_id)
                 if video := self._videos.get(job_id):
@@ -118,38 +135,41 @@ class Dispatcher:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
         with self._lock:
             self._roster.trouble = message
-            self._on_change()
+            self._all_changed()
 
     def nudge(self, job_id: JobId) -> None:
         """The ledger of `job_id` has news."""
-        with self._lock:
-            if job_id in self._videos:
-                self.refresh(job_id)
-            else:
-                self._load(job_id)
+        if job_id in self._videos:
+            self.refresh(job_id)
+        else:
+            self._load(job_id)
+        self._tidy()
 
     def tick(self) -> None:
         """Look for news of leased videos and end leases that ran out. Call every `poll_s`."""
         with self._lock:
-            for job_id in [job_id for job_id, video in self._videos.items() if video.record.head.state.leases]:
+            leased = [job_id for job_id, video in self._videos.items() if video.record.head.state.leases]
+        self._each(self.refresh, leased)
+        with self._lock:
+            for job_id in leased:
                 with _skipping_damaged(job_id):
-                    self.refresh(job_id)
                     self._expire(job_id)
             present = {worker.card.id for worker in self._roster.present()}
             for worker_id in self._scheduler.crew.seats.keys() - present:
                 self._scheduler.unseat(worker_id)
+                self._all_changed()
+                self._on_orders()
+        self._tidy()
 
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
-        for job_id in {*self._jobs.open_ids(), *self._videos}:  # the lock is free between two videos
-            with _skipping_damaged(job_id):
-                self.nudge(job_id)
+        self._each(self.nudge, {*self._jobs.open_ids(), *self._videos})
 
     def drain(self) -> None:
         """Give out nothing more; workers stop at their next step, give their leases back and end."""
         with self._lock:
             self.draining = True
-            self._on_change()
+            self._on_orders()
 
     def live(self, job_id: JobId) -> LiveJob | None:
         """What is known of a video that has not ended."""
@@ -159,6 +179,7 @@ class Dispatcher:
                 return None
             return LiveJob(
                 version=video.version,
+                seq=video.record.head.seq,
                 progress=video.progress,
                 eta_s=self._eta_s(video),
                 queue_position=self._scheduler.position(job_id),
@@ -172,18 +193,21 @@ class Dispatcher:
 
     def refresh(self, job_id: JobId) -> None:
         """Read what was added to the video's ledger since we looked."""
+        video = self._videos.get(job_id)
+        if video is None:
+            return
+        try:
+            head = self._jobs.ledger.head(job_id, after=video.record.head)
+        except NotFound:
+            head = None
         with self._lock:
-            video = self._videos.get(job_id)
-            if video is None:
+            if self._videos.get(job_id) is not video:
                 return
-            try:
-                head = self._jobs.ledger.head(job_id, after=video.record.head)
-            except NotFound:
+            if head is None:
                 self._hold(job_id, self._videos.pop(job_id).record.head.state, None)
                 self._scheduler.drop(job_id)
-                self._on_change()
-                return
-            if head.seq != video.record.head.seq:
+                self._on_news(job_id)
+            elif head.seq > video.record.head.seq:
                 self._advance(video, Record(video.record.asked, head))
 
     def _take_epoch(self) -> int:
@@ -198,9 +222,28 @@ class Dispatcher:
         record = self._jobs.sweep(job_id)
         if record is None:
             return None
-        video = self._videos[job_id] = _Video(record)
-        self._advance(video, record)
-        return video
+        with self._lock:
+            if job_id not in self._videos:  # else another thread was faster
+                video = self._videos[job_id] = _Video(record)
+                self._advance(video, record)
+            return self._videos.get(job_id)
+
+    def _each(self, look: Callable[[JobId], None], job_ids: Collection[JobId]) -> None:
+        """Look at many videos, several at a time: a store answers slowly, but many at once."""
+
+        def skipping(job_id: JobId) -> None:
+            with _skipping_damaged(job_id):
+                look(job_id)
+
+        if job_ids:
+            with ThreadPoolExecutor(min(_READERS, len(job_ids)), thread_name_prefix="look") as readers:
+                list(readers.map(skipping, job_ids))
+
+    def _tidy(self) -> None:
+        """Take the markers of videos that ended; what a crash before that leaves is found at a restart."""
+        while self._over:
+            with contextlib.suppress(KeyError):  # another thread was faster
+                self._jobs.sweep(self._over.pop())
 
     def _advance(self, video: _Video, record: Record) -> None:
         """Take in a newer state: lease clocks follow the leases, an ended video leaves our memory."""
@@ -216,7 +259,8 @@ class Dispatcher:
             self._videos.pop(record.job.id, None)
             self._scheduler.drop(record.job.id)
             self._hold(record.job.id, state, None)
-            self._jobs.sweep(record.job.id)
+            self._over.add(record.job.id)
+        self._on_orders()
 
     def _hold(self, job_id: JobId, before: JobState, after: JobState | None) -> None:
         """Keep the index of who holds which lease."""
@@ -225,50 +269,62 @@ class Dispatcher:
 
     def _changed(self, video: _Video) -> None:
         video.version += 1
-        self._on_change()
+        self._on_news(video.record.job.id)
+
+    def _all_changed(self) -> None:
+        """What is said of each video may be another thing now: a worker came or went."""
+        for video in self._videos.values():
+            video.version += 1
+        self._on_news(None)
 
     def _seen(self, card: WorkerCard) -> Worker:
         self._scheduler.seat(card)
         return self._roster.saw(card)
 
-    def _settle(self, worker: Worker) -> None:
+    def _settle(self, worker_id: str) -> None:
         """A worker that asks has finished what it had: look at what it committed."""
-        if worker.order is not None:
-            if worker.order.job.id in self._videos:
-                self.refresh(worker.order.job.id)
-            worker.order = None
+        worker = self._roster.get(worker_id)
+        if worker is not None and (order := worker.order) is not None:
+            self.refresh(order.job.id)
+            self._tidy()
 
-    def _lease_to(self, worker: Worker) -> Order | None:
+    def _lease_to(self, worker: Worker) -> tuple[Record, OrderKey, int] | None:
+        """The video, the piece of it and the attempt that this worker is to make, once the lease is in the ledger."""
         now = self._wall()
         for job_id, text in self._roster.held_by(worker.card.id):  # an order whose answer was lost on its way here
             video, key = self._videos[job_id], OrderKey.parse(text)
             self._scheduler.inherits(worker.card.id, job_id, key, now=now)
-            return self._order(video, key, video.record.head.state.leases[text].attempt)
+            return video.record, key, video.record.head.state.leases[text].attempt
         chosen = self._scheduler.offer(worker.card.id, now=now)
         if chosen is None:
             return None
         video = self._videos[chosen.job]
         self._scheduler.takes(chosen, now=now)
         if self._append(video, Event(name="leased", key=str(chosen.key), worker=worker.card.id)):
-            return self._order(video, chosen.key, video.record.head.seq)
+            worker.order = self._order(video.record, chosen.key, video.record.head.seq)
+            return video.record, chosen.key, video.record.head.seq
         self._scheduler.asks(worker.card.id, now=now)
-        self._on_change()  # the ledger had news for us: the worker asks again
+        self._on_orders()  # the ledger had news for us: the worker asks again
         return None
 
-    def _order(self, video: _Video, key: OrderKey, attempt: int) -> Order:
-        record = video.record
-        names = _needs(record, key)
-        found = {name: self._jobs.artifact(record, name) for name in names}
+    def _order(self, record: Record, key: OrderKey, attempt: int) -> Order:
+        """An order, without what it needs: enough for us to know what a worker does."""
         return Order(
             job=record.job,
             key=key,
             attempt=attempt,
-            needs={name: artifact for name, artifact in found.items() if artifact},
+            needs={},
             numeric_class=None if record.job.request.allow_mixed else record.head.state.numeric_class,
             numeric_classes=record.head.state.numeric_classes,
             decode_tile_px=record.head.state.decode_tile_px,
             lease_s=self._settings.lease_s,
         )
+
+    def _with_needs(self, record: Record, key: OrderKey, attempt: int) -> Order:
+        """The order as its worker gets it: a ledger entry is read for each artifact, so the lock is not held."""
+        found = {name: self._jobs.artifact(record, name) for name in _needs(record, key)}
+        needs = {name: artifact for name, artifact in found.items() if artifact}
+        return self._order(record, key, attempt).model_copy(update={"needs": needs})
 
     def _expire(self, job_id: JobId) -> None:
         """End the video's leases that ran out."""

@@ -12,19 +12,16 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from anyio import current_time, sleep, to_thread
 from sse_starlette import ServerSentEvent
 
-from farm.contract import DispatcherDoor, JobId, LiveJob
-from farm.errors import FarmError
-from farm.jobs import Jobs, Record
+from farm.contract import LiveJob
+from farm.jobs import Record
 from farm.ledger import Entry
 from farm.states import ENDED, OPEN
 from farm.views import current_order, percent, video_view
+from farm.watches import Watches
 
 _LAST_ID = re.compile(r"(\d{1,10})\.(\d{1,10})")
-_LOOK_S = 0.3  #: the ledger is looked at this often
-_WAIT_S = 1.0  #: for news from the dispatcher
 
 
 class EventId(NamedTuple):
@@ -34,35 +31,32 @@ class EventId(NamedTuple):
     n: int
 
 
-async def follow(
-    record: Record, *, jobs: Jobs, door: DispatcherDoor, last_event_id: str | None
-) -> AsyncIterator[ServerSentEvent]:
+async def follow(record: Record, *, watches: Watches, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
     """Every event after `last_event_id` (none, or one that we never gave: all of them), up to `end`."""
     job = record.asked
     seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
-    before = await to_thread.run_sync(jobs.ledger.entry, job.id, seen.seq - 1) if seen.seq else None
-    live: LiveJob | None = None
     shown, n = None, 0
-    while True:
-        looked_at, after = current_time(), before.seq if before else -1
-        entries = await to_thread.run_sync(_entries, jobs, job.id, after)
-        for entry in entries:
-            n = 0
-            for name, data in _events_of(Record(job, entry), before, is_last=entry is entries[-1]):
-                if (entry.seq, n) > seen:
-                    yield _event(name, data, EventId(entry.seq, n))
+    with watches.following(job.id) as watch:
+        before = await watch.entry(seen.seq - 1) if seen.seq else None
+        while True:
+            news = watch.news
+            entries = await watch.after(before.seq if before else -1, head_seq=record.head.seq)
+            for entry in entries:
+                n = 0
+                for name, data in _events_of(Record(job, entry), before, is_last=entry is entries[-1]):
+                    if (entry.seq, n) > seen:
+                        yield _event(name, data, EventId(entry.seq, n))
+                    n += 1
+                n = max(n, seen.n + 1) if entry.seq == seen.seq else n
+                before = entry
+            if before is None or before.state.status not in OPEN:
+                return
+            told = _progress_of(Record(job, before), watch.live)
+            if told is not None and told != shown:
+                shown = told
+                yield _event("progress", told, EventId(before.seq, n))
                 n += 1
-            n = max(n, seen.n + 1) if entry.seq == seen.seq else n
-            before = entry
-        if before is None or before.state.status not in OPEN:
-            return
-        live = await _live(door, job.id, live)
-        news = _progress_of(Record(job, before), live)
-        if news is not None and news != shown:
-            shown = news
-            yield _event("progress", news, EventId(before.seq, n))
-            n += 1
-        await sleep(max(_LOOK_S - (current_time() - looked_at), 0))
+            await watch.changed(news)
 
 
 def parse_id(text: str | None, *, head_seq: int) -> EventId | None:
@@ -77,10 +71,6 @@ def has_seen_end(record: Record, last_event_id: str | None) -> bool:
     """Whether a client that comes back has had the `end` of a video that has ended: its entry's second event."""
     seen = parse_id(last_event_id, head_seq=record.head.seq)
     return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.seq, 1)
-
-
-def _entries(jobs: Jobs, job: JobId, after: int) -> list[Entry]:
-    return list(jobs.ledger.following(job, after))
 
 
 def _events_of(record: Record, before: Entry | None, *, is_last: bool) -> list[tuple[str, dict[str, Any]]]:
@@ -121,14 +111,6 @@ def _progress_of(record: Record, live: LiveJob | None) -> dict[str, Any] | None:
         "waiting_for": live.waiting_for,
         "progress": percent(record, live),
     }
-
-
-async def _live(door: DispatcherDoor, job: JobId, last: LiveJob | None) -> LiveJob | None:
-    """News from the dispatcher, or None at once where it does not answer: the ledger is followed all the same."""
-    try:
-        return await door.live(job, after_version=last.version if last else -1, timeout_s=_WAIT_S if last else 0.0)
-    except FarmError:
-        return None
 
 
 def _event(name: str, data: dict[str, Any], at: EventId) -> ServerSentEvent:

@@ -17,6 +17,7 @@ from farm.problems import install_problems
 from farm.settings import FarmSettings
 from farm.videos import router as videos
 from farm.views import model_view, worker_view
+from farm.watches import Watches
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["farm"])
@@ -25,7 +26,9 @@ router = APIRouter(tags=["farm"])
 def create_app(*, settings: FarmSettings, jobs: Jobs, door: DispatcherDoor, planner: Planner, media: Media) -> FastAPI:
     """The whole HTTP application. Blocks on nothing, starts nothing; the parts are used, never changed."""
     app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1")
-    app.state.parts = Parts(settings=settings, jobs=jobs, door=door, planner=planner, media=media)
+    app.state.parts = Parts(
+        settings=settings, jobs=jobs, door=door, planner=planner, media=media, watches=Watches(jobs, door)
+    )
     install_problems(app)
     app.include_router(videos)
     app.include_router(router)

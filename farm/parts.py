@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from farm.contract import DispatcherDoor, Media, Planner
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
+from farm.watches import Watches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Parts:
     door: DispatcherDoor
     planner: Planner
     media: Media
+    watches: Watches
 
 
 def _parts(request: Request) -> Parts:

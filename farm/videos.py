@@ -155,7 +155,7 @@ async def get_events(
     record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
     if has_seen_end(record, last_event_id):
         return Response(status_code=204)  # tells a browser to stop coming back
-    return EventSourceResponse(follow(record, jobs=parts.jobs, door=parts.door, last_event_id=last_event_id))
+    return EventSourceResponse(follow(record, watches=parts.watches, last_event_id=last_event_id))
 
 
 @router.post("/{video_id}/pause")

@@ -12,6 +12,7 @@ from sse_starlette import ServerSentEvent
 
 from farm.events import follow
 from farm.jobs import Jobs, Record
+from farm.watches import Watches
 from tests.unit.conftest import DispatcherHere, Hand
 
 Accept = Callable[..., Record]
@@ -89,17 +90,18 @@ async def test_progress_comes_while_a_section_is_made(
     hand.commit(hand.take(), conditioning=b"c")
     order = hand.take()
     hand.report(order, step=3)
-    stream = follow(record, jobs=jobs, door=door, last_event_id=None)
+    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
     first = await _until(stream, "progress")
     assert (first[2]["stage"], first[2]["section"], first[2]["step"], first[2]["steps"]) == ("section", 0, 3, 25)
     record = jobs.get(record.job.id, owner="local")
-    again = follow(record, jobs=jobs, door=door, last_event_id=first[0])
+    again = follow(record, watches=Watches(jobs, door), last_event_id=first[0])
     hand.report(order, step=4)
     second = await _until(again, "progress")
     assert (second[2]["step"], second[0]) == (4, f"{order.attempt}.{int(first[0].split('.')[1]) + 1}")
     hand.commit(order, section=b"s")
     assert (await _until(again, "section"))[2]["sections_done"] == 1
     jobs.wish(record.job.id, "cancel", owner="local")
+    await door.nudge(record.job.id)
     assert (await _until(again, "end"))[2]["status"] == "cancelled"
 
 
@@ -110,7 +112,7 @@ async def test_without_a_dispatcher_the_ledger_is_followed(
     record = accept()
     hand.dispatcher.nudge(record.job.id)
     door.answers = False
-    stream = follow(record, jobs=jobs, door=door, last_event_id=None)
+    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
     assert (await _until(stream, "status"))[2]["status"] == "queued"
     hand.finish()
     assert (await _until(stream, "section"))[2]["section"] == 0
@@ -121,7 +123,7 @@ async def test_a_watcher_hears_what_a_video_waits_for(accept: Accept, jobs: Jobs
     """Where no worker can work on it, progress says so instead of being silent."""
     record = accept()
     await door.nudge(record.job.id)
-    stream = follow(record, jobs=jobs, door=door, last_event_id=None)
+    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
     _, _, news = await _until(stream, "progress")
     assert (news["stage"], news["waiting_for"]) == (None, "a worker to start")
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator
