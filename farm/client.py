@@ -254,8 +254,10 @@ def _check(response: httpx.Response) -> None:
     try:
         problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):  # not our farm, or a proxy before it
+    except (ValueError, KeyError, TypeError):  # not our farm, or Ray Serve's proxy before it, while the farm starts
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
+        if response.status_code == httpx.codes.NOT_FOUND or response.is_server_error:
+            code = Unavailable.code
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         code = Unavailable.code
     raise _ERRORS.get(code, FarmError)(detail, status=response.status_code)

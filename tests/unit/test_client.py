@@ -189,6 +189,16 @@ def test_no_farm_is_unavailable() -> None:
         client.models()
 
 
+@pytest.mark.parametrize("status", [404, 500, 502, 503])
+def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, status: int) -> None:
+    """While a farm starts, Ray Serve's own proxy answers in its place: that is no answer of the farm."""
+    way, record = Fragile(), accept()
+    ask, answers = way.handle_request, [httpx.Response(status, text="Path '/' not found"), None]
+    with client_over(way) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(way, "handle_request", lambda request: answers.pop(0) or ask(request))
+        assert client.get(record.job.id)["id"] == record.job.id
+
+
 def test_pings_and_half_events_are_left_out() -> None:
     """Comments are not events, and what was cut short does not count."""
     lines = [
