@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import tempfile
@@ -236,15 +237,17 @@ def failure_of(order: Order, worker: str, err: Exception) -> Failure:
     """What the dispatcher is told of an order that ended in `err`.
 
     The farm's own errors are not the video's fault, but for an object that is missing or damaged: that does not pass.
+    Nor is a worker's own disk that is full: the mp4 is put together there.
     """
+    full = isinstance(err, OSError) and err.errno in {errno.ENOSPC, errno.EDQUOT}
     return Failure(
         job=order.job.id,
         key=order.key,
         attempt=order.attempt,
         worker=worker,
-        code=getattr(err, "code", "internal"),
+        code="disk_full" if full else getattr(err, "code", "internal"),
         message=f"{type(err).__name__}: {err}",
-        counts=isinstance(err, Damaged) or not isinstance(err, FarmError),
+        counts=isinstance(err, Damaged) or not (full or isinstance(err, FarmError)),
     )
 
 

@@ -20,6 +20,7 @@ from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import open_store
+from farm.store.patient import PatientStore
 
 log = logging.getLogger(__name__)
 _EXIT_S = 5.0  #: until a worker that nobody watches ends itself
@@ -71,8 +72,10 @@ class RenderWorker:
 
         node = ray.get_runtime_context().get_node_id()
         self._card = describe_device(self._id, node=node, settings=self._settings)
+        # what was made is kept until the store takes it, for as long as the lease is ours
+        store = PatientStore(open_store(self._settings), may_wait=lambda: self._stop == "go")
         self._runner = OrderRunner(
-            Jobs(open_store(self._settings)),
+            Jobs(store),
             self._card,
             load=Renderers(self._settings).load,
         )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 
 from farm.access import OwnerDep
 from farm.contract import DispatcherDoor, Media, Planner
 from farm.describe import describe
+from farm.errors import Unavailable
 from farm.jobs import Jobs
 from farm.parts import Parts, PartsDep
-from farm.problems import install_problems
+from farm.problems import install_problems, problem
+from farm.ready import Readiness
 from farm.settings import FarmSettings
 from farm.videos import router as videos
 from farm.views import model_view, worker_view
@@ -27,7 +28,13 @@ def create_app(*, settings: FarmSettings, jobs: Jobs, door: DispatcherDoor, plan
     """The whole HTTP application. Blocks on nothing, starts nothing; the parts are used, never changed."""
     app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1")
     app.state.parts = Parts(
-        settings=settings, jobs=jobs, door=door, planner=planner, media=media, watches=Watches(jobs, door)
+        settings=settings,
+        jobs=jobs,
+        door=door,
+        planner=planner,
+        media=media,
+        watches=Watches(jobs, door),
+        readiness=Readiness(jobs.store, door),
     )
     install_problems(app)
     app.include_router(videos)
@@ -54,8 +61,12 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
-async def readyz(parts: PartsDep) -> dict[str, Any]:
-    """The store and the dispatcher answer; 503 where one does not."""
-    await to_thread.run_sync(parts.jobs.ready)
-    return {"status": "ready", "workers": len(await parts.door.workers())}
+@router.get("/readyz", responses={503: {"description": "a part of the farm cannot work: `parts` says which, and why"}})
+async def readyz(parts: PartsDep) -> Any:
+    """The store takes and gives objects, and the dispatcher answers; 503 where one does not. Videos wait meanwhile."""
+    found = await parts.readiness.look()
+    states = {"store": found.store, "dispatcher": found.dispatcher}
+    if found.ready:
+        return {"status": "ready", "workers": found.workers, "parts": states}
+    detail = "; ".join(text for text in states.values() if text != "ok")
+    return problem(503, Unavailable.code, detail, headers={"Retry-After": "1"}, more={"parts": states})

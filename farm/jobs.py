@@ -204,10 +204,6 @@ class Jobs:
             self._mark(job_id)
         return None
 
-    def ready(self) -> None:
-        """Whether the store answers. Raises: StoreError."""
-        self.store.list("dispatcher/")
-
     def _claim(self, claim: str, fingerprint: str, job_id: JobId, created_ms: int) -> tuple[JobId, int]:
         """Bind an idempotency key to a request; the id and time that it is bound to, ours or an earlier request's."""
         ours: dict[str, str | int] = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}

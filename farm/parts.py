@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from farm.contract import DispatcherDoor, Media, Planner
 from farm.jobs import Jobs
+from farm.ready import Readiness
 from farm.settings import FarmSettings
 from farm.watches import Watches
 
@@ -23,6 +24,7 @@ class Parts:
     planner: Planner
     media: Media
     watches: Watches
+    readiness: Readiness
 
 
 def _parts(request: Request) -> Parts:

@@ -44,8 +44,12 @@ def problem(
     fields: Mapping[str, str] | None = None,
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
-    """An application/problem+json answer. `fields`: what is wrong, by field; `param`: OpenAI's one field."""
+    """An application/problem+json answer. `fields`: what is wrong, by field; `param`: OpenAI's one field.
+
+    `more`: members of this problem alone.
+    """
     fields = fields or {}
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     body = {
@@ -56,6 +60,7 @@ def problem(
         "code": code,
         "errors": [{"field": name, "message": text} for name, text in fields.items()],
         "error": {"message": detail, "type": kind, "code": code, "param": param or next(iter(fields), None)},
+        **(more or {}),
     }
     # ASCII: what a client sent and we quote may hold half a surrogate pair, which UTF-8 cannot carry
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
