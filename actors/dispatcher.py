@@ -21,6 +21,7 @@ from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from farm.store import open_store
+from farm.webhooks import WebhookSender
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,18 +41,25 @@ class DispatcherActor:
         self._dispatcher = self._take_charge()
         log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
         self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
-        for name, loop in (("ticks", self._tick_forever), ("fleet", self._fleet.keep)):
+        for name, loop in (
+            ("ticks", self._tick_forever),
+            ("fleet", self._fleet.keep),
+            ("webhooks", self._webhooks.run),
+        ):
             threading.Thread(target=_or_die, args=(loop,), name=name, daemon=True).start()
 
     def _take_charge(self) -> Dispatcher:
         """A dispatcher, as soon as the store answers. Ray gives up an actor whose constructor raises: it never does."""
         while True:
             try:
+                jobs = Jobs(open_store(self._settings))
+                self._webhooks = WebhookSender(jobs, self._settings)
                 return Dispatcher(
-                    Jobs(open_store(self._settings)),
+                    jobs,
                     self._settings,
                     on_news=lambda job_id: self._soon(self._tell, job_id),
                     on_orders=lambda: self._soon(self._orders.ring),
+                    on_end=self._webhooks.nudge,
                 )
             except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
                 log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)

@@ -16,6 +16,7 @@ from farm.images import CleanImage, clean_image
 from farm.intake import Intake
 from farm.jobs import Jobs, Origin, Record
 from farm.problems import invalid
+from farm.receiver import NO_HOOKS, Hooks, Receiver, checked_url
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 
@@ -28,6 +29,7 @@ class Prepared(NamedTuple):
     images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG; "source" -> a video that was sent
     fingerprint: str  #: sha256 of the request as it was sent
     origin: Origin | None = None  #: the video that it comes from
+    hooks: Hooks = NO_HOOKS  #: who is told of its end
 
 
 class Ways(NamedTuple):
@@ -52,6 +54,7 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
         for name, data in sorted(intake.images.items())
     }
     start = source or clean.get("input_reference")
+    hooks = _hooks(intake.request, settings)
     settled = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
     request = intake.request.model_copy(update=settled)
     plan = planner.plan(
@@ -60,7 +63,7 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
         source_frames=source.frames if source else 0,
     )
     request = _with_preset(request, planner.preset(request, plan))
-    return Prepared(request, plan, _inputs(clean, request, plan, planner), _fingerprint(intake))
+    return Prepared(request, plan, _inputs(clean, request, plan, planner), _fingerprint(intake), hooks=hooks)
 
 
 def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str | None) -> Record:
@@ -75,6 +78,7 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
         fingerprint=prepared.fingerprint,
         idempotency_key=idempotency_key,
         origin=prepared.origin,
+        hooks=prepared.hooks,
     )
 
 
@@ -147,10 +151,31 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, 
     return inputs | ({"end": inputs["start"]} if request.loop else {})
 
 
+def _hooks(request: VideoRequest, settings: FarmSettings) -> Hooks:
+    """Who is told of the video's end. Raises: InvalidRequest where the farm does not connect there, or cannot sign."""
+    hosts, receiver = dict[str, str](), None
+    if settings.webhook_url is not None:
+        hosts["farm"] = checked_url(settings.webhook_url, allow_private=settings.webhook_allow_private).host
+    if request.webhook_url is not None:
+        url, secret = request.webhook_url.get_secret_value(), request.webhook_secret
+        try:
+            hosts["request"] = checked_url(url, allow_private=settings.webhook_allow_private).host
+        except ValueError as err:
+            raise InvalidRequest(f"webhook_url: {err}", fields={"webhook_url": str(err)}) from err
+        if secret is None and settings.webhook_secret is None:
+            text = "this farm has no FARM_WEBHOOK_SECRET, so send one of your own with webhook_url"
+            raise InvalidRequest(f"webhook_secret: {text}", fields={"webhook_secret": text})
+        receiver = Receiver(url=url, secret=secret.get_secret_value() if secret else None)
+    return Hooks(hosts, receiver)
+
+
 def _fingerprint(intake: Intake) -> str:
     """The same for a form and a JSON body that ask for the same; the seed is not drawn yet."""
     images = {name: hashlib.sha256(data).hexdigest() for name, data in intake.images.items()}
     fields = intake.request.model_dump(mode="json")
+    if (url := intake.request.webhook_url) is not None:
+        secret = intake.request.webhook_secret
+        fields["webhook"] = [url.get_secret_value(), secret.get_secret_value() if secret else None]
     if intake.request.preset is not None:  # then it matters whether a default was set or left out
         fields["set"] = sorted(intake.request.model_fields_set)
     text = json.dumps([fields, images], sort_keys=True)

@@ -70,6 +70,7 @@ class Job(Value):
     idempotency: str | None = None  #: key of the object that claims the request's Idempotency-Key
     remixed_from: JobId | None = None  #: whose request, and sections where it shares some, this one began with
     extends: JobId | None = None  #: whose video this one goes on from; None: it was sent, or there is none
+    hooks: dict[str, str] = {}  #: who is told of its end: "request" and "farm" -> host of the URL
     edits: tuple[Edit, ...] = ()  #: already in `request`; never in request.json
 
     def edited(self, edits: tuple[Edit, ...]) -> Job:

@@ -52,6 +52,7 @@ class Dispatcher:
         *,
         on_news: Callable[[JobId | None], None] = lambda _: None,
         on_orders: Callable[[], None] = lambda: None,
+        on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -59,10 +60,11 @@ class Dispatcher:
 
         on_news:   what `live` says of a video has changed; None: of every video.
         on_orders: there may be an order for a worker that got none.
+        on_end:    a video has ended, and its marker in open/ is gone.
         Raises: StoreError.
         """
         self._jobs, self._settings, self._clock = jobs, settings, clock
-        self._on_news, self._on_orders = on_news, on_orders
+        self._on_news, self._on_orders, self._on_end = on_news, on_orders, on_end
         self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
@@ -244,6 +246,7 @@ class Dispatcher:
         while self._over:
             with contextlib.suppress(KeyError):  # another thread was faster
                 self._jobs.sweep(self._over.pop())
+                self._on_end()
 
     def _advance(self, video: _Video, record: Record) -> None:
         """Take in a newer state: lease clocks follow the leases, an ended video leaves our memory."""

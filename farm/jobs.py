@@ -12,7 +12,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import uuid4
@@ -23,6 +23,7 @@ from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
 from farm.ledger import Entry, Ledger, log_folder
+from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
 from farm.states import OPEN, Event, JobState
 from farm.store import ObjectMissing, Store
@@ -75,6 +76,7 @@ class Jobs:
         fingerprint: str,
         idempotency_key: str | None = None,
         origin: Origin | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> Record:
         """Store a video; when this returns it will be rendered, whatever dies.
 
@@ -82,6 +84,7 @@ class Jobs:
         images:      "start", "end", … -> PNG; "source" -> the video that is extended, where it was sent.
         origin:      the video that this one comes from; what it takes over is there before it can be leased.
         fingerprint: sha256 of the request as it was sent; the same key with the same fingerprint gives the same video.
+        hooks:       who is told of its end.
         Raises: InvalidRequest where the request could not be read back; Conflict where the key was used for another
         request; NotFound where the origin is deleted meanwhile.
         """
@@ -91,6 +94,9 @@ class Jobs:
             claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
         self._mark(job_id)  # before all else: what a crash leaves is found by its marker
+        self._owe(job_id, 0, hooks.hosts)
+        if hooks.receiver is not None:
+            self.store.put_if_absent(f"jobs/{job_id}/webhook.json", hooks.receiver.model_dump_json().encode())
         inputs = {name: self._put_input(job_id, name, data) for name, data in sorted(images.items())}
         event, parents = Event(name="accepted"), dict[str, JobId]()
         if origin is not None:
@@ -105,6 +111,7 @@ class Jobs:
             plan=plan,
             inputs=inputs,
             idempotency=claim,
+            hooks=hooks.hosts,
             **parents,
         )
         self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
@@ -114,7 +121,7 @@ class Jobs:
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
-        if not _ID.fullmatch(job_id):
+        if not is_id(job_id):
             msg = f"no video {job_id[:60]!r}"
             raise NotFound(msg)
         try:
@@ -132,6 +139,7 @@ class Jobs:
         job, head = self.get(job_id, owner=owner)
         if wish != "retry":
             return Record(job, self.ledger.append(job.id, Event(name=wish), after=head))
+        self._owe(job.id, head.seq + 1, job.hooks)
         return Record(job, self._append_marked(job.id, Event(name=wish), head))
 
     def edit(self, job_id: str, edit: VideoEdit, *, owner: str) -> Record:
@@ -188,7 +196,7 @@ class Jobs:
     def open_ids(self) -> list[JobId]:
         """Videos with a marker: all that have not ended, and what crashes left."""
         names = (key.removeprefix("open/") for key in self.store.list("open/"))
-        return [JobId(name) for name in names if _ID.fullmatch(name)]
+        return [JobId(name) for name in names if is_id(name)]
 
     def sweep(self, job_id: JobId) -> Record | None:
         """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
@@ -269,6 +277,11 @@ class Jobs:
     def _mark(self, job_id: JobId) -> None:
         self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
 
+    def _owe(self, job_id: JobId, seq: int, whose: Iterable[str]) -> None:
+        """Note, before it can come, that the end from ledger entry `seq` on is to be told (farm/webhooks.py)."""
+        for name in whose:
+            self.store.put_if_absent(hook_marker(job_id, seq, name), json.dumps({"at": self._clock()}).encode())
+
     def _sweep_lost(self, job_id: JobId) -> None:
         """Behind the marker is a video that was deleted, or one that never came to be."""
         log = self.store.list(log_folder(job_id))
@@ -299,6 +312,16 @@ class Jobs:
             if not key.startswith(log_folder(job_id)):
                 self.store.delete(key)
         self._requests.pop(job_id, None)
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` could be a video's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def hook_marker(job_id: JobId, seq: int, whose: str) -> str:
+    """Key of the marker that owes the end at or after ledger entry `seq` to the receiver `whose`."""
+    return f"hooks/{job_id}.{seq:08}.{whose}"
 
 
 def verified(store: Store, artifact: Artifact) -> bytes:

@@ -9,7 +9,18 @@ import json
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from farm.receiver import MAX_URL_CHARS, check_secret, checked_url
 
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
@@ -176,6 +187,18 @@ class VideoRequest(BaseModel):
     )
     no_metadata: bool = Field(default=False, description="leave out of the mp4 how it was made")
     name: str = Field(default="", max_length=200, description="a name for people")
+    webhook_url: SecretStr | None = Field(
+        default=None,
+        max_length=MAX_URL_CHARS,
+        exclude=True,  # its path may be a secret: it is kept beside the request, and never shown
+        description="gets a signed POST when the video ends: docs/webhooks.md",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        max_length=200,
+        exclude=True,
+        description="signs what webhook_url gets: whsec_ and base64; none: the farm's own",
+    )
     metadata: Annotated[dict[str, JsonValue], FromText] = Field(
         default={},
         description="a JSON object that is kept and given back, at most 16 KiB; deadline_s in it: when it is wanted",
@@ -186,6 +209,20 @@ class VideoRequest(BaseModel):
     def _size(cls, value: str | None) -> str | None:
         if value is not None:
             sides_px(value)
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_url(value.get_secret_value(), allow_private=True)  # the farm's settings say more: farm/accepting.py
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_secret(value.get_secret_value())
         return value
 
     @field_validator("prompts")
@@ -204,6 +241,12 @@ class VideoRequest(BaseModel):
     def _tile_needs_tiled(self) -> Self:
         if self.decode_tile_px is not None and self.decode != "tiled":
             raise ValueError(f"decode_tile_px: decode={self.decode} has no tiles; ask for tiled, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _secret_needs_url(self) -> Self:
+        if self.webhook_secret is not None and self.webhook_url is None:
+            raise ValueError("webhook_secret: there is no webhook_url to sign for; set it as well, or leave this out")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
@@ -14,8 +14,10 @@ from platformdirs import user_cache_path, user_data_path
 
 from farm.errors import ConfigError
 from farm.keys import parse_keys
+from farm.receiver import check_secret, checked_url
 
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 
 
@@ -40,6 +42,9 @@ class FarmSettings:
     preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
     max_upload_mb: int = 32  #: bytes of one request
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
+    webhook_url: str | None = field(default=None, repr=False)  #: is told of every video's end, beside a request's own
+    webhook_secret: str | None = field(default=None, repr=False)  #: signs for it, and where a request has no secret
+    webhook_allow_private: bool = False  #: webhooks may go to this machine and its network
     lease_s: float = 30.0  #: a silent worker loses its order after this
     heartbeat_s: float = 0.5  #: a busy worker reports this often
     poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
@@ -70,12 +75,27 @@ class FarmSettings:
             if getattr(self, name) <= 0:
                 msg = f"FARM_{name.upper()}={getattr(self, name)}: need more than 0"
                 raise ConfigError(msg)
+        self._check_webhooks()
         if "://" in self.storage and not self.storage.startswith("file://") and not _S3.fullmatch(self.storage):
             msg = f"FARM_STORAGE={self.storage}: need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')"
             raise ConfigError(msg)
         if self.s3_endpoint is not None and not _ENDPOINT.fullmatch(self.s3_endpoint):
             msg = "FARM_S3_ENDPOINT: need http://host:port or https://host; keys belong in AWS_*"
             raise ConfigError(msg)  # what was given is not shown: it may hold a password
+
+    def _check_webhooks(self) -> None:
+        for name, check in (
+            ("webhook_url", lambda url: checked_url(url, allow_private=self.webhook_allow_private)),
+            ("webhook_secret", check_secret),
+        ):
+            value = getattr(self, name)
+            try:
+                if value is not None:
+                    check(value)
+            except ValueError as err:
+                raise ConfigError(f"FARM_{name.upper()}: {err}") from err
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ConfigError("FARM_WEBHOOK_URL needs FARM_WEBHOOK_SECRET, which signs what is sent there")
 
     @property
     def storage_path(self) -> Path:
@@ -109,6 +129,10 @@ class FarmSettings:
 def _parse(key: str, text: str, kind: Any) -> Any:
     """`text` as `kind`, where `X | None` is parsed as X."""
     kind = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ConfigError(f"{key}={text!r}: need 1 or 0")
+        return _BOOLEANS[text.lower()]
     try:
         return kind(text)
     except ValueError as err:

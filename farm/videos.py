@@ -24,6 +24,7 @@ from farm.pages import read_page
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
 from farm.views import estimate_view, video_view
+from farm.webhooks import delivery_view
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -156,6 +157,13 @@ async def get_events(
     if has_seen_end(record, last_event_id):
         return Response(status_code=204)  # tells a browser to stop coming back
     return EventSourceResponse(follow(record, watches=parts.watches, last_event_id=last_event_id))
+
+
+@router.get("/{video_id}/webhook")
+async def get_webhook(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+    """Whether the request's webhook was told of the video's end: waiting, pending, delivered or gave_up."""
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    return await to_thread.run_sync(delivery_view, parts.jobs, record)
 
 
 @router.post("/{video_id}/pause")

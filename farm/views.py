@@ -41,6 +41,7 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "extends_video_id": job.extends,
         "error": state.error.model_dump() if state.error else None,
         "name": job.request.name,
+        "webhook": job.hooks.get("request"),
         "stage": key.stage if key else None,
         "sections_done": len(state.sections),
         "sections_total": job.plan.sections,

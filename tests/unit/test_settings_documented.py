@@ -10,7 +10,17 @@ from farm.settings import FarmSettings
 
 FILE = Path(__file__).parents[2] / "deploy" / "farm.example.env"
 #: Defaults that differ from machine to machine, or are "none": the file shows an example instead.
-EXAMPLES = {"storage", "s3_endpoint", "cache", "lora_dir", "url", "api_key", "model", "text_encoder_device"}
+EXAMPLES = {
+    "storage",
+    "s3_endpoint",
+    "cache",
+    "lora_dir",
+    "url",
+    "api_key",
+    "model",
+    "text_encoder_device",
+    *("webhook_url", "webhook_secret"),
+}
 
 
 def documented() -> list[tuple[str, str]]:

@@ -1,0 +1,142 @@
+"""Where a webhook goes: which URLs are taken, which addresses the farm connects to, and whose secret signs.
+
+Users name these URLs, so the farm must not become their hand inside its own network: a host is resolved once, every
+address is checked, and the connection goes to an address that was checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_URL_CHARS = 2048
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - Standard Webhooks' own prefix, no secret
+_SECRET_BYTES = range(24, 65)  #: as that specification asks
+_PORTS = frozenset({80, 443})  #: and those from _FREE_PORTS on; below lie mail servers, SSH and their like
+_FREE_PORTS = 1024
+_OWN_NAMES = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home.arpa")
+_NAT64 = ip_network("64:ff9b::/96")
+_UNICAST = ip_network("2000::/3")  #: no IPv6 address of another block leads to the internet
+#: special blocks that `ipaddress` lets pass: IETF's own, 6to4 relays, documentation
+_SPECIAL = tuple(ip_network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20"))
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  #: (host, port) -> addresses, best first
+
+
+class Receiver(BaseModel):
+    """Who is told of a video's end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(repr=False)  #: its path may be a secret too
+    secret: str | None = Field(default=None, repr=False)  #: signs; None: FARM_WEBHOOK_SECRET does
+
+
+class Hooks(NamedTuple):
+    """Who is told of one video's end."""
+
+    hosts: dict[str, str]  #: "request" and "farm": whose URL it is -> its host, all that others may see of it
+    receiver: Receiver | None  #: the request's; the farm's is in its settings
+
+
+NO_HOOKS = Hooks({}, None)
+
+
+class Refused(Exception):
+    """The receiver's address is none that the farm connects to."""
+
+
+def checked_url(text: str, *, allow_private: bool) -> httpx.URL:
+    """The URL, if it could be a receiver's. Names are not resolved here: see `addresses_of`.
+
+    allow_private: also this machine's and its network's.
+    Raises: ValueError that says what is wrong, without the URL, which may hold a secret.
+    """
+    import httpx  # the command line's --help does without
+
+    try:
+        url = httpx.URL(text)
+        port = url.port
+    except (httpx.InvalidURL, ValueError) as err:
+        raise ValueError("this is no URL; need http:// or https://") from err
+    host = url.raw_host.decode("ascii").rstrip(".").lower()
+    if len(text) > MAX_URL_CHARS or url.scheme not in {"http", "https"} or not host:
+        raise ValueError(f"need a URL with http:// or https:// and a host, of at most {MAX_URL_CHARS} characters")
+    if url.userinfo:
+        raise ValueError("a URL with a user or password is not taken; the signature tells who sends")
+    if port is not None and port not in _PORTS and not _FREE_PORTS <= port <= 65535:
+        raise ValueError(f"port {port} is not taken; need 80, 443 or one from {_FREE_PORTS} on")
+    if not allow_private and _is_own(host):
+        raise ValueError(
+            "it leads to this machine or a private network; the farm's FARM_WEBHOOK_ALLOW_PRIVATE=1 takes it"
+        )
+    return url
+
+
+def check_secret(text: str) -> str:
+    """`text` itself, if it can sign. Raises: ValueError, without the text."""
+    try:
+        key = base64.b64decode(text.removeprefix(_SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(_SECRET_PREFIX) or len(key) not in _SECRET_BYTES:
+        how = f"echo {_SECRET_PREFIX}$(openssl rand -base64 32)"
+        msg = f"need {_SECRET_PREFIX} and the base64 of 24 to 64 random bytes: {how}"
+        raise ValueError(msg)
+    return text
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the internet's own: not this machine's, its network's, or set aside."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if ip not in _UNICAST:
+            return False
+    if any(ip in block for block in _SPECIAL):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The host's addresses, as the system knows them. Raises: OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+async def addresses_of(url: httpx.URL, *, allow_private: bool, resolve: Resolve) -> Sequence[str]:
+    """The receiver's addresses: connect to one of these, and do not ask again.
+
+    Raises: Refused where one of them must not be connected to; OSError where there is none.
+    """
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = await resolve(url.raw_host.decode("ascii"), port)
+    if not allow_private and not all(is_public(address) for address in found):
+        raise Refused("its host leads to this machine or a private network (FARM_WEBHOOK_ALLOW_PRIVATE)")
+    return found
+
+
+def _is_own(host: str) -> bool:
+    """Whether a host is on this machine or its network, as far as its name tells; "127.1" and "0x7f.1" do, too."""
+    try:
+        return not is_public(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:
+        pass
+    try:
+        return not is_public(host)
+    except ValueError:  # a name; one without a dot is a neighbour's
+        return "." not in host or any(host == name or host.endswith(f".{name}") for name in _OWN_NAMES)

@@ -1,0 +1,97 @@
+"""A receiver of webhooks on a real port of this machine, that answers as a test tells it to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+from standardwebhooks import Webhook
+from typing_extensions import override
+
+SECRET = "whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGU="
+OTHER_SECRET = "whsec_YW5vdGhlciB0aGF0IGlzIG5vIHNlY3JldCBlaXRoZXI="
+
+
+class Post(NamedTuple):
+    """A request that arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def verified(self, secret: str = SECRET) -> Any:
+        """The event, by the library that receivers use. Raises: WebhookVerificationError."""
+        return Webhook(secret).verify(self.body, self.headers)
+
+
+class HookReceiver:
+    """Answers with the statuses in `script`, one a post, then with 204. 0: no answer at all. Keeps what came."""
+
+    def __init__(self) -> None:
+        """Listens at once."""
+        self.posts: list[Post] = []
+        self.script: list[int] = []
+        self.location = ""  #: of a redirect
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+        self.closed = threading.Event()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Its address; the path is a secret of its own."""
+        return f"http://127.0.0.1:{self.port}/told/path-token"
+
+    def close(self) -> None:
+        """Hang up on whoever waits, and listen no more."""
+        self.closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = receiver.script.pop(0) if receiver.script else 204
+                receiver.posts.append(
+                    Post(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+                )
+                if status == 0:
+                    receiver.closed.wait(20)
+                    return
+                self.send_response(status)
+                if receiver.location:
+                    self.send_header("location", receiver.location)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            @override
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        return Handler
+
+    def wait(self, number: int, *, seconds: float) -> list[Post]:
+        """The posts, once there are `number`."""
+        until = time.monotonic() + seconds
+        while len(self.posts) < number:
+            assert time.monotonic() < until, f"{len(self.posts)} of {number} webhooks came in {seconds:.0f} s"
+            time.sleep(0.05)
+        return self.posts
+
+
+@contextmanager
+def hook_receiver() -> Iterator[HookReceiver]:
+    """One, for as long as the context lasts."""
+    receiver = HookReceiver()
+    try:
+        yield receiver
+    finally:
+        receiver.close()

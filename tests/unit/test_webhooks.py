@@ -1,0 +1,408 @@
+"""Webhooks: signed, told until they are taken, never lost, and kept as secrets; against a real receiver."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from openai import OpenAI
+from standardwebhooks import WebhookVerificationError
+
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.ingress import create_app
+from farm.jobs import Jobs
+from farm.receiver import Resolve, resolve
+from farm.settings import FarmSettings
+from farm.states import ErrorInfo, Event
+from farm.store import FolderStore
+from farm.webhooks import GIVE_UP_S, WebhookSender, delay_s
+from tests.hook_receiver import OTHER_SECRET, SECRET, HookReceiver, hook_receiver
+from tests.unit.conftest import DispatcherHere, Hand
+
+pytestmark = pytest.mark.filterwarnings("error")
+ALLOWED = FarmSettings(model="tiny", webhook_allow_private=True, webhook_secret=SECRET)
+
+
+class Clock:
+    """Unix time that a test moves on."""
+
+    def __init__(self) -> None:
+        """Begins now: receivers check the timestamp."""
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+@pytest.fixture
+def receiver() -> Iterator[HookReceiver]:
+    """A receiver that says 204."""
+    with hook_receiver() as receiver:
+        yield receiver
+
+
+def door_of(jobs: Jobs, door: DispatcherHere, settings: FarmSettings) -> TestClient:
+    """The HTTP door of a farm with these settings."""
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    return TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+
+
+class Scene:
+    """A farm whose webhooks may go to this machine, a worker by hand, a receiver."""
+
+    def __init__(self, hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> None:
+        """The sender's clock begins now."""
+        self.jobs, self.hand, self.receiver, self.clock, self._door = hand.jobs, hand, receiver, Clock(), door
+        self._files = {"input_reference": ("a.png", png)}
+        self.settings = ALLOWED
+        self.farm = door_of(hand.jobs, door, ALLOWED)
+
+    def use(self, settings: FarmSettings) -> None:
+        """Go on as a farm with other settings."""
+        self.settings, self.farm = settings, door_of(self.jobs, self._door, settings)
+
+    def post(self, *, key: str | None = None, **fields: str) -> Any:
+        """Ask for a video."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.farm.post("/v1/videos", data={"prompt": "a cat", **fields}, files=self._files, headers=headers)
+
+    def ask(self, *, key: str | None = None, **fields: str) -> dict[str, Any]:
+        """A video that was accepted; its hook is the receiver, unless said otherwise."""
+        answer = self.post(key=key, **{"webhook_url": self.receiver.url, **fields})
+        assert answer.status_code == 200, answer.text
+        video: dict[str, Any] = answer.json()
+        return video
+
+    def told(self, video_id: str) -> dict[str, Any]:
+        """What the farm says of the webhook."""
+        answer: dict[str, Any] = self.farm.get(f"/v1/videos/{video_id}/webhook").json()
+        return answer
+
+    def sender(self, *, resolve: Resolve = resolve, try_s: float = 5.0) -> WebhookSender:
+        """One that has just started: it remembers nothing."""
+        return WebhookSender(self.jobs, self.settings, clock=self.clock, resolve=resolve, try_s=try_s)
+
+
+@pytest.fixture
+def scene(hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> Scene:
+    """All that a webhook needs."""
+    return Scene(hand, door, receiver, png)
+
+
+def owed(jobs: Jobs) -> list[str]:
+    """The markers in the store."""
+    return jobs.store.list("hooks/")
+
+
+async def test_a_completed_video_is_told_once_and_signed(scene: Scene) -> None:
+    """Nothing before the end; then one post that verifies with the request's secret, and with no other."""
+    video = scene.ask(webhook_secret=OTHER_SECRET, metadata='{"order": 7}', name="cat")
+    post_office = scene.sender()
+    await post_office.round()
+    assert scene.receiver.posts == []
+    assert scene.told(video["id"])["state"] == "waiting"
+    scene.hand.finish()
+    await post_office.round()
+    await post_office.round()
+    [post] = scene.receiver.posts
+    event = post.verified(OTHER_SECRET)
+    assert (event["object"], event["type"], event["id"]) == ("event", "video.completed", post.headers["webhook-id"])
+    assert event["data"] == {
+        "id": video["id"],
+        "object": "video",
+        "status": "completed",
+        "name": "cat",
+        "metadata": {"order": 7},
+        "error": None,
+    }
+    with pytest.raises(WebhookVerificationError):
+        post.verified(SECRET)
+    unwrapped = OpenAI(api_key="none").webhooks.unwrap(post.body.decode(), post.headers, secret=OTHER_SECRET)
+    assert str(unwrapped.type) == "video.completed"  # one that it has no class for
+    assert owed(scene.jobs) == []
+    told = scene.told(video["id"])
+    assert (told["host"], told["state"], told["tries"], told["reason"]) == ("127.0.0.1", "delivered", 1, "HTTP 204")
+
+
+async def test_each_kind_of_end_has_its_name(scene: Scene) -> None:
+    """A cancelled and a failed video are told too; retried, a video's next end is another event."""
+    cancelled, failed = (scene.ask()["id"] for _ in range(2))
+    scene.farm.post(f"/v1/videos/{cancelled}/cancel")
+    error = ErrorInfo(code="black_frames", message="section 0 is black")
+    scene.jobs.ledger.append(failed, Event(name="failed", error=error))
+    for video in (cancelled, failed):
+        scene.hand.dispatcher.nudge(video)
+    post_office = scene.sender()
+    await post_office.round()
+    events = {event["type"]: event for event in (post.verified() for post in scene.receiver.posts)}
+    assert {name: event["data"]["id"] for name, event in events.items()} == {
+        "video.cancelled": cancelled,
+        "video.failed": failed,
+    }
+    assert events["video.failed"]["data"]["error"] == {"code": "black_frames", "message": "section 0 is black"}
+    scene.farm.post(f"/v1/videos/{failed}/retry")
+    scene.hand.finish()
+    await post_office.round()
+    assert scene.receiver.posts[2].verified()["type"] == "video.completed"
+    assert len({post.headers["webhook-id"] for post in scene.receiver.posts}) == 3
+
+
+@pytest.mark.parametrize("trouble", ["HTTP 500", "silence", "ConnectError"])
+async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) -> None:
+    """After an error, silence or a refused connection: again after 5 s, 15 s, 45 s, with the same id each time."""
+    url = scene.receiver.url
+    if trouble == "ConnectError":
+        scene.receiver.close()
+    video = scene.ask(webhook_url=url)["id"]
+    scene.hand.finish()
+    scene.receiver.script = [500] * 3 if trouble == "HTTP 500" else [0] * 3
+    post_office = scene.sender(try_s=0.3)
+    for delay in (5, 15, 45):
+        await post_office.round()
+        came = len(scene.receiver.posts)
+        scene.clock.now += delay - 1
+        await post_office.round()
+        assert len(scene.receiver.posts) == came, "too early"
+        scene.clock.now += 1
+    assert scene.told(video)["state"] == "pending"
+    if trouble == "ConnectError":
+        scene.clock.now += GIVE_UP_S
+        await post_office.round()
+        told = scene.told(video)
+        assert (told["state"], told["tries"], told["reason"]) == ("gave_up", 4, "ConnectError")
+        assert owed(scene.jobs) == []
+        return
+    await post_office.round()
+    assert len(scene.receiver.posts) == 4
+    assert {post.verified()["id"] for post in scene.receiver.posts} == {scene.receiver.posts[0].headers["webhook-id"]}
+    assert len({post.headers["webhook-timestamp"] for post in scene.receiver.posts}) == 4
+    assert scene.told(video)["state"] == "delivered"
+
+
+def test_delays_grow_to_an_hour() -> None:
+    """Each is longer than the one before, and a day has some thirty of them."""
+    delays = [delay_s(tries) for tries in range(1, 40)]
+    assert delays[:3] == [5, 15, 45]
+    assert delays == sorted(delays)
+    assert delays[-1] == 3600
+    assert sum(delays[:29]) < GIVE_UP_S < sum(delays[:30])
+
+
+async def test_gone_is_taken_at_its_word(scene: Scene) -> None:
+    """410 ends it at once."""
+    scene.ask()
+    scene.hand.finish()
+    scene.receiver.script = [410]
+    await scene.sender().round()
+    assert owed(scene.jobs) == []
+
+
+async def test_a_redirect_is_not_followed(scene: Scene) -> None:
+    """Not to this machine, not anywhere: it is a failed try."""
+    with hook_receiver() as inner:
+        scene.ask()
+        scene.hand.finish()
+        scene.receiver.script, scene.receiver.location = [307, 307], inner.url
+        await scene.sender().round()
+        assert (len(scene.receiver.posts), inner.posts) == (1, [])
+        assert len(owed(scene.jobs)) == 1
+
+
+class Killed(Exception):
+    """The process died here."""
+
+
+async def test_a_crash_at_any_write_loses_no_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the end and before the post, after the post, and before the marker goes: each is told, same id."""
+    scene.ask()
+    scene.hand.finish()  # and here everything dies: the next sender knows only the store
+    store = scene.jobs.store
+
+    def die(*_: object) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "put_if_absent", die)
+        with pytest.raises(Killed):
+            await scene.sender().round()
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "delete", die)
+        with pytest.raises(Killed):
+            await scene.sender().round()
+    assert len(owed(scene.jobs)) == 1
+    await scene.sender().round()
+    assert owed(scene.jobs) == []
+    assert len(scene.receiver.posts) == 2
+    assert scene.receiver.posts[0].headers["webhook-id"] == scene.receiver.posts[1].headers["webhook-id"]
+
+
+async def test_markers_that_nobody_needs_go(scene: Scene) -> None:
+    """Of a deleted video at once; of a retry that died before its entry after an hour; of neither is anything told."""
+    deleted, kept = (scene.ask()["id"] for _ in range(2))
+    for video in (deleted, kept):
+        scene.farm.post(f"/v1/videos/{video}/cancel")
+        scene.hand.dispatcher.nudge(video)
+    scene.farm.delete(f"/v1/videos/{deleted}")
+    scene.jobs._owe(kept, 2, ["request"])
+    post_office = scene.sender()
+    await post_office.round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [kept]
+    scene.clock.now += 3700
+    Jobs(scene.jobs.store, clock=scene.clock).sweep(deleted)
+    await post_office.round()
+    assert (len(scene.receiver.posts), owed(scene.jobs)) == (1, [])
+
+
+async def test_the_same_idempotency_key_tells_nothing_again(scene: Scene) -> None:
+    """A request that comes again after the end is the same video, and was told; with another hook it is another."""
+    first = scene.ask(key="k")
+    scene.hand.finish()
+    post_office = scene.sender()
+    await post_office.round()
+    again = scene.ask(key="k")
+    scene.jobs.sweep(again["id"])
+    await post_office.round()
+    assert (again["id"], len(scene.receiver.posts), owed(scene.jobs)) == (first["id"], 1, [])
+    assert scene.post(key="k", webhook_url=f"{scene.receiver.url}/2").status_code == 409
+
+
+async def test_the_farms_own_hook_is_told_of_every_video(scene: Scene) -> None:
+    """FARM_WEBHOOK_URL hears of videos without a webhook_url, and beside one; its host is not shown to users."""
+    settings = FarmSettings(
+        model="tiny",
+        webhook_allow_private=True,
+        webhook_url=f"http://localhost:{scene.receiver.port}/farm",
+        webhook_secret=SECRET,
+    )
+    scene.use(settings)
+    plain = scene.post().json()
+    scene.ask(webhook_secret=OTHER_SECRET)
+    scene.hand.finish()
+    await scene.sender().round()
+    assert sorted(post.path for post in scene.receiver.posts) == ["/farm", "/farm", "/told/path-token"]
+    for post in scene.receiver.posts:
+        post.verified(SECRET if post.path == "/farm" else OTHER_SECRET)
+    assert scene.farm.get(f"/v1/videos/{plain['id']}").json()["webhook"] is None
+    assert scene.farm.get(f"/v1/videos/{plain['id']}/webhook").status_code == 404
+
+
+async def test_secrets_stay_where_they_are_needed(
+    scene: Scene,
+    store: FolderStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither URL nor secret is in an answer, a log line or an object but the one that the sender reads."""
+    caplog.set_level(logging.DEBUG)
+    made = scene.ask(webhook_secret=OTHER_SECRET)
+    scene.receiver.script = [500]
+    scene.hand.finish()
+    post_office = scene.sender()
+    await post_office.round()
+    scene.clock.now += 5
+    await post_office.round()
+    remix = scene.farm.post(f"/v1/videos/{made['id']}/remix", json={"prompt": "a dog"}).json()
+    assert (made["webhook"], remix["webhook"]) == ("127.0.0.1", None)
+    shown = [scene.farm.get(f"/v1/videos{path}").text for path in ("", f"/{made['id']}", f"/{made['id']}/webhook")]
+    secret = OTHER_SECRET.removeprefix("whsec_")
+    for text in (*shown, caplog.text, repr(ALLOWED)):
+        assert not [word for word in ("path-token", secret, SECRET) if word in text]
+    holders = [path.name for path in store.root.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert holders == ["webhook.json"]
+    scene.farm.delete(f"/v1/videos/{made['id']}")
+    assert not list(store.root.rglob("webhook.json"))
+
+
+def test_what_cannot_be_told_is_refused_when_it_is_asked(http: TestClient, jobs: Jobs, png: bytes) -> None:
+    """The field is named, nothing is stored, and what was sent is not quoted."""
+    refused: list[tuple[str, dict[str, str]]] = [
+        ("webhook_url", {"webhook_url": url, "webhook_secret": SECRET})
+        for url in (
+            *("http://127.0.0.1:8000/x", "http://localhost/x", "http://2130706433/x", "https://[::ffff:10.0.0.1]/x"),
+            *("https://printer/x", "https://metadata.google.internal./x", "https://me:pw@example.org/x"),
+            *("https://example.org:25/x", "ftp://example.org/x", "example.org"),
+        )
+    ]
+    refused += [
+        ("webhook_secret", {"webhook_url": "https://example.org/x", "webhook_secret": "whsec_c2hvcnQ="}),
+        ("webhook_secret", {"webhook_url": "https://example.org/x"}),
+        ("webhook_secret", {"webhook_secret": SECRET}),
+    ]
+    for field, fields in refused:
+        answer = http.post("/v1/videos", data={"prompt": "a cat", **fields}, files={"input_reference": ("a.png", png)})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), fields
+        assert [error["field"] for error in answer.json()["errors"]] == [field], fields
+        assert not [value for value in fields.values() if value.partition("/x")[0] in answer.text]
+    assert jobs.open_ids() == owed(jobs) == []
+
+
+def rebinding(answers: list[Sequence[str]]) -> Resolve:
+    """A name whose owner changes what it means from one look-up to the next."""
+
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        assert host == "rebinding.example"
+        return answers.pop(0)
+
+    return look_up
+
+
+async def test_a_name_is_looked_up_once_a_try(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First public, then loopback: the connection goes to the address that was checked, and the next try is refused."""
+    url = f"http://rebinding.example:{scene.receiver.port}/x"
+    scene.use(FarmSettings(model="tiny"))
+    scene.ask(webhook_url=url, webhook_secret=SECRET)
+    scene.hand.finish()
+    connected: list[httpx.URL] = []
+
+    def stream(self: httpx.AsyncClient, method: str, url: httpx.URL, **options: Any) -> None:
+        connected.append(url)
+        assert options["headers"]["host"] == f"rebinding.example:{scene.receiver.port}"
+        raise httpx.ConnectError("this machine reaches no internet")
+
+    monkeypatch.setattr(httpx.AsyncClient, "stream", stream)
+    answers: list[Sequence[str]] = [["8.8.8.8"], ["127.0.0.1"]]
+    post_office = scene.sender(resolve=rebinding(answers))
+    await post_office.round()
+    assert [url.host for url in connected] == ["8.8.8.8"]
+    assert len(answers) == 1
+    scene.clock.now += 5
+    await post_office.round()
+    assert (len(connected), scene.receiver.posts, answers, owed(scene.jobs)) == (1, [], [], [])
+
+
+async def test_the_post_goes_to_the_address_that_was_found(scene: Scene) -> None:
+    """The name is only in the Host header (and with https in the certificate): nobody looks it up again."""
+    scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x")
+    scene.hand.finish()
+    await scene.sender(resolve=rebinding([["127.0.0.1"]])).round()
+    [post] = scene.receiver.posts
+    assert post.headers["host"] == f"rebinding.example:{scene.receiver.port}"
+
+
+async def test_a_name_that_leads_inside_is_refused(scene: Scene) -> None:
+    """Also where only one of its addresses does; the user is told why nothing came."""
+    scene.use(FarmSettings(model="tiny"))
+    for found in (["127.0.0.1"], ["8.8.8.8", "10.1.2.3"], ["::1"], ["fe80::1%lo"], ["169.254.169.254"]):
+        video = scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x", webhook_secret=SECRET)
+        scene.hand.finish()
+        await scene.sender(resolve=rebinding([found])).round()
+        assert (scene.receiver.posts, owed(scene.jobs)) == ([], [])
+        told = scene.told(video["id"])
+        assert told["state"] == "gave_up"
+        assert "private network" in told["reason"]
+
+
+async def test_the_environments_proxy_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would look the name up again, elsewhere."""
+    with hook_receiver() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        scene.ask()
+        scene.hand.finish()
+        await scene.sender().round()
+        assert (len(scene.receiver.posts), proxy.posts) == (1, [])
