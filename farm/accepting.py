@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from farm.batches import Variants
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
 from farm.images import CleanImage, clean_image
@@ -30,6 +31,11 @@ class Prepared(NamedTuple):
     fingerprint: str  #: sha256 of the request as it was sent
     origin: Origin | None = None  #: the video that it comes from
     hooks: Hooks = NO_HOOKS  #: who is told of its end
+    variants: Variants = Variants()
+
+    def also(self, *facts: object) -> str:
+        """The fingerprint where more than the request decides what is made."""
+        return hashlib.sha256(json.dumps([self.fingerprint, *facts]).encode()).hexdigest()
 
 
 class Ways(NamedTuple):
@@ -67,7 +73,7 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
 
 
 def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str | None) -> Record:
-    """Draw the seed where none was asked for, and store the video. Raises: Conflict."""
+    """Draw the seeds where none were asked for, and store the video, or the batch. Raises: Conflict."""
     request, plan = prepared.request, prepared.plan
     seed = secrets.randbelow(2**32) if request.seed is None else request.seed
     return jobs.accept(
@@ -79,6 +85,7 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
         idempotency_key=idempotency_key,
         origin=prepared.origin,
         hooks=prepared.hooks,
+        seeds=prepared.variants.drawn(request.seed),
     )
 
 

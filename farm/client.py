@@ -94,9 +94,11 @@ class FarmClient:
         """The video object. Raises: NotFound."""
         return self._ask("GET", f"/v1/videos/{_segment(video_id)}")
 
-    def list(self, *, limit: int = 20, status: str | None = None, after: str | None = None) -> dict[str, Any]:
-        """A page of videos, newest first: {data, has_more, last_id …}."""
-        query = {"limit": limit, "status": status, "after": after}
+    def list(
+        self, *, limit: int = 20, status: str | None = None, after: str | None = None, batch: str | None = None
+    ) -> dict[str, Any]:
+        """A page of videos, newest first: {data, has_more, last_id …}. Raises: NotFound for an unknown batch."""
+        query = {"limit": limit, "status": status, "after": after, "batch": batch}
         return self._ask(
             "GET", "/v1/videos", params={name: value for name, value in query.items() if value is not None}
         )

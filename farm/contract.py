@@ -54,6 +54,13 @@ class Edit(VideoEdit):
     from_section: int
 
 
+class Batch(Value):
+    """Videos that were asked for together, and accepted together."""
+
+    id: str
+    videos: tuple[JobId, ...]
+
+
 class Job(Value):
     """What was asked for, completed (seed drawn, model and size chosen).
 
@@ -71,6 +78,7 @@ class Job(Value):
     remixed_from: JobId | None = None  #: whose request, and sections where it shares some, this one began with
     extends: JobId | None = None  #: whose video this one goes on from; None: it was sent, or there is none
     hooks: dict[str, str] = {}  #: who is told of its end: "request" and "farm" -> host of the URL
+    batch: Batch | None = None  #: that it is of
     edits: tuple[Edit, ...] = ()  #: already in `request`; never in request.json
 
     def edited(self, edits: tuple[Edit, ...]) -> Job:

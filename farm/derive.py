@@ -41,7 +41,7 @@ def prepare_remix(record: Record, body: Body, jobs: Jobs, ways: Ways) -> Prepare
     inputs = {"source": record.job.inputs["source"]} if source else {}
     work = _shared(record, prepared, body.images, from_section, jobs) if from_section else {}
     origin = Origin("remix", record.job.id, inputs=inputs, work=work, state=record.head.state)
-    return prepared._replace(origin=origin, fingerprint=_also(prepared, "remix", record.job.id, from_section))
+    return prepared._replace(origin=origin, fingerprint=prepared.also("remix", record.job.id, from_section))
 
 
 def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prepared:
@@ -60,7 +60,7 @@ def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prep
         prepared = prepare(checked(fields, body.images), ways, source=facts)
         digest = hashlib.sha256(body.video).hexdigest()
         images = prepared.images | {"source": body.video}
-        return prepared._replace(images=images, fingerprint=_also(prepared, "extension", digest))
+        return prepared._replace(images=images, fingerprint=prepared.also("extension", digest))
     record = jobs.get(_id_of(named), owner=owner)
     video = jobs.artifact(record, "video")
     if video is None:
@@ -72,7 +72,7 @@ def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prep
         fields.setdefault("size", f"{plan.width}x{plan.height}")
     prepared = prepare(checked(fields, body.images), ways, source=facts)
     origin = Origin("extension", record.job.id, inputs={"source": video}, work={}, state=record.head.state)
-    return prepared._replace(origin=origin, fingerprint=_also(prepared, "extension", record.job.id))
+    return prepared._replace(origin=origin, fingerprint=prepared.also("extension", record.job.id))
 
 
 def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, ways: Ways) -> Intake:
@@ -182,11 +182,6 @@ def _whole_number(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,6}", text, re.ASCII):
         raise _fault("from_section", "need a whole number from 0 on")
     return int(text)
-
-
-def _also(prepared: Prepared, *facts: object) -> str:
-    """The fingerprint of a request that comes from another video."""
-    return hashlib.sha256(json.dumps([prepared.fingerprint, *facts]).encode()).hexdigest()
 
 
 def _fault(name: str, text: str) -> InvalidRequest:

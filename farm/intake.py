@@ -43,15 +43,6 @@ class Body(NamedTuple):
     video: bytes | None = None  #: a file "video", where one is taken
 
 
-async def read_intake(request: Request, *, max_bytes: int) -> Intake:
-    """Read and check the body of POST /v1/videos.
-
-    Raises: InvalidRequest that names each bad field; TooLarge for more than `max_bytes`.
-    """
-    body = await read_body(request, max_bytes=max_bytes)
-    return checked(body.fields, body.images)
-
-
 def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
     """Fields and images as a request. Raises: InvalidRequest that names each bad field."""
     try:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from farm.batches import batch_key, batch_of, forget_batch, is_accepted, lost_member
 from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
@@ -77,14 +78,17 @@ class Jobs:
         idempotency_key: str | None = None,
         origin: Origin | None = None,
         hooks: Hooks = NO_HOOKS,
+        seeds: tuple[int, ...] = (),
     ) -> Record:
-        """Store a video; when this returns it will be rendered, whatever dies.
+        """Store a video, or a batch of them; when this returns they will be rendered, whatever dies.
 
         request:     with model, seed and size filled in.
+        seeds:       one video for each, all or none of them; empty: one video with the request's own seed.
         images:      "start", "end", … -> PNG; "source" -> the video that is extended, where it was sent.
         origin:      the video that this one comes from; what it takes over is there before it can be leased.
         fingerprint: sha256 of the request as it was sent; the same key with the same fingerprint gives the same video.
         hooks:       who is told of its end.
+        Returns: the video; of a batch the first.
         Raises: InvalidRequest where the request could not be read back; Conflict where the key was used for another
         request; NotFound where the origin is deleted meanwhile.
         """
@@ -93,31 +97,25 @@ class Jobs:
         if idempotency_key is not None:
             claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
-        self._mark(job_id)  # before all else: what a crash leaves is found by its marker
-        self._owe(job_id, 0, hooks.hosts)
-        if hooks.receiver is not None:
-            self.store.put_if_absent(f"jobs/{job_id}/webhook.json", hooks.receiver.model_dump_json().encode())
-        inputs = {name: self._put_input(job_id, name, data) for name, data in sorted(images.items())}
-        event, parents = Event(name="accepted"), dict[str, JobId]()
-        if origin is not None:
-            inputs |= {name: self._copy(job_id, f"inputs/{name}", found) for name, found in origin.inputs.items()}
-            event = self._inherited(job_id, origin)
-            parents = {"remixed_from" if origin.relation == "remix" else "extends": origin.job}
-        job = Job(
+        first = Job(
             id=job_id,
             owner=owner,
             created_ms=created_ms,
             request=request,
             plan=plan,
-            inputs=inputs,
+            inputs={},
             idempotency=claim,
             hooks=hooks.hosts,
-            **parents,
         )
-        self.store.put_if_absent(f"jobs/{job_id}/request.json", job.model_dump_json().encode())
-        self.store.put_if_absent(index_key(job), b"{}")
-        head = self.ledger.begin(job_id, event)
-        return Record(self.request(job_id), self.ledger.head(job_id, after=head))
+        members = _members(first, seeds)
+        batch = members[0].batch
+        if batch is not None and claim is not None and is_accepted(self.store, batch, owner):
+            return self.get(job_id, owner=owner)  # by an earlier request; whatever of it was deleted stays deleted
+        events = [self._stage(job, images, origin, hooks) for job in members]
+        if batch is not None:
+            self.store.put_if_absent(batch_key(owner, batch.id), batch.model_dump_json().encode())
+        heads = [self.ledger.begin(job.id, event) for job, event in zip(members, events, strict=True)]
+        return Record(self.request(job_id), self.ledger.head(job_id, after=heads[0]))
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
@@ -203,6 +201,8 @@ class Jobs:
         try:
             head = self.ledger.head(job_id)
         except NotFound:
+            if not self.store.list(log_folder(job_id)) and lost_member(self.store, job_id):
+                return Record(self.request(job_id), self.ledger.begin(job_id, Event(name="accepted")))
             self._sweep_lost(job_id)
             return None
         if head.state.status in OPEN:
@@ -221,6 +221,23 @@ class Jobs:
             msg = "this Idempotency-Key was used for another request; use a new key for a new video"
             raise Conflict(msg)
         return JobId(str(ours["id"])), int(ours["created_ms"])
+
+    def _stage(self, job: Job, images: Mapping[str, bytes], origin: Origin | None, hooks: Hooks) -> Event:
+        """Store all of a new video but its ledger; returns what its entry 0 will say."""
+        self._mark(job.id)  # before all else: what a crash leaves is found by its marker
+        self._owe(job.id, 0, hooks.hosts)
+        if hooks.receiver is not None:
+            self.store.put_if_absent(f"jobs/{job.id}/webhook.json", hooks.receiver.model_dump_json().encode())
+        inputs = {name: self._put_input(job.id, name, data) for name, data in sorted(images.items())}
+        event, parents = Event(name="accepted"), dict[str, JobId]()
+        if origin is not None:
+            inputs |= {name: self._copy(job.id, f"inputs/{name}", found) for name, found in origin.inputs.items()}
+            event = self._inherited(job.id, origin)
+            parents = {"remixed_from" if origin.relation == "remix" else "extends": origin.job}
+        job = job.model_copy(update={"inputs": inputs, **parents})
+        self.store.put_if_absent(f"jobs/{job.id}/request.json", job.model_dump_json().encode())
+        self.store.put_if_absent(index_key(job), b"{}")
+        return event
 
     def _put_input(self, job_id: JobId, name: str, data: bytes) -> Artifact:
         suffix = "video" if name == "source" else "png"
@@ -300,6 +317,7 @@ class Jobs:
 
     def _erase(self, job_id: JobId) -> None:
         """Remove everything of a video but its log and its marker."""
+        job = None
         try:
             job = self.request(job_id)
             self.store.delete(index_key(job))
@@ -311,6 +329,8 @@ class Jobs:
         for key in self.store.list(f"jobs/{job_id}/"):
             if not key.startswith(log_folder(job_id)):
                 self.store.delete(key)
+        if job is not None:
+            forget_batch(self.store, job)
         self._requests.pop(job_id, None)
 
 
@@ -340,6 +360,25 @@ def check_file(path: Path, artifact: Artifact) -> None:
     if sha256 != artifact.sha256:
         msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
         raise Damaged(msg, key=artifact.key)
+
+
+def _members(first: Job, seeds: tuple[int, ...]) -> list[Job]:
+    """The videos of a batch, a millisecond apart, so that lists show them in order; without seeds `first` alone."""
+    if not seeds:
+        return [first]
+    batch = batch_of(first.id, len(seeds))
+    return [
+        first.model_copy(
+            update={
+                "id": job_id,
+                "created_ms": first.created_ms + k,
+                "request": first.request.model_copy(update={"seed": seed}),
+                "idempotency": None if k else first.idempotency,
+                "batch": batch,
+            }
+        )
+        for k, (job_id, seed) in enumerate(zip(batch.videos, seeds, strict=True))
+    ]
 
 
 def _check_readable(request: VideoRequest) -> None:

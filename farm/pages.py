@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from farm.contract import JobId
+from farm.batches import find_batch
+from farm.contract import Batch, JobId
 from farm.errors import Damaged, NotFound
 from farm.jobs import Jobs, Record, index_folder, index_key
 from farm.states import OPEN, Status
-from farm.store import Store
+from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
 _LOOKS = 500  #: videos that a page with a status of ended ones reads at most
@@ -33,20 +35,24 @@ def read_page(
     limit: int = 20,
     order: Literal["asc", "desc"] = "desc",
     status: Status | None = None,
+    batch: str | None = None,
 ) -> Page:
     """Up to `limit` of the owner's videos behind the video `after`, newest first (desc) or last.
 
     Whether a video is queued, in progress or paused is asked only of those with a marker. For another status each video
     is read in turn, 500 a page at most: a page may then be short, or empty, and say `has_more`.
     Oldest first lists the names of the owner's whole index, a thousand a LIST; newest first only as far as needed.
-    Raises: NotFound where there is no video `after`.
+    batch: only the videos of this one.
+    Raises: NotFound where there is no video `after`, or no such batch.
     """
     prefix, cursor = index_folder(owner), index_key(jobs.get(after, owner=owner).job) if after else ""
-    keys = (
-        _newest_first(jobs.store, prefix, cursor, limit + 1)
-        if order == "desc"
-        else _oldest_first(jobs.store, prefix, cursor)
-    )
+    keys: Iterator[str]
+    if batch is not None:
+        keys = _of_batch(jobs, find_batch(jobs.store, batch, owner=owner), cursor, order)
+    elif order == "desc":
+        keys = _newest_first(jobs.store, prefix, cursor, limit + 1)
+    else:
+        keys = _oldest_first(jobs.store, prefix, cursor)
     marked = set(jobs.open_ids()) if status in OPEN else None
     found: list[Record] = []
     looks, last = 0, None
@@ -72,6 +78,18 @@ def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
     except Damaged as err:  # the others are not to suffer
         log.error("action=skip_damaged job_id=%s: %s", JobId(id_), err)  # noqa: TRY400
         return None
+
+
+def _of_batch(jobs: Jobs, batch: Batch, cursor: str, order: Literal["asc", "desc"]) -> Iterator[str]:
+    """The index's keys of a batch's videos behind `cursor`."""
+    keys = []
+    for job_id in batch.videos:
+        with contextlib.suppress(ObjectMissing):  # it was deleted
+            keys.append(index_key(jobs.request(job_id)))
+    newest_first = order == "desc"
+    for key in sorted(keys, reverse=not newest_first):
+        if not cursor or (key > cursor if newest_first else key < cursor):
+            yield key
 
 
 def _newest_first(store: Store, prefix: str, cursor: str, first: int) -> Iterator[str]:

@@ -13,12 +13,13 @@ from sse_starlette import EventSourceResponse
 
 from farm.accepting import Prepared, Ways, accept, prepare
 from farm.access import OwnerDep
+from farm.batches import Variants, take_variants
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
 from farm.derive import prepare_extension, prepare_remix
 from farm.errors import FarmError, InvalidRequest
 from farm.events import follow, has_seen_end
-from farm.intake import checked_edit, read_body, read_intake
+from farm.intake import checked, checked_edit, read_body
 from farm.jobs import Record, Wish
 from farm.pages import read_page
 from farm.parts import Parts, PartsDep
@@ -45,8 +46,12 @@ async def create_video(
     idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
 ) -> dict[str, Any]:
     """Ask for a video. Everything that can be refused is refused before anything is stored."""
-    intake = await read_intake(request, max_bytes=parts.settings.max_upload_mb << 20)
-    prepared = await to_thread.run_sync(prepare, intake, _ways(parts))
+    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
+    variants = take_variants(body.fields)
+    prepared = await to_thread.run_sync(prepare, checked(body.fields, body.images), _ways(parts))
+    if variants != Variants():
+        facts = variants.model_dump(mode="json")
+        prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
@@ -103,7 +108,8 @@ async def _accepted(
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
     record = await to_thread.run_sync(write)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
-    await _nudge(parts, record.job.id)
+    for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
+        await _nudge(parts, job_id)
     return await _answer(record, parts, response)
 
 
@@ -120,9 +126,11 @@ async def list_videos(
     after: Annotated[str | None, Query(description="the id that the page begins behind")] = None,
     order: Literal["asc", "desc"] = "desc",
     status: Listed | None = None,
+    batch: Annotated[str | None, Query(description="only those of this batch")] = None,
 ) -> dict[str, Any]:
     """Your videos, newest first. With `status` a page may be short and have more: go on after its `last_id`."""
-    read = partial(read_page, parts.jobs, owner=owner, after=after, limit=limit, order=order, status=status)
+    page = partial(read_page, parts.jobs, owner=owner, after=after, limit=limit)
+    read = partial(page, order=order, status=status, batch=batch)
     records, has_more, last = await to_thread.run_sync(read)
     lives = await asyncio.gather(*(_live(parts, record) for record in records))
     data = [video_view(record, live) for record, live in zip(records, lives, strict=True)]

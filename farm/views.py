@@ -55,6 +55,7 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "forwards": state.forwards,
         "numeric_class": state.numeric_class,
         "numeric_classes": list(state.numeric_classes),
+        "batch": job.batch.model_dump(mode="json") if job.batch else None,
         "edits": [edit.model_dump(exclude_none=True) for edit in job.edits],
         "request": job.request.model_dump(mode="json"),
     }
@@ -128,6 +129,7 @@ def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[st
     work = whole_work(request, plan, shared=shared)
     return {
         "object": "video.estimate",
+        "videos": max(1, len(prepared.variants.drawn(0))),
         "model": request.model,
         "frames": plan.frames,
         "fps": plan.fps,

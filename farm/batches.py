@@ -1,0 +1,116 @@
+"""Several variants of one video, asked for at once: all of them are accepted, or none.
+
+The object `batches/<owner>/<id>.json` decides. It is put once every video's request and inputs are stored and before
+the first ledger begins; a video of a batch without it is an accepting that died. Where accepting dies behind it, the
+sweep that finds the videos' markers begins their ledgers.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Annotated, Any, Self
+from uuid import UUID, uuid5
+
+from pydantic import Field, ValidationError, model_validator
+
+from farm.contract import Batch, Job, JobId
+from farm.errors import InvalidRequest, NotFound
+from farm.problems import invalid
+from farm.request import FromText, Part
+from farm.store import ObjectMissing, Store
+
+MOST = 16  #: videos of a batch
+_ID = re.compile(r"batch_[0-9a-f]{32}")
+
+
+class Variants(Part):
+    """How many videos, and their seeds."""
+
+    n: int | None = Field(default=None, ge=1, le=MOST, description="so many videos that differ by their seed alone")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] | None, FromText] = Field(
+        default=None, min_length=1, max_length=MOST, description="one video for each of these: a JSON list"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.seeds is not None and self.n not in {None, len(self.seeds)}:
+            raise ValueError(f"n: it is not the number of seeds, {len(self.seeds)}; leave it out")
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is there twice; equal seeds make equal videos")
+        return self
+
+    def drawn(self, seed: int | None) -> tuple[int, ...]:
+        """The videos' seeds: those that were asked for, else from `seed` on, else drawn. Empty: one video, no batch."""
+        if self.seeds is not None:
+            return self.seeds
+        if self.n in {None, 1}:
+            return ()
+        return tuple(secrets.randbelow(2**32) if seed is None else (seed + k) % 2**63 for k in range(self.n or 0))
+
+
+def take_variants(fields: dict[str, Any]) -> Variants:
+    """Take `n` and `seeds` out of a body's fields. Raises: InvalidRequest."""
+    given = {name: fields.pop(name) for name in Variants.model_fields if name in fields}
+    try:
+        variants = Variants.model_validate(given)
+    except ValidationError as err:
+        raise invalid(err) from err
+    if variants.seeds is not None and fields.get("seed") is not None:
+        text = "there is a seed as well; send one of the two"
+        raise InvalidRequest(f"seeds: {text}", fields={"seeds": text})
+    return variants
+
+
+def batch_of(first: JobId, number: int) -> Batch:
+    """The batch that begins with video `first`: the same ids for whoever asks with the same idempotency key."""
+    root = UUID(first.removeprefix("video_"))
+    others = (JobId(f"video_{uuid5(root, str(k)).hex}") for k in range(1, number))
+    return Batch(id=f"batch_{root.hex}", videos=(first, *others))
+
+
+def batch_key(owner: str, batch_id: str) -> str:
+    """Where a batch is written down."""
+    return f"batches/{owner}/{batch_id}.json"
+
+
+def find_batch(store: Store, batch_id: str, *, owner: str) -> Batch:
+    """An accepted batch of the owner's. Raises: NotFound."""
+    if _ID.fullmatch(batch_id):
+        try:
+            return Batch.model_validate_json(store.get(batch_key(owner, batch_id)))
+        except ObjectMissing:
+            pass
+    msg = f"no batch {batch_id[:60]!r}"
+    raise NotFound(msg)
+
+
+def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
+    """Whether the batch was accepted, and some of it is still there."""
+    try:
+        find_batch(store, batch.id, owner=owner)
+    except NotFound:
+        return False
+    return True
+
+
+def lost_member(store: Store, job_id: JobId) -> bool:
+    """Whether a video without a ledger is of an accepted batch, so that its ledger has to be begun."""
+    try:
+        job = Job.model_validate_json(store.get(f"jobs/{job_id}/request.json"))  # the store's word: it may be deleted
+    except (ObjectMissing, ValidationError):
+        return False
+    return job.batch is not None and is_accepted(store, job.batch, job.owner)
+
+
+def forget_batch(store: Store, job: Job) -> None:
+    """The video was erased: with its last video a batch goes too."""
+    if job.batch is None:
+        return
+    for other in job.batch.videos:
+        try:
+            store.get(f"jobs/{other}/request.json")
+        except ObjectMissing:
+            continue
+        return
+    store.delete(batch_key(job.owner, job.batch.id))
