@@ -61,6 +61,9 @@ class DispatcherActor:
                     on_orders=lambda: self._soon(self._orders.ring),
                     on_end=self._webhooks.nudge,
                 )
+            except StoreError as err:
+                log.warning("action=take_charge_failed retry_s=%.0f: %s", self._settings.poll_s, err)
+                time.sleep(self._settings.poll_s)
             except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
                 log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)
                 time.sleep(self._settings.poll_s)
@@ -115,8 +118,11 @@ class DispatcherActor:
         return await self._call(self._fleet.drain)
 
     def _tick_forever(self) -> None:
-        sweep_at = 0.0
+        sweep_at, due = 0.0, time.monotonic()
         while True:
+            begun = time.monotonic()
+            if begun - due > self._settings.poll_s:
+                self._dispatcher.overslept(begun - due)
             try:
                 self._dispatcher.tick()
                 if time.monotonic() >= sweep_at:
@@ -124,6 +130,7 @@ class DispatcherActor:
                     sweep_at = time.monotonic() + self._settings.sweep_s
             except StoreError as err:
                 log.warning("action=store_unavailable: %s", err)  # videos wait; the next round tries again
+            due = begun + self._settings.poll_s
             time.sleep(self._settings.poll_s)
 
     async def _call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -12,23 +12,22 @@ import json
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState, slot_of
 from farm.demand import demand_of
-from farm.errors import Conflict, Damaged, LeaseLost, NotFound
+from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
 from farm.jobs import Jobs, Record
 from farm.roster import Roster, Worker
-from farm.scheduler import Scheduler
+from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
 from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited
 
 log = logging.getLogger(__name__)
 _READERS = 16  #: threads that look at many videos
-_SAME_FAILURES = 3  #: this many failures of one kind end a video
+_SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
 
 
 @dataclass
@@ -128,10 +127,17 @@ class Dispatcher:
             self._scheduler.unseat(worker_id)
             self._all_changed()
             self._on_orders()
-            for job_id in {job_id for job_id, _ in self._roster.held_by(worker_id)}:
-                self.refresh(job_id)
-                if video := self._videos.get(job_id):
-                    self._end_leases_of(worker_id, video)
+            try:
+                self._end_leases_of_the_dead()
+            except StoreError as err:  # the next tick tries again
+                log.warning("action=store_unavailable: %s", err)
+
+    def overslept(self, seconds: float) -> None:
+        """We did not listen for so long (frozen, or held up by the store): it is no worker's silence."""
+        with self._lock:
+            latest = self._clock() + self._settings.lease_s
+            for video in self._videos.values():
+                video.deadlines = {key: min(at + seconds, latest) for key, at in video.deadlines.items()}
 
     def worker_failed_to_start(self, message: str) -> None:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
@@ -148,14 +154,16 @@ class Dispatcher:
         self._tidy()
 
     def tick(self) -> None:
-        """Look for news of leased videos and end leases that ran out. Call every `poll_s`."""
+        """Look for news of leased videos and end leases that ran out. Call every `poll_s`; else say `overslept`."""
+        now = self._clock()  # before the store is asked: how long it takes is not the workers' silence
         with self._lock:
             leased = [job_id for job_id, video in self._videos.items() if video.record.head.state.leases]
         self._each(self.refresh, leased)
         with self._lock:
             for job_id in leased:
                 with _skipping_damaged(job_id):
-                    self._expire(job_id)
+                    self._expire(job_id, now)
+            self._end_leases_of_the_dead()
             present = {worker.card.id for worker in self._roster.present()}
             for worker_id in self._scheduler.crew.seats.keys() - present:
                 self._scheduler.unseat(worker_id)
@@ -329,15 +337,23 @@ class Dispatcher:
         needs = {name: artifact for name, artifact in found.items() if artifact}
         return self._order(record, key, attempt).model_copy(update={"needs": needs})
 
-    def _expire(self, job_id: JobId) -> None:
-        """End the video's leases that ran out."""
-        video, now = self._videos.get(job_id), self._clock()
+    def _expire(self, job_id: JobId, now: float) -> None:
+        """End the video's leases that had run out by `now`."""
+        video = self._videos.get(job_id)
         while video and (late := [key for key, deadline in video.deadlines.items() if deadline < now]):
             log.warning("action=expire job_id=%s key=%s", job_id, late[0])
             silent = video.record.head.state.leases[late[0]].worker
             self._end_lease(video, self._failure(video, late[0], "expired", "the worker fell silent", counts=False))
             self._scheduler.ended(silent, now=self._wall(), silent=True)
             video = self._videos.get(job_id)
+
+    def _end_leases_of_the_dead(self) -> None:
+        for worker_id in self._roster.dead_holders():
+            for job_id in {job_id for job_id, _ in self._roster.held_by(worker_id)}:
+                with _skipping_damaged(job_id):
+                    self.refresh(job_id)
+                    if video := self._videos.get(job_id):
+                        self._end_leases_of(worker_id, video)
 
     def _end_leases_of(self, worker_id: str, video: _Video) -> None:
         """A dead worker's leases in one video."""
@@ -350,16 +366,21 @@ class Dispatcher:
         name: EventName = "expired" if failure.code == "expired" else "failed_attempt" if failure.counts else "released"
         if not self._append(video, Event(name=name, key=str(failure.key), attempt=failure.attempt, error=error)):
             return
-        if failure.counts and self._hopeless(video.record.head.state, failure.code):
+        if failure.counts and self._hopeless(video, failure):
             log.error("action=fail job_id=%s code=%s: %s", failure.job, failure.code, failure.message)
             self._append(video, Event(name="failed", error=error))
 
-    def _hopeless(self, state: JobState, code: str) -> bool:
-        """Three failures of one kind, on two workers where there are two."""
-        kinds = Counter(failure.code for failure in state.failures)
-        slots = {slot_of(failure.worker) for failure in state.failures if failure.code == code}
-        present = self._roster.present_slots()
-        return kinds[code] >= _SAME_FAILURES and len(slots) >= min(2, len(present | slots))
+    def _hopeless(self, video: _Video, failure: Failure) -> bool:
+        """Three failures of one kind at one order, on two workers where two could do it."""
+        failures = video.record.head.state.failures
+        same = [each for each in failures if (each.key, each.code) == (str(failure.key), failure.code)]
+        slots = {slot_of(each.worker) for each in same}
+        able = {
+            slot_of(worker.card.id)
+            for worker in self._roster.present()
+            if can_do(worker.card, video.record, failure.key.stage)
+        }
+        return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
 
     def _append(self, video: _Video, event: Event) -> bool:
         """Write an entry; False where the ledger has news that forbids it (the news is taken in)."""

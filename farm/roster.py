@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farm.contract import JobId, Order, WorkerCard, WorkerState, slot_of
+from farm.contract import JobId, Order, WorkerCard, WorkerState
 from farm.jobs import Record
 from farm.scheduler import can_do
 from farm.states import JobState, runnable
@@ -58,10 +58,6 @@ class Roster:
         now = self._clock()
         return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
 
-    def present_slots(self) -> set[str]:
-        """Their places."""
-        return {slot_of(worker.card.id) for worker in self.present()}
-
     def states(self) -> list[WorkerState]:
         """What `/v1/workers` shows."""
         return [
@@ -77,6 +73,10 @@ class Roster:
     def held_by(self, worker_id: str) -> frozenset[tuple[JobId, str]]:
         """The leases (video, order key) that the ledgers say are its own."""
         return frozenset(self._held.get(worker_id, ()))
+
+    def dead_holders(self) -> list[str]:
+        """Workers whose process is gone and whose leases the ledgers still name."""
+        return [worker_id for worker_id in self._held if worker_id in self._dead]
 
     def hold(self, job_id: JobId, before: JobState, after: JobState | None) -> list[str]:
         """Take in a video's newer state (None: it is over). Returns: the workers that hold nothing any more."""

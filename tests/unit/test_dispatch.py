@@ -310,12 +310,14 @@ def test_a_dead_workers_question_gets_no_order(dispatcher: Dispatcher, accept: A
 
 
 def test_one_sick_slot_does_not_end_a_video(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
-    """Three deaths in one slot are one place's, whatever their ids: another place gets the video."""
+    """What died in one slot, whatever the worker's id, waits for another place that can do it."""
     job, _ = accept()
     dispatcher.nudge(job.id)
-    dispatcher.ask(card("worker-1.ffffff", stages=()))
-    for worker in ("worker-0.a", "worker-0.b", "worker-0.c"):
-        ask(dispatcher, worker)
+    ask(dispatcher, "worker-0.a")
+    dispatcher.ask(card("worker-1.ffffff"))
+    dispatcher.worker_died("worker-0.a")
+    for worker in ("worker-0.b", "worker-0.c", "worker-0.d"):
+        assert dispatcher.ask(card(worker)) == "go"
         dispatcher.worker_died(worker)
     assert jobs.get(job.id, owner=None).head.state.status == "in_progress"
     assert isinstance(dispatcher.ask(card("worker-1.ffffff")), Order)

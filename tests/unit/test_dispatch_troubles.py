@@ -1,0 +1,130 @@
+"""Poison, a store that is away, and a dispatcher that was frozen: who pays for it, and who does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.contract import Order
+from farm.dispatch import Dispatcher
+from farm.errors import StoreError
+from farm.jobs import Jobs, Record
+from farm.states import JobState
+from tests.unit.test_dispatch import SETTINGS, Clock, ask, card, commit, progress
+
+Accept = Callable[..., Record]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def dispatcher(jobs: Jobs, clock: Clock) -> Dispatcher:
+    """In charge of an empty store."""
+    return Dispatcher(jobs, SETTINGS, clock=clock)
+
+
+def state_of(jobs: Jobs, order: Order) -> JobState:
+    """The video's state."""
+    return jobs.get(order.job.id, owner=None).head.state
+
+
+def die_at(dispatcher: Dispatcher, slot: str, life: int) -> Order:
+    """A worker of this slot takes an order and its process dies."""
+    order = ask(dispatcher, f"{slot}.{life}")
+    dispatcher.worker_died(f"{slot}.{life}")
+    return order
+
+
+def test_poison_ends_after_three_deaths(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """Each worker that takes its order dies: three deaths on two slots end it, and say at what."""
+    dispatcher.nudge(accept().job.id)
+    dispatcher.ask(card("b.0", stages=()))
+    for life, slot in enumerate(("a", "b", "a")):
+        assert dispatcher.workers()
+        order = die_at(dispatcher, slot, life)
+    state = state_of(jobs, order)
+    assert (state.status, [each.code for each in state.failures]) == ("failed", ["worker_died"] * 3)
+    assert state.error
+    assert state.error.message == "worker a.2 died at encode"
+
+
+def test_deaths_at_different_orders_are_bad_luck(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """A long video may lose many workers, as long as each order is made in the end."""
+    dispatcher.nudge(accept().job.id)
+    for life in range(5):  # encode, two sections, decode, finish
+        for slot in "ab":
+            die_at(dispatcher, slot, life)
+        order = ask(dispatcher, f"a.{life + 1}")
+        commit(jobs, order, f"a.{life + 1}")
+        dispatcher.nudge(order.job.id)
+    state = state_of(jobs, order)
+    assert (state.status, len(state.failures)) == ("completed", 10)
+
+
+def test_a_worker_that_could_not_do_it_is_not_waited_for(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """The other one has no such stage: one slot's three deaths are enough."""
+    dispatcher.nudge(accept().job.id)
+    dispatcher.ask(card("b.0", stages=("finish",)))
+    for life in range(3):
+        order = die_at(dispatcher, "a", life)
+    assert state_of(jobs, order).status == "failed"
+
+
+def test_a_death_that_the_store_cannot_take_is_told_later(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing breaks: the lease ends at the first tick after the store is back, long before it would expire."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+
+    def away(key: str, data: bytes | Path) -> bool:
+        raise StoreError("the store does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.store, "put_if_absent", away)
+        dispatcher.worker_died("w0")
+        with pytest.raises(StoreError):
+            dispatcher.tick()
+    assert state_of(jobs, order).leases
+    dispatcher.tick()
+    assert [each.code for each in state_of(jobs, order).failures] == ["worker_died"]
+    assert ask(dispatcher, "w1").key == order.key
+
+
+def test_a_dispatcher_that_was_frozen_blames_nobody(
+    dispatcher: Dispatcher, accept: Accept, clock: Clock, jobs: Jobs
+) -> None:
+    """It did not listen for longer than a lease: the worker has its time again, and no more than a lease."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    clock.now += 500
+    dispatcher.overslept(498)
+    dispatcher.tick()
+    assert dispatcher.beat(card(), progress(order)) == "go"
+    clock.now += 11
+    dispatcher.tick()
+    assert state_of(jobs, order).leases == {}
+
+
+def test_a_store_that_is_slow_to_look_blames_nobody(
+    dispatcher: Dispatcher, accept: Accept, clock: Clock, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at the ledgers takes longer than a lease: what was not heard meanwhile is not counted."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    look = jobs.ledger.head
+
+    def slow(*args: object, **options: object) -> object:
+        clock.now += 60
+        return look(*args, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.ledger, "head", slow)
+        dispatcher.tick()
+    assert state_of(jobs, order).leases
