@@ -173,7 +173,7 @@ class Dispatcher:
 
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
-        self._each(self.nudge, {*self._jobs.open_ids(), *self._videos})
+        self._each(self.nudge, sorted({*self._jobs.open_ids(), *self._videos}))
 
     def drain(self) -> None:
         """Give out nothing more; workers stop at their next step, give their leases back and end."""
@@ -349,7 +349,7 @@ class Dispatcher:
 
     def _end_leases_of_the_dead(self) -> None:
         for worker_id in self._roster.dead_holders():
-            for job_id in {job_id for job_id, _ in self._roster.held_by(worker_id)}:
+            for job_id in sorted({job_id for job_id, _ in self._roster.held_by(worker_id)}):
                 with _skipping_damaged(job_id):
                     self.refresh(job_id)
                     if video := self._videos.get(job_id):

@@ -6,6 +6,7 @@ a video exists from its ledger entry 0 on, and what a crash leaves behind is fou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -22,16 +23,17 @@ from pydantic import ValidationError
 from farm.batches import batch_key, batch_of, forget_batch, is_accepted, lost_member
 from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
-from farm.errors import Conflict, Damaged, InvalidRequest, NotFound
-from farm.ledger import Entry, Ledger, log_folder
+from farm.errors import Conflict, Damaged, InvalidRequest, NotFound, Unavailable
+from farm.ledger import Entry, Ledger, entry_key, log_folder
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
-from farm.states import OPEN, Event, JobState
+from farm.states import ENDED, OPEN, Event, JobState
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
 Wish = Literal["pause", "resume", "cancel", "retry"]
 _ID = re.compile(r"video_[0-9a-f]{32}")
+_MARKER = re.compile(r"open/(video_[0-9a-f]{32})(\.[0-9a-f]{32})?")
 _LAST_MS = 9_999_999_999_999  #: index keys count down from here, so that the newest sorts first
 _REMEMBERED = 5000  #: requests kept in memory
 _ABANDONED_S = 3600.0  #: a marker without a video is an accepting that died, once it is this old
@@ -90,12 +92,14 @@ class Jobs:
         hooks:       who is told of its end.
         Returns: the video; of a batch the first.
         Raises: InvalidRequest where the request could not be read back; Conflict where the key was used for another
-        request; NotFound where the origin is deleted meanwhile.
+        request; NotFound where the origin, Unavailable where the video of this very key is deleted meanwhile.
         """
         _check_readable(request)
         job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
         if idempotency_key is not None:
             claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+        self._mark(job_id, claim)  # before all else: what a crash leaves is found by its marker
+        if claim is not None:
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
         first = Job(
             id=job_id,
@@ -109,13 +113,20 @@ class Jobs:
         )
         members = _members(first, seeds)
         batch = members[0].batch
-        if batch is not None and claim is not None and is_accepted(self.store, batch, owner):
-            return self.get(job_id, owner=owner)  # by an earlier request; whatever of it was deleted stays deleted
-        events = [self._stage(job, images, origin, hooks) for job in members]
-        if batch is not None:
-            self.store.put_if_absent(batch_key(owner, batch.id), batch.model_dump_json().encode())
-        heads = [self.ledger.begin(job.id, event) for job, event in zip(members, events, strict=True)]
-        return Record(self.request(job_id), self.ledger.head(job_id, after=heads[0]))
+        for job in members[1:]:
+            self._mark(job.id)
+        first_entry = None
+        if batch is None or claim is None or not is_accepted(self.store, batch, owner):
+            events = [self._stage(job, images, origin, hooks) for job in members]
+            if batch is not None:
+                self.store.put_if_absent(batch_key(owner, batch.id), batch.model_dump_json().encode())
+            first_entry, *_ = [self.ledger.begin(job.id, event) for job, event in zip(members, events, strict=True)]
+        # else by an earlier request; whatever of it was deleted stays deleted
+        try:
+            head = self.ledger.head(job_id, after=first_entry)
+        except NotFound as err:  # its key names one that is being erased, or we slept so long that we were given up
+            raise Unavailable("this video was deleted or given up just now; ask again") from err
+        return Record(self.request(job_id), head)
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
@@ -193,23 +204,22 @@ class Jobs:
 
     def open_ids(self) -> list[JobId]:
         """Videos with a marker: all that have not ended, and what crashes left."""
-        names = (key.removeprefix("open/") for key in self.store.list("open/"))
-        return [JobId(name) for name in names if is_id(name)]
+        found = (_MARKER.fullmatch(key) for key in self.store.list("open/"))
+        return list(dict.fromkeys(JobId(marker[1]) for marker in found if marker))
 
     def sweep(self, job_id: JobId) -> Record | None:
         """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
-        try:
-            head = self.ledger.head(job_id)
-        except NotFound:
-            if not self.store.list(log_folder(job_id)) and lost_member(self.store, job_id):
-                return Record(self.request(job_id), self.ledger.begin(job_id, Event(name="accepted")))
-            self._sweep_lost(job_id)
-            return None
-        if head.state.status in OPEN:
-            return Record(self.request(job_id), head)
-        self.store.delete(f"open/{job_id}")
-        if self._needs_marker(job_id):  # a retry or a deletion found the marker that we were about to remove
-            self._mark(job_id)
+        newest = self.ledger.newest(job_id)
+        if newest is None and lost_member(self.store, job_id):
+            newest = self.ledger.begin(job_id, Event(name="accepted"))
+        if newest is None:
+            self._give_up(job_id)
+        elif newest.state.status in OPEN:
+            return Record(self.request(job_id), newest)
+        elif newest.state.status == "deleted":
+            self._bury(job_id, newest)
+        else:
+            self._unmark(job_id)
         return None
 
     def _claim(self, claim: str, fingerprint: str, job_id: JobId, created_ms: int) -> tuple[JobId, int]:
@@ -217,6 +227,8 @@ class Jobs:
         ours: dict[str, str | int] = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}
         if not self.store.put_if_absent(claim, json.dumps(ours).encode()):
             ours = json.loads(self.store.get(claim))
+        if ours["id"] != job_id:
+            self.store.delete(f"open/{job_id}")  # ours will never be
         if ours["fingerprint"] != fingerprint:
             msg = "this Idempotency-Key was used for another request; use a new key for a new video"
             raise Conflict(msg)
@@ -224,7 +236,6 @@ class Jobs:
 
     def _stage(self, job: Job, images: Mapping[str, bytes], origin: Origin | None, hooks: Hooks) -> Event:
         """Store all of a new video but its ledger; returns what its entry 0 will say."""
-        self._mark(job.id)  # before all else: what a crash leaves is found by its marker
         self._owe(job.id, 0, hooks.hosts)
         if hooks.receiver is not None:
             self.store.put_if_absent(f"jobs/{job.id}/webhook.json", hooks.receiver.model_dump_json().encode())
@@ -285,46 +296,64 @@ class Jobs:
         self._mark(job_id)  # after: a sweep that read the old state may have removed it
         return entry
 
-    def _needs_marker(self, job_id: JobId) -> bool:
-        try:
-            return self.ledger.head(job_id).state.status in OPEN
-        except NotFound:
-            return bool(self.store.list(log_folder(job_id)))
+    def _mark(self, job_id: JobId, claim: str | None = None) -> None:
+        note = {"at": self._clock()} | ({"claim": claim} if claim else {})
+        self.store.put_if_absent(f"open/{job_id}", json.dumps(note).encode())
 
-    def _mark(self, job_id: JobId) -> None:
-        self.store.put_if_absent(f"open/{job_id}", json.dumps({"at": self._clock()}).encode())
+    def _unmark(self, job_id: JobId) -> None:
+        """Remove an ended video's marker, unless a retry or a deletion has just found it there.
+
+        While it is away another stands for it, so that a restart finds the video although we die between two writes.
+        """
+        second = f"open/{job_id}.{uuid4().hex}"
+        self.store.put_if_absent(second, json.dumps({"at": self._clock()}).encode())
+        self.store.delete(f"open/{job_id}")
+        newest = self.ledger.newest(job_id)
+        if newest is not None and newest.state.status not in ENDED:
+            self._mark(job_id)
+        self.store.delete(second)
+        with contextlib.suppress(ObjectMissing):
+            for key in self.store.list("open/", after=f"open/{job_id}.", limit=1):
+                if key.startswith(f"open/{job_id}.") and self._is_old(key):  # of a sweep that died
+                    self.store.delete(key)
 
     def _owe(self, job_id: JobId, seq: int, whose: Iterable[str]) -> None:
         """Note, before it can come, that the end from ledger entry `seq` on is to be told (farm/webhooks.py)."""
         for name in whose:
             self.store.put_if_absent(hook_marker(job_id, seq, name), json.dumps({"at": self._clock()}).encode())
 
-    def _sweep_lost(self, job_id: JobId) -> None:
-        """Behind the marker is a video that was deleted, or one that never came to be."""
-        log = self.store.list(log_folder(job_id))
+    def _give_up(self, job_id: JobId) -> None:
+        """Behind the marker is no video yet. If its accepting is so old that it has died, there will never be one."""
         try:
-            last = json.loads(self.store.get(log[-1] if log else f"open/{job_id}"))
-        except ObjectMissing:  # another sweep was faster
+            old = self._is_old(f"open/{job_id}")
+        except ObjectMissing:  # another sweep was faster, or died when all but its second marker was gone
+            self._unmark(job_id)
             return
-        if log and last["state"].get("status") != "deleted":  # its entry 0 came after our first look: it is alive
-            return
-        old = self._clock() - last["at"] > _ABANDONED_S
-        if log or old:
+        if old and self.ledger.begin(job_id, Event(name="deleted")).state.status == "deleted":
             self._erase(job_id)
-        if old:
-            for key in [*log, f"open/{job_id}"]:  # the tombstone is the log's last, and the marker finds it
-                self.store.delete(key)
+
+    def _bury(self, job_id: JobId, tombstone: Entry) -> None:
+        """A deleted video's log goes, and what its deletion left if it died, or what a late worker wrote since."""
+        if self._clock() - tombstone.at <= _ABANDONED_S:
+            return
+        self._erase(job_id)
+        for seq in range(tombstone.seq + 1):  # the tombstone is the last, and the marker finds it
+            self.store.delete(entry_key(job_id, seq))
+        self._unmark(job_id)
+
+    def _is_old(self, marker: str) -> bool:
+        """Raises: ObjectMissing."""
+        return float(self._clock() - json.loads(self.store.get(marker))["at"]) > _ABANDONED_S
 
     def _erase(self, job_id: JobId) -> None:
         """Remove everything of a video but its log and its marker."""
         job = None
-        try:
+        with contextlib.suppress(ObjectMissing):  # an erasing that was cut short got this far
             job = self.request(job_id)
             self.store.delete(index_key(job))
-            if job.idempotency:
-                self.store.delete(job.idempotency)
-        except ObjectMissing:  # an erasing that was cut short got this far
-            pass
+            self._unclaim(job_id, job.idempotency)
+        with contextlib.suppress(ObjectMissing):
+            self._unclaim(job_id, json.loads(self.store.get(f"open/{job_id}")).get("claim"))
         forget_embeddings(self.store, job_id)
         for key in self.store.list(f"jobs/{job_id}/"):
             if not key.startswith(log_folder(job_id)):
@@ -332,6 +361,12 @@ class Jobs:
         if job is not None:
             forget_batch(self.store, job)
         self._requests.pop(job_id, None)
+
+    def _unclaim(self, job_id: JobId, claim: str | None) -> None:
+        """Free the Idempotency-Key, unless it is a later video's by now."""
+        with contextlib.suppress(ObjectMissing):
+            if claim and json.loads(self.store.get(claim))["id"] == job_id:
+                self.store.delete(claim)
 
 
 def is_id(text: str) -> bool:

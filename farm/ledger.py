@@ -37,7 +37,10 @@ class Ledger:
         self.store, self._clock = store, clock
 
     def begin(self, job: JobId, event: Event) -> Entry:
-        """Write entry 0, `accepted`: from here on the video is. Returns the entry that stands there, ours or not."""
+        """Write entry 0: `accepted`, and from here on the video is; or `deleted`, and it will never be.
+
+        Returns the entry that stands there, ours or not.
+        """
         entry = self._entry(0, event, accepted(event), epoch=0)
         return entry if self._put(job, entry) else self.entry(job, 0)
 
@@ -61,17 +64,22 @@ class Ledger:
 
     def head(self, job: JobId, *, after: Entry | None = None) -> Entry:
         """The newest entry. Raises: NotFound where there is none, or the video was deleted."""
-        if after is None:
-            keys = self.store.list(log_folder(job))
-            if not keys:
-                msg = f"no video {job}"
-                raise NotFound(msg)
-            after = self._read(keys[-1])
-        for entry in self.following(job, after.seq):  # a stale LIST costs a GET, never correctness
-            after = entry
-        if after.state.status == "deleted":
+        newest = self.newest(job, after=after)
+        if newest is None or newest.state.status == "deleted":
             msg = f"no video {job}"
             raise NotFound(msg)
+        return newest
+
+    def newest(self, job: JobId, *, after: Entry | None = None) -> Entry | None:
+        """The newest entry (looked for from `after` on), a tombstone too; None where there is none."""
+        if after is None:
+            keys = self.store.list(log_folder(job))
+            try:
+                after = self._read(keys[-1]) if keys else self.entry(job, 0)
+            except ObjectMissing:
+                return None
+        for entry in self.following(job, after.seq):  # a stale LIST costs a GET, never correctness
+            after = entry
         return after
 
     def following(self, job: JobId, seq: int) -> Iterator[Entry]:
@@ -85,7 +93,7 @@ class Ledger:
 
     def entry(self, job: JobId, seq: int) -> Entry:
         """Entry `seq`. Raises: ObjectMissing."""
-        return self._read(f"{log_folder(job)}{seq:08}.json")
+        return self._read(entry_key(job, seq))
 
     def artifact(self, job: JobId, seq: int, name: str) -> Artifact | None:
         """The artifact that entry `seq` names `name`."""
@@ -96,7 +104,7 @@ class Ledger:
         return Entry(seq=seq, nonce=uuid4().hex, epoch=epoch, at=at, event=event, state=state)
 
     def _put(self, job: JobId, entry: Entry) -> bool:
-        key = f"{log_folder(job)}{entry.seq:08}.json"
+        key = entry_key(job, entry.seq)
         if self.store.put_if_absent(key, entry.model_dump_json(exclude_defaults=True).encode()):
             return True
         return self._read(key).nonce == entry.nonce  # our own put, whose answer was lost
@@ -112,3 +120,8 @@ class Ledger:
 def log_folder(job: JobId) -> str:
     """Prefix of a video's ledger."""
     return f"jobs/{job}/log/"
+
+
+def entry_key(job: JobId, seq: int) -> str:
+    """Where entry `seq` of a video's ledger lies."""
+    return f"{log_folder(job)}{seq:08}.json"

@@ -115,9 +115,12 @@ class JobState(Value):
 def accepted(event: Event) -> JobState:
     """The state of entry 0. What its artifacts name ("section/0" …, "clip/1" …) counts as committed by that entry.
 
-    A remix begins so: with copies of the sections that it shares with another video.
+    A remix begins so: with copies of the sections that it shares with another video. `deleted` as entry 0 gives up an
+    accepting that died, so that one which only slept cannot go on.
     Raises: Conflict where the sections do not begin with 0 or have a gap.
     """
+    if event.name == "deleted":
+        return JobState(status="deleted")
     names = [OrderKey.parse(name) for name in event.artifacts if name.startswith("section/")]
     if sorted(key.section or 0 for key in names) != list(range(len(names))):
         msg = "a video can only share sections from 0 on, without a gap"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from farm.contract import JobId
-from farm.errors import Conflict, InvalidRequest, NotFound
+from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
 from farm.pages import read_page
@@ -164,7 +164,12 @@ def test_a_crash_while_accepting(tmp_path: Path, accept: Accept, jobs: Jobs) -> 
         record = accept(key="k")
         page, _, _ = read_page(jobs, owner="local", limit=9, order="desc", status=None)
         assert page == [record]
+        for hours in (1, 2):  # an accepting that died is given up after an hour, and forgotten after another
+            late = Jobs(store, clock=lambda passed=hours * 3601: time.time() + passed)  # type: ignore[misc]
+            for job_id in late.open_ids():
+                late.sweep(job_id)
         assert jobs.open_ids() == [record.job.id]
+        assert {path.name for path in (store.root / "jobs").iterdir()} == {record.job.id}
     assert 0 < survived < 12
 
 
@@ -196,9 +201,36 @@ def test_markers_of_ended_and_abandoned_videos_go(jobs: Jobs, accept: Accept, st
     jobs._mark(lost)  # type: ignore[arg-type]
     assert jobs.sweep(lost) is None  # type: ignore[arg-type]
     assert jobs.open_ids() == [lost]
-    later = Jobs(store, clock=lambda: jobs._clock() + 3601)
-    assert later.sweep(lost) is None  # type: ignore[arg-type]
+    for hours in (1, 2):  # given up, so that one which only slept cannot go on; then forgotten
+        later = Jobs(store, clock=lambda passed=hours * 3601: jobs._clock() + passed)  # type: ignore[misc]
+        assert jobs.open_ids() == [lost]
+        assert later.sweep(lost) is None  # type: ignore[arg-type]
     assert jobs.open_ids() == []
+    assert store.list(f"jobs/{lost}/") == []
+
+
+def test_an_accepting_that_slept_for_an_hour_is_told_so(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
+    """It was given up before it woke: the client hears 503, and its next try makes the video."""
+
+    class Sleepy(FolderStore):
+        """Sleeps, once, just before entry 0 is written; meanwhile somebody sweeps."""
+
+        slept = False
+
+        def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+            """Sleep, then put."""
+            if key.endswith("/log/00000000.json") and not self.slept:
+                self.slept = True
+                late = Jobs(FolderStore(self.root), clock=lambda: time.time() + 3601)
+                (job_id,) = late.open_ids()
+                assert late.sweep(job_id) is None
+            return super().put_if_absent(key, data)
+
+    jobs.store = jobs.ledger.store = Sleepy(tmp_path / "sleepy")
+    with pytest.raises(Unavailable, match="ask again"):
+        accept(key="k")
+    record = accept(key="k")
+    assert read_page(jobs, owner="local").records == [record]
 
 
 def test_retry_is_found_by_a_restart(jobs: Jobs, accept: Accept) -> None:
@@ -267,7 +299,7 @@ def test_a_sweep_beside_an_accepting_erases_nothing(
 
         with monkeypatch.context() as patch:
             patch.setattr(sweeper.store, "list", list_then_write)
-            assert sweeper.sweep(job_id) is None
+            sweeper.sweep(job_id)
         return jobs.ledger.entry(job_id, 0)
 
     monkeypatch.setattr(jobs.ledger, "begin", swept_meanwhile)

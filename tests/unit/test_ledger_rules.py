@@ -1,0 +1,514 @@
+"""The ledger's rules hold in every interleaving of ingress, dispatchers and workers, whoever dies before which write.
+
+Hypothesis writes the story: it begins operations, lets each go on for some calls to the store, and decides what the
+next call meets (tests/stepping.py). The store is a real folder. docs/architecture.md lists the rules and their tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+from unittest import mock
+from uuid import UUID
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from PIL import Image
+
+from farm.contract import Artifact, Failure, JobId, JobPlan, Order, Progress, Stage, WorkerCard
+from farm.dispatch import Dispatcher
+from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
+from farm.jobs import Jobs, Record, Wish
+from farm.ledger import Entry, Ledger
+from farm.pages import read_page
+from farm.request import VideoEdit, VideoRequest
+from farm.settings import FarmSettings
+from farm.states import ENDED, OPEN, Event, accepted, advance
+from farm.store import FolderStore
+from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
+
+PLAN = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=96, width=128, frames=73, final_frames=(0, 73))
+NAMES = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
+SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)
+WORKERS = ("worker-0.a", "worker-1.b")
+HOUR_S = 3601.0
+CALLS = st.integers(0, 14)  #: to the store, before an operation stands still
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "0"))  #: 0: the short form, the same each time; N: N random stories
+
+
+def picture() -> bytes:
+    """A small PNG."""
+    data = io.BytesIO()
+    Image.new("RGB", (32, 32), "teal").save(data, "PNG")
+    return data.getvalue()
+
+
+PNG = picture()
+
+
+@dataclass
+class Running:
+    """An operation that has not ended, and what its caller does with the answer."""
+
+    operation: Operation
+    who: str  #: one operation at a time for each dispatcher and each worker
+    then: Callable[[Operation], None]
+
+
+@dataclass
+class Process:
+    """A dispatcher; None while it is taking charge."""
+
+    name: str
+    mind: Dispatcher | None = None
+
+
+@dataclass
+class Hand:
+    """A worker's process: the orders that it was given and has not ended, also those whose lease it has lost."""
+
+    card: WorkerCard
+    orders: list[Order] = field(default_factory=list)
+
+
+def hand(worker: str) -> Hand:
+    """A worker that can do everything."""
+    return Hand(
+        WorkerCard(
+            id=worker,
+            node="here",
+            device="CPU",
+            vram_gib=None,
+            numeric_class="by-hand",
+            stages=get_args(Stage),
+            models=("tiny",),
+            plan="all resident",
+            s_per_section=2.0,
+        )
+    )
+
+
+class Farm(RuleBasedStateMachine):
+    """Ingress processes, dispatchers and workers on one store."""
+
+    def __init__(self) -> None:
+        """An empty store, and clocks that the story turns."""
+        super().__init__()
+        memory = Path("/dev/shm")
+        self.folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+        self.real = FolderStore(Path(self.folder.name))
+        self.store = SteppedStore(self.real)
+        self.now = 1_000_000.0
+        self.running: list[Running] = []
+        self.dispatchers: list[Process] = []
+        self.hands = {worker: hand(worker) for worker in WORKERS}
+        self.ingress = [Jobs(self.store, clock=lambda: self.now) for _ in range(2)]
+        self.numbers = iter(range(10**6))
+        self.same_names = mock.patch.multiple(  # a story told twice must be the same story
+            "farm.jobs", uuid4=lambda: UUID(int=next(self.numbers))
+        )
+        self.same_names.start()
+        self.no_threads = mock.patch("farm.dispatch.ThreadPoolExecutor", OneAfterTheOther)
+        self.no_threads.start()
+        self.answered: list[JobId] = []  # the client was told of these
+        self.by_key: dict[str, JobId] = {}  # Idempotency-Key -> what the last client who used it was told
+        self.deletions: set[JobId] = set()  # somebody asked for it
+        self.logs: dict[JobId, list[Entry]] = {}  # as the invariants saw them
+        self.forgotten: set[JobId] = set()  # logs that went an hour after their tombstone
+
+    # --- operations: begun here, and left standing before their k-th call to the store -----------------------------
+
+    def begin(self, who: str, call: Callable[[], object], then: Callable[[Operation], None], calls: int) -> None:
+        """Begin an operation and let it make `calls` calls."""
+        self.running.append(running := Running(Operation(call), who, then))
+        self.proceed(running, "go", calls)
+
+    def proceed(self, running: Running, fate: Fate, calls: int) -> None:
+        """The next call meets `fate`, `calls` more are undisturbed."""
+        for turn in range(calls + 1):
+            if running.operation.over:
+                break
+            if turn or fate != "go":
+                running.operation.go_on(fate if turn == 0 else "go")
+        if running.operation.over:
+            self.running.remove(running)
+            error = running.operation.error
+            if error is not None and not isinstance(error, FarmError | Died):
+                raise error
+            running.then(running.operation)
+
+    def busy(self, who: str) -> bool:
+        """Whether it is in the middle of something."""
+        return any(running.who == who for running in self.running)
+
+    @rule(data=st.data(), fate=st.sampled_from(("go", "go", *FATES)), calls=CALLS)
+    @precondition(lambda self: self.running)
+    def go_on(self, data: st.DataObject, fate: Fate, calls: int) -> None:
+        """One of those that stand goes on, or meets its fate."""
+        self.proceed(data.draw(st.sampled_from(self.running)), fate, calls)
+
+    @rule(seconds=st.sampled_from((3.0, 12.0, HOUR_S)))
+    def time_passes(self, seconds: float) -> None:
+        """Leases run out, markers grow old. No operation lasts an hour: what stands by then has died."""
+        if seconds == HOUR_S:
+            self.all_die()
+        self.now += seconds
+
+    def all_die(self) -> None:
+        """Every operation that stands."""
+        while self.running:
+            self.proceed(self.running[0], "die", 0)
+
+    # --- users -----------------------------------------------------------------------------------------------------
+
+    @rule(calls=CALLS, who=st.integers(0, 1), key=st.sampled_from((None, "k")))
+    def accept(self, calls: int, who: int, key: str | None) -> None:
+        """A client asks for a video, perhaps for the second time with its key."""
+        if len(self.logs) - len(self.forgotten) >= 3 and key is None:
+            return
+        request = VideoRequest.model_validate({"prompt": "a cat", "model": "tiny", "seed": 1})
+
+        def answered(operation: Operation) -> None:
+            if isinstance(operation.answer, Record):
+                job = operation.answer.job
+                self.answered.append(job.id)
+                before = self.by_key.get(key or "")
+                if key and before not in (None, job.id):
+                    assert before in self.deletions or self.abandoned(before), "two videos for one Idempotency-Key"
+                self.by_key[key or ""] = job.id
+            else:
+                assert not isinstance(operation.error, Conflict | NotFound), operation.error
+                assert not isinstance(operation.error, Unavailable) or key, "without a key there is nothing to wait for"
+
+        self.begin(
+            f"client-{next(self.numbers)}",
+            lambda: self.ingress[who].accept(
+                request, PLAN, images={"start": PNG}, owner="alice", fingerprint="a", idempotency_key=key
+            ),
+            answered,
+            calls,
+        )
+
+    @rule(
+        data=st.data(),
+        wish=st.sampled_from(("pause", "resume", "cancel", "retry", "retry", "edit", "delete", "delete")),
+        calls=CALLS,
+        who=st.integers(0, 1),
+    )
+    @precondition(lambda self: self.answered)
+    def wish(self, data: st.DataObject, wish: Wish | Any, calls: int, who: int) -> None:
+        """A user wants something of a video that they were told of."""
+        video, jobs = data.draw(st.sampled_from(self.answered)), self.ingress[who]
+        if wish == "delete":
+            self.deletions.add(video)
+            call: Callable[[], object] = lambda: jobs.delete(video, owner="alice")  # noqa: E731
+        elif wish == "edit":
+            call = lambda: jobs.edit(video, VideoEdit(prompt="a dog"), owner="alice")  # noqa: E731
+        else:
+            call = lambda: jobs.wish(video, wish, owner="alice")  # noqa: E731
+        self.begin(f"client-{next(self.numbers)}", call, lambda _: None, calls)
+
+    # --- dispatchers -----------------------------------------------------------------------------------------------
+
+    @initialize()
+    def first_dispatcher(self) -> None:
+        """A farm has one."""
+        self.new_dispatcher(10_000)
+
+    @rule(calls=CALLS)
+    @precondition(lambda self: len(self.dispatchers) < 2)
+    def new_dispatcher(self, calls: int) -> None:
+        """It takes charge, while another may believe that it still is."""
+        process = Process(f"dispatcher-{next(self.numbers)}")
+        self.dispatchers.append(process)
+
+        def took_charge(operation: Operation) -> None:
+            if isinstance(operation.answer, Dispatcher):
+                process.mind = operation.answer
+                process.mind._lock = SteppedLock()  # type: ignore[assignment]
+            else:
+                self.dispatchers.remove(process)
+
+        jobs = Jobs(self.store, clock=lambda: self.now)
+        self.begin(
+            process.name,
+            lambda: Dispatcher(jobs, SETTINGS, clock=lambda: self.now, wall=lambda: self.now),
+            took_charge,
+            calls,
+        )
+
+    def free(self) -> list[Process]:
+        """Dispatchers that can be called: those that have taken charge. Of each, several calls may run at once."""
+        return [process for process in self.dispatchers if process.mind]
+
+    def end(self, process: Process) -> None:
+        """Its process ends, and with it every call that it was in."""
+        if process in self.dispatchers:
+            self.dispatchers.remove(process)
+        for running in [each for each in self.running if each.who == process.name]:
+            if running in self.running:
+                self.proceed(running, "die", 0)
+
+    def tell(self, process: Process, call: Callable[[Dispatcher], object], calls: int, then: Any = None) -> None:
+        """Call a dispatcher. It ends where it dies, or sees a higher epoch."""
+        mind = process.mind
+        assert mind
+
+        def heard(operation: Operation) -> None:
+            error = operation.error
+            if isinstance(error, Died) or (isinstance(error, LeaseLost) and "epoch" in error.facts):
+                self.end(process)
+            elif then and error is None:
+                then(operation.answer)
+
+        self.begin(process.name, lambda: call(mind), heard, calls)
+
+    @rule(data=st.data(), what=st.sampled_from(("tick", "sweep", "nudge")), calls=CALLS)
+    @precondition(lambda self: self.free())
+    def look_around(self, data: st.DataObject, what: str, calls: int) -> None:
+        """A dispatcher looks for news."""
+        process = data.draw(st.sampled_from(self.free()))
+        if what == "nudge" and self.answered:
+            video = data.draw(st.sampled_from(self.answered))
+            self.tell(process, lambda mind: mind.nudge(video), calls)
+        else:
+            self.tell(process, Dispatcher.sweep if what == "sweep" else Dispatcher.tick, calls)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.free())
+    def kill_dispatcher(self, data: st.DataObject) -> None:
+        """Wherever it is."""
+        self.end(data.draw(st.sampled_from(self.free())))
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS), calls=CALLS)
+    @precondition(lambda self: self.free())
+    def ask(self, data: st.DataObject, worker: str, calls: int) -> None:
+        """A worker asks for an order; the answer may never arrive."""
+        worker_hand = self.hands[worker]
+
+        def got(answer: object) -> None:
+            if isinstance(answer, Order) and worker_hand is self.hands[worker] and answer not in worker_hand.orders:
+                worker_hand.orders.append(answer)
+
+        process = data.draw(st.sampled_from(self.free()))
+        self.tell(process, lambda mind: mind.ask(worker_hand.card), calls, got)
+
+    def with_order(self) -> list[tuple[Hand, Order]]:
+        """Who could end which order now."""
+        return [(each, order) for each in self.hands.values() if not self.busy(each.card.id) for order in each.orders]
+
+    @rule(data=st.data(), how=st.sampled_from(("commit", "commit", "commit", "release")), calls=CALLS)
+    @precondition(lambda self: self.with_order())
+    def end_order(self, data: st.DataObject, how: str, calls: int) -> None:
+        """A worker stores what it made and commits, or gives its lease back; it may have lost it long ago."""
+        worker_hand, order = data.draw(st.sampled_from(self.with_order()))
+        worker_hand.orders.remove(order)
+
+        def heard(operation: Operation) -> None:
+            if isinstance(operation.error, Died):
+                self.replace(worker_hand)
+
+        jobs = Jobs(self.store, clock=lambda: self.now)
+        work = self.commit if how == "commit" else self.release
+        self.begin(worker_hand.card.id, lambda: work(jobs, worker_hand.card.id, order), heard, calls)
+
+    @staticmethod
+    def commit(jobs: Jobs, worker: str, order: Order) -> None:
+        """As actors.orders.OrderRunner does it: the artifact under the attempt's own key, then the entry."""
+        name = NAMES[order.key.stage]
+        data = f"{order.key} of {order.attempt} by {worker}".encode()
+        key = f"jobs/{order.job.id}/{name}.{str(order.key).replace('/', '-')}.a{order.attempt}"
+        if not jobs.store.put_if_absent(key, data):
+            assert jobs.store.get(key) == data
+        artifact = Artifact(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        event = Event(
+            name="committed",
+            key=str(order.key),
+            attempt=order.attempt,
+            worker=worker,
+            artifacts={name: artifact},
+            numeric_class="by-hand",
+            seconds=1.0,
+        )
+        jobs.ledger.append(order.job.id, event)
+
+    @staticmethod
+    def release(jobs: Jobs, worker: str, order: Order) -> None:
+        """Give the lease back."""
+        event = Event(name="released", key=str(order.key), attempt=order.attempt, worker=worker)
+        jobs.ledger.append(order.job.id, event)
+
+    @rule(data=st.data(), how=st.sampled_from(("beat", "error", "store")), calls=CALLS)
+    @precondition(lambda self: self.free() and self.with_order())
+    def report(self, data: st.DataObject, how: str, calls: int) -> None:
+        """A worker says how far it is, or that it cannot go on."""
+        worker_hand, order = data.draw(st.sampled_from(self.with_order()))
+        process, worker = data.draw(st.sampled_from(self.free())), worker_hand.card.id
+        where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": worker}
+        if how == "beat":
+            self.tell(process, lambda mind: mind.beat(worker_hand.card, Progress(**where)), calls)
+            return
+        worker_hand.orders.remove(order)
+        failure = Failure(**where, code="boom", message="x", counts=how == "error")
+        self.tell(process, lambda mind: mind.give_up(failure), calls)
+
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS), calls=CALLS)
+    @precondition(lambda self: self.free())
+    def kill_worker(self, data: st.DataObject, worker: str, calls: int) -> None:
+        """Its process dies; a dispatcher hears of it, and another process takes its place."""
+        died = self.hands[worker].card.id
+        for running in [each for each in self.running if each.who == died]:
+            self.proceed(running, "die", 0)
+        self.replace(self.hands[worker])
+        process = data.draw(st.sampled_from(self.free()))
+        self.tell(process, lambda mind: mind.worker_died(died), calls)
+
+    def replace(self, old: Hand) -> None:
+        """A new process in the old one's slot."""
+        for slot, each in self.hands.items():
+            if each is old:
+                self.hands[slot] = hand(f"{slot.partition('.')[0]}.{next(self.numbers)}")
+
+    # --- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_logs_obey(self) -> None:
+        """Each entry follows by the rules from those before it, and none is ever changed or lost."""
+        ledger = Ledger(self.real)
+        names = {path.name for path in (self.real.root / "jobs").glob("video_*")}
+        for video in sorted({*map(JobId, names), *self.logs}):
+            known = self.logs.setdefault(video, [])
+            for entry in ledger.following(video, len(known) - 1):
+                self.check_next(video, known, entry)
+                known.append(entry)
+            if known and not (self.real.root / "jobs" / video / "log").exists():
+                assert known[-1].state.status == "deleted", "a log went without a tombstone"
+                self.forgotten.add(video)
+        for video in self.answered:
+            assert self.logs.get(video), "an answered video has no ledger"
+
+    def check_next(self, video: JobId, before: list[Entry], entry: Entry) -> None:
+        """Told without farm/states.py as far as can be, so that an error in it shows."""
+        event = entry.event
+        if not before:
+            assert entry.state == (accepted(event) if event.name == "accepted" else entry.state)
+            assert event.name in {"accepted", "deleted"}
+            assert event.name == "accepted" or video not in self.answered, "an answered video was given up"
+            return
+        last = before[-1]
+        assert entry.state == advance(last.state, event, seq=entry.seq, at=entry.at), "the state is not the log's fold"
+        assert entry.epoch >= last.epoch, "a dispatcher of the past wrote"
+        assert last.state.status != "deleted"
+        if event.name == "deleted":
+            assert video in self.deletions
+        if event.attempt is not None:
+            lease = before[event.attempt].event
+            assert (lease.name, lease.key) == ("leased", event.key)
+            assert event.worker in {None, lease.worker}
+            later = before[event.attempt + 1 :]
+            assert not any(other.event.attempt == event.attempt for other in later), "a lease ended twice"
+            assert not any(other.event.name in {"cancel", "failed"} for other in later), "a lease outlived its video"
+        if event.name == "committed":
+            assert last.state.status in OPEN
+            since = [other.event for other in before]
+            if not str(event.key).startswith(("section", "decode")):  # another prompt is encoded anew
+                edits = [number for number, other in enumerate(since) if other.name == "edited"]
+                since = since[edits[-1] if edits else 0 :]
+            assert not any(other.name == "committed" and other.key == event.key for other in since)
+
+    def abandoned(self, video: JobId | None) -> bool:
+        """Whether its accepting was given up."""
+        return video is not None and [entry.event.name for entry in self.logs.get(video, [])] == ["deleted"]
+
+    # --- the end: everything that runs dies or ends, then the farm is left alone ---------------------------------
+
+    def teardown(self) -> None:
+        """Whatever happened, a farm without further trouble renders what was accepted and tidies up the rest."""
+        try:
+            self.settle()
+        finally:
+            self.same_names.stop()
+            self.no_threads.stop()
+            self.folder.cleanup()
+
+    def settle(self) -> None:
+        """The last part of each story."""
+        self.all_die()
+        self.the_logs_obey()
+        jobs, minds = Jobs(self.real, clock=lambda: self.now), [each.mind for each in self.dispatchers if each.mind]
+        mind = minds[-1] if minds else self.heir(jobs)
+        self.now += 60.0
+        for video in self.living():
+            if self.logs[video][-1].state.status == "paused":
+                jobs.wish(video, "resume", owner="alice")
+        try:
+            self.render(mind)
+        except LeaseLost:  # it was not in charge any more
+            self.render(self.heir(jobs))
+        self.the_logs_obey()
+        for video in self.living():
+            assert self.logs[video][-1].state.status in ENDED, "an accepted video was not rendered to its end"
+        heir = self.heir(jobs)
+        for _ in range(3):
+            self.now += HOUR_S
+            heir.sweep()
+        self.the_logs_obey()
+        assert self.real.list("open/") == []
+        for video in self.logs.keys() - set(self.living()):
+            left = [path for path in self.real.root.rglob("*") if path.is_file() and video in str(path)]
+            assert left == [], "a deleted video left something behind"
+        live = [jobs.get(video, owner="alice").job for video in self.living()]
+        claims = [job.idempotency for job in live if job.idempotency]
+        assert len(claims) == len(set(claims)), "two videos for one Idempotency-Key"
+        page = read_page(jobs, owner="alice", limit=100)
+        assert {record.job.id for record in page.records} == {job.id for job in live}
+
+    def living(self) -> list[JobId]:
+        """Videos that were accepted and not deleted, whether their client heard of it or not."""
+        return [video for video, log in self.logs.items() if log and log[-1].state.status != "deleted"]
+
+    def heir(self, jobs: Jobs) -> Dispatcher:
+        """A dispatcher on the store as it is."""
+        return Dispatcher(jobs, SETTINGS, clock=lambda: self.now, wall=lambda: self.now)
+
+    def render(self, mind: Dispatcher) -> None:
+        """Two new workers do all there is to do."""
+        mind.tick()  # leases of those that are gone run out
+        self.now += 60.0
+        mind.tick()
+        mind.sweep()
+        workers = [hand("worker-0.end"), hand("worker-1.end")]
+        jobs = Jobs(self.real, clock=lambda: self.now)
+        in_vain = 0
+        while in_vain < 3:  # "go" is "ask again": an order may be kept for the other worker for some seconds
+            done = [self.does_one(mind, jobs, each) for each in workers]
+            in_vain = 0 if any(done) else in_vain + 1
+            self.now += 6.0
+
+    def does_one(self, mind: Dispatcher, jobs: Jobs, worker: Hand) -> bool:
+        """The worker does an order, if there is one for it."""
+        order = mind.ask(worker.card)
+        if not isinstance(order, Order):
+            return False
+        self.commit(jobs, worker.card.id, order)
+        return True
+
+
+Farm.TestCase.settings = settings(
+    max_examples=EXAMPLES or 60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.reuse, Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],  # to shrink takes minutes
+)
+TestTheLedgersRules = Farm.TestCase
