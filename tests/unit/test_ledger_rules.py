@@ -6,14 +6,13 @@ next call meets (tests/stepping.py). The store is a real folder. docs/architectu
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from unittest import mock
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from PIL import Image
 
-from farm.contract import Artifact, Failure, JobId, JobPlan, Order, Progress, Stage, WorkerCard
+from farm.contract import Failure, JobId, JobPlan, Order, Progress
 from farm.dispatch import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Wish
@@ -30,12 +29,12 @@ from farm.ledger import Entry, Ledger
 from farm.pages import read_page
 from farm.request import VideoEdit, VideoRequest
 from farm.settings import FarmSettings
-from farm.states import ENDED, OPEN, Event, accepted, advance
+from farm.states import ENDED, OPEN, accepted, advance
 from farm.store import FolderStore
+from tests.hands import Hand, commit, hand, release
 from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
 
 PLAN = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=96, width=128, frames=73, final_frames=(0, 73))
-NAMES = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
 SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)
 WORKERS = ("worker-0.a", "worker-1.b")
 HOUR_S = 3601.0
@@ -68,31 +67,6 @@ class Process:
 
     name: str
     mind: Dispatcher | None = None
-
-
-@dataclass
-class Hand:
-    """A worker's process: the orders that it was given and has not ended, also those whose lease it has lost."""
-
-    card: WorkerCard
-    orders: list[Order] = field(default_factory=list)
-
-
-def hand(worker: str) -> Hand:
-    """A worker that can do everything."""
-    return Hand(
-        WorkerCard(
-            id=worker,
-            node="here",
-            device="CPU",
-            vram_gib=None,
-            numeric_class="by-hand",
-            stages=get_args(Stage),
-            models=("tiny",),
-            plan="all resident",
-            s_per_section=2.0,
-        )
-    )
 
 
 class Farm(RuleBasedStateMachine):
@@ -318,34 +292,8 @@ class Farm(RuleBasedStateMachine):
                 self.replace(worker_hand)
 
         jobs = Jobs(self.store, clock=lambda: self.now)
-        work = self.commit if how == "commit" else self.release
+        work = commit if how == "commit" else release
         self.begin(worker_hand.card.id, lambda: work(jobs, worker_hand.card.id, order), heard, calls)
-
-    @staticmethod
-    def commit(jobs: Jobs, worker: str, order: Order) -> None:
-        """As actors.orders.OrderRunner does it: the artifact under the attempt's own key, then the entry."""
-        name = NAMES[order.key.stage]
-        data = f"{order.key} of {order.attempt} by {worker}".encode()
-        key = f"jobs/{order.job.id}/{name}.{str(order.key).replace('/', '-')}.a{order.attempt}"
-        if not jobs.store.put_if_absent(key, data):
-            assert jobs.store.get(key) == data
-        artifact = Artifact(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        event = Event(
-            name="committed",
-            key=str(order.key),
-            attempt=order.attempt,
-            worker=worker,
-            artifacts={name: artifact},
-            numeric_class="by-hand",
-            seconds=1.0,
-        )
-        jobs.ledger.append(order.job.id, event)
-
-    @staticmethod
-    def release(jobs: Jobs, worker: str, order: Order) -> None:
-        """Give the lease back."""
-        event = Event(name="released", key=str(order.key), attempt=order.attempt, worker=worker)
-        jobs.ledger.append(order.job.id, event)
 
     @rule(data=st.data(), how=st.sampled_from(("beat", "error", "store")), calls=CALLS)
     @precondition(lambda self: self.free() and self.with_order())
@@ -499,7 +447,7 @@ class Farm(RuleBasedStateMachine):
         order = mind.ask(worker.card)
         if not isinstance(order, Order):
             return False
-        self.commit(jobs, worker.card.id, order)
+        commit(jobs, worker.card.id, order)
         return True
 
 
