@@ -36,6 +36,14 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     )
 
 
+def gpu_memory() -> dict[str, int]:
+    """Bytes of this process's GPU: "used", by whomever, and "total"; nothing on a CPU."""
+    if not torch.cuda.is_available():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {"used": total - free, "total": total}
+
+
 class Renderers:
     """Renderers by the name of their model, on this process's device; what two models share is loaded once."""
 

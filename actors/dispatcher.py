@@ -15,12 +15,14 @@ from typing import ParamSpec, TypeVar
 
 from actors.bell import Bell, heard
 from actors.fleet import Fleet
+from actors.meter import RayMeter
 from farm.contract import Failure, JobId, LiveJob, Order, Progress, Verdict, WorkerCard, WorkerState
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
+from farm.logs import setup_logs
 from farm.settings import FarmSettings
-from farm.store import open_store
+from farm.store import MeteredStore, open_store
 from farm.webhooks import WebhookSender
 
 P = ParamSpec("P")
@@ -34,8 +36,8 @@ class DispatcherActor:
 
     def __init__(self, settings: FarmSettings, *, gpus: int, cpus: int) -> None:
         """Take charge: `gpus` workers with a GPU each, `cpus` workers without."""
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-        self._settings = settings
+        setup_logs(style=settings.log_format, level=settings.log_level)
+        self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._news = Bell(), dict[JobId, Bell]()
         self._dispatcher = self._take_charge()
@@ -52,11 +54,12 @@ class DispatcherActor:
         """A dispatcher, as soon as the store answers. Ray gives up an actor whose constructor raises: it never does."""
         while True:
             try:
-                jobs = Jobs(open_store(self._settings))
+                jobs = Jobs(MeteredStore(open_store(self._settings), self._meter))
                 self._webhooks = WebhookSender(jobs, self._settings)
                 return Dispatcher(
                     jobs,
                     self._settings,
+                    meter=self._meter,
                     on_news=lambda job_id: self._soon(self._tell, job_id),
                     on_orders=lambda: self._soon(self._orders.ring),
                     on_end=self._webhooks.nudge,

@@ -13,13 +13,15 @@ from uuid import uuid4
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from actors.meter import RayMeter
 from actors.names import DISPATCHER, NAMESPACE
 from actors.pace import Pace
-from farm.contract import Failure, Order, Progress, Verdict
+from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
+from farm.logs import setup_logs
 from farm.settings import FarmSettings
-from farm.store import open_store
+from farm.store import MeteredStore, open_store
 from farm.store.patient import PatientStore
 
 log = logging.getLogger(__name__)
@@ -33,8 +35,9 @@ class RenderWorker:
 
     def __init__(self, slot: int, settings: FarmSettings) -> None:
         """Start asking for orders, in a thread of its own."""
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
         self._settings, self._id = settings, f"worker-{slot}.{uuid4().hex[:6]}"
+        setup_logs(style=settings.log_format, level=settings.log_level, worker=self._id)
+        self._meter = RayMeter()
         self._stop: Verdict = "go"
         self._progress: Progress | None = None
         self._pace = Pace()
@@ -73,12 +76,13 @@ class RenderWorker:
         node = ray.get_runtime_context().get_node_id()
         self._card = describe_device(self._id, node=node, settings=self._settings)
         # what was made is kept until the store takes it, for as long as the lease is ours
-        store = PatientStore(open_store(self._settings), may_wait=lambda: self._stop == "go")
+        store = MeteredStore(open_store(self._settings), self._meter)
         self._runner = OrderRunner(
-            Jobs(store),
+            Jobs(PatientStore(store, may_wait=lambda: self._stop == "go")),
             self._card,
             load=Renderers(self._settings).load,
         )
+        self._note_memory()
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
@@ -103,19 +107,21 @@ class RenderWorker:
         over = threading.Event()
         beats = threading.Thread(target=self._beat, args=(order, over), name="beats")
         beats.start()
-        log.info("action=begin job_id=%s key=%s attempt=%d", order.job.id, order.key, order.attempt)
+        log.info("action=begin job_id=%s key=%s attempt=%d", *_names(order))
         failure: Failure | None = None
         try:
             loaded = self._runner.model
             entry = self._runner.run(order, self._on_step)
             if loaded == self._runner.model:  # else the time is that of loading a model
                 self._pace.note(order, entry.event.seconds)
+            self._note(order, entry.event.seconds)
         except Stopped:
-            log.info("action=stopped job_id=%s key=%s", order.job.id, order.key)
+            log.info("action=stopped job_id=%s key=%s attempt=%d", *_names(order))
         except (LeaseLost, NotFound) as err:
-            log.warning("action=lease_lost job_id=%s key=%s: %s", order.job.id, order.key, err)
+            log.warning("action=lease_lost job_id=%s key=%s attempt=%d: %s", *_names(order), err)
+            self._meter.add("framefarm_leases_lost", stage=order.key.stage)
         except Exception as err:  # border: an order's failure must not end the worker
-            log.exception("action=order_failed job_id=%s key=%s", order.job.id, order.key)
+            log.exception("action=order_failed job_id=%s key=%s attempt=%d", *_names(order))
             failure = failure_of(order, self._id, err)
         finally:
             over.set()
@@ -124,6 +130,22 @@ class RenderWorker:
             self._call("give_up", failure)
             if not failure.counts:
                 time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
+
+    def _note(self, order: Order, seconds: float) -> None:
+        """Tell logs and metrics of a commit."""
+        log.info("action=commit job_id=%s key=%s attempt=%d seconds=%.2f", *_names(order), seconds)
+        labels = {"stage": order.key.stage, "device": self._card.device}
+        self._meter.observe("framefarm_order_seconds", seconds, **labels)
+        self._meter.add("framefarm_order_seconds_spent", seconds, **labels)
+        if order.key.stage == "section":
+            self._meter.add("framefarm_sections", device=self._card.device)
+        self._note_memory()
+
+    def _note_memory(self) -> None:
+        from actors.device import gpu_memory
+
+        for what, size in gpu_memory().items():
+            self._meter.set("framefarm_gpu_memory_bytes", size, worker=slot_of(self._id), what=what)
 
     def _on_step(self, step: int) -> None:
         if self._progress:
@@ -145,9 +167,9 @@ class RenderWorker:
         try:
             self._runner.give_back(order)
         except FarmError as err:  # it is over by now, or no longer ours; else the lease expires
-            log.info("action=not_given_back job_id=%s key=%s: %s", order.job.id, order.key, err)
+            log.info("action=not_given_back job_id=%s key=%s attempt=%d: %s", *_names(order), err)
         else:
-            log.info("action=given_back job_id=%s key=%s", order.job.id, order.key)
+            log.info("action=given_back job_id=%s key=%s attempt=%d", *_names(order))
 
     def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:
         """Call the dispatcher until it answers; it may be dead and on its way back.
@@ -176,3 +198,8 @@ class RenderWorker:
                 if silent_s > self._settings.lease_s:
                     self._stop = "stop"
                 time.sleep(0.2)
+
+
+def _names(order: Order) -> tuple[JobId, OrderKey, int]:
+    """What a line of the log says of an order: job_id, key, attempt."""
+    return order.job.id, order.key, order.attempt

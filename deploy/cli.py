@@ -40,7 +40,7 @@ COMMANDS = {
     "workers": ("commands_farm", "Who renders, and what."),
     "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
-    "bench": ("commands_bench", "Measure a part of the farm: bench scheduler, bench engine."),
+    "bench": ("commands_bench", "Measure a part of the farm: bench scheduler, bench engine, bench farm."),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }
 

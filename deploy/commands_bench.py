@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deploy.connect import Json
+from deploy.connect import Json, Url
 from deploy.screen import put_json, put_table, say
 
 _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
@@ -14,9 +19,12 @@ _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    bench = typer.Typer(no_args_is_help=True, help="Measure a part of the farm: bench scheduler, bench engine.")
+    bench = typer.Typer(
+        no_args_is_help=True, help="Measure a part of the farm: bench scheduler, bench engine, bench farm."
+    )
     bench.command()(scheduler)
     bench.command()(engine)
+    bench.command()(farm)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")
 
@@ -92,3 +100,64 @@ def engine(
     for table in (rows, [overhead], peaks):
         if table:
             put_table(tuple(table[0]), table)
+
+
+def farm(
+    *,
+    watchers: Annotated[int, typer.Option(min=0, help="streams of /events at once, ten to a video")] = 500,
+    posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="for how long")] = 30.0,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="videos in the store beforehand, one in twenty of them open")
+    ] = 10_000,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Press a farm, one of its own or that at --url: exit 1 where a call went wrong. 429 is an answer, not an error."""
+    import asyncio
+
+    from deploy.farm_load import Load, press, raise_file_limit
+    from farm.settings import FarmSettings
+
+    load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)
+    raise_file_limit()
+    with _farm_to_press(url, jobs) as (address, row):
+        say(f"{watchers} watchers, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
+        api_key = FarmSettings.from_env().api_key
+        found = asyncio.run(press(address, load, api_key=api_key))
+    row |= found.row()
+    if as_json:
+        put_json(row | {"errors_by_kind": found.errors})
+    else:
+        put_table(("what", "value"), [{"what": name, "value": value} for name, value in row.items()])
+    for kind, number in found.errors.most_common():
+        say(f"{kind}: {number}", style="red")
+    raise typer.Exit(int(bool(found.errors)))
+
+
+@contextlib.contextmanager
+def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A farm's address, and how long it took to get ready: that at `url`, or one on a full storage of its own."""
+    if url:
+        yield url, {}
+        return
+    from deploy.full_storage import fill_storage
+    from deploy.local import start_background
+    from farm.dispatch import Dispatcher
+    from farm.jobs import Jobs
+    from farm.settings import FarmSettings
+    from farm.store import open_store
+
+    with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
+        settings = FarmSettings.from_env(storage=folder, workers="1", model="tiny")
+        say(f"{jobs} videos into {folder} …")
+        fill_storage(Path(folder), videos=jobs, open_videos=jobs // 20, now_ms=int(time.time() * 1000))
+        begun = time.perf_counter()
+        Dispatcher(Jobs(open_store(settings)), settings)
+        charge_s = time.perf_counter() - begun
+        say("a farm …")
+        begun = time.perf_counter()
+        with start_background(settings) as address:
+            up_s = time.perf_counter() - begun
+            row = {"videos_before": jobs, "open_before": jobs // 20}
+            yield address, row | {"dispatcher_ready_s": round(charge_s, 2), "farm_up_s": round(up_s, 1)}

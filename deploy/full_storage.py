@@ -15,7 +15,7 @@ _APART_MS = 1000  #: between two videos
 
 
 def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "local", now_ms: int) -> list[str]:
-    """Write `videos` into the folder `root`, the oldest first; the newest `open_videos` wait. Their ids, oldest first.
+    """Write `videos` into the folder `root`; the newest `open_videos` are paused. Their ids, oldest first.
 
     Two real ones are accepted, one of them cancelled, and their files copied under other ids, without a sync: this is
     for tests and measurements, not for anything to keep.
@@ -23,16 +23,17 @@ def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "loc
     with tempfile.TemporaryDirectory(prefix="framefarm-fill-") as folder:
         store = FolderStore(Path(folder))
         jobs = Jobs(store)
-        waiting, ended = (_accept(jobs, owner) for _ in range(2))
+        paused, ended = (_accept(jobs, owner) for _ in range(2))
+        jobs.wish(paused.job.id, "pause", owner=owner)
         jobs.wish(ended.job.id, "cancel", owner=owner)
         files = {
             record.job.id: {key: store.get(key) for key in store.list(f"jobs/{record.job.id}/")}
-            for record in (waiting, ended)
+            for record in (paused, ended)
         }
         names = [f"video_{uuid4().hex}" for _ in range(videos)]
         for number, name in enumerate(names):
             is_open = number >= videos - open_videos
-            made = waiting if is_open else ended
+            made = paused if is_open else ended
             job = made.job.model_copy(update={"id": name, "created_ms": now_ms - (videos - number) * _APART_MS})
             for key, data in files[made.job.id].items():
                 _write(root / key.replace(made.job.id, name), data)

@@ -19,17 +19,23 @@ def application(settings: FarmSettings) -> serve.Application:
 
     def build() -> FastAPI:
         from actors.door import RayDoor
+        from actors.meter import RayMeter, RayMetrics
         from deploy.planner import EngineMedia, EnginePlanner
         from farm.ingress import create_app
         from farm.jobs import Jobs
-        from farm.store import open_store
+        from farm.logs import setup_logs
+        from farm.store import MeteredStore, open_store
 
+        setup_logs(style=settings.log_format, level=settings.log_level)
+        meter = RayMeter()
         return create_app(
             settings=settings,
-            jobs=Jobs(open_store(settings)),
+            jobs=Jobs(MeteredStore(open_store(settings), meter)),
             door=RayDoor(),
             planner=EnginePlanner(models=settings.models, lora_dir=settings.lora_dir),
             media=EngineMedia(),
+            metrics=RayMetrics(),
+            meter=meter,
         )
 
     class Ingress:

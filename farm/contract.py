@@ -203,6 +203,13 @@ class DispatcherDoor(Protocol):
         """All workers the dispatcher has heard of lately."""
 
 
+class MetricsDoor(Protocol):
+    """What all processes of the farm have measured, as the ingress sees it."""
+
+    async def page(self) -> str:
+        """The farm's series as Prometheus text. Raises: Unavailable."""
+
+
 class ModelCard(Value):
     """A model that can be asked for; `honest` says what to expect of it."""
 

@@ -12,14 +12,17 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import get_args
 
 from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState, slot_of
 from farm.demand import demand_of
 from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
 from farm.jobs import Jobs, Record
+from farm.metrics import Meter, Unmetered
 from farm.roster import Roster, Worker
 from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
@@ -54,6 +57,7 @@ class Dispatcher:
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        meter: Meter | None = None,
     ) -> None:
         """Take charge of the store: the next epoch is ours. `clock` measures leases, `wall` (unix seconds) waiting.
 
@@ -64,6 +68,7 @@ class Dispatcher:
         """
         self._jobs, self._settings, self._clock = jobs, settings, clock
         self._on_news, self._on_orders, self._on_end = on_news, on_orders, on_end
+        self._meter = meter or Unmetered()
         self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
@@ -169,6 +174,7 @@ class Dispatcher:
                 self._scheduler.unseat(worker_id)
                 self._all_changed()
                 self._on_orders()
+            self._measure()
         self._tidy()
 
     def sweep(self) -> None:
@@ -271,6 +277,8 @@ class Dispatcher:
             self._scheduler.drop(record.job.id)
             self._hold(record.job.id, state, None)
             self._over.add(record.job.id)
+            log.info("action=end job_id=%s status=%s", record.job.id, state.status)
+            self._meter.add("framefarm_videos_ended", status=state.status)
         self._on_orders()
 
     def _hold(self, job_id: JobId, before: JobState, after: JobState | None) -> None:
@@ -281,6 +289,15 @@ class Dispatcher:
     def _changed(self, video: _Video) -> None:
         video.version += 1
         self._on_news(video.record.job.id)
+
+    def _measure(self) -> None:
+        """How many videos and workers there are, by what they do."""
+        videos = Counter(video.record.head.state.status for video in self._videos.values())
+        for status in OPEN:
+            self._meter.set("framefarm_videos", videos[status], status=status)
+        workers = Counter(worker.state for worker in self._roster.states())
+        for state in get_args(WorkerState.model_fields["state"].annotation):
+            self._meter.set("framefarm_workers", workers[state], state=state)
 
     def _all_changed(self) -> None:
         """What is said of each video may be another thing now: a worker came or went."""
@@ -313,6 +330,9 @@ class Dispatcher:
         self._scheduler.takes(chosen, now=now)
         if self._append(video, Event(name="leased", key=str(chosen.key), worker=worker.card.id)):
             worker.order = self._order(video.record, chosen.key, video.record.head.seq)
+            where = (chosen.job, chosen.key, video.record.head.seq, worker.card.id)
+            log.info("action=lease job_id=%s key=%s attempt=%d worker=%s", *where)
+            self._meter.add("framefarm_leases", stage=chosen.key.stage)
             return video.record, chosen.key, video.record.head.seq
         self._scheduler.asks(worker.card.id, now=now)
         self._on_orders()  # the ledger had news for us: the worker asks again
@@ -341,8 +361,10 @@ class Dispatcher:
         """End the video's leases that had run out by `now`."""
         video = self._videos.get(job_id)
         while video and (late := [key for key, deadline in video.deadlines.items() if deadline < now]):
-            log.warning("action=expire job_id=%s key=%s", job_id, late[0])
-            silent = video.record.head.state.leases[late[0]].worker
+            lease = video.record.head.state.leases[late[0]]
+            silent = lease.worker
+            where = (job_id, late[0], lease.attempt, silent)
+            log.warning("action=expire job_id=%s key=%s attempt=%d worker=%s", *where)
             self._end_lease(video, self._failure(video, late[0], "expired", "the worker fell silent", counts=False))
             self._scheduler.ended(silent, now=self._wall(), silent=True)
             video = self._videos.get(job_id)
@@ -366,6 +388,9 @@ class Dispatcher:
         name: EventName = "expired" if failure.code == "expired" else "failed_attempt" if failure.counts else "released"
         if not self._append(video, Event(name=name, key=str(failure.key), attempt=failure.attempt, error=error)):
             return
+        self._meter.add("framefarm_leases_ended", how=name)
+        if failure.counts:
+            self._meter.add("framefarm_failures", code=failure.code)
         if failure.counts and self._hopeless(video, failure):
             log.error("action=fail job_id=%s code=%s: %s", failure.job, failure.code, failure.message)
             self._append(video, Event(name="failed", error=error))

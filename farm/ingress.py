@@ -6,12 +6,14 @@ import logging
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import PlainTextResponse
 
 from farm.access import OwnerDep
-from farm.contract import DispatcherDoor, Media, Planner
+from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
 from farm.describe import describe
 from farm.errors import Unavailable
 from farm.jobs import Jobs
+from farm.metrics import Meter
 from farm.parts import Parts, PartsDep
 from farm.problems import install_problems, problem
 from farm.ready import Readiness
@@ -24,7 +26,16 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["farm"])
 
 
-def create_app(*, settings: FarmSettings, jobs: Jobs, door: DispatcherDoor, planner: Planner, media: Media) -> FastAPI:
+def create_app(
+    *,
+    settings: FarmSettings,
+    jobs: Jobs,
+    door: DispatcherDoor,
+    planner: Planner,
+    media: Media,
+    metrics: MetricsDoor | None = None,
+    meter: Meter | None = None,
+) -> FastAPI:
     """The whole HTTP application. Blocks on nothing, starts nothing; the parts are used, never changed."""
     app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1")
     app.state.parts = Parts(
@@ -33,8 +44,9 @@ def create_app(*, settings: FarmSettings, jobs: Jobs, door: DispatcherDoor, plan
         door=door,
         planner=planner,
         media=media,
-        watches=Watches(jobs, door),
+        watches=Watches(jobs, door, meter=meter),
         readiness=Readiness(jobs.store, door),
+        metrics=metrics,
     )
     install_problems(app)
     app.include_router(videos)
@@ -70,3 +82,11 @@ async def readyz(parts: PartsDep) -> Any:
         return {"status": "ready", "workers": found.workers, "parts": states}
     detail = "; ".join(text for text in states.values() if text != "ok")
     return problem(503, Unavailable.code, detail, headers={"Retry-After": "1"}, more={"parts": states})
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics_page(parts: PartsDep, _owner: OwnerDep) -> PlainTextResponse:
+    """What the farm's processes measured, for Prometheus: docs/operations.md names the series."""
+    if parts.metrics is None:
+        raise Unavailable("this process measures nothing; ask a farm that `framefarm up` started")
+    return PlainTextResponse(await parts.metrics.page(), media_type="text/plain; version=0.0.4")

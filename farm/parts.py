@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from farm.contract import DispatcherDoor, Media, Planner
+from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
 from farm.jobs import Jobs
 from farm.ready import Readiness
 from farm.settings import FarmSettings
@@ -25,6 +25,7 @@ class Parts:
     media: Media
     watches: Watches
     readiness: Readiness
+    metrics: MetricsDoor | None = None  #: None: this process measures nothing
 
 
 def _parts(request: Request) -> Parts:

@@ -14,6 +14,7 @@ from platformdirs import user_cache_path, user_data_path
 
 from farm.errors import ConfigError
 from farm.keys import parse_keys
+from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
 
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
@@ -50,6 +51,8 @@ class FarmSettings:
     poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
     sweep_s: float = 30.0  #: the dispatcher lists open videos this often
     orphan_s: float = 60.0  #: a worker that reaches no dispatcher for this long ends itself
+    log_format: str = "text"  #: of the farm's own log lines: text or json
+    log_level: str = "info"  #: debug, info, warning or error
 
     def __post_init__(self) -> None:
         """Refuse impossible values by name."""
@@ -68,6 +71,9 @@ class FarmSettings:
         if self.preserve_gb < 0:
             msg = f"FARM_PRESERVE_GB={self.preserve_gb}: need 0 or more"
             raise ConfigError(msg)
+        for name, known in (("log_format", FORMATS), ("log_level", LEVELS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"FARM_{name.upper()}={getattr(self, name)!r}: need one of {', '.join(known)}")
         if not 0 <= self.port <= 65535:
             msg = f"FARM_PORT={self.port}: need 0 to 65535"
             raise ConfigError(msg)

@@ -16,6 +16,7 @@ from farm.contract import DispatcherDoor, JobId, LiveJob
 from farm.errors import FarmError, StoreError
 from farm.jobs import Jobs
 from farm.ledger import Entry
+from farm.metrics import Meter, Unmetered
 
 log = logging.getLogger(__name__)
 _WAIT_S = 5.0  #: for news from the dispatcher; it answers at once when there are some
@@ -122,9 +123,9 @@ class Watch:
 class Watches:
     """All of them."""
 
-    def __init__(self, jobs: Jobs, door: DispatcherDoor) -> None:
+    def __init__(self, jobs: Jobs, door: DispatcherDoor, *, meter: Meter | None = None) -> None:
         """Nobody follows anything."""
-        self._jobs, self._door = jobs, door
+        self._jobs, self._door, self._meter = jobs, door, meter or Unmetered()
         self._watches: dict[JobId, Watch] = {}
 
     @property
@@ -139,6 +140,7 @@ class Watches:
         if watch is None:
             watch = self._watches[job_id] = Watch(job_id, jobs=self._jobs, door=self._door)
         watch.followers += 1
+        self._meter.set("framefarm_watchers", self.followers)
         try:
             yield watch
         finally:
@@ -146,3 +148,4 @@ class Watches:
             if not watch.followers:
                 watch.close()
                 del self._watches[job_id]
+            self._meter.set("framefarm_watchers", self.followers)

@@ -57,7 +57,7 @@ class Full(NamedTuple):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
-    """10,000 videos of one owner; the newest 500 wait, the others were cancelled."""
+    """10,000 videos of one owner; the newest 500 are paused, the others were cancelled."""
     root = tmp_path_factory.mktemp("full")
     return Full(root, fill_storage(root, videos=VIDEOS, open_videos=OPEN, now_ms=int(time.time() * 1000)))
 
@@ -95,11 +95,11 @@ def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order
 
 
 def test_a_page_of_open_videos_asks_the_markers(full: Full, store: CountingStore) -> None:
-    """Queued ones are looked for among the marked ones, from either end, however many ended ones lie before them."""
-    page = read_page(Jobs(store), owner="local", order="asc", status="queued")
+    """Paused ones are looked for among the marked ones, from either end, however many ended ones lie before them."""
+    page = read_page(Jobs(store), owner="local", order="asc", status="paused")
     assert [record.job.id for record in page.records] == full.ids[-OPEN : 20 - OPEN]
     assert store.asked["get"] <= 3 * 21
-    assert read_page(Jobs(store), owner="local", status="paused") == ([], False, None)
+    assert read_page(Jobs(store), owner="local", status="queued") == ([], False, None)
 
 
 def test_a_page_of_ended_videos_looks_at_so_many(full: Full, store: CountingStore) -> None:
