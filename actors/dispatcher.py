@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 from actors.bell import Bell, heard
 from actors.fleet import Fleet
 from actors.meter import RayMeter
-from farm.contract import Failure, JobId, LiveJob, Order, Progress, Verdict, WorkerCard, WorkerState
+from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
@@ -114,6 +114,10 @@ class DispatcherActor:
     async def workers(self) -> list[WorkerState]:
         """See Dispatcher.workers."""
         return await self._call(self._dispatcher.workers)
+
+    async def load(self, owner: str) -> Load:
+        """See Dispatcher.load."""
+        return await self._call(self._dispatcher.load, owner)
 
     async def drain(self) -> list[str]:
         """Let the workers stop at their next step, give back their leases and end. The slots that still live."""

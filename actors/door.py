@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.names import DISPATCHER, NAMESPACE
-from farm.contract import DispatcherDoor, JobId, LiveJob, WorkerState
+from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState
 from farm.errors import Unavailable
 
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
@@ -37,6 +37,11 @@ class RayDoor(DispatcherDoor):
     async def workers(self) -> Sequence[WorkerState]:
         """See DispatcherDoor."""
         answer: list[WorkerState] = await self._call("workers")
+        return answer
+
+    async def load(self, owner: str) -> Load:
+        """See DispatcherDoor."""
+        answer: Load = await self._call("load", owner)
         return answer
 
     async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:

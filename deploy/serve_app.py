@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _STREAMS = 2000  #: each watcher of /events holds one of a replica's request slots
+_WAITING = 1000  #: requests that wait for a slot, while a replica restarts too; Serve answers one more with 429
 
 
 def application(settings: FarmSettings) -> serve.Application:
@@ -45,6 +46,8 @@ def application(settings: FarmSettings) -> serve.Application:
         name="ingress",
         num_replicas=1,
         max_ongoing_requests=_STREAMS,
+        max_queued_requests=_WAITING,
+        backpressure_config={"status_code": 429, "retry_after_s": 5},
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},

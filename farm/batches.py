@@ -40,6 +40,11 @@ class Variants(Part):
             raise ValueError("seeds: one is there twice; equal seeds make equal videos")
         return self
 
+    @property
+    def number(self) -> int:
+        """How many videos."""
+        return self.n or len(self.seeds or (None,))
+
     def drawn(self, seed: int | None) -> tuple[int, ...]:
         """The videos' seeds: those that were asked for, else from `seed` on, else drawn. Empty: one video, no batch."""
         if self.seeds is not None:

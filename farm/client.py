@@ -22,6 +22,8 @@ from farm.errors import (
     InvalidRequest,
     NotFound,
     NotReady,
+    Overloaded,
+    Quota,
     StoreError,
     TooLarge,
     Unauthorized,
@@ -32,7 +34,10 @@ from farm.sse import Event, read_events
 
 _ERRORS: dict[str, type[FarmError]] = {
     error.code: error
-    for error in (InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, NotFound, Conflict, NotReady, Unavailable)
+    for error in (
+        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, NotFound),
+        *(Conflict, NotReady, Quota, Overloaded, Unavailable),
+    )
 }
 _LOST = (httpx.TransportError, Unavailable)  #: worth another try
 _WISHED = {  #: what a video is once the wish was heard

@@ -190,6 +190,13 @@ class LiveJob(Value):
     waiting_for: str | None = None  #: why nobody can work on it now; None: somebody does, or could
 
 
+class Load(Value):
+    """How many videos have not ended."""
+
+    open: int
+    of_owner: int  #: of the one that was asked for
+
+
 class DispatcherDoor(Protocol):
     """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger stays the truth."""
 
@@ -201,6 +208,9 @@ class DispatcherDoor(Protocol):
 
     async def workers(self) -> Sequence[WorkerState]:
         """All workers the dispatcher has heard of lately."""
+
+    async def load(self, owner: str) -> Load:
+        """How many videos have not ended, as far as the dispatcher knows."""
 
 
 class MetricsDoor(Protocol):

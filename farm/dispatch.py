@@ -18,9 +18,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import get_args
 
-from farm.contract import Failure, JobId, LiveJob, Order, OrderKey, Progress, Verdict, WorkerCard, WorkerState, slot_of
+from farm.contract import (
+    Failure,
+    JobId,
+    LiveJob,
+    Load,
+    Order,
+    OrderKey,
+    Progress,
+    Verdict,
+    WorkerCard,
+    WorkerState,
+    slot_of,
+)
 from farm.demand import demand_of
 from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
+from farm.expiry import erase_expired
 from farm.jobs import Jobs, Record
 from farm.metrics import Meter, Unmetered
 from farm.roster import Roster, Worker
@@ -30,6 +43,7 @@ from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, i
 
 log = logging.getLogger(__name__)
 _READERS = 16  #: threads that look at many videos
+_EXPIRE_S = 600.0  #: what is past its FARM_KEEP_DAYS is looked for this often
 _SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
 
 
@@ -75,6 +89,7 @@ class Dispatcher:
         self._over: set[JobId] = set()  # ended: their markers are still there
         self._roster = Roster(clock=clock)
         self.draining = False
+        self._expire_at = clock() + settings.sweep_s  # not at once: a restart must not wait for it
         self.epoch = self._take_epoch()
         self.sweep()
 
@@ -180,6 +195,9 @@ class Dispatcher:
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
         self._each(self.nudge, sorted({*self._jobs.open_ids(), *self._videos}))
+        if self._settings.keep_days is not None and self._clock() >= self._expire_at:
+            self._expire_at = self._clock() + _EXPIRE_S
+            erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
 
     def drain(self) -> None:
         """Give out nothing more; workers stop at their next step, give their leases back and end."""
@@ -201,6 +219,12 @@ class Dispatcher:
                 queue_position=self._scheduler.position(job_id),
                 waiting_for=self._roster.waiting_for(video.record),
             )
+
+    def load(self, owner: str) -> Load:
+        """How many videos have not ended."""
+        with self._lock:
+            of_owner = sum(video.record.asked.owner == owner for video in self._videos.values())
+            return Load(open=len(self._videos), of_owner=of_owner)
 
     def workers(self) -> list[WorkerState]:
         """The workers heard of lately."""

@@ -9,6 +9,8 @@ FarmError
 ├── NotFound           404      no such video (or another owner's)
 ├── Conflict           409      the video's state forbids it
 ├── NotReady           409      ask again later
+├── Quota              429      this owner has too many open videos
+├── Overloaded         429      the farm has too many open videos
 ├── Unavailable        503      store or dispatcher does not answer
 ├── StoreError         503      the store does not answer, or an object cannot be written
 │   └── Damaged        503      an object is missing, or is not what the ledger says: asking again does not help
@@ -76,6 +78,18 @@ class NotReady(FarmError):
     """What was asked for is not made yet."""
 
     code, status = "not_ready", 409
+
+
+class Quota(FarmError):
+    """The owner has as many open videos as one may have; `facts["retry_after_s"]`."""
+
+    code, status = "quota", 429
+
+
+class Overloaded(FarmError):
+    """The farm has as many open videos as it takes; `facts["retry_after_s"]`."""
+
+    code, status = "overloaded", 429
 
 
 class Unavailable(FarmError):

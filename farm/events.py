@@ -31,7 +31,9 @@ class EventId(NamedTuple):
     n: int
 
 
-async def follow(record: Record, *, watches: Watches, last_event_id: str | None) -> AsyncIterator[ServerSentEvent]:
+async def follow(
+    record: Record, *, watches: Watches, last_event_id: str | None, keep_days: float | None = None
+) -> AsyncIterator[ServerSentEvent]:
     """Every event after `last_event_id` (none, or one that we never gave: all of them), up to `end`."""
     job = record.asked
     seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
@@ -43,7 +45,9 @@ async def follow(record: Record, *, watches: Watches, last_event_id: str | None)
             entries = await watch.after(before.seq if before else -1, head_seq=record.head.seq)
             for entry in entries:
                 n = 0
-                for name, data in _events_of(Record(job, entry), before, is_last=entry is entries[-1]):
+                for name, data in _events_of(
+                    Record(job, entry), before, is_last=entry is entries[-1], keep_days=keep_days
+                ):
                     if (entry.seq, n) > seen:
                         yield _event(name, data, EventId(entry.seq, n))
                     n += 1
@@ -73,7 +77,9 @@ def has_seen_end(record: Record, last_event_id: str | None) -> bool:
     return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.seq, 1)
 
 
-def _events_of(record: Record, before: Entry | None, *, is_last: bool) -> list[tuple[str, dict[str, Any]]]:
+def _events_of(
+    record: Record, before: Entry | None, *, is_last: bool, keep_days: float | None
+) -> list[tuple[str, dict[str, Any]]]:
     """What one ledger entry tells: up to one event of each kind. An end that a retry followed was none."""
     entry, job = record.head, record.job
     state = entry.state
@@ -90,7 +96,7 @@ def _events_of(record: Record, before: Entry | None, *, is_last: bool) -> list[t
         error = state.error.model_dump() if state.error else None
         events.append(("status", {"id": job.id, "status": state.status, "error": error, "at": entry.at}))
         if state.status in ENDED and is_last:
-            events.append(("end", video_view(record)))
+            events.append(("end", video_view(record, keep_days=keep_days)))
     return events
 
 

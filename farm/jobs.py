@@ -97,7 +97,7 @@ class Jobs:
         _check_readable(request)
         job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
         if idempotency_key is not None:
-            claim = f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+            claim = _claim_key(idempotency_key, owner)
         self._mark(job_id, claim)  # before all else: what a crash leaves is found by its marker
         if claim is not None:
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
@@ -127,6 +127,16 @@ class Jobs:
         except NotFound as err:  # its key names one that is being erased, or we slept so long that we were given up
             raise Unavailable("this video was deleted or given up just now; ask again") from err
         return Record(self.request(job_id), head)
+
+    def is_claimed(self, idempotency_key: str | None, *, owner: str) -> bool:
+        """Whether an earlier request came with this key."""
+        if idempotency_key is None:
+            return False
+        try:
+            self.store.get(_claim_key(idempotency_key, owner))
+        except ObjectMissing:
+            return False
+        return True
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
@@ -429,6 +439,15 @@ def _check_readable(request: VideoRequest) -> None:
 def index_folder(owner: str) -> str:
     """Prefix of an owner's index."""
     return f"owners/{owner}/"
+
+
+def created_ms_of(index_key: str) -> int:
+    """When the video of an index key was asked for, unix milliseconds."""
+    return _LAST_MS - int(index_key.rpartition("/")[2].partition("_")[0])
+
+
+def _claim_key(idempotency_key: str, owner: str) -> str:
+    return f"idempotency/{owner}/{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
 
 
 def index_key(job: Job) -> str:

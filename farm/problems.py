@@ -71,7 +71,8 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
         raise err
     if err.status >= 500:
         log.warning("action=answer code=%s message=%s", err.code, err)
-    headers = {"Retry-After": "1"} if err.status == 503 else None
+    retry_after_s = err.facts.get("retry_after_s", 1)
+    headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None
     fields, param = err.facts.get("fields"), err.facts.get("param")
     return problem(
         err.status,

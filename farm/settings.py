@@ -42,6 +42,9 @@ class FarmSettings:
     text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
     preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
     max_upload_mb: int = 32  #: bytes of one request
+    max_open_videos: int | None = None  #: of one owner that have not ended; none: no limit
+    max_queued: int = 10_000  #: videos of all that have not ended; one more is answered 429
+    keep_days: float | None = None  #: days after which an ended video is erased; none: kept for ever
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
     webhook_url: str | None = field(default=None, repr=False)  #: is told of every video's end, beside a request's own
     webhook_secret: str | None = field(default=None, repr=False)  #: signs for it, and where a request has no secret
@@ -77,9 +80,19 @@ class FarmSettings:
         if not 0 <= self.port <= 65535:
             msg = f"FARM_PORT={self.port}: need 0 to 65535"
             raise ConfigError(msg)
-        for name in ("max_upload_mb", "max_pixels", "poll_s", "sweep_s", "orphan_s"):
-            if getattr(self, name) <= 0:
-                msg = f"FARM_{name.upper()}={getattr(self, name)}: need more than 0"
+        for name in (
+            "max_upload_mb",
+            "max_queued",
+            "max_open_videos",
+            "keep_days",
+            "max_pixels",
+            "poll_s",
+            "sweep_s",
+            "orphan_s",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"FARM_{name.upper()}={value}: need more than 0"
                 raise ConfigError(msg)
         self._check_webhooks()
         if "://" in self.storage and not self.storage.startswith("file://") and not _S3.fullmatch(self.storage):

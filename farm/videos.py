@@ -17,10 +17,11 @@ from farm.batches import Variants, take_variants
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
 from farm.derive import prepare_extension, prepare_remix
-from farm.errors import FarmError, InvalidRequest
+from farm.errors import FarmError, InvalidRequest, Overloaded, Quota
 from farm.events import follow, has_seen_end
 from farm.intake import checked, checked_edit, read_body
 from farm.jobs import Record, Wish
+from farm.limits import check_room
 from farm.pages import read_page
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
@@ -105,6 +106,12 @@ async def _accepted(
         raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
     if dry_run:
         return estimate_view(prepared, await _workers(parts))
+    try:
+        await check_room(parts, owner, wanted=prepared.variants.number)
+    except (Quota, Overloaded):
+        if not await to_thread.run_sync(partial(parts.jobs.is_claimed, idempotency_key, owner=owner)):
+            raise
+        # else it is only asked again: what was accepted is answered, whatever came since
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
     record = await to_thread.run_sync(write)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
@@ -133,7 +140,8 @@ async def list_videos(
     read = partial(page, order=order, status=status, batch=batch)
     records, has_more, last = await to_thread.run_sync(read)
     lives = await asyncio.gather(*(_live(parts, record) for record in records))
-    data = [video_view(record, live) for record, live in zip(records, lives, strict=True)]
+    keep_days = parts.settings.keep_days
+    data = [video_view(record, live, keep_days=keep_days) for record, live in zip(records, lives, strict=True)]
     first = data[0]["id"] if data else None
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
@@ -164,7 +172,9 @@ async def get_events(
     record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
     if has_seen_end(record, last_event_id):
         return Response(status_code=204)  # tells a browser to stop coming back
-    return EventSourceResponse(follow(record, watches=parts.watches, last_event_id=last_event_id))
+    return EventSourceResponse(
+        follow(record, watches=parts.watches, last_event_id=last_event_id, keep_days=parts.settings.keep_days)
+    )
 
 
 @router.get("/{video_id}/webhook")
@@ -230,7 +240,7 @@ async def _wish(video_id: str, wish: Wish, response: Response, parts: Parts, own
 async def _answer(record: Record, parts: Parts, response: Response) -> dict[str, Any]:
     if record.head.state.status in OPEN:
         response.headers.update(_POLL_MS)
-    return video_view(record, await _live(parts, record))
+    return video_view(record, await _live(parts, record), keep_days=parts.settings.keep_days)
 
 
 async def _live(parts: Parts, record: Record) -> LiveJob | None:

@@ -9,6 +9,7 @@ from farm.accepting import Prepared
 from farm.contract import LiveJob, ModelCard, OrderKey, Stage, WorkerCard, WorkerState
 from farm.crew import measured
 from farm.demand import fits, need_for, whole_work
+from farm.expiry import expires_at
 from farm.jobs import Record
 from farm.request import VideoRequest
 from farm.states import ENDED, complete
@@ -16,8 +17,11 @@ from farm.states import ENDED, complete
 _BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several orders is worth telling
 
 
-def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
-    """The video object of the HTTP API. `live` is what only the dispatcher knows; without it progress is coarser."""
+def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float | None = None) -> dict[str, Any]:
+    """The video object of the HTTP API.
+
+    live: what only the dispatcher knows; without it progress is coarser. keep_days: of the settings.
+    """
     job, state = record.job, record.head.state
     key = current_order(record, live)
     lease = state.leases.get(str(key)) if key else None
@@ -29,9 +33,9 @@ def video_view(record: Record, live: LiveJob | None = None) -> dict[str, Any]:
         "progress": percent(record, live),
         "created_at": job.created_ms // 1000,
         "completed_at": int(state.ended_at) if state.status == "completed" and state.ended_at else None,
-        "expires_at": None,
+        "expires_at": expires_at(record, keep_days),
         "model": job.request.model,
-        "seconds": f"{job.request.seconds:g}",
+        "seconds": f"{job.plan.source_frames / job.plan.fps + job.request.seconds:g}",  # an extension's: of the whole
         "size": f"{job.plan.width}x{job.plan.height}",
         "frames": job.plan.frames,
         "fps": job.plan.fps,
@@ -129,7 +133,7 @@ def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[st
     work = whole_work(request, plan, shared=shared)
     return {
         "object": "video.estimate",
-        "videos": max(1, len(prepared.variants.drawn(0))),
+        "videos": prepared.variants.number,
         "model": request.model,
         "frames": plan.frames,
         "fps": plan.fps,

@@ -23,6 +23,7 @@ from farm.contract import (
     JobId,
     JobPlan,
     LiveJob,
+    Load,
     Order,
     Progress,
     Stage,
@@ -105,6 +106,10 @@ class DispatcherHere(DispatcherDoor):
     async def workers(self) -> Sequence[WorkerState]:
         """See DispatcherDoor."""
         return self._here().workers()
+
+    async def load(self, owner: str) -> Load:
+        """See DispatcherDoor."""
+        return self._here().load(owner)
 
 
 @pytest.fixture

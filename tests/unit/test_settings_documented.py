@@ -20,6 +20,7 @@ EXAMPLES = {
     "model",
     "text_encoder_device",
     *("webhook_url", "webhook_secret"),
+    *("max_open_videos", "keep_days"),
 }
 
 

@@ -1,0 +1,134 @@
+"""How much may wait, and for how long what has ended is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.client import FarmClient
+from farm.dispatch import Dispatcher
+from farm.errors import ConfigError, FarmError, NotFound, Overloaded, Quota
+from farm.expiry import DAY_S
+from farm.ingress import create_app
+from farm.jobs import Jobs, Record
+from farm.settings import FarmSettings
+from tests.unit.conftest import DispatcherHere, Hand
+from tests.unit.test_ingress import FILES, ask
+
+Accept = Callable[..., Record]
+DATA = {"prompt": "a cat"}
+
+
+@contextmanager
+def farm(jobs: Jobs, door: DispatcherHere, **settings: object) -> Iterator[TestClient]:
+    """The HTTP door with settings of its own."""
+    chosen = FarmSettings(model="tiny", **settings)  # type: ignore[arg-type]
+    app = create_app(settings=chosen, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as http:
+        yield http
+
+
+@pytest.mark.parametrize(("setting", "code"), [("max_open_videos", "quota"), ("max_queued", "overloaded")])
+def test_over_the_limit_is_429_with_the_time_to_wait(jobs: Jobs, door: DispatcherHere, setting: str, code: str) -> None:
+    """Nothing is stored; once a video has ended there is room; a batch has to fit as a whole."""
+    with farm(jobs, door, **{setting: 2}) as http:
+        first, _ = ask(http), ask(http)
+        answer = http.post("/v1/videos", data=DATA, files=FILES)
+        assert (answer.status_code, answer.json()["code"]) == (429, code)
+        assert answer.json()["error"]["type"] == "rate_limit_error"
+        assert int(answer.headers["retry-after"]) > 0
+        remix = http.post(f"/v1/videos/{first['id']}/remix", json={"prompt": "a dog"})
+        assert remix.status_code == 429
+        assert http.post("/v1/videos?dry_run=1", data=DATA, files=FILES).status_code == 200
+        assert len(jobs.open_ids()) == 2
+        http.post(f"/v1/videos/{first['id']}/cancel")
+        assert http.post("/v1/videos", data={**DATA, "n": "2"}, files=FILES).status_code == 429
+        ask(http)
+
+
+def test_anothers_videos_count_for_the_farm_alone(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
+    """The quota is one owner's."""
+    for _ in range(3):
+        door.dispatcher.nudge(accept(owner="other").job.id)
+    with farm(jobs, door, max_open_videos=1) as http:
+        ask(http)
+    with farm(jobs, door, max_queued=3) as http:
+        assert http.post("/v1/videos", data=DATA, files=FILES).json()["code"] == "overloaded"
+
+
+def test_asking_again_is_no_new_video(jobs: Jobs, door: DispatcherHere) -> None:
+    """A client whose answer was lost hears of its video also where there is no room for another."""
+    with farm(jobs, door, max_open_videos=1) as http:
+        first = ask(http, headers={"Idempotency-Key": "k"})
+        assert ask(http, headers={"Idempotency-Key": "k"})["id"] == first["id"]
+        other = http.post("/v1/videos", data=DATA, files=FILES, headers={"Idempotency-Key": "new"})
+        assert other.status_code == 429
+
+
+def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
+    """It is back within seconds, and what was accepted is safe."""
+    with farm(jobs, door, max_open_videos=1) as http:
+        ask(http)
+        door.answers = False
+        ask(http)
+
+
+@pytest.mark.parametrize("error", [Quota, Overloaded])
+def test_the_client_knows_both(error: type[FarmError]) -> None:
+    """As errors of their own, so that a script can wait."""
+    answer = httpx.Response(429, json={"code": error.code, "detail": "full"})
+    with (
+        FarmClient("http://farm", transport=httpx.MockTransport(lambda _: answer)) as client,
+        pytest.raises(error, match="full"),
+    ):
+        client.submit({"prompt": "a"}, {})
+
+
+@pytest.mark.parametrize("name", ["max_open_videos", "max_queued", "keep_days"])
+def test_impossible_limits_are_refused(name: str) -> None:
+    """By their names."""
+    with pytest.raises(ConfigError, match=f"FARM_{name.upper()}"):
+        FarmSettings(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_what_ended_long_ago_is_erased(jobs: Jobs, accept: Accept) -> None:
+    """By the dispatcher's sweep; what has not ended stays however old, and what ended lately stays until its time."""
+    now, wall = [0.0], [0.0]
+    records = [accept() for _ in range(3)]
+    old, ended, waits = (record.job.id for record in records)
+    jobs.wish(old, "cancel", owner="local")
+    ended_at = jobs.get(old, owner=None).head.state.ended_at
+    assert ended_at
+    wall[0] = ended_at
+    dispatcher = Dispatcher(jobs, FarmSettings(keep_days=2), clock=lambda: now[0], wall=lambda: wall[0])
+    late = Jobs(jobs.store, clock=lambda: ended_at + 1.5 * DAY_S)
+    late.wish(ended, "cancel", owner="local")
+    now[0], wall[0] = 100.0, ended_at + 1.9 * DAY_S
+    dispatcher.sweep()
+    assert jobs.get(old, owner=None)
+    now[0], wall[0] = 2000.0, ended_at + 2.1 * DAY_S
+    dispatcher.sweep()
+    with pytest.raises(NotFound):
+        jobs.get(old, owner=None)
+    assert not [key for key in jobs.store.list(f"jobs/{old}/") if "/log/" not in key]
+    assert jobs.get(ended, owner=None)
+    assert jobs.get(waits, owner=None)
+
+
+def test_a_video_says_when_it_will_be_erased(jobs: Jobs, door: DispatcherHere, hand: Hand) -> None:
+    """Once it has ended; null where everything is kept."""
+    with farm(jobs, door, keep_days=0.5) as http:
+        path = f"/v1/videos/{ask(http, seconds='1')['id']}"
+        assert http.get(path).json()["expires_at"] is None
+        hand.finish()
+        video = http.get(path).json()
+        assert video["expires_at"] == pytest.approx(video["completed_at"] + DAY_S / 2, abs=1)
+        assert http.get("/v1/videos").json()["data"][0]["expires_at"] == video["expires_at"]
+        assert f'"expires_at": {video["expires_at"]}' in http.get(f"{path}/events").text
+    with farm(jobs, door) as http:
+        assert http.get(path).json()["expires_at"] is None
