@@ -121,7 +121,7 @@ class OrderRunner:
         model, preserve_gb = order.job.request.model or "", order.job.request.preserve_gb
         if self._renderer is None or (model, preserve_gb) != (self._model, self._preserve_gb):
             if self._renderer is not None:
-                self._renderer.unload_loras()
+                self._renderer.close()
             self._renderer = None  # the old model's memory is free before the new one comes
             self._renderer, self._model, self._preserve_gb = self._load(model, preserve_gb), model, preserve_gb
         adopt_threads(order.numeric_class or self._numeric_class)

@@ -71,10 +71,15 @@ class Decoder:
         self._vae = vae.eval().requires_grad_(requires_grad=False)
         self._warm: _Seam | None = None
 
-    def tile_px(self) -> int:
-        """The largest tile that the memory free on the VAE's device holds now. Another size is another picture."""
+    def tile_px(self, room_bytes: int | None = None) -> int:
+        """The largest tile that the memory free on the VAE's device holds now. Another size is another picture.
+
+        room_bytes: what a memory plan leaves to the decode; None: what is free is asked for.
+        """
         parameter = next(self._vae.parameters())
-        if parameter.device.type == "cuda":
+        if room_bytes is not None:
+            free = room_bytes
+        elif parameter.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(parameter.device)
             free += torch.cuda.memory_reserved(parameter.device) - torch.cuda.memory_allocated(parameter.device)
         else:

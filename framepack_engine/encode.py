@@ -110,12 +110,13 @@ def embed_prompt(models: Models, prompt: str) -> tuple[Tensor, Tensor]:
         return_tensors="pt",
     )
     length = int(tokens.attention_mask.sum())
-    hidden = llama(
-        input_ids=tokens.input_ids.to(llama.device),
-        attention_mask=tokens.attention_mask.to(llama.device),
-        output_hidden_states=True,
-        use_cache=False,
-    ).hidden_states[-3]
+    with models.visiting("text_encoder") as device:
+        hidden = llama(
+            input_ids=tokens.input_ids.to(device),
+            attention_mask=tokens.attention_mask.to(device),
+            output_hidden_states=True,
+            use_cache=False,
+        ).hidden_states[-3]
     clip_tokens = models.tokenizer_2(
         prompt,
         max_length=CLIP_TOKENS,
@@ -123,7 +124,8 @@ def embed_prompt(models: Models, prompt: str) -> tuple[Tensor, Tensor]:
         truncation=True,
         return_tensors="pt",
     )
-    pooled = clip(input_ids=clip_tokens.input_ids.to(clip.device)).pooler_output  # not projected
+    with models.visiting("text_encoder_2") as device:
+        pooled = clip(input_ids=clip_tokens.input_ids.to(device)).pooler_output  # not projected
     return hidden[:, CROPPED_TOKENS:length].cpu().contiguous(), pooled.cpu()
 
 
@@ -132,7 +134,8 @@ def embed_picture(models: Models, image: Image.Image) -> Tensor:
     """SigLIP's view of `image` (RGB, cut to size). Returns: (1, m, E) last hidden states on the CPU."""
     encoder = models.image_encoder
     prepared = models.feature_extractor(images=[image], return_tensors="pt").pixel_values
-    states: Tensor = encoder(pixel_values=prepared.to(encoder.device, encoder.dtype)).last_hidden_state
+    with models.visiting("image_encoder") as device:
+        states: Tensor = encoder(pixel_values=prepared.to(device, encoder.dtype)).last_hidden_state
     return states.cpu()
 
 
@@ -146,7 +149,8 @@ def _embed_pixels(models: Models, frames: Tensor, *, seed: int, part: str) -> Te
     """
     vae = models.vae
     vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False  # whatever a decode left behind
-    posterior = vae.encode(frames.to(vae.device, vae.dtype)).latent_dist
+    with models.visiting("vae") as device:
+        posterior = vae.encode(frames.to(device, vae.dtype)).latent_dist
     mean, std = posterior.mean.float().cpu(), posterior.std.float().cpu()
     noise = torch.randn(mean.shape, generator=_generator(seed, part))
     drawn: Tensor = (mean + std * noise) * vae.config.scaling_factor

@@ -6,6 +6,8 @@ EngineError
 ├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
+├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
+│   └── DeviceTooSmall  out_of_memory      known before anything was tried
 ├── NotFinite          not_finite          NaN or infinity came out of a model
 ├── BlackFrames        black_frames        every pixel that was decoded is black
 ├── BadImage           unsupported_image   a picture that cannot be read or used
@@ -56,6 +58,16 @@ class ArtifactMismatch(EngineError):
     """An artifact is whole, but it belongs to another section, size or model."""
 
     code = "artifact_mismatch"
+
+
+class OutOfMemory(EngineError):
+    """A stage does not fit the device, with the smallest plan that is equal in bits; the message says what helps."""
+
+    code = "out_of_memory"
+
+
+class DeviceTooSmall(OutOfMemory):
+    """No plan fits; `facts["needs_bytes"]` is the least."""
 
 
 class NotFinite(EngineError):

@@ -100,6 +100,11 @@ class LoraSlots:
             self._hooks.append(layer.register_forward_hook(_adding(self._joined(layer, lows))))
         self._using = using
 
+    @property
+    def using(self) -> tuple[tuple[str, float], ...]:
+        """Digest and weight of each that acts."""
+        return self._using
+
     def clear(self) -> None:
         """Leave the base alone."""
         for hook in self._hooks:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +17,9 @@ from framepack_engine.errors import ModelUnavailable
 from framepack_engine.locate import locate, missing_files, remedy
 from framepack_engine.weights import load_part, quiet
 
+if TYPE_CHECKING:
+    from framepack_engine.placement import Placement
+
 __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
 
@@ -24,7 +28,11 @@ _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """All parts of one model, in evaluation mode, on one device."""
+    """All parts of one model, in evaluation mode.
+
+    places: who moves them to the device and away, by a memory plan; None: they are where they were loaded. elsewhere:
+    parts that are kept off the device on purpose, and never move.
+    """
 
     name: str
     kind: Literal["i2v", "f1"]
@@ -36,6 +44,22 @@ class Models:
     tokenizer_2: Any
     image_encoder: Any
     feature_extractor: Any
+    places: Placement | None = None
+    elsewhere: frozenset[str] = frozenset()
+
+    @contextmanager
+    def visiting(self, part: str) -> Iterator[torch.device]:
+        """Inside, `part` can compute on the device that is yielded."""
+        if self.places is None:
+            yield getattr(self, part).device
+            return
+        with self.places.visiting(part) as device:
+            yield device
+
+    def device_of(self, part: str) -> torch.device:
+        """Where `part` computes, wherever its weights lie now."""
+        device: torch.device = getattr(self, part).device if self.places is None else self.places.device_of(part)
+        return device
 
 
 def load_models(
@@ -84,11 +108,16 @@ class ModelShelf:
         say: Callable[[str], None] | None = None,
         free_bytes: Callable[[], int] | None = None,
         text_encoder_device: str | None = None,
+        home: str | None = None,
     ) -> None:
-        """Arguments as of `load_models`. free_bytes: of the device's memory; None asks the device."""
+        """Arguments as of `load_models`. free_bytes: of the memory that weights lie in; None asks for it.
+
+        home: where weights lie: None: on `device`; "cpu": a memory plan brings them there.
+        """
         self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
         self._text_device = text_encoder_device or device
-        self._free_bytes = free_bytes or (lambda: free_memory(device))
+        self._home = home or device
+        self._free_bytes = free_bytes or (lambda: free_memory(self._home))
         self._parts: dict[tuple[str, Path], Any] = {}
 
     def get(self, wanted: str | ModelEntry, *, kind: Literal["i2v", "f1"] | None = None) -> Models:
@@ -101,7 +130,8 @@ class ModelShelf:
                 if key not in self._parts:
                     self._parts[key] = self._loaded(entry, part, folders[part])
         parts = {part: self._parts[key] for part, key in keys.items()}
-        return Models(name=entry.name, kind=entry.kind, **parts)
+        elsewhere = frozenset(_TEXT_ENCODERS if self._text_device != self._device else ())
+        return Models(name=entry.name, kind=entry.kind, elsewhere=elsewhere, **parts)
 
     def _make_room(self, keys: Mapping[str, tuple[str, Path]]) -> None:
         old = [key for key in self._parts if key not in keys.values()]
@@ -115,7 +145,7 @@ class ModelShelf:
         while transformers and self._free_bytes() < 1.5 * _bytes_of(self._parts[transformers[-1]]):
             del self._parts[transformers.pop(0)]
             gc.collect()
-            if self._device != "cpu":
+            if self._home != "cpu":
                 torch.cuda.empty_cache()
 
     def _loaded(self, entry: ModelEntry, part: str, folder: Path) -> Any:
@@ -124,7 +154,7 @@ class ModelShelf:
             device = self._text_device
             dtype = dtype or torch.bfloat16  # float32 would take twice the memory, float16 is slow on most CPUs
         try:
-            return load_part(part, folder, device=device, dtype=dtype)
+            return load_part(part, folder, device=device, dtype=dtype, home=self._home)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
             raise ModelUnavailable(
                 f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from framepack_engine.plan import decode_needs, section_layout, tail_frames, tim
 from framepack_engine.preview import latent_preview
 from framepack_engine.provenance import provenance, tags
 from framepack_engine.spec import RenderSpec
+from framepack_engine.tenancy import SamplingModels, Tenancy, workload_of
 from framepack_engine.text import with_text
 from framepack_engine.transformer import Question, Transformer
 
@@ -32,21 +33,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from framepack_engine.embeddings import Embeddings
+    from framepack_engine.memory import Stage
     from framepack_engine.models import Models
+    from framepack_engine.plan_book import PlanBook
 
 _LATENT_CHANNELS = 16
-
-
-class SamplingModels(Protocol):
-    """The two parts that the section loop and the decode need; `Models` has them, and the encoders besides."""
-
-    @property
-    def transformer(self) -> Any:
-        """A HunyuanVideoFramepackTransformer3DModel."""
-
-    @property
-    def vae(self) -> Any:
-        """An AutoencoderKLHunyuanVideo."""
+T = TypeVar("T")
 
 
 class RenderProgress(NamedTuple):
@@ -62,16 +54,25 @@ class RenderProgress(NamedTuple):
 class Renderer:
     """The stages of a video on one device. Not for two threads at once.
 
-    The models must already be on `device`; the solver runs there in float32, whatever the transformer's precision.
-    lora_dir: the folder that the names of LoRAs are looked up in.
+    The solver runs on `device` in float32, whatever the transformer's precision. lora_dir: the folder that the names of
+    LoRAs are looked up in. book: the memory plans to choose from, and to step down when memory runs out; without one
+    the models must already be on `device`, and stay.
     """
 
-    def __init__(self, models: SamplingModels, *, device: str = "cpu", lora_dir: str | Path | None = None) -> None:
-        self.models = models
+    def __init__(
+        self,
+        models: SamplingModels,
+        *,
+        device: str = "cpu",
+        lora_dir: str | Path | None = None,
+        book: PlanBook | None = None,
+    ) -> None:
         self.lora_dir = lora_dir
         self.device = torch.device(device)
-        self._transformer = Transformer(models.transformer, name=getattr(models, "name", None))
+        self._transformer = Transformer(models.transformer, name=getattr(models, "name", None), device=self.device)
         self._decoder = Decoder(models.vae)
+        self._tenancy = Tenancy(models, self._transformer, book=book) if book is not None else None
+        self.models = models
 
     @property
     def numeric_class(self) -> str:
@@ -99,11 +100,36 @@ class Renderer:
         from framepack_engine.source import last_frames
 
         tail = None if source is None else last_frames(source, tail_frames())
-        return encode(cast("Models", self.models), spec, images, tail=tail, embeddings=embeddings)
+
+        def work(models: SamplingModels) -> Conditioning:
+            return encode(cast("Models", models), spec, images, tail=tail, embeddings=embeddings)
+
+        return self._fitted("encode", spec, work)
+
+    def leave_gb(self, preserve_gb: float | None) -> None:
+        """Leave so many GiB of the device to others from now on; None: what the plan book says."""
+        if self._tenancy is not None:
+            self._tenancy.leave_gb(preserve_gb)
+
+    @property
+    def tenancy(self) -> Tenancy | None:
+        """How the models hold the device; None where they simply lie on it."""
+        return self._tenancy
 
     def unload_loras(self) -> None:
         """Free what the last video's LoRAs hold; `section` attaches and removes them by itself."""
         self._transformer.loras.clear()
+
+    def close(self) -> None:
+        """Unload the LoRAs, and let the weights go home: the models may be placed anew."""
+        self.unload_loras()
+        if self._tenancy is not None:
+            self._tenancy.close()
+
+    def _fitted(self, stage: Stage, spec: RenderSpec, work: Callable[[SamplingModels], T]) -> T:
+        if self._tenancy is None:
+            return work(self.models)
+        return self._tenancy.fitted(stage, workload_of(spec), work)
 
     @torch.no_grad()
     def section(
@@ -122,10 +148,33 @@ class Renderer:
         section, and the state it was given resumes it. resume: go on after that step, to the same bits.
 
         Raises: ArtifactMismatch where conditioning, previous or resume belong elsewhere; LoraUnusable; CacheUnusable;
-            AttentionUnavailable; NotFinite.
+            AttentionUnavailable; NotFinite; OutOfMemory where a plan book was given and no smaller plan is left.
         """
         _check_fits(spec, index, conditioning, previous, resume)
         self._transformer.loras.use(spec.loras, folder=self.lora_dir)
+        newest = resume
+
+        def stepped(state: StepState) -> None:
+            nonlocal newest
+            newest = state
+            if on_step is not None:
+                on_step(state)
+
+        def work(_: SamplingModels) -> SectionState:  # again from the newest step where memory ran out
+            return self._denoised(spec, index, conditioning, previous, on_step=stepped, resume=newest)
+
+        return self._fitted("section", spec, work)
+
+    def _denoised(
+        self,
+        spec: RenderSpec,
+        index: int,
+        conditioning: Conditioning,
+        previous: SectionState | None,
+        *,
+        on_step: Callable[[StepState], None],
+        resume: StepState | None,
+    ) -> SectionState:
         history = context.first_history(spec.kind, conditioning) if previous is None else previous.history.float()
         mu = sampler.flow_mu(spec.tokens, shift=spec.flow_shift)
         sigmas = sampler.flow_sigmas(spec.num_inference_steps, mu=mu, exponent=spec.flow_exponent)
@@ -137,12 +186,12 @@ class Renderer:
                 with_text(conditioning, spec.prompt_shares(index)),
                 context=context.pack(spec.kind, history, context.start_for(spec.kind, index, conditioning)),
                 layout=section_layout(spec.kind, sections=spec.sections, index=index, window=spec.latent_window_size),
+                sigmas=sigmas[:-1],
                 cache=cache,
             )
             while state.step < spec.num_inference_steps:
                 state = _step(state, question, sigmas)
-                if on_step is not None:
-                    on_step(state)
+                on_step(state)
         latents = state.estimate.cpu()
         if not bool(torch.isfinite(latents).all()):
             raise NotFinite(f"section {index} came out as NaN or infinity", section=index)
@@ -180,7 +229,9 @@ class Renderer:
 
         Raises: ArtifactMismatch, NotFinite, BlackFrames.
         """
-        return self._decoder.frames(spec, index, conditioning.start_latent, latents)
+        return self._fitted(
+            "decode", spec, lambda _: self._decoder.frames(spec, index, conditioning.start_latent, latents)
+        )
 
     def settled(self, spec: RenderSpec) -> RenderSpec:
         """`spec` with the size of its tiles chosen, where it leaves that to the memory that is free here now.
@@ -189,7 +240,8 @@ class Renderer:
         """
         if spec.decode != "tiled" or spec.decode_tile_px is not None:
             return spec
-        return replace(spec, decode_tile_px=self._decoder.tile_px())
+        room = None if self._tenancy is None else self._tenancy.decode_room(workload_of(spec))
+        return replace(spec, decode_tile_px=self._decoder.tile_px(room))
 
     def preview(self, latents: Tensor) -> Image.Image:
         """A small picture of latents (1, 16, T, h, w): one pixel a latent pixel, frames side by side."""

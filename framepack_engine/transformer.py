@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from framepack_engine.cache_choice import mag_ratios
 from framepack_engine.cache_diffusers import DiffusersCache
 from framepack_engine.context import PackedContext
 from framepack_engine.errors import ArtifactMismatch
+from framepack_engine.hoist import Hoist, Table
 from framepack_engine.lora import LoraSlots
 from framepack_engine.plan import IndexLayout
 from framepack_engine.spec import RenderSpec
@@ -71,12 +72,16 @@ class Transformer:
     The output projection is brought to float32 in place; every other weight keeps its precision.
     """
 
-    def __init__(self, model: Any, *, name: str | None = None) -> None:
-        """name: of the model in the catalogue, by which what was measured with it is found."""
+    def __init__(self, model: Any, *, name: str | None = None, device: torch.device | None = None) -> None:
+        """name: of the model in the catalogue, by which what was measured with it is found.
+
+        device: where it computes; None: where its weights are.
+        """
         self.name = name
+        self.hoist: Hoist | None = None  #: set by whoever places the weights; None: each forward computes all
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.dtype: torch.dtype = model.x_embedder.proj.weight.dtype
-        self.device: torch.device = model.x_embedder.proj.weight.device
+        self.device: torch.device = device or model.x_embedder.proj.weight.device
         if model.proj_out.weight.dtype != torch.float32:
             # Source: lllyasviel/FramePack's high_quality_fp32_output_for_inference
             model.proj_out.to(torch.float32)
@@ -99,17 +104,18 @@ class Transformer:
         """
         pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
         steps = spec.num_inference_steps
-        if spec.cache == "none":
-            yield None
-        elif spec.cache == "teacache":
-            yield TeaCache(self.hooks, threshold=spec.threshold, steps=steps)
-        else:
-            ratios = mag_ratios(self.name, spec.cache_ratios) if spec.cache == "magcache" else ()
-            cache = DiffusersCache(self.model, spec.cache, threshold=spec.threshold, steps=steps, ratios=ratios)
-            try:
-                yield cache
-            finally:
-                cache.close()
+        with nullcontext() if self.hoist is None else self.hoist.at_work():
+            if spec.cache == "none":
+                yield None
+            elif spec.cache == "teacache":
+                yield TeaCache(self.hooks, threshold=spec.threshold, steps=steps)
+            else:
+                ratios = mag_ratios(self.name, spec.cache_ratios) if spec.cache == "magcache" else ()
+                cache = DiffusersCache(self.model, spec.cache, threshold=spec.threshold, steps=steps, ratios=ratios)
+                try:
+                    yield cache
+                finally:
+                    cache.close()
 
 
 class Question:
@@ -123,9 +129,12 @@ class Question:
         *,
         context: PackedContext,
         layout: IndexLayout,
+        sigmas: Sequence[float],
         cache: StepCache | None = None,
     ) -> None:
-        """cache: what `Transformer.prepared` gave for this section.
+        """sigmas: of all steps, whose tables are made here where the model is hoisted.
+
+        cache: what `Transformer.prepared` gave for this section.
 
         Raises: ArtifactMismatch where true CFG is asked for and the conditioning has no negative prompt.
         """
@@ -147,6 +156,19 @@ class Question:
             if negative is None or pooled is None:
                 raise ArtifactMismatch("true_cfg_scale is not 1, but the conditioning has no negative prompt")
             self._branches.append(self._text(negative, pooled))
+        self._tables = self._hoisted(sigmas)
+
+    def _hoisted(self, sigmas: Sequence[float]) -> list[Table | None]:
+        """One table a guidance branch; None where every forward computes all."""
+        hoist = self._transformer.hoist
+        if hoist is None:
+            return [None] * len(self._branches)
+        timesteps = [self._timestep(sigma) for sigma in sigmas]
+        salt = self._transformer.loras.using
+        return [hoist.table({**self._fixed, **text}, timesteps=timesteps, salt=salt) for text in self._branches]
+
+    def _timestep(self, sigma: float) -> Tensor:
+        return self._cast(torch.tensor([sigma]) * _SCALE)
 
     def _cast(self, value: Tensor) -> Tensor:
         return value.to(self._transformer.device, self._transformer.dtype)
@@ -171,11 +193,14 @@ class Question:
         inputs = {
             **self._fixed,
             "hidden_states": self._cast(x),
-            "timestep": self._cast(torch.tensor([sigma]) * _SCALE),
+            "timestep": self._timestep(sigma),
             "return_dict": False,
         }
         outputs, states, forwards = [], [], 0
-        for text, state in zip(self._branches, caches or [None] * len(self._branches), strict=True):
+        unknown = [None] * len(self._branches)
+        for text, table, state in zip(self._branches, self._tables, caches or unknown, strict=True):
+            if table is not None and self._transformer.hoist is not None:
+                self._transformer.hoist.show(table, step, self._transformer.device)
 
             def run(text: dict[str, Tensor] = text) -> Tensor:
                 velocity: Tensor = model(**inputs, **text)[0].float()

@@ -18,9 +18,10 @@ _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")  #: w
 _NAMED = 6
 
 
-def load_part(part: str, folder: Path, *, device: str, dtype: torch.dtype | None) -> Any:
-    """Load one part; a transformer may be a single file. dtype: None is the part's own, see `load_models`.
+def load_part(part: str, folder: Path, *, device: str, dtype: torch.dtype | None, home: str | None = None) -> Any:
+    """Load one part; a transformer may be a single file.
 
+    dtype: None is the part's own on `device`, see `load_models`. home: where its weights lie; None: on `device`.
     Raises: whatever diffusers, transformers and safetensors raise; ValueError where keys do not fit.
     """
     import diffusers
@@ -50,7 +51,7 @@ def load_part(part: str, folder: Path, *, device: str, dtype: torch.dtype | None
         model = getattr(transformers, kind).from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
-    model.requires_grad_(requires_grad=False).eval().to(device)
+    model.requires_grad_(requires_grad=False).eval().to(home or device)
     if part == "vae":
         use_onednn(model)
     return model

@@ -1,0 +1,124 @@
+"""How many bytes of a device are in use, and a limit to them. A GPU's allocator keeps to its own; on the CPU we do.
+
+What a model computes is counted tensor by tensor as torch makes them, so that plans and running out of memory can be
+tried where there is no GPU; on the meta device it counts what a forward of the big model would take.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made inside and still live; views count once, with what they show."""
+
+    def __init__(self, *, base: int = 0, limit: int | None = None) -> None:
+        """base: bytes that were in use before. limit: beyond it torch.OutOfMemoryError is raised."""
+        super().__init__()
+        self.live = self.peak = base
+        self._limit = limit
+        self._seen: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Let `func` do its work, and count what is new."""
+        output = func(*args, **(kwargs or {}))
+        known = {_storage(leaf)._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}  # noqa: SLF001
+        for leaf in tree_leaves(output):
+            if isinstance(leaf, torch.Tensor):
+                storage = _storage(leaf)
+                key = storage._cdata  # noqa: SLF001 - what tells two storages apart
+                if key not in known and key not in self._seen:
+                    self._seen[key] = storage.nbytes()
+                    weakref.finalize(storage, self._gone, key)
+                    self._add(storage.nbytes())
+        return output
+
+    def _add(self, size: int) -> None:
+        self.live += size
+        if self._limit is not None and self.live > self._limit:
+            raise _out_of_memory(size, self.live, self._limit)
+        self.peak = max(self.peak, self.live)
+
+    def _gone(self, key: int) -> None:
+        self.live -= self._seen.pop(key)
+
+
+class Budget:
+    """A device's memory as a placement uses it: weights are held and dropped by name, computing is watched.
+
+    cap_bytes: the most that may be in use; None: what the device has. On CUDA the allocator raises by itself
+    (`cap_cuda`); on the CPU this class raises the same error.
+    """
+
+    def __init__(self, device: torch.device, *, cap_bytes: int | None = None) -> None:
+        """Nothing is in use yet."""
+        self.device, self.cap_bytes = device, cap_bytes
+        self.held = 0  #: bytes of weights on the device
+        self.brought = 0  #: bytes of weights copied to the device so far
+        self.peak = 0  #: the most in use so far, as far as it was watched
+        self._count: LiveBytes | None = None
+
+    def hold(self, size: int) -> None:
+        """Weights of `size` bytes come to the device. Raises: torch.OutOfMemoryError; nothing is held then."""
+        use = (self.held if self._count is None else self._count.live) + size
+        if self._watches and use > (self.cap_bytes or 0):
+            raise _out_of_memory(size, use, self.cap_bytes or 0)
+        self.held += size
+        self.peak = max(self.peak, use)
+        if self._count is not None:
+            self._count.live = use
+
+    def drop(self, size: int) -> None:
+        """Weights of `size` bytes have left."""
+        self.held -= size
+        if self._count is not None:
+            self._count.live -= size
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Watch what is computed inside. Raises: torch.OutOfMemoryError where it does not fit."""
+        if not self._watches or self._count is not None:
+            yield
+            return
+        with LiveBytes(base=self.held, limit=self.cap_bytes) as count:
+            self._count = count
+            try:
+                yield
+            finally:
+                self._count = None
+                self.peak = max(self.peak, count.peak)
+
+    @property
+    def _watches(self) -> bool:
+        return self.cap_bytes is not None and self.device.type == "cpu"
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Tensors made inside are not counted by `Budget.computing`: they are weights, or lie on the host."""
+    with torch.inference_mode(mode=False), _disable_current_modes():  # weights outlive the mode they came in
+        yield
+
+
+def cap_cuda(device: torch.device, cap_bytes: int) -> None:
+    """Let torch's allocator refuse what would go beyond `cap_bytes` of this process's GPU memory."""
+    total = torch.cuda.mem_get_info(device)[1]
+    torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.0, cap_bytes / total)), device)
+
+
+def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()
+
+
+def _out_of_memory(size: int, use: int, limit: int) -> torch.OutOfMemoryError:
+    mib = 1 << 20
+    return torch.OutOfMemoryError(
+        f"{size / mib:.1f} MiB more would make {use / mib:.1f} MiB in use; the limit is {limit / mib:.1f} MiB"
+    )

@@ -1,0 +1,81 @@
+"""The memory plans of one model on one device: chosen by what is rendered, and by what did not fit before. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from framepack_engine.memory import (
+    GIB,
+    RESERVE_BYTES,
+    RESERVE_SHARE,
+    Plan,
+    Workload,
+    choose_plan,
+    ladder,
+    largest_workload,
+    usable_bytes,
+)
+from framepack_engine.model_size import ModelSize
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanBook:
+    """Kept for the process's life. preserve_bytes: of the device, left to others, where a video does not say.
+
+    counted: what a plan may take is kept to: by the GPU's allocator; on the CPU by counting each tensor, which is slow.
+    """
+
+    size: ModelSize
+    device_bytes: int
+    host_bytes: int
+    preserve_bytes: int = 0
+    counted: bool = True
+    _too_large: dict[tuple[int, int, int], int] = field(default_factory=dict)  # height, width, window -> rung
+
+    def plan(self, work: Workload, *, preserve_bytes: int | None = None) -> Plan:
+        """The best plan that fits and did not fail at this size. Raises: DeviceTooSmall."""
+        return choose_plan(
+            self.size,
+            work,
+            device_bytes=self.device_bytes,
+            host_bytes=self.host_bytes,
+            preserve_bytes=self.preserve_bytes if preserve_bytes is None else preserve_bytes,
+            below=self._too_large.get((work.height, work.width, work.window), -1),
+        )
+
+    def room(self, preserve_bytes: int | None = None) -> int:
+        """Bytes that a plan may take."""
+        preserved = self.preserve_bytes if preserve_bytes is None else preserve_bytes
+        return usable_bytes(self.device_bytes, preserve_bytes=preserved)
+
+    def too_large(self, work: Workload, plan: Plan) -> None:
+        """`plan` ran out of memory at this size: it is not tried at it again."""
+        key = work.height, work.width, work.window
+        self._too_large[key] = max(plan.rung, self._too_large.get(key, -1))
+
+    @property
+    def remembered(self) -> str:
+        """What did not fit, for people; empty where all did."""
+        return ", ".join(
+            f"{width}x{height} w={window}: plan {rung + 1} ran out of memory"
+            for (height, width, window), rung in self._too_large.items()
+        )
+
+    def needs_gib(self, resolution: int) -> dict[str, float]:
+        """GPU memory that the smallest plans take at a model's usual size: "" for encode and section, then by decode.
+
+        What is left to others, comes on top.
+        """
+        work = largest_workload(resolution)
+        needs = {"": 0.0}
+        for name, decode in (("", "framewise"), ("framewise", "framewise"), ("tiled", "tiled"), ("whole", "whole")):
+            asked = Workload(height=work.height, width=work.width, decode=decode, tile_px=work.tile_px)
+            least = self._least(asked, decode=bool(name))
+            needs[name] = round(least / GIB, 2)
+        return needs
+
+    def _least(self, work: Workload, *, decode: bool) -> float:
+        """Device bytes, reserve included, of which the smallest plan's peak is what may be used."""
+        plans = ladder(self.size, work)
+        least = min(plan.decode_bytes if decode else max(plan.section_bytes, plan.encode_bytes) for plan in plans)
+        return max(least + RESERVE_BYTES, least / (1 - RESERVE_SHARE))
