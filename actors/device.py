@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 import torch
 
-from farm.contract import WorkerCard
+from farm.contract import Stage, WorkerCard
 from farm.settings import FarmSettings
+from farm.vram import vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import usable_attentions
 from framepack_engine.catalog import known_models
@@ -22,17 +24,20 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = device.type == "cuda"
+    vram_gib = torch.cuda.mem_get_info(device)[1] / _GIB if on_gpu else None
     return WorkerCard(
         id=worker_id,
         node=node,
         device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} threads",
-        vram_gib=round(torch.cuda.mem_get_info(device)[1] / _GIB, 1) if on_gpu else None,
+        vram_gib=None if vram_gib is None else round(vram_gib, 1),
+        vram_class=settings.vram_class or (None if vram_gib is None else vram_class(vram_gib)),
         numeric_class=numeric_class(device, default_dtype(device)),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
-        stages=("encode", "section", "decode", "finish"),
+        stages=_stages(settings),
         models=tuple(known_models(settings.models)),
         plan="all resident",
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
+        hours=settings.hours,
     )
 
 
@@ -42,6 +47,13 @@ def gpu_memory() -> dict[str, int]:
         return {}
     free, total = torch.cuda.mem_get_info()
     return {"used": total - free, "total": total}
+
+
+def _stages(settings: FarmSettings) -> tuple[Stage, ...]:
+    """Those that the machine's settings name, in the order of making; all where they name none."""
+    named = {stage.strip() for stage in settings.stages.split(",") if stage.strip()}
+    every: tuple[Stage, ...] = get_args(Stage)
+    return tuple(stage for stage in every if not named or stage in named)
 
 
 class Renderers:

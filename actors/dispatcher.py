@@ -6,6 +6,7 @@ Create it detached, named DISPATCHER, with max_restarts=-1: it rebuilds itself f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from actors.bell import Bell, heard
+from actors.cluster import FarmNotice, publish
 from actors.fleet import Fleet
 from actors.meter import RayMeter
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState
@@ -34,15 +36,21 @@ _ASK_S = 5.0  #: an idle worker's question waits this long for an order before i
 class DispatcherActor:
     """Passes calls on to the Dispatcher, wakes those who wait for a change, and keeps the workers alive."""
 
-    def __init__(self, settings: FarmSettings, *, gpus: int, cpus: int) -> None:
-        """Take charge: `gpus` workers with a GPU each, `cpus` workers without."""
+    def __init__(self, settings: FarmSettings) -> None:
+        """Take charge of the store, and of the workers of every node that declares some."""
         setup_logs(style=settings.log_format, level=settings.log_level)
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._news = Bell(), dict[JobId, Bell]()
         self._dispatcher = self._take_charge()
         log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
-        self._fleet = Fleet(settings, gpus=gpus, cpus=cpus, on_death=self._dispatcher.worker_died)
+        self._publish()
+        self._fleet = Fleet(
+            settings,
+            on_death=self._dispatcher.worker_died,
+            on_leaving=self._dispatcher.leaving,
+            may_fill=self._dispatcher.may_fill,
+        )
         for name, loop in (
             ("ticks", self._tick_forever),
             ("fleet", self._fleet.keep),
@@ -70,6 +78,12 @@ class DispatcherActor:
             except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
                 log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)
                 time.sleep(self._settings.poll_s)
+
+    def _publish(self) -> None:
+        """Tell those who will join the farm which store is ours."""
+        claim, settings = self._dispatcher.claim, self._settings
+        sha256 = hashlib.sha256(claim.data).hexdigest()
+        publish(FarmNotice(settings.storage, settings.s3_endpoint, claim.key, sha256))
 
     async def ask(self, card: WorkerCard) -> Order | Verdict:
         """See Dispatcher.ask; waits a while for an order."""

@@ -1,4 +1,4 @@
-"""The dispatcher's workers: one detached actor a slot, watched, and replaced when it dies."""
+"""The fleet: on each node as many workers as it declares, a detached actor a slot, watched and replaced."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorDiedError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.names import NAMESPACE, worker_name
+from actors.cluster import FarmNode, farm_nodes
+from actors.names import NAMESPACE, WORKER_RESOURCE, worker_name
 from actors.worker import RenderWorker
 from farm.settings import FarmSettings
 
@@ -28,62 +30,97 @@ _LONGEST_PAUSE_S = 30.0
 class _Slot:
     """A place for one worker."""
 
+    name: str
     number: int
-    gpu: bool
+    node: FarmNode
+    birth: Future[str] | None = None  # gives the new worker's id
     watch: Future[None] | None = None  # fails when the worker dies
+    actor: Any = None
     worker_id: str = ""
     begun: float = 0.0
     pause_s: float = 0.0
     not_before: float = 0.0
 
+    @property
+    def awaited(self) -> Future[Any] | None:
+        """What is to come of its worker; None: there is none."""
+        return self.watch or self.birth
+
 
 class Fleet:
     """Keeps every slot's worker alive. `keep` runs in a thread of its own."""
 
-    def __init__(self, settings: FarmSettings, *, gpus: int, cpus: int, on_death: Callable[[str], None]) -> None:
-        """`on_death` hears the id of each worker that died."""
-        self._settings, self._on_death = settings, on_death
-        self._slots = [_Slot(n, gpu=n < gpus) for n in range(gpus + cpus)]
+    def __init__(
+        self,
+        settings: FarmSettings,
+        *,
+        on_death: Callable[..., None],
+        on_leaving: Callable[[set[str]], None],
+        may_fill: Callable[[str], bool],
+    ) -> None:
+        """`on_death(worker_id, alone=…)` hears of each worker that died, and whether its node lives on;
+        `on_leaving` hears the slots of nodes that go; `may_fill` says whether a slot shall have a worker.
+        """
+        self._settings, self._on_death, self._on_leaving, self._may_fill = settings, on_death, on_leaving, may_fill
+        self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._draining = threading.Event()
 
     def keep(self) -> None:
         """Start workers where there are none, wait for deaths, tell of them, for ever."""
         while True:
-            for slot in self._slots:
-                if slot.watch is None and not self._draining.is_set() and time.monotonic() >= slot.not_before:
+            self._look()
+            for slot in self._slots.values():
+                if self._is_vacant(slot):
                     self._fill(slot)
-            watches = {slot.watch: slot for slot in self._slots if slot.watch is not None}
-            if not watches:
+            waits = {slot.awaited: slot for slot in self._slots.values() if slot.awaited}
+            if not waits:
                 time.sleep(_LOOK_S)
                 continue
-            for watch in wait(watches, _LOOK_S, FIRST_COMPLETED).done:
-                self._bury(watches[watch])
+            for future in wait(waits, _LOOK_S, FIRST_COMPLETED).done:
+                slot = waits[future]
+                (self._bury if future is slot.watch else self._welcome)(slot)
 
     def drain(self) -> list[str]:
-        """Replace nobody from now on. The names of those that still live."""
+        """Replace nobody from now on. The slots that still live."""
         self._draining.set()
-        return [worker_name(slot.number) for slot in self._slots if slot.watch is not None]
+        return [slot.name for slot in list(self._slots.values()) if slot.watch]
+
+    def _look(self) -> None:
+        """Nodes come and go, and so do their slots."""
+        nodes = {node.id: node for node in farm_nodes()}
+        for node in nodes.values():
+            for number in range(node.workers):
+                if (node.id, number) not in self._slots:
+                    name = f"{_unique(node, nodes)}-{number}"
+                    log.info("action=new_slot slot=%s node=%s gpu=%s", name, node.id, number < node.gpus)
+                    self._slots[node.id, number] = _Slot(name, number, node)
+        for key, slot in list(self._slots.items()):
+            if key[0] in nodes:
+                slot.node = nodes[key[0]]
+            elif not slot.watch:  # else its worker's death is told first
+                del self._slots[key]
+        self._on_leaving({slot.name for slot in self._slots.values() if slot.node.draining})
+
+    def _is_vacant(self, slot: _Slot) -> bool:
+        if slot.awaited or slot.node.draining or self._draining.is_set() or time.monotonic() < slot.not_before:
+            if slot.birth and time.monotonic() - slot.begun > _BIRTH_S:
+                log.warning("action=worker_unreachable slot=%s", slot.name)
+                slot.birth, slot.not_before = None, time.monotonic() + _LONGEST_PAUSE_S
+            return False
+        return self._may_fill(slot.name)
 
     def _fill(self, slot: _Slot) -> None:
-        """Take over the slot's living worker (we may be a new dispatcher), or start one."""
-        name = worker_name(slot.number)
+        """Take over the slot's living worker (we may be a new dispatcher), or start one. Waits for neither."""
+        name = worker_name(slot.name, slot.node.id)
         try:
-            worker: Any = ray.get_actor(name, namespace=NAMESPACE)
+            slot.actor = ray.get_actor(name, namespace=NAMESPACE)
         except ValueError:
-            worker = self._start(slot, name)
-        slot.begun = time.monotonic()
-        try:
-            slot.worker_id = worker.identify.remote().future().result(_BIRTH_S)
-            slot.watch = worker.wait_until_dead.remote().future()
-        except (RayActorError, TimeoutError) as err:
-            log.warning("action=worker_unreachable name=%s: %s", name, err)
-            slot.not_before = time.monotonic() + _LONGEST_PAUSE_S
+            slot.actor = self._start(slot, name)
+        slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
 
     def _start(self, slot: _Slot, name: str) -> Any:
-        log.info("action=start_worker name=%s gpu=%s", name, slot.gpu)
-        env = {"OMP_NUM_THREADS": str(self._settings.cpu_threads or 1)}  # Ray sets 1, and CPU work crawls
-        if not slot.gpu:
-            env["CUDA_VISIBLE_DEVICES"] = ""  # else a CPU worker finds the GPUs of the others
+        gpu = slot.number < slot.node.gpus
+        log.info("action=start_worker slot=%s node=%s gpu=%s", slot.name, slot.node.id, gpu)
         return (
             ray.remote(RenderWorker)
             .options(
@@ -91,13 +128,25 @@ class Fleet:
                 namespace=NAMESPACE,
                 lifetime="detached",
                 num_cpus=0,
-                num_gpus=1 if slot.gpu else 0,
+                num_gpus=1 if gpu else 0,
+                resources={WORKER_RESOURCE: 1},
+                scheduling_strategy=NodeAffinitySchedulingStrategy(slot.node.id, soft=False),
                 max_restarts=0,
                 max_task_retries=0,
-                runtime_env={"env_vars": env},
             )
-            .remote(slot.number, self._settings)
+            .remote(slot.name, self._settings, gpu=slot.number if gpu else None)
         )
+
+    def _welcome(self, slot: _Slot) -> None:
+        """A new worker answers, or did not come into being."""
+        birth, slot.birth = slot.birth, None
+        try:
+            slot.worker_id = birth.result() if birth else ""
+        except RayError as err:
+            log.warning("action=worker_unreachable slot=%s: %s", slot.name, str(err).partition("\n")[0])
+            slot.not_before = time.monotonic() + _LONGEST_PAUSE_S
+        else:
+            slot.watch = slot.actor.wait_until_dead.remote().future()
 
     def _bury(self, slot: _Slot) -> None:
         error = slot.watch.exception() if slot.watch else None
@@ -105,6 +154,18 @@ class Fleet:
         lived_s = time.monotonic() - slot.begun
         slot.pause_s = min(_LONGEST_PAUSE_S, max(1.0, 2 * slot.pause_s)) if lived_s < _SHORT_LIFE_S else 0.0
         slot.not_before = time.monotonic() + slot.pause_s
-        slot.watch = None
+        slot.watch = slot.actor = None
         if not self._draining.is_set():
-            self._on_death(slot.worker_id)
+            self._on_death(slot.worker_id, alone=self._died_alone(slot, error))
+
+    def _died_alone(self, slot: _Slot, error: BaseException | None) -> bool:
+        """Whether the worker died and its node did not: of a node that dies, Ray says 'unavailable' first."""
+        if not isinstance(error, ActorDiedError) or error.preempted:
+            return False
+        return any(node.id == slot.node.id and not node.draining for node in farm_nodes())
+
+
+def _unique(node: FarmNode, nodes: dict[str, FarmNode]) -> str:
+    """The node's name; where an older one has the same, with the beginning of its id."""
+    same = sorted(other.id for other in nodes.values() if other.name == node.name)
+    return node.name if same == [node.id] else f"{node.name}.{node.id[:6]}"

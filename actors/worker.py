@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
 import time
 from typing import Any
@@ -33,9 +34,16 @@ _CALL_S = 30.0  #: an answer that takes longer than this is taken as none
 class RenderWorker:
     """One device's worker. Create it detached, with max_restarts=0: resuming is the ledger's job."""
 
-    def __init__(self, slot: int, settings: FarmSettings) -> None:
-        """Start asking for orders, in a thread of its own."""
-        self._settings, self._id = settings, f"worker-{slot}.{uuid4().hex[:6]}"
+    def __init__(self, slot: str, settings: FarmSettings, *, gpu: int | None) -> None:
+        """Start asking for orders, in a thread of its own.
+
+        gpu: which of those that the machine's Ray process names; None: work on the CPU.
+        `settings` are the farm's; what the machine says otherwise is in the environment.
+        """
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        if gpu is None or visible:  # before torch is loaded; a CPU worker must not find the GPUs of the others
+            os.environ["CUDA_VISIBLE_DEVICES"] = "" if gpu is None else visible[gpu]
+        self._settings, self._id = settings.on_node(os.environ), f"{slot}.{uuid4().hex[:6]}"
         setup_logs(style=settings.log_format, level=settings.log_level, worker=self._id)
         self._meter = RayMeter()
         self._stop: Verdict = "go"
@@ -73,7 +81,7 @@ class RenderWorker:
         from actors.device import Renderers, describe_device
         from actors.orders import OrderRunner
 
-        node = ray.get_runtime_context().get_node_id()
+        node = self._settings.node or socket.gethostname()
         self._card = describe_device(self._id, node=node, settings=self._settings)
         # what was made is kept until the store takes it, for as long as the lease is ours
         store = MeteredStore(open_store(self._settings), self._meter)

@@ -27,6 +27,7 @@ COMMANDS = {
         "Ask for a video that goes on where another ends, for --seconds more, and print its id.",
     ),
     "up": ("commands_farm", "A farm on this machine, in the foreground."),
+    "join": ("commands_farm", "Lend this machine's GPUs to a farm that runs elsewhere."),
     "list": ("commands_videos", "Videos, newest first."),
     "show": ("commands_videos", "One video."),
     "watch": ("commands_videos", "Progress until the video ends."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,13 @@ from deploy.connect import Json, Storage, Url, connect
 from deploy.flags import settings_flags, with_flags
 from deploy.screen import put_json, put_table, say
 from farm.errors import ConfigError
+from farm.settings import NODE_SETTINGS
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(up)
+    app.command()(join)
     for command in (workers, conformance):
         app.command()(command)
 
@@ -31,6 +34,20 @@ def up(
     from farm.settings import FarmSettings
 
     raise typer.Exit(run_foreground(FarmSettings.from_env(**given), exit_with_parent=exit_with_parent))
+
+
+@with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip")))
+def join(
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the farm's Ray, as `framefarm up` names it")],
+    **given: Any,
+) -> None:
+    """Lend this machine's GPUs to a farm that runs elsewhere: prints `joined …`, leaves on Ctrl-C or SIGTERM."""
+    from deploy.join import join_foreground
+    from farm.settings import FarmSettings
+
+    settings = FarmSettings.from_env(**given)
+    own_store = "storage" in given or "FARM_STORAGE" in os.environ
+    raise typer.Exit(join_foreground(FarmSettings.from_env(ray=address).ray or address, settings, own_store=own_store))
 
 
 def workers(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:

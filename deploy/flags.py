@@ -55,9 +55,10 @@ def request_flags(model: type[BaseModel] = VideoRequest) -> list[Flag]:
     ]
 
 
-def settings_flags(*, without: Iterable[str] = ()) -> list[Flag]:
-    """One flag for each FARM_ variable; its text is the comment in farm.example.env."""
+def settings_flags(*, only: Iterable[str] | None = None, without: Iterable[str] = ()) -> list[Flag]:
+    """One flag for each FARM_ variable, or for some; its text is the comment in farm.example.env."""
     types, texts, left_out = get_type_hints(FarmSettings), _settings_help(), set(without)
+    left_out |= types.keys() - set(types if only is None else only)
     return [
         _flag(field.name, _simple(types[field.name]), help=texts.get(field.name, ""))
         for field in dataclass_fields(FarmSettings)

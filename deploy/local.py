@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import queue
-import secrets
 import signal
 import socket
 import subprocess
@@ -20,12 +19,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from deploy.gpus import chosen_gpus, gpu_environment
 from deploy.own_models import own_models
+from deploy.token import found_token, own_token
 from farm.errors import ConfigError
-from farm.settings import FarmSettings
+from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
 _LOCK = ".farm.lock"
+_RAY_ENV = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
+}
 _START_S = 120.0
 _DRAIN_S = 30.0
 _STOP_S = 60.0
@@ -121,65 +127,42 @@ def locked(settings: FarmSettings) -> Iterator[IO[str]]:
 
 def resolved(settings: FarmSettings) -> FarmSettings:
     """The settings with this machine's facts filled in: number of workers, threads, default model, a free port."""
-    gpus = count_gpus()
-    workers = settings.workers if settings.workers != "auto" else str(max(1, gpus))
-    cpu_threads = settings.cpu_threads or max(1, (os.cpu_count() or 1) // int(workers))
+    settings, gpus = with_workers(settings)
     model = settings.model or ("framepack-i2v" if gpus else "tiny")
     if model not in (known := own_models(settings.models)):
         raise ConfigError(f"there is no model {model!r}; there are {', '.join(known)}")
     if settings.model is None:
         why = "a GPU was found" if gpus else "no GPU was found; random weights: it proves the machinery, no more"
         _talk(f"default model: {model} ({why})")
-    return replace(settings, workers=workers, cpu_threads=cpu_threads, model=model, port=_free_port(settings))
+    storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
+    return replace(settings, storage=storage, model=model, port=_free_port(settings))  # a path that holds everywhere
 
 
-def count_gpus() -> int:
-    """NVIDIA GPUs that this process may use, without loading torch."""
-    import pynvml
+def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
+    """The settings with the number of workers and their threads filled in, and the GPUs that they get.
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in {"", "-1"}])
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver here
-        return 0
-    try:
-        return int(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
+    Raises: ConfigError.
+    """
+    gpus = chosen_gpus(settings)
+    workers = max(1, len(gpus)) if settings.workers == "auto" else int(settings.workers)
+    threads = settings.cpu_threads or max(1, (os.cpu_count() or 1) // max(1, workers))
+    return replace(settings, workers=str(workers), cpu_threads=threads), gpus[:workers]
 
 
 @contextlib.contextmanager
 def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     """Ray, the dispatcher (which starts the workers) and Serve; gives the dispatcher's handle."""
-    os.environ |= {  # before ray is imported
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
-        "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_AUTH_MODE": "token",  # whoever reaches Ray's ports can run code: only with this farm's own token
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    os.environ |= (found_token if settings.ray else own_token)(settings) | _RAY_ENV  # before Ray is imported
     import ray
     from ray import serve
 
     from actors.dispatcher import DispatcherActor
-    from actors.names import DISPATCHER, NAMESPACE
+    from actors.names import DISPATCHER, NAMESPACE, ON_HEAD
     from deploy.serve_app import application
 
-    workers, gpus = int(settings.workers), count_gpus()
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        num_cpus=max(4, os.cpu_count() or 1),
-        num_gpus=gpus,
-        include_dashboard=False,
-        object_store_memory=100 << 20,  # orders are small: what is big goes through the store
-        _node_ip_address="127.0.0.1",
-        logging_level=logging.WARNING,
-    )
+    _start_ray(settings)
     _heed_signals(stop)  # again: Ray has put in handlers of its own, which abort
+    dispatcher: Any = None
     try:
         dispatcher = (
             ray.remote(DispatcherActor)
@@ -189,11 +172,13 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
                 lifetime="detached",
                 max_restarts=-1,
                 num_cpus=0,
+                resources=ON_HEAD,
                 max_concurrency=5000,
             )
-            .remote(settings, gpus=min(workers, gpus), cpus=max(0, workers - gpus))
+            .remote(settings)
         )
         serve.start(
+            proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
@@ -204,7 +189,50 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
             serve.shutdown()
+            ray.kill(dispatcher)  # in a cluster that goes on it would too
         ray.shutdown()
+
+
+def _start_ray(settings: FarmSettings) -> None:
+    """Connect to the cluster that is meant, or make one whose first node this machine is."""
+    import ray
+
+    from actors.cluster import stay_on_loopback
+    from actors.names import NAMESPACE, NODE_LABEL, WORKER_RESOURCE
+
+    if settings.ray:
+        ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
+        for name in ray.util.list_named_actors():  # of a farm that did not end well here
+            ray.kill(ray.get_actor(name, namespace=NAMESPACE))
+        return
+    settings, gpus = with_workers(settings)
+    os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
+    os.environ |= {
+        "OMP_NUM_THREADS": str(settings.cpu_threads),  # else Ray sets 1, and CPU work crawls
+        "RAY_GCS_SERVER_PORT": str(settings.ray_port),
+    }
+    if settings.node_ip is None:
+        stay_on_loopback()
+    ray.init(
+        address="local",
+        namespace=NAMESPACE,
+        num_cpus=max(4, os.cpu_count() or 1),
+        num_gpus=len(gpus),
+        resources={WORKER_RESOURCE: int(settings.workers)} if settings.workers != "0" else {},
+        labels={NODE_LABEL: settings.node} if settings.node else {},
+        include_dashboard=False,
+        object_store_memory=100 << 20,  # orders are small: what is big goes through the store
+        _node_ip_address=settings.node_ip or "127.0.0.1",
+        logging_level=logging.WARNING,
+    )
+    _talk(_invitation(ray.get_runtime_context().gcs_address))
+
+
+def _invitation(address: str) -> str:
+    """How other machines join; the token itself is not told."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    token = f"RAY_AUTH_TOKEN_PATH={path}" if path else "this farm's RAY_AUTH_TOKEN"
+    return f"more GPUs join with: framefarm join {address} ({token})"
 
 
 def _heed_signals(stop: threading.Event) -> None:

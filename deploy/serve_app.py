@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray import serve
 
+from actors.names import ON_HEAD
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,6 @@ def application(settings: FarmSettings) -> serve.Application:
         backpressure_config={"status_code": 429, "retry_after_s": 5},
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-        ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
+        ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
     )
     return deployment(serve.ingress(build)(Ingress)).bind()

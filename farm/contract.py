@@ -151,9 +151,10 @@ class WorkerCard(Value):
     """What a worker says about itself."""
 
     id: str
-    node: str
+    node: str  #: its machine's name in the farm
     device: str
     vram_gib: float | None
+    vram_class: str | None = None  #: farm/vram.py; None: a CPU, or less than the smallest class
     numeric_class: str  #: without the attention, which each video chooses
     attentions: tuple[str, ...] = ("sdpa",)  #: those that can compute here
     stages: tuple[Stage, ...]
@@ -164,6 +165,7 @@ class WorkerCard(Value):
     model: str | None = None  #: the model it holds
     needs_gib: dict[str, float] = Field(default_factory=dict)  #: model -> GPU memory without which it cannot run here
     preserve_gb: float = 0.0  #: GPU memory left to others
+    hours: str = ""  #: of the day in which it works, its machine's local time; none: always
     warm: JobId | None = None  #: the video it rendered last, whose context it still holds
 
 

@@ -8,7 +8,6 @@ knows of them.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import time
@@ -32,10 +31,12 @@ from farm.contract import (
     slot_of,
 )
 from farm.demand import demand_of
+from farm.epoch import take_epoch
 from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
 from farm.expiry import erase_expired
 from farm.jobs import Jobs, Record
 from farm.metrics import Meter, Unmetered
+from farm.orders import bare_order, whole_order
 from farm.roster import Roster, Worker
 from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
@@ -90,14 +91,15 @@ class Dispatcher:
         self._roster = Roster(clock=clock)
         self.draining = False
         self._expire_at = clock() + settings.sweep_s  # not at once: a restart must not wait for it
-        self.epoch = self._take_epoch()
+        self.claim = take_epoch(jobs.store)
+        self.epoch = self.claim.number
         self.sweep()
 
     def ask(self, card: WorkerCard) -> Order | Verdict:
         """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
         self._settle(card.id)
         with self._lock:
-            if self.draining or self._roster.is_dead(card.id):
+            if self.draining or self._roster.verdict(card.id) == "exit":
                 return "exit"
             if self._roster.get(card.id) is None or self._roster.trouble:
                 self._all_changed()
@@ -108,7 +110,7 @@ class Dispatcher:
             worker.asking = leased is None
         if leased is None:
             return "go"
-        worker.order = order = self._with_needs(*leased)
+        worker.order = order = whole_order(self._jobs, *leased)
         return order
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
@@ -123,11 +125,12 @@ class Dispatcher:
                 return "stop"
             video.deadlines[str(progress.key)] = self._clock() + self._settings.lease_s
             if worker.order is None or worker.order.attempt != progress.attempt:  # leased by our predecessor
-                worker.order = self._order(video.record, progress.key, progress.attempt)
+                lease_s = self._settings.lease_s
+                worker.order = bare_order(video.record, progress.key, progress.attempt, lease_s=lease_s)
                 self._scheduler.inherits(worker.card.id, progress.job, progress.key, now=self._wall())
             video.progress = progress
             self._changed(video)
-            if self.draining:
+            if self.draining or self._roster.verdict(card.id) == "exit":
                 return "exit"
             return "stop" if video.record.head.state.status == "paused" else "go"
 
@@ -140,10 +143,14 @@ class Dispatcher:
             if video := self._videos.get(failure.job) or self._load(failure.job):
                 self._end_lease(video, failure)
 
-    def worker_died(self, worker_id: str) -> None:
-        """A worker's process is gone: its leases end now, not when they expire. A death counts (rule 7)."""
+    def worker_died(self, worker_id: str, *, alone: bool = True) -> None:
+        """A worker's process is gone: its leases end now, not when they expire.
+
+        That counts (rule 7) where it died `alone`: not with its node, and not because it was told to go.
+        """
         with self._lock:
-            self._roster.bury(worker_id)  # a question of its that is still on the way gets no order
+            alone = alone and self._roster.verdict(worker_id) != "exit"
+            self._roster.bury(worker_id, alone=alone)  # a question of its that is still on the way gets no order
             self._scheduler.unseat(worker_id)
             self._all_changed()
             self._on_orders()
@@ -158,6 +165,16 @@ class Dispatcher:
             latest = self._clock() + self._settings.lease_s
             for video in self._videos.values():
                 video.deadlines = {key: min(at + seconds, latest) for key, at in video.deadlines.items()}
+
+    def leaving(self, slots: set[str]) -> None:
+        """The slots of nodes that go soon: their workers stop at their next step and end. Never waits for the store."""
+        if self._roster.leaving != slots:
+            self._roster.leaving = slots
+            self._on_orders()
+
+    def may_fill(self, slot: str) -> bool:
+        """Whether the slot shall have a worker. Never waits for the store."""
+        return slot not in self._roster.leaving
 
     def worker_failed_to_start(self, message: str) -> None:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
@@ -250,14 +267,6 @@ class Dispatcher:
             elif head.seq > video.record.head.seq:
                 self._advance(video, Record(video.record.asked, head))
 
-    def _take_epoch(self) -> int:
-        keys = self._jobs.store.list("dispatcher/")
-        epoch = int(keys[-1].rpartition("/")[2]) if keys else 0
-        while True:
-            epoch += 1
-            if self._jobs.store.put_if_absent(f"dispatcher/{epoch:08}", json.dumps({"at": time.time()}).encode()):
-                return epoch
-
     def _load(self, job_id: JobId) -> _Video | None:
         record = self._jobs.sweep(job_id)
         if record is None:
@@ -340,46 +349,28 @@ class Dispatcher:
             self.refresh(order.job.id)
             self._tidy()
 
-    def _lease_to(self, worker: Worker) -> tuple[Record, OrderKey, int] | None:
-        """The video, the piece of it and the attempt that this worker is to make, once the lease is in the ledger."""
-        now = self._wall()
+    def _lease_to(self, worker: Worker) -> tuple[Record, Order] | None:
+        """The video and the piece of it that this worker is to make, once the lease is in the ledger."""
+        now, lease_s = self._wall(), self._settings.lease_s
         for job_id, text in self._roster.held_by(worker.card.id):  # an order whose answer was lost on its way here
             video, key = self._videos[job_id], OrderKey.parse(text)
             self._scheduler.inherits(worker.card.id, job_id, key, now=now)
-            return video.record, key, video.record.head.state.leases[text].attempt
+            attempt = video.record.head.state.leases[text].attempt
+            return video.record, bare_order(video.record, key, attempt, lease_s=lease_s)
         chosen = self._scheduler.offer(worker.card.id, now=now)
         if chosen is None:
             return None
         video = self._videos[chosen.job]
         self._scheduler.takes(chosen, now=now)
         if self._append(video, Event(name="leased", key=str(chosen.key), worker=worker.card.id)):
-            worker.order = self._order(video.record, chosen.key, video.record.head.seq)
+            worker.order = bare_order(video.record, chosen.key, video.record.head.seq, lease_s=lease_s)
             where = (chosen.job, chosen.key, video.record.head.seq, worker.card.id)
             log.info("action=lease job_id=%s key=%s attempt=%d worker=%s", *where)
             self._meter.add("framefarm_leases", stage=chosen.key.stage)
-            return video.record, chosen.key, video.record.head.seq
+            return video.record, worker.order
         self._scheduler.asks(worker.card.id, now=now)
         self._on_orders()  # the ledger had news for us: the worker asks again
         return None
-
-    def _order(self, record: Record, key: OrderKey, attempt: int) -> Order:
-        """An order, without what it needs: enough for us to know what a worker does."""
-        return Order(
-            job=record.job,
-            key=key,
-            attempt=attempt,
-            needs={},
-            numeric_class=None if record.job.request.allow_mixed else record.head.state.numeric_class,
-            numeric_classes=record.head.state.numeric_classes,
-            decode_tile_px=record.head.state.decode_tile_px,
-            lease_s=self._settings.lease_s,
-        )
-
-    def _with_needs(self, record: Record, key: OrderKey, attempt: int) -> Order:
-        """The order as its worker gets it: a ledger entry is read for each artifact, so the lock is not held."""
-        found = {name: self._jobs.artifact(record, name) for name in _needs(record, key)}
-        needs = {name: artifact for name, artifact in found.items() if artifact}
-        return self._order(record, key, attempt).model_copy(update={"needs": needs})
 
     def _expire(self, job_id: JobId, now: float) -> None:
         """End the video's leases that had run out by `now`."""
@@ -405,7 +396,8 @@ class Dispatcher:
         """A dead worker's leases in one video."""
         for key, lease in list(video.record.head.state.leases.items()):
             if lease.worker == worker_id and key in video.record.head.state.leases:
-                self._end_lease(video, self._failure(video, key, "worker_died", f"worker {worker_id} died at {key}"))
+                message, counts = f"worker {worker_id} died at {key}", self._roster.died_alone(worker_id)
+                self._end_lease(video, self._failure(video, key, "worker_died", message, counts=counts))
 
     def _end_lease(self, video: _Video, failure: Failure) -> None:
         error = ErrorInfo(code=failure.code, message=failure.message)
@@ -482,15 +474,3 @@ def _skipping_damaged(job_id: JobId) -> Iterator[None]:
         yield
     except Damaged as err:
         log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400
-
-
-def _needs(record: Record, key: OrderKey) -> list[str]:
-    """Names of the artifacts that an order starts from; framepack.md says why."""
-    k = key.section or 0
-    if key.stage == "section":
-        return ["conditioning", "step", *([f"section/{k - 1}"] if k else [])]
-    if key.stage == "decode":
-        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
-    if key.stage == "finish":
-        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
-    return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farm.contract import JobId, Order, WorkerCard, WorkerState
+from farm.contract import JobId, Order, Verdict, WorkerCard, WorkerState, slot_of
 from farm.jobs import Record
 from farm.scheduler import can_do
 from farm.states import JobState, runnable
@@ -31,7 +31,8 @@ class Roster:
         self._clock = clock
         self._workers: dict[str, Worker] = {}
         self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
-        self._dead: set[str] = set()  # workers whose process is gone
+        self._dead: dict[str, bool] = {}  # workers whose process is gone -> whether they died alone
+        self.leaving: set[str] = set()  # slots of nodes that go soon
         self.trouble = ""  # why the last worker could not start
 
     def saw(self, card: WorkerCard) -> Worker:
@@ -44,14 +45,22 @@ class Roster:
         """The worker of that id, if it was ever heard of and has not died."""
         return self._workers.get(worker_id)
 
-    def bury(self, worker_id: str) -> None:
-        """Its process is gone."""
-        self._dead.add(worker_id)
+    def bury(self, worker_id: str, *, alone: bool) -> None:
+        """Its process is gone. alone: its node is not, and nobody told it to go."""
+        self._dead[worker_id] = alone
         self._workers.pop(worker_id, None)
+
+    def died_alone(self, worker_id: str) -> bool:
+        """Whether it is dead, and neither its node nor an operator is to blame."""
+        return self._dead.get(worker_id, False)
 
     def is_dead(self, worker_id: str) -> bool:
         """Whether its process is gone: a question of its may still be on the way."""
         return worker_id in self._dead
+
+    def verdict(self, worker_id: str) -> Verdict:
+        """What a worker hears, whatever there is to do."""
+        return "exit" if self.is_dead(worker_id) or slot_of(worker_id) in self.leaving else "go"
 
     def present(self) -> list[Worker]:
         """The workers heard of lately."""

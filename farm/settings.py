@@ -5,21 +5,34 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
 from platformdirs import user_cache_path, user_data_path
 
+from farm.contract import Stage
 from farm.errors import ConfigError
+from farm.hours import parse_hours
 from farm.keys import parse_keys
 from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
+from farm.vram import VRAM_CLASSES
 
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+
+_GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
+_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
+
+#: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
+NODE_SETTINGS = (
+    *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
+    *("stages", "hours", "preserve_gb", "vram_class", "node"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,14 @@ class FarmSettings:
     webhook_url: str | None = field(default=None, repr=False)  #: is told of every video's end, beside a request's own
     webhook_secret: str | None = field(default=None, repr=False)  #: signs for it, and where a request has no secret
     webhook_allow_private: bool = False  #: webhooks may go to this machine and its network
+    gpus: str = ""  #: this machine's GPUs that may work, as nvidia-smi numbers them: 0,2; none: all
+    stages: str = ""  #: what this machine's workers do: encode,section,decode,finish; none: all
+    hours: str = ""  #: when this machine's workers work, local time: 22:00-07:00; none: always
+    vram_class: str | None = None  #: class of this machine's GPU memory (farm/vram.py); none: as measured
+    node: str = ""  #: this machine's name in the farm; none: its host name
+    node_ip: str | None = None  #: address at which the farm's machines reach this one; none: this machine alone
+    ray_port: int = 0  #: port at which other machines join; 0: any free one
+    ray: str | None = None  #: HOST:PORT of a Ray cluster to run in; none: one of the farm's own
     lease_s: float = 30.0  #: a silent worker loses its order after this
     heartbeat_s: float = 0.5  #: a busy worker reports this often
     poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
@@ -65,21 +86,17 @@ class FarmSettings:
             )
             raise ConfigError(msg)
         parse_keys(self.api_keys)
-        if self.workers != "auto" and not (self.workers.isdigit() and int(self.workers) > 0):
-            msg = f"FARM_WORKERS={self.workers!r}: need 'auto' or a whole number of at least 1"
-            raise ConfigError(msg)
+        _check_node(self)
         if self.text_encoder_device not in {None, "cpu"}:
             msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
-            raise ConfigError(msg)
-        if self.preserve_gb < 0:
-            msg = f"FARM_PRESERVE_GB={self.preserve_gb}: need 0 or more"
             raise ConfigError(msg)
         for name, known in (("log_format", FORMATS), ("log_level", LEVELS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"FARM_{name.upper()}={getattr(self, name)!r}: need one of {', '.join(known)}")
-        if not 0 <= self.port <= 65535:
-            msg = f"FARM_PORT={self.port}: need 0 to 65535"
-            raise ConfigError(msg)
+        for name in ("port", "ray_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                msg = f"FARM_{name.upper()}={getattr(self, name)}: need 0 to 65535"
+                raise ConfigError(msg)
         for name in (
             "max_upload_mb",
             "max_queued",
@@ -128,25 +145,59 @@ class FarmSettings:
     def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Self:
         """Read FARM_*; `flags` (those that are not None) win. Raises: ConfigError for unknown names, bad values."""
         env = os.environ if env is None else env
-        types = get_type_hints(cls)
         names = {f"FARM_{field.name.upper()}": field.name for field in fields(cls)}
         values: dict[str, Any] = {}
         for key in (key for key in env if key.startswith("FARM_")):
             if key not in names:
                 msg = f"unknown setting {key}; known settings: {', '.join(sorted(names))}"
                 raise ConfigError(msg)
-            values[names[key]] = _parse(key, env[key], types[names[key]])
+            values[names[key]] = _parse(key, env[key])
         values |= {name: value for name, value in flags.items() if value is not None}
         return cls(**values)
 
-    def to_env(self) -> dict[str, str]:
-        """The FARM_* variables that give these settings again (for processes we start)."""
-        pairs = {field.name: getattr(self, field.name) for field in fields(self)}
+    def to_env(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """The FARM_* variables that give these settings (or those of these `names`) again, for processes we start."""
+        wanted = [known.name for known in fields(self)] if names is None else names
+        pairs = {name: getattr(self, name) for name in wanted}
         return {f"FARM_{name.upper()}": str(value) for name, value in pairs.items() if value is not None}
 
+    def on_node(self, env: Mapping[str, str]) -> Self:
+        """The farm's settings as they hold on the machine of that environment. Raises: ConfigError."""
+        keys = {name: f"FARM_{name.upper()}" for name in NODE_SETTINGS}
+        return replace(self, **{name: _parse(key, env[key]) for name, key in keys.items() if key in env})
 
-def _parse(key: str, text: str, kind: Any) -> Any:
-    """`text` as `kind`, where `X | None` is parsed as X."""
+
+def _check_node(settings: FarmSettings) -> None:
+    """What a machine says about itself and its workers."""
+    if settings.workers != "auto" and not settings.workers.isdigit():
+        msg = f"FARM_WORKERS={settings.workers!r}: need 'auto' or a whole number"
+        raise ConfigError(msg)
+    gpus = [gpu.strip() for gpu in settings.gpus.split(",")] if settings.gpus else []
+    if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
+        msg = f"FARM_GPUS={settings.gpus!r}: need numbers or UUIDs as `nvidia-smi -L` shows them, each once, by commas"
+        raise ConfigError(msg)
+    stages = settings.stages.split(",") if settings.stages else []
+    if not {stage.strip() for stage in stages} <= set(get_args(Stage)):
+        msg = f"FARM_STAGES={settings.stages!r}: need some of {','.join(get_args(Stage))}"
+        raise ConfigError(msg)
+    parse_hours(settings.hours)
+    if settings.preserve_gb < 0:
+        msg = f"FARM_PRESERVE_GB={settings.preserve_gb}: need 0 or more"
+        raise ConfigError(msg)
+    if settings.vram_class is not None and settings.vram_class not in VRAM_CLASSES:
+        msg = f"FARM_VRAM_CLASS={settings.vram_class!r}: need one of {', '.join(VRAM_CLASSES)}"
+        raise ConfigError(msg)
+    if settings.node and not _NODE.fullmatch(settings.node):
+        msg = f"FARM_NODE={settings.node!r}: need up to 40 letters, digits, '-', '_' and '.', the outer ones no signs"
+        raise ConfigError(msg)
+    if settings.ray is not None and not _ADDRESS.fullmatch(settings.ray):
+        msg = f"FARM_RAY={settings.ray!r}: need HOST:PORT"
+        raise ConfigError(msg)
+
+
+def _parse(key: str, text: str) -> Any:
+    """`text` as the type of its setting, where `X | None` is parsed as X."""
+    kind = get_type_hints(FarmSettings)[key.removeprefix("FARM_").lower()]
     kind = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
     if kind is bool:
         if text.lower() not in _BOOLEANS:

@@ -21,6 +21,7 @@ EXAMPLES = {
     "text_encoder_device",
     *("webhook_url", "webhook_secret"),
     *("max_open_videos", "keep_days"),
+    *("vram_class", "node_ip", "ray"),
 }
 
 

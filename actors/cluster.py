@@ -1,0 +1,99 @@
+"""The Ray cluster as the farm sees it. What Ray keeps private is wrapped here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import NamedTuple
+
+from actors.names import NAMESPACE, NODE_LABEL, WORKER_RESOURCE
+from farm.errors import ConfigError, Unavailable
+
+_KEY = b"farm"  #: in Ray's own key-value store: what who joins must know
+_ANSWER_S = 5.0
+_HEAD_SLOTS = "worker"  #: workers of a node without a name are worker-0, worker-1 …
+
+
+class FarmNode(NamedTuple):
+    """A living machine that has workers."""
+
+    id: str
+    name: str
+    workers: int
+    gpus: int
+    draining: bool  #: it goes soon: nothing may begin there
+
+
+class FarmNotice(NamedTuple):
+    """What a farm tells those who join: its store, and an object there by which they know that it is the same one."""
+
+    storage: str
+    s3_endpoint: str | None
+    key: str
+    sha256: str
+
+
+def farm_nodes() -> list[FarmNode]:
+    """The living nodes that declare workers. A few ms; call it where Ray is connected."""
+    import ray
+
+    draining = ray._private.state.state.get_draining_nodes()  # noqa: SLF001 - Ray tells nobody else of it
+    return [
+        FarmNode(
+            id=node["NodeID"],
+            name=node["Labels"].get(NODE_LABEL, _HEAD_SLOTS),
+            workers=int(workers),
+            gpus=int(node["Resources"].get("GPU", 0)),
+            draining=node["NodeID"] in draining,
+        )
+        for node in ray.nodes()
+        if node["Alive"] and (workers := node["Resources"].get(WORKER_RESOURCE, 0))
+    ]
+
+
+def publish(notice: FarmNotice) -> None:
+    """Tell those who will join."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(_KEY, json.dumps(notice._asdict()).encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
+    """The farm's notice and its living nodes (id -> name), asked for from outside; the token is in the environment.
+
+    Raises: ConfigError where the token is not the farm's; Unavailable where no farm answers.
+    """
+    host, _, port = address.rpartition(":")
+    try:  # Ray's own client would try for 40 s
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as err:
+        raise Unavailable(f"nothing answers at {address} ({err.strerror or err}); is the farm up there?") from err
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # a compiled module
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
+    from ray.exceptions import AuthenticationError, RayError
+
+    try:
+        client = GcsClient(address=address)
+        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+        nodes = client.get_all_node_info(timeout=_ANSWER_S)
+    except AuthenticationError as err:
+        msg = f"the farm at {address} does not take this token; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to its own"
+        raise ConfigError(msg) from err
+    except RayError as err:
+        raise Unavailable(f"no Ray answers at {address}: {str(err).partition(chr(10))[0]}") from err
+    if data is None:
+        raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
+    alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
+    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, "") for node in alive}
+    return FarmNotice(**json.loads(data)), names
+
+
+def stay_on_loopback() -> None:
+    """Let 127.0.0.1 be 127.0.0.1: Ray listens on that alone then.
+
+    Ray replaces it by the machine's outward address, and listens on all of them; there is no setting against it (2.60:
+    services.resolve_ip_for_localhost). Call it before Ray is started in this process.
+    """
+    from ray._private import services
+
+    services.resolve_ip_for_localhost = lambda host: host

@@ -1,0 +1,75 @@
+"""The GPUs of this machine, without loading torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from farm.errors import ConfigError
+from farm.settings import FarmSettings
+from farm.vram import vram_class
+
+_GIB = 1 << 30
+
+
+def chosen_gpus(settings: FarmSettings) -> list[str]:
+    """The NVIDIA GPUs that workers may have, as CUDA_VISIBLE_DEVICES names them.
+
+    Raises: ConfigError where FARM_GPUS names one that is not here, or that CUDA_VISIBLE_DEVICES hides.
+    """
+    wanted = [gpu.strip() for gpu in settings.gpus.split(",") if gpu.strip()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        here = [name.strip() for name in visible.split(",") if name.strip() not in {"", "-1"}]
+    else:
+        here = [str(number) for number in range(_count())]
+    for gpu in wanted:
+        if gpu not in here and (visible is not None or gpu.isdigit()):
+            why = "CUDA_VISIBLE_DEVICES allows" if visible is not None else "this machine has"
+            raise ConfigError(f"FARM_GPUS={settings.gpus!r}: there is no GPU {gpu}; {why} {','.join(here) or 'none'}")
+    return wanted or here
+
+
+def class_of(gpus: Sequence[str]) -> str | None:
+    """The VRAM class of the smallest of them; None: there is none, or it is smaller than every class."""
+    with _nvml() as nvml:
+        if nvml is None or not gpus:
+            return None
+        return vram_class(min(nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu)).total for gpu in gpus) / _GIB)
+
+
+def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:
+    """What a Ray process must find so that worker n gets the n-th of `gpus`: Ray counts them, it does not choose."""
+    return {
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's numbers
+        "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def _count() -> int:
+    with _nvml() as nvml:
+        return int(nvml.nvmlDeviceGetCount()) if nvml else 0
+
+
+def _handle(nvml: Any, gpu: str) -> Any:
+    return nvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else nvml.nvmlDeviceGetHandleByUUID(gpu)
+
+
+@contextlib.contextmanager
+def _nvml() -> Iterator[Any]:
+    """NVIDIA's library; None where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,0 +1,165 @@
+"""A machine whose GPUs are lent to a farm that runs elsewhere: a Ray node, looked after until it is told to go."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+
+from actors.names import NODE_LABEL, WORKER_RESOURCE
+from deploy.gpus import class_of, gpu_environment
+from deploy.local import with_workers
+from deploy.screen import say
+from deploy.token import found_token
+from farm.errors import ConfigError, Damaged, StoreError, Unavailable
+from farm.settings import NODE_SETTINGS, FarmSettings
+from farm.store import open_store
+
+_START_S = 60.0  #: until a new node stands in the cluster's list
+_AGAIN_S = 2.0
+_GOODBYE_S = 30  #: for the workers' last step when we are told to go
+_STOP_S = _GOODBYE_S + 15.0
+_LOOPBACK = "127.0.0.1"
+
+
+def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
+    """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
+
+    When the farm goes away we wait for it, and join again. own_store: this machine was told where the store lies.
+    Raises: ConfigError where there is no farm, the token is not its own, or this machine does not see its store.
+    """
+    stop, node = threading.Event(), settings
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    os.environ |= found_token(settings) | {"RAY_USAGE_STATS_ENABLED": "0"}  # before Ray is imported
+    joined = 0
+    while not stop.is_set():
+        try:
+            node, gpus = _fitted(address, node if joined else settings, own_store=own_store)
+            _be_a_node(address, node, gpus, stop)
+            joined += 1
+        except (Unavailable, StoreError) as err:
+            if not joined:  # what was typed may be wrong
+                raise ConfigError(str(err)) from err
+            say(f"waiting for the farm: {err}")
+        stop.wait(_AGAIN_S)
+    return 0
+
+
+def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[FarmSettings, list[str]]:
+    """The settings of this machine for that farm, and its GPUs. Raises: ConfigError, Unavailable, StoreError."""
+    from actors.cluster import look_at
+
+    notice, nodes = look_at(address)
+    if not own_store:
+        settings = replace(settings, storage=notice.storage, s3_endpoint=notice.s3_endpoint)
+    settings, gpus = with_workers(settings)
+    if settings.workers == "0":
+        raise ConfigError("FARM_WORKERS=0: a machine that joins needs at least 1")
+    _check_store(settings, notice.key, notice.sha256)
+    name = _free_name(settings.node, set(nodes.values()))
+    return replace(settings, node=name, vram_class=settings.vram_class or class_of(gpus)), gpus
+
+
+def _check_store(settings: FarmSettings, key: str, sha256: str) -> None:
+    """Raises: ConfigError where the object that the farm names is not in the store as this machine sees it."""
+    try:
+        data = open_store(settings).get(key)
+    except Damaged:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        msg = (
+            f"this machine does not see the farm's store: {settings.storage} has no {key} of that farm. Keep the store"
+            " in S3 (framefarm up --storage s3://…), or mount its folder here and name it with --storage"
+        )
+        raise ConfigError(msg)
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """The name that was asked for, or the host's, with a number where it is taken. Raises: Unavailable."""
+    if wanted in taken - {""}:
+        raise Unavailable(f"a machine named {wanted!r} is in the farm already; choose another with --node")
+    host = socket.gethostname().strip("-_.")[:36] or "node"
+    names = [wanted or host, *(f"{host}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
+    """Start Ray and wait until it ends, or until we shall. Raises: ConfigError where it does not start."""
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.ray_start", *_ray_flags(address, settings, gpus)],
+            env=os.environ | _environment(settings, gpus),
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us; we end it gently
+        )
+        try:
+            if _await_joined(address, settings.node, process, stop):
+                print(f"joined {address} as {settings.node}", flush=True)
+                while process.poll() is None and not stop.wait(0.5):
+                    pass
+            elif process.poll() is not None and not stop.is_set():
+                words.seek(0)
+                said = words.read().decode(errors="replace").strip().splitlines()[-8:]
+                raise ConfigError("Ray did not start here: " + "\n".join(said))
+        finally:
+            _end(process)
+
+
+def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[str]:
+    host = address.rpartition(":")[0]
+    ip = settings.node_ip or (_LOOPBACK if host in {_LOOPBACK, "localhost"} else None)
+    labels = {"farm/role": "worker", NODE_LABEL: settings.node, "farm/vram-class": settings.vram_class}
+    return [
+        *("start", "--block", f"--address={address}", "--disable-usage-stats"),
+        *("--num-cpus=0", f"--num-gpus={len(gpus)}", f"--object-store-memory={100 << 20}"),
+        f"--resources={json.dumps({WORKER_RESOURCE: int(settings.workers)})}",
+        f"--labels={','.join(f'{name}={value}' for name, value in labels.items() if value)}",
+        "--dashboard-agent-listen-port=0",  # several nodes may be on one machine
+        *([f"--node-ip-address={ip}"] if ip else []),
+    ]
+
+
+def _environment(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
+    """What the workers of this machine find in their environment."""
+    return {
+        **settings.to_env(NODE_SETTINGS),
+        **gpu_environment(gpus),
+        "OMP_NUM_THREADS": str(settings.cpu_threads),  # else Ray sets 1, and CPU work crawls
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(_GOODBYE_S),
+    }
+
+
+def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
+    """Whether the node stands in the cluster's list before Ray ends here, or we shall."""
+    from actors.cluster import look_at
+
+    until = time.monotonic() + _START_S
+    while process.poll() is None and not stop.wait(0.2) and time.monotonic() < until:
+        with contextlib.suppress(Unavailable):
+            if name in look_at(address)[1].values():
+                return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the workers give back what they have, then end Ray here."""
+    if process.poll() is None:
+        say("leaving: workers save their last finished step and give their sections back")
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
