@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from uuid import uuid4
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from farm.archive import pack, packed_bytes, read_folder, unpack
 from farm.errors import (
     Conflict,
     FarmError,
@@ -47,6 +49,7 @@ _WISHED = {  #: what a video is once the wish was heard
     "retry": {"queued", "in_progress", "completed"},
 }
 _FIRST_S = 5.0  #: patience with a farm that has not answered yet: its address may be wrong
+_IMPORT_S = 3600.0  #: until a farm has stored a large archive
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 
 T = TypeVar("T")
@@ -193,6 +196,52 @@ class FarmClient:
         part.replace(out)
         _tag_of(part).unlink()
         return out
+
+    def export(self, video_id: str, out: Path) -> Path:
+        """Write a video with everything to `out`: a file *.tar, else a new folder. It is there only when it is whole.
+
+        Raises: NotFound; StoreError where an object of it is damaged; InvalidRequest where the farm sent no archive.
+        """
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
+            part, folder = Path(name, "archive.tar"), Path(name, "folder")
+            self._patiently(partial(self._export_once, video_id, part))
+            with part.open("rb") as file:
+                if out.suffix == ".tar":
+                    unpack(file, None)  # to see that it is whole
+                else:
+                    folder.mkdir()
+                    unpack(file, folder)
+            (part if out.suffix == ".tar" else folder).replace(out)
+        return out
+
+    def import_archive(self, source: Path, *, new_id: bool = False) -> dict[str, Any]:
+        """Give the farm a video that was exported to `source`, a file or a folder; the video object.
+
+        Raises: InvalidRequest where it is none, or is damaged; Conflict where its id is taken; TooLarge.
+        """
+
+        def once() -> dict[str, Any]:
+            with contextlib.ExitStack() as held:
+                if source.is_dir():
+                    manifest, read = read_folder(source)
+                    body, size = pack(manifest, read), packed_bytes(manifest)
+                else:
+                    file = held.enter_context(source.open("rb"))
+                    body, size = iter(partial(file.read, 1 << 20), b""), source.stat().st_size
+                headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+                timeout = httpx.Timeout(_IMPORT_S, connect=5.0)
+                options = {"params": {"new_id": new_id}, "headers": headers, "timeout": timeout}
+                return self._once("POST", "/v1/videos/import", content=body, **options)
+
+        return self._patiently(once)
+
+    def _export_once(self, video_id: str, part: Path) -> None:
+        with self._http.stream("GET", f"/v1/videos/{_segment(video_id)}/export") as response:
+            _check(response)
+            with part.open("wb") as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
 
     def _send(self, path: str, fields: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
         """Ask for a video, under a key by which asking again stores nothing twice."""

@@ -8,13 +8,13 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
 from farm.errors import InvalidRequest, TooLarge
@@ -78,7 +78,17 @@ async def read_body(request: Request, *, max_bytes: int, takes_video: bool = Fal
     return Body(fields, images, images.pop(_VIDEO, None))
 
 
-def _limited(request: Request, max_bytes: int) -> Receive:
+async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setting: str) -> None:
+    """Write the whole body into `file`. Raises: TooLarge, naming the setting; InvalidRequest where it breaks off."""
+    try:
+        async for piece in Request(request.scope, _limited(request, max_bytes, setting=setting)).stream():
+            file.write(piece)
+    except ClientDisconnect as err:
+        raise InvalidRequest("the body breaks off") from err
+    file.seek(0)
+
+
+def _limited(request: Request, max_bytes: int, *, setting: str = "FARM_MAX_UPLOAD_MB") -> Receive:
     """The request's body, cut off by TooLarge.
 
     Up to as much again is read and thrown away first: a client that is still sending when we hang up would see a broken
@@ -96,7 +106,7 @@ def _limited(request: Request, max_bytes: int) -> Receive:
             while message.get("more_body") and seen < 2 * max_bytes:
                 message = await request.receive()
                 seen += len(message.get("body", b""))
-            raise TooLarge(f"the request has more than {max_bytes >> 20} MiB (FARM_MAX_UPLOAD_MB); send less")
+            raise TooLarge(f"the request has more than {max_bytes >> 20} MiB ({setting}); send less")
         return message
 
     return receive

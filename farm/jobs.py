@@ -138,6 +138,18 @@ class Jobs:
             return False
         return True
 
+    def enter(self, job: Job, *, is_open: bool) -> None:
+        """Let a video be, whose objects and ledger are stored already; is_open: it has not ended.
+
+        Raises: Conflict where another has its id.
+        """
+        self.store.put_if_absent(index_key(job), b"{}")
+        if is_open:
+            self._mark(job.id)
+        key, data = f"jobs/{job.id}/request.json", job.model_dump_json().encode()
+        if not self.store.put_if_absent(key, data) and self.store.get(key) != data:
+            raise Conflict(f"{job.id} is here with another request")
+
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """The video, if `owner` owns it (None: whoever does). Raises: NotFound."""
         if not is_id(job_id):

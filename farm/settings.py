@@ -59,6 +59,7 @@ class FarmSettings:
     max_queued: int = 10_000  #: videos of all that have not ended; one more is answered 429
     keep_days: float | None = None  #: days after which an ended video is erased; none: kept for ever
     max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
+    max_import_mb: int = 4096  #: bytes of an archive that is imported
     webhook_url: str | None = field(default=None, repr=False)  #: is told of every video's end, beside a request's own
     webhook_secret: str | None = field(default=None, repr=False)  #: signs for it, and where a request has no secret
     webhook_allow_private: bool = False  #: webhooks may go to this machine and its network
@@ -99,6 +100,7 @@ class FarmSettings:
                 raise ConfigError(msg)
         for name in (
             "max_upload_mb",
+            "max_import_mb",
             "max_queued",
             "max_open_videos",
             "keep_days",

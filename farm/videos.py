@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from sse_starlette import EventSourceResponse
 
 from farm.accepting import Prepared, Ways, accept, prepare
 from farm.access import OwnerDep
+from farm.archive import pack, packed_bytes, unpack
 from farm.batches import Variants, take_variants
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
 from farm.derive import prepare_extension, prepare_remix
-from farm.errors import FarmError, InvalidRequest, Overloaded, Quota
+from farm.errors import FarmError, InvalidRequest, Overloaded, Quota, Unavailable
 from farm.events import follow, has_seen_end
-from farm.intake import checked, checked_edit, read_body
+from farm.intake import checked, checked_edit, read_body, spool_body
 from farm.jobs import Record, Wish
 from farm.limits import check_room
 from farm.pages import read_page
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
+from farm.transfer import import_video, snapshot
 from farm.views import estimate_view, video_view
 from farm.webhooks import delivery_view
 
@@ -71,6 +76,44 @@ async def extend_video(
     settle = partial(prepare_extension, body, parts.jobs, _ways(parts), owner=owner)
     prepared = await to_thread.run_sync(settle)
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+
+
+@router.post("/import")
+async def import_archive(
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    new_id: Annotated[bool, Query(description="give it an id of its own here")] = False,
+) -> dict[str, Any]:
+    """Take a video that a farm exported (the body is that tar). Where it had not ended, it goes on here."""
+    max_bytes = parts.settings.max_import_mb << 20
+    try:
+        with tempfile.TemporaryFile() as spool, tempfile.TemporaryDirectory(prefix="framefarm-import-") as name:
+            await spool_body(request, spool, max_bytes=max_bytes, setting="FARM_MAX_IMPORT_MB")
+            await check_room(parts, owner, wanted=1)
+            folder = Path(name)
+            manifest = await to_thread.run_sync(unpack, spool, folder)
+            take = partial(import_video, manifest, folder, parts.jobs, _ways(parts), owner=owner, new_id=new_id)
+            record = await to_thread.run_sync(take)
+    except OSError as err:
+        raise Unavailable(f"the archive cannot be kept while it is checked: {err.strerror}") from err
+    log.info("action=import job_id=%s seq=%d", record.job.id, record.head.seq)
+    await _nudge(parts, record.job.id)
+    return await _answer(record, parts, response)
+
+
+@router.get("/{video_id}/export")
+async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Response:
+    """The video with everything, as a tar that another farm imports; a running one as it is at this moment."""
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    manifest, read = await to_thread.run_sync(snapshot, parts.jobs, record)
+    headers = {
+        "Content-Length": str(packed_bytes(manifest)),
+        "Content-Disposition": f'attachment; filename="{record.job.id}.tar"',
+    }
+    return StreamingResponse(pack(manifest, read), headers=headers, media_type="application/x-tar")
 
 
 @router.post("/{video_id}/remix")

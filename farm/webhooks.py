@@ -24,7 +24,7 @@ from standardwebhooks import Webhook
 
 from farm.contract import JobId, Value
 from farm.errors import NotFound, StoreError
-from farm.jobs import Jobs, Record, hook_marker, is_id
+from farm.jobs import Jobs, Record, is_id
 from farm.receiver import Receiver, Refused, Resolve, addresses_of, checked_url, resolve
 from farm.settings import FarmSettings
 from farm.states import ENDED, OPEN
@@ -146,10 +146,12 @@ class WebhookSender:
             if self._clock() - json.loads(store.get(owed.key))["at"] > _UNUSED_S:
                 store.delete(owed.key)
             return None
-        if store.list(_outcomes(owed.job), after=_outcome(owed, record)[:-1], limit=1) == [_outcome(owed, record)]:
-            store.delete(owed.key)  # its removal died, or the request came again with its Idempotency-Key
-            return None
-        return record
+        try:
+            store.size(outcome_key(owed.job, record.head.seq, owed.whose))
+        except ObjectMissing:
+            return record
+        store.delete(owed.key)  # its removal died, or the request came again with its Idempotency-Key
+        return None
 
     async def _tell(self, owed: Owed, record: Record, http: httpx.AsyncClient) -> None:
         tries = self._tries[owed.key] = self._tries.get(owed.key, 0) + 1
@@ -172,7 +174,8 @@ class WebhookSender:
         await asyncio.to_thread(self._close, owed, record, outcome)
 
     def _close(self, owed: Owed, record: Record, outcome: Delivery) -> None:
-        self._jobs.store.put_if_absent(_outcome(owed, record), outcome.model_dump_json().encode())
+        key = outcome_key(owed.job, record.head.seq, owed.whose)
+        self._jobs.store.put_if_absent(key, outcome.model_dump_json().encode())
         self._jobs.store.delete(owed.key)
 
     async def _try(self, owed: Owed, record: Record, http: httpx.AsyncClient) -> _Told:
@@ -291,9 +294,8 @@ def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
     nothing: dict[str, object] = {"event": None, "tries": None, "reason": None, "at": None}
     if head.state.status not in ENDED:
         return view | {"state": "waiting"} | nothing
-    owed = Owed(hook_marker(job.id, 0, "request"), job.id, 0, "request")
     try:
-        data = jobs.store.get(_outcome(owed, record))
+        data = jobs.store.get(outcome_key(job.id, head.seq, "request"))
     except ObjectMissing:
         return view | {"state": "pending"} | nothing | {"event": event_type(record)}
     return view | Delivery.model_validate_json(data).model_dump()
@@ -305,9 +307,6 @@ def _certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _outcomes(job: JobId) -> str:
-    return f"jobs/{job}/hooks/"
-
-
-def _outcome(owed: Owed, record: Record) -> str:
-    return f"{_outcomes(owed.job)}{record.head.seq:08}.{owed.whose}.json"
+def outcome_key(job: JobId, seq: int, whose: Whose) -> str:
+    """Where it is kept how telling the end `seq` went."""
+    return f"jobs/{job}/hooks/{seq:08}.{whose}.json"

@@ -93,6 +93,13 @@ class FolderStore(Store):
             raise _failed("read", key, err) from err
 
     @override
+    def modified(self, key: str) -> float:
+        try:
+            return self._path(key).stat().st_mtime
+        except OSError as err:
+            raise _failed("read", key, err) from err
+
+    @override
     def download(self, key: str, path: Path) -> None:
         try:
             shutil.copyfile(self._path(key), path)

@@ -50,6 +50,9 @@ class Store(Protocol):
     def size(self, key: str) -> int:
         """The object's length in bytes."""
 
+    def modified(self, key: str) -> float:
+        """When the object was created, unix seconds by the store's clock."""
+
     def download(self, key: str, path: Path) -> None:
         """Write the object to `path`."""
 

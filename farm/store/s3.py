@@ -104,6 +104,13 @@ class S3Store(Store):
             return int(self._s3.head_object(Bucket=self._bucket, Key=name)["ContentLength"])
 
     @override
+    def modified(self, key: str) -> float:
+        name = self._name(key)
+        with self._asking("read", key):
+            when: datetime = self._s3.head_object(Bucket=self._bucket, Key=name)["LastModified"]
+            return when.timestamp()
+
+    @override
     def download(self, key: str, path: Path) -> None:
         pieces = self.open_read(key)
         try:

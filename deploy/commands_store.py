@@ -1,0 +1,154 @@
+"""export and import: a video from one farm to another. fsck: the store itself, without a farm between."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.commands_videos import put_path
+from deploy.connect import Json, Storage, Url, connect, read_settings
+from deploy.screen import put_json, put_table, say
+from farm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from farm.fsck import Checker, Finding
+    from farm.settings import FarmSettings
+    from farm.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(export)
+    app.command("import")(import_video)
+    app.command()(fsck)
+
+
+def export(
+    video_id: Annotated[str, typer.Argument(metavar="ID", help="a video, whatever its state")],
+    *,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.tar|FOLDER", help="default: ID.tar")] = None,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write a video with everything to a file or a new folder and print its path; a running one as it is now."""
+    target = out or Path(f"{Path(video_id).name}.tar")
+    if target.is_dir():
+        raise ConfigError(f"{target} is there already; name a new folder, or a file that ends in .tar")
+    with connect(url=url, storage=storage) as client:
+        put_path(client.export(video_id, target), as_json=as_json)
+
+
+def import_video(
+    source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="what `framefarm export` wrote")],
+    *,
+    new_id: Annotated[bool, typer.Option("--new-id", help="give it an id of its own here")] = False,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Take a video that was exported and print its id; it is yours here, and goes on where it had not ended."""
+    if not source.exists():
+        raise ConfigError(f"there is no {source}")
+    with connect(url=url, storage=storage) as client:
+        video = client.import_archive(source, new_id=new_id)
+    if as_json:
+        put_json(video)
+    else:
+        print(video["id"])
+
+
+def fsck(
+    *,
+    storage: Storage = None,
+    delete_dangling: Annotated[
+        bool, typer.Option("--delete-dangling", help="erase what nothing refers to, once it is a day old")
+    ] = False,
+    stopped: Annotated[
+        bool, typer.Option("--stopped", help="no farm uses this store anywhere: do not wait for a day")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
+) -> None:
+    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 where it finds any.
+
+    Reads only, unless --delete-dangling is given; a farm may use the store meanwhile. On a folder that no farm uses,
+    also what is younger than a day counts as dangling; a bucket may be used from anywhere: say --stopped.
+    """
+    from farm.fsck import Checker, video_count
+    from farm.store import open_store
+
+    settings = read_settings(storage=storage)
+    if not settings.storage.startswith("s3://") and not settings.storage_path.is_dir():
+        raise ConfigError(f"there is no store in {settings.storage}; give its folder or bucket with --storage")
+    with _grace_s(settings, stopped=stopped) as grace_s:
+        store = open_store(settings)
+        with _bar(video_count(store)) as on_video:
+            checker = Checker(store, now=time.time(), grace_s=grace_s, on_video=on_video)
+            left = _tell(checker, store, delete_dangling=delete_dangling, as_json=as_json)
+    say(f"{checker.videos} videos and {checker.bytes / 1e6:.1f} MB were read")
+    raise typer.Exit(int(left > 0))
+
+
+def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: bool) -> int:
+    """Show the findings, erase those that may go; how many are left."""
+    found = deleted = 0
+
+    def rows() -> Iterator[dict[str, object]]:
+        nonlocal found, deleted
+        for finding in checker.findings():
+            found += 1
+            gone = delete_dangling and finding.kind == "dangling"
+            if gone:
+                store.delete(finding.key)
+                deleted += 1
+            yield _row(finding, gone=gone)
+
+    if as_json:
+        for row in rows():
+            put_json(row)
+    else:
+        put_table(("kind", "key", "detail", "deleted"), rows())
+    say(f"{found} findings" + (f", {deleted} of them erased" if deleted else "") if found else "clean")
+    return found - deleted
+
+
+def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
+    return {**finding.model_dump(), "deleted": gone}
+
+
+@contextlib.contextmanager
+def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
+    """From which age on something is dangling; where no farm runs here, none begins while the context lasts."""
+    from deploy.local import locked
+    from farm.fsck import DAY_S
+
+    if settings.storage.startswith("s3://"):
+        yield 0.0 if stopped else DAY_S
+        return
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(settings))
+        except ConfigError:
+            if stopped:
+                raise
+            yield DAY_S
+            return
+        yield 0.0
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; gives what is to be called for each video."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), "videos", TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        videos = bars.add_task("videos", total=total)
+        yield lambda _: bars.update(videos, advance=1)

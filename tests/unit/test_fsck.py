@@ -1,0 +1,183 @@
+"""fsck: each kind of damage is found and named, a clean store is clean, and only what is dangling goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from deploy import cli
+from deploy.local import locked
+from farm.contract import Batch, JobId
+from farm.fsck import DAY_S, Checker
+from farm.jobs import Jobs, Record
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+from tests.engine_worker import submit
+from tests.unit.conftest import Hand
+
+Accept = Callable[..., Record]
+
+
+def found(store: FolderStore, *, grace_s: float = 0.0, later_s: float = 1.0) -> list[tuple[str, str]]:
+    """(kind, key) of all that a check finds."""
+    checker = Checker(store, now=time.time() + later_s, grace_s=grace_s)
+    return sorted((finding.kind, finding.key) for finding in checker.findings())
+
+
+@pytest.fixture
+def video(http: TestClient, hand: Hand) -> JobId:
+    """A completed video, beside one that waits, one that was cancelled and one that was deleted."""
+    done = submit(http).rpartition("/")[2]
+    hand.finish()
+    cancelled, deleted = submit(http), submit(http)
+    for path in (cancelled, deleted):
+        http.post(f"{path}/cancel")
+        hand.dispatcher.nudge(JobId(path.rpartition("/")[2]))
+    http.delete(deleted)
+    fields = {"prompt": "a", "model": "tiny-f1", "n": "2"}
+    http.post("/v1/videos", data=fields, headers={"Idempotency-Key": "k"})
+    return JobId(done)
+
+
+def test_a_store_in_use_is_clean(video: JobId, store: FolderStore, jobs: Jobs) -> None:
+    """Completed, waiting, cancelled and just deleted videos; the bytes of all artifacts were read."""
+    checker = Checker(store, now=time.time() + 1, grace_s=0)
+    assert list(checker.findings()) == []
+    assert checker.videos == 5
+    entries = jobs.entries(video, after_seq=-1, owner="local")
+    assert checker.bytes >= sum(a.bytes for entry in entries for a in entry.event.artifacts.values())
+
+
+def spoil(path: Path) -> None:
+    """Change one byte and nothing else."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_each_damage_is_found(video: JobId, store: FolderStore, jobs: Jobs) -> None:
+    """One at a time: what is done to the store -> exactly what is found; then it is taken back."""
+    record = jobs.get(video, owner=None)
+    folder = store.root / "jobs" / video
+    waiting, _ = [id_ for id_ in jobs.open_ids() if (store.root / "jobs" / id_ / "request.json").exists()]
+    start = store.root / record.job.inputs["start"].key
+    [final] = folder.glob("video.*")
+    entry = folder / "log" / "00000003.json"
+    index = next(path for path in (store.root / "owners" / "local").iterdir() if path.name.endswith(video))
+
+    def lie(path: Path) -> None:
+        data = json.loads(path.read_text())
+        data["state"]["gpu_seconds"] = 99.0
+        path.write_text(json.dumps(data))
+
+    cases: list[tuple[str, Path, Callable[[Path], object]]] = [
+        ("damaged", start, spoil),
+        ("damaged", final, spoil),
+        ("missing", final, Path.unlink),
+        ("ledger", entry, Path.unlink),
+        ("ledger", entry, lambda path: path.write_text("{")),
+        ("ledger", entry, lie),
+        ("request", folder / "request.json", lambda path: path.write_text("{")),
+        ("unlisted", index, Path.unlink),
+        ("unmarked", store.root / "open" / waiting, Path.unlink),
+    ]
+    for kind, path, damage in cases:
+        before = path.read_bytes()
+        damage(path)
+        findings = found(store)
+        assert (kind, path.relative_to(store.root).as_posix()) in findings, (kind, path, findings)
+        if (kind, path) not in {("ledger", entry), ("request", folder / "request.json")}:
+            assert len(findings) == 1, findings
+        path.unlink(missing_ok=True)
+        path.write_bytes(before)
+    assert found(store) == []
+    lost = [path for path in folder.rglob("*") if path.is_file() and "log" not in path.parts]
+    for path in lost:
+        path.unlink()
+    assert ("request", f"jobs/{video}/request.json") in found(store)
+
+
+def test_a_log_that_is_gone_is_no_rubbish(video: JobId, store: FolderStore) -> None:
+    """Artifacts without any entry are a loss to be looked at, not something to erase."""
+    for path in (store.root / "jobs" / video / "log").iterdir():
+        path.unlink()
+    assert ("ledger", f"jobs/{video}/log/") in found(store)
+    assert [kind for kind, key in found(store) if key.startswith(f"jobs/{video}/")] == ["ledger"]
+
+
+def litter(video: JobId, store: FolderStore) -> list[str]:
+    """One of each thing that a crash may leave behind."""
+    gone = f"video_{'0' * 32}"
+    keys = [
+        f"jobs/{video}/clips/0000.a99.mp4",
+        f"jobs/{gone}/inputs/start.png",
+        f"open/{gone}",
+        f"open/{video}",
+        f"owners/local/8204723000000_{gone}",
+        f"hooks/{gone}.00000000.request",
+        f"hooks/{video}.00000000.farm",
+        f"embeddings/{'1' * 64}.safetensors",
+        f"embeddings/{'2' * 64}/{gone}",
+        f"imports/{video}",
+        f"batches/local/batch_{'0' * 32}.json",
+        "probe/scratch-1",
+    ]
+    for key in keys:
+        batch = Batch(id="batch_0", videos=(JobId(gone),)).model_dump_json().encode()
+        store.put_if_absent(key, batch if key.startswith("batches/") else b'{"at": 0}')
+    head = Jobs(store).ledger.head(video)
+    store.put_if_absent(f"jobs/{video}/hooks/{head.seq:08}.farm.json", b"{}")
+    store.put_if_absent("idempotency/local/abc", json.dumps({"id": gone}).encode())
+    return sorted([*keys, "idempotency/local/abc"])
+
+
+def test_what_nothing_refers_to_is_dangling_once_it_is_old(video: JobId, store: FolderStore) -> None:
+    """A day later; what is younger may be an order's, or an accepting's, that is at work."""
+    keys = litter(video, store)
+    assert found(store, grace_s=DAY_S) == []
+    assert found(store, grace_s=DAY_S, later_s=DAY_S + 5) == [("dangling", key) for key in keys]
+
+
+def test_the_command_line_checks_and_erases(
+    video: JobId, store: FolderStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1 and a line a finding; a running farm's fresh objects stay; afterwards the store is clean."""
+    where = ["--storage", str(store.root)]
+    assert cli.main(["fsck", *where]) == 0
+    keys = litter(video, store)
+    assert cli.main(["fsck", *where, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(line["key"] for line in lines) == keys
+    assert not any(line["deleted"] for line in lines)
+    with locked(FarmSettings(storage=str(store.root))):  # a farm runs on it
+        assert cli.main(["fsck", *where, "--delete-dangling"]) == 0
+        assert cli.main(["fsck", *where, "--stopped"]) == 2
+        os.utime(store.root / keys[0], (1, 1))
+        assert cli.main(["fsck", *where]) == 1
+    capsys.readouterr()
+    assert cli.main(["fsck", *where, "--delete-dangling"]) == 0
+    assert f"{len(keys)} of them erased" in capsys.readouterr().err
+    spoil(store.root / Jobs(store).get(video, owner=None).job.inputs["start"].key)
+    assert cli.main(["fsck", *where, "--delete-dangling"]) == 1
+    assert "damaged" in capsys.readouterr().out
+    assert cli.main(["fsck", "--storage", str(store.root / "none")]) == 2
+
+
+def test_a_video_deleted_meanwhile_is_no_fault(video: JobId, store: FolderStore, jobs: Jobs) -> None:
+    """Its objects vanish while they are read."""
+    checker, read = Checker(store, now=time.time() + 1, grace_s=0), store.open_read
+
+    def delete_first(key: str, *, start: int = 0, length: int | None = None) -> object:
+        if f"/{video}/" in key and store.list(f"jobs/{video}/inputs/"):
+            jobs.delete(video, owner="local")
+        return read(key, start=start, length=length)
+
+    store.open_read = delete_first  # type: ignore[method-assign, assignment]
+    assert list(checker.findings()) == []
+    assert not store.list(f"jobs/{video}/inputs/")

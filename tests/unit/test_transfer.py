@@ -1,0 +1,405 @@
+"""A video from one farm to another: whole, safe to repeat, and finished there with the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from deploy import cli
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.accepting import Ways
+from farm.archive import Manifest, Member, pack, unpack
+from farm.contract import JobId, Order
+from farm.dispatch import Dispatcher
+from farm.errors import NotFound
+from farm.fsck import Checker
+from farm.ingress import create_app
+from farm.jobs import Jobs
+from farm.keys import new_key
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+from farm.transfer import import_video
+from framepack_engine import Models, Renderer
+from tests.engine_worker import SMALL, Worker, submit
+from tests.unit.conftest import DispatcherHere, Hand
+
+
+class Farm:
+    """A farm without Ray: store, dispatcher, door, a worker by hand."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        """An empty one."""
+        self.root = root
+        self.jobs = Jobs(FolderStore(root))
+        self.door = DispatcherHere(self.jobs)
+        self.hand = Hand(self.jobs, self.door.dispatcher)
+        app = create_app(
+            settings=FarmSettings(model="tiny", **settings),
+            jobs=self.jobs,
+            door=self.door,
+            planner=EnginePlanner(),
+            media=EngineMedia(),
+        )
+        self.http = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
+
+    def export(self, video_id: str) -> bytes:
+        """The archive."""
+        answer = self.http.get(f"/v1/videos/{video_id}/export")
+        assert answer.status_code == 200, answer.text
+        assert len(answer.content) == int(answer.headers["content-length"])
+        return answer.content
+
+    def take(self, archive: bytes, *, new_id: bool = False) -> dict[str, Any]:
+        """Import it; the video object, or the problem."""
+        answer = self.http.post("/v1/videos/import", content=archive, params={"new_id": new_id})
+        body: dict[str, Any] = answer.json()
+        assert answer.status_code == body.get("status", 200) or isinstance(body["status"], str), answer.text
+        return body
+
+    def findings(self) -> list[str]:
+        """What fsck says."""
+        checker = Checker(self.jobs.store, now=4e9, grace_s=0)
+        return [f"{finding.kind} {finding.key}" for finding in checker.findings()]
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Farm:
+    """The farm that a video leaves. It had several dispatchers already."""
+    farm = Farm(tmp_path / "old")
+    for _ in range(3):
+        farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs, FarmSettings())
+    return farm
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Farm:
+    """The farm that it comes to."""
+    return Farm(tmp_path / "new")
+
+
+@pytest.fixture
+def half(old: Farm) -> str:
+    """A video of the old farm that is encoded, and whose section is at work."""
+    video = submit(old.http).rpartition("/")[2]
+    old.hand.commit(old.hand.take(), conditioning=b"c")
+    old.hand.take()
+    return video
+
+
+def test_a_video_exported_midway_is_finished_elsewhere_with_the_same_bits(
+    old: Farm, new: Farm, tiny_models: Models
+) -> None:
+    """The section at work is made again there, nothing counts as a failure, and latents and mp4 are equal in bits."""
+    torch.set_num_threads(1)
+    workers = [Worker(farm.hand, Renderer(tiny_models)) for farm in (old, new)]
+    path = submit(old.http, seconds="0.4")
+    for _ in range(3):  # encode, section 0 and its neighbour
+        order = workers[0].dispatcher.ask(workers[0].card)
+        assert isinstance(order, Order)
+        workers[0].runner.run(order, lambda _step: None)
+        workers[0].dispatcher.nudge(order.job.id)
+    running = workers[0].dispatcher.ask(workers[0].card)
+    assert isinstance(running, Order)
+    archive = old.export(path.rpartition("/")[2])
+    video = new.take(archive)
+    assert (video["status"], f"/v1/videos/{video['id']}") == ("in_progress", path)
+    assert 0 < video["sections_done"] < video["sections_total"]
+    workers[1].work()
+    workers[0].runner.run(running, lambda _step: None)
+    workers[0].dispatcher.nudge(running.job.id)
+    workers[0].work()
+    for variant in ("video", "latents"):
+        here, there = (farm.http.get(f"{path}/content", params={"variant": variant}).content for farm in (old, new))
+        assert here == there
+    assert new.jobs.get(video["id"], owner=None).head.state.failures == ()
+    assert old.findings() == new.findings() == []
+
+
+def test_an_ended_video_shows_as_ended(old: Farm, new: Farm) -> None:
+    """With its content; and what belongs to the old farm stays there."""
+    answer = old.http.post(
+        "/v1/videos",
+        data=SMALL | {"webhook_url": "https://example.org/x", "webhook_secret": f"whsec_{'QUJD' * 10}"},
+        files={"input_reference": ("a.png", picture())},
+        headers={"Idempotency-Key": "k"},
+    )
+    video_id = answer.json()["id"]
+    old.hand.finish()
+    archive = old.export(video_id)
+    assert not [word for word in (b"whsec", b"example.org", b'"local"', b"idempotency/") if word in archive]
+    video = new.take(archive)
+    assert (video["status"], video["webhook"]) == ("completed", None)
+    assert new.http.get(f"/v1/videos/{video_id}/content").content == b"mp4 bytes"
+    assert [entry["id"] for entry in new.http.get("/v1/videos").json()["data"]] == [video_id]
+    assert new.jobs.open_ids() == []
+    assert new.findings() == []
+
+
+def test_leases_and_epochs_stay_behind(new: Farm, old: Farm, half: str) -> None:
+    """The new farm's dispatcher is not deposed by the old one's number, and gives the work out at once."""
+    video = new.take(old.export(half))
+    record = new.jobs.get(video["id"], owner=None)
+    assert (record.head.event.name, record.head.state.leases, record.head.state.failures) == ("released", {}, ())
+    new.hand.finish()
+    assert new.http.get(f"/v1/videos/{half}").json()["status"] == "completed"
+
+
+def test_importing_again_changes_nothing(old: Farm, new: Farm, half: str) -> None:
+    """Also when the video has gone on meanwhile, and also where it came from."""
+    archive = old.export(half)
+    first = new.take(archive)
+    new.hand.finish()
+    assert new.take(archive)["status"] == "completed"
+    assert old.take(archive)["id"] == first["id"]
+    for farm in (old, new):
+        assert len(farm.http.get("/v1/videos").json()["data"]) == 1
+
+
+def test_an_id_with_other_content_is_a_conflict(old: Farm, new: Farm, half: str) -> None:
+    """An older state is the same video; a younger one, one that went another way, or a deleted one is not."""
+    early = old.export(half)
+    new.take(early)
+    new.hand.finish()
+    old.hand.jobs.wish(half, "cancel", owner="local")
+    late = old.export(half)
+    assert new.take(late)["code"] == "conflict"
+    assert new.take(early)["status"] == "completed"
+    moved = new.take(late, new_id=True)
+    assert moved["id"] != half
+    assert new.take(late, new_id=True)["id"] == moved["id"]
+    assert new.findings() == []
+    old.http.delete(f"/v1/videos/{half}")
+    assert "deleted" in old.take(late)["detail"]
+
+
+def test_under_a_new_id_it_goes_on_too(old: Farm, new: Farm, half: str) -> None:
+    """Its objects have new keys, and both copies end."""
+    archive = old.export(half)
+    ids = {new.take(archive)["id"], new.take(archive, new_id=True)["id"]}
+    assert len(ids) == 2
+    new.hand.finish()
+    assert {new.http.get(f"/v1/videos/{id_}").json()["status"] for id_ in ids} == {"completed"}
+    assert new.findings() == []
+
+
+def test_the_owner_is_who_imports(old: Farm, half: str, tmp_path: Path) -> None:
+    """Another key neither sees it nor gets it, and cannot export what is not its own."""
+    (alice, alices), (bob, bobs) = new_key("alice"), new_key("bob")
+    farm = Farm(tmp_path / "keyed", api_keys=f"{alices},{bobs}")
+    archive = old.export(half)
+    codes = []
+    for key in (alice, bob):
+        farm.http.headers["Authorization"] = f"Bearer {key}"
+        codes.append(farm.http.post("/v1/videos/import", content=archive).status_code)
+        codes.append(farm.http.get(f"/v1/videos/{half}/export").status_code)
+    assert codes == [200, 200, 409, 404]
+    del farm.http.headers["Authorization"]
+    assert farm.http.post("/v1/videos/import", content=archive).status_code == 401
+
+
+def picture() -> bytes:
+    """A PNG."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(data, "PNG")
+    return data.getvalue()
+
+
+def forged(archive: bytes, tmp_path: Path, change: Callable[[Path], object]) -> bytes:
+    """The archive after somebody changed its files and made the manifest fit."""
+    folder = tmp_path / f"forged-{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    manifest = unpack(io.BytesIO(archive), folder)
+    change(folder)
+    return repacked(manifest, folder)
+
+
+def repacked(manifest: Manifest, folder: Path) -> bytes:
+    """An archive of what lies in the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    members = tuple(
+        Member(
+            path=path.relative_to(folder).as_posix(),
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            bytes=path.stat().st_size,
+        )
+        for path in files
+    )
+    true = manifest.model_copy(update={"objects": members})
+    return b"".join(pack(true, lambda member: iter([(folder / member.path).read_bytes()])))
+
+
+def edit_json(name: str, *where: str, value: object) -> Callable[[Path], None]:
+    """Set one value in a JSON file."""
+
+    def change(folder: Path) -> None:
+        data = json.loads((folder / name).read_text())
+        inner = data
+        for step in where[:-1]:
+            inner = inner[step]
+        inner[where[-1]] = value
+        (folder / name).write_text(json.dumps(data))
+
+    return change
+
+
+def forgeries() -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """What is wrong -> how it is done."""
+    log, job = "log/00000001.json", "request.json"
+    yield "does not follow", edit_json(log, "epoch", value=10**6)
+    yield "does not follow", edit_json(log, "state", "gpu_seconds", value=9.0)
+    yield "impossible times", edit_json(log, "at", value=math.nan)
+    yield "impossible times", edit_json("log/00000002.json", "event", "seconds", value=math.inf)
+    yield "not legal", edit_json(log, "event", "name", value="resume")
+    yield "not that of this video", edit_json(job, "id", value=f"video_{'0' * 32}")
+    yield "not that of this video", edit_json(job, "created_ms", value=10**15)
+    yield "another video", edit_json(job, "plan", "sections", value=10**9)
+    yield "faults", edit_json(job, "request", "prompt", value="")
+    stolen = {"key": "jobs/../dispatcher/1", "sha256": "0" * 64, "bytes": 1}
+    yield "does not hold", edit_json(job, "inputs", "start", value=stolen)
+    yield "does not hold", edit_json(job, "inputs", "start", "key", value=f"jobs/video_{'0' * 32}/inputs/start.png")
+    yield "not the object", edit_json(job, "inputs", "start", "sha256", value="0" * 64)
+    yield "nothing in it names", lambda folder: (folder / "webhook.json").write_text("{}")
+    yield "no ledger", lambda folder: shutil.rmtree(folder / "log")
+    yield "nothing in it names", lambda folder: (folder / "log" / "00000001.json").unlink()
+
+
+def test_no_forged_archive_is_taken(old: Farm, new: Farm, half: str, tmp_path: Path) -> None:
+    """Ledgers that cannot have come to be, keys that lead elsewhere, things nobody named: nothing is stored."""
+    archive = old.export(half)
+    for text, change in forgeries():
+        answer = new.take(forged(archive, tmp_path, change))
+        assert answer["code"] == "invalid_request", text
+        assert text in answer["detail"]
+    assert [key for folder in ("jobs/", "open/", "owners/", "imports/") for key in new.jobs.store.list(folder)] == []
+
+
+def test_inputs_are_looked_at_again(old: Farm, new: Farm, half: str, tmp_path: Path) -> None:
+    """An archive is no way around the limits on images."""
+
+    def swap(data: bytes) -> Callable[[Path], None]:
+        def change(folder: Path) -> None:
+            (folder / "inputs" / "start.png").write_bytes(data)
+            edit_json("request.json", "inputs", "start", "bytes", value=len(data))(folder)
+            digest = hashlib.sha256(data).hexdigest()
+            edit_json("request.json", "inputs", "start", "sha256", value=digest)(folder)
+
+        return change
+
+    archive = old.export(half)
+    assert "no PNG" in new.take(forged(archive, tmp_path, swap(b"GIF89a")))["detail"]
+    strict = Farm(tmp_path / "strict", max_pixels=1000)
+    assert "FARM_MAX_PIXELS" in strict.take(archive)["detail"]
+
+
+def test_too_large_an_archive_is_refused(old: Farm, half: str, tmp_path: Path) -> None:
+    """By the setting's name, whether its length is announced or not."""
+    small = Farm(tmp_path / "small", max_import_mb=1)
+    answers = [
+        small.http.post("/v1/videos/import", content=body) for body in (bytes(2 << 20), iter([bytes(1 << 20)] * 2))
+    ]
+    assert [answer.status_code for answer in answers] == [413, 413]
+    assert all("FARM_MAX_IMPORT_MB" in answer.json()["detail"] for answer in answers)
+    assert small.take(old.export(half))["id"] == half
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+def test_a_crash_at_any_write_of_an_import(
+    old: Farm, half: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its last write the video is not there; what is left is found by fsck; the next import completes it."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    manifest = unpack(io.BytesIO(old.export(half)), folder)
+    ways = Ways(FarmSettings(), EnginePlanner(), EngineMedia())
+    writes, crashed = 0, True
+    while crashed:
+        jobs = Jobs(FolderStore(tmp_path / f"mortal-{writes}"))
+        take = partial(import_video, manifest, folder, jobs, ways, owner="local", new_id=False)
+        with monkeypatch.context() as broken:
+            broken.setattr(jobs.store, "put_if_absent", mortal(jobs.store.put_if_absent, writes))
+            try:
+                take()
+            except Crash:
+                writes += 1
+                with pytest.raises(NotFound):
+                    jobs.get(half, owner=None)
+                checker = Checker(jobs.store, now=4e9, grace_s=0)
+                assert {finding.kind for finding in checker.findings()} <= {"dangling"}
+            else:
+                crashed = False
+        assert take().job.id == half
+    assert writes > 8
+    hand = Hand(jobs, Dispatcher(jobs, FarmSettings()))
+    hand.finish()
+    assert jobs.get(half, owner="local").head.state.status == "completed"
+    assert list(Checker(jobs.store, now=4e9, grace_s=0).findings()) == []
+
+
+def mortal(put: Callable[[str, bytes | Path], bool], left: int) -> Callable[[str, bytes | Path], bool]:
+    """The same, but the process dies after so many."""
+    lives = count(left, -1)
+
+    def dying(key: str, data: bytes | Path) -> bool:
+        if next(lives) == 0:
+            raise Crash
+        return put(key, data)
+
+    return dying
+
+
+def test_a_damaged_video_is_not_exported_whole(old: Farm, half: str) -> None:
+    """The answer breaks off, so that nobody takes it for an archive."""
+    record = old.jobs.get(half, owner=None)
+    path = old.root / record.job.inputs["start"].key
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(RuntimeError, match="response already started"):
+        old.http.get(f"/v1/videos/{half}/export")
+
+
+def test_the_command_line_moves_videos(
+    http: TestClient, farm_url: str, hand: Hand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To a file and to a folder, and back; what is there is not written over, what is damaged is named."""
+    video = submit(http).rpartition("/")[2]
+    hand.finish()
+    file, folder = tmp_path / "a.tar", tmp_path / "a"
+    for target in (file, folder):
+        assert cli.main(["export", video, "-o", str(target)]) == 0
+        assert capsys.readouterr().out == f"{target}\n"
+        assert cli.main(["import", str(target), "--new-id"]) == 0
+        copy = capsys.readouterr().out.strip()
+    assert cli.main(["import", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == video
+    assert {entry["id"] for entry in http.get("/v1/videos").json()["data"]} == {video, copy}
+    assert http.get(f"/v1/videos/{copy}/content").content == b"mp4 bytes"
+    assert cli.main(["export", video, "-o", str(folder)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    start = folder / "inputs" / "start.png"
+    start.write_bytes(start.read_bytes()[:-1] + b"?")
+    assert cli.main(["import", str(folder)]) == 2
+    assert "start.png is damaged" in capsys.readouterr().err
+    assert cli.main(["import", str(tmp_path / "none")]) == 2
+    assert cli.main(["export", f"video_{'0' * 32}", "-o", str(tmp_path / "b.tar")]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "storage") == ["a", "a.tar"]
+
+
+def test_names_that_are_no_ids_are_not_found(http: TestClient) -> None:
+    """As everywhere."""
+    assert http.get("/v1/videos/..%2f..%2fx/export").status_code == 404
+    assert http.get(f"/v1/videos/{JobId('import')}").status_code == 404
