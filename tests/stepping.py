@@ -141,6 +141,10 @@ class SteppedStore(Store):
         return self.real.size(key)
 
     @override
+    def modified(self, key: str) -> float:
+        return self.real.modified(key)
+
+    @override
     def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         return self.real.open_read(key, start=start, length=length)
 

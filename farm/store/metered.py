@@ -41,6 +41,11 @@ class MeteredStore(Store):
             return self._store.size(key)
 
     @override
+    def modified(self, key: str) -> float:
+        with self._timed("size"):
+            return self._store.modified(key)
+
+    @override
     def download(self, key: str, path: Path) -> None:
         with self._timed("download"):
             self._store.download(key, path)
