@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env browser ceph chaos demo test lint format clean
+.PHONY: help env bench browser ceph chaos demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -34,6 +34,11 @@ test: $(STAMP)  ## all tests
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
 	$(PYTHON) -m tests.chaos $(CHAOS)
+
+bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
+	$(PYTHON) -m deploy.cli bench scheduler
+	$(PYTHON) -m deploy.cli bench farm
+	$(PYTHON) -m deploy.cli bench engine
 
 # The tests' real S3 server; without it they run against the emulator only.
 ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where it is not installed yet)

@@ -116,7 +116,8 @@ def farm(
     """Press a farm, one of its own or that at --url: exit 1 where a call went wrong. 429 is an answer, not an error."""
     import asyncio
 
-    from deploy.farm_load import Load, press, raise_file_limit
+    from deploy.farm_load import Load, press
+    from deploy.local import raise_file_limit
     from farm.settings import FarmSettings
 
     load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import resource
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -170,13 +169,6 @@ async def _follow(http: httpx.AsyncClient, video: str, found: Pressed) -> bool:
         finally:
             found.streams_open -= 1
     return False
-
-
-def raise_file_limit() -> None:
-    """As many open files as this process may have: a stream is one here, and two or three in the farm."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _photo() -> bytes:

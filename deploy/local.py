@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import queue
+import resource
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
     Raises: ConfigError where the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
     stop, out = threading.Event(), sys.stdout
+    raise_file_limit()
     _heed_signals(stop)
     with contextlib.redirect_stdout(sys.stderr), locked(settings) as lock:  # Ray passes on what workers print
         settings = resolved(settings)
@@ -233,6 +235,13 @@ def _invitation(address: str) -> str:
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     token = f"RAY_AUTH_TOKEN_PATH={path}" if path else "this farm's RAY_AUTH_TOKEN"
     return f"more GPUs join with: framefarm join {address} ({token})"
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many files as they may: each watcher of a video is one or two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _heed_signals(stop: threading.Event) -> None:

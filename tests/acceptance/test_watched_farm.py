@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +13,22 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.farm_load import Load, press
+from deploy.full_storage import fill_storage
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
+BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
 NAMES = ("stage", "section", "attempt", "worker")
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
-    """One farm with one worker, and its log as JSON."""
+    """One farm with one worker on a storage that was used before, and its log as JSON."""
     storage = tmp_path_factory.mktemp("watched") / "storage"
+    fill_storage(storage, videos=BEFORE, open_videos=PAUSED, now_ms=int(time.time() * 1000))
     with running_farm(storage, cache=tiny_cache, LOG_FORMAT="json") as farm:
         yield farm
 
@@ -57,7 +62,7 @@ def numbers(farm: FarmProcess) -> dict[tuple[str, str], float]:
 
 
 def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
-    """After one video: its sections and orders by stage, no queue, an idle worker, a store that answered."""
+    """After one video: its sections and orders by stage, only what was paused, an idle worker, a store that answered."""
 
     def settled() -> dict[tuple[str, str], float] | None:
         found = numbers(farm)
@@ -65,7 +70,7 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
 
     found = wait_for(settled, seconds=60, what="the numbers of the video's end")
     assert found["videos_ended_total", "completed"] == 1
-    assert [found["videos", status] for status in ("queued", "in_progress", "paused")] == [0, 0, 0]
+    assert [found["videos", status] for status in ("queued", "in_progress", "paused")] == [0, 0, PAUSED]
     assert (found["workers", "idle"], found["workers", "busy"]) == (1, 0)
     leases = {stage: found["leases_total", stage] for stage in ("encode", "section", "decode", "finish")}
     assert leases == {"encode": 1, "section": SECTIONS, "decode": 1, "finish": 1}
@@ -105,3 +110,15 @@ def test_the_log_names_what_happened(farm: FarmProcess, video: str) -> None:
     }
     assert sorted(orders["commit"], key=str) == sorted(orders["lease"], key=str)
     assert {stage for stage, *_ in orders["commit"]} == {"encode", "section", "decode", "finish"}
+
+
+async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
+    """The short form of `framefarm bench farm`: each video is accepted or told to wait, no stream breaks."""
+    found = await press(str(farm.http.base_url), Load(watchers=50, posts_per_s=10, seconds=5))
+    assert found.errors == {}
+    assert found.accepted + found.refused_429 == 50
+    assert found.accepted == len(found.post_ms) > 0
+    assert found.streams >= found.most_streams > 0
+    assert found.events >= found.streams
+    assert found.list_ms
+    assert found.row()["errors"] == 0
