@@ -26,6 +26,7 @@ from farm.store import MeteredStore, open_store
 from farm.store.patient import PatientStore
 
 log = logging.getLogger(__name__)
+_NICE = 10  #: of a worker on the CPU
 _EXIT_S = 5.0  #: until a worker that nobody watches ends itself
 _TROUBLE_S = 1.0
 _CALL_S = 30.0  #: an answer that takes longer than this is taken as none
@@ -91,6 +92,8 @@ class RenderWorker:
             load=Renderers(self._settings).load,
         )
         self._note_memory()
+        if self._card.vram_gib is None:
+            os.nice(_NICE)  # the cores are those of the ingress and the dispatcher, too
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""

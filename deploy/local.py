@@ -31,6 +31,7 @@ _LOCK = ".farm.lock"
 _RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for whatever else the machine does
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
 _START_S = 120.0

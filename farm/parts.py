@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
@@ -12,6 +14,8 @@ from farm.jobs import Jobs
 from farm.ready import Readiness
 from farm.settings import FarmSettings
 from farm.watches import Watches
+
+_WRITERS = 8  #: videos that are stored at once: fsync and S3 wait, the processor does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,10 @@ class Parts:
     planner: Planner
     media: Media
     watches: Watches
+    #: of threads that decode images, and that store videos: more of them would only wait for each other, and all others
+    #: for them
+    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(os.cpu_count() or 1))
+    writing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WRITERS))
     readiness: Readiness
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
 

@@ -54,7 +54,8 @@ async def create_video(
     """Ask for a video. Everything that can be refused is refused before anything is stored."""
     body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
     variants = take_variants(body.fields)
-    prepared = await to_thread.run_sync(prepare, checked(body.fields, body.images), _ways(parts))
+    settle = partial(prepare, checked(body.fields, body.images), _ways(parts))
+    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
     if variants != Variants():
         facts = variants.model_dump(mode="json")
         prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
@@ -74,7 +75,7 @@ async def extend_video(
     """Go on where a video ends: `video` is {id} or a file, the other fields are those of a new video."""
     body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20, takes_video=True)
     settle = partial(prepare_extension, body, parts.jobs, _ways(parts), owner=owner)
-    prepared = await to_thread.run_sync(settle)
+    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
@@ -130,7 +131,8 @@ async def remix_video(
     """A new video with some fields changed; it shares the sections before `from_section`, in generation order."""
     body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
     record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    prepared = await to_thread.run_sync(prepare_remix, record, body, parts.jobs, _ways(parts))
+    settle = partial(prepare_remix, record, body, parts.jobs, _ways(parts))
+    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
@@ -156,7 +158,7 @@ async def _accepted(
             raise
         # else it is only asked again: what was accepted is answered, whatever came since
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
-    record = await to_thread.run_sync(write)
+    record = await to_thread.run_sync(write, limiter=parts.writing)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
         await _nudge(parts, job_id)

@@ -62,7 +62,7 @@ def numbers(farm: FarmProcess) -> dict[tuple[str, str], float]:
 
 
 def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
-    """After one video: its sections and orders by stage, only what was paused, an idle worker, a store that answered."""
+    """After one video: its sections and orders by stage, what was paused, an idle worker, a store that answered."""
 
     def settled() -> dict[tuple[str, str], float] | None:
         found = numbers(farm)
