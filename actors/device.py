@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import get_args
 
@@ -62,9 +63,18 @@ class Renderers:
     def __init__(self, settings: FarmSettings) -> None:
         self._settings, self._known = settings, known_models(settings.models)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._shelf = ModelShelf(
-            device=self._device, cache_dir=settings.cache, text_encoder_device=settings.text_encoder_device
-        )
+        self._shelf = self._new_shelf()
+
+    def _new_shelf(self) -> ModelShelf:
+        here = self._settings
+        return ModelShelf(device=self._device, cache_dir=here.cache, text_encoder_device=here.text_encoder_device)
+
+    def let_go(self) -> None:
+        """Hold nothing any more, and leave the GPU's memory to others. The renderers must have been dropped by then."""
+        self._shelf = self._new_shelf()
+        gc.collect()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
 
     def load(self, model: str, preserve_gb: float | None = None) -> Renderer:
         """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError.

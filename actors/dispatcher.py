@@ -18,7 +18,7 @@ from actors.bell import Bell, heard
 from actors.cluster import FarmNotice, publish
 from actors.fleet import Fleet
 from actors.meter import RayMeter
-from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState
+from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
@@ -48,7 +48,7 @@ class DispatcherActor:
         self._fleet = Fleet(
             settings,
             on_death=self._dispatcher.worker_died,
-            on_leaving=self._dispatcher.leaving,
+            on_nodes=self._dispatcher.nodes,
             may_fill=self._dispatcher.may_fill,
         )
         for name, loop in (
@@ -91,7 +91,8 @@ class DispatcherActor:
         while True:
             with self._orders.listening() as ringing:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
-                if answer != "go" or not await heard(ringing, until - time.monotonic()):
+                resting = answer == "pause" and card.model is None  # else it shall let its model go at once
+                if not (answer == "go" or resting) or not await heard(ringing, until - time.monotonic()):
                     return answer
 
     async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
@@ -132,6 +133,10 @@ class DispatcherActor:
     async def load(self, owner: str) -> Load:
         """See Dispatcher.load."""
         return await self._call(self._dispatcher.load, owner)
+
+    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """See Dispatcher.worker_wish."""
+        return await self._call(self._dispatcher.worker_wish, worker_id, wish)
 
     async def drain(self) -> list[str]:
         """Let the workers stop at their next step, give back their leases and end. The slots that still live."""

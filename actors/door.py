@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from actors.names import DISPATCHER, NAMESPACE
-from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState
-from farm.errors import Unavailable
+from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState, WorkerWish
+from farm.errors import FarmError, Unavailable
 
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
@@ -44,6 +44,11 @@ class RayDoor(DispatcherDoor):
         answer: Load = await self._call("load", owner)
         return answer
 
+    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """See DispatcherDoor."""
+        answer: WorkerState = await self._call("worker_wish", worker_id, wish)
+        return answer
+
     async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:
         try:
             if self._actor is None:
@@ -51,6 +56,8 @@ class RayDoor(DispatcherDoor):
             return await asyncio.wait_for(
                 asyncio.ensure_future(getattr(self._actor, method).remote(*args, **kwargs)), wait_s + _ANSWER_S
             )
+        except RayTaskError as err:
+            raise (err.cause if isinstance(err.cause, FarmError) else Unavailable(str(err.cause))) from err
         except (RayError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
             self._actor = None
             msg = "the dispatcher does not answer; it restarts by itself, ask again in a moment"

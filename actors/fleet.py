@@ -55,13 +55,14 @@ class Fleet:
         settings: FarmSettings,
         *,
         on_death: Callable[..., None],
-        on_leaving: Callable[[set[str]], None],
+        on_nodes: Callable[[set[str], set[str]], None],
         may_fill: Callable[[str], bool],
     ) -> None:
         """`on_death(worker_id, alone=…)` hears of each worker that died, and whether its node lives on;
-        `on_leaving` hears the slots of nodes that go; `may_fill` says whether a slot shall have a worker.
+        `on_nodes` hears the ids of the living nodes, and the slots of those that go soon; `may_fill` says whether a
+        slot shall have a worker.
         """
-        self._settings, self._on_death, self._on_leaving, self._may_fill = settings, on_death, on_leaving, may_fill
+        self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._draining = threading.Event()
 
@@ -99,7 +100,7 @@ class Fleet:
                 slot.node = nodes[key[0]]
             elif not slot.watch:  # else its worker's death is told first
                 del self._slots[key]
-        self._on_leaving({slot.name for slot in self._slots.values() if slot.node.draining})
+        self._on_nodes(set(nodes), {slot.name for slot in self._slots.values() if slot.node.draining})
 
     def _is_vacant(self, slot: _Slot) -> bool:
         if slot.awaited or slot.node.draining or self._draining.is_set() or time.monotonic() < slot.not_before:

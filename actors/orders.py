@@ -61,6 +61,14 @@ class OrderRunner:
         """The model it holds."""
         return self._model or None
 
+    def let_go(self) -> None:
+        """Hold no model and no artifacts any more; the next order loads them again."""
+        if self._renderer is not None:
+            self._renderer.unload_loras()
+        self._renderer, self._model, self._step = None, "", None
+        self._warm.clear()
+        self.warm_job = None
+
     def run(self, order: Order, on_step: OnStep) -> Entry:
         """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
 

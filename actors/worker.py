@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from actors.names import DISPATCHER, NAMESPACE
 from actors.pace import Pace
 from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
+from farm.hours import is_open, parse_hours
 from farm.jobs import Jobs
 from farm.logs import setup_logs
 from farm.settings import FarmSettings
@@ -83,26 +85,36 @@ class RenderWorker:
         from actors.orders import OrderRunner
 
         node = self._settings.node or socket.gethostname()
-        self._card = describe_device(self._id, node=node, settings=self._settings)
+        card = describe_device(self._id, node=node, settings=self._settings)
+        self._card = card.model_copy(update={"ray_node": ray.get_runtime_context().get_node_id()})
         # what was made is kept until the store takes it, for as long as the lease is ours
         store = MeteredStore(open_store(self._settings), self._meter)
-        self._runner = OrderRunner(
-            Jobs(PatientStore(store, may_wait=lambda: self._stop == "go")),
-            self._card,
-            load=Renderers(self._settings).load,
-        )
+        self._renderers = Renderers(self._settings)
+        patient = PatientStore(store, may_wait=lambda: self._stop == "go")
+        self._runner = OrderRunner(Jobs(patient), self._card, load=self._renderers.load)
         self._note_memory()
         if self._card.vram_gib is None:
             os.nice(_NICE)  # the cores are those of the ingress and the dispatcher, too
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
-        self._card = self._card.model_copy(update={"warm": self._runner.warm_job, **self._pace.of(self._runner.model)})
+        held = {"warm": self._runner.warm_job, **self._pace.of(self._runner.model)}
+        self._card = self._card.model_copy(update={**held, "asleep": self._is_asleep()})
         answer: Order | Verdict = self._call("ask", self._card)
         if isinstance(answer, Order):
             self._do(answer)
             return self._stop != "exit"
+        if answer == "pause" and self._runner.model:
+            log.info("action=rest worker=%s", self._id)
+            self._runner.let_go()
+            self._renderers.let_go()
+            self._note_memory()
         return answer != "exit"
+
+    def _is_asleep(self) -> bool:
+        """Whether it is outside of its machine's hours."""
+        now = datetime.now().astimezone()
+        return not is_open(parse_hours(self._settings.hours), hour=now.hour, minute=now.minute)
 
     def _do(self, order: Order) -> None:
         from actors.orders import failure_of
@@ -167,7 +179,8 @@ class RenderWorker:
     def _beat(self, order: Order, over: threading.Event) -> None:
         """Tell the dispatcher where we are until the order is over; hear whether to stop."""
         while not over.is_set():
-            self._stop = self._call("beat", self._card, self._progress, until=over) or "go"
+            card = self._card.model_copy(update={"asleep": self._is_asleep()})
+            self._stop = self._call("beat", card, self._progress, until=over) or "go"
             if self._stop != "go" and order.key.stage == "section":
                 self._save_now(order)
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,12 +14,14 @@ from deploy.screen import put_json, put_table, say
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS
 
+_COLUMNS = ("id", "node", "device", "state", "video", "order", "s_per_section", "plan")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(up)
     app.command()(join)
-    for command in (workers, conformance):
+    for command in (workers, drain, conformance):
         app.command()(command)
 
 
@@ -50,14 +52,40 @@ def join(
     raise typer.Exit(join_foreground(FarmSettings.from_env(ray=address).ray or address, settings, own_store=own_store))
 
 
-def workers(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """Who renders, and what."""
+def workers(
+    wish: Annotated[Literal["list", "pause", "resume", "drain"], typer.Argument(help="what to do with ID")] = "list",
+    worker: Annotated[str | None, typer.Argument(metavar="[ID]", help="a worker's id, or its slot: worker-0")] = None,
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Who renders, and what; or let one rest, work again, or end.
+
+    pause frees its GPU, until resume; drain ends it after its step, and nothing takes its place until resume.
+    """
+    if (wish == "list") != (worker is None):
+        raise ConfigError(f"say `framefarm workers {wish} ID`" if worker is None else "say pause, resume or drain ID")
     with connect(url=url, storage=storage) as client:
-        answer = client.workers()
+        answer = client.workers() if worker is None else client.worker_wish(worker, wish)
     if as_json:
         put_json(answer)
     else:
-        put_table(("id", "node", "device", "state", "video", "order", "s_per_section", "plan"), answer["data"])
+        put_table(_COLUMNS, answer["data"] if worker is None else [answer])
+
+
+def drain(
+    worker: Annotated[str, typer.Argument(metavar="WORKER", help="a worker's id, or its slot: worker-0")],
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Let a worker save its last finished step and end.
+
+    Nothing takes its place until `framefarm workers resume`, or until the farm starts anew.
+    """
+    workers("drain", worker, url=url, storage=storage, as_json=as_json)
 
 
 def conformance(

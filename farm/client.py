@@ -166,6 +166,11 @@ class FarmClient:
         """Who renders."""
         return self._ask("GET", "/v1/workers")
 
+    def worker_wish(self, worker_id: str, wish: str) -> dict[str, Any]:
+        """Pause, resume or drain a worker, named by its id or its slot. Raises: NotFound, Conflict."""
+        # not sent again once it may have arrived: the second of two pauses is a conflict
+        return self._ask("POST", f"/v1/workers/{_segment(worker_id)}/{wish}", again=(httpx.ConnectError,))
+
     def watch(self, video_id: str) -> Iterator[Event]:
         """Every event up to `end`; a lost connection is taken up where it broke.
 

@@ -166,17 +166,21 @@ class WorkerCard(Value):
     needs_gib: dict[str, float] = Field(default_factory=dict)  #: model -> GPU memory without which it cannot run here
     preserve_gb: float = 0.0  #: GPU memory left to others
     hours: str = ""  #: of the day in which it works, its machine's local time; none: always
+    asleep: bool = False  #: it is outside of them
+    ray_node: str = ""  #: Ray's id of its machine, another one at each start of Ray there
     warm: JobId | None = None  #: the video it rendered last, whose context it still holds
 
 
-Verdict = Literal["go", "stop", "exit"]  #: to a worker: carry on; drop this order; end yourself
+Verdict = Literal["go", "stop", "pause", "exit"]  #: to a worker: carry on; drop this order; and rest; end yourself
+WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
 
 
 class WorkerState(Value):
     """A worker as `/v1/workers` shows it."""
 
     card: WorkerCard
-    state: Literal["idle", "busy"]
+    state: Literal["idle", "busy", "paused", "draining", "drained"]
+    paused: Literal["operator", "hours"] | None = None  #: who wants it to rest; it may be at its last step yet
     job: JobId | None = None
     key: OrderKey | None = None
 
@@ -209,7 +213,10 @@ class DispatcherDoor(Protocol):
         """What is known of `job` now, or as soon as its version passes `after_version`; None: nothing is."""
 
     async def workers(self) -> Sequence[WorkerState]:
-        """All workers the dispatcher has heard of lately."""
+        """All workers the dispatcher has heard of lately, and those on leave."""
+
+    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """Pause, resume or drain a worker, named by its id or its slot. Raises: NotFound; Conflict; StoreError."""
 
     async def load(self, owner: str) -> Load:
         """How many videos have not ended, as far as the dispatcher knows."""

@@ -28,6 +28,7 @@ from farm.contract import (
     Verdict,
     WorkerCard,
     WorkerState,
+    WorkerWish,
     slot_of,
 )
 from farm.demand import demand_of
@@ -35,6 +36,7 @@ from farm.epoch import take_epoch
 from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
 from farm.expiry import erase_expired
 from farm.jobs import Jobs, Record
+from farm.leaves import Leaves
 from farm.metrics import Meter, Unmetered
 from farm.orders import bare_order, whole_order
 from farm.roster import Roster, Worker
@@ -88,7 +90,7 @@ class Dispatcher:
         self._lock = threading.RLock()
         self._videos: dict[JobId, _Video] = {}
         self._over: set[JobId] = set()  # ended: their markers are still there
-        self._roster = Roster(clock=clock)
+        self._roster = Roster(Leaves(jobs.store), clock=clock)
         self.draining = False
         self._expire_at = clock() + settings.sweep_s  # not at once: a restart must not wait for it
         self.claim = take_epoch(jobs.store)
@@ -96,30 +98,34 @@ class Dispatcher:
         self.sweep()
 
     def ask(self, card: WorkerCard) -> Order | Verdict:
-        """An idle worker wants an order. "go": there is none now, ask again; "exit": end yourself."""
+        """An idle worker wants an order. "go", "pause": there is none now, ask again; "exit": end yourself."""
         self._settle(card.id)
         with self._lock:
-            if self.draining or self._roster.verdict(card.id) == "exit":
+            verdict = self._verdict(card)
+            if verdict == "exit":
                 return "exit"
             if self._roster.get(card.id) is None or self._roster.trouble:
                 self._all_changed()
-            worker, self._roster.trouble = self._seen(card), ""
+            worker, self._roster.trouble = self._roster.saw(card), ""
             worker.order = None
+            if verdict == "pause":
+                self._unseat(card.id)
+                return "pause"
+            self._scheduler.seat(card)
             self._scheduler.asks(card.id, now=self._wall())
             leased = self._lease_to(worker)
-            worker.asking = leased is None
         if leased is None:
             return "go"
         worker.order = order = whole_order(self._jobs, *leased)
         return order
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
-        """A busy worker reports. "stop": drop the order, its lease is gone or the video is paused."""
+        """A busy worker reports. "stop": drop the order, its lease is gone or its video paused; "pause": and rest."""
         with self._lock:
             if self._roster.is_dead(card.id):
                 return "exit"
-            worker = self._seen(card)
-            worker.asking = False
+            worker = self._roster.saw(card)
+            self._scheduler.seat(card)
             video = self._videos.get(progress.job) or self._load(progress.job)
             if video is None or not self._holds(video, progress):
                 return "stop"
@@ -130,9 +136,8 @@ class Dispatcher:
                 self._scheduler.inherits(worker.card.id, progress.job, progress.key, now=self._wall())
             video.progress = progress
             self._changed(video)
-            if self.draining or self._roster.verdict(card.id) == "exit":
-                return "exit"
-            return "stop" if video.record.head.state.status == "paused" else "go"
+            paused = video.record.head.state.status == "paused"
+            return verdict if (verdict := self._verdict(card)) != "go" or not paused else "stop"
 
     def give_up(self, failure: Failure) -> None:
         """A worker ends its order without a commit."""
@@ -151,9 +156,7 @@ class Dispatcher:
         with self._lock:
             alone = alone and self._roster.verdict(worker_id) != "exit"
             self._roster.bury(worker_id, alone=alone)  # a question of its that is still on the way gets no order
-            self._scheduler.unseat(worker_id)
-            self._all_changed()
-            self._on_orders()
+            self._unseat(worker_id)
             try:
                 self._end_leases_of_the_dead()
             except StoreError as err:  # the next tick tries again
@@ -166,15 +169,27 @@ class Dispatcher:
             for video in self._videos.values():
                 video.deadlines = {key: min(at + seconds, latest) for key, at in video.deadlines.items()}
 
-    def leaving(self, slots: set[str]) -> None:
-        """The slots of nodes that go soon: their workers stop at their next step and end. Never waits for the store."""
-        if self._roster.leaving != slots:
-            self._roster.leaving = slots
+    def nodes(self, alive: set[str], leaving: set[str]) -> None:
+        """Ray's ids of the living nodes, and the slots of those that go soon: their workers stop at their next step."""
+        if self._roster.leaving != leaving:
+            self._roster.leaving = leaving
             self._on_orders()
+        if stale := self._roster.leaves.drained_on_others(alive):
+            with self._lock:
+                self._roster.leaves.forget(stale)
 
     def may_fill(self, slot: str) -> bool:
-        """Whether the slot shall have a worker. Never waits for the store."""
-        return slot not in self._roster.leaving
+        """Whether the slot shall have a worker."""
+        return self._roster.leaves.kind(slot) != "drained"
+
+    def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """What an operator asks of a worker, named by its id or its slot. Raises: NotFound, Conflict, StoreError."""
+        with self._lock:
+            state = self._roster.wish(worker_id, wish)
+            log.info("action=worker_%s worker=%s", wish, worker_id)
+            self._on_orders()
+            self._all_changed()
+            return state
 
     def worker_failed_to_start(self, message: str) -> None:
         """Remember why: it is told to those who wait, until a worker asks for an order."""
@@ -203,9 +218,7 @@ class Dispatcher:
             self._end_leases_of_the_dead()
             present = {worker.card.id for worker in self._roster.present()}
             for worker_id in self._scheduler.crew.seats.keys() - present:
-                self._scheduler.unseat(worker_id)
-                self._all_changed()
-                self._on_orders()
+                self._unseat(worker_id)
             self._measure()
         self._tidy()
 
@@ -338,9 +351,15 @@ class Dispatcher:
             video.version += 1
         self._on_news(None)
 
-    def _seen(self, card: WorkerCard) -> Worker:
-        self._scheduler.seat(card)
-        return self._roster.saw(card)
+    def _verdict(self, card: WorkerCard) -> Verdict:
+        return "exit" if self.draining else self._roster.verdict(card.id, asleep=card.asleep)
+
+    def _unseat(self, worker_id: str) -> None:
+        """The scheduler counts with a worker no more."""
+        if worker_id in self._scheduler.crew.seats:
+            self._scheduler.unseat(worker_id)
+            self._all_changed()
+            self._on_orders()
 
     def _settle(self, worker_id: str) -> None:
         """A worker that asks has finished what it had: look at what it committed."""

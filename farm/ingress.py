@@ -67,6 +67,24 @@ async def list_workers(parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
     return {"object": "list", "data": [worker_view(worker) for worker in await parts.door.workers()]}
 
 
+@router.post("/v1/workers/{worker_id}/pause")
+async def pause_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+    """Stop at the next step, give the order back and free the GPU's memory, until it is resumed."""
+    return worker_view(await parts.door.worker_wish(worker_id, "pause"))
+
+
+@router.post("/v1/workers/{worker_id}/resume")
+async def resume_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+    """Let a paused or drained worker work again."""
+    return worker_view(await parts.door.worker_wish(worker_id, "resume"))
+
+
+@router.post("/v1/workers/{worker_id}/drain")
+async def drain_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+    """Save the last finished step, give the order back and end; nothing takes its place until it is resumed."""
+    return worker_view(await parts.door.worker_wish(worker_id, "drain"))
+
+
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Whether this process is alive."""

@@ -1,12 +1,14 @@
-"""Who the workers are: when each was heard of, what it does, which leases it holds, and whose process is gone."""
+"""Who the workers are: when each was heard of, what it does, which leases it holds, who is gone, who is on leave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farm.contract import JobId, Order, Verdict, WorkerCard, WorkerState, slot_of
+from farm.contract import JobId, Order, Verdict, WorkerCard, WorkerState, WorkerWish, slot_of
+from farm.errors import Conflict, NotFound
 from farm.jobs import Record
+from farm.leaves import Leaves
 from farm.scheduler import can_do
 from farm.states import JobState, runnable
 
@@ -20,15 +22,14 @@ class Worker:
     card: WorkerCard
     seen: float  # monotonic
     order: Order | None = None
-    asking: bool = False
 
 
 class Roster:
     """The dispatcher's book of workers. The dispatcher's lock guards it."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, leaves: Leaves, *, clock: Callable[[], float]) -> None:
         """Nobody was heard of yet. `clock` is monotonic."""
-        self._clock = clock
+        self.leaves, self._clock = leaves, clock
         self._workers: dict[str, Worker] = {}
         self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases it holds, as the ledgers say
         self._dead: dict[str, bool] = {}  # workers whose process is gone -> whether they died alone
@@ -58,9 +59,29 @@ class Roster:
         """Whether its process is gone: a question of its may still be on the way."""
         return worker_id in self._dead
 
-    def verdict(self, worker_id: str) -> Verdict:
-        """What a worker hears, whatever there is to do."""
-        return "exit" if self.is_dead(worker_id) or slot_of(worker_id) in self.leaving else "go"
+    def verdict(self, worker_id: str, *, asleep: bool = False) -> Verdict:
+        """What a worker hears, whatever there is to do. asleep: it is outside of its hours."""
+        slot = slot_of(worker_id)
+        leave = self.leaves.kind(slot)
+        if self.is_dead(worker_id) or slot in self.leaving or leave == "drained":
+            return "exit"
+        return "pause" if asleep or leave == "paused" else "go"
+
+    def wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """Do what an operator asks of a worker, named by its id or its slot. Raises: NotFound, Conflict, StoreError."""
+        before = self._named(worker_id)
+        slot = slot_of(before.card.id)
+        leave = self.leaves.kind(slot)
+        if wish == "resume":
+            if leave is None:
+                why = f"outside of its hours ({before.card.hours})" if before.paused else "not paused"
+                raise Conflict(f"worker {slot} is {why}; there is nothing to resume")
+            self.leaves.end(slot)
+        elif leave == "drained" or (wish, leave) == ("pause", "paused"):
+            raise Conflict(f"worker {slot} is {leave} already; resume it first")
+        else:
+            self.leaves.begin("paused" if wish == "pause" else "drained", before.card)
+        return next((state for state in self.states() if slot_of(state.card.id) == slot), before)
 
     def present(self) -> list[Worker]:
         """The workers heard of lately."""
@@ -68,15 +89,16 @@ class Roster:
         return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
 
     def states(self) -> list[WorkerState]:
-        """What `/v1/workers` shows."""
+        """What `/v1/workers` shows: who was heard of lately, and slots on leave that have no worker now."""
+        present = self.present()
+        away = self.leaves.cards.keys() - {slot_of(worker.card.id) for worker in present}
         return [
-            WorkerState(
-                card=worker.card,
-                state="busy" if worker.order else "idle",
-                job=worker.order.job.id if worker.order else None,
-                key=worker.order.key if worker.order else None,
-            )
-            for worker in self.present()
+            *(self._state(worker) for worker in present),
+            *(
+                WorkerState(card=card, state=kind, paused="operator" if kind == "paused" else None)
+                for slot, card in self.leaves.cards.items()
+                if slot in away and (kind := self.leaves.kind(slot))
+            ),
         ]
 
     def held_by(self, worker_id: str) -> frozenset[tuple[JobId, str]]:
@@ -103,11 +125,35 @@ class Roster:
     def waiting_for(self, record: Record) -> str | None:
         """Why nobody can work on the video now; None: somebody does, or could."""
         keys, present = runnable(record.job.plan, record.head.state), self.present()
-        if not keys or any(can_do(worker.card, record, keys[0].stage) for worker in present):
+        able = [worker.card for worker in present if keys and can_do(worker.card, record, keys[0].stage)]
+        if not keys or any(self.verdict(card.id, asleep=card.asleep) == "go" for card in able):
             return None
+        if able:
+            return f"a worker that may work: {', '.join(slot_of(card.id) for card in able)} may not now"
         if not present:
             return f"a worker; the last one could not start: {self.trouble}" if self.trouble else "a worker to start"
         request, pinned = record.job.request, record.head.state.numeric_class
         wants = f" in the numeric class {pinned}" if pinned and not request.allow_mixed else ""
         room = f" with room beside preserve_gb={request.preserve_gb:g}" if request.preserve_gb else ""
         return f"a worker for {request.model}{wants}{room}"
+
+    def _named(self, worker_id: str) -> WorkerState:
+        """The worker of that id, or in that slot. Raises: NotFound."""
+        states = self.states()
+        found = [state for state in states if worker_id in {state.card.id, slot_of(state.card.id)}]
+        if not found:
+            there = ", ".join(slot_of(state.card.id) for state in states) or "none"
+            raise NotFound(f"there is no worker {worker_id!r}; there are: {there}")
+        return found[-1]  # of a slot whose worker was replaced: the newer one
+
+    def _state(self, worker: Worker) -> WorkerState:
+        card, order = worker.card, worker.order
+        verdict = self.verdict(card.id, asleep=card.asleep)
+        by_operator = self.leaves.kind(slot_of(card.id)) == "paused"
+        return WorkerState(
+            card=card,
+            state="draining" if verdict == "exit" else "busy" if order else "paused" if verdict == "pause" else "idle",
+            paused=None if verdict != "pause" else "operator" if by_operator else "hours",
+            job=order.job.id if order else None,
+            key=order.key if order else None,
+        )

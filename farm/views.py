@@ -106,6 +106,7 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
         "stages": list(card.stages),
         "models": list(card.models),
         "state": worker.state,
+        "paused": worker.paused,
         "video": worker.job,
         "order": str(worker.key) if worker.key else None,
         "s_per_section": card.s_per_section,

@@ -29,6 +29,7 @@ from farm.contract import (
     Stage,
     WorkerCard,
     WorkerState,
+    WorkerWish,
 )
 from farm.dispatch import Dispatcher
 from farm.errors import Unavailable
@@ -110,6 +111,10 @@ class DispatcherHere(DispatcherDoor):
     async def load(self, owner: str) -> Load:
         """See DispatcherDoor."""
         return self._here().load(owner)
+
+    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """See DispatcherDoor."""
+        return self._here().worker_wish(worker_id, wish)
 
 
 @pytest.fixture
