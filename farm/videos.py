@@ -36,6 +36,7 @@ from farm.webhooks import delivery_view
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
+_TAR: dict[str, Any] = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 _POLL_MS = {"openai-poll-after-ms": "1000"}
 _KEY_CHARS = 255
 Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
@@ -79,7 +80,7 @@ async def extend_video(
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
-@router.post("/import")
+@router.post("/import", openapi_extra={"requestBody": {"required": True, "content": _TAR}})
 async def import_archive(
     request: Request,
     response: Response,
@@ -105,7 +106,9 @@ async def import_archive(
     return await _answer(record, parts, response)
 
 
-@router.get("/{video_id}/export")
+@router.get(
+    "/{video_id}/export", response_class=Response, responses={200: {"description": "the archive", "content": _TAR}}
+)
 async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Response:
     """The video with everything, as a tar that another farm imports; a running one as it is at this moment."""
     record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
