@@ -75,6 +75,11 @@ def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prep
     return prepared._replace(origin=origin, fingerprint=prepared.also("extension", record.job.id))
 
 
+def take_video_id(body: Body) -> str:
+    """Take `video` {id} out of a body's fields. Raises: InvalidRequest."""
+    return _id_of(body.fields.pop("video", None))
+
+
 def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, ways: Ways) -> Intake:
     """The other video's request with the fields that were sent; its images, where the new request has use for them."""
     # what a preset filled in stays as it is; what was left at a default beside it, too

@@ -20,7 +20,7 @@ from farm.archive import pack, packed_bytes, unpack
 from farm.batches import Variants, take_variants
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.derive import prepare_extension, prepare_remix
+from farm.derive import prepare_extension, prepare_remix, take_video_id
 from farm.errors import FarmError, InvalidRequest, Overloaded, Quota, Unavailable
 from farm.events import follow, has_seen_end
 from farm.intake import checked, checked_edit, read_body, spool_body
@@ -118,6 +118,23 @@ async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Res
         "Content-Disposition": f'attachment; filename="{record.job.id}.tar"',
     }
     return StreamingResponse(pack(manifest, read), headers=headers, media_type="application/x-tar")
+
+
+@router.post("/edits")
+async def edit_made_video(
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    owner: OwnerDep,
+    *,
+    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
+    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
+) -> dict[str, Any]:
+    """The same as remix, as OpenAI's package calls it: `video` is {id}. A file cannot be remixed."""
+    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
+    record = await to_thread.run_sync(partial(parts.jobs.get, take_video_id(body), owner=owner))
+    prepared = await to_thread.run_sync(prepare_remix, record, body, parts.jobs, _ways(parts))
+    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
 @router.post("/{video_id}/remix")
