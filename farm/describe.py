@@ -7,7 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from farm.request import VideoRequest
+from farm.answers import add_answers
+from farm.batches import Variants
+from farm.request import VideoEdit, VideoRequest
 
 _REFS = "#/components/schemas/{model}"
 _FILES = {"input_reference": "the start image", "end_image": "the last picture (inverted models only)"}
@@ -34,11 +36,13 @@ def _with_request(schema: dict[str, Any]) -> dict[str, Any]:
     urls = {name: url | {"description": f"{text}, as a data: URL"} for name, text in _FILES.items()}
     source = {"video": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}}
     sent = {"video": {"type": "string", "format": "binary", "description": "an mp4, mov, webm or mkv file"}}
+    variants = Variants.model_json_schema(ref_template=_REFS)["properties"]
     section = {"from_section": {"type": "integer", "minimum": 0, "default": 0, "description": _FROM_SECTION}}
     for path, form, body in (
-        ("/v1/videos", file, urls),
+        ("/v1/videos", file | variants, urls | variants),
         ("/v1/videos/extensions", sent, source),
         ("/v1/videos/{video_id}/remix", file | section, urls | section),
+        ("/v1/videos/edits", file | section | source, urls | section | source),
     ):
         schema["paths"][path]["post"]["requestBody"] = {
             "required": True,
@@ -47,4 +51,9 @@ def _with_request(schema: dict[str, Any]) -> dict[str, Any]:
                 for kind, more in (("multipart/form-data", form), ("application/json", body))
             },
         }
+    schema["paths"]["/v1/videos/{video_id}"]["patch"]["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": VideoEdit.model_json_schema(ref_template=_REFS)}},
+    }
+    add_answers(schema)
     return schema
