@@ -45,7 +45,12 @@ _SCHEMA = {
         },
     },
 }
-_CONTENT = {"video/mp4": {}, "image/png": {}, "application/octet-stream": {}, "application/zip": {}}
+_CONTENT: dict[str, dict[str, Any]] = {
+    "video/mp4": {},
+    "image/png": {},
+    "application/octet-stream": {},
+    "application/zip": {},
+}
 _OTHERS: dict[str, dict[str, Any]] = {  #: path -> good answers that are no JSON
     "/v1/videos/{video_id}/content": {
         "200": {"description": "the whole", "content": _CONTENT},
