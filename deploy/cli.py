@@ -21,6 +21,7 @@ from farm.errors import FarmError
 COMMANDS = {
     "render": ("commands_render", "Make a video and print its path."),
     "submit": ("commands_render", "Ask for a video and print its id, without waiting."),
+    "batch": ("commands_batch", "Make a video for each photo of a folder."),
     "remix": ("commands_derive", "Ask for a video with other fields than ID's and print its id."),
     "extend": (
         "commands_derive",

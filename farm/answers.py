@@ -58,6 +58,9 @@ _OTHERS: dict[str, dict[str, Any]] = {  #: path -> good answers that are no JSON
         "304": {"description": "If-None-Match names what there is"},
         "416": {"description": "a range that is not there", "content": {"application/problem+json": {}}},
     },
+    "/v1/videos/{video_id}/export": {
+        "200": {"description": "the video with everything", "content": {"application/x-tar": {}}},
+    },
     "/v1/videos/{video_id}/events": {
         "200": {"description": "Server-Sent Events, until `end`", "content": {"text/event-stream": {}}},
         "204": {"description": "Last-Event-ID was the end: do not come back"},
@@ -85,7 +88,7 @@ def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
         statuses.append(409)
     if method != "get":
         statuses += [404, 409, 422]
-    if "requestBody" in call:
+    if "requestBody" in call or path.endswith("/import"):
         statuses += _WITH_BODY
     return sorted(set(statuses))
 

@@ -78,12 +78,15 @@ class FarmClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
+    def submit(
+        self, fields: Mapping[str, Any], images: Mapping[str, Path], *, key: str | None = None
+    ) -> dict[str, Any]:
         """Ask for a video; the same call is never stored twice. `images`: "input_reference", "end_image" … -> file.
 
-        Raises: InvalidRequest, UnsupportedImage, TooLarge; Unavailable where no farm answers.
+        key: an Idempotency-Key under which another call, or another process, gets the same video; None: a new one.
+        Raises: InvalidRequest, UnsupportedImage, TooLarge, Quota, Overloaded; Unavailable where no farm answers.
         """
-        return self._send("/v1/videos", fields, images)
+        return self._send("/v1/videos", fields, images, key=key)
 
     def remix(self, video_id: str, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
         """A new video with other `fields`; it shares the sections before `fields["from_section"]` (none: 0).
@@ -248,12 +251,14 @@ class FarmClient:
                 for piece in response.iter_bytes():
                     file.write(piece)
 
-    def _send(self, path: str, fields: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+    def _send(
+        self, path: str, fields: Mapping[str, Any], files: Mapping[str, Path], *, key: str | None = None
+    ) -> dict[str, Any]:
         """Ask for a video, under a key by which asking again stores nothing twice."""
         data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
         parts = {name: (file.name, file.read_bytes()) for name, file in files.items()}
-        key = {"Idempotency-Key": uuid4().hex}
-        return self._ask("POST", path, data=data, files=parts, headers=key)
+        headers = {"Idempotency-Key": key or uuid4().hex}
+        return self._ask("POST", path, data=data, files=parts, headers=headers)
 
     def _fetch_once(self, video_id: str, part: Path, variant: str) -> None:
         tag = _tag_of(part)

@@ -1,0 +1,129 @@
+"""batch: a video for each photo of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.commands_render import request_of
+from deploy.connect import Json, Storage, Url, connect
+from deploy.flags import request_flags, with_flags
+from deploy.screen import put_json, say
+from farm.errors import ConfigError, FarmError, Overloaded, Quota
+
+if TYPE_CHECKING:
+    from farm.client import FarmClient
+
+_PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp"}
+_LOOK_S = 1.0
+_ENDED = {"completed", "failed", "cancelled"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(batch)
+    app.callback()(lambda: None)  # else a group of one command loses its name
+
+
+@with_flags([flag.replace(default=None) if flag.name == "prompt" else flag for flag in request_flags()])
+def batch(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="photos, each with its prompt in a .txt beside it")],
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="where the mp4 files go")],
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Make a video for each photo of a folder. --prompt is for photos without a .txt of the same name.
+
+    Run again, it goes on where it was: files that are there are kept, and videos that were asked for are found again.
+    """
+    wanted = _wanted(folder, out, given)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    with connect(url=url, storage=storage) as client:
+        ids = _ask_for(client, wanted)
+        while ids:
+            for target, video_id in list(ids.items()):
+                video = client.get(video_id)
+                if video["status"] in _ENDED:
+                    del ids[target]
+                    rows.append(_fetched(client, video, target, left=len(ids), as_json=as_json))
+            time.sleep(_LOOK_S if ids else 0)
+    if as_json:
+        put_json(rows)
+    if any(row["status"] != "completed" for row in rows):
+        raise typer.Exit(1)
+
+
+def _wanted(folder: Path, out: Path, given: dict[str, Any]) -> dict[Path, tuple[dict[str, Any], dict[str, Path]]]:
+    """File to write -> fields and images; those that are there already are left out. Raises: ConfigError."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder")
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PHOTOS)
+    if not photos:
+        raise ConfigError(f"{folder} has no photos ({', '.join(sorted(_PHOTOS))})")
+    if len({photo.stem for photo in photos}) < len(photos):
+        raise ConfigError(f"{folder} has photos that differ by their ending alone: their videos would be one file")
+    wanted = {}
+    for photo in photos:
+        words = photo.with_suffix(".txt")
+        prompt = words.read_text().strip() if words.is_file() else given.get("prompt")
+        if not prompt:
+            raise ConfigError(f"{photo.name} has no prompt: write {words.name}, or give --prompt")
+        target = out / f"{photo.stem}.mp4"
+        if target.exists():
+            say(f"{target} is there already")
+        else:
+            wanted[target] = request_of({**given, "prompt": prompt}, photo, None)
+    return wanted
+
+
+def _ask_for(client: FarmClient, wanted: dict[Path, tuple[dict[str, Any], dict[str, Path]]]) -> dict[Path, str]:
+    """Ask for each video, under a key of its own making: asked for again, it is the same video."""
+    ids = {}
+    for target, (fields, images) in wanted.items():
+        video = _patiently(client, fields, images, key=_key(fields, images))
+        ids[target] = video["id"]
+        say(f"{images['input_reference'].name}: {video['id']} {video['status']}")
+        if video["status"] == "paused":
+            client.wish(video["id"], "resume")
+    return ids
+
+
+def _patiently(client: FarmClient, fields: dict[str, Any], images: dict[str, Path], *, key: str) -> dict[str, Any]:
+    """Wait for room: a folder may hold more photos than one owner may have open videos."""
+    while True:
+        try:
+            return client.submit(fields, images, key=key)
+        except (Quota, Overloaded) as err:
+            say(str(err))
+            time.sleep(10 * _LOOK_S)
+
+
+def _key(fields: dict[str, Any], images: dict[str, Path]) -> str:
+    photo = hashlib.sha256(images["input_reference"].read_bytes()).hexdigest()
+    return "batch-" + hashlib.sha256(repr([sorted(fields.items()), photo]).encode()).hexdigest()
+
+
+def _fetched(client: FarmClient, video: dict[str, Any], target: Path, *, left: int, as_json: bool) -> dict[str, Any]:
+    """Write the file of a video that has ended, or say why there is none."""
+    row = {"id": video["id"], "status": video["status"], "path": None}
+    if video["status"] == "completed":
+        try:
+            row["path"] = str(client.fetch(video["id"], target))
+        except FarmError as err:
+            say(f"{target.name}: {err}", style="red")
+            return row | {"status": "failed"}
+        if not as_json:
+            print(target, flush=True)
+    else:
+        error = video["error"] or {}
+        say(f"{target.name}: {video['status']} {error.get('message', '')} (framefarm retry {video['id']})", style="red")
+    say(f"{left} to go")
+    return row
