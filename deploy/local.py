@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from deploy.gpus import chosen_gpus, gpu_environment
 from deploy.own_models import own_models
+from deploy.ray_head import dead_programs, end_programs
 from deploy.token import found_token, own_token
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -32,6 +33,7 @@ _RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for whatever else the machine does
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # Ray's own 5 make `up` fail on a busy machine
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
 _START_S = 120.0
@@ -58,9 +60,19 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
             while not stop.wait(1.0):
                 if exit_with_parent not in (None, os.getppid()):
                     break
+                if dead := dead_programs():
+                    _end_at_once(lock, f"Ray's {' and '.join(dead)} died, and the farm with it")
             _talk("stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
     return 0
+
+
+def _end_at_once(lock: IO[str], why: str) -> None:
+    """End the process with 1: nothing can be drained any more. The store has all that a new `up` needs."""
+    _talk(f"framefarm: {why}; start it again: videos go on where they were")
+    end_programs()
+    lock.truncate(0)
+    os._exit(1)
 
 
 @contextlib.contextmanager
@@ -265,9 +277,13 @@ def _drain(dispatcher: Any) -> None:
     import ray
 
     until = time.monotonic() + _DRAIN_S
-    with contextlib.suppress(ray.exceptions.RayError):  # a dispatcher that is dead now: its leases will expire
-        while time.monotonic() < until and ray.get(dispatcher.drain.remote(), timeout=_DRAIN_S):
-            time.sleep(0.2)
+    while time.monotonic() < until:
+        try:
+            if not ray.get(dispatcher.drain.remote(), timeout=_DRAIN_S):
+                return
+        except ray.exceptions.RayError as err:  # it restarts just now; told again, or its workers' leases expire
+            _talk(f"the dispatcher does not hear: {type(err).__name__}")
+        time.sleep(0.2)
 
 
 def _free_port(settings: FarmSettings) -> int:

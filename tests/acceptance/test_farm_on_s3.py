@@ -13,7 +13,7 @@ from PIL import Image
 
 from farm.contract import JobId
 from farm.jobs import Jobs, verified
-from tests.farm_process import running_farm, wait_for
+from tests.farm_process import FarmProcess, running_farm, wait_for
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -66,6 +66,7 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
                 state = wait_for(ended, seconds=120, what="the video's end")
                 assert state["status"] == "completed", state["error"]
                 content = farm.http.get(f"/v1/videos/{video}/content").content
+                _goes_on_after_the_store_was_away(farm, relay)
             with av.open(io.BytesIO(content), mode="r") as mp4:
                 assert sum(1 for _ in mp4.decode(video=0)) == 37
             assert next(lost) > 0
@@ -79,3 +80,21 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
         finally:
             relay.close()
     assert not (tmp_path / "storage").exists()
+
+
+def _goes_on_after_the_store_was_away(farm: FarmProcess, relay: Relay) -> None:
+    """Every connection breaks: /readyz says so, a request is refused with 503; a little later it is taken."""
+    fields = {"prompt": "a cat", "seconds": "0.1", "model": "tiny-f1", "num_inference_steps": "1"}
+    relay.fault = lambda _method, _path: "reset"
+    wait_for(lambda: farm.http.get("/readyz").status_code == 503 or None, seconds=30, what="the farm to say so")
+    assert "the store does not answer" in farm.http.get("/readyz").json()["parts"]["store"]
+    answer = farm.http.post("/v1/videos", data=fields)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+    relay.fault = lambda _method, _path: None
+    wait_for(lambda: farm.http.get("/readyz").status_code == 200 or None, seconds=30, what="the farm to be ready")
+    video = farm.http.post("/v1/videos", data=fields).json()["id"]
+    wait_for(
+        lambda: farm.http.get(f"/v1/videos/{video}").json()["status"] == "completed" or None,
+        seconds=120,
+        what="the video's end",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,9 +82,21 @@ def sections_made_twice(farm: FarmProcess, video: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
-    """One farm with one worker, for the kills that it survives itself."""
-    with running_farm(tmp_path_factory.mktemp("farm") / "storage", cache=tiny_cache) as farm:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder on a disk of its own of 64 MB, where we may mount one; else any folder."""
+    folder = tmp_path_factory.mktemp("farm") / "storage"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    yield folder
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def farm(disk: Path, tiny_cache: Path) -> Iterator[FarmProcess]:
+    """One farm with one worker, for the troubles that it survives itself."""
+    with running_farm(disk, cache=tiny_cache) as farm:
         yield farm
 
 
@@ -122,6 +135,30 @@ def test_a_pause_in_the_middle_of_a_section(farm: FarmProcess, undisturbed: Made
     assert StepState.from_bytes(verified(jobs.store, step)).step >= 8
     assert farm.http.post(f"/v1/videos/{video}/resume").json()["status"] == "queued"
     assert finished(farm, video) == undisturbed
+
+
+def test_a_full_disk_in_the_middle_of_a_video(farm: FarmProcess, undisturbed: Made, disk: Path) -> None:
+    """What is made waits for room, nothing is lost or made again, /readyz says so, and it all goes on by itself."""
+    if not disk.is_mount():
+        pytest.skip("a disk of its own for the test needs root: no tmpfs could be mounted")
+    video = submit(farm)
+    wait_for_step(farm, video, section=2, step=8)
+    begun, filler = farm.log.stat().st_size, disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(65 << 20))
+    waits = b"action=wait_for_store"
+    wait_for(lambda: waits in farm.log.read_bytes()[begun:] or None, seconds=60, what="a worker that waits")
+    wait_for(lambda: farm.http.get("/readyz").status_code == 503 or None, seconds=20, what="the farm to say so")
+    problem = farm.http.get("/readyz").json()
+    assert problem["parts"] == {"store": "the store does not answer: No space left on device", "dispatcher": "ok"}
+    answer = farm.http.post("/v1/videos", data=FIELDS, files={"input_reference": ("cat.png", photo())})
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+    assert farm.http.get(f"/v1/videos/{video}").json()["status"] == "in_progress"
+    filler.unlink()
+    assert finished(farm, video) == undisturbed
+    assert farm.http.get("/readyz").status_code == 200
+    assert sections_made_twice(farm, video) == 0
+    assert Jobs(FolderStore(farm.storage)).get(video, owner=None).head.state.failures == ()
 
 
 def test_a_farm_stopped_and_started_again(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:

@@ -22,7 +22,9 @@ def main() -> int:
     flags.add_argument("--seed", type=int, default=0, help="of which faults happen, when, and to whom")
     flags.add_argument("--faults", type=int, default=200, help="stop after so many")
     flags.add_argument("--minutes", type=float, default=120, help="stop after so long, however many there were")
-    flags.add_argument("--workers", type=int, default=3, help="on the head")
+    flags.add_argument("--workers", type=int, default=2, help="on the head")
+    flags.add_argument("--nodes", default="", help="VRAM classes of the machines that join, a worker each")
+    flags.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
     flags.add_argument("--json", action="store_true", help="JSON on stdout")
     flags.add_argument("--keep", type=Path, help="a folder for logs and the store; it stays")
     given = flags.parse_args()
@@ -31,7 +33,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache:
         with quiet():
             ensure_tiny(Path(cache))
-        wanted = Wanted(seed=given.seed, faults=given.faults, minutes=given.minutes, workers=given.workers)
+        wanted = Wanted(
+            seed=given.seed,
+            faults=given.faults,
+            minutes=given.minutes,
+            workers=given.workers,
+            pause_s=given.pause,
+            nodes={f"node-{number}": name for number, name in enumerate(filter(None, given.nodes.split(",")), 1)},
+        )
         report = run(wanted, cache=Path(cache), keep=given.keep)
     print(json.dumps(report.as_json(), indent=2) if given.json else report.as_text())
     return 1 if report.broken else 0

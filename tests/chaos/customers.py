@@ -89,5 +89,10 @@ def await_all(owner: Owner, url: str, *, seconds: float) -> None:
     """Wait until every video of the owner's has ended and is fetched. What is still open then stays so."""
     until = time.monotonic() + seconds
     with owner.client(url) as client:
-        while owner.look(client) and time.monotonic() < until:
+        while time.monotonic() < until:
+            try:
+                if not owner.look(client):
+                    return
+            except FarmError as err:
+                owner.troubles.append(f"{type(err).__name__}: {err}")
             time.sleep(_LOOK_S)

@@ -1,10 +1,11 @@
-"""The farm under test: `framefarm up` kept by a service manager, and ways to find its processes."""
+"""The farm under test: `framefarm up` and `framefarm join`, kept by a service manager, and ways to find processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ from tests.chaos.service import Service
 from tests.chaos.store import StoreUnderTest
 from tests.s3_servers import free_ports
 
-LEASE_S = 5.0
 WORKER, DISPATCHER, INGRESS, PROXY = "RenderWorker", "DispatcherActor", "ServeReplica:farm:ingress", "ProxyActor"
 _CLEAN = ("FARM_", "RAY_", "AWS_", "XDG_")
 
@@ -31,11 +31,16 @@ class FarmUnderTest:
         cache: Path,
         store: StoreUnderTest,
         workers: int,
+        nodes: Mapping[str, str],
+        lease_s: float,
         settings: Mapping[str, str],
     ) -> None:
-        """Nothing runs before `start`. settings: FARM_* without their prefix, in capitals."""
-        port = free_ports(1)
-        self.url, self.workers, self.folder = f"http://127.0.0.1:{port}", workers, folder
+        """Nothing runs before `start`. settings: FARM_* of `up` without their prefix, in capitals.
+
+        workers: on the head. nodes: machines that join, each with one worker: name -> VRAM class.
+        """
+        port, ray_port = free_ports(1), free_ports(1)
+        self.url, self.lease_s = f"http://127.0.0.1:{port}", lease_s
         env = {name: value for name, value in os.environ.items() if not name.startswith(_CLEAN)}
         env |= store.env
         env |= {
@@ -43,20 +48,38 @@ class FarmUnderTest:
             "RAY_TMPDIR": str(ray_folder),
             "FARM_S3_ENDPOINT": store.farms.s3_endpoint or "",
             "FARM_CACHE": str(cache),
-            "FARM_LEASE_S": str(LEASE_S),
+            "FARM_LEASE_S": str(lease_s),
             "FARM_POLL_S": "1",
             "FARM_SWEEP_S": "5",
             "FARM_CPU_THREADS": "1",
         }
-        env |= {f"FARM_{name}": value for name, value in settings.items()}
-        command = [sys.executable, "-m", "deploy.cli", "up", "--storage", store.farms.storage, "--port", str(port)]
-        command += ["--model", "tiny", "--workers", str(workers), "--exit-with-parent", str(os.getpid())]
-        self.head = Service("up", command, env=env, log=folder / "up.log")
+        if nodes:
+            env["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        given = {f"FARM_{name}": value for name, value in settings.items()}
+        framefarm = [sys.executable, "-m", "deploy.cli"]
+        up = ["up", "--storage", store.farms.storage, "--port", str(port)]
+        up += ["--ray-port", str(ray_port)] if nodes else []
+        up += ["--model", "tiny", "--workers", str(workers), "--exit-with-parent", str(os.getpid())]
+        self.head = Service("up", framefarm + up, env=env | given, log=folder / "up.log")
+        self.nodes = [
+            Service(
+                name,
+                [*framefarm, "join", f"127.0.0.1:{ray_port}", "--node", name, "--workers", "1"],
+                env=env | {"FARM_VRAM_CLASS": vram_class},
+                log=folder / f"{name}.log",
+                ready="joined",
+            )
+            for name, vram_class in nodes.items()
+        ]
 
     def start(self) -> None:
         """Start it and wait until it takes requests."""
         self.head.start()
         self.head.await_ready()
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            node.await_ready()
 
     def actors(self, name: str) -> list[psutil.Process]:
         """The processes of a Ray actor's class, by the title that Ray gives them."""
@@ -72,9 +95,9 @@ class FarmUnderTest:
         found = sorted(self.actors(name), key=lambda process: process.pid)
         return dice.choice(found) if found else None
 
-    def daemon(self, name: str) -> psutil.Process | None:
-        """A program of Ray's on the head: gcs_server, raylet."""
-        for process in self.head.processes():
+    def daemon(self, name: str, service: Service) -> psutil.Process | None:
+        """A program of Ray's: gcs_server, raylet."""
+        for process in service.processes():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if process.name() == name:
                     return process
@@ -90,8 +113,8 @@ class FarmUnderTest:
 
     def processes(self) -> list[psutil.Process]:
         """Of the whole farm."""
-        return self.head.processes()
+        return [process for service in (self.head, *self.nodes) for process in service.processes()]
 
     def stop(self) -> int:
-        """SIGTERM; how many processes were left behind."""
-        return self.head.stop()
+        """SIGTERM, machines that joined first; how many processes were left behind."""
+        return sum([node.stop() for node in self.nodes]) + self.head.stop()

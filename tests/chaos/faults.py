@@ -12,7 +12,8 @@ from typing import Literal
 
 import psutil
 
-from tests.chaos.farm import DISPATCHER, INGRESS, LEASE_S, PROXY, WORKER, FarmUnderTest
+from tests.chaos.farm import DISPATCHER, INGRESS, PROXY, WORKER, FarmUnderTest
+from tests.chaos.service import Service
 from tests.chaos.store import LogWrite, Moment, StoreUnderTest
 
 Track = Literal["farm", "store"]  #: faults of one track follow each other; the two tracks run side by side
@@ -32,6 +33,7 @@ class Kind:
     track: Track
     weight: int
     do: Callable[[Injector], None]
+    node: bool = False  #: needs a machine that joined
 
 
 class Injector:
@@ -48,6 +50,10 @@ class Injector:
             raise Missed
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
+
+    def freeze_past_lease(self, actor: str) -> None:
+        """SIGSTOP one process of this class for longer than a lease: a zombie when it thaws."""
+        self.freeze(actor, (self.farm.lease_s + 1.5, self.farm.lease_s + 4.0))
 
     def freeze(self, actor: str, seconds: tuple[float, float]) -> None:
         """SIGSTOP one process of this class, thaw it after a time."""
@@ -85,7 +91,7 @@ class Injector:
 
     def crash_ray(self, daemon: str) -> None:
         """SIGKILL one of Ray's own programs on the head: `up` notices, ends, and is started again."""
-        victim, lives = self.farm.daemon(daemon), self.farm.head.lives
+        victim, lives = self.farm.daemon(daemon, self.farm.head), self.farm.head.lives
         if victim is None:
             raise Missed
         victim.kill()
@@ -101,25 +107,55 @@ class Injector:
 
     def freeze_head(self) -> None:
         """SIGSTOP every process of `up`, as a laptop's lid does; thaw them after longer than a lease."""
-        processes = self.farm.head.processes()
+        self._freeze_all(self.farm.head)
+
+    def crash_node(self) -> None:
+        """SIGKILL every process of a machine that joined; it joins again."""
+        self._node().kill()
+
+    def crash_raylet(self) -> None:
+        """SIGKILL the raylet of a machine that joined: `framefarm join` starts another."""
+        raylet = self.farm.daemon("raylet", self._node())
+        if raylet is None:
+            raise Missed
+        with contextlib.suppress(psutil.NoSuchProcess):
+            raylet.kill()
+
+    def freeze_node(self) -> None:
+        """SIGSTOP every process of a machine that joined, for longer than a lease: its worker is a zombie then."""
+        self._freeze_all(self._node())
+
+    def drain_node(self) -> None:
+        """SIGTERM, as before a spot machine is taken away: what is half made is saved; the machine comes back."""
+        node = self._node()
+        lives = node.lives
+        node.terminate()
+        node.await_next_life(lives, 90)
+
+    def _node(self) -> Service:
+        if not self.farm.nodes:
+            raise Missed
+        return self.dice.choice(self.farm.nodes)
+
+    def _freeze_all(self, service: Service) -> None:
+        processes = service.processes()
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for process in processes:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
             if number == signal.SIGSTOP:
-                time.sleep(LEASE_S + self.dice.uniform(0.5, 3))
+                time.sleep(self.farm.lease_s + self.dice.uniform(0.5, 3))
 
 
-_ZOMBIE = (LEASE_S + 1.5, LEASE_S + 4.0)
 _STAGES = ("encode", "section", "decode", "finish")
 
 KINDS = (
     Kind("worker killed", "farm", 4, lambda hand: hand.kill(WORKER)),
     Kind("worker killed as it commits", "farm", 4, lambda hand: hand.kill_writer("committed", _STAGES)),
-    Kind("worker frozen past its lease", "farm", 3, lambda hand: hand.freeze(WORKER, _ZOMBIE)),
+    Kind("worker frozen past its lease", "farm", 3, lambda hand: hand.freeze_past_lease(WORKER)),
     Kind("dispatcher killed", "farm", 2, lambda hand: hand.kill(DISPATCHER)),
     Kind("dispatcher killed as it leases", "farm", 2, lambda hand: hand.kill_writer("leased", _STAGES)),
-    Kind("dispatcher frozen past a lease", "farm", 2, lambda hand: hand.freeze(DISPATCHER, _ZOMBIE)),
+    Kind("dispatcher frozen past a lease", "farm", 2, lambda hand: hand.freeze_past_lease(DISPATCHER)),
     Kind("ingress killed", "farm", 2, lambda hand: hand.kill(INGRESS)),
     Kind("ingress killed as it accepts", "farm", 2, lambda hand: hand.kill_writer("accepted")),
     Kind("ingress frozen", "farm", 1, lambda hand: hand.freeze(INGRESS, (1.0, 5.0))),
@@ -129,6 +165,10 @@ KINDS = (
     Kind("head's raylet killed", "farm", 1, lambda hand: hand.crash_ray("raylet")),
     Kind("head stopped and started", "farm", 1, Injector.restart),
     Kind("head frozen past a lease", "farm", 1, Injector.freeze_head),
+    Kind("node killed, all of it", "farm", 2, Injector.crash_node, node=True),
+    Kind("node's raylet killed", "farm", 3, Injector.crash_raylet, node=True),
+    Kind("node frozen past a lease", "farm", 2, Injector.freeze_node, node=True),
+    Kind("node drained", "farm", 3, Injector.drain_node, node=True),
     Kind("store killed", "store", 2, lambda hand: hand.store.crash(hand.dice.uniform(0.5, 4))),
     Kind("store frozen", "store", 1, lambda hand: hand.store.freeze(hand.dice.uniform(1, 8))),
     Kind(

@@ -23,12 +23,13 @@ class Report:
     """Everything that is printed."""
 
     seed: int
-    workers: int
+    workers: int  #: on the head
+    nodes: dict[str, str]  #: machines that joined, with a worker each: name -> VRAM class
     seconds: float = 0.0
     faults: list[FaultDone] = field(default_factory=list)
     missed: Counter[str] = field(default_factory=Counter)  #: faults that found nothing to hit; they count nowhere
     accepted: int = 0
-    not_accepted: list[str] = field(default_factory=list)
+    calls_in_vain: list[str] = field(default_factory=list)  #: although the client was patient
     compared: int = 0  #: videos whose latents and frames were compared with those of an undisturbed run
     videos: dict[str, int] = field(default_factory=dict)
     sections_committed: int = 0
@@ -36,6 +37,7 @@ class Report:
     sections_continued: int = 0
     sections_repeated: int = 0
     others_repeated: int = 0
+    poison_deaths: int = 0  #: workers that the poisoned video killed before it was given up; beside the faults
     broken: list[str] = field(default_factory=list)  #: promises
 
     def note_recoveries(self, begun: list[tuple[float, float]]) -> None:
@@ -53,17 +55,20 @@ class Report:
         lines = ["| fault | times | recovered after, median s | at most s |", "|---|---|---|---|"]
         for kind, row in self._by_kind().items():
             lines.append(f"| {kind} | {row['times']} | {_s(row['median_s'])} | {_s(row['most_s'])} |")
+        nodes = ", ".join(f"{name} ({vram})" for name, vram in self.nodes.items())
         share = self.sections_repeated / max(1, len(self.faults))
         videos = ", ".join(f"{number} {status}" for status, number in sorted(self.videos.items()))
         lines += [
             "",
-            f"seed {self.seed}, {self.workers} workers, {self.seconds / 60:.1f} minutes, {len(self.faults)} faults",
+            f"seed {self.seed}, workers on the head: {self.workers}, nodes: {nodes or 'none'}",
+            f"{self.seconds / 60:.1f} minutes, {len(self.faults)} faults",
             f"videos accepted: {self.accepted} ({videos}); compared bit for bit: {self.compared}",
             f"sections committed: {self.sections_committed}, leased: {self.sections_leased}",
             f"sections gone on with behind a saved step: {self.sections_continued}",
             f"sections repeated: {self.sections_repeated}, a fault: {share:.2f}",
             f"orders of other stages repeated: {self.others_repeated}",
-            *(f"not accepted: {why}" for why in self.not_accepted),
+            f"workers that the poisoned video killed: {self.poison_deaths}",
+            *(f"call in vain: {why}" for why in self.calls_in_vain),
             *(f"BROKEN: {promise}" for promise in self.broken),
             "every promise was kept" if not self.broken else f"{len(self.broken)} promises broken",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.jobs import Jobs
@@ -18,13 +19,15 @@ from tests.chaos.audit import read_books
 from tests.chaos.customers import Owner, await_all, keep_busy
 from tests.chaos.farm import FarmUnderTest
 from tests.chaos.faults import KINDS, Injector, Kind, Missed, Track
+from tests.chaos.poison import Poison
 from tests.chaos.report import FaultDone, Report
 from tests.chaos.store import StoreUnderTest, store_under_test
 from tests.chaos.videos import REQUESTS, Made
 
 _OWNERS = ("ada", "ben", "cleo")
-_END_S = 300.0  #: after the last fault every video has ended within this
-_TRACKS: tuple[Track, ...] = ("farm", "store")
+_POISON = "many steps"
+_END_S = 600.0  #: after the last fault every video has ended within this
+_TRACKS: dict[Track, float] = {"farm": 1.0, "store": 3.0}  #: how many mean pauses lie between two faults of a track
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Wanted:
     seed: int = 0
     faults: int = 200
     minutes: float = 120.0
-    workers: int = 3
+    workers: int = 2  #: on the head
+    nodes: Mapping[str, str] = field(default_factory=dict)  #: machines that join: name -> VRAM class
+    lease_s: float = 10.0
     pause_s: float = 2.0  #: mean time between two faults of a track
     at_once: int = 2  #: videos that each owner has going
     requests: Sequence[str] = tuple(REQUESTS)
@@ -45,13 +50,13 @@ class Wanted:
 def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
     """Do it; whatever was started is stopped. `cache` holds the tiny models; `keep`: logs and store stay there."""
     begun = time.monotonic()
-    report = Report(seed=wanted.seed, workers=wanted.workers)
+    report = Report(seed=wanted.seed, workers=wanted.workers, nodes=dict(wanted.nodes))
     # a short path: Ray puts sockets into it
     with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = keep or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        calm, owners = Owner("calm", folder), [Owner(owner, folder) for owner in _OWNERS]
-        keys = ",".join(owner.entry for owner in [calm, *owners])
+        calm, mallory, *owners = (Owner(name, folder) for name in ("calm", "mallory", *_OWNERS))
+        keys = ",".join(owner.entry for owner in [calm, mallory, *owners])
         with store_under_test(folder / "store") as store:
             farm = FarmUnderTest(
                 folder,
@@ -59,18 +64,21 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
                 cache=cache,
                 store=store,
                 workers=wanted.workers,
+                nodes=wanted.nodes,
+                lease_s=wanted.lease_s,
                 settings={"API_KEYS": keys},
             )
             try:
                 farm.start()
                 undisturbed = _undisturbed(calm, farm, wanted)
-                _Disturbed(farm, store, owners, wanted, report).go()
+                with _poisoned(mallory, farm, report):
+                    _Disturbed(farm, store, owners, wanted, report).go()
                 _compare(owners, undisturbed, report)
             finally:
                 if left := farm.stop():
                     report.broken.append(f"{left} processes were left behind after SIGTERM")
             _audit(store, report)
-    report.accepted = len(calm.videos) + sum(len(owner.videos) for owner in owners)
+    report.accepted = sum(len(owner.videos) for owner in [calm, mallory, *owners])
     report.seconds = time.monotonic() - begun
     return report
 
@@ -89,6 +97,24 @@ def _undisturbed(owner: Owner, farm: FarmUnderTest, wanted: Wanted) -> Mapping[s
     await_all(owner, farm.url, seconds=_END_S)
     assert all(video.made for video in owner.videos), [video for video in owner.videos if not video.made]
     return {video.request: video.made for video in owner.videos if video.made}
+
+
+@contextlib.contextmanager
+def _poisoned(owner: Owner, farm: FarmUnderTest, report: Report) -> Iterator[None]:
+    """One video that kills its workers, beside all others: it must end as failed, by that name."""
+    poison = Poison(farm.head.log)
+    try:
+        with owner.client(farm.url) as client:
+            video = owner.ask(client, _POISON)
+            poison.add(video.id)
+            yield
+            await_all(owner, farm.url, seconds=_END_S)
+            error = client.get(video.id)["error"] or {}
+    finally:
+        poison.stop()
+    report.poison_deaths = poison.deaths
+    if (video.status, error.get("code")) != ("failed", "worker_died"):
+        report.broken.append(f"poison {video.id} is {video.status} {error} after {poison.deaths} deaths")
 
 
 class _Disturbed:
@@ -134,7 +160,9 @@ class _Disturbed:
         hand = Injector(self._farm, self._store, dice)
         try:
             for kind in self._kinds(track, dice):
-                time.sleep(min(10.0, dice.expovariate(1 / self._wanted.pause_s)))
+                time.sleep(min(20.0, dice.expovariate(1 / (_TRACKS[track] * self._wanted.pause_s))))
+                if track == "store":  # a start needs the store; one that is disturbed all the time need not succeed
+                    self._farm.head.await_ready()
                 if self._enough.is_set() or time.monotonic() > self._until:
                     return
                 self._one(kind, hand)
@@ -143,7 +171,7 @@ class _Disturbed:
             self._enough.set()
 
     def _kinds(self, track: Track, dice: random.Random) -> Iterator[Kind]:
-        kinds = [kind for kind in self._wanted.kinds if kind.track == track]
+        kinds = [kind for kind in self._wanted.kinds if kind.track == track and (self._farm.nodes or not kind.node)]
         if self._wanted.each_once:
             yield from dice.sample(kinds, len(kinds))
             return
@@ -167,7 +195,7 @@ class _Disturbed:
 def _compare(owners: Sequence[Owner], undisturbed: Mapping[str, Made], report: Report) -> None:
     """Each video against the undisturbed one of its request."""
     for owner in owners:
-        report.not_accepted += owner.troubles
+        report.calls_in_vain += owner.troubles
         for video in owner.videos:
             if video.status != "completed":
                 report.broken.append(f"{video.id} ({video.request}) is {video.status} {video.trouble}")
@@ -184,6 +212,9 @@ def _audit(store: StoreUnderTest, report: Report) -> None:
     report.sections_continued, report.sections_repeated = books.continued, books.repeated
     report.others_repeated = books.other_repeated
     report.broken += books.faults
-    if books.repeated > len(report.faults):
-        report.broken.append(f"{books.repeated} sections were repeated after {len(report.faults)} faults")
+    if books.repeated > len(report.faults) + report.poison_deaths:
+        report.broken.append(
+            f"{books.repeated} sections were repeated after {len(report.faults)} faults and "
+            f"{report.poison_deaths} workers that the poison killed"
+        )
     report.note_recoveries(books.begun)

@@ -15,17 +15,20 @@ from uuid import uuid4
 import psutil
 
 _MARK = "CHAOS_LIFE"  #: in the environment of every process that a life of a service started
-_START_S = 150.0
+_START_S = 400.0  # on a machine with other work
 _STOP_S = 90.0
 
 
 class Service:
-    """One command that prints a line beginning with `ready` once it works."""
+    """One command that prints a line of which `ready` is the first word once it works."""
 
-    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path, ready: str = "ready"
+    ) -> None:
         """Nothing runs before `start`."""
+        self._word = ready.encode()
         self.name, self.lives, self.leftovers = name, 0, 0
-        self._command, self._env, self._log = list(command), dict(env), log
+        self._command, self._env, self.log = list(command), dict(env), log
         self._over, self._ready = threading.Event(), threading.Event()
         self._life = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,7 +89,7 @@ class Service:
 
     def tail(self) -> str:
         """The end of its log."""
-        return self._log.read_text(errors="replace")[-3000:] if self._log.exists() else ""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
     def _keep(self) -> None:
         while not self._over.is_set():
@@ -95,7 +98,7 @@ class Service:
 
     def _live(self) -> None:
         self._life = uuid4().hex
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             process = subprocess.Popen(
                 self._command,
                 env=os.environ | self._env | {_MARK: self._life},
@@ -120,5 +123,5 @@ class Service:
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stdout or ():  # to the end: a full pipe would stop it
-            if line.startswith(b"ready"):
+            if line.startswith(self._word):
                 self._ready.set()

@@ -1,0 +1,51 @@
+"""The short form of `make chaos`: each kind of fault that needs no restart of the farm once, and one restart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.faults import KINDS
+from tests.chaos.run import Wanted, run
+from tests.s3_servers import KEYS
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+#: the others restart the farm, which takes 10 s each, or wait for a moment that may not come
+SHORT = {
+    "worker killed",
+    "worker killed as it commits",
+    "worker frozen past its lease",
+    "dispatcher killed",
+    "dispatcher frozen past a lease",
+    "ingress killed",
+    "head killed, all of it",
+    "store killed",
+    "store answers errors",
+    "store loses answers",
+    "store hangs",
+}
+
+
+def test_every_promise_is_kept_under_faults(tiny_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers, dispatcher, ingress, head and store die, freeze and err while videos are made, one of them poison."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    wanted = Wanted(
+        seed=1,
+        workers=2,
+        lease_s=4.0,
+        pause_s=0.5,
+        at_once=1,
+        requests=("middle", "short", "text"),
+        kinds=[kind for kind in KINDS if kind.name in SHORT],
+        each_once=True,
+    )
+    report = run(wanted, cache=tiny_cache)
+    assert report.broken == [], report.as_text()
+    assert len(report.faults) >= len(SHORT) - 1, report.as_text()  # the moment of a commit may not come in time
+    assert report.compared > 0
+    assert report.poison_deaths >= 3

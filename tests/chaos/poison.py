@@ -1,0 +1,45 @@
+"""A video whose sections kill whoever makes them, as the kernel's memory killer would: from outside, with SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+
+_BEGINS = re.compile(r"\(RenderWorker pid=(\d+)[^)]*\).*action=begin job_id=(video_\w+) stage=section ")
+_LOOK_S = 0.05
+
+
+class Poison:
+    """Reads the farm's log, and kills each worker that begins a section of one of these videos."""
+
+    def __init__(self, log: Path) -> None:
+        """Starts behind what the log says already."""
+        self._log, self._videos = log, set[str]()
+        self.deaths = 0
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="poison")
+        self._watcher.start()
+
+    def add(self, video_id: str) -> None:
+        """From now on this video is poison."""
+        self._videos.add(video_id)
+
+    def stop(self) -> None:
+        """Kill no more."""
+        self._over.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        with self._log.open(errors="replace") as log:
+            log.seek(0, os.SEEK_END)
+            while not self._over.wait(_LOOK_S):
+                for line in log:
+                    found = _BEGINS.search(line)
+                    if found and found[2] in self._videos:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(int(found[1]), signal.SIGKILL)
+                            self.deaths += 1
