@@ -50,10 +50,6 @@ class PatientStore(Store):
         return self._patiently(partial(self._store.modified, check_key(key)))
 
     @override
-    def modified(self, key: str) -> float:
-        return self._patiently(partial(self._store.modified, check_key(key)))
-
-    @override
     def download(self, key: str, path: Path) -> None:
         self._patiently(partial(self._store.download, check_key(key), path))
 
