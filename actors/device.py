@@ -14,9 +14,15 @@ from farm.vram import vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import usable_attentions
 from framepack_engine.catalog import known_models
+from framepack_engine.errors import DeviceTooSmall
+from framepack_engine.memory import GIB, largest_workload, size_of
+from framepack_engine.model_count import count_model
+from framepack_engine.model_size import ModelSize
 from framepack_engine.numeric import default_dtype, numeric_class
+from framepack_engine.plan_book import PlanBook
 
-_GIB = 1 << 30
+UNPLANNED = "all resident"
+USUAL_MODEL = "framepack-i2v"  #: the largest there is; every GPU can be asked for it
 
 
 def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> WorkerCard:
@@ -25,7 +31,14 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = device.type == "cuda"
-    vram_gib = torch.cuda.mem_get_info(device)[1] / _GIB if on_gpu else None
+    vram_gib = device_bytes(settings) / GIB if on_gpu else None
+    models = known_models(settings.models)
+    needs_gib, plan = dict[str, float](), UNPLANNED
+    if on_gpu:
+        for name, entry in models.items():
+            for decode, gib in device_book(size_of(name), settings).needs_gib(entry.resolution).items():
+                needs_gib[f"{name} decode={decode}" if decode else name] = gib
+        plan = _first_plan(settings)
     return WorkerCard(
         id=worker_id,
         node=node,
@@ -35,8 +48,9 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         numeric_class=numeric_class(device, default_dtype(device)),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
         stages=_stages(settings),
-        models=tuple(known_models(settings.models)),
-        plan="all resident",
+        models=tuple(models),
+        plan=plan,
+        needs_gib=needs_gib,
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
         hours=settings.hours,
     )
@@ -57,17 +71,55 @@ def _stages(settings: FarmSettings) -> tuple[Stage, ...]:
     return tuple(stage for stage in every if not named or stage in named)
 
 
+def device_bytes(settings: FarmSettings) -> int:
+    """Memory of this process's device that plans may count with: all of it, or FARM_DEVICE_GB."""
+    total = torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else host_bytes()
+    return total if settings.device_gb is None else min(total, int(settings.device_gb * GIB))
+
+
+def host_bytes() -> int:
+    """Memory of the machine, all of it."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def device_book(size: ModelSize, settings: FarmSettings) -> PlanBook:
+    """An empty plan book for a model of that size on this process's device."""
+    return PlanBook(
+        size=size,
+        device_bytes=device_bytes(settings),
+        host_bytes=host_bytes(),
+        preserve_bytes=int(settings.preserve_gb * GIB),
+    )
+
+
+def _first_plan(settings: FarmSettings) -> str:
+    """The plan of the farm's model at its usual size, in words, before anything is loaded."""
+    models = known_models(settings.models)
+    entry = models.get(settings.model or USUAL_MODEL, models[USUAL_MODEL])
+    try:
+        return device_book(size_of(entry.name), settings).plan(largest_workload(entry.resolution)).words
+    except DeviceTooSmall as err:
+        return f"none: {err}"
+
+
 class Renderers:
     """Renderers by the name of their model, on this process's device; what two models share is loaded once."""
 
     def __init__(self, settings: FarmSettings) -> None:
         self._settings, self._known = settings, known_models(settings.models)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._planned = self._device == "cuda" or settings.device_gb is not None  # else there is nothing to plan
+        self._books: dict[str, PlanBook] = {}  # what was learnt of a model on this device, for the process's life
         self._shelf = self._new_shelf()
 
     def _new_shelf(self) -> ModelShelf:
         here = self._settings
-        return ModelShelf(device=self._device, cache_dir=here.cache, text_encoder_device=here.text_encoder_device)
+        return ModelShelf(
+            device=self._device,
+            cache_dir=here.cache,
+            text_encoder_device=here.text_encoder_device,
+            home="cpu" if self._planned and not self._keeps_all() else None,
+        )
 
     def let_go(self) -> None:
         """Hold nothing any more, and leave the GPU's memory to others. The renderers must have been dropped by then."""
@@ -83,7 +135,20 @@ class Renderers:
         """
         self._preserve(self._settings.preserve_gb if preserve_gb is None else preserve_gb)
         models = self._shelf.get(self._known.get(model, model))
-        return Renderer(models, device=self._device, lora_dir=self._settings.lora_dir)
+        book = None
+        if self._planned:
+            book = self._books.setdefault(model, device_book(count_model(models), self._settings))
+        renderer = Renderer(models, device=self._device, lora_dir=self._settings.lora_dir, book=book)
+        renderer.leave_gb(preserve_gb)
+        return renderer
+
+    def _keeps_all(self) -> bool:
+        """Whether the largest model's best plan moves nothing: then weights are loaded straight onto the device."""
+        usual = largest_workload(self._known[USUAL_MODEL].resolution)
+        try:
+            return device_book(size_of(USUAL_MODEL), self._settings).plan(usual).keeps == "all"
+        except DeviceTooSmall:
+            return False
 
     def _preserve(self, gib: float) -> None:
         """Let torch's allocator refuse what would leave less than `gib` of the GPU to others."""
@@ -91,4 +156,5 @@ class Renderers:
             return
         torch.cuda.empty_cache()  # what an earlier, larger share left behind
         total = torch.cuda.mem_get_info()[1]
-        torch.cuda.set_per_process_memory_fraction(min(max(1.0 - gib * _GIB / total, 0.0), 1.0))
+        share = (device_bytes(self._settings) - gib * GIB) / total
+        torch.cuda.set_per_process_memory_fraction(min(max(share, 0.0), 1.0))

@@ -64,10 +64,19 @@ class OrderRunner:
     def let_go(self) -> None:
         """Hold no model and no artifacts any more; the next order loads them again."""
         if self._renderer is not None:
-            self._renderer.unload_loras()
+            self._renderer.close()
         self._renderer, self._model, self._step = None, "", None
         self._warm.clear()
         self.warm_job = None
+
+    @property
+    def memory_plan(self) -> str | None:
+        """How it holds that model, in words, and what did not fit before; None where nothing was planned yet."""
+        tenancy = self._renderer.tenancy if self._renderer else None
+        if tenancy is None or tenancy.plan is None:
+            return None
+        learnt = tenancy.book.remembered
+        return tenancy.plan.words + (f" ({learnt})" if learnt else "")
 
     def run(self, order: Order, on_step: OnStep) -> Entry:
         """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
@@ -253,10 +262,16 @@ def failure_of(order: Order, worker: str, err: Exception) -> Failure:
         key=order.key,
         attempt=order.attempt,
         worker=worker,
-        code="disk_full" if full else getattr(err, "code", "internal"),
+        code="disk_full" if full else _code_of(err),
         message=f"{type(err).__name__}: {err}",
         counts=isinstance(err, Damaged) or not (full or isinstance(err, FarmError)),
     )
+
+
+def _code_of(err: Exception) -> str:
+    if isinstance(err, torch.OutOfMemoryError):  # outside of a plan's stages: while weights were loaded
+        return "out_of_memory"
+    return getattr(err, "code", "internal")
 
 
 def spec_of(job: Job) -> RenderSpec:

@@ -98,7 +98,8 @@ class RenderWorker:
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
-        held = {"warm": self._runner.warm_job, **self._pace.of(self._runner.model)}
+        plan = self._runner.memory_plan or self._card.plan
+        held = {"warm": self._runner.warm_job, "plan": plan, **self._pace.of(self._runner.model)}
         self._card = self._card.model_copy(update={**held, "asleep": self._is_asleep()})
         answer: Order | Verdict = self._call("ask", self._card)
         if isinstance(answer, Order):

@@ -163,7 +163,8 @@ class WorkerCard(Value):
     s_per_section: float | None = None  #: median of the sections it made lately with the model that it holds
     s_per_standard_section: float | None = None  #: the same, as if all had been of farm/demand.py's standard size
     model: str | None = None  #: the model it holds
-    needs_gib: dict[str, float] = Field(default_factory=dict)  #: model -> GPU memory without which it cannot run here
+    #: GPU memory without which it cannot run here: by model for encode and sections, by "MODEL decode=HOW" for a decode
+    needs_gib: dict[str, float] = Field(default_factory=dict)
     preserve_gb: float = 0.0  #: GPU memory left to others
     hours: str = ""  #: of the day in which it works, its machine's local time; none: always
     asleep: bool = False  #: it is outside of them

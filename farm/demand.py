@@ -27,6 +27,7 @@ class Need(NamedTuple):
     numeric_class: str | None = None  #: without threads and attention, which a worker sets for each order; None: any
     attention: str | None = None  #: of a section; where no worker has it, somebody gets the order and says so
     preserve_gb: float | None = None  #: None: what the worker leaves to others anyway
+    decode: str | None = None  #: how latents become frames, in the stage decode: some ways take more memory
 
 
 class Piece(NamedTuple):
@@ -87,6 +88,7 @@ def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
         else _family(pinned).removesuffix(f"-{request.attention}"),
         attention=request.attention if stage == "section" else None,
         preserve_gb=request.preserve_gb,
+        decode=request.decode if stage == "decode" else None,
     )
 
 
@@ -97,7 +99,10 @@ def fits(card: WorkerCard, need: Need) -> bool:
     preserve_gb = card.preserve_gb if need.preserve_gb is None else need.preserve_gb
     if card.vram_gib is not None and need.stage != "finish":
         room_gib = card.vram_gib - preserve_gb
-        if room_gib <= 0 or room_gib < card.needs_gib.get(need.model, 0.0):
+        least_gib = card.needs_gib.get(need.model, 0.0)
+        if need.decode is not None:
+            least_gib = card.needs_gib.get(f"{need.model} decode={need.decode}", least_gib)
+        if room_gib <= 0 or room_gib < least_gib:
             return False
     return need.numeric_class in {None, _family(card.numeric_class)}
 

@@ -440,6 +440,8 @@ class Dispatcher:
             for worker in self._roster.present()
             if can_do(worker.card, video.record, failure.key.stage)
         }
+        if failure.code == "out_of_memory" and able - slots:
+            return False  # a larger GPU may do it
         return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
 
     def _append(self, video: _Video, event: Event) -> bool:

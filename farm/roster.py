@@ -135,6 +135,8 @@ class Roster:
         request, pinned = record.job.request, record.head.state.numeric_class
         wants = f" in the numeric class {pinned}" if pinned and not request.allow_mixed else ""
         room = f" with room beside preserve_gb={request.preserve_gb:g}" if request.preserve_gb else ""
+        if keys[0].stage == "decode" and any(can_do(worker.card, record, "section") for worker in present):
+            room += f" and the GPU memory that decode={request.decode} takes: decode=tiled takes less"
         return f"a worker for {request.model}{wants}{room}"
 
     def _named(self, worker_id: str) -> WorkerState:

@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 #: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
     *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
-    *("stages", "hours", "preserve_gb", "vram_class", "node"),
+    *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node"),
 )
 
 
@@ -53,6 +53,7 @@ class FarmSettings:
     models: str = ""  #: the farm's own models, beside the built-in names: NAME=i2v:PATH or NAME=f1:PATH, by commas
     cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
     text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
+    device_gb: float | None = None  #: memory of each GPU that memory plans count with, GiB; none: all of it
     preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
     max_upload_mb: int = 32  #: bytes of one request
     max_open_videos: int | None = None  #: of one owner that have not ended; none: no limit
@@ -183,6 +184,9 @@ def _check_node(settings: FarmSettings) -> None:
         msg = f"FARM_STAGES={settings.stages!r}: need some of {','.join(get_args(Stage))}"
         raise ConfigError(msg)
     parse_hours(settings.hours)
+    if settings.device_gb is not None and settings.device_gb <= 0:
+        msg = f"FARM_DEVICE_GB={settings.device_gb}: need more than 0, or leave it out"
+        raise ConfigError(msg)
     if settings.preserve_gb < 0:
         msg = f"FARM_PRESERVE_GB={settings.preserve_gb}: need 0 or more"
         raise ConfigError(msg)

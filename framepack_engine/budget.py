@@ -53,8 +53,8 @@ class LiveBytes(TorchDispatchMode):
 class Budget:
     """A device's memory as a placement uses it: weights are held and dropped by name, computing is watched.
 
-    cap_bytes: the most that may be in use; None: what the device has. On CUDA the allocator raises by itself
-    (`cap_cuda`); on the CPU this class raises the same error.
+    cap_bytes: the most that may be in use; None: what the device has. On CUDA the allocator raises by itself; on the
+    CPU this class raises the same error.
     """
 
     def __init__(self, device: torch.device, *, cap_bytes: int | None = None) -> None:
@@ -105,12 +105,6 @@ def uncounted() -> Iterator[None]:
     """Tensors made inside are not counted by `Budget.computing`: they are weights, or lie on the host."""
     with torch.inference_mode(mode=False), _disable_current_modes():  # weights outlive the mode they came in
         yield
-
-
-def cap_cuda(device: torch.device, cap_bytes: int) -> None:
-    """Let torch's allocator refuse what would go beyond `cap_bytes` of this process's GPU memory."""
-    total = torch.cuda.mem_get_info(device)[1]
-    torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.0, cap_bytes / total)), device)
 
 
 def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:

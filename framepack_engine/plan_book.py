@@ -22,7 +22,7 @@ from framepack_engine.model_size import ModelSize
 class PlanBook:
     """Kept for the process's life. preserve_bytes: of the device, left to others, where a video does not say.
 
-    counted: what a plan may take is kept to: by the GPU's allocator; on the CPU by counting each tensor, which is slow.
+    counted: on the CPU what a plan may take is kept to by counting each tensor, which is slow.
     """
 
     size: ModelSize

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 
-from framepack_engine.budget import Budget, cap_cuda
+from framepack_engine.budget import Budget
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory import GIB, Plan, Stage, Workload
 from framepack_engine.placement import Placement
@@ -90,10 +90,8 @@ class Tenancy:
     def _placed(self, work: Workload) -> Placement:
         plan = self.book.plan(work, preserve_bytes=self._preserve_bytes)
         room = self.book.room(self._preserve_bytes)
-        if self.book.counted and room != self.budget.cap_bytes:
+        if self.book.counted:
             self.budget.cap_bytes = room
-            if self.budget.device.type == "cuda":
-                cap_cuda(self.budget.device, room)
         held = self._placement
         if held is None or _arrangement(held.plan) != _arrangement(plan):
             self.close()

@@ -19,6 +19,7 @@ EXAMPLES = {
     "api_key",
     "model",
     "text_encoder_device",
+    "device_gb",
     *("webhook_url", "webhook_secret"),
     *("max_open_videos", "keep_days"),
     *("vram_class", "node_ip", "ray"),
