@@ -8,14 +8,17 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from actors.meter import RayMeter
+from actors.movement import Movement
 from actors.names import DISPATCHER, NAMESPACE
 from actors.pace import Pace
 from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
@@ -52,6 +55,7 @@ class RenderWorker:
         self._stop: Verdict = "go"
         self._progress: Progress | None = None
         self._pace = Pace()
+        self._movement = Movement()
         self._ended = threading.Event()
         threading.Thread(target=self._live, name="orders", daemon=True).start()
 
@@ -90,11 +94,20 @@ class RenderWorker:
         # what was made is kept until the store takes it, for as long as the lease is ours
         store = MeteredStore(open_store(self._settings), self._meter)
         self._renderers = Renderers(self._settings)
-        patient = PatientStore(store, may_wait=lambda: self._stop == "go")
-        self._runner = OrderRunner(Jobs(patient), self._card, load=self._renderers.load)
+        patient = PatientStore(store, may_wait=self._may_wait)
+        self._runner = OrderRunner(Jobs(patient), self._card, load=partial(self._load, self._renderers.load))
         self._note_memory()
         if self._card.vram_gib is None:
             os.nice(_NICE)  # the cores are those of the ingress and the dispatcher, too
+
+    def _load(self, load: Callable[..., Any], *args: Any) -> Any:
+        with self._movement.loading():
+            return load(*args)
+
+    def _may_wait(self) -> bool:
+        """For the store: it is the store that stands still, not we."""
+        self._movement.moved()
+        return self._stop == "go"
 
     def _serve_one(self) -> bool:
         """Ask, and do the order that comes; False: it is time to end."""
@@ -128,6 +141,7 @@ class RenderWorker:
             worker=self._id,
             steps=order.job.request.num_inference_steps if order.key.stage == "section" else 0,
         )
+        self._movement.moved()
         over = threading.Event()
         beats = threading.Thread(target=self._beat, args=(order, over), name="beats")
         beats.start()
@@ -172,20 +186,37 @@ class RenderWorker:
             self._meter.set("framefarm_gpu_memory_bytes", size, worker=slot_of(self._id), what=what)
 
     def _on_step(self, step: int) -> None:
+        self._movement.moved()
         if self._progress:
             self._progress = self._progress.model_copy(update={"step": step})
         if self._stop != "go":
             raise Stopped(f"stopped after step {step}")
 
     def _beat(self, order: Order, over: threading.Event) -> None:
-        """Tell the dispatcher where we are until the order is over; hear whether to stop."""
+        """Tell the dispatcher where we are until the order is over; hear whether to stop; see whether we still move."""
+        given_back = False
         while not over.is_set():
-            card = self._card.model_copy(update={"asleep": self._is_asleep()})
-            self._stop = self._call("beat", card, self._progress, until=over) or "go"
-            if self._stop != "go" and order.key.stage == "section":
+            if not given_back:
+                card = self._card.model_copy(update={"asleep": self._is_asleep()})
+                self._stop = self._call("beat", card, self._progress, until=over) or "go"
+            if self._stop != "go" and order.key.stage == "section" and not given_back:
                 self._save_now(order)
-                return
+                given_back = True
+            if self._movement.still_s() > self._settings.stuck_s and not over.is_set():
+                self._end_stuck(order)
             over.wait(self._settings.heartbeat_s)
+
+    def _end_stuck(self, order: Order) -> NoReturn:
+        """The computation does not come back, so nobody can stop it but with the process. It counts (rule 7)."""
+        told = self._progress
+        where = f" after step {told.step} of {told.steps}" if told and told.steps else ""
+        message = f"nothing moved for {self._movement.still_s():.0f} s at {order.key}{where} (FARM_STUCK_S)"
+        log.error("action=stuck job_id=%s key=%s attempt=%d: %s", *_names(order), message)
+        failure = Failure(
+            job=order.job.id, key=order.key, attempt=order.attempt, worker=self._id, code="stuck", message=message
+        )
+        self._call("give_up", failure)
+        os._exit(1)  # the fleet sees the death and fills the place anew
 
     def _save_now(self, order: Order) -> None:
         """Give the section back without waiting for its step to end: that may take longer than we have."""

@@ -13,12 +13,20 @@ from farm.keys import owner_of, parse_keys
 from farm.parts import Parts, PartsDep
 
 LOCAL_OWNER = "local"
+#: a proxy's words about who asked it; Starlette's server may have believed them already
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def _owner(request: Request, parts: PartsDep) -> str:
     """The caller's name. Raises: Unauthorized."""
     if keys := parse_keys(parts.settings.api_keys):
         return owner_of(request.headers.get("authorization", ""), keys)
+    for name in _FORWARDED:
+        if name in request.headers:  # who really asks cannot be known, and a proxy on this machine is loopback to us
+            raise Unauthorized(
+                f"this farm has no API keys (FARM_API_KEYS), so it answers to nobody behind a proxy ({name}); "
+                "`framefarm keys new NAME` makes one"
+            )
     if request.client is None:  # a Unix socket
         return LOCAL_OWNER
     address = ip_address(request.client.host.partition("%")[0])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from PIL import Image
 
-from farm.errors import TooLarge, UnsupportedImage
+from farm.errors import TooLarge, Unavailable, UnsupportedImage
 
 #: what cameras and browsers make; no format that reads other files or runs a language (TIFF, EPS, PDF …)
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
@@ -31,6 +33,32 @@ _OTHERS = {
 }
 
 
+class Room:
+    """So many pixels may be decoded at once in this process; whoever comes when there is no room waits."""
+
+    def __init__(self, *, wait_s: float = 20.0) -> None:
+        """`wait_s`: how long, before the caller hears that there is none."""
+        self._wait_s, self._taken, self._changed = wait_s, 0, threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int, *, of: int) -> Iterator[None]:
+        """Room for `pixels` where no more than `of` are decoded at once. Raises: Unavailable."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._taken or self._taken + pixels <= of, self._wait_s):
+                raise Unavailable("many large pictures came at once; ask again, or send a smaller one")
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+#: of this process. A file of 34 KB may hold 64 million pixels, which take 0.8 to 1.7 GiB while they are decoded
+_ROOM = Room()
+
+
 class CleanImage(NamedTuple):
     """An upright RGB picture without metadata."""
 
@@ -45,8 +73,9 @@ def clean_image(
     """Decode `data` once and encode it again as PNG, without its metadata. Of an animation the first picture is taken.
 
     upright_rgb: how pixels are brought to 8-bit RGB (Media). name: the request's part, for the message.
+    No more than `max_pixels` are decoded at once in this process, however many images come.
     Raises: TooLarge for more than `max_pixels`, seen before decoding; UnsupportedImage for what is no image (a format
-    that is not taken is named), a truncated one, or a side under 32 px.
+    that is not taken is named), a truncated one, or a side under 32 px; Unavailable where others are decoded for long.
     """
     image = _open(data, name=name)
     width, height = image.size
@@ -56,13 +85,16 @@ def clean_image(
         raise UnsupportedImage(
             f"{name} is {width}x{height} px; each side must have at least {_MIN_SIDE_PX}", param=name
         )
-    try:
-        upright = upright_rgb(image)
-    except Exception as err:  # border: a decoder of foreign bytes raises whatever it meets
-        raise UnsupportedImage(f"{name} is a damaged or truncated {image.format} file: {err}", param=name) from err
-    out = io.BytesIO()
-    upright.info.clear()  # else the ICC profile and comments go into the PNG
-    upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
+    with _ROOM.taken(width * height, of=max_pixels):
+        try:
+            upright = upright_rgb(image)
+        except Exception as err:  # border: a decoder of foreign bytes raises whatever it meets
+            raise UnsupportedImage(f"{name} is a damaged or truncated {image.format} file: {err}", param=name) from err
+        finally:
+            image.close()
+        out = io.BytesIO()
+        upright.info.clear()  # else the ICC profile and comments go into the PNG
+        upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
     return CleanImage(out.getvalue(), upright.height, upright.width)
 
 

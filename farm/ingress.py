@@ -12,6 +12,7 @@ from farm.access import OwnerDep
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
 from farm.describe import describe
 from farm.errors import Unavailable
+from farm.headers import SafeHeaders
 from farm.jobs import Jobs
 from farm.metrics import Meter
 from farm.parts import Parts, PartsDep
@@ -49,6 +50,7 @@ def create_app(
         metrics=metrics,
     )
     install_problems(app)
+    app.add_middleware(SafeHeaders)
     app.include_router(videos)
     app.include_router(router)
     describe(app)

@@ -44,8 +44,8 @@ class FarmSettings:
     cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
     lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
-    api_keys: str = ""  #: name:sha256hex,… of those who may ask; none: this machine alone
-    api_key: str | None = None  #: sent by the command line to FARM_URL
+    api_keys: str = field(default="", repr=False)  #: name:sha256hex,… of those who may ask; none: this machine alone
+    api_key: str | None = field(default=None, repr=False)  #: sent by the command line to FARM_URL
     host: str = "127.0.0.1"  #: address to listen on
     port: int = 8000  #: port to listen on; 0: any free one
     workers: str = "auto"  #: auto: one a GPU, else one on the CPU; or a number
@@ -77,6 +77,7 @@ class FarmSettings:
     poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
     sweep_s: float = 30.0  #: the dispatcher lists open videos this often
     orphan_s: float = 60.0  #: a worker that reaches no dispatcher for this long ends itself
+    stuck_s: float = 1800.0  #: a worker whose order has not moved for this long ends itself
     log_format: str = "text"  #: of the farm's own log lines: text or json
     log_level: str = "info"  #: debug, info, warning or error
 
@@ -109,6 +110,7 @@ class FarmSettings:
             "poll_s",
             "sweep_s",
             "orphan_s",
+            "stuck_s",
         ):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -27,7 +27,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     try:
         turned = ImageOps.exif_transpose(image)
         if turned.mode in DEEP_GREY:
-            levels = np.asarray(turned, dtype=np.int64)
+            levels = np.asarray(turned)  # of 16 or 32 bits; a wider copy of 64 million pixels would be half a GiB
             turned = Image.fromarray((levels.clip(0, 65535) >> 8).astype(np.uint8))
         if turned.has_transparency_data:
             shown = turned.convert("RGBA")

@@ -63,6 +63,23 @@ def test_a_lost_answer_is_not_a_lost_race(tmp_path: Path, accept: Accept, jobs: 
     assert jobs.ledger.head(job.id) == entry
 
 
+class Stale(FolderStore):
+    """A store whose lists lack what was written last, be it all there is."""
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        """All but the newest three."""
+        return super().list(prefix, after=after, limit=limit)[:-3]
+
+
+def test_a_stale_list_costs_a_read(accept: Accept, jobs: Jobs) -> None:
+    """However little a list shows, the head is the newest entry, and the next one is written behind it."""
+    job, _ = accept()
+    stale = Jobs(Stale(jobs.ledger.store.root))  # type: ignore[attr-defined]
+    for name in ("pause", "resume", "pause", "resume", "cancel"):
+        newest = stale.ledger.append(job.id, Event(name=name))
+        assert stale.ledger.head(job.id) == jobs.ledger.head(job.id) == newest
+
+
 def test_a_dispatcher_of_the_past_cannot_write(jobs: Jobs, accept: Accept) -> None:
     """Once a higher epoch has written, an older dispatcher's event is refused; a worker's commit is not."""
     job, _ = accept()
