@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from actors.names import NODE_LABEL, WORKER_RESOURCE
 from deploy.gpus import class_of, gpu_environment
-from deploy.local import with_workers
+from deploy.local import RAY_ENV, with_workers
 from deploy.screen import say
 from deploy.token import found_token
 from farm.errors import ConfigError, Damaged, StoreError, Unavailable
@@ -40,7 +40,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     stop, node = threading.Event(), settings
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    os.environ |= found_token(settings) | {"RAY_USAGE_STATS_ENABLED": "0"}  # before Ray is imported
+    os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
     joined = 0
     while not stop.is_set():
         try:

@@ -29,7 +29,8 @@ from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
 _LOCK = ".farm.lock"
-_RAY_ENV = {
+#: how the farm wants each of its Ray processes
+RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for whatever else the machine does
@@ -167,7 +168,7 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
 @contextlib.contextmanager
 def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     """Ray, the dispatcher (which starts the workers) and Serve; gives the dispatcher's handle."""
-    os.environ |= (found_token if settings.ray else own_token)(settings) | _RAY_ENV  # before Ray is imported
+    os.environ |= (found_token if settings.ray else own_token)(settings) | RAY_ENV  # before Ray is imported
     import ray
     from ray import serve
 
@@ -204,6 +205,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
             serve.shutdown()
+        with contextlib.suppress(Exception):  # border: as above
             ray.kill(dispatcher)  # in a cluster that goes on it would too
         ray.shutdown()
 

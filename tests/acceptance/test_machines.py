@@ -1,0 +1,216 @@
+"""Two machines lend a worker each to a farm that has none: drains and pauses move a video, with the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from farm.contract import slot_of
+from farm.jobs import Jobs
+from farm.store import FolderStore
+from tests.acceptance.test_survival import Made, finished, photo
+from tests.farm_process import FarmProcess, running_farm, wait_for
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+STEPS = 80
+FIELDS = {
+    "prompt": "a cat",
+    "seconds": "1.2",
+    "seed": "7",
+    "model": "tiny",
+    "num_inference_steps": str(STEPS),
+    "size": "256x256",
+}
+
+
+def command(*words: str, cache: Path, **settings: str) -> subprocess.Popen[str]:
+    """A `framefarm` of another machine: nothing in its environment but what is named."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
+    env |= {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1", **settings}
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", *words],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def invitation(farm: FarmProcess) -> tuple[str, str]:
+    """The address and the file of the token, as `up` tells them on stderr."""
+    match = wait_for(
+        lambda: re.search(r"framefarm join (\S+) \(RAY_AUTH_TOKEN_PATH=(.*)\)", farm.log.read_text()),
+        seconds=10,
+        what="the line that says how to join",
+    )
+    return match[1], match[2]
+
+
+@contextlib.contextmanager
+def joined(farm: FarmProcess, cache: Path, name: str, vram_class: str) -> Iterator[subprocess.Popen[str]]:
+    """A machine of that name in the farm."""
+    address, token = invitation(farm)
+    flags = ("--workers", "1", "--node", name, "--vram-class", vram_class)
+    process = command("join", address, *flags, cache=cache, RAY_AUTH_TOKEN_PATH=token)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line == f"joined {address} as {name}\n", process.communicate()[1]
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=90)
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
+    """A farm without workers of its own."""
+    with running_farm(tmp_path_factory.mktemp("farm") / "storage", cache=tiny_cache, workers=0) as farm:
+        yield farm
+
+
+@pytest.fixture(scope="module")
+def machines(farm: FarmProcess, tiny_cache: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Two machines of unlike memory in it."""
+    with joined(farm, tiny_cache, "left", "v24") as left, joined(farm, tiny_cache, "right", "v80") as right:
+        wait_for(lambda: len(workers(farm)) == 2 or None, seconds=90, what="both workers")
+        yield {"left": left, "right": right}
+
+
+def workers(farm: FarmProcess) -> dict[str, dict[str, Any]]:
+    """The workers by slot."""
+    return {slot_of(worker["id"]): worker for worker in farm.http.get("/v1/workers").json()["data"]}
+
+
+def submit(farm: FarmProcess) -> str:
+    """Ask for the video; its id."""
+    answer = farm.http.post("/v1/videos", data=FIELDS, files={"input_reference": ("cat.png", photo())})
+    assert answer.status_code == 200, answer.text
+    video: str = answer.json()["id"]
+    return video
+
+
+@pytest.fixture(scope="module")
+def undisturbed(farm: FarmProcess, machines: object) -> Made:
+    """What the video is when nothing happens."""
+    return finished(farm, submit(farm))
+
+
+def in_the_middle(farm: FarmProcess, video: str) -> tuple[str, int]:
+    """Wait until the section is in its middle; who makes it, and the last finished step that was heard of."""
+
+    def there() -> tuple[str, int] | None:
+        state = farm.http.get(f"/v1/videos/{video}").json()
+        middle = state["stage"] == "section" and (state["step"] or 0) >= 8
+        return (slot_of(state["worker"]), state["step"]) if middle else None
+
+    return wait_for(there, seconds=120, what="the middle of the section")
+
+
+def saved_step(farm: FarmProcess, video: str) -> int:
+    """The step from which the section went on, by its artifact's name in the ledger."""
+    log = sorted((farm.storage / "jobs" / video / "log").iterdir())
+    entries = [json.loads(path.read_text()) for path in log]
+    keys = [entry["event"]["artifacts"]["step"]["key"] for entry in entries if "step" in entry["event"]["artifacts"]]
+    (key,) = keys
+    return int(re.findall(r"\.s(\d+)\.", key)[0])
+
+
+def worker_pid(machine: subprocess.Popen[str]) -> int:
+    """The process of that machine's worker: Ray puts the actor's class into its title."""
+    for process in psutil.Process(machine.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if "".join(process.cmdline()[:1]).startswith("ray::RenderWorker"):
+                return int(process.pid)
+    raise AssertionError("no process of a RenderWorker")
+
+
+def moved_on(farm: FarmProcess, video: str, heard: int, undisturbed: Made) -> None:
+    """The video ended with the same bits, and no step was made again but the one that was being made."""
+    assert finished(farm, video) == undisturbed
+    saved = saved_step(farm, video)
+    assert saved >= heard
+    head = Jobs(FolderStore(farm.storage)).get(video, owner=None).head
+    assert head.state.forwards == STEPS - saved  # of the attempt that was committed
+
+
+def test_each_machine_declares_its_workers(farm: FarmProcess, machines: object) -> None:
+    """Names, classes and states of both are shown."""
+    shown = {slot: (worker["node"], worker["vram_class"], worker["state"]) for slot, worker in workers(farm).items()}
+    assert shown == {"left-0": ("left", "v24", "idle"), "right-0": ("right", "v80", "idle")}
+
+
+@pytest.mark.parametrize("how", ["wrong token", "wrong address", "another store"])
+def test_who_cannot_join_is_told_why(farm: FarmProcess, tiny_cache: Path, tmp_path: Path, how: str) -> None:
+    """Exit 2 and one clear line; nothing of it stays in the farm."""
+    address, token = invitation(farm)
+    settings = {"RAY_AUTH_TOKEN_PATH": token}
+    if how == "wrong token":
+        settings = {"RAY_AUTH_TOKEN": "0" * 64}
+    if how == "wrong address":
+        address = "127.0.0.1:1"
+    flags = ("--storage", str(tmp_path / "elsewhere")) if how == "another store" else ()
+    process = command("join", address, *flags, cache=tiny_cache, **settings)
+    out, err = process.communicate(timeout=90)
+    assert (process.returncode, out) == (2, "")
+    want = {"wrong token": "does not take this token", "wrong address": "nothing answers", "another store": "elsewhere"}
+    assert want[how] in err
+
+
+def test_a_drained_worker_hands_its_video_over(farm: FarmProcess, machines: object, undisturbed: Made) -> None:
+    """`framefarm drain` in the middle of a section: the other machine goes on behind the last finished step."""
+    video = submit(farm)
+    slot, step = in_the_middle(farm, video)
+    assert farm.http.post(f"/v1/workers/{slot}/drain").json()["state"] == "draining"
+    moved_on(farm, video, step, undisturbed)
+    wait_for(lambda: workers(farm)[slot]["state"] == "drained" or None, seconds=30, what="the drained worker's end")
+    assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
+    wait_for(lambda: workers(farm)[slot]["state"] == "idle" or None, seconds=90, what="the worker's return")
+
+
+def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Popen[str]], undisturbed: Made) -> None:
+    """A pause moves the video, and outlives the dispatcher and the paused worker's process; a resume ends it."""
+    video = submit(farm)
+    slot, step = in_the_middle(farm, video)
+    assert farm.http.post(f"/v1/workers/{slot}/pause").json()["paused"] == "operator"
+    moved_on(farm, video, step, undisturbed)
+    assert workers(farm)[slot]["state"] == "paused"
+    before = workers(farm)[slot]["id"]
+    farm.actor("DispatcherActor").kill()
+    os.kill(worker_pid(machines[slot.removesuffix("-0")]), signal.SIGKILL)
+
+    def replaced() -> str | None:
+        with contextlib.suppress(Exception):  # the dispatcher is on its way back
+            worker = workers(farm)[slot]
+            return worker["state"] if worker["id"] != before else None
+        return None
+
+    assert wait_for(replaced, seconds=120, what="the paused worker's successor") == "paused"
+    assert farm.http.post(f"/v1/workers/{slot}/pause").status_code == 409
+    assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
+    wait_for(lambda: workers(farm)[slot]["state"] == "idle" or None, seconds=30, what="the worker's return")
+
+
+def test_a_machine_that_leaves_hands_its_video_over(
+    farm: FarmProcess, machines: dict[str, subprocess.Popen[str]], undisturbed: Made
+) -> None:
+    """SIGTERM of `framefarm join`, as on a spot machine: Ray marks the node as draining, the video moves on."""
+    video = submit(farm)
+    slot, step = in_the_middle(farm, video)
+    process = machines[slot.removesuffix("-0")]
+    process.send_signal(signal.SIGTERM)
+    moved_on(farm, video, step, undisturbed)
+    assert process.wait(60) == 0
+    wait_for(lambda: slot not in workers(farm) or None, seconds=60, what="the machine's absence")
