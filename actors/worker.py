@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from uuid import uuid4
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from actors.meter import RayMeter
 from actors.movement import Movement
@@ -244,7 +244,8 @@ class RenderWorker:
                 if method != "ask":
                     return None
                 time.sleep(_TROUBLE_S)
-            except (RayActorError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
+                begun = time.monotonic()  # it was not silent
+            except (RayError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
                 silent_s = time.monotonic() - begun
                 if until is not None and until.is_set():
                     return "go"
