@@ -84,7 +84,7 @@ def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
     if data is None:
         raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
     alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
-    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, "") for node in alive}
+    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, _HEAD_SLOTS) for node in alive}
     return FarmNotice(**json.loads(data)), names
 
 

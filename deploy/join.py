@@ -94,11 +94,11 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
-    """Start Ray and wait until it ends, or until we shall. Raises: ConfigError where it does not start."""
+    """Start Ray and wait until it ends, or until we shall. Raises: Unavailable where it does not start."""
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.ray_start", *_ray_flags(address, settings, gpus)],
-            env=os.environ | _environment(settings, gpus),
+            env=_node_env(settings, gpus),
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=subprocess.STDOUT,
@@ -112,7 +112,7 @@ def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: thre
             elif process.poll() is not None and not stop.is_set():
                 words.seek(0)
                 said = words.read().decode(errors="replace").strip().splitlines()[-8:]
-                raise ConfigError("Ray did not start here: " + "\n".join(said))
+                raise Unavailable("Ray did not start here: " + "\n".join(said or ["it said nothing"]))
         finally:
             _end(process)
 
@@ -131,9 +131,10 @@ def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[st
     ]
 
 
-def _environment(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
-    """What the workers of this machine find in their environment."""
+def _node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
+    """The environment of this machine's Ray: what its workers find is in `settings`, whatever FARM_* the shell has."""
     return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FARM_")},
         **settings.to_env(NODE_SETTINGS),
         **gpu_environment(gpus),
         "OMP_NUM_THREADS": str(settings.cpu_threads),  # else Ray sets 1, and CPU work crawls

@@ -1,0 +1,73 @@
+"""A machine that joins a farm: what it does when the farm goes, and what its workers find."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy import join
+from farm.errors import ConfigError, Unavailable
+from farm.settings import FarmSettings
+
+ADDRESS = "127.0.0.1:1"  # nobody listens there
+BeANode = Callable[[str, FarmSettings, list[str], threading.Event], None]
+
+
+@pytest.fixture(autouse=True)
+def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`join` is a whole process: it takes signals and sets variables."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(os, "environ", {**os.environ, "RAY_AUTH_TOKEN": "0" * 64})
+    monkeypatch.setattr(join, "_AGAIN_S", 0.0)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def joining(monkeypatch: pytest.MonkeyPatch, be_a_node: BeANode) -> int:
+    """The exit code of `join` on a machine where this is done instead of running Ray."""
+    monkeypatch.setattr(join, "_fitted", lambda _address, settings, **_: (settings, []))
+    monkeypatch.setattr(join, "_be_a_node", be_a_node)
+    return join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)
+
+
+def test_a_machine_that_was_in_the_farm_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The farm goes, and goes again while Ray starts here: the machine tries until it is in again."""
+    lives: list[str] = []
+
+    def be_a_node(_: str, settings: FarmSettings, __: list[str], stop: threading.Event) -> None:
+        lives.append(settings.node)
+        if len(lives) == 2:
+            raise Unavailable("Ray did not start here")
+        if len(lives) == 3:
+            stop.set()
+
+    assert joining(monkeypatch, be_a_node) == 0
+    assert lives == ["den"] * 3
+
+
+def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray does not start: the command ends, and its last words are Ray's own."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    settings = FarmSettings(node="den", workers="1")
+    with pytest.raises(Unavailable, match="Ray did not start here"):
+        join._be_a_node(ADDRESS, settings, [], threading.Event())
+    be_a_node = join._be_a_node
+    with pytest.raises(ConfigError, match="Ray did not start here: it said nothing"):
+        joining(monkeypatch, be_a_node)
+
+
+def test_workers_find_the_settings_of_the_join_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FARM_S3_ENDPOINT that was left in the shell does not lead them to another store than the farm's."""
+    monkeypatch.setitem(os.environ, "FARM_S3_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(os.environ, "FARM_API_KEY", "of the user")
+    env = join._node_env(FarmSettings(storage="s3://bucket/farm", node="den", workers="1", cpu_threads=2), [])
+    ours = {name: value for name, value in env.items() if name.startswith("FARM_")}
+    assert (ours["FARM_STORAGE"], ours["FARM_NODE"]) == ("s3://bucket/farm", "den")
+    assert not ours.keys() & {"FARM_S3_ENDPOINT", "FARM_API_KEY"}
+    assert env["PATH"] == os.environ["PATH"]
