@@ -20,6 +20,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import httpx
+from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from farm.contract import JobId, Value
@@ -97,14 +98,17 @@ class WebhookSender:
         """Send for ever. What goes wrong is logged, and tried again."""
         while True:
             self._wake.clear()
+            least_s = 0.1
             try:
                 asyncio.run(self.round())
             except StoreError as err:
                 log.warning("action=webhook_store_unavailable: %s", err)
+                least_s = FIRST_DELAY_S  # what is overdue stays so, and must not make us ask again at once
             except Exception:  # border: the dispatcher beside us must not suffer
                 log.exception("action=webhook_crash")
+                least_s = FIRST_DELAY_S
             soonest = min(self._next.values(), default=float("inf")) - self._clock()
-            self._wake.wait(max(0.1, min(soonest, self._settings.sweep_s)))
+            self._wake.wait(max(least_s, min(soonest, self._settings.sweep_s)))
 
     async def round(self) -> None:
         """Try everything that is due now, once. Raises: StoreError."""
@@ -129,8 +133,9 @@ class WebhookSender:
                 record = await asyncio.to_thread(self._ended, owed)
                 if record is not None:
                     await self._tell(owed, record, http)
-            except StoreError as err:  # one damaged video must not stop the others
-                log.warning("action=webhook_skipped job_id=%s: %s", owed.job, err)
+            except (StoreError, ValidationError) as err:  # one damaged video must not stop the others
+                self._next[owed.key] = self._clock() + self._settings.sweep_s
+                log.warning("action=webhook_skipped job_id=%s: %s", owed.job, _words(err))
 
     def _ended(self, owed: Owed) -> Record | None:
         """The video, where an end of it is to be told now. A marker that is no longer needed goes."""
@@ -299,6 +304,11 @@ def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
     except ObjectMissing:
         return view | {"state": "pending"} | nothing | {"event": event_type(record)}
     return view | Delivery.model_validate_json(data).model_dump()
+
+
+def _words(err: Exception) -> str:
+    """What went wrong; what cannot be read is not quoted, since it may hold a secret."""
+    return f"webhook.json cannot be read: {err.error_count()} faults" if isinstance(err, ValidationError) else str(err)
 
 
 @cache

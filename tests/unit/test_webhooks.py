@@ -259,6 +259,23 @@ async def test_markers_that_nobody_needs_go(scene: Scene) -> None:
     assert (len(scene.receiver.posts), owed(scene.jobs)) == (1, [])
 
 
+async def test_a_damaged_receiver_does_not_stop_the_others(
+    scene: Scene, store: FolderStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A webhook.json that cannot be read is said in the log, without its words, and tried later; others are told."""
+    broken, whole = scene.ask()["id"], scene.ask()["id"]
+    path = store.root / f"jobs/{broken}/webhook.json"
+    path.write_text('{"url": "http://localhost/path-token", "sekret": "s"}')
+    scene.hand.finish()
+    post_office = scene.sender()
+    await post_office.round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [whole]
+    await post_office.round()
+    skipped = [record.getMessage() for record in caplog.records if "webhook_skipped" in record.getMessage()]
+    assert skipped == [f"action=webhook_skipped job_id={broken}: webhook.json cannot be read: 1 faults"]
+    assert "path-token" not in caplog.text
+
+
 async def test_the_same_idempotency_key_tells_nothing_again(scene: Scene) -> None:
     """A request that comes again after the end is the same video, and was told; with another hook it is another."""
     first = scene.ask(key="k")
