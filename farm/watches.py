@@ -58,9 +58,10 @@ class Watch:
 
     async def changed(self, news: asyncio.Event) -> None:
         """Wait until `news`, taken from us before the last look, is set. Raises: what ended our looking."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._look())
-        await news.wait()
+        if self._failed is None:  # else nobody looks any more: who comes late must not wait for news
+            if self._task is None:
+                self._task = asyncio.create_task(self._look())
+            await news.wait()
         if self._failed:
             raise self._failed
 

@@ -64,8 +64,15 @@ def door(jobs: Jobs) -> CountingDoor:
     return CountingDoor(jobs)
 
 
-async def _story(stream: AsyncIterator[ServerSentEvent]) -> list[bytes]:
-    return [event.encode() async for event in stream if event.event != "progress"]
+async def _story(stream: AsyncIterator[ServerSentEvent], first: asyncio.Event | None = None) -> list[bytes]:
+    """What a follower is told; `first` is set with the first of it."""
+    story = []
+    async for event in stream:
+        if first:
+            first.set()
+        if event.event != "progress":
+            story.append(event.encode())
+    return story
 
 
 async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept) -> None:
@@ -76,10 +83,11 @@ async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: 
         hand = Hand(jobs, door.dispatcher)
         await door.nudge(record.job.id)
         watches, reads, asked = Watches(jobs, door), store.reads, door.asked
+        begun = [asyncio.Event() for _ in range(followers)]
         tasks = [
-            asyncio.create_task(_story(follow(record, watches=watches, last_event_id=None))) for _ in range(followers)
+            asyncio.create_task(_story(follow(record, watches=watches, last_event_id=None), first)) for first in begun
         ]
-        await asyncio.sleep(0.1)
+        await asyncio.gather(*(first.wait() for first in begun))
         assert watches.followers == followers
         before = store.reads
         hand.finish()  # its own reads are as many each time
@@ -132,6 +140,22 @@ async def test_who_comes_late_or_comes_back_gets_all_of_it(
     assert [event.split(b"\r\n")[0] for event in await rest] == [
         id_ for id_ in ids if int(id_[4:].split(b".")[0]) > record.head.seq
     ]
+
+
+async def test_who_comes_after_a_failed_look_does_not_wait_in_vain(
+    jobs: Jobs, door: CountingDoor, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that died is told to those who waited, and to who comes while they are still there."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no such thing should be")
+
+    monkeypatch.setattr(door, "live", broken)
+    watches, job_id = Watches(jobs, door), accept().job.id
+    with watches.following(job_id) as watch:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no such thing"):
+                await asyncio.wait_for(watch.changed(watch.news), 5)
 
 
 def test_news_of_a_video_are_its_own_and_a_heartbeat_gives_no_order(jobs: Jobs, accept: Accept) -> None:
