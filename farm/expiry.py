@@ -21,8 +21,8 @@ def expires_at(record: Record, keep_days: float | None) -> int | None:
     return int(state.ended_at + keep_days * DAY_S)
 
 
-def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> int:
-    """Erase every video that ended more than `keep_days` ago; how many. Reads those that were made that long ago."""
+def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float, most: int) -> int:
+    """Erase up to `most` videos that ended more than `keep_days` ago; how many. Reads those made that long ago."""
     erased = 0
     for record in _made_before(jobs, now_s - keep_days * DAY_S):
         due = expires_at(record, keep_days)
@@ -34,6 +34,8 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> int:
             continue
         log.info("action=expire_video job_id=%s", record.job.id)
         erased += 1
+        if erased == most:
+            break
     return erased
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -118,6 +119,20 @@ def test_what_ended_long_ago_is_erased(jobs: Jobs, accept: Accept) -> None:
     assert not [key for key in jobs.store.list(f"jobs/{old}/") if "/log/" not in key]
     assert jobs.get(ended, owner=None)
     assert jobs.get(waits, owner=None)
+
+
+def test_a_heap_of_old_videos_does_not_hold_up_the_dispatcher(jobs: Jobs, accept: Accept) -> None:
+    """One sweep erases a few of them, the next goes on at once: leases are looked at in between."""
+    for _ in range(12):
+        jobs.wish(accept().job.id, "cancel", owner="local")
+    now, long_after = [0.0], time.time() + 3 * DAY_S
+    dispatcher = Dispatcher(jobs, FarmSettings(keep_days=2), clock=lambda: now[0], wall=lambda: long_after)
+    now[0] = 100.0
+    left = []
+    for _ in range(2):
+        dispatcher.sweep()
+        left.append(len(jobs.store.list("owners/")))
+    assert left == [2, 0]
 
 
 def test_a_video_says_when_it_will_be_erased(jobs: Jobs, door: DispatcherHere, hand: Hand) -> None:
