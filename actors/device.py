@@ -56,6 +56,11 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     )
 
 
+def is_lost(err: Exception) -> bool:
+    """Whether this process can compute no more on its device: most errors of CUDA's own stay until the process ends."""
+    return isinstance(err, torch.AcceleratorError)
+
+
 def gpu_memory() -> dict[str, int]:
     """Bytes of this process's GPU: "used", by whomever, and "total"; nothing on a CPU."""
     if not torch.cuda.is_available():

@@ -131,6 +131,7 @@ class RenderWorker:
         return not is_open(parse_hours(self._settings.hours), hour=now.hour, minute=now.minute)
 
     def _do(self, order: Order) -> None:
+        from actors.device import is_lost
         from actors.orders import failure_of
 
         self._stop = "go"
@@ -146,7 +147,7 @@ class RenderWorker:
         beats = threading.Thread(target=self._beat, args=(order, over), name="beats")
         beats.start()
         log.info("action=begin job_id=%s key=%s attempt=%d", *_names(order))
-        failure: Failure | None = None
+        failure, lost = None, False
         try:
             loaded = self._runner.model
             entry = self._runner.run(order, self._on_step)
@@ -160,7 +161,7 @@ class RenderWorker:
             self._meter.add("framefarm_leases_lost", stage=order.key.stage)
         except Exception as err:  # border: an order's failure must not end the worker
             log.exception("action=order_failed job_id=%s key=%s attempt=%d", *_names(order))
-            failure = failure_of(order, self._id, err)
+            failure, lost = failure_of(order, self._id, err), is_lost(err)
         finally:
             over.set()
             beats.join()
@@ -168,6 +169,9 @@ class RenderWorker:
             self._call("give_up", failure)
             if not failure.counts:
                 time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
+        if lost:
+            log.error("action=device_lost worker=%s", self._id)
+            self._stop = "exit"  # every order after it would fail, too, and end video after video
 
     def _note(self, order: Order, seconds: float) -> None:
         """Tell logs and metrics of a commit."""
