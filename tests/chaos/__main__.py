@@ -23,7 +23,7 @@ def main() -> int:
     flags.add_argument("--faults", type=int, default=200, help="stop after so many")
     flags.add_argument("--minutes", type=float, default=120, help="stop after so long, however many there were")
     flags.add_argument("--workers", type=int, default=2, help="on the head")
-    flags.add_argument("--nodes", default="", help="VRAM classes of the machines that join, a worker each")
+    flags.add_argument("--nodes", default="v8,v24", help="VRAM classes of the machines that join, a worker each")
     flags.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
     flags.add_argument("--json", action="store_true", help="JSON on stdout")
     flags.add_argument("--keep", type=Path, help="a folder for logs and the store; it stays")

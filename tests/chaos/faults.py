@@ -45,9 +45,7 @@ class Injector:
 
     def kill(self, actor: str) -> None:
         """SIGKILL one process of this class."""
-        victim = self.farm.any_actor(actor, self.dice)
-        if victim is None:
-            raise Missed
+        victim = self._victim(actor)
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
 
@@ -57,9 +55,7 @@ class Injector:
 
     def freeze(self, actor: str, seconds: tuple[float, float]) -> None:
         """SIGSTOP one process of this class, thaw it after a time."""
-        victim = self.farm.any_actor(actor, self.dice)
-        if victim is None:
-            raise Missed
+        victim = self._victim(actor)
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.suspend()
             time.sleep(self.dice.uniform(*seconds))
@@ -131,6 +127,15 @@ class Injector:
         lives = node.lives
         node.terminate()
         node.await_next_life(lives, 90)
+
+    def _victim(self, actor: str) -> psutil.Process:
+        """One process of this class; an earlier fault, or the poison, may have killed the last one just now."""
+        until = time.monotonic() + _AIM_S
+        while (victim := self.farm.any_actor(actor, self.dice)) is None:
+            if time.monotonic() > until:
+                raise Missed
+            time.sleep(0.2)
+        return victim
 
     def _node(self) -> Service:
         if not self.farm.nodes:

@@ -78,6 +78,8 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
                 if left := farm.stop():
                     report.broken.append(f"{left} processes were left behind after SIGTERM")
             _audit(store, report)
+    if not report.faults or not report.compared:  # whoever saw nothing kept no promise
+        report.broken.append(f"{len(report.faults)} faults, {report.compared} videos compared: this run shows nothing")
     report.accepted = sum(len(owner.videos) for owner in [calm, mallory, *owners])
     report.seconds = time.monotonic() - begun
     return report
