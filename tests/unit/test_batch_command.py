@@ -15,7 +15,7 @@ import pytest
 from deploy import cli
 from farm.jobs import Jobs
 from farm.states import ErrorInfo, Event
-from tests.hands import Hand
+from tests.unit.conftest import Hand
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve()
 Out = pytest.CaptureFixture[str]
