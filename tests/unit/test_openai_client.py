@@ -1,0 +1,128 @@
+"""The official openai package over HTTP, with the real engine behind it: every call that maps to ours, unchanged."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import av
+import openai
+import pytest
+from openai.types import Video, VideoSeconds, VideoSize
+from PIL import Image
+
+from actors.orders import OrderRunner
+from framepack_engine import Renderer, load_models
+from tests.engine_worker import Worker
+from tests.hands import Hand
+
+pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
+FEW = {"num_inference_steps": 2, "latent_window_size": 2}  # fields beyond OpenAI's travel in extra_body
+
+
+@pytest.fixture
+def client(farm_url: str) -> Iterator[openai.OpenAI]:
+    """The package's own client; the farm has no keys, so any will do."""
+    with openai.OpenAI(base_url=f"{farm_url}/v1", api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def picture(tmp_path: Path, png: bytes) -> Path:
+    """A small picture, as a file."""
+    path = tmp_path / "cat.png"
+    path.write_bytes(png)
+    return path
+
+
+@pytest.fixture
+def engine(hand: Hand, tiny_cache: Path) -> Iterator[None]:
+    """Both tiny models at work on whatever is asked for, meanwhile."""
+    renderers = {name: Renderer(load_models(name, cache_dir=tiny_cache)) for name in ("tiny", "tiny-f1")}
+    worker, over = Worker(hand, renderers["tiny"]), threading.Event()
+    worker.runner = OrderRunner(hand.jobs, worker.card, load=lambda model, _: renderers[model])
+
+    def work() -> None:
+        while not over.wait(0.05):
+            worker.work()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def frames(mp4: bytes) -> int:
+    """How many frames a file has."""
+    with av.open(io.BytesIO(mp4), mode="r") as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_video_from_create_to_delete(client: openai.OpenAI, picture: Path, tmp_path: Path) -> None:
+    """create_and_poll, retrieve, list, download_content, remix, extend and delete, as OpenAI's users write them."""
+    videos = client.videos
+    size, second = cast("VideoSize", "64x64"), cast("VideoSeconds", "1")  # more than the package's types name
+    more = {**FEW, "seed": 7}
+    video = videos.create_and_poll(
+        prompt="a cat looks up", input_reference=picture, seconds=second, size=size, extra_body=more
+    )
+    assert (video.status, video.progress, video.error, video.size) == ("completed", 100, None, "64x64")
+    assert videos.retrieve(video.id) == video
+    content = videos.download_content(video.id).read()
+    assert frames(content) == getattr(video, "frames")  # noqa: B009 - a field beyond OpenAI's
+    sheet = videos.download_content(video.id, variant="spritesheet")
+    sheet.write_to_file(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture_of_all:
+        assert picture_of_all.format == "PNG"
+
+    remix = videos.remix(video.id, prompt="a dog looks up", extra_body={"seed": 8})
+    named = {"prompt": "a bird looks up", "video": {"id": video.id}}  # `edit` itself sends files alone, in 3.54
+    edit = client.post("/videos/edits", body=named, cast_to=Video)
+    assert [made.remixed_from_video_id for made in (remix, edit)] == [video.id, video.id]
+    longer = videos.extend(prompt="it looks down", seconds=second, video=content, extra_body=FEW)
+    made = [videos.poll(each.id, poll_interval_ms=100) for each in (remix, edit, longer)]
+    assert [each.status for each in made] == ["completed"] * 3
+    assert made[2].seconds == f"{len_s(content) + 1:g}"
+
+    listed = [each.id for each in videos.list(limit=1)]  # the package fetches page after page
+    assert listed.index(longer.id) < listed.index(edit.id) < listed.index(remix.id) < listed.index(video.id)
+    for each in (video, *made):
+        assert videos.delete(each.id).deleted is True
+    with pytest.raises(openai.NotFoundError):
+        videos.retrieve(video.id)
+    with pytest.raises(openai.UnprocessableEntityError):
+        videos.edit(prompt="a bird looks up", video=content)  # only what the farm made has sections to share
+
+
+def len_s(mp4: bytes) -> float:
+    """A file's length at 30 frames a second."""
+    return frames(mp4) / 30
+
+
+def test_a_batch_is_a_video_to_it(client: openai.OpenAI, picture: Path) -> None:
+    """The answer to n=2 reads as its first video; what is ours is in the extra fields."""
+    video = client.videos.create(prompt="a cat", input_reference=picture, extra_body={**FEW, "n": 2})
+    batch = (video.model_extra or {})["batch"]
+    assert (video.id, len(batch["videos"])) == (batch["videos"][0], 2)
+    for each in batch["videos"]:
+        client.post(f"/videos/{each}/cancel", cast_to=object)
+        client.videos.delete(each)
+
+
+def test_refusals_are_its_own_exceptions(client: openai.OpenAI, picture: Path) -> None:
+    """With the code and the field that a program needs."""
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        client.videos.create(prompt="a cat", input_reference=picture, seconds=cast("VideoSeconds", "1000"))
+    assert (caught.value.code, caught.value.param) == ("invalid_request", "seconds")
+    with pytest.raises(openai.NotFoundError):
+        client.videos.get_character("char_1")  # Sora's characters are not ours
+    video = client.videos.create(prompt="a cat", input_reference=picture, extra_body=FEW)
+    with pytest.raises(openai.ConflictError):
+        client.videos.download_content(video.id, extra_query={"variant": "latents"})
+    client.post(f"/videos/{video.id}/cancel", cast_to=object)
+    client.videos.delete(video.id)
