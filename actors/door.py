@@ -51,14 +51,15 @@ class RayDoor(DispatcherDoor):
 
     async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:
         try:
-            if self._actor is None:
-                self._actor = await asyncio.to_thread(ray.get_actor, DISPATCHER, namespace=NAMESPACE)
-            return await asyncio.wait_for(
-                asyncio.ensure_future(getattr(self._actor, method).remote(*args, **kwargs)), wait_s + _ANSWER_S
-            )
+            return await asyncio.wait_for(self._ask(method, *args, **kwargs), wait_s + _ANSWER_S)
         except RayTaskError as err:
             raise (err.cause if isinstance(err.cause, FarmError) else Unavailable(str(err.cause))) from err
         except (RayError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
             self._actor = None
             msg = "the dispatcher does not answer; it restarts by itself, ask again in a moment"
             raise Unavailable(msg) from err
+
+    async def _ask(self, method: str, *args: object, **kwargs: object) -> Any:
+        if self._actor is None:
+            self._actor = await asyncio.to_thread(ray.get_actor, DISPATCHER, namespace=NAMESPACE)
+        return await asyncio.ensure_future(getattr(self._actor, method).remote(*args, **kwargs))

@@ -85,8 +85,8 @@ class RayMetrics(MetricsDoor):
     async def page(self) -> str:
         """See MetricsDoor. A node that does not answer is left out, and logged."""
         try:
-            nodes = await asyncio.to_thread(ray.nodes)
-        except ray.exceptions.RayError as err:
+            nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), _ANSWER_S)
+        except (ray.exceptions.RayError, TimeoutError) as err:
             raise Unavailable("Ray does not say which nodes there are; ask again in a moment") from err
         alive = [node for node in nodes if node["Alive"]]
         urls = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in alive]
