@@ -376,6 +376,8 @@ class Dispatcher:
         now, lease_s = self._wall(), self._settings.lease_s
         for job_id, text in self._roster.held_by(worker.card.id):  # an order whose answer was lost on its way here
             video, key = self._videos[job_id], OrderKey.parse(text)
+            if key.stage == "decode" and video.record.head.state.conditioning is None:
+                continue  # an edit voided what it needs: its lease runs out, and it comes again after the encode
             self._scheduler.inherits(worker.card.id, job_id, key, now=now)
             attempt = video.record.head.state.leases[text].attempt
             return video.record, bare_order(video.record, key, attempt, lease_s=lease_s)

@@ -84,6 +84,22 @@ def test_who_works_on_the_old_prompt_loses_the_lease(http: TestClient, hand: Han
     assert jobs.get(video["id"], owner="local").head.state.conditioning is not None
 
 
+def test_a_decode_whose_answer_was_lost_waits_for_the_new_conditioning(http: TestClient, hand: Hand) -> None:
+    """Its worker asks again: it gets the encode first, and then the decode with all that it needs."""
+    video = ask(http, seconds="6")
+    while (lost := hand.take()).key.stage != "decode":
+        hand.commit(lost, **{"conditioning" if lost.key.stage == "encode" else "section": b"old"})
+    http.post(f"/v1/videos/{video['id']}/pause")
+    edit(http, video, prompt="a dog")
+    http.post(f"/v1/videos/{video['id']}/resume")
+    encode = hand.take()
+    assert str(encode.key) == "encode"
+    hand.commit(encode, conditioning=b"new")
+    again = hand.take()
+    assert (again.key, again.attempt) == (lost.key, lost.attempt)
+    assert hand.jobs.store.get(again.needs["conditioning"].key) == b"new"
+
+
 def test_what_no_longer_waits_cannot_be_changed(http: TestClient, hand: Hand) -> None:
     """409 while it is rendered and once it has ended; a prompt also when every section is made."""
     video = ask(http, seconds="1")
