@@ -90,6 +90,8 @@ def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
         statuses += [404, 409, 422]
     if "requestBody" in call or path.endswith("/import"):
         statuses += _WITH_BODY
+    if path.endswith("/retry"):
+        statuses.append(429)
     return sorted(set(statuses))
 
 

@@ -270,6 +270,7 @@ async def cancel_video(video_id: str, response: Response, parts: PartsDep, owner
 @router.post("/{video_id}/retry")
 async def retry_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
     """Go on with a failed or cancelled video; finished sections are kept."""
+    await check_room(parts, owner, wanted=1)  # it is open again: else cancelling and retrying went round every limit
     return await _wish(video_id, "retry", response, parts, owner)
 
 

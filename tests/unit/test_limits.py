@@ -71,6 +71,18 @@ def test_asking_again_is_no_new_video(jobs: Jobs, door: DispatcherHere) -> None:
         assert other.status_code == 429
 
 
+def test_a_retry_needs_room_too(jobs: Jobs, door: DispatcherHere) -> None:
+    """Else whoever cancels and retries would have any number of open videos."""
+    with farm(jobs, door, max_open_videos=1) as http:
+        first = ask(http)["id"]
+        http.post(f"/v1/videos/{first}/cancel")
+        second = ask(http)["id"]
+        answer = http.post(f"/v1/videos/{first}/retry")
+        assert (answer.status_code, answer.json()["code"]) == (429, "quota")
+        http.post(f"/v1/videos/{second}/cancel")
+        assert http.post(f"/v1/videos/{first}/retry").json()["status"] == "queued"
+
+
 def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
     """It is back within seconds, and what was accepted is safe."""
     with farm(jobs, door, max_open_videos=1) as http:
