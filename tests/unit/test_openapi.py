@@ -29,6 +29,7 @@ CHECKS: Any = [
     response_schema_conformance,
 ]
 EXAMPLES = 6  #: a call
+schemathesis.serializer.alias("application/x-tar", "application/octet-stream")  # an archive is bytes like any others
 
 
 def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestClient, hand: Hand) -> None:
