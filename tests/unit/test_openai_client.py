@@ -17,7 +17,7 @@ from PIL import Image
 from actors.orders import OrderRunner
 from framepack_engine import Renderer, load_models
 from tests.engine_worker import Worker
-from tests.hands import Hand
+from tests.unit.conftest import Hand
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
 FEW = {"num_inference_steps": 2, "latent_window_size": 2}  # fields beyond OpenAI's travel in extra_body

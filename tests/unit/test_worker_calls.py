@@ -41,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], str]:
             return SimpleNamespace(future=lambda: answer)
 
         actor = SimpleNamespace(ask=SimpleNamespace(remote=remote))
-        monkeypatch.setattr(actors.worker.ray, "get_actor", lambda *_, **__: actor)
+        monkeypatch.setattr("ray.get_actor", lambda *_, **__: actor)
         worker = object.__new__(RenderWorker)  # without Ray and without the thread that asks
         parts = {"_settings": FarmSettings(orphan_s=ORPHAN_S), "_id": "worker-0.a", "_stop": "go"}
         for name, part in parts.items():
