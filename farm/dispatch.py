@@ -47,7 +47,6 @@ from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, i
 log = logging.getLogger(__name__)
 _READERS = 16  #: threads that look at many videos
 _EXPIRE_S = 600.0  #: what is past its FARM_KEEP_DAYS is looked for this often
-_EXPIRE_MOST = 10  #: erased by one sweep: it takes seconds each on S3, and ticks wait for it
 _SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
 
 
@@ -228,9 +227,8 @@ class Dispatcher:
         self._each(self.nudge, sorted({*self._jobs.open_ids(), *self._videos}))
         if self._settings.keep_days is not None and self._clock() >= self._expire_at:
             self._expire_at = self._clock() + _EXPIRE_S
-            keep_days, now_s = self._settings.keep_days, self._wall()
-            if erase_expired(self._jobs, keep_days, now_s=now_s, most=_EXPIRE_MOST) == _EXPIRE_MOST:
-                self._expire_at = self._clock()  # there may be more: the next sweep goes on
+            if erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall()):
+                self._expire_at = self._clock()  # the next sweep goes on
 
     def drain(self) -> None:
         """Give out nothing more; workers stop at their next step, give their leases back and end."""

@@ -11,6 +11,7 @@ from farm.states import ENDED
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
+_AT_ONCE = 10  #: videos: on S3 it takes seconds each, and the dispatcher looks at nothing else meanwhile
 
 
 def expires_at(record: Record, keep_days: float | None) -> int | None:
@@ -21,22 +22,22 @@ def expires_at(record: Record, keep_days: float | None) -> int | None:
     return int(state.ended_at + keep_days * DAY_S)
 
 
-def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float, most: int) -> int:
-    """Erase up to `most` videos that ended more than `keep_days` ago; how many. Reads those made that long ago."""
+def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
+    """Erase some videos that ended more than `keep_days` ago; whether there may be more. Reads those as old as that."""
     erased = 0
     for record in _made_before(jobs, now_s - keep_days * DAY_S):
         due = expires_at(record, keep_days)
         if due is None or due > now_s:
             continue
+        if erased == _AT_ONCE:
+            return True
         try:
             jobs.delete(record.job.id, owner=record.job.owner)
         except (NotFound, Conflict):  # somebody was faster, or retries it just now
             continue
         log.info("action=expire_video job_id=%s", record.job.id)
         erased += 1
-        if erased == most:
-            break
-    return erased
+    return False
 
 
 def _made_before(jobs: Jobs, before_s: float) -> Iterator[Record]:
