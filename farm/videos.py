@@ -133,7 +133,8 @@ async def edit_made_video(
     """The same as remix, as OpenAI's package calls it: `video` is {id}. A file cannot be remixed."""
     body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
     record = await to_thread.run_sync(partial(parts.jobs.get, take_video_id(body), owner=owner))
-    prepared = await to_thread.run_sync(prepare_remix, record, body, parts.jobs, _ways(parts))
+    settle = partial(prepare_remix, record, body, parts.jobs, _ways(parts))
+    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
     return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
 
 
