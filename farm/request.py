@@ -56,7 +56,6 @@ Preset = Literal[
 PRESET_FIELDS = {
     "num_inference_steps",
     "guidance_scale",
-    "preserve_gb",
     "flow_exponent",
     "flow_shift",
     "cache",

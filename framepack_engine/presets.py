@@ -30,7 +30,6 @@ class Preset:
 
     num_inference_steps: int
     guidance_scale: float
-    preserve_gb: float
     flow_exponent: float
     cache: str
     teacache_threshold: float | None = None
@@ -47,14 +46,11 @@ class Preset:
 
 # Source: suparious/ai-video-generator config.py and diffusers_helper/pipelines/flow_shift_configs.py.
 _FORK = {
-    "default": Preset(
-        cache="teacache", num_inference_steps=25, guidance_scale=10.0, preserve_gb=6.0, flow_exponent=1.0
-    ),
+    "default": Preset(cache="teacache", num_inference_steps=25, guidance_scale=10.0, flow_exponent=1.0),
     "dance": Preset(
         cache="none",
         num_inference_steps=30,
         guidance_scale=12.0,
-        preserve_gb=6.0,
         flow_exponent=1.03,
         mu_shift=-0.15,
         prompt="The person dances gracefully, with clear movements, full of charm.",
@@ -63,7 +59,6 @@ _FORK = {
         cache="teacache",
         num_inference_steps=22,
         guidance_scale=8.0,
-        preserve_gb=6.0,
         flow_exponent=1.05,
         mu_shift=-0.15,
         prompt="The person is talking, with clear facial expressions, gesturing naturally.",
@@ -72,7 +67,6 @@ _FORK = {
         cache="none",
         num_inference_steps=30,
         guidance_scale=12.0,
-        preserve_gb=6.0,
         flow_exponent=0.95,
         mu_shift=0.1,
         prompt="The person performs an action with flowing movement. High quality, detailed.",
@@ -81,7 +75,6 @@ _FORK = {
         cache="teacache",
         num_inference_steps=20,
         guidance_scale=7.0,
-        preserve_gb=6.0,
         flow_exponent=1.15,
         mu_shift=-0.3,
         prompt="The person makes subtle movements with minimal change. Slow, deliberate motion.",
@@ -90,7 +83,6 @@ _FORK = {
         cache="none",
         num_inference_steps=35,
         guidance_scale=14.0,
-        preserve_gb=8.0,
         flow_exponent=1.25,
         mu_shift=-0.45,
         prompt="The person makes detailed hand gestures and finger movements, demonstrating fine motor control.",
@@ -115,7 +107,6 @@ def filled(name: str, given: Mapping[str, object], *, tokens: int) -> dict[str, 
     wanted: dict[str, object] = {
         "num_inference_steps": preset.num_inference_steps,
         "guidance_scale": preset.guidance_scale,
-        "preserve_gb": preset.preserve_gb,
         "flow_exponent": preset.flow_exponent,
         "cache": preset.cache,
         "flow_shift": preset.flow_shift(tokens),
