@@ -97,7 +97,7 @@ def test_an_order_that_does_not_move_ends_the_process(
         monkeypatch.setattr(worker, name, part, raising=False)
     monkeypatch.setattr(os, "_exit", leave)
     worker._do(order)
-    assert told.count("beat") > 2
+    assert "beat" in told
     assert [each for each in told if each != "beat"][:2] == ["give_up", "exit 1"]
     (failed,) = hand.jobs.get(order.job.id, owner=None).head.state.failures
     assert (failed.key, failed.code, failed.worker) == ("encode", "stuck", hand.card.id)
