@@ -73,7 +73,7 @@ def _wanted(folder: Path, out: Path, given: dict[str, Any]) -> dict[Path, tuple[
     wanted = {}
     for photo in photos:
         words = photo.with_suffix(".txt")
-        prompt = words.read_text().strip() if words.is_file() else given.get("prompt")
+        prompt = _text_of(words) if words.is_file() else given.get("prompt")
         if not prompt:
             raise ConfigError(f"{photo.name} has no prompt: write {words.name}, or give --prompt")
         target = out / f"{photo.stem}.mp4"
@@ -82,6 +82,14 @@ def _wanted(folder: Path, out: Path, given: dict[str, Any]) -> dict[Path, tuple[
         else:
             wanted[target] = request_of({**given, "prompt": prompt}, photo, None)
     return wanted
+
+
+def _text_of(path: Path) -> str:
+    """A prompt. Raises: ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path} is not text in UTF-8; save it as such") from err
 
 
 def _ask_for(client: FarmClient, wanted: dict[Path, tuple[dict[str, Any], dict[str, Path]]]) -> dict[Path, str]:

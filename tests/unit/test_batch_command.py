@@ -94,11 +94,15 @@ def test_one_that_fails_is_told_and_the_others_are_made(
 
 
 def test_usage_is_checked_before_anything_is_asked_for(farm_url: str, photos: Path, jobs: Jobs, capsys: Out) -> None:
-    """A photo without a prompt, a folder without photos, and none at all."""
+    """A photo without a prompt, one whose prompt cannot be read, a folder without photos, and none at all."""
     out = str(photos.parent / "videos")
-    empty = photos.parent / "empty"
+    empty, latin = photos.parent / "empty", photos.parent / "latin"
     empty.mkdir()
-    for folder, word in ((photos, "cat.txt"), (empty, "no photos"), (photos / "nowhere", "no folder")):
+    latin.mkdir()
+    shutil.copy(CAT, latin / "cat.jpg")
+    (latin / "cat.txt").write_bytes("un été".encode("latin-1"))
+    wrong = ((photos, "cat.txt"), (latin, "UTF-8"), (empty, "no photos"), (photos / "nowhere", "no folder"))
+    for folder, word in wrong:
         assert cli.main(["batch", str(folder), "-o", out]) == 2
         assert word in capsys.readouterr().err
     assert jobs.open_ids() == []
