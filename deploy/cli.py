@@ -44,9 +44,9 @@ COMMANDS = {
     "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
     "bench": ("commands_bench", "Measure a part of the farm: bench scheduler, bench engine, bench farm."),
-    "export": ("commands_store", "Write a video with everything to a file or folder, for another farm."),
-    "import": ("commands_store", "Take a video that was exported; it goes on here where it had not ended."),
-    "fsck": ("commands_store", "Check a store: every sha256, every link, and what nothing refers to."),
+    "export": ("commands_store", "Write a video with everything to a file or a new folder and print its path."),
+    "import": ("commands_store", "Take a video that was exported and print its id."),
+    "fsck": ("commands_store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }
 
