@@ -94,7 +94,8 @@ def test_a_watcher_is_counted_while_it_watches(farm: FarmProcess, video: str) ->
         return True if numbers(farm)["watchers", ""] == number else None
 
     with farm.http.stream("GET", f"/v1/videos/{other}/events") as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # kept: httpx closes the stream with its iterator
+        next(lines)
         wait_for(lambda: watchers(1), seconds=30, what="a watcher on the page")
     wait_for(lambda: watchers(0), seconds=30, what="no watcher on the page")
 
