@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo test lint format clean
+.PHONY: help env bench browser ceph chaos chaos-short demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ STAMP := $(VENV)/.complete
 PIP := $(PYTHON) -m pip --disable-pip-version-check install -c constraints.txt
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 env: $(STAMP)  ## the environment, in .venv
 
@@ -34,6 +34,9 @@ test: $(STAMP)  ## all tests
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
 	$(PYTHON) -m tests.chaos $(CHAOS)
+
+chaos-short: $(STAMP)  ## eleven kinds of fault once each (some minutes); not part of `make test` yet
+	$(PYTHON) -m pytest -m chaos
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler
