@@ -24,8 +24,9 @@ from farm.errors import ConfigError, Damaged, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
-_START_S = 60.0  #: until a new node stands in the cluster's list
+_START_S = 120.0  #: until a new node stands in the cluster's list
 _AGAIN_S = 2.0
+_TRIES = 3  #: Ray gives up a start after 30 s, which a busy machine may take
 _GOODBYE_S = 30  #: for the workers' last step when we are told to go
 _STOP_S = _GOODBYE_S + 15.0
 _LOOPBACK = "127.0.0.1"
@@ -41,14 +42,15 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
-    joined = 0
+    joined, tries = False, 0
     while not stop.is_set():
         try:
             node, gpus = _fitted(address, node if joined else settings, own_store=own_store)
             _be_a_node(address, node, gpus, stop)
-            joined += 1
+            joined = True
         except (Unavailable, StoreError) as err:
-            if not joined:  # what was typed may be wrong
+            tries += 1
+            if not joined and (tries == _TRIES or "ray" not in err.facts):  # what was typed may be wrong
                 raise ConfigError(str(err)) from err
             say(f"waiting for the farm: {err}")
         stop.wait(_AGAIN_S)
@@ -112,7 +114,7 @@ def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: thre
             elif process.poll() is not None and not stop.is_set():
                 words.seek(0)
                 said = words.read().decode(errors="replace").strip().splitlines()[-8:]
-                raise Unavailable("Ray did not start here: " + "\n".join(said or ["it said nothing"]))
+                raise Unavailable("Ray did not start here: " + "\n".join(said or ["it said nothing"]), ray=address)
         finally:
             _end(process)
 

@@ -90,8 +90,9 @@ def machines(farm: FarmProcess, tiny_cache: Path) -> Iterator[dict[str, subproce
 
 
 def workers(farm: FarmProcess) -> dict[str, dict[str, Any]]:
-    """The workers by slot."""
-    return {slot_of(worker["id"]): worker for worker in farm.http.get("/v1/workers").json()["data"]}
+    """The workers by slot; a dispatcher that is on its way back is waited for."""
+    listed = wait_for(lambda: farm.http.get("/v1/workers").json().get("data"), seconds=60, what="the list of workers")
+    return {slot_of(worker["id"]): worker for worker in listed}
 
 
 def submit(farm: FarmProcess) -> str:
@@ -122,9 +123,8 @@ def in_the_middle(farm: FarmProcess, video: str) -> tuple[str, int]:
 def saved_step(farm: FarmProcess, video: str) -> int:
     """The step from which the section went on, by its artifact's name in the ledger."""
     log = sorted((farm.storage / "jobs" / video / "log").iterdir())
-    entries = [json.loads(path.read_text()) for path in log]
-    keys = [entry["event"]["artifacts"]["step"]["key"] for entry in entries if "step" in entry["event"]["artifacts"]]
-    (key,) = keys
+    artifacts = [json.loads(path.read_text())["event"].get("artifacts", {}) for path in log]
+    (key,) = [named["step"]["key"] for named in artifacts if "step" in named]
     return int(re.findall(r"\.s(\d+)\.", key)[0])
 
 
@@ -192,10 +192,8 @@ def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Pop
     os.kill(worker_pid(machines[slot.removesuffix("-0")]), signal.SIGKILL)
 
     def replaced() -> str | None:
-        with contextlib.suppress(Exception):  # the dispatcher is on its way back
-            worker = workers(farm)[slot]
-            return worker["state"] if worker["id"] != before else None
-        return None
+        worker = workers(farm).get(slot, {"id": before})
+        return worker["state"] if worker["id"] != before else None
 
     assert wait_for(replaced, seconds=120, what="the paused worker's successor") == "paused"
     assert farm.http.post(f"/v1/workers/{slot}/pause").status_code == 409
