@@ -22,7 +22,7 @@ from farm.store import FolderStore
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.unproven, pytest.mark.acceptance, pytest.mark.timeout(600)]
 STEPS = 80
 FIELDS = {
     "prompt": "a cat",
