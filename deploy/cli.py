@@ -43,10 +43,14 @@ COMMANDS = {
     "drain": ("commands_farm", "Let a worker save its last finished step and end."),
     "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
-    "bench": ("commands_bench", "Measure a part of the farm: bench scheduler, bench engine, bench farm."),
+    "bench": (
+        "commands_bench",
+        "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench pocket.",
+    ),
     "export": ("commands_store", "Write a video with everything to a file or a new folder and print its path."),
     "import": ("commands_store", "Take a video that was exported and print its id."),
     "fsck": ("commands_store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
+    "train": ("commands_train", "Train the small model or a LoRA: train pocket, train lora."),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }
 

@@ -19,12 +19,12 @@ _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    bench = typer.Typer(
-        no_args_is_help=True, help="Measure a part of the farm: bench scheduler, bench engine, bench farm."
-    )
+    what = "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench pocket."
+    bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
+    bench.command()(pocket)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")
 
@@ -162,3 +162,42 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
             up_s = time.perf_counter() - begun
             row = {"videos_before": jobs, "open_before": jobs // 20}
             yield address, row | {"dispatcher_ready_s": round(charge_s, 2), "farm_up_s": round(up_s, 1)}
+
+
+def pocket(
+    *,
+    model: Annotated[str, typer.Option("--model", help="a model's folder, with both transformers, or an i2v model")],
+    resolution: Annotated[int | None, typer.Option("--resolution", help="of the buckets, px; the model's own")] = None,
+    photos: Annotated[Path, typer.Option("--photos", help="a folder of .jpg that were never trained on")] = Path(
+        "examples"
+    ),
+    out: Annotated[Path, typer.Option("--out", help="for clips, sheet.png and report.json")] = Path("bench-pocket"),
+    steps: Annotated[int, typer.Option("--steps", min=1, help="of each section")] = 25,
+    window: Annotated[int, typer.Option("--latent-window-size", min=1, help="of each video")] = 9,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; all, without drift where no F1 is")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try a model on photos that it has never seen: autoencoder, motions, end frame, drift; clips and a sheet."""
+    from framepack_engine.errors import EngineError
+    from framepack_engine.training.bench_report import PARTS, Settings, run_bench
+
+    unknown = set(only or ()) - set(PARTS)
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}", param_hint="--only")
+    found = {path.stem: path for path in sorted(photos.glob("*.jpg"))}
+    if not found:
+        raise typer.BadParameter(f"{photos} has no .jpg", param_hint="--photos")
+    settings = Settings(model=model, photos=found, out=out, steps=steps, window=window, resolution=resolution)
+    try:
+        report = run_bench(settings, parts=only or PARTS, say=say)
+    except EngineError as err:
+        say(f"framefarm: {err}", style="red")
+        raise typer.Exit(2) from err
+    if as_json:
+        put_json(report)
+        return
+    for rows in report["tables"].values():
+        put_table(tuple(rows[0]), rows)
+    put_table(tuple(report["summary"]), [report["summary"]])

@@ -48,7 +48,7 @@ def prompt_embeds(models: Models, prompt: str, *, kept: Embeddings | None = None
     if kept is None:
         return embed_prompt(models, prompt)
     vocabularies = [_vocabulary(tokenizer) for tokenizer in (models.tokenizer, models.tokenizer_2)]
-    encoders = [_weights(models, "text_encoder"), _weights(models, "text_encoder_2")]
+    encoders = [weights_digest(models, "text_encoder"), weights_digest(models, "text_encoder_2")]
     key = _key(["prompt", prompt, encoders, vocabularies, *_versions()])
 
     def make() -> dict[str, Tensor]:
@@ -67,7 +67,7 @@ def picture_embeds(models: Models, image: Image.Image, *, kept: Embeddings | Non
         return embed_picture(models, image)
     pixels = hashlib.sha256(image.tobytes()).hexdigest()
     processor = models.feature_extractor.to_json_string()
-    key = _key(["picture", image.size, pixels, _weights(models, "image_encoder"), processor, *_versions()])
+    key = _key(["picture", image.size, pixels, weights_digest(models, "image_encoder"), processor, *_versions()])
     return _kept_or_made(kept, key, lambda: {"embeds": embed_picture(models, image)})["embeds"]
 
 
@@ -94,11 +94,12 @@ def _versions() -> list[object]:
     return [*recipe, torch.__version__, version("transformers"), version("pillow")]
 
 
-def _weights(models: Models, part: str) -> str:
+def weights_digest(models: Models, part: str) -> str:
     """Digest of an encoder's settings, shapes and a sample of each weight, with where it computes; taken once."""
     model = getattr(models, part)
     if model not in _digests:
-        digest = hashlib.sha256(model.config.to_json_string().encode())
+        settings = model.config if hasattr(model.config, "to_json_string") else model  # transformers', diffusers'
+        digest = hashlib.sha256(settings.to_json_string().encode())
         for name, weight in model.state_dict().items():
             sample = weight.flatten()[:_SAMPLE].float().cpu().contiguous()
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode() + sample.numpy().tobytes())

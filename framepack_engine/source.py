@@ -60,7 +60,7 @@ def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
 
     Raises: VideoMismatch.
     """
-    kept = deque(_frames(path), maxlen=count)
+    kept = deque(video_frames(path), maxlen=count)
     return np.stack([np.asarray(frame) for frame in kept])
 
 
@@ -74,7 +74,7 @@ def source_clips(path: Path, folder: Path, *, like: Path, frames: int, height: i
     if _fits(path, like, frames):
         return [path]
     clips: list[Path] = []
-    pictures = islice(_then_still(_frames(path)), frames)
+    pictures = islice(_then_still(video_frames(path)), frames)
     while chunk := [np.asarray(fit(frame, height=height, width=width)) for frame in islice(pictures, _CHUNK_FRAMES)]:
         clips.append(folder / f"source-{len(clips):06}.mp4")
         encode_clip(np.stack(chunk), clips[-1], crf=crf)
@@ -90,8 +90,8 @@ def _fits(path: Path, like: Path, frames: int) -> bool:
     return times == [number * TICKS_A_FRAME for number in range(frames)]
 
 
-def _frames(path: Path) -> Iterator[Image.Image]:
-    """Every frame as shown, upright RGB, 30 a second."""
+def video_frames(path: Path) -> Iterator[Image.Image]:
+    """Every frame as shown, upright RGB, 30 a second. Raises: VideoMismatch where it is no video that can be read."""
     with _opened(path) as container:
         before: tuple[Any, Fraction] | None = None
         begin = Fraction(0)
@@ -109,7 +109,7 @@ def _frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _shown(times: list[tuple[Fraction, Fraction]]) -> Iterator[int]:
-    """For each frame with its time and duration: how many frames it is shown, as `_frames` has it."""
+    """For each frame with its time and duration: how many frames it is shown, as `video_frames` has it."""
     begin = times[0][0] if times else Fraction(0)
     for (at, duration), following in zip(times, [*times[1:], None], strict=True):
         end = following[0] if following else at + duration

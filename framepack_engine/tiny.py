@@ -69,12 +69,12 @@ def write_tiny(root: Path) -> None:
     llama, clip = llama_tokenizer(), clip_tokenizer()
     llama.save_pretrained(hunyuan / "tokenizer")
     clip.save_pretrained(hunyuan / "tokenizer_2")
-    _processor().save_pretrained(redux / "feature_extractor")
+    small_processor().save_pretrained(redux / "feature_extractor")
     makers: tuple[tuple[Path, Callable[[], Any]], ...] = (
-        (hunyuan / "text_encoder", lambda: _llama(len(llama), llama.pad_token_id)),
-        (hunyuan / "text_encoder_2", lambda: _clip(len(clip), clip.eos_token_id)),
+        (hunyuan / "text_encoder", lambda: small_llama(llama)),
+        (hunyuan / "text_encoder_2", lambda: small_clip(clip)),
         (hunyuan / "vae", _vae),
-        (redux / "image_encoder", _siglip),
+        (redux / "image_encoder", small_siglip),
         (root / FRAMEPACK_I2V, lambda: _transformer("i2v")),
         (root / FRAMEPACK_F1, lambda: _transformer("f1")),
     )
@@ -104,47 +104,53 @@ def draw_weights(model: nn.Module, *, name: str, gain: Callable[[str], float] = 
     model.eval()
 
 
-def _llama(vocabulary: int, pad: int) -> nn.Module:
+def small_llama(tokenizer: Any, *, width: int = TEXT_DIM, layers: int = 3) -> nn.Module:
+    """A Llama for this tokenizer, weights from a seed. layers: [-3] of three is the first behind attention.
+
+    width: of the hidden states, a multiple of 4.
+    """
     from transformers import LlamaConfig, LlamaModel
 
     model: nn.Module = LlamaModel(
         LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=TEXT_DIM,
-            intermediate_size=64,
-            num_hidden_layers=3,  # hidden_states[-3] is then the first one behind attention
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
             num_attention_heads=2,
             num_key_value_heads=1,
             max_position_embeddings=512,
-            pad_token_id=pad,
+            pad_token_id=tokenizer.pad_token_id,
         ),
     )
     draw_weights(model, name="text_encoder")
     return model
 
 
-def _clip(vocabulary: int, eos: int) -> nn.Module:
+def small_clip(tokenizer: Any, *, width: int = POOLED_DIM) -> nn.Module:
+    """A CLIP text model for this tokenizer, weights from a seed. width: of the pooled output, a multiple of 2."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     model: nn.Module = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=POOLED_DIM,
-            intermediate_size=64,
-            projection_dim=POOLED_DIM,
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            projection_dim=width,
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=77,
-            bos_token_id=eos - 1,
-            eos_token_id=eos,
-            pad_token_id=eos,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
         ),
     )
     draw_weights(model, name="text_encoder_2")
     return model
 
 
-def _siglip() -> nn.Module:
+def small_siglip() -> nn.Module:
+    """A SigLIP that sees 16 patches, weights from a seed."""
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
     model: nn.Module = SiglipVisionModel(
@@ -161,7 +167,8 @@ def _siglip() -> nn.Module:
     return model
 
 
-def _processor() -> Any:
+def small_processor() -> Any:
+    """What brings a picture to `small_siglip`'s size."""
     from transformers import SiglipImageProcessorPil
 
     return SiglipImageProcessorPil(

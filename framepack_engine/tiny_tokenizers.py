@@ -6,6 +6,7 @@ vocabulary holds each word of those instructions as one token, and the prefix is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,9 +19,10 @@ BOS, EOS, PAD = "<|begin_of_text|>", "<|end_of_text|>", "<pad>"
 MARKS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
-def llama_tokenizer() -> Any:
+def llama_tokenizer(texts: Sequence[str] = ()) -> Any:
     """A byte-level BPE tokenizer with Llama 3's cut, special tokens and begin-of-text; any text survives it unchanged.
 
+    texts: the words of these are one token each too.
     Returns: a transformers `PreTrainedTokenizerFast` that pads on the right.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -37,7 +39,7 @@ def llama_tokenizer() -> Any:
     text = TEMPLATE
     for mark in MARKS:
         text = text.replace(mark, "\0")
-    words = [piece for part in text.split("\0") for piece, _ in cut.pre_tokenize_str(part)]
+    words = [piece for part in (*text.split("\0"), *texts) for piece, _ in cut.pre_tokenize_str(part)]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = merges_for(words)
     vocabulary = {token: i for i, token in enumerate([*letters, *("".join(pair) for pair in merges)])}
@@ -61,8 +63,8 @@ def llama_tokenizer() -> Any:
     )
 
 
-def merges_for(words: list[str]) -> list[tuple[str, str]]:
-    """Merge rules, in rank order, under which byte-pair encoding makes one token of each of `words`.
+def merges_for(words: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Merge rules, in rank order, under which byte-pair encoding makes one token of each of `words`, by their symbols.
 
     A later rule never breaks an earlier word: while a word can still be merged by earlier rules, those rank first.
     """
@@ -79,14 +81,17 @@ def merges_for(words: list[str]) -> list[tuple[str, str]]:
     return merges
 
 
-def clip_tokenizer() -> Any:
+def clip_tokenizer(words: Sequence[str] = ()) -> Any:
     """A CLIP tokenizer of single bytes: what CLIP does to text (lower case, one space, start and end) holds.
 
+    words: these, in lower-case ASCII letters, are one token each.
     Returns: a transformers `CLIPTokenizer` whose end token has the highest id, as CLIP's own.
     """
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    merges = merges_for([[*word[:-1], f"{word[-1]}</w>"] for word in words])
+    single = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
+    tokens = [*single, "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=77)

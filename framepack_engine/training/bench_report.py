@@ -1,0 +1,111 @@
+"""All parts of `framefarm bench pocket` in turn: tables, a summary, `report.json` and `sheet.png`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from framepack_engine.catalog import MODELS
+from framepack_engine.locate import locate
+from framepack_engine.models import load_models
+from framepack_engine.pipeline import Renderer
+from framepack_engine.training.contact_sheet import contact_sheet
+from framepack_engine.training.data_motions import MEASURED
+from framepack_engine.training.evaluation import Bench, Made, drift, end_reached, motions_followed, reconstruction
+
+PARTS = ("vae", "motion", "end", "drift")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is tried: a model's name or folder, on photos by name. resolution: None is the model's own."""
+
+    model: str
+    photos: Mapping[str, Path]
+    out: Path
+    steps: int = 25
+    window: int = 9
+    resolution: int | None = None
+    drift_sections: int = 10
+    motions: Sequence[str] = MEASURED
+
+
+def f1_of(model: str) -> str:
+    """The F1 model that belongs to an i2v one: `tiny-f1` to `tiny`; a folder holds both."""
+    if model not in MODELS:
+        return model
+    return f"{model.removesuffix('-i2v')}-f1"
+
+
+def run_bench(settings: Settings, *, parts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the parts and write what came out. Returns: {"summary", "tables"}, as in report.json.
+
+    Raises: ModelUnavailable; EngineError where a video cannot be made.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    entry, _ = locate(settings.model, kind="i2v", say=say)
+    models = load_models(entry, device=device, kind="i2v", say=say)
+    bench = Bench(
+        photos=settings.photos,
+        resolution=settings.resolution or entry.resolution,
+        out=settings.out,
+        steps=settings.steps,
+        window=settings.window,
+        motions=settings.motions,
+    )
+    made: dict[str, list[Made]] = {}
+    begun, renderer = time.monotonic(), Renderer(models, device=device)
+    if "vae" in parts:
+        made["vae"] = list(reconstruction(models.vae, bench))
+    if "motion" in parts:
+        made["motion"] = list(motions_followed(renderer, bench, say=say))
+    if "end" in parts:
+        made["end"] = list(end_reached(renderer, bench))
+    if "drift" in parts:
+        f1 = Renderer(load_models(f1_of(settings.model), device=device, kind="f1", say=say), device=device)
+        made["drift"] = [
+            row
+            for maker, kind in ((renderer, "i2v"), (f1, "f1"))
+            for row in drift(maker, bench, kind=kind, sections=settings.drift_sections)
+        ]
+    report = {
+        "summary": _summary(made) | {"model": settings.model, "minutes": round((time.monotonic() - begun) / 60, 1)},
+        "tables": {part: [one.row for one in rows] for part, rows in made.items()},
+    }
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "report.json").write_text(json.dumps(report, indent=2))
+    contact_sheet(
+        settings.out / "sheet.png", [(_words(part, one.row), one.frames) for part, rows in made.items() for one in rows]
+    )
+    return report
+
+
+def _summary(made: Mapping[str, Sequence[Made]]) -> dict[str, Any]:
+    """What the goals are about, one figure each, of the parts that ran."""
+    rows = {part: [one.row for one in ones] for part, ones in made.items()}
+    summary: dict[str, Any] = {}
+    if "vae" in rows:
+        summary["psnr_picture"] = round(mean(row["psnr_picture"] for row in rows["vae"]), 2)
+        summary["psnr_clip"] = round(mean(row["psnr_clip"] for row in rows["vae"]), 2)
+    if "motion" in rows:
+        right = sum(row["right"] for row in rows["motion"])
+        summary["motions_right"] = f"{right} of {len(rows['motion'])}"
+        summary["psnr_first"] = round(mean(row["psnr_first"] for row in rows["motion"]), 2)
+        summary["s_a_video"] = round(mean(row["s"] for row in rows["motion"]), 1)
+    if "end" in rows:
+        summary["psnr_last_to_end"] = round(mean(row["psnr_last_to_end"] for row in rows["end"]), 2)
+    for kind in ("i2v", "f1") if "drift" in rows else ():
+        worst = [row["psnr_to_start"] for row in rows["drift"] if row["kind"] == kind]
+        summary[f"psnr_after_drift_{kind}"] = min(worst)
+    return summary
+
+
+def _words(part: str, row: Mapping[str, Any]) -> str:
+    return f"{part}: " + ", ".join(f"{name} {value}" for name, value in row.items() if name != "prompt")

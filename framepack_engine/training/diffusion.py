@@ -1,0 +1,158 @@
+"""Stage `dit`: the transformer learns the flow from noise to a section's latents, both of i2v and of F1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from framepack_engine.buckets import buckets
+from framepack_engine.decode import to_uint8
+from framepack_engine.encode import embed_picture, embed_prompt
+from framepack_engine.models import Models
+from framepack_engine.plan import Kind, frames_for
+from framepack_engine.schedule import flow_mu
+from framepack_engine.training.data_clips import ClipMaker
+from framepack_engine.training.data_pictures import Dice
+from framepack_engine.training.parts import make_transformer
+from framepack_engine.training.recipe import Recipe
+from framepack_engine.training.samples import (
+    ClipLatents,
+    Section,
+    roughened,
+    section_of,
+    transformer_inputs,
+    without_history,
+)
+
+_KINDS: tuple[Kind, Kind] = ("i2v", "f1")
+_NO_PROMPT, _NO_HISTORY, _WITH_END, _ROUGH = 0.1, 0.05, 0.25, 0.5  #: shares of sections
+_ROUGHEST = 0.15  #: noise on the history, beside latents of about 1
+
+
+class ClipEncoder:
+    """Clips to latents and conditions, with the encoders of a model, as the engine's `encode` makes them."""
+
+    def __init__(self, models: Models, *, seed: int) -> None:
+        self._models, self._seed = models, seed
+        self._texts: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def encoded(self, frames: Tensor, prompts: Sequence[str], *, number: int) -> ClipLatents:
+        """Encode clips (B, 3, 1 + 4n, H, W) in [-1, 1]. number: names the draw from the VAE's posterior."""
+        dice = Dice(self._seed, 6, number)
+        first = [to_uint8(clip[None, :, :1])[0].cpu().numpy() for clip in frames]
+        return ClipLatents(
+            latents=self._latents(frames, dice)[:, :, 1:].contiguous(),
+            start=self._latents(frames[:, :, :1], dice),
+            end=self._latents(frames[:, :, -1:], dice),
+            text=[self.text(prompt) for prompt in prompts],
+            image_embeds=torch.cat([embed_picture(self._models, Image.fromarray(pixels)) for pixels in first]).clone(),
+        )
+
+    def text(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Embeddings of a prompt; what was asked before is kept."""
+        if prompt not in self._texts:
+            embeds, pooled = embed_prompt(self._models, prompt)
+            self._texts[prompt] = (embeds.clone(), pooled.clone())  # an inference tensor may not meet autograd
+        return self._texts[prompt]
+
+    def _latents(self, frames: Tensor, dice: Dice) -> Tensor:
+        vae = self._models.vae
+        vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False
+        made = []
+        for clip in frames.split(1):  # one by one: a long clip at full resolution is what takes the memory
+            posterior = vae.encode(clip.to(vae.device, vae.dtype)).latent_dist
+            noise = dice.normal(*posterior.mean.shape).to(posterior.mean.device)
+            made.append((posterior.mean + posterior.std * noise).float() * vae.config.scaling_factor)
+        return torch.cat(made)
+
+
+class DiffusionStage:
+    """Flow matching on packed sections. A group of clips is encoded once and gives `reuse` steps their sections."""
+
+    name = "dit"
+
+    def __init__(
+        self, recipe: Recipe, models: Models, *, device: str, photo_share: float = 0.45, reuse: int = 6
+    ) -> None:
+        """models: of all parts but the transformer, on the device."""
+        self.model = make_transformer(recipe)
+        self._recipe, self._device, self._reuse = recipe, device, reuse
+        self._encoder = ClipEncoder(models, seed=recipe.seed)
+        self._maker = ClipMaker(seed=recipe.seed + 7, device=device, photo_share=photo_share)
+        self._sizes = buckets(recipe.resolution)
+        self._group: tuple[int, ClipLatents] | None = None
+
+    def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        """Mean square of the velocity's error, over a batch of sections at noise levels of their own."""
+        number = step * world + rank
+        dice = Dice(self._recipe.seed, 8, number)
+        clips = self._clips(step // self._reuse * world + rank)
+        section = self._section(clips, dice)
+        empty = self._encoder.text("")
+        text = [empty if dice.chance(_NO_PROMPT) else text for text in clips.text]
+        sigma = levels(section.target, dice)
+        noise = dice.normal(*section.target.shape).to(section.target.device)
+        velocity = velocity_of(model, section, text, clips.image_embeds, noise=noise, sigma=sigma)
+        error = (velocity - (noise - section.target)) ** 2
+        return {"loss": error.mean(), section.kind: error.detach().mean()}
+
+    def _clips(self, group: int) -> ClipLatents:
+        """The clips of a group of steps, made and encoded when the first of these asks."""
+        if self._group is None or self._group[0] != group:
+            recipe, dice = self._recipe, Dice(self._recipe.seed, 9, group)
+            sections = dice.whole(1, recipe.max_sections)
+            height, width = dice.one_of(self._sizes)
+            count = frames_for(sections, recipe.window)
+            clips = [
+                self._maker.clip(group * recipe.batch + i, height=height, width=width, frames=count)
+                for i in range(recipe.batch)
+            ]
+            frames = torch.stack([clip.frames for clip in clips])
+            self._group = (group, self._encoder.encoded(frames, [clip.prompt for clip in clips], number=group))
+        return self._group[1]
+
+    def _section(self, clips: ClipLatents, dice: Dice) -> Section:
+        """A section of the batch, of either kind, with what may be missing or rough of its history."""
+        kind, window = dice.one_of(_KINDS), self._recipe.window
+        index = dice.whole(0, clips.sections(window) - 1)
+        section = section_of(clips, kind=kind, index=index, window=window, with_end=dice.chance(_WITH_END))
+        return _with_other_history(section, dice)
+
+
+def _with_other_history(section: Section, dice: Dice) -> Section:
+    if dice.chance(_NO_HISTORY):
+        return replace(section, history=without_history(section.history, section.kind))
+    if dice.chance(_ROUGH):
+        return replace(section, history=roughened(section.history, dice, strength=dice.uniform(0, _ROUGHEST)))
+    return section
+
+
+def levels(target: Tensor, dice: Dice) -> Tensor:
+    """(B,) noise levels, spread as the sampler's schedule spreads its steps for so many tokens."""
+    t = dice.many(len(target), low=1e-3, high=1.0).to(target.device)
+    shift = math.exp(flow_mu(math.prod(target.shape[2:]) // 4))
+    return shift / (shift + (1 / t - 1))
+
+
+def velocity_of(
+    model: nn.Module,
+    section: Section,
+    text: Sequence[tuple[Tensor, Tensor]],
+    image_embeds: Tensor,
+    *,
+    noise: Tensor,
+    sigma: Tensor,
+) -> Tensor:
+    """What the model says of a section's target at noise levels `sigma` (B,): float32, of the target's shape."""
+    level = sigma.view(-1, 1, 1, 1, 1)
+    x = (1 - level) * section.target + level * noise
+    velocity: Tensor = model(**transformer_inputs(section, text=text, image_embeds=image_embeds, x=x, sigma=sigma))[
+        0
+    ].float()
+    return velocity

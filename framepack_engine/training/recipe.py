@@ -1,0 +1,116 @@
+"""What `framefarm train pocket` makes: sizes and numbers of each stage, as values. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from framepack_engine.errors import EngineError
+
+STAGES = ("text", "vae", "dit")  #: in the order they are made: each needs those before it, but `vae` only itself
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One shape of the autoencoder's batches: `count` pieces of `frames` frames, `side_px` square."""
+
+    frames: int
+    side_px: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageNumbers:
+    """How a stage is trained: AdamW at `rate`, risen to in `warmup` steps and falling to a tenth at `steps`."""
+
+    steps: int
+    rate: float
+    warmup: int
+    save_every: int
+    average: float = 0.999  #: share of the old in the running mean of the weights, which is what is kept in the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One size of the pocket model.
+
+    resolution: of the size buckets, px. vae_channels: from full resolution down. width: of the transformer, in heads x
+    head_dim; rope_axes: how head_dim is shared out to time, height and width. batch: videos a step and process.
+    max_sections: the longest clip has so many sections of `window` latent frames.
+    """
+
+    name: str
+    resolution: int
+    seed: int = 20261121
+    window: int = 9
+    max_sections: int = 4
+    vae_channels: tuple[int, int, int, int]
+    vae_cuts: tuple[Cut, ...]
+    heads: int
+    head_dim: int
+    rope_axes: tuple[int, int, int]
+    double_blocks: int
+    single_blocks: int
+    mlp_ratio: float
+    batch: int
+    text: StageNumbers
+    vae: StageNumbers
+    dit: StageNumbers
+
+    def numbers(self, stage: str) -> StageNumbers:
+        """Those of a stage. Raises: EngineError for a name that is none."""
+        if stage not in STAGES:
+            raise EngineError(f"stage {stage!r}: there are {', '.join(STAGES)}")
+        numbers: StageNumbers = getattr(self, stage)
+        return numbers
+
+
+_TEXT = StageNumbers(steps=2500, rate=1e-3, warmup=100, save_every=500, average=0.99)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe(  # hours on two CPU cores
+                name="128",
+                resolution=128,
+                vae_channels=(8, 24, 48, 64),
+                vae_cuts=(Cut(5, 64, 4), Cut(1, 96, 4), Cut(5, 64, 4), Cut(17, 48, 1)),
+                heads=4,
+                head_dim=48,
+                rope_axes=(8, 20, 20),
+                double_blocks=1,
+                single_blocks=5,
+                mlp_ratio=3.0,
+                batch=4,
+                text=_TEXT,
+                vae=StageNumbers(steps=40_000, rate=1e-3, warmup=100, save_every=100),
+                dit=StageNumbers(steps=100_000, rate=5e-4, warmup=200, save_every=100),
+            ),
+            Recipe(  # half an hour on a datacentre GPU
+                name="256",
+                resolution=256,
+                vae_channels=(16, 32, 64, 96),
+                vae_cuts=(Cut(5, 128, 32), Cut(17, 128, 12), Cut(5, 128, 32), Cut(1, 256, 32)),
+                heads=4,
+                head_dim=64,
+                rope_axes=(12, 26, 26),
+                double_blocks=2,
+                single_blocks=6,
+                mlp_ratio=3.0,
+                batch=16,
+                text=_TEXT,
+                vae=StageNumbers(steps=12_000, rate=1e-3, warmup=200, save_every=1000),
+                dit=StageNumbers(steps=20_000, rate=5e-4, warmup=500, save_every=1000),
+            ),
+        )
+    }
+)
+
+
+def recipe_of(name: str) -> Recipe:
+    """A recipe by its name, the resolution class. Raises: EngineError naming what there is."""
+    if name not in RECIPES:
+        raise EngineError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
