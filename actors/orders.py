@@ -17,10 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from farm.checksum import check_file, verified
 from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
 from farm.embeddings import StoredEmbeddings
 from farm.errors import Damaged, FarmError, Stopped
-from farm.jobs import Jobs, verified
+from farm.jobs import Jobs
 from farm.ledger import Entry
 from farm.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
@@ -203,7 +204,7 @@ class OrderRunner:
             for n, path in zip(numbers, paths, strict=True):
                 artifact = order.needs[f"clip/{n}"]
                 self._jobs.store.download(artifact.key, path)
-                _check(path, artifact)
+                check_file(path, artifact)
             if source := self._source(order, Path(folder)):
                 paths = [*_before(order.job, source, like=paths[0]), *paths]
             video = Path(folder, "video.mp4")
@@ -221,7 +222,7 @@ class OrderRunner:
             return None
         path = folder / "source.video"
         self._jobs.store.download(artifact.key, path)
-        _check(path, artifact)
+        check_file(path, artifact)
         return path
 
     def _conditioning(self, order: Order) -> Conditioning:
@@ -354,9 +355,3 @@ def _digest(data: bytes | Path) -> tuple[str, int]:
         return hashlib.sha256(data).hexdigest(), len(data)
     with data.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), data.stat().st_size
-
-
-def _check(path: Path, artifact: Artifact) -> None:
-    if _digest(path) != (artifact.sha256, artifact.bytes):
-        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise Damaged(msg, key=artifact.key)

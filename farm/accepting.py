@@ -15,7 +15,8 @@ from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
 from farm.images import CleanImage, clean_image
 from farm.intake import Intake
-from farm.jobs import Jobs, Origin, Record
+from farm.jobs import Jobs, Record
+from farm.origin import Origin
 from farm.problems import invalid
 from farm.receiver import NO_HOOKS, Hooks, Receiver, checked_url
 from farm.request import VideoRequest

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from farm.checksum import verified
 from farm.contract import Artifact, Media
 from farm.errors import InvalidRequest, NotReady, StoreError
-from farm.jobs import Jobs, Record, verified
+from farm.jobs import Jobs, Record
 from farm.problems import problem
 
 Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames"]

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from farm.accepting import Prepared, Ways, keyframe_section, prepare
+from farm.checksum import verified
 from farm.contract import Artifact, Job, VideoFacts
 from farm.errors import InvalidRequest, NotReady, TooLarge
 from farm.intake import Body, Intake, checked
-from farm.jobs import Jobs, Origin, Record, verified
+from farm.jobs import Jobs, Record
+from farm.origin import Origin
 from farm.request import PRESET_FIELDS
 
 _MAX_SOURCE_FRAMES = 18_000  #: ten minutes

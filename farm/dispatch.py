@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import get_args
 
 from farm.contract import (
@@ -25,6 +24,7 @@ from farm.contract import (
     Order,
     OrderKey,
     Progress,
+    Stage,
     Verdict,
     WorkerCard,
     WorkerState,
@@ -38,27 +38,16 @@ from farm.expiry import erase_expired
 from farm.jobs import Jobs, Record
 from farm.leaves import Leaves
 from farm.metrics import Meter, Unmetered
+from farm.open_video import OpenVideo
 from farm.orders import bare_order, whole_order
 from farm.roster import Roster, Worker
 from farm.scheduler import Scheduler, can_do
 from farm.settings import FarmSettings
-from farm.states import OPEN, ErrorInfo, Event, EventName, JobState, complete, inherited
+from farm.states import OPEN, ErrorInfo, Event, EventName, JobState
 
 log = logging.getLogger(__name__)
 _READERS = 16  #: threads that look at many videos
 _EXPIRE_S = 600.0  #: what is past its FARM_KEEP_DAYS is looked for this often
-_SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
-
-
-@dataclass
-class _Video:
-    """A video that has not ended, as we saw it last."""
-
-    record: Record
-    deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires, monotonic
-    begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased, monotonic
-    progress: Progress | None = None
-    version: int = 0
 
 
 class Dispatcher:
@@ -88,7 +77,7 @@ class Dispatcher:
         self._meter = meter or Unmetered()
         self._wall, self._scheduler = wall, Scheduler()
         self._lock = threading.RLock()
-        self._videos: dict[JobId, _Video] = {}
+        self._videos: dict[JobId, OpenVideo] = {}
         self._over: set[JobId] = set()  # ended: their markers are still there
         self._roster = Roster(Leaves(jobs.store), clock=clock)
         self.draining = False
@@ -129,12 +118,11 @@ class Dispatcher:
             video = self._videos.get(progress.job) or self._load(progress.job)
             if video is None or not self._holds(video, progress):
                 return "stop"
-            video.deadlines[str(progress.key)] = self._clock() + self._settings.lease_s
+            video.reported(progress, until=self._clock() + self._settings.lease_s)
             if worker.order is None or worker.order.attempt != progress.attempt:  # leased by our predecessor
                 lease_s = self._settings.lease_s
                 worker.order = bare_order(video.record, progress.key, progress.attempt, lease_s=lease_s)
                 self._scheduler.inherits(worker.card.id, progress.job, progress.key, now=self._wall())
-            video.progress = progress
             self._changed(video)
             paused = video.record.head.state.status == "paused"
             return verdict if (verdict := self._verdict(card)) != "go" or not paused else "stop"
@@ -167,7 +155,7 @@ class Dispatcher:
         with self._lock:
             latest = self._clock() + self._settings.lease_s
             for video in self._videos.values():
-                video.deadlines = {key: min(at + seconds, latest) for key, at in video.deadlines.items()}
+                video.overslept(seconds, latest=latest)
 
     def nodes(self, alive: set[str], leaving: set[str]) -> None:
         """Ray's ids of the living nodes, and the slots of those that go soon: their workers stop at their next step."""
@@ -246,7 +234,7 @@ class Dispatcher:
                 version=video.version,
                 seq=video.record.head.seq,
                 progress=video.progress,
-                eta_s=self._eta_s(video),
+                eta_s=video.eta_s(self._clock()),
                 queue_position=self._scheduler.position(job_id),
                 waiting_for=self._roster.waiting_for(video.record),
             )
@@ -281,13 +269,13 @@ class Dispatcher:
             elif head.seq > video.record.head.seq:
                 self._advance(video, Record(video.record.asked, head))
 
-    def _load(self, job_id: JobId) -> _Video | None:
+    def _load(self, job_id: JobId) -> OpenVideo | None:
         record = self._jobs.sweep(job_id)
         if record is None:
             return None
         with self._lock:
             if job_id not in self._videos:  # else another thread was faster
-                video = self._videos[job_id] = _Video(record)
+                video = self._videos[job_id] = OpenVideo(record)
                 self._advance(video, record)
             return self._videos.get(job_id)
 
@@ -309,15 +297,12 @@ class Dispatcher:
                 self._jobs.sweep(self._over.pop())
                 self._on_end()
 
-    def _advance(self, video: _Video, record: Record) -> None:
+    def _advance(self, video: OpenVideo, record: Record) -> None:
         """Take in a newer state: lease clocks follow the leases, an ended video leaves our memory."""
         self._hold(record.job.id, video.record.head.state, record.head.state)
         self._scheduler.put(demand_of(record), now=self._wall())
-        video.record, state, now = record, record.head.state, self._clock()
-        video.deadlines = {key: video.deadlines.get(key, now + self._settings.lease_s) for key in state.leases}
-        video.begun = {key: video.begun.get(key, now) for key in state.leases}
-        if video.progress and str(video.progress.key) not in state.leases:
-            video.progress = None
+        video.advance(record, now=self._clock(), lease_s=self._settings.lease_s)
+        state = record.head.state
         self._changed(video)
         if state.status not in OPEN:
             self._videos.pop(record.job.id, None)
@@ -333,7 +318,7 @@ class Dispatcher:
         for worker_id in self._roster.hold(job_id, before, after):
             self._scheduler.ended(worker_id, now=self._wall())
 
-    def _changed(self, video: _Video) -> None:
+    def _changed(self, video: OpenVideo) -> None:
         video.version += 1
         self._on_news(video.record.job.id)
 
@@ -397,13 +382,12 @@ class Dispatcher:
     def _expire(self, job_id: JobId, now: float) -> None:
         """End the video's leases that had run out by `now`."""
         video = self._videos.get(job_id)
-        while video and (late := [key for key, deadline in video.deadlines.items() if deadline < now]):
-            lease = video.record.head.state.leases[late[0]]
-            silent = lease.worker
-            where = (job_id, late[0], lease.attempt, silent)
+        while video and (key := video.late(now)):
+            failure = video.failure(key, "expired", "the worker fell silent", counts=False)
+            where = (job_id, key, failure.attempt, failure.worker)
             log.warning("action=expire job_id=%s key=%s attempt=%d worker=%s", *where)
-            self._end_lease(video, self._failure(video, late[0], "expired", "the worker fell silent", counts=False))
-            self._scheduler.ended(silent, now=self._wall(), silent=True)
+            self._end_lease(video, failure)
+            self._scheduler.ended(failure.worker, now=self._wall(), silent=True)
             video = self._videos.get(job_id)
 
     def _end_leases_of_the_dead(self) -> None:
@@ -414,14 +398,14 @@ class Dispatcher:
                     if video := self._videos.get(job_id):
                         self._end_leases_of(worker_id, video)
 
-    def _end_leases_of(self, worker_id: str, video: _Video) -> None:
+    def _end_leases_of(self, worker_id: str, video: OpenVideo) -> None:
         """A dead worker's leases in one video."""
         for key, lease in list(video.record.head.state.leases.items()):
             if lease.worker == worker_id and key in video.record.head.state.leases:
                 message, counts = f"worker {worker_id} died at {key}", self._roster.died_alone(worker_id)
-                self._end_lease(video, self._failure(video, key, "worker_died", message, counts=counts))
+                self._end_lease(video, video.failure(key, "worker_died", message, counts=counts))
 
-    def _end_lease(self, video: _Video, failure: Failure) -> None:
+    def _end_lease(self, video: OpenVideo, failure: Failure) -> None:
         error = ErrorInfo(code=failure.code, message=failure.message)
         name: EventName = "expired" if failure.code == "expired" else "failed_attempt" if failure.counts else "released"
         if not self._append(video, Event(name=name, key=str(failure.key), attempt=failure.attempt, error=error)):
@@ -429,25 +413,16 @@ class Dispatcher:
         self._meter.add("framefarm_leases_ended", how=name)
         if failure.counts:
             self._meter.add("framefarm_failures", code=failure.code)
-        if failure.counts and self._hopeless(video, failure):
+        if failure.counts and video.is_hopeless(failure, self._able(video, failure.key.stage)):
             log.error("action=fail job_id=%s code=%s: %s", failure.job, failure.code, failure.message)
             self._append(video, Event(name="failed", error=error))
 
-    def _hopeless(self, video: _Video, failure: Failure) -> bool:
-        """Three failures of one kind at one order, on two workers where two could do it."""
-        failures = video.record.head.state.failures
-        same = [each for each in failures if (each.key, each.code) == (str(failure.key), failure.code)]
-        slots = {slot_of(each.worker) for each in same}
-        able = {
-            slot_of(worker.card.id)
-            for worker in self._roster.present()
-            if can_do(worker.card, video.record, failure.key.stage)
-        }
-        if failure.code == "out_of_memory" and able - slots:
-            return False  # a larger GPU may do it
-        return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
+    def _able(self, video: OpenVideo, stage: Stage) -> set[str]:
+        """Slots of those who could do this stage of the video."""
+        present = self._roster.present()
+        return {slot_of(worker.card.id) for worker in present if can_do(worker.card, video.record, stage)}
 
-    def _append(self, video: _Video, event: Event) -> bool:
+    def _append(self, video: OpenVideo, event: Event) -> bool:
         """Write an entry; False where the ledger has news that forbids it (the news is taken in)."""
         job_id = video.record.job.id
         try:
@@ -463,32 +438,10 @@ class Dispatcher:
         self._advance(video, Record(video.record.asked, head))
         return True
 
-    def _holds(self, video: _Video, progress: Progress) -> bool:
-        lease = video.record.head.state.leases.get(str(progress.key))
-        if lease is None or lease.attempt != progress.attempt:
+    def _holds(self, video: OpenVideo, progress: Progress) -> bool:
+        if not video.holds(progress):
             self.refresh(video.record.job.id)
-            lease = video.record.head.state.leases.get(str(progress.key))
-        return lease is not None and lease.attempt == progress.attempt
-
-    def _failure(self, video: _Video, key: str, code: str, message: str, *, counts: bool = True) -> Failure:
-        lease = video.record.head.state.leases[key]
-        return Failure(
-            job=video.record.job.id,
-            key=OrderKey.parse(key),
-            attempt=lease.attempt,
-            worker=lease.worker,
-            code=code,
-            message=message,
-            counts=counts,
-        )
-
-    def _eta_s(self, video: _Video) -> float | None:
-        """Device seconds still to come, from those that this video took so far."""
-        state, now = video.record.head.state, self._clock()
-        spent = state.gpu_seconds + sum(now - begun for begun in video.begun.values())
-        share = complete(video.record.job.plan, state, video.progress)
-        here = share - inherited(video.record.job.plan, state)  # what a remix shares cost this video nothing
-        return None if here <= 0 or not any(state.sections) else spent * (1 - share) / here
+        return video.holds(progress)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,8 @@ import hashlib
 import json
 import logging
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
@@ -25,9 +23,10 @@ from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound, Unavailable
 from farm.ledger import Entry, Ledger, entry_key, log_folder
+from farm.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
-from farm.states import ENDED, OPEN, Event, JobState
+from farm.states import ENDED, OPEN, Event
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
@@ -49,16 +48,6 @@ class Record(NamedTuple):
     def job(self) -> Job:
         """What is asked now: request.json with the edits that the ledger knows. What everybody works by."""
         return self.asked.edited(self.head.state.edits)
-
-
-class Origin(NamedTuple):
-    """What a new video takes over from another: the objects are copied, so that either may be deleted."""
-
-    relation: Literal["remix", "extension"]
-    job: JobId
-    inputs: Mapping[str, Artifact]  #: name -> object that becomes an input
-    work: Mapping[str, Artifact]  #: "section/0", "preview/0", "clip/0" … -> object that counts as made
-    state: JobState  #: of that video, whose pinned class and tiles go with its sections
 
 
 class Jobs:
@@ -264,8 +253,8 @@ class Jobs:
         inputs = {name: self._put_input(job.id, name, data) for name, data in sorted(images.items())}
         event, parents = Event(name="accepted"), dict[str, JobId]()
         if origin is not None:
-            inputs |= {name: self._copy(job.id, f"inputs/{name}", found) for name, found in origin.inputs.items()}
-            event = self._inherited(job.id, origin)
+            inputs |= origin.copied_inputs(self.store, job.id)
+            event = origin.copied_work(self.store, job.id)
             parents = {"remixed_from" if origin.relation == "remix" else "extends": origin.job}
         job = job.model_copy(update={"inputs": inputs, **parents})
         self.store.put_if_absent(f"jobs/{job.id}/request.json", job.model_dump_json().encode())
@@ -279,37 +268,6 @@ class Jobs:
         )
         self.store.put_if_absent(artifact.key, data)
         return artifact
-
-    def _inherited(self, job_id: JobId, origin: Origin) -> Event:
-        """Entry 0 of a video that shares sections, once copies of them are stored."""
-        if not origin.work:
-            return Event(name="accepted")
-        copies = {
-            name: self._copy(job_id, f"shared/{name.replace('/', '-')}", artifact)
-            for name, artifact in sorted(origin.work.items())
-        }
-        return Event(
-            name="accepted",
-            artifacts=copies,
-            numeric_class=origin.state.numeric_class,
-            numeric_classes=origin.state.numeric_classes,
-            decode_tile_px=origin.state.decode_tile_px,
-        )
-
-    def _copy(self, job_id: JobId, name: str, artifact: Artifact) -> Artifact:
-        """A copy under the video's own prefix. Raises: NotFound where the object is gone; StoreError if damaged."""
-        suffix = artifact.key.rpartition(".")[2]
-        copy = artifact.model_copy(update={"key": f"jobs/{job_id}/{name}.{suffix}"})
-        with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as folder:
-            path = Path(folder, "object")
-            try:
-                self.store.download(artifact.key, path)
-            except ObjectMissing as err:
-                msg = "the video that this one comes from was deleted meanwhile"
-                raise NotFound(msg) from err
-            check_file(path, artifact)
-            self.store.put_if_absent(copy.key, path)
-        return copy
 
     def _append_marked(self, job_id: JobId, event: Event, head: Entry) -> Entry:
         """Append an event after which a sweep must find the video, also where a sweep removes its marker just now."""
@@ -399,24 +357,6 @@ def is_id(text: str) -> bool:
 def hook_marker(job_id: JobId, seq: int, whose: str) -> str:
     """Key of the marker that owes the end at or after ledger entry `seq` to the receiver `whose`."""
     return f"hooks/{job_id}.{seq:08}.{whose}"
-
-
-def verified(store: Store, artifact: Artifact) -> bytes:
-    """The artifact's bytes. Raises: Damaged where they are not those that the ledger named."""
-    data = store.get(artifact.key)
-    if hashlib.sha256(data).hexdigest() != artifact.sha256:
-        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise Damaged(msg, key=artifact.key)
-    return data
-
-
-def check_file(path: Path, artifact: Artifact) -> None:
-    """Raises: Damaged where the file is not the object that the ledger named."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if sha256 != artifact.sha256:
-        msg = f"{artifact.key} is damaged: its sha256 is not the one in the ledger"
-        raise Damaged(msg, key=artifact.key)
 
 
 def _members(first: Job, seeds: tuple[int, ...]) -> list[Job]:

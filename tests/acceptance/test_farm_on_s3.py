@@ -11,8 +11,9 @@ import av
 import pytest
 from PIL import Image
 
+from farm.checksum import verified
 from farm.contract import JobId
-from farm.jobs import Jobs, verified
+from farm.jobs import Jobs
 from tests.farm_process import FarmProcess, running_farm, wait_for
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack
 

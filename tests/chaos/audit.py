@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from farm.checksum import verified
 from farm.contract import JobId
 from farm.errors import FarmError
-from farm.jobs import Jobs, verified
+from farm.jobs import Jobs
 from farm.ledger import Entry
 from farm.states import ENDED, accepted, advance
 
