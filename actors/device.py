@@ -15,6 +15,7 @@ from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import usable_attentions
 from framepack_engine.catalog import known_models
 from framepack_engine.errors import DeviceTooSmall
+from framepack_engine.host import host_bytes
 from framepack_engine.memory import GIB, largest_workload, size_of
 from framepack_engine.model_count import count_model
 from framepack_engine.model_size import ModelSize
@@ -80,11 +81,6 @@ def device_bytes(settings: FarmSettings) -> int:
     """Memory of this process's device that plans may count with: all of it, or FARM_DEVICE_GB."""
     total = torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else host_bytes()
     return total if settings.device_gb is None else min(total, int(settings.device_gb * GIB))
-
-
-def host_bytes() -> int:
-    """Memory of the machine, all of it."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def device_book(size: ModelSize, settings: FarmSettings) -> PlanBook:

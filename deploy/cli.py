@@ -42,6 +42,10 @@ COMMANDS = {
     "workers": ("commands_farm", "Who renders, and what; or let one rest, work again, or end."),
     "drain": ("commands_farm", "Let a worker save its last finished step and end."),
     "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
+    "doctor": (
+        "commands_doctor",
+        "What this machine is and can do: GPUs, memory plans, models, storage; and what is wrong, with what mends it.",
+    ),
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
     "bench": (
         "commands_bench",
@@ -75,6 +79,7 @@ class _Group(TyperGroup):
 def load_command(name: str) -> Any:
     """A command with its flags."""
     commands = typer.Typer()
+    commands.callback()(lambda: None)  # else a group of one command loses its name
     import_module(f"deploy.{COMMANDS[name][0]}").register(commands)
     group: Any = typer.main.get_command(commands)
     return group.commands[name]

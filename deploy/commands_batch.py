@@ -26,7 +26,6 @@ _ENDED = {"completed", "failed", "cancelled"}
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
     app.command()(batch)
-    app.callback()(lambda: None)  # else a group of one command loses its name
 
 
 @with_flags([flag.replace(default=None) if flag.name == "prompt" else flag for flag in request_flags()])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.connect import Json, Storage, Url, client_at, read_settings, url_of
+from deploy.own_models import state_of
 from deploy.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
@@ -52,7 +53,7 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
         with client_at(at, settings) as client:
             rows = client.models()["data"]
     entries = _entries(settings)
-    rows = [{**row, "here": _state(entries[row["id"]], settings) if row["id"] in entries else "-"} for row in rows]
+    rows = [{**row, "here": state_of(entries[row["id"]], settings) if row["id"] in entries else "-"} for row in rows]
     loras = list_loras(settings.lora_dir)
     if as_json:
         put_json({"object": "list", "data": rows, "loras": loras, "lora_dir": settings.lora_dir})
@@ -148,21 +149,6 @@ def _own_rows(settings: FarmSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _state(entry: ModelEntry, settings: FarmSettings) -> str:
-    """complete, partial or none: how much of a model lies on this machine."""
-    from pathlib import Path
-
-    from framepack_engine.catalog import TINY_VERSION
-    from framepack_engine.locate import hub_folders, missing_files
-
-    if entry.origin == "made":
-        return "complete" if Path(settings.cache, f"tiny-v{TINY_VERSION}").is_dir() else "made when used"
-    if entry.origin == "local":
-        return "complete" if Path(entry.path).exists() else "none"
-    lacks = [bool(list(missing_files(part, folder))) for part, folder in hub_folders(entry.parts).items()]
-    return "partial" if any(lacks) and not all(lacks) else "none" if any(lacks) else "complete"
-
-
 def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
     """The repositories of a model, or the one of a LoRA: of that one file, or of all."""
     from framepack_engine.hub import Repo, repos_of
@@ -206,7 +192,7 @@ def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], sett
     used = {
         part.repo
         for other in others
-        if other.origin == "local" or _state(other, settings) == "complete"
+        if other.origin == "local" or state_of(other, settings) == "complete"
         for name, part in other.parts.items()
         if other.origin == "hub" or name != "transformer"
     }

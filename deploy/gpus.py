@@ -5,13 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from farm.vram import vram_class
 
 _GIB = 1 << 30
+
+
+class Gpu(NamedTuple):
+    """One GPU as NVIDIA's library describes it. capability: CUDA's, (8, 6). total, free: bytes of its memory."""
+
+    name: str
+    total: int
+    free: int
+    capability: tuple[int, int]
+    driver: str
 
 
 def chosen_gpus(settings: FarmSettings) -> list[str]:
@@ -38,6 +48,20 @@ def class_of(gpus: Sequence[str]) -> str | None:
         if nvml is None or not gpus:
             return None
         return vram_class(min(nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu)).total for gpu in gpus) / _GIB)
+
+
+def describe_gpus(gpus: Sequence[str]) -> list[Gpu]:
+    """What each of them is, in that order; nothing where there is no driver."""
+    with _nvml() as nvml:
+        if nvml is None:
+            return []
+        driver, found = str(nvml.nvmlSystemGetDriverVersion()), list[Gpu]()
+        for gpu in gpus:
+            handle = _handle(nvml, gpu)
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+            found.append(Gpu(str(nvml.nvmlDeviceGetName(handle)), memory.total, memory.free, (major, minor), driver))
+        return found
 
 
 def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:

@@ -113,7 +113,7 @@ def find_running(settings: FarmSettings) -> str | None:
             except BlockingIOError:
                 url: str | None = json.loads(file.read() or "{}").get("url")
                 return url
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     return None
 
@@ -151,7 +151,7 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         why = "a GPU was found" if gpus else "no GPU was found; random weights: it proves the machinery, no more"
         _talk(f"default model: {model} ({why})")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
-    return replace(settings, storage=storage, model=model, port=_free_port(settings))  # a path that holds everywhere
+    return replace(settings, storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
 
 
 def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
@@ -288,7 +288,7 @@ def _drain(dispatcher: Any) -> None:
         time.sleep(0.2)
 
 
-def _free_port(settings: FarmSettings) -> int:
+def free_port(settings: FarmSettings) -> int:
     """The port itself, or a free one for 0. Raises: ConfigError where it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from framepack_engine.errors import ArtifactMismatch, BlackFrames, NotFinite
+from framepack_engine.host import available_bytes
 from framepack_engine.plan import decode_needs, seam_frames, window_has_start, window_sections
 from framepack_engine.spec import RenderSpec
-from framepack_engine.tiles import TILE_DEFAULT_PX, available_bytes, choose_tile_px
+from framepack_engine.tiles import TILE_DEFAULT_PX, choose_tile_px
 
 
 def crossfade(earlier: Tensor, later: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Decoder:
             free, _ = torch.cuda.mem_get_info(parameter.device)
             free += torch.cuda.memory_reserved(parameter.device) - torch.cuda.memory_allocated(parameter.device)
         else:
-            free = available_bytes(Path("/proc/meminfo").read_text())
+            free = available_bytes()
         channels = self._vae.config.block_out_channels[1]
         return choose_tile_px(free, channels=channels, itemsize=parameter.element_size())
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from framepack_engine.catalog import ModelEntry
 from framepack_engine.errors import ModelUnavailable
+from framepack_engine.host import available_bytes
 from framepack_engine.locate import locate, missing_files, remedy
 from framepack_engine.weights import load_part, quiet
 
@@ -169,8 +170,7 @@ def free_memory(device: str) -> int:
     if device != "cpu":
         free: int = torch.cuda.mem_get_info(torch.device(device))[0]
         return free
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    return available_bytes()
 
 
 def _bytes_of(model: torch.nn.Module) -> int:

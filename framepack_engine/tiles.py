@@ -6,8 +6,6 @@ from the memory that is free then, and kept. docs/decisions/0016 has the measure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from framepack_engine.errors import InvalidSpec
 
 TILE_STEP_PX = 32  #: so that a tile's overlap, a quarter of it, is a whole number of latent pixels
@@ -45,9 +43,3 @@ def choose_tile_px(free_bytes: int, *, channels: int, itemsize: int) -> int:
         if tile_bytes(tile_px, channels=channels, itemsize=itemsize) <= _SHARE * free_bytes:
             return tile_px
     return TILE_SIZES_PX[-1]
-
-
-def available_bytes(meminfo: str) -> int:
-    """MemAvailable of the text of /proc/meminfo, in bytes; 0 where it says nothing."""
-    lines: Mapping[str, str] = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    return int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024

@@ -1,0 +1,106 @@
+"""doctor: what this machine is and can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.connect import Json, Storage
+from deploy.screen import put_json, put_table, say
+from farm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deploy.doctor_plans import CardPlan
+    from deploy.gpus import Gpu
+    from farm.settings import FarmSettings
+    from framepack_engine.catalog import ModelEntry
+
+_USUAL_MODEL = "framepack-i2v"  #: whose plans are shown where no other is meant: every GPU can be asked for it
+_COLUMNS = ("device", "device_gib", "size", "decode", "plan", "peak_gib", "section_gib", "decode_gib", "copied_gb")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(doctor)
+
+
+def doctor(
+    *,
+    device_gb: Annotated[
+        list[float] | None,
+        typer.Option("--device-gb", min=0.1, help="plans for a card of so many GiB, in place of this machine's; again"),
+    ] = None,
+    host_gb: Annotated[
+        float | None, typer.Option("--host-gb", min=0.1, help="… in a machine with so many GiB; none: this machine's")
+    ] = None,
+    preserve_gb: Annotated[
+        float | None, typer.Option("--preserve-gb", min=0.0, help="GPU memory left to others (FARM_PRESERVE_GB)")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="whose plans; framepack-i2v")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """What this machine is and can do: GPUs, memory plans, models, storage; and what is wrong, with what mends it.
+
+    Exit 0: it can take part in a farm; 1: something is wrong, marked so.
+    """
+    from deploy.doctor import examine
+    from deploy.gpus import chosen_gpus, describe_gpus
+    from farm.settings import FarmSettings
+
+    settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb)
+    entry = _model(model, settings)
+    gpus = describe_gpus(chosen_gpus(settings))
+    checks = list(examine(settings, gpus, model=entry))
+    plans = _plans(settings, gpus, device_gb or [], host_gb=host_gb, model=entry)
+    without = [device for device in dict.fromkeys(plan.device for plan in plans) if not _has_plan(device, plans)]
+    wrong = [check.name for check in checks if check.state == "wrong"] + without
+    if as_json:
+        rows = [plan.row() for plan in plans]
+        put_json({"ok": not wrong, "model": entry.name, "checks": [each.row() for each in checks], "plans": rows})
+    else:
+        put_table(("name", "state", "value", "hint"), [check.row() for check in checks])
+        if plans:
+            print()
+            put_table(_COLUMNS, [plan.row() for plan in plans])
+        for plan in plans:
+            if plan.why:
+                say(f"{plan.device}, {plan.size}, {plan.decode}: {plan.why}", style="yellow")
+    say(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong", style="red" if wrong else "green")
+    raise typer.Exit(int(bool(wrong)))
+
+
+def _model(name: str | None, settings: FarmSettings) -> ModelEntry:
+    from deploy.own_models import own_models
+
+    known, wanted = own_models(settings.models), name or settings.model or _USUAL_MODEL
+    if wanted not in known:
+        raise ConfigError(f"there is no model {wanted!r}; there are {', '.join(known)}")
+    return known[wanted]
+
+
+def _plans(
+    settings: FarmSettings, gpus: list[Gpu], asked_gb: list[float], *, host_gb: float | None, model: ModelEntry
+) -> list[CardPlan]:
+    """Of the cards that are asked for, else of those that are here."""
+    from deploy.doctor_plans import card_plans
+    from framepack_engine.host import host_bytes
+    from framepack_engine.memory import GIB
+
+    limit = settings.device_gb
+    cards: dict[str, float] = {f"a card of {gib:g} GiB": gib * GIB for gib in asked_gb}
+    if not cards:
+        cards = {f"{number}: {gpu.name}": min(gpu.total, (limit or gpu.total) * GIB) for number, gpu in enumerate(gpus)}
+    if not cards and limit is not None:
+        cards = {"the CPU (FARM_DEVICE_GB)": limit * GIB}
+    options: dict[str, Any] = {
+        "host_bytes": host_bytes() if host_gb is None else int(host_gb * GIB),
+        "preserve_bytes": int(settings.preserve_gb * GIB),
+        "model": model,
+    }
+    return [plan for name, size in cards.items() for plan in card_plans(name, device_bytes=int(size), **options)]
+
+
+def _has_plan(device: str, plans: list[CardPlan]) -> bool:
+    return any(plan.plan is not None for plan in plans if plan.device == device)

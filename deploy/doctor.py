@@ -1,0 +1,236 @@
+"""What this machine is and can do: checks, each with a value, and a hint where something is wrong. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import runpy
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from deploy.gpus import Gpu
+from deploy.own_models import own_models, state_of
+from farm.errors import ConfigError, FarmError
+from farm.settings import FarmSettings
+from framepack_engine.catalog import ModelEntry
+from framepack_engine.host import available_bytes, host_bytes
+from framepack_engine.memory import GIB, size_of
+from framepack_engine.model_size import ModelSize
+
+_SHOWN = ("torch", "ray", "diffusers", "transformers", "safetensors", "av")
+_SHM_BYTES = 100 << 20  #: what `up` lets Ray keep its objects in
+_ROOM_BYTES = 5 * GIB  #: of a storage; less is told. A minute of video with all that is kept of it is about 1 GB
+_BFLOAT16 = (8, 0)  #: CUDA capability from which a GPU computes in bfloat16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at. state: "note" is worth knowing, "wrong" keeps the farm from working."""
+
+    name: str
+    value: str
+    state: Literal["ok", "note", "wrong"] = "ok"
+    hint: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As a line of a table."""
+        return asdict(self)
+
+
+def examine(settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry) -> Iterator[Check]:
+    """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean."""
+    yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
+    yield from _packages()
+    yield from _gpus(gpus)
+    yield _memory(gpus, size_of(model.name))
+    yield _video()
+    yield _storage(settings)
+    yield from _models(settings, model, needed=bool(gpus))
+    yield _port(settings)
+    yield _shared_memory()
+
+
+def _packages() -> Iterator[Check]:
+    """Python and what the farm is made with, against what its own package asks for."""
+    from packaging.requirements import Requirement
+
+    yield Check(name="python", value=platform.python_version())
+    wrong, wanted = list[str](), [Requirement(text) for text in requires("framepack-farm") or ()]
+    for need in wanted:
+        if need.marker is not None and not need.marker.evaluate():
+            continue
+        try:
+            found = version(need.name)
+        except PackageNotFoundError:
+            wrong.append(f"{need.name} is missing")
+            continue
+        if not need.specifier.contains(found, prereleases=True):
+            wrong.append(f"{need.name} is {found}, wanted {need.specifier}")
+    shown = ", ".join(f"{name} {_version(name)}" for name in _SHOWN)
+    if wrong:
+        hint = f"{'; '.join(wrong)}: install framepack-farm again, with constraints.txt"
+        yield Check(name="packages", value=shown, state="wrong", hint=hint)
+    else:
+        yield Check(name="packages", value=shown)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def torch_cuda() -> str | None:
+    """The CUDA that torch is built for, None for one without; read from its files."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    found: str | None = runpy.run_path(str(Path(spec.origin).with_name("version.py")))["cuda"]
+    return found
+
+
+def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
+    built = torch_cuda()
+    torch = f"torch for CUDA {built}" if built else "torch without CUDA"
+    if not gpus:
+        hint = "no NVIDIA GPU: workers compute on the CPU, which is for the tiny models; the 13B models need a GPU"
+        yield Check(name="gpu", value=f"none ({torch})", state="note", hint=hint)
+        return
+    usable = _usable_gpus() if built else 0
+    for gpu in gpus:
+        free = f"{gpu.total / GIB:.1f} GiB, {gpu.free / GIB:.1f} free"
+        value = f"{gpu.name}, {free}, driver {gpu.driver}, {torch}"
+        if gpu.capability < _BFLOAT16:
+            hint = "older than Ampere: it has no bfloat16, in which the model computes, and will be slow"
+            yield Check(name="gpu", value=value, state="note", hint=hint)
+        else:
+            yield Check(name="gpu", value=value)
+    if not built:
+        hint = "there is a GPU and torch cannot use it: install a build of torch for CUDA"
+        yield Check(name="cuda", value=torch, state="wrong", hint=hint)
+    elif usable < len(gpus):
+        hint = f"torch sees {usable} of {len(gpus)} GPUs: the driver may be too old for CUDA {built}"
+        yield Check(name="cuda", value=torch, state="wrong", hint=hint)
+
+
+def _usable_gpus() -> int:
+    """Those that torch can compute on. Takes seconds: it loads torch."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def weights_bytes(size: ModelSize) -> int:
+    """Of all parts of a model, as they lie in memory."""
+    blocks = sum(size.block_bytes(number) for number in range(len(size.blocks)))
+    encoders = size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
+    return blocks + size.rest_bytes + size.hoisted_bytes + encoders
+
+
+def _memory(gpus: Sequence[Gpu], size: ModelSize) -> Check:
+    total, weights = host_bytes(), weights_bytes(size)
+    value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
+    if gpus and total < weights:
+        hint = f"the model's weights are {weights / GIB:.1f} GiB: what does not fit is read from its files again"
+        return Check(name="memory", value=value, state="note", hint=hint)
+    return Check(name="memory", value=value)
+
+
+def _video() -> Check:
+    """PyAV, and the encoder that clips are made with."""
+    try:
+        import av
+
+        av.codec.Codec("libx264", "w")
+    except (ImportError, ValueError) as err:
+        hint = "PyAV cannot encode H.264: install the wheel of av from PyPI, which brings FFmpeg along"
+        return Check(name="video", value=f"{type(err).__name__}: {err}", state="wrong", hint=hint)
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return Check(name="video", value=f"av {av.__version__} with libavcodec {codec} and libx264")
+
+
+def _storage(settings: FarmSettings) -> Check:
+    """Whether the store is one, as `up` asks it; a folder that is not there yet is not made."""
+    from deploy.local import find_running
+    from farm.store import open_store
+
+    in_bucket, folder = settings.storage.startswith("s3://"), settings.storage_path
+    if not in_bucket and not folder.exists():
+        return _new_folder(folder)
+    value = settings.storage if in_bucket else f"{folder}, {_free(folder) / GIB:.1f} GiB free"
+    if url := find_running(settings):
+        value += f", in use by the farm at {url}"
+    try:
+        open_store(settings).prove()
+    except (FarmError, OSError) as err:
+        return Check(name="storage", value=value, state="wrong", hint=str(err))
+    if not in_bucket and _free(folder) < _ROOM_BYTES:
+        return Check(name="storage", value=value, state="note", hint="little room: where it is full, workers wait")
+    return Check(name="storage", value=value)
+
+
+def _new_folder(folder: Path) -> Check:
+    above = next(path for path in folder.parents if path.exists())
+    value = f"{folder}, to be made; {_free(above) / GIB:.1f} GiB free"
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        hint = f"{above} cannot be written; give another folder with --storage or FARM_STORAGE"
+        return Check(name="storage", value=value, state="wrong", hint=hint)
+    return Check(name="storage", value=value)
+
+
+def _free(path: Path) -> int:
+    return shutil.disk_usage(path).free
+
+
+def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Iterator[Check]:
+    """How much of each model lies here, and the room for what is missing of the one that is meant, where it matters."""
+    from framepack_engine.hub import cache_folder
+
+    known = own_models(settings.models)
+    states = {name: state_of(entry, settings) for name, entry in known.items()}
+    value = ", ".join(f"{name}: {state}" for name, state in states.items())
+    if needed and states[model.name] in {"none", "partial"}:
+        hint = f"framefarm models pull {model.name}" if model.origin == "hub" else f"{model.path} is missing"
+        yield Check(name="models", value=value, state="note" if model.origin == "hub" else "wrong", hint=hint)
+    else:
+        yield Check(name="models", value=value)
+    cache = cache_folder()
+    above = next(path for path in (cache, *cache.parents) if path.exists())
+    free, needs = _free(above), weights_bytes(size_of(model.name))
+    room = f"{cache}, {free / GIB:.1f} GiB free"
+    if needed and model.origin == "hub" and states[model.name] == "none" and free < needs:
+        hint = f"{model.name} is about {needs / GIB:.0f} GiB: set HF_HOME to a larger disk"
+        yield Check(name="model cache", value=room, state="note", hint=hint)
+    else:
+        yield Check(name="model cache", value=room)
+
+
+def _port(settings: FarmSettings) -> Check:
+    """Whether `up` could listen."""
+    from deploy.local import find_running, free_port
+
+    value = f"{settings.host}:{settings.port}"
+    if find_running(settings) == f"http://{value}":
+        return Check(name="port", value=f"{value}, the farm's own")
+    try:
+        free_port(settings)
+    except ConfigError as err:
+        return Check(name="port", value=value, state="wrong", hint=str(err))
+    return Check(name="port", value=f"{value}, free")
+
+
+def _shared_memory() -> Check:
+    """Ray's, which is small in containers."""
+    folder = Path("/dev/shm")  # noqa: S108 - it is asked about, not used
+    free = _free(folder)
+    value = f"{folder}, {free / GIB:.1f} GiB free"
+    if free < _SHM_BYTES:
+        hint = "Ray keeps 100 MiB there: docker run --shm-size=1g"
+        return Check(name="shared memory", value=value, state="note", hint=hint)
+    return Check(name="shared memory", value=value)

@@ -1,0 +1,25 @@
+"""The memory of this machine, as far as this process may have it. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  #: of v2 and v1
+
+
+def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
+    """All memory of the machine, or of the container: whichever is less. limits: files that may name the latter."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            total = min(total, int(path.read_text()))
+    return total
+
+
+def available_bytes(meminfo: str | None = None) -> int:
+    """What can be had without swapping: MemAvailable of /proc/meminfo, or of the text; 0 where it says nothing."""
+    text = Path("/proc/meminfo").read_text() if meminfo is None else meminfo
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024

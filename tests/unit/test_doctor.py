@@ -1,0 +1,139 @@
+"""framefarm doctor: what it finds on this machine, what it plans for a card, and that wrong things end it with 1."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import cli, doctor
+from deploy.gpus import Gpu, describe_gpus
+from deploy.own_models import own_models
+from farm.settings import FarmSettings
+from framepack_engine.memory import GIB, choose_plan, largest_workload, size_of
+from framepack_engine.models import Models
+from framepack_engine.streaming import weights_of
+
+Out = pytest.CaptureFixture[str]
+ENTRY = own_models("")["framepack-i2v"]
+
+
+@pytest.fixture(autouse=True)
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A storage that is not there yet, and a port that nobody has."""
+    monkeypatch.setenv("FARM_STORAGE", str(tmp_path / "storage"))
+    monkeypatch.setenv("FARM_PORT", "0")
+    return tmp_path / "storage"
+
+
+def ask(capsys: Out, *flags: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and what `doctor --json` says, its checks by name."""
+    code = cli.main(["doctor", "--json", *flags])
+    found = json.loads(capsys.readouterr().out)
+    return code, found | {"checks": {check["name"]: check for check in found["checks"]}}
+
+
+def test_a_machine_without_a_gpu_is_a_note(capsys: Out, storage: Path) -> None:
+    """It is said, with what such a machine is for, and nothing is wrong; no folder is made."""
+    code, found = ask(capsys)
+    assert (code, found["ok"], found["plans"]) == (0, True, [])
+    assert found["checks"]["gpu"]["state"] == "note"
+    assert "tiny" in found["checks"]["gpu"]["hint"]
+    assert "libx264" in found["checks"]["video"]["value"]
+    assert "to be made" in found["checks"]["storage"]["value"]
+    assert not storage.exists()
+
+
+def test_it_loads_neither_torch_nor_ray() -> None:
+    """Where there is no GPU to be asked, it is there at once."""
+    code = (
+        "import sys; from deploy.cli import main; main(['doctor']); print('torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
+    """For each size and mode of decoding what a worker would choose, and what does not fit, with the way out."""
+    code, found = ask(capsys, "--device-gb", "8", "--device-gb", "24", "--host-gb", "64", "--preserve-gb", "1")
+    assert code == 0
+    rows = {(row["device_gib"], row["size"], row["decode"]): row for row in found["plans"]}
+    work = largest_workload(640)
+    wanted = choose_plan(
+        size_of("framepack-i2v"), work, device_bytes=8 * GIB, host_bytes=64 * GIB, preserve_bytes=1 * GIB
+    )
+    row = rows[8.0, "960x416", "framewise"]
+    assert (row["section_gib"], row["copied_gb"]) == (
+        round(wanted.section_bytes / GIB, 1),
+        round(wanted.streamed_bytes / 1e9, 2),
+    )
+    assert wanted.words.startswith(row["plan"])
+    assert row["decode_fits"] is wanted.decodes is False
+    assert "decode=tiled" in row["why"]
+    assert rows[24.0, "960x416", "tiled"]["decode_fits"]
+    assert len({size for _, size, _ in rows}) == 3
+
+
+def test_a_card_that_holds_no_plan_is_wrong(capsys: Out) -> None:
+    """Exit 1, and what it would take."""
+    code, found = ask(capsys, "--device-gb", "1.5")
+    assert (code, found["ok"]) == (1, False)
+    assert all(row["plan"] is None and "at least" in row["why"] for row in found["plans"])
+
+
+def test_a_storage_that_cannot_be_is_wrong(capsys: Out, storage: Path) -> None:
+    """A file where the folder should be; the check is the one that `up` makes."""
+    storage.write_text("I am a file")
+    code, found = ask(capsys)
+    assert code == 1
+    assert found["checks"]["storage"]["state"] == "wrong"
+    code, found = ask(capsys, "--storage", str(storage.parent))
+    assert (code, found["checks"]["storage"]["state"]) == (0, "ok")
+
+
+def test_a_port_that_is_taken_is_wrong(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the flag that chooses another."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setenv("FARM_PORT", str(other.getsockname()[1]))
+        code, found = ask(capsys)
+    assert code == 1
+    assert "--port" in found["checks"]["port"]["hint"]
+
+
+def test_a_gpu_that_torch_cannot_use_is_wrong() -> None:
+    """The torch here has no CUDA: a machine with a GPU would be told; and what is older than Ampere is a note."""
+    assert describe_gpus([]) == []
+    if doctor.torch_cuda() is not None:
+        pytest.skip("this torch has CUDA")
+    old = Gpu("RTX 2070", 8 * GIB, 7 * GIB, (7, 5), "550.54")
+    checks = list(doctor.examine(FarmSettings.from_env(), [old], model=ENTRY))
+    states = {check.name: check for check in checks}
+    assert states["gpu"].state == "note"
+    assert "8.0 GiB, 7.0 free" in states["gpu"].value
+    assert states["cuda"].state == "wrong"
+    assert "build of torch for CUDA" in states["cuda"].hint
+
+
+def test_packages_of_other_versions_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, with what was wanted; what only another platform needs is not asked for."""
+    needs = ["torch<1", "no-such-package>=3", 'nothing-either; sys_platform == "win32"', "ray>=2"]
+    monkeypatch.setattr(doctor, "requires", lambda _: needs)
+    check = next(c for c in doctor.examine(FarmSettings.from_env(), [], model=ENTRY) if c.name == "packages")
+    assert check.state == "wrong"
+    assert check.hint.startswith("torch is 2")
+    assert "no-such-package is missing" in check.hint
+    assert "nothing-either" not in check.hint
+
+
+def test_the_size_of_a_model_is_that_of_its_weights(tiny_models: Models) -> None:
+    """What the room on a disk and in memory is compared with."""
+    parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "image_encoder")
+    real = sum(t.nbytes for t in weights_of(getattr(tiny_models, part) for part in parts))
+    assert doctor.weights_bytes(size_of("tiny")) == pytest.approx(real, rel=0.01)
