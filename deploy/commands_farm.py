@@ -1,4 +1,4 @@
-"""up, workers, conformance: the farm itself."""
+"""up, join, workers, drain, conformance: the farm itself."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from farm.archive import pack, packed_bytes, read_folder, unpack
 from farm.errors import (
     Conflict,
     FarmError,
+    Forbidden,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -37,8 +38,8 @@ from farm.sse import Event, read_events
 _ERRORS: dict[str, type[FarmError]] = {
     error.code: error
     for error in (
-        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, NotFound),
-        *(Conflict, NotReady, Quota, Overloaded, Unavailable),
+        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
+        *(NotFound, Conflict, NotReady, Quota, Overloaded, Unavailable),
     )
 }
 _LOST = (httpx.TransportError, Unavailable)  #: worth another try
@@ -145,6 +146,7 @@ class FarmClient:
 
     def delete(self, video_id: str) -> dict[str, Any]:
         """Erase an ended video. Raises: NotFound; Conflict where it has not ended."""
+        self.get(video_id)  # it is there: where an answer is lost and it is gone then, it was erased
         lost = False
 
         def once() -> dict[str, Any]:
@@ -170,7 +172,7 @@ class FarmClient:
         return self._ask("GET", "/v1/workers")
 
     def worker_wish(self, worker_id: str, wish: str) -> dict[str, Any]:
-        """Pause, resume or drain a worker, named by its id or its slot. Raises: NotFound, Conflict."""
+        """Pause, resume or drain a worker, named by its id or its slot. Raises: Forbidden, NotFound, Conflict."""
         # not sent again once it may have arrived: the second of two pauses is a conflict
         return self._ask("POST", f"/v1/workers/{_segment(worker_id)}/{wish}", again=(httpx.ConnectError,))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from anyio import to_thread
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ _VIDEO = "video"
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
 _MAX_PARTS = 200
+_SPOOL_BYTES = 1 << 20  #: written at once: a thread for each of a body's pieces would cost more than the writing
 
 
 class Intake(NamedTuple):
@@ -79,12 +81,20 @@ async def read_body(request: Request, *, max_bytes: int, takes_video: bool = Fal
 
 
 async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setting: str) -> None:
-    """Write the whole body into `file`. Raises: TooLarge, naming the setting; InvalidRequest where it breaks off."""
+    """Write the whole body into `file`, in threads: a slow disk holds up nobody else.
+
+    Raises: TooLarge, naming the setting; InvalidRequest where it breaks off; OSError.
+    """
+    pieces = bytearray()
     try:
         async for piece in Request(request.scope, _limited(request, max_bytes, setting=setting)).stream():
-            file.write(piece)
+            pieces += piece
+            if len(pieces) >= _SPOOL_BYTES:
+                await to_thread.run_sync(file.write, bytes(pieces))
+                pieces.clear()
     except ClientDisconnect as err:
         raise InvalidRequest("the body breaks off") from err
+    await to_thread.run_sync(file.write, bytes(pieces))
     file.seek(0)
 
 

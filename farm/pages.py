@@ -59,7 +59,7 @@ def read_page(
     for id_ in (key.rpartition("/")[2].partition("_")[2] for key in keys):
         if marked is not None and id_ not in marked:
             continue
-        if looks == _LOOKS and status is not None:
+        if looks >= _LOOKS and status is not None and last is not None:  # without `last` nobody could go on
             return Page(found, has_more=True, last=last)
         record, looks = _read(jobs, id_, owner), looks + 1
         if record is not None and status in {None, record.head.state.status}:

@@ -36,8 +36,8 @@ class Snapshot(NamedTuple):
     read: Callable[[Member], Iterator[bytes]]
 
 
-class _Arrived(NamedTuple):
-    """An unpacked archive that makes sense."""
+class Arrived(NamedTuple):
+    """An unpacked archive that makes sense; nothing of it is stored."""
 
     job: Job  #: with the id and owner that it gets here
     folder: Path
@@ -45,6 +45,11 @@ class _Arrived(NamedTuple):
     last: int  #: number of its newest ledger entry
     state: JobState
     artifacts: dict[str, Artifact]  #: path -> artifact, with the key that it gets here
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended: then it takes room among the videos that wait here."""
+        return self.state.status in OPEN
 
 
 def snapshot(jobs: Jobs, record: Record) -> Snapshot:
@@ -75,35 +80,38 @@ def snapshot(jobs: Jobs, record: Record) -> Snapshot:
     return Snapshot(Manifest(id=job_id, objects=tuple(members)), read)
 
 
-def import_video(manifest: Manifest, folder: Path, jobs: Jobs, ways: Ways, *, owner: str, new_id: bool) -> Record:
-    """Store the video that was unpacked into `folder`; where it had not ended it goes on here, with the same bits.
+def import_video(arrived: Arrived, jobs: Jobs, ways: Ways) -> Record:
+    """Store a video that was exported; where it had not ended it goes on here, with the same bits.
 
-    Sent again it is the same video. new_id: under an id of its own, made of the old one and the owner.
-    Raises: InvalidRequest where it is not what a farm exports, or this farm would make another video of its request;
-    Conflict where its id is taken by other content.
+    Sent again it is the same video.
+    Raises: InvalidRequest where this farm would make another video of its request; Conflict where its id is taken by
+    other content.
     """
-    arrived = _arrived(manifest, folder, owner=owner, new_id=new_id)
     _check_here(arrived, ways)
     job, store = arrived.job, jobs.store
     if (found := _existing(arrived, jobs)) is not None:
         return found
     store.put_if_absent(f"imports/{job.id}", b"{}")  # tells what a crash leaves from what was lost
     for path, artifact in sorted(arrived.artifacts.items()):
-        if not store.put_if_absent(artifact.key, folder / path):
+        if not store.put_if_absent(artifact.key, arrived.folder / path):
             _check_same(jobs, artifact)
     for seq in range(arrived.last + 1):
-        data = _entry_bytes(_renamed(_read_entry(folder, seq), manifest.id, job.id))
+        data = _entry_bytes(_renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id))
         key = f"{log_folder(job.id)}{seq:08}.json"
         if not store.put_if_absent(key, data) and store.get(key) != data:
             raise _taken(job.id)
     _release(jobs, job.id)
-    jobs.enter(job, is_open=arrived.state.status in OPEN)
+    jobs.enter(job, is_open=arrived.is_open)
     store.delete(f"imports/{job.id}")
-    return jobs.get(job.id, owner=owner)
+    return jobs.get(job.id, owner=job.owner)
 
 
-def _arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) -> _Arrived:
-    """Check that the objects are one video, and that its ledger could have come to be. Raises: InvalidRequest."""
+def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) -> Arrived:
+    """Check that what was unpacked into `folder` is one video, and that its ledger could have come to be.
+
+    new_id: it gets an id of its own, made of the old one and the owner.
+    Raises: InvalidRequest where it is not what a farm exports.
+    """
     try:
         sent = Job.model_validate_json((folder / "request.json").read_bytes())
         named, last, state = _replayed(manifest, folder)
@@ -127,7 +135,7 @@ def _arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) -> _
         raise bad_archive(f"nothing in it names {min(extra)[:80]!r}")
     inputs = {name: _moved(artifact, sent.id, job_id) for name, artifact in sent.inputs.items()}
     job = _neutral(sent).model_copy(update={"id": job_id, "owner": owner, "inputs": inputs})
-    return _Arrived(job, folder, manifest, last, state, artifacts)
+    return Arrived(job, folder, manifest, last, state, artifacts)
 
 
 def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], int, JobState]:
@@ -152,12 +160,12 @@ def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], in
     return named, seq, state
 
 
-def _check_here(arrived: _Arrived, ways: Ways) -> None:
+def _check_here(arrived: Arrived, ways: Ways) -> None:
     """See that this farm can go on with the video, and that its inputs are harmless. Raises: InvalidRequest."""
     job, planner = arrived.job, ways.planner
     if planner.plan(job.request, image_size=None, source_frames=job.plan.source_frames) != job.plan:
         raise bad_archive("this farm plans another video for its request; it comes from another version")
-    if arrived.state.status in OPEN:
+    if arrived.is_open:
         planner.pin_loras(job.request.loras)
     for name, artifact in job.inputs.items():
         path = arrived.folder / artifact.key.removeprefix(f"jobs/{job.id}/")
@@ -179,7 +187,12 @@ def _check_picture(path: Path, max_pixels: int) -> None:
         raise bad_archive(f"{path.name} has {width}x{height} px, over the limit of {max_pixels:,} px (FARM_MAX_PIXELS)")
 
 
-def _existing(arrived: _Arrived, jobs: Jobs) -> Record | None:
+def is_here(arrived: Arrived, jobs: Jobs) -> bool:
+    """Whether the video was imported before. Raises: Conflict where its id is taken by other content."""
+    return _existing(arrived, jobs) is not None
+
+
+def _existing(arrived: Arrived, jobs: Jobs) -> Record | None:
     """The same video, where it is here already, at this entry or a later one. Raises: Conflict where it is another."""
     job = arrived.job
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +30,7 @@ from farm.limits import check_room
 from farm.pages import read_page
 from farm.parts import Parts, PartsDep
 from farm.states import OPEN
-from farm.transfer import import_video, snapshot
+from farm.transfer import import_video, is_here, read_arrived, snapshot
 from farm.views import estimate_view, video_view
 from farm.webhooks import delivery_view
 
@@ -94,11 +95,13 @@ async def import_archive(
     try:
         with tempfile.TemporaryFile() as spool, tempfile.TemporaryDirectory(prefix="framefarm-import-") as name:
             await spool_body(request, spool, max_bytes=max_bytes, setting="FARM_MAX_IMPORT_MB")
-            await check_room(parts, owner, wanted=1)
             folder = Path(name)
             manifest = await to_thread.run_sync(unpack, spool, folder)
-            take = partial(import_video, manifest, folder, parts.jobs, _ways(parts), owner=owner, new_id=new_id)
-            record = await to_thread.run_sync(take)
+            read = partial(read_arrived, manifest, folder, owner=owner, new_id=new_id)
+            arrived = await to_thread.run_sync(read)
+            if arrived.is_open:
+                await _check_room(parts, owner, partial(is_here, arrived, parts.jobs))
+            record = await to_thread.run_sync(import_video, arrived, parts.jobs, _ways(parts))
     except OSError as err:
         raise Unavailable(f"the archive cannot be kept while it is checked: {err.strerror}") from err
     log.info("action=import job_id=%s seq=%d", record.job.id, record.head.seq)
@@ -172,18 +175,23 @@ async def _accepted(
         raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
     if dry_run:
         return estimate_view(prepared, await _workers(parts))
-    try:
-        await check_room(parts, owner, wanted=prepared.variants.number)
-    except (Quota, Overloaded):
-        if not await to_thread.run_sync(partial(parts.jobs.is_claimed, idempotency_key, owner=owner)):
-            raise
-        # else it is only asked again: what was accepted is answered, whatever came since
+    is_known = partial(parts.jobs.is_claimed, idempotency_key, owner=owner)
+    await _check_room(parts, owner, is_known, wanted=prepared.variants.number)
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
     record = await to_thread.run_sync(write, limiter=parts.writing)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
         await _nudge(parts, job_id)
     return await _answer(record, parts, response)
+
+
+async def _check_room(parts: Parts, owner: str, is_known: Callable[[], bool], *, wanted: int = 1) -> None:
+    """See that there is room. What is only asked again is answered whatever came since. Raises: Quota, Overloaded."""
+    try:
+        await check_room(parts, owner, wanted=wanted)
+    except (Quota, Overloaded):
+        if not await to_thread.run_sync(is_known):
+            raise
 
 
 def _ways(parts: Parts) -> Ways:

@@ -18,7 +18,7 @@ from farm.jobs import Jobs, Record
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import Store
-from farm.transfer import import_video, snapshot
+from farm.transfer import import_video, read_arrived, snapshot
 from tests.s3_servers import BUCKET, Place
 from tests.unit.conftest import Hand
 
@@ -30,7 +30,7 @@ def moved(video: JobId, here: Jobs, there: Jobs) -> Record:
     archive = b"".join(pack(*snapshot(here, here.get(video, owner=None))))
     with tempfile.TemporaryDirectory() as name:
         manifest = unpack(io.BytesIO(archive), Path(name))
-        return import_video(manifest, Path(name), there, WAYS, owner="local", new_id=False)
+        return import_video(read_arrived(manifest, Path(name), owner="local", new_id=False), there, WAYS)
 
 
 def asked(jobs: Jobs, png: bytes) -> Record:

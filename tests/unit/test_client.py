@@ -37,11 +37,11 @@ class Cut(httpx.SyncByteStream):
 
 
 class Fragile(httpx.BaseTransport):
-    """A network on which the first `breaks` answers break off after `after` bytes."""
+    """A network on which the first `breaks` answers break off after `after` bytes; of one method, or of any."""
 
-    def __init__(self, *, breaks: int = 0, after: int = 0) -> None:
+    def __init__(self, *, breaks: int = 0, after: int = 0, method: str | None = None) -> None:
         """A good one by default."""
-        self._inner, self.breaks, self._after = httpx.HTTPTransport(), breaks, after
+        self._inner, self.breaks, self._after, self._method = httpx.HTTPTransport(), breaks, after, method
         self.seen: list[httpx.Request] = []
 
     @override
@@ -52,7 +52,7 @@ class Fragile(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(request)
         answer = self._inner.handle_request(request)
-        if self.breaks == 0:
+        if self.breaks == 0 or self._method not in {None, request.method}:
             return answer
         self.breaks -= 1
         with contextlib.closing(answer):
@@ -113,10 +113,11 @@ def test_a_wish_that_never_arrived_is_sent_again(farm_url: str, accept: Accept, 
 
 
 def test_an_erasing_whose_answer_was_lost(farm_url: str, finished: str) -> None:
-    """The second try finds nothing: the first did it. Without a first it is told."""
-    with client_over(Fragile(breaks=1)) as client:
+    """The second try finds nothing: the first did it. Where there never was a video, that is told."""
+    with client_over(Fragile(breaks=1, method="DELETE")) as client:
         assert client.delete(finished)["deleted"] is True
-        with pytest.raises(NotFound):
+    for method in ("GET", "DELETE"):
+        with client_over(Fragile(breaks=1, method=method)) as client, pytest.raises(NotFound):
             client.delete(finished)
 
 

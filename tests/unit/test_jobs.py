@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from farm import pages
 from farm.contract import JobId
 from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from farm.jobs import Jobs, Record
@@ -84,6 +85,20 @@ def test_pages(jobs: Jobs, accept: Accept) -> None:
         assert seen == expected
     page, _, _ = read_page(jobs, owner="local", limit=9, order="desc", status="cancelled")
     assert [record.job.id for record in page] == [made[2]]
+
+
+def test_a_page_that_says_more_says_where(jobs: Jobs, accept: Accept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where all that it may look at died before it was accepted: else who reads on would begin again for ever."""
+    monkeypatch.setattr(pages, "_LOOKS", 3)
+    jobs.wish(accept().job.id, "cancel", owner="local")
+    for number in range(5):
+        jobs.store.put_if_absent(f"owners/local/{number:013}_video_{number:032x}", b"{}")
+    found, after, more = list[Record](), None, True
+    while more:
+        page, more, after = read_page(jobs, owner="local", after=after, status="cancelled")
+        assert after or not more
+        found += page
+    assert len(found) == 1
 
 
 def left_in(store: FolderStore) -> list[str]:

@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import math
+import random
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -17,6 +19,9 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import Request
+from starlette.types import Message
+from typing_extensions import override
 
 from deploy import cli
 from deploy.planner import EngineMedia, EnginePlanner
@@ -27,11 +32,12 @@ from farm.dispatch import Dispatcher
 from farm.errors import NotFound
 from farm.fsck import Checker
 from farm.ingress import create_app
+from farm.intake import spool_body
 from farm.jobs import Jobs
 from farm.keys import new_key
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from farm.transfer import import_video
+from farm.transfer import import_video, read_arrived
 from framepack_engine import Models, Renderer
 from tests.engine_worker import SMALL, Worker, submit
 from tests.unit.conftest import DispatcherHere, Hand
@@ -166,6 +172,46 @@ def test_importing_again_changes_nothing(old: Farm, new: Farm, half: str) -> Non
     assert old.take(archive)["id"] == first["id"]
     for farm in (old, new):
         assert len(farm.http.get("/v1/videos").json()["data"]) == 1
+
+
+def test_only_what_goes_on_needs_room(old: Farm, half: str, tmp_path: Path) -> None:
+    """A full farm takes a video that has ended, and says again what it took before; a running one finds no room."""
+    running = old.export(half)
+    full = Farm(tmp_path / "full", max_open_videos=1, max_queued=1)
+    taken = full.take(running)["id"]
+    full.hand.dispatcher.nudge(JobId(taken))
+    assert full.take(running, new_id=True)["code"] == "quota"
+    assert full.take(running)["id"] == taken
+    old.hand.jobs.wish(half, "cancel", owner="local")
+    assert full.take(old.export(half), new_id=True)["status"] == "cancelled"
+
+
+class Watched(io.BytesIO):
+    """A file that notes which threads write to it."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        super().__init__()
+        self.writers = set[int]()
+
+    @override
+    def write(self, data: Any) -> int:
+        self.writers.add(threading.get_ident())
+        return super().write(data)
+
+
+async def test_a_slow_disk_holds_up_nobody_else() -> None:
+    """A body is written in other threads than the one that serves everybody, piece by piece and whole."""
+    body = random.Random(1).randbytes(3_000_001)
+    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    file = Watched()
+    await spool_body(Request({"type": "http", "headers": []}, receive), file, max_bytes=1 << 22, setting="FARM_X")
+    assert file.read() == body
+    assert threading.get_ident() not in file.writers
 
 
 def test_an_id_with_other_content_is_a_conflict(old: Farm, new: Farm, half: str) -> None:
@@ -330,7 +376,8 @@ def test_a_crash_at_any_write_of_an_import(
     writes, crashed = 0, True
     while crashed:
         jobs = Jobs(FolderStore(tmp_path / f"mortal-{writes}"))
-        take = partial(import_video, manifest, folder, jobs, ways, owner="local", new_id=False)
+        arrived = read_arrived(manifest, folder, owner="local", new_id=False)
+        take = partial(import_video, arrived, jobs, ways)
         with monkeypatch.context() as broken:
             broken.setattr(jobs.store, "put_if_absent", mortal(jobs.store.put_if_absent, writes))
             try:
