@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from farm.errors import Unauthorized
-from farm.keys import owner_of, parse_keys
+from farm.errors import Forbidden, Unauthorized
+from farm.keys import owner_of, parse_keys, parse_operators
 from farm.parts import Parts, PartsDep
 
 LOCAL_OWNER = "local"
@@ -59,3 +59,16 @@ def _hostname(url: str) -> str | None:
 
 
 OwnerDep = Annotated[str, Depends(_owner)]
+
+
+def _operator(owner: OwnerDep, parts: PartsDep) -> str:
+    """The caller's name, where it may tell workers what to do. Raises: Unauthorized, Forbidden."""
+    operators = parse_operators(parts.settings.operators, parse_keys(parts.settings.api_keys))
+    if operators and owner not in operators:
+        raise Forbidden(
+            f"{owner} is no operator of this farm (FARM_OPERATORS), so its workers are not {owner}'s to stop"
+        )
+    return owner
+
+
+OperatorDep = Annotated[str, Depends(_operator)]

@@ -7,6 +7,7 @@ from typing import Any
 _PROBLEM = "#/components/schemas/Problem"
 _TEXT = {
     401: "no API key, or a wrong one; without keys: not this machine",
+    403: "a key of this farm, and none of its operators' (FARM_OPERATORS)",
     404: "no such thing, or another owner's",
     409: "its state, or an idempotency key used before, forbids it; or it is not ready",
     413: "more bytes or pixels than the farm takes",
@@ -90,6 +91,8 @@ def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
         statuses += [404, 409, 422]
     if "requestBody" in call or path.endswith("/import"):
         statuses += _WITH_BODY
+    if path.startswith("/v1/workers/"):
+        statuses.append(403)
     if path.endswith("/retry"):
         statuses.append(429)
     return sorted(set(statuses))

@@ -6,6 +6,7 @@ FarmError
 ├── UnsupportedImage   415      the caller must send another image
 ├── TooLarge           413      the caller must send less
 ├── Unauthorized       401      no key, or a wrong one
+├── Forbidden          403      the key is known, and may not do this
 ├── NotFound           404      no such video (or another owner's)
 ├── Conflict           409      the video's state forbids it
 ├── NotReady           409      ask again later
@@ -60,6 +61,12 @@ class Unauthorized(FarmError):
     """No API key, or one the farm does not know."""
 
     code, status = "unauthorized", 401
+
+
+class Forbidden(FarmError):
+    """The API key is known to the farm, and is not one of those that may do this."""
+
+    code, status = "forbidden", 403
 
 
 class NotFound(FarmError):

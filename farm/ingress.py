@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
 
-from farm.access import OwnerDep
+from farm.access import OperatorDep, OwnerDep
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
 from farm.describe import describe
 from farm.errors import Unavailable
@@ -70,19 +70,19 @@ async def list_workers(parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
 
 
 @router.post("/v1/workers/{worker_id}/pause")
-async def pause_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+async def pause_worker(worker_id: str, parts: PartsDep, _operator: OperatorDep) -> dict[str, Any]:
     """Stop at the next step, give the order back and free the GPU's memory, until it is resumed."""
     return worker_view(await parts.door.worker_wish(worker_id, "pause"))
 
 
 @router.post("/v1/workers/{worker_id}/resume")
-async def resume_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+async def resume_worker(worker_id: str, parts: PartsDep, _operator: OperatorDep) -> dict[str, Any]:
     """Let a paused or drained worker work again."""
     return worker_view(await parts.door.worker_wish(worker_id, "resume"))
 
 
 @router.post("/v1/workers/{worker_id}/drain")
-async def drain_worker(worker_id: str, parts: PartsDep, _owner: OwnerDep) -> dict[str, Any]:
+async def drain_worker(worker_id: str, parts: PartsDep, _operator: OperatorDep) -> dict[str, Any]:
     """Save the last finished step, give the order back and end; nothing takes its place until it is resumed."""
     return worker_view(await parts.door.worker_wish(worker_id, "drain"))
 

@@ -37,6 +37,14 @@ def parse_keys(text: str) -> dict[str, str]:
     return keys
 
 
+def parse_operators(text: str, keys: Mapping[str, str]) -> frozenset[str]:
+    """FARM_OPERATORS, `name,…`: whose keys may pause, resume and drain workers; empty: all. Raises: ConfigError."""
+    names = frozenset(filter(None, (part.strip() for part in text.split(","))))
+    if unknown := sorted(names - keys.keys()):
+        raise ConfigError(f"FARM_OPERATORS names {', '.join(unknown)}; need names of keys in FARM_API_KEYS")
+    return names
+
+
 def owner_of(authorization: str, keys: Mapping[str, str]) -> str:
     """The name whose key an Authorization header carries; every key is compared, each in constant time.
 

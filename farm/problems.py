@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _PATH_CHARS = 80  #: of a field's name in a message; clients may nest a thousand levels
 _CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 422: "invalid_request"}
-_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def install_problems(app: FastAPI) -> None:

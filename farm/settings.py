@@ -15,7 +15,7 @@ from platformdirs import user_cache_path, user_data_path
 from farm.contract import Stage
 from farm.errors import ConfigError
 from farm.hours import parse_hours
-from farm.keys import parse_keys
+from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
 from farm.vram import VRAM_CLASSES
@@ -45,6 +45,7 @@ class FarmSettings:
     lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
     url: str | None = None  #: the farm that the command line talks to; none: one on this machine
     api_keys: str = field(default="", repr=False)  #: name:sha256hex,… of those who may ask; none: this machine alone
+    operators: str = ""  #: names of those API keys that may pause, resume and drain workers; none: all of them
     api_key: str | None = field(default=None, repr=False)  #: sent by the command line to FARM_URL
     host: str = "127.0.0.1"  #: address to listen on
     port: int = 8000  #: port to listen on; 0: any free one
@@ -88,7 +89,7 @@ class FarmSettings:
                 f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
             )
             raise ConfigError(msg)
-        parse_keys(self.api_keys)
+        parse_operators(self.operators, parse_keys(self.api_keys))
         _check_node(self)
         if self.text_encoder_device not in {None, "cpu"}:
             msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"

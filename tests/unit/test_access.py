@@ -21,12 +21,17 @@ ALICE, ALICES_ENTRY = new_key("alice")
 BOB, BOBS_ENTRY = new_key("bob")
 
 
+def door_with_keys(jobs: Jobs, door: DispatcherHere, *, operators: str = "") -> TestClient:
+    """The door of a farm with two keys, asked from another machine."""
+    settings = FarmSettings(model="tiny", api_keys=f"{ALICES_ENTRY}, {BOBS_ENTRY}", operators=operators)
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    return TestClient(app, base_url="http://127.0.0.1:8000", client=("203.0.113.9", 5))
+
+
 @pytest.fixture
 def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
-    """The door of a farm with two keys, asked from another machine."""
-    settings = FarmSettings(model="tiny", api_keys=f"{ALICES_ENTRY}, {BOBS_ENTRY}")
-    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    with TestClient(app, base_url="http://127.0.0.1:8000", client=("203.0.113.9", 5)) as client:
+    """Such a door."""
+    with door_with_keys(jobs, door) as client:
         yield client
 
 
@@ -71,6 +76,29 @@ def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere
     for host, status in (("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)):
         with TestClient(app, base_url="http://127.0.0.1:8000", client=(host, 5)) as client:
             assert client.get("/v1/videos").status_code == status, host
+
+
+def test_operators_alone_tell_workers_what_to_do(keyed: TestClient, jobs: Jobs, door: DispatcherHere) -> None:
+    """With FARM_OPERATORS other keys get 403, whether the worker is there or not, and may look; without it any may."""
+    calls = [f"/v1/workers/{worker}/{wish}" for worker in ("hand", "nobody") for wish in ("pause", "resume", "drain")]
+    assert {keyed.post(path, headers=bearer(BOB)).status_code for path in calls} == {404}
+    guarded = door_with_keys(jobs, door, operators=" alice ")
+    for path in calls:
+        refused = guarded.post(path, headers=bearer(BOB))
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "FARM_OPERATORS" in refused.json()["detail"]
+        assert guarded.post(path, headers=bearer(ALICE)).status_code == 404
+        assert guarded.post(path).status_code == 401
+    assert guarded.get("/v1/workers", headers=bearer(BOB)).status_code == 200
+    documented = keyed.get("/openapi.json").json()["paths"]["/v1/workers/{worker_id}/drain"]["post"]["responses"]
+    assert {"401", "403", "404", "409"} <= documented.keys()
+
+
+@pytest.mark.parametrize("text", ["carol", "alice,carol", "Alice"])
+def test_operators_have_keys(text: str) -> None:
+    """A name without a key is refused when the farm starts: nobody could be it."""
+    with pytest.raises(ConfigError, match="FARM_OPERATORS names"):
+        FarmSettings(api_keys=ALICES_ENTRY, operators=text)
 
 
 @pytest.mark.parametrize(
