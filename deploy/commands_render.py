@@ -15,7 +15,9 @@ import typer
 from deploy.commands_videos import check_completed, checked_target, put_path
 from deploy.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
 from deploy.flags import request_flags, with_flags
-from deploy.screen import follow, put_json, say
+from deploy.progress import follow
+from deploy.screen import put_json, say
+from farm.batches import Variants, take_variants
 from farm.errors import ConfigError, FarmError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def render(
     put_path(path, as_json=as_json)
 
 
-@with_flags(request_flags())
+@with_flags([*request_flags(), *request_flags(Variants)])
 def submit(
     image: Image = None,
     *,
@@ -76,14 +78,25 @@ def submit(
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Ask for a video and print its id, without waiting."""
+    """Ask for a video and print its id, without waiting; with --n or --seeds for several at once, a line each."""
+    variants = _variants(given)
     fields, images = request_of(given, image, end_image)
     with connect(url=url, storage=storage) as client:
-        video = client.submit(fields, images)
+        video = client.submit(fields | variants, images)
     if as_json:
         put_json(video)
-    else:
-        print(video["id"])
+        return
+    for video_id in video["batch"]["videos"] if video["batch"] else [video["id"]]:
+        print(video_id)
+    if video["batch"]:
+        say(f"framefarm watch {video['batch']['id']} follows them")
+
+
+def _variants(given: dict[str, Any]) -> dict[str, Any]:
+    """Take --n and --seeds out of the flags, checked. Raises: InvalidRequest."""
+    if "seeds" in given:
+        given["seeds"] = f"[{given['seeds'].strip().removeprefix('[').removesuffix(']')}]"
+    return take_variants(given).model_dump(mode="json", exclude_none=True)
 
 
 def request_of(

@@ -6,15 +6,20 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deploy.connect import Json, Storage, Url, connect
 from deploy.flags import request_flags, with_flags
-from deploy.screen import follow, put_json, put_table, say
+from deploy.live_list import watch_list
+from deploy.progress import follow, follow_all
+from deploy.screen import put_json, put_table, say
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
+
+if TYPE_CHECKING:
+    from farm.client import FarmClient
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="a video")]
@@ -49,11 +54,17 @@ def list_videos(
     limit: Annotated[int, typer.Option(min=1, max=100, help="at most so many")] = 20,
     status: Annotated[str | None, typer.Option(help="only those that are queued, in_progress, paused …")] = None,
     after: Annotated[str | None, typer.Option(metavar="ID", help="only those behind this one")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="ID", help="only those of this batch")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="go on showing what changes, until Ctrl-C")] = False,
     as_json: Json = False,
 ) -> None:
-    """Videos, newest first."""
+    """Videos, newest first. With --watch into a pipe, or with --json: a line for each that comes, changes or leaves."""
+    query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "batch": batch}
+    if watch:
+        watch_list(url=url, storage=storage, as_json=as_json, **query)
+        return
     with connect(url=url, storage=storage) as client:
-        page = client.list(limit=limit, status=status, after=after)
+        page = client.list(**query)
     if as_json:
         put_json(page)
         return
@@ -110,13 +121,38 @@ def _show_file(path: Path, *, as_json: bool) -> None:
     put_table(("field", "value"), rows)
 
 
-def watch(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """Progress until the video ends; --json puts each event on a line. Exit 1 where it failed or was cancelled."""
+def watch(
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="videos, or batches of them")],
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Progress until the video ends, or all of several; --json puts each event on a line.
+
+    Exit 1 where one of them failed or was cancelled.
+    """
     with connect(url=url, storage=storage) as client:
-        final = follow(client, client.get(video_id), as_json=as_json)
-    if not as_json:
-        print(final["status"])
-    check_completed(final)
+        videos = {video["id"]: video for name in ids for video in _named(client, name)}
+        first, *others = videos.values()
+        finals = (
+            follow_all(client, [first, *others], as_json=as_json)
+            if others
+            else [follow(client, first, as_json=as_json)]
+        )
+    if not as_json and others:
+        put_table(("id", "status"), finals)
+    elif not as_json:
+        print(finals[0]["status"])
+    check_completed(*finals)
+
+
+def _named(client: FarmClient, name: str) -> list[dict[str, Any]]:
+    """The video of that id, or all those of the batch of that id, in the order of their seeds. Raises: NotFound."""
+    if not name.startswith("batch_"):
+        return [client.get(name)]
+    videos: list[dict[str, Any]] = client.list(batch=name, limit=100)["data"]
+    return videos[::-1]
 
 
 def fetch(
@@ -169,13 +205,15 @@ def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = Fa
         put_table(("id",), answers)
 
 
-def check_completed(video: dict[str, Any]) -> None:
-    """Say why a video did not complete. Raises: typer.Exit with status 1."""
-    if video["status"] == "completed":
-        return
-    error = video.get("error") or {}
-    say(f"{video['id']} {video['status']}" + (f": {error['message']} ({error['code']})" if error else ""), style="red")
-    raise typer.Exit(1)
+def check_completed(*videos: dict[str, Any]) -> None:
+    """Say of each video that did not complete why. Raises: typer.Exit with status 1 where there is one."""
+    others = [video for video in videos if video["status"] != "completed"]
+    for video in others:
+        error = video.get("error") or {}
+        why = f": {error['message']} ({error['code']})" if error else ""
+        say(f"{video['id']} {video['status']}{why}", style="red")
+    if others:
+        raise typer.Exit(1)
 
 
 def put_path(path: Path, *, as_json: bool) -> None:

@@ -33,17 +33,17 @@ def url_of(settings: FarmSettings) -> str | None:
     return find_running(settings)
 
 
-def client_at(url: str, settings: FarmSettings) -> FarmClient:
+def client_at(url: str, settings: FarmSettings, *, patience_s: float = 60.0) -> FarmClient:
     """A client; closes with its `with` block."""
     from farm.client import FarmClient
 
-    return FarmClient(url, api_key=settings.api_key)
+    return FarmClient(url, api_key=settings.api_key, patience_s=patience_s)
 
 
-def connect(*, url: str | None, storage: str | None = None) -> FarmClient:
-    """A client of the farm that is meant. Raises: ConfigError where none runs."""
+def connect(*, url: str | None, storage: str | None = None, patience_s: float = 60.0) -> FarmClient:
+    """A client of the farm that is meant; it asks for so long where nobody answers. Raises: ConfigError: none runs."""
     settings = read_settings(url=url, storage=storage)
     found = url_of(settings)
     if found is None:
         raise ConfigError(f"no farm runs on {settings.storage}; start one with `framefarm up`, or set FARM_URL")
-    return client_at(found, settings)
+    return client_at(found, settings, patience_s=patience_s)

@@ -20,6 +20,7 @@ from farm.settings import FarmSettings
 _PLAIN = (str, int, float, bool)
 _LIMITS = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}"}
 _HELP = {  #: where the command line takes something else than the API
+    "seeds": "one video for each of these: 1,2,3",
     "keyframes": "images at times: a JSON list of {at_s, image: FILE}",
 }
 Command = TypeVar("Command", bound=Callable[..., Any])

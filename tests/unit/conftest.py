@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import threading
@@ -132,19 +133,27 @@ def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def farm_url(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The same door on a real port; FARM_URL names it."""
-    server = uvicorn.Server(uvicorn.Config(http.app, port=0, ws="none", log_level="error"))
+@contextlib.contextmanager
+def serving(http: TestClient, port: int = 0) -> Iterator[int]:
+    """A door on a real port, which it gives, for as long as the context lasts. 0: any free one."""
+    server = uvicorn.Server(uvicorn.Config(http.app, port=port, ws="none", log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the port is taken"
         time.sleep(0.01)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    monkeypatch.setenv("FARM_URL", url)
-    yield url
+    yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def farm_url(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same door on a real port; FARM_URL names it."""
+    with serving(http) as port:
+        url = f"http://127.0.0.1:{port}"
+        monkeypatch.setenv("FARM_URL", url)
+        yield url
 
 
 class Hand:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
+from farm.contract import JobId
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
 from farm.pages import read_page
@@ -168,9 +169,45 @@ def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> No
     assert run("list") == ""
 
 
+def test_several_variants_at_once(url: str, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """An id a line; `watch` follows them by the batch's id or by theirs, and fails where one of them does."""
+
+    def run(*argv: str) -> str:
+        assert cli.main(argv) == 0
+        return capsys.readouterr().out
+
+    ids = run("submit", CAT, "--prompt", "a cat", "--seconds", "1", "--seeds", "7,3,9").split()
+    seeds = {video["id"]: video["seed"] for video in json.loads(run("list", "--json"))["data"]}
+    assert [seeds[id_] for id_ in ids] == [7, 3, 9]
+    first = json.loads(run("submit", CAT, "--prompt", "a cat", "--n", "2", "--seed", "40", "--json"))
+    batch = first["batch"]
+    assert run("list", "--batch", batch["id"]).count("\tqueued\t") == 2
+    hand.finish()
+    capsys.readouterr()
+    assert run("watch", *ids) == "".join(f"{id_}\tcompleted\n" for id_ in ids)
+    events = [json.loads(line) for line in run("watch", batch["id"], "--json").splitlines()]
+    assert sorted(event["id"] for event in events if event["event"] == "end") == sorted(batch["videos"])
+    jobs.ledger.append(JobId(ids[1]), Event(name="deleted"))
+    assert cli.main(["watch", *ids]) == 2
+    third = run("submit", CAT, "--prompt", "a cat", "--n", "2").split()
+    run("cancel", third[1])
+    hand.finish()
+    capsys.readouterr()
+    assert cli.main(["watch", *third]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{third[0]}\tcompleted\n{third[1]}\tcancelled\n"
+    assert f"{third[1]} cancelled" in err
+
+
 @pytest.mark.parametrize(
     "argv",
     [
+        ["submit", CAT, "--prompt", "a", "--n", "17"],
+        ["submit", CAT, "--prompt", "a", "--seeds", "1,two"],
+        ["submit", CAT, "--prompt", "a", "--seeds", "1,1"],
+        ["submit", CAT, "--prompt", "a", "--seeds", "1,2", "--seed", "3"],
+        ["list", "--batch", "batch_0"],
+        ["watch", "batch_0"],
         ["render", CAT],
         ["render", CAT, "--prompt", "a", "--seconds", "five"],
         ["render", CAT, "--prompt", "a", "--seconds", "-1"],

@@ -1,0 +1,110 @@
+"""`framefarm list --watch`, from outside: a process on a pipe or on a terminal, and a farm that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from fastapi.testclient import TestClient
+
+from deploy import cli
+from farm.jobs import Jobs, Record
+from tests.unit.conftest import serving
+
+Accept = Callable[..., Record]
+Process = subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def watching(*flags: str, stdout: int = subprocess.PIPE) -> Iterator[Process]:
+    """The command, running; a shell's background jobs would ignore SIGINT."""
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli import main; "
+    command = [sys.executable, "-c", f"{heed}sys.exit(main())", "list", "--watch", *flags]
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), "COLUMNS": "200", "TERM": "xterm"}
+    with subprocess.Popen(command, env=env, stdout=stdout, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(stream: IO[bytes] | None) -> str:
+    """The next line."""
+    assert stream is not None
+    return stream.readline().decode().rstrip("\n")
+
+
+def interrupted(process: Process) -> tuple[int, str]:
+    """Its exit status after a Ctrl-C, and what it still said."""
+    process.send_signal(signal.SIGINT)
+    words = process.communicate()[1].decode()
+    return process.returncode, words
+
+
+def test_a_line_for_each_change(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """What comes, what changes, and what leaves the list; Ctrl-C ends it without a trace."""
+    first = accept(name="one").job.id
+    with watching() as process:
+        assert line_of(process.stdout).split("\t")[:2] == [first, "queued"]
+        second = accept(prompt="two\nlines").job.id
+        assert line_of(process.stdout) == f"{second}\tqueued\t0\t-\t-\t\ttwo lines"
+        jobs.wish(first, "cancel", owner="local")
+        assert line_of(process.stdout).split("\t")[:2] == [first, "cancelled"]
+        jobs.delete(first, owner="local")
+        assert line_of(process.stdout).split("\t")[:2] == [first, "gone"]
+        assert interrupted(process) == (130, "")
+
+
+def test_json_is_a_video_a_line(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """Only those that were asked for: one that is queued no more has left the list."""
+    video = accept().job.id
+    with watching("--json", "--status", "queued") as process:
+        assert json.loads(line_of(process.stdout))["request"]["prompt"] == "a cat"
+        jobs.wish(video, "pause", owner="local")
+        assert json.loads(line_of(process.stdout)) == {"id": video, "object": "video.gone", "status": "gone"}
+
+
+def test_a_farm_that_is_away_is_waited_for(
+    http: TestClient, accept: Accept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It says so, goes on when the farm is back, and tells nothing twice. Where none is to begin with it exits 2."""
+    first = accept().job.id
+    with contextlib.ExitStack() as farm:
+        port = farm.enter_context(serving(http))
+        monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
+        with watching() as process:
+            assert line_of(process.stdout).startswith(first)
+            farm.close()
+            assert "waiting for it" in line_of(process.stderr)
+            second = accept().job.id
+            with serving(http, port):
+                assert line_of(process.stderr) == "the farm answers again"
+                assert line_of(process.stdout).startswith(second)
+    monkeypatch.delenv("FARM_URL")
+    assert cli.main(["list", "--watch", "--storage", str(tmp_path)]) == 2
+
+
+def test_a_terminal_shows_a_table_that_changes(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """With a head, in its place; Ctrl-C leaves the last one there."""
+    video = accept().job.id
+    ours, its = pty.openpty()
+    with watching(stdout=its) as process:
+        os.close(its)
+        shown = b""
+        while b"queued" not in shown:
+            shown += os.read(ours, 65536)
+        jobs.wish(video, "pause", owner="local")
+        while b"paused" not in shown:
+            shown += os.read(ours, 65536)
+        assert interrupted(process) == (130, "")
+    os.close(ours)
+    assert all(word in shown for word in (b"eta_s", video.encode(), b"\x1b[1A"))  # the cursor goes up again
