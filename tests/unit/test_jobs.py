@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import pytest
 
 from farm import pages
-from farm.contract import JobId
+from farm.contract import Failure, JobId, Order
+from farm.dispatch import Dispatcher
 from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
 from farm.pages import read_page
-from farm.states import Event
+from farm.settings import FarmSettings
+from farm.states import OPEN, Event
 from farm.store import FolderStore
+from tests.unit.conftest import Hand
 
 Accept = Callable[..., Record]
 
@@ -157,9 +161,9 @@ class Mortal(FolderStore):
         super().delete(key)
 
 
-def deaths(tmp_path: Path) -> Iterator[tuple[Mortal, int]]:
+def deaths(tmp_path: Path, *, most: int = 12) -> Iterator[tuple[Mortal, int]]:
     """Stores that die after 0, 1, 2 … writes."""
-    for writes in range(12):
+    for writes in range(most):
         yield Mortal(tmp_path / str(writes)), writes
 
 
@@ -203,6 +207,91 @@ def test_a_crash_while_deleting(tmp_path: Path, accept: Accept, jobs: Jobs) -> N
             fresh.sweep(job_id)
         assert left_in(store) == [] or fresh.get(job.id, owner="local").head.state.status == "cancelled"
         assert writes < 2 or left_in(store) == []
+
+
+def fail(hand: Hand, *, at_most: int = 9) -> None:
+    """Whatever is tried goes wrong, until the video has ended or so many times."""
+    while at_most and isinstance(order := hand.dispatcher.ask(hand.card), Order):
+        where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": hand.card.id}
+        hand.dispatcher.give_up(Failure(**where, code="boom", message="x"))
+        hand.dispatcher.nudge(order.job.id)
+        at_most -= 1
+
+
+def cancel(hand: Hand) -> None:
+    """A user's wish, and its nudge."""
+    (job_id,) = hand.jobs.open_ids()
+    hand.jobs.wish(job_id, "cancel", owner="local")
+    hand.dispatcher.nudge(job_id)
+
+
+def all_but_the_finish(hand: Hand) -> None:
+    """The finish is leased."""
+    while (order := hand.take()).key.stage != "finish":
+        hand.commit(order, **{{"encode": "conditioning", "decode": "clip"}.get(order.key.stage, "section"): b"x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "begin", "end"),
+    [
+        ("completed", all_but_the_finish, Hand.finish),
+        ("failed", partial(fail, at_most=2), fail),
+        ("cancelled", lambda _: None, cancel),
+    ],
+    ids=["completed", "failed", "cancelled"],
+)
+def test_a_crash_while_ending(
+    *,
+    tmp_path: Path,
+    accept: Accept,
+    jobs: Jobs,
+    status: str,
+    begin: Callable[[Hand], None],
+    end: Callable[[Hand], None],
+) -> None:
+    """After a death between any two writes of an ending a restart knows the video as open, or takes its marker."""
+    survived, left_open = 0, 0
+    for store, writes in deaths(tmp_path):
+        jobs.store = jobs.ledger.store = store
+        job, _ = accept()
+        hand = Hand(jobs, Dispatcher(jobs, FarmSettings()))
+        begin(hand)
+        store.left = writes
+        try:
+            end(hand)
+            survived += 1
+        except Crash:
+            store.left = 10_000
+            hand.dispatcher = Dispatcher(jobs, FarmSettings())
+            if jobs.get(job.id, owner="local").head.state.status in OPEN:
+                assert hand.dispatcher.live(job.id)
+                left_open += 1
+                end(hand)
+        store.left = 10_000
+        assert jobs.get(job.id, owner="local").head.state.status == status
+        late = Jobs(store, clock=lambda: time.time() + 3601)  # what a sweep that died left goes after an hour
+        assert Dispatcher(late, FarmSettings()).live(job.id) is None
+        assert store.list("open/") == []
+    assert 0 < left_open < 12 - survived < 12
+
+
+def test_a_crash_while_retrying(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
+    """The marker comes before the entry: whatever dies, a queued video is found by a restart."""
+    states = set()
+    for store, writes in deaths(tmp_path):
+        jobs.store = jobs.ledger.store = store
+        job, _ = accept()
+        jobs.wish(job.id, "cancel", owner="local")
+        jobs.sweep(job.id)
+        store.left = writes
+        with contextlib.suppress(Crash):
+            jobs.wish(job.id, "retry", owner="local")
+        store.left = 10_000
+        dispatcher, status = Dispatcher(jobs, FarmSettings()), jobs.get(job.id, owner="local").head.state.status
+        assert (dispatcher.live(job.id) is not None) == (status == "queued")
+        assert jobs.open_ids() == ([job.id] if status == "queued" else [])
+        states.add(status)
+    assert states == {"cancelled", "queued"}
 
 
 def test_markers_of_ended_and_abandoned_videos_go(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
