@@ -26,7 +26,7 @@ from farm.ledger import Entry, Ledger, entry_key, log_folder
 from farm.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
-from farm.states import ENDED, OPEN, Event
+from farm.states import ENDED, OPEN, Event, JobState
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
@@ -165,9 +165,12 @@ class Jobs:
     def edit(self, job_id: str, edit: VideoEdit, *, owner: str) -> Record:
         """Write a user's changes into the ledger. Raises: NotFound; Conflict where the video no longer waits."""
         job, head = self.get(job_id, owner=owner)
-        if edit.prompt is not None and head.state.status in OPEN and len(head.state.sections) == job.plan.sections:
-            raise Conflict("all sections are made, so another prompt would change nothing; remix the video")
-        return Record(job, self.ledger.append(job.id, Event(name="edited", edit=edit), after=head))
+
+        def check(state: JobState) -> None:  # of the head itself: the last section may be committed just now
+            if edit.prompt is not None and state.status in OPEN and len(state.sections) == job.plan.sections:
+                raise Conflict("all sections are made, so another prompt would change nothing; remix the video")
+
+        return Record(job, self.ledger.append(job.id, Event(name="edited", edit=edit), after=head, check=check))
 
     def delete(self, job_id: str, *, owner: str) -> None:
         """Erase an ended video. Raises: NotFound; Conflict while it has not ended.

@@ -44,9 +44,18 @@ class Ledger:
         entry = self._entry(0, event, accepted(event), epoch=0)
         return entry if self._put(job, entry) else self.entry(job, 0)
 
-    def append(self, job: JobId, event: Event, *, epoch: int = 0, after: Entry | None = None) -> Entry:
+    def append(
+        self,
+        job: JobId,
+        event: Event,
+        *,
+        epoch: int = 0,
+        after: Entry | None = None,
+        check: Callable[[JobState], None] = lambda _: None,
+    ) -> Entry:
         """Write `event` behind the head (looked for from `after` on) and return its entry.
 
+        check: sees the state that `event` would follow, and may raise; for what the state's own rules cannot know.
         Raises: Conflict or LeaseLost where it is not legal there; LeaseLost where a dispatcher of a higher epoch has
         written; NotFound without a video.
         """
@@ -55,6 +64,7 @@ class Ledger:
             if 0 < epoch < head.epoch:
                 msg = f"a newer dispatcher (epoch {head.epoch}) is in charge"
                 raise LeaseLost(msg, epoch=head.epoch)
+            check(head.state)
             at = self._clock()
             state = advance(head.state, event, seq=head.seq + 1, at=at)
             entry = self._entry(head.seq + 1, event, state, epoch=epoch or head.epoch, at=at)

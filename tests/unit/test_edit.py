@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy import cli
-from farm.errors import LeaseLost
+from farm.errors import Conflict, LeaseLost
 from farm.jobs import Jobs
+from farm.ledger import Entry
+from farm.request import VideoEdit
 from tests.unit.conftest import Hand
 from tests.unit.test_ingress import ask
 
@@ -158,3 +160,26 @@ def test_edit_from_the_command_line(farm_url: str, http: TestClient, capsys: Out
     assert http.get(f"/v1/videos/{video}").json()["edits"][0]["priority"] == -2
     assert cli.main(["edit", video]) == 2
     assert "--prompt" in capsys.readouterr().err
+
+
+def test_a_commit_between_the_look_and_the_edit_wins(
+    http: TestClient, hand: Hand, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last section is committed while a user changes the prompt: they hear so, and nothing is made in vain."""
+    video = ask(http, seconds="1.2")
+    hand.commit(hand.take(), conditioning=b"c")
+    orders, look = [hand.take()], jobs.ledger.head
+
+    def committed_meanwhile(*args: Any, **options: Any) -> Entry:
+        found = look(*args, **options)
+        while orders:
+            hand.commit(orders.pop(), section=b"s0")
+        return found
+
+    http.post(f"/v1/videos/{video['id']}/pause")
+    monkeypatch.setattr(jobs.ledger, "head", committed_meanwhile)
+    with pytest.raises(Conflict, match="all sections are made"):
+        jobs.edit(video["id"], VideoEdit(prompt="a dog"), owner="local")
+    state = jobs.get(video["id"], owner="local").head.state
+    assert state.conditioning is not None
+    assert state.edits == ()
