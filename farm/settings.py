@@ -162,10 +162,13 @@ class FarmSettings:
         return cls(**values)
 
     def to_env(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """The FARM_* variables that give these settings (or those of these `names`) again, for processes we start."""
+        """The FARM_* variables that give these settings (or those of these `names`) again, for processes we start.
+
+        What is unset is said too, by an empty value: else a worker would take it from the farm's own machine.
+        """
         wanted = [known.name for known in fields(self)] if names is None else names
         pairs = {name: getattr(self, name) for name in wanted}
-        return {f"FARM_{name.upper()}": str(value) for name, value in pairs.items() if value is not None}
+        return {f"FARM_{name.upper()}": "" if value is None else str(value) for name, value in pairs.items()}
 
     def on_node(self, env: Mapping[str, str]) -> Self:
         """The farm's settings as they hold on the machine of that environment. Raises: ConfigError."""
@@ -205,8 +208,10 @@ def _check_node(settings: FarmSettings) -> None:
 
 
 def _parse(key: str, text: str) -> Any:
-    """`text` as the type of its setting, where `X | None` is parsed as X."""
+    """`text` as the type of its setting, where `X | None` is parsed as X, and nothing as None."""
     kind = get_type_hints(FarmSettings)[key.removeprefix("FARM_").lower()]
+    if not text and type(None) in get_args(kind):
+        return None
     kind = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
     if kind is bool:
         if text.lower() not in _BOOLEANS:

@@ -12,7 +12,7 @@ from actors.device import describe_device
 from deploy.gpus import chosen_gpus
 from farm.contract import Stage
 from farm.errors import ConfigError
-from farm.settings import FarmSettings
+from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.vram import VRAM_CLASSES, vram_class
 
 
@@ -82,6 +82,31 @@ def test_a_nodes_settings_survive_the_environment() -> None:
     names = ("stages", "hours", "preserve_gb", "vram_class", "node")
     read = FarmSettings().on_node(node.to_env(names))
     assert [getattr(read, name) for name in names] == [getattr(node, name) for name in names]
+
+
+def test_what_a_machine_leaves_unset_is_unset_there() -> None:
+    """The farm's machine limits its memory, its hours and its stages, and names a server; one that joins does not."""
+    farm = FarmSettings(
+        hours="22:00-07:00",
+        stages="section",
+        device_gb=12.0,
+        vram_class="v12",
+        text_encoder_device="cpu",
+        s3_endpoint="http://127.0.0.1:7480",
+    )
+    joins = FarmSettings(storage="s3://bucket/farm", node="den")
+    here = farm.on_node(joins.to_env(NODE_SETTINGS))
+    assert {name: getattr(here, name) for name in NODE_SETTINGS} == {
+        name: getattr(joins, name) for name in NODE_SETTINGS
+    }
+
+
+def test_an_empty_value_is_none() -> None:
+    """As compose files and units write what is not set; where a setting has no such state it is an error by name."""
+    read = FarmSettings.from_env({"FARM_DEVICE_GB": "", "FARM_KEEP_DAYS": "", "FARM_URL": "", "FARM_HOURS": ""})
+    assert read == FarmSettings()
+    with pytest.raises(ConfigError, match="FARM_PORT=''"):
+        FarmSettings.from_env({"FARM_PORT": ""})
 
 
 def test_the_chosen_gpus_are_those_that_are_visible_and_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
