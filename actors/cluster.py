@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from typing import NamedTuple
 
 from actors.names import NAMESPACE, NODE_LABEL, WORKER_RESOURCE
-from farm.errors import ConfigError, Unavailable
+from farm.errors import ConfigError, Damaged, Unavailable
+from farm.store import Store
 
 _KEY = b"farm"  #: in Ray's own key-value store: what who joins must know
 _ANSWER_S = 5.0
@@ -31,6 +33,13 @@ class FarmNotice(NamedTuple):
     s3_endpoint: str | None
     key: str
     sha256: str
+
+    def is_of(self, store: Store) -> bool:
+        """Whether that farm's store is this one, whatever it is called here. Raises: StoreError."""
+        try:
+            return hashlib.sha256(store.get(self.key)).hexdigest() == self.sha256
+        except Damaged:
+            return False
 
 
 def farm_nodes() -> list[FarmNode]:
@@ -56,6 +65,14 @@ def publish(notice: FarmNotice) -> None:
     from ray.experimental.internal_kv import _internal_kv_put
 
     _internal_kv_put(_KEY, json.dumps(notice._asdict()).encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+def published() -> FarmNotice | None:
+    """What the farm of this cluster told last, and it may be gone; None: there never was one."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    data = _internal_kv_get(_KEY, namespace=NAMESPACE.encode())
+    return None if data is None else FarmNotice(**json.loads(data))
 
 
 def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:

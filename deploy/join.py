@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import signal
@@ -15,12 +14,13 @@ import threading
 import time
 from dataclasses import replace
 
+from actors.cluster import FarmNotice
 from actors.names import NODE_LABEL, WORKER_RESOURCE
 from deploy.gpus import class_of, gpu_environment
 from deploy.local import RAY_ENV, with_workers
 from deploy.screen import say
 from deploy.token import found_token
-from farm.errors import ConfigError, Damaged, StoreError, Unavailable
+from farm.errors import ConfigError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
@@ -67,21 +67,17 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
     settings, gpus = with_workers(settings)
     if settings.workers == "0":
         raise ConfigError("FARM_WORKERS=0: a machine that joins needs at least 1")
-    _check_store(settings, notice.key, notice.sha256)
+    _check_store(settings, notice)
     name = _free_name(settings.node, set(nodes.values()))
     return replace(settings, node=name, vram_class=settings.vram_class or class_of(gpus)), gpus
 
 
-def _check_store(settings: FarmSettings, key: str, sha256: str) -> None:
+def _check_store(settings: FarmSettings, notice: FarmNotice) -> None:
     """Raises: ConfigError where the object that the farm names is not in the store as this machine sees it."""
-    try:
-        data = open_store(settings).get(key)
-    except Damaged:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if not notice.is_of(open_store(settings)):
         msg = (
-            f"this machine does not see the farm's store: {settings.storage} has no {key} of that farm. Keep the store"
-            " in S3 (framefarm up --storage s3://…), or mount its folder here and name it with --storage"
+            f"this machine does not see the farm's store: {settings.storage} has no {notice.key} of that farm. Keep"
+            " the store in S3 (framefarm up --storage s3://…), or mount its folder here and name it with --storage"
         )
         raise ConfigError(msg)
 

@@ -219,8 +219,7 @@ def _start_ray(settings: FarmSettings) -> None:
 
     if settings.ray:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
-        for name in ray.util.list_named_actors():  # of a farm that did not end well here
-            ray.kill(ray.get_actor(name, namespace=NAMESPACE))
+        take_over(settings)
         return
     settings, gpus = with_workers(settings)
     os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
@@ -243,6 +242,25 @@ def _start_ray(settings: FarmSettings) -> None:
         logging_level=logging.WARNING,
     )
     _talk(_invitation(ray.get_runtime_context().gcs_address))
+
+
+def take_over(settings: FarmSettings) -> None:
+    """End what is left in Ray of this store's farm, which did not end well. Raises: ConfigError for another store's."""
+    import ray
+
+    from actors.cluster import published
+    from actors.names import DISPATCHER, NAMESPACE
+
+    names, notice = ray.util.list_named_actors(), published()
+    if DISPATCHER in names and notice is not None and not notice.is_of(open_store(settings)):
+        msg = (
+            f"the Ray cluster at {settings.ray} has a farm already: it is on {notice.storage}, and this one would be on"
+            f" {settings.storage}. A cluster has one farm: give this one another cluster, or end that one first (where"
+            f" its `framefarm up` is gone, start it again with --storage {notice.storage} and stop it)"
+        )
+        raise ConfigError(msg)
+    for name in names:
+        ray.kill(ray.get_actor(name, namespace=NAMESPACE))
 
 
 def _invitation(address: str) -> str:
