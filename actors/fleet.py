@@ -22,7 +22,7 @@ from farm.settings import FarmSettings
 log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 _BIRTH_S = 60.0  #: until a new process answers
-_SHORT_LIFE_S = 20.0  #: a worker that dies sooner than this is replaced after a pause that doubles each time
+_SHORT_LIFE_S = 20.0  #: a worker that dies sooner than this counts as one that could not start
 _LONGEST_PAUSE_S = 30.0
 
 
@@ -38,13 +38,19 @@ class _Slot:
     actor: Any = None
     worker_id: str = ""
     begun: float = 0.0
-    pause_s: float = 0.0
+    failures: int = 0  #: workers in a row that could not start
     not_before: float = 0.0
 
     @property
     def awaited(self) -> Future[Any] | None:
         """What is to come of its worker; None: there is none."""
         return self.watch or self.birth
+
+    def try_again(self, now: float) -> None:
+        """Its worker could not start: the next one comes at once, later ones after pauses that double."""
+        self.failures += 1
+        pause_s = 2.0 ** min(self.failures - 2, 10) if self.failures > 1 else 0.0
+        self.not_before = now + min(_LONGEST_PAUSE_S, pause_s)
 
 
 class Fleet:
@@ -69,17 +75,21 @@ class Fleet:
     def keep(self) -> None:
         """Start workers where there are none, wait for deaths, tell of them, for ever."""
         while True:
-            self._look()
-            for slot in self._slots.values():
-                if self._is_vacant(slot):
-                    self._fill(slot)
-            waits = {slot.awaited: slot for slot in self._slots.values() if slot.awaited}
-            if not waits:
-                time.sleep(_LOOK_S)
-                continue
-            for future in wait(waits, _LOOK_S, FIRST_COMPLETED).done:
-                slot = waits[future]
-                (self._bury if future is slot.watch else self._welcome)(slot)
+            self.look_around()
+
+    def look_around(self) -> None:
+        """One round of it; it takes until something happens, half a second at most."""
+        self._look()
+        for slot in self._slots.values():
+            if self._is_vacant(slot):
+                self._fill(slot)
+        waits = {slot.awaited: slot for slot in self._slots.values() if slot.awaited}
+        if not waits:
+            time.sleep(_LOOK_S)
+            return
+        for future in wait(waits, _LOOK_S, FIRST_COMPLETED).done:
+            slot = waits[future]
+            (self._bury if future is slot.watch else self._welcome)(slot)
 
     def drain(self) -> list[str]:
         """Replace nobody from now on. The slots that still live."""
@@ -145,16 +155,17 @@ class Fleet:
             slot.worker_id = birth.result() if birth else ""
         except RayError as err:
             log.warning("action=worker_unreachable slot=%s: %s", slot.name, str(err).partition("\n")[0])
-            slot.not_before = time.monotonic() + _LONGEST_PAUSE_S
+            slot.try_again(time.monotonic())
         else:
             slot.watch = slot.actor.wait_until_dead.remote().future()
 
     def _bury(self, slot: _Slot) -> None:
         error = slot.watch.exception() if slot.watch else None
         log.warning("action=worker_died worker=%s: %s", slot.worker_id, str(error).partition("\n")[0])
-        lived_s = time.monotonic() - slot.begun
-        slot.pause_s = min(_LONGEST_PAUSE_S, max(1.0, 2 * slot.pause_s)) if lived_s < _SHORT_LIFE_S else 0.0
-        slot.not_before = time.monotonic() + slot.pause_s
+        now = time.monotonic()
+        if now - slot.begun >= _SHORT_LIFE_S:
+            slot.failures = 0
+        slot.try_again(now)
         slot.watch = slot.actor = None
         if not self._draining.is_set():
             self._on_death(slot.worker_id, alone=self._died_alone(slot, error))

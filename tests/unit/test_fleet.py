@@ -1,0 +1,117 @@
+"""The keeper of the workers: when an empty place is filled again. Ray's answers are given by hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+import actors.fleet
+from actors.cluster import FarmNode
+from actors.fleet import Fleet
+from farm.settings import FarmSettings
+
+
+class Cluster:
+    """One node, whose workers live as long as the test says. Sleeping makes time pass."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, workers: int = 1) -> None:
+        """No worker has been started."""
+        self.now, self.workers = 1000.0, workers
+        self.begun: list[float] = []  # when each worker was started
+        self.dies_at_birth = 0  # so many more workers
+        self.alive: list[Future[None]] = []
+        self.deaths: list[tuple[str, bool]] = []
+
+        def get_actor(*_: object, **__: object) -> None:
+            raise ValueError("no actor of that name")
+
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep)
+        monkeypatch.setattr(actors.fleet, "time", clock)
+        monkeypatch.setattr(actors.fleet, "_LOOK_S", 0.01)
+        monkeypatch.setattr(actors.fleet, "farm_nodes", self.nodes)
+        monkeypatch.setattr("ray.get_actor", get_actor)
+        monkeypatch.setattr(Fleet, "_start", lambda *_: self.start())
+
+    def sleep(self, seconds: float) -> None:
+        """Half a second, whatever was said: rounds shall be few."""
+        self.now += 0.5
+
+    def nodes(self) -> list[FarmNode]:
+        """As Ray lists them."""
+        return [FarmNode(id="n" * 56, name="den", workers=self.workers, gpus=0, draining=False)]
+
+    def start(self) -> Any:
+        """A worker's process comes into being, or dies of it."""
+        self.begun.append(self.now)
+        birth, life = Future[str](), Future[None]()
+        if self.dies_at_birth:
+            self.dies_at_birth -= 1
+            birth.set_exception(ActorDiedError())
+        else:
+            birth.set_result(f"den-0.{len(self.begun)}")
+            self.alive.append(life)
+        return SimpleNamespace(identify=method(birth), wait_until_dead=method(life))
+
+    def kill(self) -> None:
+        """The oldest living worker."""
+        self.alive.pop(0).set_exception(ActorDiedError())
+
+    def fleet(self, **settings: Any) -> Fleet:
+        """Its keeper."""
+        return Fleet(
+            FarmSettings(**settings),
+            on_death=lambda worker, alone: self.deaths.append((worker, alone)),
+            on_nodes=lambda *_: None,
+            may_fill=lambda _: True,
+        )
+
+
+def method(answer: Future[Any]) -> SimpleNamespace:
+    """A method of an actor with that answer."""
+    return SimpleNamespace(remote=lambda: SimpleNamespace(future=lambda: answer))
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """With one place."""
+    return Cluster(monkeypatch)
+
+
+def test_a_worker_that_dies_of_its_birth_is_replaced_at_once(cluster: Cluster) -> None:
+    """No time passes between the two; it was no worker yet, so its death is nobody's."""
+    cluster.dies_at_birth = 1
+    fleet = cluster.fleet()
+    for _ in range(4):
+        fleet.look_around()
+    assert cluster.begun == [1000.0, 1000.0]
+    assert cluster.deaths == []
+
+
+def test_a_place_where_none_can_live_is_tried_ever_more_rarely(cluster: Cluster) -> None:
+    """At once, then after pauses that double up to half a minute, however they die; a long life begins anew."""
+    cluster.dies_at_birth = 4
+    fleet = cluster.fleet()
+
+    def until_there_are(number: int) -> None:
+        while len(cluster.begun) < number:
+            fleet.look_around()
+
+    until_there_are(5)
+    for number in range(6, 10):  # these live, but not for long
+        while not cluster.alive:
+            fleet.look_around()
+        fleet.look_around()
+        cluster.kill()
+        until_there_are(number)
+    pauses = [later - earlier for earlier, later in zip(cluster.begun, cluster.begun[1:], strict=False)]
+    assert pauses == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    fleet.look_around()
+    cluster.now += 25
+    cluster.kill()
+    until_there_are(10)
+    assert cluster.begun[-1] == cluster.begun[-2] + 25
+    assert [alone for _, alone in cluster.deaths] == [True] * 5
