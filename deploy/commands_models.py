@@ -63,7 +63,7 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
         say(f"LoRAs in {settings.lora_dir}: {', '.join(loras)}")
 
 
-def pull(name: Name) -> None:
+def pull(name: Name, *, as_json: Json = False) -> None:
     """Fetch a model's files, or a LoRA's: first how much and where to; goes on where it broke off."""
     settings = read_settings()
     with _as_usage_errors():
@@ -76,6 +76,8 @@ def pull(name: Name) -> None:
             raise ConfigError(f"{name} is this machine's own, at {entry.path}: there is nothing to fetch")
         else:
             _pull(_repos(name, entry))
+    if as_json:
+        put_json({"model": name, "complete": True})
     say(f"{name} is complete", style="green")
 
 
@@ -109,7 +111,7 @@ def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
     raise typer.Exit(int(bool(wrong)))
 
 
-def rm(name: Name) -> None:
+def rm(name: Name, *, as_json: Json = False) -> None:
     """Remove a model's files from this machine, but for those that another model here needs."""
     from framepack_engine import hub
 
@@ -119,13 +121,16 @@ def rm(name: Name) -> None:
         entry = entries.get(name)
         if entry is not None and entry.origin == "local":
             raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
+        kept: set[str] = set()
         if entry is not None and entry.origin == "made":
             freed = _remove_made(settings)
         else:
             kept = set() if entry is None else _needed_by_others(entry, entries, settings)
             freed = sum(hub.remove(repo) for repo in _repos(name, entry) if repo.name not in kept)
-            if kept:
-                say(f"kept, since another model needs it: {', '.join(sorted(kept))}")
+    if kept:
+        say(f"kept, since another model needs it: {', '.join(sorted(kept))}")
+    if as_json:
+        put_json({"model": name, "freed_bytes": freed, "kept": sorted(kept)})
     say(f"{freed / 1e6:.1f} MB freed")
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from deploy.commands_videos import put_path
+from deploy.connect import Json
 from deploy.screen import say
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def pocket(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="of the CPU; torch's own choice")] = None,
+    as_json: Json = False,
 ) -> None:
     """Train the pocket model on pictures that are made here; print its folder."""
     from framepack_engine.training.recipe import STAGES, recipe_of
@@ -82,7 +85,7 @@ def pocket(
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
-    print(model)
+    put_path(model, as_json=as_json)
 
 
 def lora(
@@ -103,6 +106,7 @@ def lora(
     resume: Resume = False,
     minutes: Minutes = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="in all")] = 1000,
+    as_json: Json = False,
 ) -> None:
     """Train a LoRA on FOLDER's videos; print its file, which `loras` takes."""
     if not folder.is_dir():
@@ -139,7 +143,7 @@ def lora(
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
-    print(out)
+    put_path(out, as_json=as_json)
 
 
 @contextmanager

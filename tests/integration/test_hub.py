@@ -106,7 +106,7 @@ def test_a_killed_pull_goes_on_where_it_was(
     assert [first for name, first in server.asked if name == "large.safetensors"] == [kept]
     assert not [name for name, _ in server.asked if "big" in name]
     server.asked = []
-    assert models("pull", "framepack-i2v").returncode == 0
+    assert json.loads(models("pull", "framepack-i2v", "--json").stdout) == {"model": "framepack-i2v", "complete": True}
     assert models("verify", "framepack-i2v", HF_HUB_OFFLINE="1").returncode == 0
     assert server.asked == []
 
@@ -148,8 +148,10 @@ def test_rm_keeps_what_another_model_needs(models: Run, cache: Path) -> None:
     """The parts that both models share go with the last of them; nothing is left of either then."""
     for name in ("framepack-f1", "framepack-i2v"):
         assert models("pull", name).returncode == 0
-    first = models("rm", "framepack-i2v")
+    first = models("rm", "framepack-i2v", "--json")
     assert first.returncode == 0
+    told = json.loads(first.stdout)
+    assert (told["freed_bytes"] > 0, set(told["kept"])) == (True, {HUNYUAN, REDUX})
     assert f"kept, since another model needs it: {HUNYUAN}, {REDUX}" in first.stderr
     assert blobs(cache, FRAMEPACK_I2V) == []
     assert models("verify", "framepack-f1").returncode == 0
