@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -183,6 +184,37 @@ async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) 
     assert {post.verified()["id"] for post in scene.receiver.posts} == {scene.receiver.posts[0].headers["webhook-id"]}
     assert len({post.headers["webhook-timestamp"] for post in scene.receiver.posts}) == 4
     assert scene.told(video)["state"] == "delivered"
+
+
+async def test_a_slow_receiver_holds_up_itself_alone(scene: Scene) -> None:
+    """While one does not answer, another is told of a video that ends meanwhile, and what failed comes at its time."""
+    with hook_receiver() as slow:
+        slow.script, scene.receiver.script = [0], [500]
+        post_office = scene.sender(try_s=60)
+        held = scene.ask(webhook_url=slow.url)["id"]
+        scene.hand.finish()
+        serving = asyncio.create_task(post_office.serve())
+        await asyncio.to_thread(slow.wait, 1, seconds=60)
+        scene.ask()
+        scene.hand.finish()
+        post_office.nudge()
+        await asyncio.to_thread(scene.receiver.wait, 1, seconds=60)
+        scene.clock.now += 5
+        post_office.nudge()
+        await asyncio.to_thread(scene.receiver.wait, 2, seconds=60)
+        assert (len(slow.posts), scene.told(held)["state"]) == (1, "pending")
+        serving.cancel()
+        post_office.nudge()
+
+
+async def test_a_receiver_is_told_in_the_order_of_the_ends(scene: Scene) -> None:
+    """One after the other; the names of videos and markers have no say in it."""
+    videos = [scene.ask()["id"] for _ in range(6)]
+    for video in videos:
+        scene.farm.post(f"/v1/videos/{video}/cancel")
+        scene.hand.dispatcher.nudge(video)
+    await scene.sender().round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == videos
 
 
 def test_delays_grow_to_an_hour() -> None:
