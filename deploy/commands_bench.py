@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.bench_gpu import gpu
 from deploy.connect import Json, Url
 from deploy.screen import put_json, put_table, say
 
@@ -19,11 +20,12 @@ _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    what = "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench pocket."
+    what = "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench gpu, bench pocket."
     bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
+    bench.command()(gpu)
     bench.command()(pocket)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
+
+if TYPE_CHECKING:
+    from framepack_engine.copy_watch import CopyWatch
 
 
 class LiveBytes(TorchDispatchMode):
@@ -63,6 +66,7 @@ class Budget:
         self.held = 0  #: bytes of weights on the device
         self.brought = 0  #: bytes of weights copied to the device so far
         self.peak = 0  #: the most in use so far, as far as it was watched
+        self.watch: CopyWatch | None = None  #: hears of each copy of a streamed block, where somebody measures
         self._count: LiveBytes | None = None
 
     def hold(self, size: int) -> None:

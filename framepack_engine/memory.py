@@ -50,12 +50,12 @@ class Workload:
     tile_px: int | None = None
     continues: bool = False
 
-    def tokens(self, size: ModelSize) -> int:
-        """Of one forward: noisy and clean latents, the history at 2x and 4x, the picture and the longest prompt."""
+    def tokens(self, size: ModelSize, *, text_tokens: int = _TEXT_TOKENS) -> int:
+        """Of one forward: noisy and clean latents, the history at 2x and 4x, the picture, the prompt (the longest)."""
         rows, columns = self.height // 16, self.width // 16
         frames = (self.window + _CLEAN_FRAMES) * rows * columns
         history = ceil(rows / 2) * ceil(columns / 2) + 4 * ceil(rows / 4) * ceil(columns / 4)
-        return frames + history + size.image_tokens + _TEXT_TOKENS
+        return frames + history + size.image_tokens + text_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any
 
@@ -210,7 +211,7 @@ class Stream:
         current = self._current
         if number == current or not self.here:
             return
-        with uncounted():
+        with uncounted(), self._waiting():
             free = 0
             if current is not None:  # it has computed: its slot is free once the device is that far
                 free = self._in_slot.index(current)
@@ -253,10 +254,18 @@ class Stream:
             with torch.cuda.stream(self._copies):
                 if self._freed[slot] is not None:
                     self._copies.wait_event(self._freed[slot])
-                target[:size].copy_(source[:size], non_blocking=True)
+                with self._copying():
+                    target[:size].copy_(source[:size], non_blocking=True)
                 self._copied[slot] = self._copies.record_event()
         else:
-            target[:size].copy_(source[:size])
+            with self._copying():
+                target[:size].copy_(source[:size])
+
+    def _copying(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._budget.watch is None else self._budget.watch.copying()
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._budget.watch is None else self._budget.watch.waiting()
 
 
 def _pin(flat: Tensor) -> None:

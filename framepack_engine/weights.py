@@ -13,7 +13,7 @@ import torch
 from framepack_engine.cpu_conv import use_onednn
 
 #: FramePack's transformer, where no config.json lies beside its file: what differs from diffusers' defaults
-_OFFICIAL = {"has_image_proj": True, "image_proj_dim": 1152, "has_clean_x_embedder": True}
+OFFICIAL = {"has_image_proj": True, "image_proj_dim": 1152, "has_clean_x_embedder": True}
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")  #: what tools put before the keys
 _NAMED = 6
 
@@ -69,7 +69,7 @@ def _transformer_from_file(path: Path, *, dtype: torch.dtype) -> Any:
     from safetensors.torch import load_file
 
     beside = path.with_name("config.json")
-    config = json.loads(beside.read_text()) if beside.is_file() else _OFFICIAL
+    config = json.loads(beside.read_text()) if beside.is_file() else OFFICIAL
     with init_empty_weights():
         model = HunyuanVideoFramepackTransformer3DModel.from_config(config)
     wanted, state = model.state_dict(), dict[str, torch.Tensor]()

@@ -1,0 +1,85 @@
+"""The rows of `framefarm bench gpu`: each a way to hold and to compute the model, and what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from framepack_engine.memory import GIB, RESERVE_BYTES, ladder
+from framepack_engine.random_model import RandomParts
+from framepack_engine.spec import RenderSpec
+from framepack_engine.tenancy import workload_of
+
+CAPS_GIB = (24.0, 12.0, 8.0, 6.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row before it is measured.
+
+    way: "stock" is diffusers' own forward with all weights on the device; "plan" the engine's best plan from `rung` on;
+    "sync" copies module by module, as the reference does. cap_bytes: of the device; None: all it has.
+    """
+
+    name: str
+    way: Literal["stock", "plan", "sync"] = "plan"
+    rung: int = 0
+    cap_bytes: int | None = None
+    cache: str = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row, measured. What was not measured, or does not apply, is None.
+
+    s_per_forward: median of the forwards whose blocks ran, on the device's own clock. s_per_step: mean of all steps,
+    with the sampler. s_per_frame: of a section of 25 such steps, without its decode. tflops: a second, of what a
+    forward has to compute. mfu: of the device's data sheet; of_matmul: of a large matrix product, measured in the same
+    run. peak_gib, predicted_gib: of the section. copied_gb (10^9 bytes): weights a step. hidden: share of the copies'
+    time in which computing went on. off: distance of the latents from the stock forward's, RMS over RMS; 0: equal bits.
+    """
+
+    row: str
+    plan: str | None = None
+    steps: int = 0
+    forwards: int = 0
+    s_per_forward: float | None = None
+    s_per_step: float | None = None
+    s_per_frame: float | None = None
+    tflops: float | None = None
+    mfu: float | None = None
+    of_matmul: float | None = None
+    peak_gib: float | None = None
+    predicted_gib: float | None = None
+    copied_gb: float | None = None
+    hidden: float | None = None
+    off: float | None = None
+    error: str = ""
+
+    def cells(self) -> dict[str, Any]:
+        """As a line of a table, to four digits."""
+        return {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in asdict(self).items()
+        }
+
+
+def usual_cases(caps_bytes: Sequence[int]) -> list[Case]:
+    """All rows: one way after the other on the whole device, then on smaller ones, each with its baseline."""
+    cases = [
+        Case(name="stock", way="stock"),
+        Case(name="resident"),
+        Case(name="hoisted", rung=1),
+        Case(name="cache", rung=1, cache="teacache"),
+    ]
+    for cap in caps_bytes:
+        name = f"{cap / GIB:g}gib" if cap % (GIB // 4) == 0 else f"{cap / 2**20:.2f}mib"
+        cases += [Case(name=name, cap_bytes=cap), Case(name=f"{name}-sync", way="sync", cap_bytes=cap)]
+    return cases
+
+
+def small_caps(parts: RandomParts, spec: RenderSpec) -> list[int]:
+    """Device sizes that make a small model go down the ladder: one stage at a time, then all blocks streamed."""
+    plans = ladder(parts.size(), workload_of(spec))
+    alone = next(number for number, plan in enumerate(plans) if plan.keeps == "nothing")
+    return [max(plan.section_bytes, plan.encode_bytes) + RESERVE_BYTES for plan in (plans[alone], plans[-1])]
