@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.client import FarmClient
-from farm.errors import FarmError
+from farm.errors import Conflict, FarmError
 from farm.keys import new_key
 from tests.chaos.videos import REQUESTS, Made, made_of, photo
 
 _PATIENCE_S = 240.0
 _LOOK_S = 1.0
+_WHIM = 0.1  #: how often, a look, an owner pauses a video, or lets a paused one go on
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Owner:
     folder: Path
     videos: list[Asked] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)  #: calls that failed although the client was patient
+    whims: int = 0  #: how often a video was paused, or a paused one went on
 
     def __post_init__(self) -> None:
         self.key, self.entry = new_key(self.name)
@@ -68,11 +71,26 @@ class Owner:
                 mp4.unlink()
         return [video for video in self.videos if video.status in {"queued", "in_progress", "paused"}]
 
+    def change_mind(self, client: FarmClient, dice: random.Random) -> None:
+        """Pause one of the open videos, or let a paused one go on; it may have ended just now."""
+        if open_ones := [video for video in self.videos if video.status in {"queued", "in_progress", "paused"}]:
+            video = dice.choice(open_ones)
+            with contextlib.suppress(Conflict):
+                client.wish(video.id, "resume" if video.status == "paused" else "pause")
+                self.whims += 1
+
+    def let_go_on(self, client: FarmClient) -> None:
+        """Nothing stays paused."""
+        for video in self.videos:
+            if video.status == "paused":
+                with contextlib.suppress(Conflict):
+                    client.wish(video.id, "resume")
+
 
 def keep_busy(
     owner: Owner, url: str, *, requests: Sequence[str], dice: random.Random, at_once: int, over: threading.Event
 ) -> None:
-    """Keep `at_once` videos of the owner's going until `over`."""
+    """Keep `at_once` videos of the owner's going until `over`; now and then one is paused, or goes on."""
     with owner.client(url) as client:
         open_ones: list[Asked] = []
         while not over.is_set():
@@ -80,6 +98,8 @@ def keep_busy(
                 while len(open_ones) < at_once and not over.is_set():
                     open_ones.append(owner.ask(client, dice.choice(requests)))
                 open_ones = owner.look(client)
+                if dice.random() < _WHIM:
+                    owner.change_mind(client, dice)
             except FarmError as err:
                 owner.troubles.append(f"{type(err).__name__}: {err}")
             over.wait(_LOOK_S)
@@ -93,6 +113,7 @@ def await_all(owner: Owner, url: str, *, seconds: float) -> None:
             try:
                 if not owner.look(client):
                     return
+                owner.let_go_on(client)
             except FarmError as err:
                 owner.troubles.append(f"{type(err).__name__}: {err}")
             time.sleep(_LOOK_S)

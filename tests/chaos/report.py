@@ -37,6 +37,7 @@ class Report:
     sections_continued: int = 0
     sections_repeated: int = 0
     others_repeated: int = 0
+    whims: int = 0  #: how often owners paused a video, or let a paused one go on
     poison_deaths: int = 0  #: workers that the poisoned video killed before it was given up; beside the faults
     broken: list[str] = field(default_factory=list)  #: promises
 
@@ -63,6 +64,7 @@ class Report:
             f"seed {self.seed}, workers on the head: {self.workers}, nodes: {nodes or 'none'}",
             f"{self.seconds / 60:.1f} minutes, {len(self.faults)} faults",
             f"videos accepted: {self.accepted} ({videos}); compared bit for bit: {self.compared}",
+            f"paused or let go on by their owners: {self.whims}",
             f"sections committed: {self.sections_committed}, leased: {self.sections_leased}",
             f"sections gone on with behind a saved step: {self.sections_continued}",
             f"sections repeated: {self.sections_repeated}, a fault: {share:.2f}",

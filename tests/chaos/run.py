@@ -78,8 +78,13 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
                 if left := farm.stop():
                     report.broken.append(f"{left} processes were left behind after SIGTERM")
             _audit(store, report)
-    if not report.faults or not report.compared:  # whoever saw nothing kept no promise
-        report.broken.append(f"{len(report.faults)} faults, {report.compared} videos compared: this run shows nothing")
+    if not report.compared:  # whoever saw nothing kept no promise
+        report.broken.append("no video was compared: this run shows nothing")
+    if len(report.faults) < wanted.faults and not wanted.each_once:
+        report.broken.append(
+            f"{len(report.faults)} of {wanted.faults} faults happened: this run does not show them all"
+        )
+    report.whims = sum(owner.whims for owner in owners)
     report.accepted = sum(len(owner.videos) for owner in [calm, mallory, *owners])
     report.seconds = time.monotonic() - begun
     return report
