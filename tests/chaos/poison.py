@@ -9,7 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
-_BEGINS = re.compile(r"\(RenderWorker pid=(\d+)[^)]*\).*action=begin job_id=(video_\w+) stage=section ")
+_BEGINS = re.compile(r"\(RenderWorker pid=(\d+)[^)]*\).*action=begin job_id=(video_\w+) .*stage=section\b")
 _LOOK_S = 0.05
 
 
