@@ -17,13 +17,11 @@ import psutil
 import pytest
 
 from farm.contract import slot_of
-from farm.jobs import Jobs
-from farm.store import FolderStore
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.unproven, pytest.mark.acceptance, pytest.mark.timeout(600)]
-STEPS = 80
+STEPS = 50
 FIELDS = {
     "prompt": "a cat",
     "seconds": "1.2",
@@ -137,13 +135,21 @@ def worker_pid(machine: subprocess.Popen[str]) -> int:
     raise AssertionError("no process of a RenderWorker")
 
 
-def moved_on(farm: FarmProcess, video: str, heard: int, undisturbed: Made) -> None:
-    """The video ended with the same bits, and no step was made again but the one that was being made."""
+def moved_on(farm: FarmProcess, video: str, slot: str, heard: int, undisturbed: Made) -> None:
+    """The video ended elsewhere with the same bits, and no step was made again but the one that was being made."""
+    steps: list[int] = []
+
+    def ended() -> bool | None:
+        state = farm.http.get(f"/v1/videos/{video}").json()
+        if state["stage"] == "section" and state["worker"] and slot_of(state["worker"]) != slot and state["step"]:
+            steps.append(state["step"])
+        return True if state["status"] not in {"queued", "in_progress"} else None
+
+    wait_for(ended, seconds=240, what="the video's end")
     assert finished(farm, video) == undisturbed
     saved = saved_step(farm, video)
     assert saved >= heard
-    head = Jobs(FolderStore(farm.storage)).get(video, owner=None).head
-    assert head.state.forwards == STEPS - saved  # of the attempt that was committed
+    assert min(steps) >= saved  # of the worker that went on
 
 
 def test_each_machine_declares_its_workers(farm: FarmProcess, machines: object) -> None:
@@ -174,7 +180,7 @@ def test_a_drained_worker_hands_its_video_over(farm: FarmProcess, machines: obje
     video = submit(farm)
     slot, step = in_the_middle(farm, video)
     assert farm.http.post(f"/v1/workers/{slot}/drain").json()["state"] == "draining"
-    moved_on(farm, video, step, undisturbed)
+    moved_on(farm, video, slot, step, undisturbed)
     wait_for(lambda: workers(farm)[slot]["state"] == "drained" or None, seconds=30, what="the drained worker's end")
     assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
     wait_for(lambda: workers(farm)[slot]["state"] == "idle" or None, seconds=90, what="the worker's return")
@@ -185,7 +191,7 @@ def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Pop
     video = submit(farm)
     slot, step = in_the_middle(farm, video)
     assert farm.http.post(f"/v1/workers/{slot}/pause").json()["paused"] == "operator"
-    moved_on(farm, video, step, undisturbed)
+    moved_on(farm, video, slot, step, undisturbed)
     assert workers(farm)[slot]["state"] == "paused"
     before = workers(farm)[slot]["id"]
     farm.actor("DispatcherActor").kill()
@@ -209,6 +215,6 @@ def test_a_machine_that_leaves_hands_its_video_over(
     slot, step = in_the_middle(farm, video)
     process = machines[slot.removesuffix("-0")]
     process.send_signal(signal.SIGTERM)
-    moved_on(farm, video, step, undisturbed)
+    moved_on(farm, video, slot, step, undisturbed)
     assert process.wait(60) == 0
     wait_for(lambda: slot not in workers(farm) or None, seconds=60, what="the machine's absence")
