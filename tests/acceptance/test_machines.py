@@ -93,6 +93,15 @@ def workers(farm: FarmProcess) -> dict[str, dict[str, Any]]:
     return {slot_of(worker["id"]): worker for worker in listed}
 
 
+def await_state(farm: FarmProcess, slot: str, state: str) -> None:
+    """Wait until the slot's worker is in that state; between two workers it has none."""
+    wait_for(
+        lambda: workers(farm).get(slot, {}).get("state") == state or None,
+        seconds=90,
+        what=f"a {state} worker in {slot}",
+    )
+
+
 def submit(farm: FarmProcess) -> str:
     """Ask for the video; its id."""
     answer = farm.http.post("/v1/videos", data=FIELDS, files={"input_reference": ("cat.png", photo())})
@@ -181,9 +190,9 @@ def test_a_drained_worker_hands_its_video_over(farm: FarmProcess, machines: obje
     slot, step = in_the_middle(farm, video)
     assert farm.http.post(f"/v1/workers/{slot}/drain").json()["state"] == "draining"
     moved_on(farm, video, slot, step, undisturbed)
-    wait_for(lambda: workers(farm)[slot]["state"] == "drained" or None, seconds=30, what="the drained worker's end")
+    await_state(farm, slot, "drained")
     assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
-    wait_for(lambda: workers(farm)[slot]["state"] == "idle" or None, seconds=90, what="the worker's return")
+    await_state(farm, slot, "idle")
 
 
 def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Popen[str]], undisturbed: Made) -> None:
@@ -204,7 +213,7 @@ def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Pop
     assert wait_for(replaced, seconds=120, what="the paused worker's successor") == "paused"
     assert farm.http.post(f"/v1/workers/{slot}/pause").status_code == 409
     assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
-    wait_for(lambda: workers(farm)[slot]["state"] == "idle" or None, seconds=30, what="the worker's return")
+    await_state(farm, slot, "idle")
 
 
 def test_a_machine_that_leaves_hands_its_video_over(
