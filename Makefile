@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo test lint format clean unproven
+.PHONY: help env bench browser ceph chaos demo test lint format clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -28,15 +28,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops again
 	@env -u FARM_URL FARM_STORAGE="$(CURDIR)/demo/storage" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh
 
+# Two at a time: those that start farms follow each other on one side, all others go to the other.
 test: $(STAMP)  ## all tests
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
 
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
 	$(PYTHON) -m tests.chaos $(CHAOS)
-
-unproven: $(STAMP)  ## tests on real farms that no quiet machine has passed yet, so that `make test` leaves them out
-	$(PYTHON) -m pytest -m unproven
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler

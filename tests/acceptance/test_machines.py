@@ -20,7 +20,7 @@ from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
-pytestmark = [pytest.mark.unproven, pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 STEPS = 50
 FIELDS = {
     "prompt": "a cat",

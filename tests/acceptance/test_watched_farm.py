@@ -17,7 +17,7 @@ from deploy.farm_load import Load, press
 from deploy.full_storage import fill_storage
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
-pytestmark = [pytest.mark.unproven, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
