@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -42,6 +43,21 @@ def every_other(method: str, fault: Fault) -> Callable[[str, str], Fault | None]
         return fault
 
     return choose
+
+
+def test_create_if_absent_is_all_that_is_asked_of_a_server(ministack_endpoint: str, accept: Accept) -> None:
+    """In the life of a video no request compares an ETag, and no object is put without `If-None-Match: *`."""
+    store, headers = S3Store(f"s3://{BUCKET}/{uuid4().hex}", endpoint=ministack_endpoint), list[tuple[str, set[str]]]()
+
+    def note(request: Any, **_: object) -> None:
+        headers.append((request.method, {name.lower() for name in request.headers}))
+
+    store._s3.meta.events.register("before-send.s3", note)
+    live_through(Jobs(store), accept)
+    assert not [sent for _, sent in headers if "if-match" in sent]
+    puts = [sent for method, sent in headers if method in {"PUT", "POST"}]
+    assert puts
+    assert all("if-none-match" in sent for sent in puts)
 
 
 def test_a_lost_answer_looks_like_a_lost_race(relay: Relay, relayed: Store) -> None:

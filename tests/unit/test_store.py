@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from farm.errors import StoreError
 from farm.store import FolderStore
+from tests.unit.conftest import Hand
 
 
 def test_deleting_leaves_no_empty_folders(store: FolderStore) -> None:
@@ -23,3 +28,92 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="file"):
         FolderStore(tmp_path / "file")
+
+
+def test_a_file_system_without_hard_links_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As exFAT and some mounts are: without `link` nothing can be created once. Nothing is left behind there."""
+
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match="has no hard links"):
+        FolderStore(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_write_lasts_before_it_counts(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are on the disk before the key is, and the key is before the call returns, new folders included."""
+    did: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def synced(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        did.append(f"sync {path.relative_to(store.root).parts[0] if path.parent.name == '.tmp' else path.name}")
+        fsync(handle)
+
+    def linked(source: Path, target: Path) -> None:
+        did.append("link")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    assert store.put_if_absent("jobs/a/x", b"1")
+    assert did == ["sync .tmp", "sync storage", "sync jobs", "link", "sync a"]
+
+
+def test_a_write_that_breaks_off_leaves_no_object(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: the key is free, and no temporary file stays."""
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", fsync)
+        with pytest.raises(StoreError, match="No space left"):
+            store.put_if_absent("a/b", b"1")
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+    assert store.put_if_absent("a/b", b"2")
+
+
+def test_what_killed_writers_left_goes_by_age(store: FolderStore) -> None:
+    """A temporary file of yesterday's goes when the store is opened, one that may still be written stays."""
+    old, young = (store.root / ".tmp" / name for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    long_ago = time.time() - 25 * 3600
+    os.utime(old, (long_ago, long_ago))
+    FolderStore(store.root)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_no_key_is_the_folder_of_another(http: TestClient, hand: Hand, store: FolderStore, png: bytes) -> None:
+    """Of all that a farm writes, from accepting to deleting: a bucket could hold both, a folder cannot."""
+    keys = set[str]()
+    put = store.put_if_absent
+
+    def noted(key: str, data: bytes | Path) -> bool:
+        keys.add(key)
+        return put(key, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "put_if_absent", noted)
+        hook = {"webhook_url": "https://example.org/x", "webhook_secret": f"whsec_{'QUJD' * 10}"}
+        fields = {"prompt": "a cat", "seconds": "2", "n": "2", **hook}
+        first = http.post(
+            "/v1/videos",
+            data=fields,
+            files={"input_reference": ("a.png", png)},
+            headers={"Idempotency-Key": "k"},
+        ).json()
+        hand.finish()
+        path = f"/v1/videos/{first['id']}"
+        assert http.post(f"{path}/remix", json={"prompt": "a dog", "from_section": 1}).status_code == 200
+        archive = http.get(f"{path}/export").content
+        assert http.post("/v1/videos/import?new_id=1", content=archive).status_code == 200
+        assert http.delete(path).status_code == 200
+    assert {"jobs", "open", "owners", "idempotency", "batches", "hooks", "imports"} <= {
+        key.partition("/")[0] for key in keys
+    }
+    folders = {"/".join(key.split("/")[:depth]) for key in keys for depth in range(1, key.count("/") + 1)}
+    assert keys & folders == set()
