@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
     from framepack_engine.provenance import read_provenance
     from framepack_engine.spec import Lora, RenderSpec
+
+# torchao, which diffusers loads by itself wherever it is installed, and what the two of them say of each other: nothing
+# that a user could act on. We use none of its compiled kernels, and load none of its checkpoints.
+for _name in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 _HOME = {
     "CaseResult": "conformance",

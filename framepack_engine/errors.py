@@ -4,6 +4,7 @@ EngineError
 ├── InvalidSpec        invalid_spec        the caller must change a value; `facts["field"]` names it
 │   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
 ├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
+├── PrecisionUnavailable precision_unavailable  a precision whose package is not installed, or not for this device
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
@@ -46,6 +47,12 @@ class AttentionUnavailable(EngineError):
     """An attention backend is not installed here, or not for this device; the message says how to install it."""
 
     code = "attention_unavailable"
+
+
+class PrecisionUnavailable(EngineError):
+    """A precision's package is not installed here, or the device cannot multiply in it; the message says what helps."""
+
+    code = "precision_unavailable"
 
 
 class ArtifactDamaged(EngineError):

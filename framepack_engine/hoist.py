@@ -155,7 +155,7 @@ class Hoist:
             return
         row = table.rows[step].to(device)
         for slot, begin, end in zip(self._slots, self._edges, self._edges[1:], strict=False):
-            slot.answer = row[begin:end][None]
+            slot.answer = row[begin:end][None].clone()  # no part of another: compiled blocks look at the offset
         time, text, image = self._stem_slots
         time.answer = row.new_zeros((1, 1)), None  # only what stands for the adaLN linears sees it
         text.answer, image.answer = table.text[step].to(device), table.image.to(device)

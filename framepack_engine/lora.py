@@ -113,7 +113,7 @@ class LoraSlots:
 
     def _joined(self, layer: nn.Linear, lows: list[LowRank]) -> LowRank:
         """Several are one, of the sum of their ranks: two products a layer, however many there are."""
-        stored = layer.weight.dtype
+        stored = getattr(layer.weight, "dtype", None)  # none where it is packed
         dtype = stored if stored in {torch.float32, torch.bfloat16, torch.float16} else self._dtype
         down, up = torch.cat([low.down for low in lows]), torch.cat([low.up for low in lows], dim=1)
         return LowRank(down.to(self._device, dtype), up.to(self._device, dtype))

@@ -1,7 +1,7 @@
 """Where a model's weights lie on a device of so many bytes, and what its stages take there at most. Loads no torch.
 
 A ladder of plans, best first. All are equal in bits: they differ in where weights wait and when they come, never in
-what is computed.
+what is computed. Precision is no step of the ladder: it is the size's, chosen by whoever sets up the worker.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ HOST_RESERVE_BYTES = 4 * GIB  #: of the machine's memory, for everything else
 #: peak of a forward's own tensors over tokens x width x bytes a number: counted on torch's meta device for 640x608 and
 #: six other sizes (17.2 to 18.5), with attention that keeps no matrix of scores
 FORWARD_COPIES = 18.5
+#: what a product in few bits works with, over the model's largest matrix x bytes a number: counted as above, at the
+#: small sizes where it shows; at 640x608 it hides below the forward's peak
+_PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "int8": 2.75, "int4": 2.0}
 _CACHE_COPIES = 2  #: what a step cache keeps of a guidance branch: an input and a residual of the block stack
 _ENCODE_COPIES = 4  #: as for a decode, of one picture; counted 3.6
 _RUNGS = 12  #: steps from no block streamed to all
@@ -62,8 +65,8 @@ class Workload:
 class Plan:
     """One way to hold a model on a device. Bytes are predicted peaks.
 
-    rung: its place on the ladder, 0 the largest. keeps: what stays on the device from stage to stage; "nothing": each
-    stage's weights come when it begins.
+    rung: its place on the ladder, 0 the largest. precision: of the model that it is for. keeps: what stays on the
+    device from stage to stage; "nothing": each stage's weights come when it begins.
     hoisted: the weights that the step loop does not need are away while it runs. streamed: so many blocks come one
     after another in each forward, moving `streamed_bytes`; the others stay. text: the text encoder comes whole, or
     block by block. mapped: the machine's memory is short, streamed blocks are read from their file each time.
@@ -82,6 +85,7 @@ class Plan:
     decode_bytes: int
     streamed_bytes: int
     decodes: bool = True
+    precision: str = "bf16"
 
     @property
     def peak_bytes(self) -> int:
@@ -97,6 +101,8 @@ class Plan:
             held = f"hoisted, {self.streamed} of {self.blocks} blocks streamed {source}"
         if self.keeps == "nothing":
             held += ", one stage at a time"
+        if self.precision != "bf16":
+            held = f"{self.precision}, {held}"
         return held + f", {self.peak_bytes / GIB:.1f} GiB"
 
     def of(self, stage: Stage) -> int:
@@ -132,19 +138,18 @@ def choose_plan(
     device_bytes, host_bytes: of the GPU and of the machine, all of it. preserve_bytes: of the GPU, left to others.
     below: a rung that turned out too large: only what follows it is looked at.
     Where no plan holds the decode that was asked for, the best one for encode and sections, with `decodes` false.
-    Raises: DeviceTooSmall saying what the smallest plan takes.
+    Raises: DeviceTooSmall saying what the smallest plan takes, or that the machine does not hold a packed model's home.
     """
     room = usable_bytes(device_bytes, preserve_bytes=preserve_bytes)
-    streamed_room = host_bytes - HOST_RESERVE_BYTES
-    plans = ladder(size, work)
-    plans = [plan if plan.streamed_bytes <= streamed_room else replace(plan, mapped=True) for plan in plans]
-    plans = [plan for plan in plans if plan.rung > below]
+    plans = [plan for plan in _at_home(size, ladder(size, work), host_bytes) if plan.rung > below]
     fitting = [plan for plan in plans if max(plan.section_bytes, plan.encode_bytes) <= room]
     for plan in fitting:
         if plan.decode_bytes <= room:
             return plan
     if fitting:
         return replace(fitting[0], decodes=False)
+    if size.precision != "bf16" and size.transformer_bytes > host_bytes - HOST_RESERVE_BYTES:
+        raise _homeless(size, host_bytes)
     least = min((max(plan.section_bytes, plan.encode_bytes) for plan in plans), default=0)
     raise DeviceTooSmall(
         f"{work.width}x{work.height} needs {least / GIB:.1f} GiB of device memory at least; "
@@ -152,6 +157,24 @@ def choose_plan(
         "others. A smaller size, a shorter window or a smaller preserve_gb needs less",
         needs_bytes=least,
         room_bytes=room,
+    )
+
+
+def _at_home(size: ModelSize, plans: list[Plan], host_bytes: int) -> list[Plan]:
+    """Those that the machine's memory can do. What is packed lies in no file: all of it must find a home there."""
+    room = host_bytes - HOST_RESERVE_BYTES
+    if size.precision == "bf16":
+        return [plan if plan.streamed_bytes <= room else replace(plan, mapped=True) for plan in plans]
+    return plans if size.transformer_bytes <= room else [plan for plan in plans if plan.keeps == "all"]
+
+
+def _homeless(size: ModelSize, host_bytes: int) -> DeviceTooSmall:
+    needs = size.transformer_bytes + HOST_RESERVE_BYTES
+    return DeviceTooSmall(
+        f"precision={size.precision} needs {needs / GIB:.1f} GiB of the machine's memory, which has "
+        f"{host_bytes / GIB:.1f}: its weights lie there and in no file. Fewer bits take less, and bf16 reads its file",
+        needs_bytes=needs,
+        room_bytes=host_bytes,
     )
 
 
@@ -176,9 +199,9 @@ def largest_workload(resolution: int) -> Workload:
     return Workload(height=height, width=width, tile_px=TILE_SIZES_PX[-1])
 
 
-def size_of(name: str) -> ModelSize:
+def size_of(name: str, precision: str = "bf16") -> ModelSize:
     """Of a model in the catalogue; the farm's own ones are FramePack's size."""
-    return MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack"]
+    return MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision]
 
 
 def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[Plan]:
@@ -186,18 +209,19 @@ def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[Plan]:
     for rung, keeps in enumerate(kept):
         yield _plan(size, work, rung=rung, keeps=keeps)
     for rung in range(1, _RUNGS + 1):
-        if streamed := rung * len(size.blocks) // _RUNGS:
+        if streamed := rung * len(size.block_bytes) // _RUNGS:
             plan = _plan(size, work, rung=len(kept) - 1 + rung, keeps="nothing", streamed=streamed)
             yield replace(plan, mapped=mapped)
 
 
 def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed: int = 0) -> Plan:
-    chosen = streamed_blocks(streamed, len(size.blocks)) if streamed else ()
-    blocks = [size.block_bytes(number) for number in range(len(size.blocks))]
+    blocks = size.block_bytes
+    chosen = streamed_blocks(streamed, len(blocks)) if streamed else ()
     moved = sum(blocks[number] for number in chosen)
     slots = 2 * max((blocks[number] for number in chosen), default=0)
     loop = sum(blocks) - moved + slots + size.rest_bytes
     forward = int(FORWARD_COPIES * work.tokens(size) * size.dim * size.itemsize)
+    forward += int(_PRODUCT_COPIES[size.precision] * size.largest_matrix * size.itemsize)
     forward += _CACHE_COPIES * work.branches * work.cached * work.tokens(size) * size.dim * size.itemsize
     refine = _refiner_bytes(size) + (0 if keeps == "all" else size.largest_hoisted_bytes)
     forward = max(forward, refine)
@@ -228,6 +252,7 @@ def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed:
         encode_bytes=encode,
         decode_bytes=decode,
         streamed_bytes=moved,
+        precision=size.precision,
     )
 
 

@@ -1,30 +1,36 @@
-"""How large the models' parts are, in parameters. Loads no torch.
+"""How large the models' parts are. Loads no torch.
 
-tests/unit/test_memory.py counts the same on torch's meta device and compares.
+tests/unit/test_memory.py counts the same on torch's meta device, in every precision, and compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+#: "bf16": the precision that the model is loaded in (float32 on the CPU); see `precision`
+PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
-    """Parameters of a model's parts.
+    """Of a model's parts: the transformer's in bytes, in its `precision`; the others' in parameters.
 
-    blocks: of each block, in order, without its adaLN. rest: what else the step loop needs, but for the output
-    projection, which is float32. hoisted: what the step loop does not need, and the largest module of that. dim: width
-    of a token, split among heads. vae_channels: of the widest activation at full size. itemsize: bytes a number of the
-    transformer, encoder_itemsize of the encoders, vae_itemsize of the VAE.
+    blocks: parameters of each block, in order, without its adaLN; block_bytes: the same in bytes. rest_bytes: what else the step loop needs. hoisted_bytes:
+    what the step loop does not need, and the largest module of that. largest_matrix: parameters of the largest matrix
+    in the blocks. dim: width of a token, split among heads. vae_channels: of the widest activation at full size.
+    itemsize: bytes a number that the transformer computes with, encoder_itemsize of the encoders, vae_itemsize of the
+    VAE.
     """
 
+    precision: str = "bf16"
     blocks: tuple[int, ...]
-    rest: int
-    proj_out: int
-    hoisted: int
-    largest_hoisted: int
+    block_bytes: tuple[int, ...]
+    rest_bytes: int
+    hoisted_bytes: int
+    largest_hoisted_bytes: int
+    largest_matrix: int
     text: int
     text_block: int
     text_blocks: int
@@ -38,25 +44,6 @@ class ModelSize:
     itemsize: int
     encoder_itemsize: int
     vae_itemsize: int
-
-    def block_bytes(self, number: int) -> int:
-        """Of one block's weights in the step loop."""
-        return self.blocks[number] * self.itemsize
-
-    @property
-    def rest_bytes(self) -> int:
-        """Of the step loop's weights outside of the blocks."""
-        return self.rest * self.itemsize + self.proj_out * 4
-
-    @property
-    def hoisted_bytes(self) -> int:
-        """Of the weights that the step loop does not need."""
-        return self.hoisted * self.itemsize
-
-    @property
-    def largest_hoisted_bytes(self) -> int:
-        """Of the largest hoisted module."""
-        return self.largest_hoisted * self.itemsize
 
     @property
     def text_bytes(self) -> int:
@@ -88,13 +75,19 @@ class ModelSize:
         """Of the VAE."""
         return self.vae * self.vae_itemsize
 
+    @property
+    def transformer_bytes(self) -> int:
+        """Of all of the transformer's weights."""
+        return sum(self.block_bytes) + self.rest_bytes + self.hoisted_bytes
+
 
 _FRAMEPACK = ModelSize(
     blocks=(226_548_224,) * 20 + (113_271_040,) * 40,
-    rest=14_561_280,
-    proj_out=196_672,
-    hoisted=3_797_750_784,
-    largest_hoisted=309_175_296,
+    block_bytes=(453_096_448,) * 20 + (226_542_080,) * 40,
+    rest_bytes=29_909_248,
+    hoisted_bytes=7_595_501_568,
+    largest_hoisted_bytes=618_350_592,
+    largest_matrix=3072 * 15_360,
     text=7_505_186_816,
     text_block=218_112_000,
     text_blocks=32,
@@ -111,10 +104,11 @@ _FRAMEPACK = ModelSize(
 )
 _TINY = ModelSize(
     blocks=(16_896,) * 2 + (8_416,) * 2,
-    rest=151_680,
-    proj_out=2_112,
-    hoisted=88_000,
-    largest_hoisted=27_264,
+    block_bytes=(67_584,) * 2 + (33_664,) * 2,
+    rest_bytes=615_168,
+    hoisted_bytes=352_000,
+    largest_hoisted_bytes=109_056,
+    largest_matrix=32 * 96,
     text=43_712,
     text_block=9_280,
     text_blocks=3,
@@ -129,4 +123,24 @@ _TINY = ModelSize(
     encoder_itemsize=4,
     vae_itemsize=4,
 )
-MODEL_SIZES: Mapping[str, ModelSize] = MappingProxyType({"framepack": _FRAMEPACK, "tiny": _TINY})
+#: double block, single block, all that is hoisted, in bytes. The 8-bit formats are of one size; int4's adaLN is int8
+_PACKED = {
+    "framepack": {"8": (226_825_216, 113_394_176, 4_183_689_216), "4": (116_924_824, 58_456_234, 4_183_689_216)},
+    "tiny": {"8": (20_224, 9_856, 257_792), "4": (11_360, 5_488, 257_792)},
+}
+
+
+def _sizes() -> dict[tuple[str, str], ModelSize]:
+    sizes = dict[tuple[str, str], ModelSize]()
+    for name, size, doubles in (("framepack", _FRAMEPACK, 20), ("tiny", _TINY, 2)):
+        for precision in PRECISIONS:
+            sizes[name, precision] = size
+            if precision != "bf16":
+                double, single, hoisted = _PACKED[name]["4" if precision == "int4" else "8"]
+                blocks = (double,) * doubles + (single,) * (len(size.block_bytes) - doubles)
+                sizes[name, precision] = replace(size, precision=precision, block_bytes=blocks, hoisted_bytes=hoisted)
+    return sizes
+
+
+MODEL_SIZES: Mapping[tuple[str, str], ModelSize] = MappingProxyType(_sizes())
+"""By model ("framepack", "tiny") and precision."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
@@ -126,7 +126,7 @@ class Stream:
             layer.register_forward_pre_hook(self._toucher(number))
             for number, module in enumerate(modules)
             for layer in module.modules()
-            if next(layer.parameters(recurse=False), None) is not None
+            if next(chain(layer.parameters(recurse=False), layer.buffers(recurse=False)), None) is not None
         ]
         self._in_slot: list[int | None] = [None] * _SLOTS  # which block each slot holds, or is being filled with
         self._slots: list[Tensor] = []

@@ -151,7 +151,7 @@ def test_a_job_s_tables_are_made_once(case_model: Any) -> None:
 def test_hoisted_weights_are_away(case_model: Any) -> None:
     """While steps are made, the device holds the loop's weights and not one byte of the hoisted ones."""
     size = count_model(case_model)
-    loop = sum(size.block_bytes(n) for n in range(len(size.blocks))) + size.rest_bytes
+    loop = sum(size.block_bytes) + size.rest_bytes
     renderer = Renderer(case_model, book=book_at(case_model, 2))
     assert renderer.tenancy is not None
     budget, held = renderer.tenancy.budget, list[int]()
