@@ -128,9 +128,7 @@ def _usable_gpus() -> int:
 
 def weights_bytes(size: ModelSize) -> int:
     """Of all parts of a model, as they lie in memory."""
-    blocks = sum(size.block_bytes)
-    encoders = size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
-    return blocks + size.rest_bytes + size.hoisted_bytes + encoders
+    return size.transformer_bytes + size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
 
 
 def _memory(gpus: Sequence[Gpu], size: ModelSize) -> Check:
