@@ -18,7 +18,7 @@ class ModelSize:
     """Of a model's parts: the transformer's in bytes, in its `precision`; the others' in parameters.
 
     blocks: parameters of each block, in order, without its adaLN; block_bytes: the same in bytes. rest_bytes: what else
-    the step loop needs. hoisted_bytes: what the step loop does not need, and the largest module of that. largest_matrix:
+    the step loop needs. hoisted_bytes: what it does not need, and the largest module of that. largest_matrix:
     parameters of the largest matrix in the blocks. dim: width of a token, split among heads. vae_channels: of the
     widest activation at full size. itemsize: bytes a number that the transformer computes with, encoder_itemsize of the
     encoders, vae_itemsize of the VAE.
