@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(batch)
 
 
-@with_flags([flag.replace(default=None) if flag.name == "prompt" else flag for flag in request_flags()])
+@with_flags(request_flags(whole=False))
 def batch(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="photos, each with its prompt in a .txt beside it")],
     *,

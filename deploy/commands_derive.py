@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(extend)
 
 
-@with_flags(request_flags())
+@with_flags(request_flags(whole=False))
 def remix(
     video_id: Annotated[str, typer.Argument(metavar="ID", help="the video to begin with")],
     *,

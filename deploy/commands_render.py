@@ -16,7 +16,7 @@ from deploy.commands_videos import check_completed, checked_target, put_path
 from deploy.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
 from deploy.flags import request_flags, with_flags
 from deploy.progress import follow
-from deploy.screen import put_json, say
+from deploy.screen import put_json, put_table, say
 from farm.batches import Variants, take_variants
 from farm.errors import ConfigError, FarmError
 
@@ -73,6 +73,7 @@ def submit(
     image: Image = None,
     *,
     end_image: EndImage = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what would be made, and how soon")] = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
@@ -82,14 +83,18 @@ def submit(
     variants = _variants(given)
     fields, images = request_of(given, image, end_image)
     with connect(url=url, storage=storage) as client:
-        video = client.submit(fields | variants, images)
-    if as_json:
+        ask = client.estimate if dry_run else client.submit
+        video = ask(fields | variants, images)
+    if dry_run and not as_json:
+        say(f"{video['videos']} x {video['frames']} frames ({video['seconds']} s) of {video['size']}, {video['model']}")
+        put_table(("id", "plan", "preserve_gb", "fits", "seconds"), video["workers"])
+    elif as_json:
         put_json(video)
-        return
-    for video_id in video["batch"]["videos"] if video["batch"] else [video["id"]]:
-        print(video_id)
-    if video["batch"]:
+    elif video["batch"]:
+        print("\n".join(video["batch"]["videos"]))
         say(f"framefarm watch {video['batch']['id']} follows them")
+    else:
+        print(video["id"])
 
 
 def _variants(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,12 +54,13 @@ def list_videos(
     limit: Annotated[int, typer.Option(min=1, max=100, help="at most so many")] = 20,
     status: Annotated[str | None, typer.Option(help="only those that are queued, in_progress, paused …")] = None,
     after: Annotated[str | None, typer.Option(metavar="ID", help="only those behind this one")] = None,
+    order: Annotated[Literal["asc", "desc"], typer.Option(help="asc: oldest first")] = "desc",
     batch: Annotated[str | None, typer.Option(metavar="ID", help="only those of this batch")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="go on showing what changes, until Ctrl-C")] = False,
     as_json: Json = False,
 ) -> None:
     """Videos, newest first. With --watch into a pipe, or with --json: a line for each that comes, changes or leaves."""
-    query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "batch": batch}
+    query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
     if watch:
         watch_list(url=url, storage=storage, as_json=as_json, **query)
         return
@@ -198,11 +199,7 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
     """Erase ended videos and everything stored of them."""
     with connect(url=url, storage=storage) as client:
-        answers = [client.delete(video_id) for video_id in ids]
-    if as_json:
-        put_json(answers)
-    else:
-        put_table(("id",), answers)
+        _each(ids, client.delete, ("id",), as_json=as_json)
 
 
 def check_completed(*videos: dict[str, Any]) -> None:
@@ -236,10 +233,18 @@ def checked_target(out: Path) -> Path:
 def _wish(wish: str) -> Callable[..., None]:
     def command(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
         with connect(url=url, storage=storage) as client:
-            videos = [client.wish(video_id, wish) for video_id in ids]
-        if as_json:
-            put_json(videos)
-        else:
-            put_table(("id", "status"), videos)
+            _each(ids, lambda video_id: client.wish(video_id, wish), ("id", "status"), as_json=as_json)
 
     return command
+
+
+def _each(ids: list[str], call: Callable[[str], dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    """Do it to one video after the other, and show those to which it was done also where the next one refuses."""
+    done: list[dict[str, Any]] = []
+    try:
+        done.extend(call(video_id) for video_id in ids)  # keeps what came before a refusal
+    finally:
+        if done and as_json:
+            put_json(done)
+        elif done:
+            put_table(columns, done)

@@ -48,10 +48,13 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def request_flags(model: type[BaseModel] = VideoRequest) -> list[Flag]:
-    """One flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults hold."""
+def request_flags(model: type[BaseModel] = VideoRequest, *, whole: bool = True) -> list[Flag]:
+    """One flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults hold.
+
+    whole: false where what the request needs may come from elsewhere than the flags.
+    """
     return [
-        _flag(name, _simple(field.annotation), help=_request_help(name, field), required=field.is_required())
+        _flag(name, _simple(field.annotation), help=_request_help(name, field), required=whole and field.is_required())
         for name, field in model.model_fields.items()
     ]
 

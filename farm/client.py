@@ -89,6 +89,10 @@ class FarmClient:
         """
         return self._send("/v1/videos", fields, images, key=key)
 
+    def estimate(self, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
+        """What would be made, and how long each worker would take; nothing is stored. Raises: as `submit`."""
+        return self._send("/v1/videos", fields, images, query={"dry_run": "1"})
+
     def remix(self, video_id: str, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
         """A new video with other `fields`; it shares the sections before `fields["from_section"]` (none: 0).
 
@@ -107,10 +111,19 @@ class FarmClient:
         return self._ask("GET", f"/v1/videos/{_segment(video_id)}")
 
     def list(
-        self, *, limit: int = 20, status: str | None = None, after: str | None = None, batch: str | None = None
+        self,
+        *,
+        limit: int = 20,
+        status: str | None = None,
+        after: str | None = None,
+        order: str = "desc",
+        batch: str | None = None,
     ) -> dict[str, Any]:
-        """A page of videos, newest first: {data, has_more, last_id …}. Raises: NotFound for an unknown batch."""
-        query = {"limit": limit, "status": status, "after": after, "batch": batch}
+        """A page of videos, newest first (or with order="asc" last): {data, has_more, last_id …}.
+
+        Raises: NotFound for an unknown batch, or where there is no video `after`.
+        """
+        query = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
         return self._ask(
             "GET", "/v1/videos", params={name: value for name, value in query.items() if value is not None}
         )
@@ -254,13 +267,19 @@ class FarmClient:
                     file.write(piece)
 
     def _send(
-        self, path: str, fields: Mapping[str, Any], files: Mapping[str, Path], *, key: str | None = None
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        files: Mapping[str, Path],
+        *,
+        key: str | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Ask for a video, under a key by which asking again stores nothing twice."""
         data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
         parts = {name: (file.name, file.read_bytes()) for name, file in files.items()}
         headers = {"Idempotency-Key": key or uuid4().hex}
-        return self._ask("POST", path, data=data, files=parts, headers=headers)
+        return self._ask("POST", path, data=data, files=parts, headers=headers, params=query)
 
     def _fetch_once(self, video_id: str, part: Path, variant: str) -> None:
         tag = _tag_of(part)
@@ -322,9 +341,9 @@ def _check(response: httpx.Response) -> None:
     try:
         problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):  # not our farm, or Ray Serve's proxy before it, while the farm starts
+    except (ValueError, KeyError, TypeError):  # not our farm, or Ray Serve's proxy: it starts, or has no room just now
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
-        if response.status_code == httpx.codes.NOT_FOUND or response.is_server_error:
+        if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS} or response.is_server_error:
             code = Unavailable.code
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         code = Unavailable.code

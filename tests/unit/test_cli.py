@@ -165,8 +165,35 @@ def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> No
     assert run("fetch", first) == f"{first}.mp4\n"
     assert run("workers").startswith("hand\there\tCPU\tidle")
     assert "tiny" in run("models")
-    assert run("rm", first, second) == f"{first}\n{second}\n"
+    assert cli.main(["rm", first, "video_0", second]) == 2
+    assert capsys.readouterr().out == f"{first}\n"  # what was done is told
+    assert run("rm", second) == f"{second}\n"
     assert run("list") == ""
+
+
+def test_an_estimate_stores_nothing(url: str, hand: Hand, capsys: Out) -> None:
+    """`submit --dry-run`: what it would be, and a line for each worker that could make it."""
+    hand.dispatcher.ask(hand.card)
+    assert cli.main(["submit", CAT, "--prompt", "a cat", "--seconds", "2", "--n", "3", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "3 x " in err
+    assert out.startswith("hand\tall resident\t0.0\tTrue\t")
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_remix_may_keep_the_prompt(url: str, hand: Hand, capsys: Out) -> None:
+    """Only what is set differs; oldest first shows where it came from before it."""
+
+    def run(*argv: str) -> str:
+        assert cli.main(argv) == 0
+        return capsys.readouterr().out.strip()
+
+    first = run("submit", CAT, "--prompt", "a cat", "--seconds", "2")
+    other = run("remix", first, "--seed", "5")
+    request = json.loads(run("show", other, "--json"))["request"]
+    assert (request["prompt"], request["seed"], request["seconds"]) == ("a cat", 5, 2)
+    assert [line.split("\t")[0] for line in run("list", "--order", "asc").splitlines()] == [first, other]
 
 
 def test_several_variants_at_once(url: str, hand: Hand, jobs: Jobs, capsys: Out) -> None:

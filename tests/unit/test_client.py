@@ -190,9 +190,9 @@ def test_no_farm_is_unavailable() -> None:
         client.models()
 
 
-@pytest.mark.parametrize("status", [404, 500, 502, 503])
+@pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
 def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, status: int) -> None:
-    """While a farm starts, Ray Serve's own proxy answers in its place: that is no answer of the farm."""
+    """While a farm starts, or is flooded, Ray Serve's own proxy answers in its place: that is no answer of the farm."""
     way, record = Fragile(), accept()
     ask, answers = way.handle_request, [httpx.Response(status, text="Path '/' not found"), None]
     with client_over(way) as client, pytest.MonkeyPatch.context() as patch:

@@ -126,7 +126,7 @@ def test_a_refused_setting_is_named(command: str, flag: str, value: str, capsys:
 @pytest.mark.parametrize(
     ("argv", "field"),
     [
-        (("remix", "ID", "--prompt", "a", "--seconds", "-1"), "seconds"),
+        (("remix", "ID", "--seconds", "-1"), "seconds"),
         (("edit", "ID", "--priority", "99"), "priority"),
         (("list", "--status", "lost"), "status"),
         (("fetch", "ID", "--variant", "lost"), "variant"),
