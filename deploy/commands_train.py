@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -64,6 +65,7 @@ def pocket(
     from framepack_engine.training.loop import Run
     from framepack_engine.training.pocket import train_pocket
 
+    _stop_saves()
     if threads is not None:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -118,6 +120,7 @@ def lora(
     from framepack_engine.training.lora import LoraNumbers, train_lora
     from framepack_engine.training.recipe import StageNumbers
 
+    _stop_saves()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     numbers = LoraNumbers(
         rank=rank,
@@ -144,6 +147,12 @@ def lora(
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
     put_path(out, as_json=as_json)
+
+
+def _stop_saves() -> None:
+    """Let SIGTERM do what Ctrl-C does, also in the background, where a shell has Ctrl-C ignored: save, and end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Stage `vae`: a small AutoencoderKLHunyuanVideo learns to give clips back."""
+"""Stage `vae`: a small AutoencoderKLHunyuanVideo. Its encoder is computed, its decoder learns to give clips back."""
 
 from __future__ import annotations
 
@@ -12,68 +12,82 @@ from torch.nn import functional
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.recipe import Cut, Recipe
+from framepack_engine.training.transform import LATENTS, write_transform
 
-_KL_WEIGHT = 1e-4
 _GRADIENT_WEIGHT = 1.0
 _SCALES = 3  #: resolutions at which edges are compared
 _MEASURED_CLIPS = 6  #: the scaling factor is taken from so many
+_SEEN_CLIPS = 100  #: the encoder's transform is computed from so many
 
 
 def make_vae(recipe: Recipe) -> Any:
-    """The autoencoder with drawn weights, float32. No attention: on a CPU it would cost more than all the rest."""
+    """The autoencoder with drawn weights, float32; the decoder's residual branches begin at zero.
+
+    No attention: on a CPU it would cost more than all the rest.
+    """
     from diffusers import AutoencoderKLHunyuanVideo
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return AutoencoderKLHunyuanVideo(
+        vae: Any = AutoencoderKLHunyuanVideo(
             block_out_channels=recipe.vae_channels,
             layers_per_block=1,
             norm_num_groups=4,
             mid_block_add_attention=False,
         )
+    for name, weight in vae.decoder.named_parameters():
+        if ".conv2." in name:
+            nn.init.zeros_(weight)
+    return vae
 
 
 class Autoencoding(nn.Module):
-    """Encode, draw from the posterior, decode: one forward, so that accelerate may wrap it."""
+    """Encode, draw from the posterior, decode: one forward, so that accelerate may wrap it. The encoder stays."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae = vae
+        for part in (vae.encoder, vae.quant_conv, vae.post_quant_conv):
+            part.requires_grad_(requires_grad=False)
 
-    def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """frames: (B, 3, T, H, W); noise: of the latents' shape. Returns: frames, posterior's mean and log variance."""
-        posterior = self.vae.encode(frames).latent_dist
-        latents = posterior.mean + posterior.std * noise.to(posterior.mean.dtype)
-        return self.vae.decode(latents).sample, posterior.mean, posterior.logvar
+    def forward(self, frames: Tensor, noise: Tensor) -> Tensor:
+        """frames: (B, 3, T, H, W); noise: of the latents' shape. Returns: the frames again."""
+        with torch.no_grad():
+            posterior = self.vae.encode(frames).latent_dist
+            latents = posterior.mean + posterior.std * noise.to(posterior.mean.dtype)
+        again: Tensor = self.vae.decode(latents).sample
+        return again
 
 
 class AutoencoderStage:
-    """Reconstruction, edges at several scales, and a light pull of the latents towards a normal distribution."""
+    """Reconstruction, and edges at several scales, from the latents of an encoder in closed form."""
 
     name = "vae"
 
     def __init__(self, recipe: Recipe, *, device: str, photo_share: float = 0.45) -> None:
         self._recipe, self._device = recipe, device
+        self._clips = ClipMaker(seed=recipe.seed, device=device, photo_share=photo_share)
         vae = make_vae(recipe)
         vae.use_framewise_encoding = vae.use_framewise_decoding = False
-        self.model: nn.Module = Autoencoding(vae)
-        self._clips = ClipMaker(seed=recipe.seed, device=device, photo_share=photo_share)
+        side = recipe.resolution
+        seen = (self._clips.clip(-100 - i, height=side, width=side, frames=9).frames for i in range(_SEEN_CLIPS))
+        write_transform(vae, [frames[None].cpu() for frames in seen])
+        model: Any = Autoencoding(vae)  # torch's own types do not know this format of modules
+        self.model: nn.Module = model.to(memory_format=torch.channels_last_3d)
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
         """Of the pieces of clips that belong to this step and process."""
         number = step * world + rank
         cut = self._recipe.vae_cuts[step % len(self._recipe.vae_cuts)]
         frames = self.pieces(cut, number)
-        shape = (len(frames), 16, (cut.frames + 3) // 4, cut.side_px // 8, cut.side_px // 8)
+        shape = (len(frames), LATENTS, (cut.frames + 3) // 4, cut.side_px // 8, cut.side_px // 8)
         noise = Dice(self._recipe.seed, 1, number).normal(*shape).to(frames.device)
-        again, mean, log_variance = model(frames, noise)
-        again, mean, log_variance = again.float(), mean.float(), log_variance.float()
+        again = model(frames.contiguous(memory_format=torch.channels_last_3d), noise).float()
         pixels = (again - frames).abs().mean()
         edges = edge_difference(again, frames)
-        pull = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
-        total = pixels + _GRADIENT_WEIGHT * edges + _KL_WEIGHT * pull
+        total = pixels + _GRADIENT_WEIGHT * edges
         mse = ((again.detach().clamp(-1, 1) - frames) ** 2).mean() / 4
-        return {"loss": total, "pixels": pixels, "edges": edges, "kl": pull, "psnr": -10 * torch.log10(mse + 1e-8)}
+        return {"loss": total, "pixels": pixels, "edges": edges, "psnr": -10 * torch.log10(mse + 1e-8)}
 
     def pieces(self, cut: Cut, number: int) -> Tensor:
         """(count, 3, T, side, side): two pieces of each clip, clips of the recipe's resolution."""

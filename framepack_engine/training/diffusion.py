@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -18,6 +19,7 @@ from framepack_engine.plan import Kind, frames_for
 from framepack_engine.schedule import flow_mu
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_pictures import Dice
+from framepack_engine.training.kept_groups import GroupFolder
 from framepack_engine.training.parts import make_transformer
 from framepack_engine.training.recipe import Recipe
 from framepack_engine.training.samples import (
@@ -78,15 +80,23 @@ class DiffusionStage:
     name = "dit"
 
     def __init__(
-        self, recipe: Recipe, models: Models, *, device: str, photo_share: float = 0.45, reuse: int = 6
+        self,
+        recipe: Recipe,
+        models: Models,
+        *,
+        device: str,
+        photo_share: float = 0.45,
+        reuse: int = 6,
+        kept: Path | None = None,
     ) -> None:
-        """models: of all parts but the transformer, on the device."""
+        """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them."""
         self.model = make_transformer(recipe)
         self._recipe, self._device, self._reuse = recipe, device, reuse
         self._encoder = ClipEncoder(models, seed=recipe.seed)
         self._maker = ClipMaker(seed=recipe.seed + 7, device=device, photo_share=photo_share)
         self._sizes = buckets(recipe.resolution)
         self._group: tuple[int, ClipLatents] | None = None
+        self._kept = None if kept is None or recipe.kept_groups is None else GroupFolder(kept, models.vae.encoder)
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
         """Mean square of the velocity's error, over a batch of sections at noise levels of their own."""
@@ -103,19 +113,32 @@ class DiffusionStage:
         return {"loss": error.mean(), section.kind: error.detach().mean()}
 
     def _clips(self, group: int) -> ClipLatents:
-        """The clips of a group of steps, made and encoded when the first of these asks."""
+        """The clips of a group of steps, made and encoded, or found, when the first of these asks."""
+        count = self._recipe.kept_groups
+        group = group if count is None else group % count
         if self._group is None or self._group[0] != group:
-            recipe, dice = self._recipe, Dice(self._recipe.seed, 9, group)
-            sections = dice.whole(1, recipe.max_sections)
-            height, width = dice.one_of(self._sizes)
-            count = frames_for(sections, recipe.window)
-            clips = [
-                self._maker.clip(group * recipe.batch + i, height=height, width=width, frames=count)
-                for i in range(recipe.batch)
-            ]
-            frames = torch.stack([clip.frames for clip in clips])
-            self._group = (group, self._encoder.encoded(frames, [clip.prompt for clip in clips], number=group))
+            self._group = (group, self._made(group))
         return self._group[1]
+
+    def _made(self, group: int) -> ClipLatents:
+        """A group's clips. Kept ones are read back even when they have just been made: the bits are the file's."""
+        if self._kept is not None and self._kept.has(group):
+            return self._found(self._kept, group)
+        recipe, dice = self._recipe, Dice(self._recipe.seed, 9, group)
+        count = frames_for(dice.whole(1, recipe.max_sections), recipe.window)
+        height, width = dice.one_of(self._sizes)
+        numbers = range(group * recipe.batch, (group + 1) * recipe.batch)
+        clips = [self._maker.clip(number, height=height, width=width, frames=count) for number in numbers]
+        frames, prompts = torch.stack([clip.frames for clip in clips]), [clip.prompt for clip in clips]
+        encoded = self._encoder.encoded(frames, prompts, number=group)
+        if self._kept is None:
+            return encoded
+        self._kept.keep(group, encoded, prompts)
+        return self._found(self._kept, group)
+
+    def _found(self, kept: GroupFolder, group: int) -> ClipLatents:
+        tensors, prompts = kept.found(group, device=self._device)
+        return ClipLatents(**tensors, text=[self._encoder.text(prompt) for prompt in prompts])
 
     def _section(self, clips: ClipLatents, dice: Dice) -> Section:
         """A section of the batch, of either kind, with what may be missing or rough of its history."""

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from framepack_engine.errors import EngineError
 from framepack_engine.training.curves import draw_curves, write_curves
+from framepack_engine.training.muon import Muon
 from framepack_engine.training.recipe import StageNumbers
 
 _KEPT = 2  #: checkpoints a stage keeps; the newest may be the one that was being written when the power went
@@ -103,10 +104,18 @@ def averaged(model: nn.Module, *, share: float) -> AveragedModel:
     return AveragedModel(model, avg_fn=mean)
 
 
-def rate_at(step: int, numbers: StageNumbers) -> float:
-    """The learning rate of a step: up in a line, down along a cosine to a tenth."""
+def make_optimizer(model: nn.Module, numbers: StageNumbers) -> torch.optim.Optimizer:
+    """Of the weights that are trained: Muon where the recipe has a rate for matrices, else AdamW."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    if numbers.matrix_rate is not None:
+        return Muon(trained, rate=numbers.rate, matrix_rate=numbers.matrix_rate)
+    return torch.optim.AdamW(trained, lr=numbers.rate, betas=(0.9, 0.95), weight_decay=0.01)
+
+
+def share_at(step: int, numbers: StageNumbers) -> float:
+    """Which share of its rates a step has: up in a line, down along a cosine to a tenth."""
     risen = min((step + 1) / numbers.warmup, 1.0)
-    return numbers.rate * risen * (0.1 + 0.45 * (1 + math.cos(math.pi * min(step / numbers.steps, 1.0))))
+    return risen * (0.1 + 0.45 * (1 + math.cos(math.pi * min(step / numbers.steps, 1.0))))
 
 
 def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
@@ -123,7 +132,8 @@ def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
     if newest is not None and not run.resume:
         raise EngineError(f"{folder} has a checkpoint of step {_step_of(newest)}: --resume goes on, or remove it")
     mean = averaged(stage.model, share=numbers.average).to(accelerator.device)
-    optimizer = torch.optim.AdamW(stage.model.parameters(), lr=numbers.rate, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = make_optimizer(stage.model, numbers)
+    tops = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = accelerator.prepare(stage.model, optimizer)
     progress = Progress()
     accelerator.register_for_checkpointing(progress, mean)
@@ -133,8 +143,8 @@ def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
     saved = progress.step
     try:
         while progress.step < steps and time.monotonic() < ends_s:
-            for group in optimizer.param_groups:
-                group["lr"] = rate_at(progress.step, numbers)
+            for group, top in zip(optimizer.param_groups, tops, strict=True):
+                group["lr"] = top * share_at(progress.step, numbers)
             scalars = _step(accelerator, stage, model, optimizer, progress.step)
             mean.update_parameters(accelerator.unwrap_model(model))
             progress.add(scalars)

@@ -79,7 +79,20 @@ def make_transformer(recipe: Recipe) -> Any:
     for name, parameter in model.named_parameters():
         if (".norm" in name and ".linear." in name) or name.startswith(("proj_out.", "norm_out.linear.")):
             torch.nn.init.zeros_(parameter)
+    _alike(model)
     return model
+
+
+@torch.no_grad()
+def _alike(model: Any) -> None:
+    """Let a clean frame look to the transformer as a noisy one does, and a coarse one as the mean of its parts.
+
+    Source: arXiv:2504.12626, which gets its coarser patchifying kernels from the trained one too.
+    """
+    one, clean = model.x_embedder.proj, model.clean_x_embedder
+    for coarse, times in ((clean.proj, 1), (clean.proj_2x, 2), (clean.proj_4x, 4)):
+        coarse.weight.copy_(one.weight.repeat(1, 1, times, times, times) / times**3)
+        coarse.bias.copy_(one.bias)
 
 
 def save_parts(root: Path, parts: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The pocket model, stage by stage: train, then write what came out into the folder that `load_models` reads.
 
-A run's folder: `text/`, `vae/`, `dit/` with checkpoints and loss curves, and `model/` in the official layout.
+A run's folder: `text/`, `vae/`, `dit/` with checkpoints and loss curves, `clips/` with what the recipe keeps of the
+transformer's clips, and `model/` in the official layout.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _train_vae(recipe: Recipe, run: Run, device: str, photo_share: float) -> dic
 
 def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float) -> dict[str, Any]:
     models = load_trained(run.folder / MODEL, device=device)
-    stage = DiffusionStage(recipe, models, device=device, photo_share=photo_share)
+    stage = DiffusionStage(recipe, models, device=device, photo_share=photo_share, kept=run.folder / "clips")
     return {"transformer": train(stage, recipe.dit, run)}
 
 

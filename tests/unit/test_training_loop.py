@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from framepack_engine.errors import EngineError
 from framepack_engine.training.curves import draw_curves
-from framepack_engine.training.loop import Run, newest_checkpoint, rate_at, train
+from framepack_engine.training.loop import Run, newest_checkpoint, share_at, train
 from framepack_engine.training.recipe import StageNumbers
 
 NUMBERS = StageNumbers(steps=12, rate=1e-2, warmup=3, save_every=4)
@@ -108,9 +108,9 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_the_rate_rises_and_falls() -> None:
     """From nearly nothing to the top in the warm-up, and down to a tenth at the last step."""
     numbers = replace(NUMBERS, steps=100, warmup=10)
-    rates = [rate_at(step, numbers) for step in range(101)]
-    assert rates[0] < rates[5] < max(rates) <= numbers.rate
-    assert rates[100] == pytest.approx(numbers.rate / 10)
+    shares = [share_at(step, numbers) for step in range(101)]
+    assert shares[0] < shares[5] < max(shares) <= 1
+    assert shares[100] == pytest.approx(0.1)
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:

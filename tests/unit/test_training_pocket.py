@@ -34,7 +34,7 @@ SMALLEST = replace(
     resolution=64,
     window=2,
     max_sections=2,
-    vae_channels=(4, 4, 8, 8),
+    vae_channels=(4, 8, 16, 40),
     vae_cuts=(Cut(5, 32, 2),),
     heads=2,
     head_dim=16,
@@ -43,8 +43,8 @@ SMALLEST = replace(
     single_blocks=1,
     batch=2,
     text=_FEW,
-    vae=_FEW,
-    dit=_FEW,
+    vae=replace(_FEW, matrix_rate=0.01),
+    dit=replace(_FEW, matrix_rate=0.01),
 )
 WINDOW = SMALLEST.window
 
@@ -231,3 +231,28 @@ def test_a_step_of_the_transformer_is_a_function_of_its_number(trained: Path) ->
     second = other.loss(other.model, 1, 0, 1)["loss"]
     assert torch.equal(one.loss(one.model, 1, 0, 1)["loss"], second)
     assert not torch.equal(first, second)
+
+
+def test_clips_are_made_once_where_the_recipe_keeps_them(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later run finds them on disk, to the same bits; with another encoder's latents they are never confused."""
+    models = load_trained(trained / "model", device="cpu")
+    recipe = replace(SMALLEST, kept_groups=2)
+    stage = DiffusionStage(recipe, models, device="cpu", reuse=1, kept=tmp_path)
+    losses = [stage.loss(stage.model, step, 0, 1)["loss"].item() for step in range(2)]
+    files = list(tmp_path.rglob("*.safetensors"))
+    assert len(files) == 2
+
+    def nothing_is_made(*_: object, **__: object) -> None:
+        raise AssertionError("a clip was made again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("framepack_engine.training.data_clips.ClipMaker.clip", nothing_is_made)
+        again = DiffusionStage(recipe, models, device="cpu", reuse=1, kept=tmp_path)
+        assert [again.loss(again.model, step, 0, 1)["loss"].item() for step in range(2)] == losses
+    with torch.no_grad():
+        models.vae.encoder.conv_in.conv.weight.mul_(1.5)
+    other = DiffusionStage(recipe, models, device="cpu", reuse=1, kept=tmp_path)
+    other.loss(other.model, 0, 0, 1)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3

@@ -1,0 +1,84 @@
+"""An optimizer for small networks on few steps: matrices move by the orthogonal part of their gradients' running mean.
+
+PyTorch's own Muon takes matrices alone; most of the autoencoder's weights are kernels of convolutions. What it gives
+beside AdamW is measured in docs/decisions/0062.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_MOMENTUM = 0.95
+_BETAS, _EPS = (0.9, 0.95), 1e-8
+_NARROWEST = 4  #: fewer rows or columns are no matrix worth the name: output kernels of 3 colours, biases, gains
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for every weight of two or more axes (kernels as rows of all their inputs), AdamW for the rest.
+
+    rate: of the rest; matrix_rate: of matrices, as a share of a step that moves each direction by 1.
+
+    Source: Jordan et al., https://kellerjordan.github.io/posts/muon/ (Newton-Schulz coefficients, Nesterov momentum).
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], *, rate: float, matrix_rate: float) -> None:
+        taken = list(parameters)
+        groups = [
+            {"params": [p for p in taken if _is_matrix(p)], "lr": matrix_rate, "matrices": True},
+            {"params": [p for p in taken if not _is_matrix(p)], "lr": rate, "matrices": False},
+        ]
+        super().__init__([group for group in groups if group["params"]], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every weight that has a gradient."""
+        if closure is not None:
+            raise TypeError("Muon takes no closure")
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    (self._turn if group["matrices"] else self._adam)(weight, group["lr"])
+
+    def _turn(self, weight: Tensor, rate: float) -> None:
+        state, slope = self.state[weight], weight.grad
+        if slope is None:
+            return
+        mean = state.setdefault("mean", torch.zeros_like(weight))
+        mean.lerp_(slope, 1 - _MOMENTUM)
+        flat = orthogonal(slope.lerp(mean, _MOMENTUM).flatten(1))
+        stretch = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
+        weight.add_(flat.reshape(weight.shape), alpha=-rate * stretch)
+
+    def _adam(self, weight: Tensor, rate: float) -> None:
+        state, slope = self.state[weight], weight.grad
+        if slope is None:
+            return
+        if not state:
+            state |= {"step": torch.zeros(()), "mean": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
+        state["step"] += 1
+        state["mean"].lerp_(slope, 1 - _BETAS[0])
+        state["square"].lerp_(slope.square(), 1 - _BETAS[1])
+        done = float(state["step"])
+        mean, square = state["mean"] / (1 - _BETAS[0] ** done), state["square"] / (1 - _BETAS[1] ** done)
+        weight.add_(mean / (square.sqrt() + _EPS), alpha=-rate)
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    return weight.ndim > 1 and min(weight.shape[0], weight[0].numel()) >= _NARROWEST
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the nearest matrix whose singular values are all 1: those of the result lie around 1, from 0.7 to 1.2."""
+    x = matrix.float() / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    turned: Tensor = x.T if tall else x
+    return turned.to(matrix.dtype)
