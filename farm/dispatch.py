@@ -12,8 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import get_args
 
 from farm.contract import (
@@ -37,6 +36,7 @@ from farm.errors import Conflict, Damaged, LeaseLost, NotFound, StoreError
 from farm.expiry import erase_expired
 from farm.jobs import Jobs, Record
 from farm.leaves import Leaves
+from farm.looks import look_at_each, skipping_damaged
 from farm.metrics import Meter, Unmetered
 from farm.open_video import OpenVideo
 from farm.orders import bare_order, whole_order
@@ -46,7 +46,6 @@ from farm.settings import FarmSettings
 from farm.states import OPEN, ErrorInfo, Event, EventName, JobState
 
 log = logging.getLogger(__name__)
-_READERS = 16  #: threads that look at many videos
 _EXPIRE_S = 600.0  #: what is past its FARM_KEEP_DAYS is looked for this often
 
 
@@ -103,9 +102,15 @@ class Dispatcher:
             self._scheduler.seat(card)
             self._scheduler.asks(card.id, now=self._wall())
             leased = self._lease_to(worker)
-        if leased is None:
+            if leased is None:
+                return self._leave_or_stay(card.id)
+        record, bare = leased
+        try:
+            worker.order = order = whole_order(self._jobs, record, bare)
+        except Damaged as err:  # else its worker would ask for it for ever
+            where = {"job": record.job.id, "key": bare.key, "attempt": bare.attempt, "worker": card.id}
+            self.give_up(Failure(**where, code="damaged", message=str(err)))
             return "go"
-        worker.order = order = whole_order(self._jobs, *leased)
         return order
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
@@ -156,6 +161,7 @@ class Dispatcher:
             latest = self._clock() + self._settings.lease_s
             for video in self._videos.values():
                 video.overslept(seconds, latest=latest)
+            self._roster.overslept(seconds)
 
     def nodes(self, alive: set[str], leaving: set[str]) -> None:
         """Ray's ids of the living nodes, and the slots of those that go soon: their workers stop at their next step."""
@@ -169,6 +175,13 @@ class Dispatcher:
     def may_fill(self, slot: str) -> bool:
         """Whether the slot shall have a worker."""
         return self._roster.leaves.kind(slot) != "drained"
+
+    def wanted_workers(self) -> int | None:
+        """How many workers there shall be now; None: as many as the nodes have room for."""
+        if not self._settings.autoscale:
+            return None
+        with self._lock:
+            return min(self._settings.autoscale, self._scheduler.wanted())
 
     def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
         """What an operator asks of a worker, named by its id or its slot. Raises: NotFound, Conflict, StoreError."""
@@ -198,10 +211,10 @@ class Dispatcher:
         now = self._clock()  # before the store is asked: how long it takes is not the workers' silence
         with self._lock:
             leased = [job_id for job_id, video in self._videos.items() if video.record.head.state.leases]
-        self._each(self.refresh, leased)
+        look_at_each(self.refresh, leased)
         with self._lock:
             for job_id in leased:
-                with _skipping_damaged(job_id):
+                with skipping_damaged(job_id):
                     self._expire(job_id, now)
             self._end_leases_of_the_dead()
             present = {worker.card.id for worker in self._roster.present()}
@@ -212,7 +225,7 @@ class Dispatcher:
 
     def sweep(self) -> None:
         """List the open videos, and look at all we know. Call every `sweep_s`: it finds what lost nudges told of."""
-        self._each(self.nudge, sorted({*self._jobs.open_ids(), *self._videos}))
+        look_at_each(self.nudge, sorted({*self._jobs.open_ids(), *self._videos}))
         if self._settings.keep_days is not None and self._clock() >= self._expire_at:
             self._expire_at = self._clock() + _EXPIRE_S
             if erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall()):
@@ -251,23 +264,29 @@ class Dispatcher:
             return self._roster.states()
 
     def refresh(self, job_id: JobId) -> None:
-        """Read what was added to the video's ledger since we looked."""
+        """Read what was added to the video's ledger since we looked. Raises: Damaged; StoreError."""
         video = self._videos.get(job_id)
         if video is None:
             return
         try:
             head = self._jobs.ledger.head(job_id, after=video.record.head)
         except NotFound:
-            head = None
+            self._forget(job_id)
+            return
+        except Damaged:
+            self._forget(job_id)
+            raise
         with self._lock:
-            if self._videos.get(job_id) is not video:
-                return
-            if head is None:
-                self._hold(job_id, self._videos.pop(job_id).record.head.state, None)
+            if self._videos.get(job_id) is video and head.seq > video.record.head.seq:
+                self._advance(video, Record(video.record.asked, head))
+
+    def _forget(self, job_id: JobId) -> None:
+        """The video is gone, or cannot be read: a sweep takes it in again once it can, as if it were new to us."""
+        with self._lock:
+            if video := self._videos.pop(job_id, None):
+                self._hold(job_id, video.record.head.state, None)
                 self._scheduler.drop(job_id)
                 self._on_news(job_id)
-            elif head.seq > video.record.head.seq:
-                self._advance(video, Record(video.record.asked, head))
 
     def _load(self, job_id: JobId) -> OpenVideo | None:
         record = self._jobs.sweep(job_id)
@@ -278,17 +297,6 @@ class Dispatcher:
                 video = self._videos[job_id] = OpenVideo(record)
                 self._advance(video, record)
             return self._videos.get(job_id)
-
-    def _each(self, look: Callable[[JobId], None], job_ids: Collection[JobId]) -> None:
-        """Look at many videos, several at a time: a store answers slowly, but many at once."""
-
-        def skipping(job_id: JobId) -> None:
-            with _skipping_damaged(job_id):
-                look(job_id)
-
-        if job_ids:
-            with ThreadPoolExecutor(min(_READERS, len(job_ids)), thread_name_prefix="look") as readers:
-                list(readers.map(skipping, job_ids))
 
     def _tidy(self) -> None:
         """Take the markers of videos that ended; what a crash before that leaves is found at a restart."""
@@ -347,11 +355,23 @@ class Dispatcher:
             self._all_changed()
             self._on_orders()
 
+    def _leave_or_stay(self, worker_id: str) -> Verdict:
+        """Nothing to do: where nodes come and go, a worker too many ends after a while, and its node may go."""
+        wanted, seats = self.wanted_workers(), self._scheduler.crew.seats
+        if wanted is None or len(seats) <= wanted:
+            return "go"
+        if self._wall() - seats[worker_id].since <= self._settings.idle_s:
+            return "go"
+        log.info("action=worker_too_many worker=%s wanted=%d", worker_id, wanted)
+        self._unseat(worker_id)
+        return "exit"
+
     def _settle(self, worker_id: str) -> None:
         """A worker that asks has finished what it had: look at what it committed."""
         worker = self._roster.get(worker_id)
         if worker is not None and (order := worker.order) is not None:
-            self.refresh(order.job.id)
+            with skipping_damaged(order.job.id):
+                self.refresh(order.job.id)
             self._tidy()
 
     def _lease_to(self, worker: Worker) -> tuple[Record, Order] | None:
@@ -393,7 +413,7 @@ class Dispatcher:
     def _end_leases_of_the_dead(self) -> None:
         for worker_id in self._roster.dead_holders():
             for job_id in sorted({job_id for job_id, _ in self._roster.held_by(worker_id)}):
-                with _skipping_damaged(job_id):
+                with skipping_damaged(job_id):
                     self.refresh(job_id)
                     if video := self._videos.get(job_id):
                         self._end_leases_of(worker_id, video)
@@ -435,6 +455,10 @@ class Dispatcher:
         except (Conflict, NotFound):
             self.refresh(job_id)
             return False
+        except Damaged as err:
+            log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400
+            self._forget(job_id)
+            return False
         self._advance(video, Record(video.record.asked, head))
         return True
 
@@ -442,12 +466,3 @@ class Dispatcher:
         if not video.holds(progress):
             self.refresh(video.record.job.id)
         return video.holds(progress)
-
-
-@contextlib.contextmanager
-def _skipping_damaged(job_id: JobId) -> Iterator[None]:
-    """One video that cannot be read must not stop the others."""
-    try:
-        yield
-    except Damaged as err:
-        log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400

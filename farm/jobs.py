@@ -325,8 +325,12 @@ class Jobs:
         self._unmark(job_id)
 
     def _is_old(self, marker: str) -> bool:
-        """Raises: ObjectMissing."""
-        return float(self._clock() - json.loads(self.store.get(marker))["at"]) > _ABANDONED_S
+        """Raises: ObjectMissing; Damaged."""
+        data = self.store.get(marker)
+        try:
+            return float(self._clock() - json.loads(data)["at"]) > _ABANDONED_S
+        except (ValueError, KeyError, TypeError) as err:
+            raise Damaged(f"the marker {marker} cannot be read", key=marker) from err
 
     def _erase(self, job_id: JobId) -> None:
         """Remove everything of a video but its log and its marker."""

@@ -42,6 +42,12 @@ class Roster:
         worker.card, worker.seen = card, self._clock()
         return worker
 
+    def overslept(self, seconds: float) -> None:
+        """Nobody was listened to for so long."""
+        now = self._clock()
+        for worker in self._workers.values():
+            worker.seen = min(now, worker.seen + seconds)
+
     def get(self, worker_id: str) -> Worker | None:
         """The worker of that id, if it was ever heard of and has not died."""
         return self._workers.get(worker_id)

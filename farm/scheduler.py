@@ -155,6 +155,10 @@ class Scheduler:
         self._room.restore(books)
         return plan
 
+    def wanted(self) -> int:
+        """Workers that would have something to do: one a video, since its sections follow one another."""
+        return sum(demand.status in {"queued", "in_progress"} for demand in self._videos.values())
+
     def position(self, job: JobId) -> int | None:
         """How many videos that were not begun are to begin before this one; None: it was begun."""
         if self._positions is None:

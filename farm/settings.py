@@ -73,6 +73,8 @@ class FarmSettings:
     node_ip: str | None = None  #: address at which the farm's machines reach this one; none: this machine alone
     ray_port: int = 0  #: port at which other machines join; 0: any free one
     ray: str | None = None  #: HOST:PORT of a Ray cluster to run in; none: one of the farm's own
+    autoscale: int = 0  #: workers up to which that cluster's nodes come with the videos that wait; 0: nodes do not come
+    idle_s: float = 300.0  #: with autoscale, a worker that got no order for this long ends, so that its node may go
     lease_s: float = 30.0  #: a silent worker loses its order after this
     heartbeat_s: float = 0.5  #: a busy worker reports this often
     poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
@@ -112,6 +114,7 @@ class FarmSettings:
             "sweep_s",
             "orphan_s",
             "stuck_s",
+            "idle_s",
         ):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -201,6 +204,9 @@ def _check_node(settings: FarmSettings) -> None:
         raise ConfigError(msg)
     if settings.node and not _NODE.fullmatch(settings.node):
         msg = f"FARM_NODE={settings.node!r}: need up to 40 letters, digits, '-', '_' and '.', the outer ones no signs"
+        raise ConfigError(msg)
+    if settings.autoscale < 0 or (settings.autoscale and settings.ray is None):
+        msg = f"FARM_AUTOSCALE={settings.autoscale}: need 0 or more, and with more FARM_RAY, a cluster that can grow"
         raise ConfigError(msg)
     if settings.ray is not None and not _ADDRESS.fullmatch(settings.ray):
         msg = f"FARM_RAY={settings.ray!r}: need HOST:PORT"

@@ -12,6 +12,7 @@ from farm.dispatch import Dispatcher
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.states import JobState
+from farm.store import FolderStore
 from tests.unit.test_dispatch import SETTINGS, Clock, ask, card, commit, progress
 
 Accept = Callable[..., Record]
@@ -128,3 +129,70 @@ def test_a_store_that_is_slow_to_look_blames_nobody(
         patch.setattr(jobs.ledger, "head", slow)
         dispatcher.tick()
     assert state_of(jobs, order).leases
+
+
+def test_a_damaged_ledger_entry_does_not_hold_a_worker(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
+) -> None:
+    """The entry that names what an order starts from cannot be read: that video fails by name, the next is rendered."""
+    damaged, healthy = accept(priority=1).job.id, accept().job.id
+    for job_id in (damaged, healthy):
+        dispatcher.nudge(job_id)
+    encode = ask(dispatcher)
+    assert encode.job.id == damaged
+    commit(jobs, encode)
+    dispatcher.nudge(damaged)
+    (store.root / f"jobs/{damaged}/log/00000002.json").write_bytes(b"{}")
+    for _ in range(3):
+        assert dispatcher.ask(card()) == "go"
+    assert ask(dispatcher).job.id == healthy
+    state = Jobs(jobs.store).ledger.entry(damaged, 9).state
+    assert state.status == "failed"
+    assert state.error
+    assert "00000002.json is damaged" in state.error.message
+
+
+@pytest.mark.parametrize("leased", [True, False])
+def test_damaged_news_do_not_hold_a_worker(
+    *, dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore, leased: bool
+) -> None:
+    """The newest entry cannot be read: its worker, or who would get the video, does another, until it is restored."""
+    damaged, healthy = accept(priority=1).job.id, accept().job.id
+    for job_id in (damaged, healthy):
+        dispatcher.nudge(job_id)
+    if leased:
+        commit(jobs, ask(dispatcher))
+    else:
+        jobs.wish(damaged, "pause", owner="local")
+        jobs.wish(damaged, "resume", owner="local")
+    entry = max((store.root / f"jobs/{damaged}/log").iterdir())
+    whole = entry.read_bytes()
+    entry.write_bytes(b"{}")
+    orders = [dispatcher.ask(card()) for _ in range(2)]  # at the second, at the latest
+    assert [order.job.id for order in orders if isinstance(order, Order)][-1] == healthy
+    dispatcher.tick()
+    dispatcher.sweep()
+    entry.write_bytes(whole)
+    dispatcher.sweep()
+    assert ask(dispatcher, "w1").job.id == damaged
+
+
+def test_a_marker_that_cannot_be_read_stops_nothing(accept: Accept, jobs: Jobs, store: FolderStore) -> None:
+    """It is of an accepting that died; a new dispatcher skips it, and renders the others."""
+    (store.root / "open").mkdir(parents=True)
+    (store.root / "open" / ("video_" + "0" * 32)).write_bytes(b"")
+    healthy = accept().job.id
+    heir = Dispatcher(jobs, SETTINGS)
+    heir.sweep()
+    assert ask(heir).job.id == healthy
+
+
+def test_after_a_freeze_the_workers_are_still_known(dispatcher: Dispatcher, clock: Clock) -> None:
+    """Nobody could be heard of: who was there before is there now, until the time of silence is over anew."""
+    dispatcher.ask(card())
+    clock.now += 500
+    dispatcher.overslept(498)
+    dispatcher.tick()
+    assert [worker.card.id for worker in dispatcher.workers()] == ["w0"]
+    clock.now += 31
+    assert dispatcher.workers() == []

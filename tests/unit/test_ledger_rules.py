@@ -89,7 +89,7 @@ class Farm(RuleBasedStateMachine):
             "farm.jobs", uuid4=lambda: UUID(int=next(self.numbers))
         )
         self.same_names.start()
-        self.no_threads = mock.patch("farm.dispatch.ThreadPoolExecutor", OneAfterTheOther)
+        self.no_threads = mock.patch("farm.looks.ThreadPoolExecutor", OneAfterTheOther)
         self.no_threads.start()
         self.answered: list[JobId] = []  # the client was told of these
         self.by_key: dict[str, JobId] = {}  # Idempotency-Key -> what the last client who used it was told
