@@ -60,6 +60,16 @@ def farm_nodes() -> list[FarmNode]:
     ]
 
 
+def ask_for_workers(number: int) -> None:
+    """Let Ray's autoscaler keep nodes for so many workers, those that are there included, until it is asked anew.
+
+    It is asked by the resource that such nodes declare; without an autoscaler nobody listens.
+    """
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=[{WORKER_RESOURCE: 1}] * number)
+
+
 def publish(notice: FarmNotice) -> None:
     """Tell those who will join."""
     from ray.experimental.internal_kv import _internal_kv_put

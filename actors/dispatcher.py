@@ -50,6 +50,7 @@ class DispatcherActor:
             on_death=self._dispatcher.worker_died,
             on_nodes=self._dispatcher.nodes,
             may_fill=self._dispatcher.may_fill,
+            wanted=self._dispatcher.wanted_workers,
         )
         for name, loop in (
             ("ticks", self._tick_forever),

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.cluster import FarmNode, farm_nodes
+from actors.cluster import FarmNode, ask_for_workers, farm_nodes
 from actors.names import NAMESPACE, WORKER_RESOURCE, worker_name
 from actors.worker import RenderWorker
 from farm.settings import FarmSettings
@@ -63,12 +63,16 @@ class Fleet:
         on_death: Callable[..., None],
         on_nodes: Callable[[set[str], set[str]], None],
         may_fill: Callable[[str], bool],
+        wanted: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`on_death(worker_id, alone=…)` hears of each worker that died, and whether its node lives on;
         `on_nodes` hears the ids of the living nodes, and the slots of those that go soon; `may_fill` says whether a
-        slot shall have a worker.
+        slot shall have a worker; `wanted` how many shall there be in all, for which Ray's autoscaler is asked for nodes
+        (None: one a slot, and it is not asked).
         """
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
+        self._wanted = wanted
+        self._asked: int | None = None  # what the autoscaler heard last; it keeps that beyond our end
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._draining = threading.Event()
 
@@ -80,8 +84,11 @@ class Fleet:
     def look_around(self) -> None:
         """One round of it; it takes until something happens, half a second at most."""
         self._look()
+        wanted = self._wanted()
+        if wanted is not None:
+            self._ask_for(0 if self._draining.is_set() else wanted)
         for slot in self._slots.values():
-            if self._is_vacant(slot):
+            if self._is_vacant(slot) and (wanted is None or self._filled() < wanted):
                 self._fill(slot)
         waits = {slot.awaited: slot for slot in self._slots.values() if slot.awaited}
         if not waits:
@@ -94,6 +101,8 @@ class Fleet:
     def drain(self) -> list[str]:
         """Replace nobody from now on. The slots that still live."""
         self._draining.set()
+        if self._asked:
+            self._ask_for(0)
         return [slot.name for slot in list(self._slots.values()) if slot.watch]
 
     def _look(self) -> None:
@@ -104,7 +113,8 @@ class Fleet:
                 if (node.id, number) not in self._slots:
                     name = f"{_unique(node, nodes)}-{number}"
                     log.info("action=new_slot slot=%s node=%s gpu=%s", name, node.id, number < node.gpus)
-                    self._slots[node.id, number] = _Slot(name, number, node)
+                    slot = self._slots[node.id, number] = _Slot(name, number, node)
+                    self._adopt(slot)
         for key, slot in list(self._slots.items()):
             if key[0] in nodes:
                 slot.node = nodes[key[0]]
@@ -120,22 +130,37 @@ class Fleet:
             return False
         return self._may_fill(slot.name)
 
-    def _fill(self, slot: _Slot) -> None:
-        """Take over the slot's living worker (we may be a new dispatcher), or start one. Waits for neither."""
-        name = worker_name(slot.name, slot.node.id)
-        try:
-            slot.actor = ray.get_actor(name, namespace=NAMESPACE)
-        except ValueError:
-            slot.actor = self._start(slot, name)
-        slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
+    def _filled(self) -> int:
+        return sum(slot.awaited is not None for slot in self._slots.values())
 
-    def _start(self, slot: _Slot, name: str) -> Any:
+    def _ask_for(self, workers: int) -> None:
+        if workers != self._asked:
+            log.info("action=ask_for_nodes workers=%d", workers)
+            ask_for_workers(workers)
+            self._asked = workers
+
+    def _fill(self, slot: _Slot) -> None:
+        """Take over the slot's living worker, or start one. Waits for neither."""
+        if not self._adopt(slot):
+            slot.actor = self._start(slot)
+            slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
+
+    def _adopt(self, slot: _Slot) -> bool:
+        """Take over the slot's living worker, if it has one: we may be a new dispatcher."""
+        try:
+            slot.actor = ray.get_actor(worker_name(slot.name, slot.node.id), namespace=NAMESPACE)
+        except ValueError:
+            return False
+        slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
+        return True
+
+    def _start(self, slot: _Slot) -> Any:
         gpu = slot.number < slot.node.gpus
         log.info("action=start_worker slot=%s node=%s gpu=%s", slot.name, slot.node.id, gpu)
         return (
             ray.remote(RenderWorker)
             .options(
-                name=name,
+                name=worker_name(slot.name, slot.node.id),
                 namespace=NAMESPACE,
                 lifetime="detached",
                 num_cpus=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -60,13 +61,14 @@ class Cluster:
         """The oldest living worker."""
         self.alive.pop(0).set_exception(ActorDiedError())
 
-    def fleet(self, **settings: Any) -> Fleet:
+    def fleet(self, wanted: Callable[[], int | None] = lambda: None) -> Fleet:
         """Its keeper."""
         return Fleet(
-            FarmSettings(**settings),
+            FarmSettings(),
             on_death=lambda worker, alone: self.deaths.append((worker, alone)),
             on_nodes=lambda *_: None,
             may_fill=lambda _: True,
+            wanted=wanted,
         )
 
 
@@ -115,3 +117,40 @@ def test_a_place_where_none_can_live_is_tried_ever_more_rarely(cluster: Cluster)
     until_there_are(10)
     assert cluster.begun[-1] == cluster.begun[-2] + 25
     assert [alone for _, alone in cluster.deaths] == [True] * 5
+
+
+def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many workers live as are wanted; Ray's autoscaler hears of each change once, and of none at the end."""
+    wanted, asked = [0], list[int]()
+    monkeypatch.setattr(actors.fleet, "ask_for_workers", asked.append)
+    cluster.workers = 1
+    fleet = cluster.fleet(wanted=lambda: wanted[0])
+    fleet.look_around()
+    assert (asked, len(cluster.begun)) == ([0], 0)
+    wanted[0] = 3
+    for _ in range(3):
+        fleet.look_around()
+    assert (asked, len(cluster.begun)) == ([0, 3], 1)
+    cluster.workers = 5  # nodes have come, and more than were asked for
+    for _ in range(3):
+        fleet.look_around()
+    assert (asked, len(cluster.begun)) == ([0, 3], 3)
+    wanted[0] = 1
+    cluster.kill()  # of those too many one ends: nobody takes its place
+    for _ in range(3):
+        fleet.look_around()
+    assert (asked, len(cluster.begun)) == ([0, 3, 1], 3)
+    assert fleet.drain()
+    fleet.look_around()
+    assert asked == [0, 3, 1, 0]
+
+
+def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher restarts while more live than are wanted: it watches them all and starts none."""
+    cluster.workers = 2
+    monkeypatch.setattr(actors.fleet, "ask_for_workers", lambda _: None)
+    monkeypatch.setattr("ray.get_actor", lambda *_, **__: cluster.start())
+    fleet = cluster.fleet(wanted=lambda: 1)
+    for _ in range(3):
+        fleet.look_around()
+    assert len(fleet.drain()) == 2
