@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,17 @@ from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.states import Event
 from farm.store import FolderStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nothing here outlives the machine's power, and waiting for its disk would be most of these tests' time.
+
+    That a folder store syncs, and when, is in test_store.py; the integration tests wait for the disk.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from framepack_engine.conformance import load_case_model
 
 MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
 
-# The render loop with its clips and their join, in a process of its own, that says how much memory it took at most.
+# The render loop with its clips and their join, in a process of its own, that says after each video how much memory it
+# took at most so far.
 CODE = """
 import sys, tempfile, torch
 from pathlib import Path
@@ -26,7 +27,6 @@ from framepack_engine.plan import time_order
 from framepack_engine.video import encode_clip, join_clips, probe
 
 torch.set_num_threads(1)
-sections = int(sys.argv[1])
 draw = torch.Generator().manual_seed(0)
 conditioning = Conditioning(
     prompt_embeds=torch.randn((1, 6, 32), generator=draw),
@@ -34,31 +34,31 @@ conditioning = Conditioning(
     image_embeds=torch.randn((1, 5, 20), generator=draw),
     start_latent=torch.randn((1, 16, 1, 8, 8), generator=draw),
 )
-spec = RenderSpec(kind="i2v", sections=sections, height=64, width=64, seed=1, prompt="", latent_window_size=1,
-                  num_inference_steps=2)
-renderer = Renderer(load_case_model(Path(sys.argv[2])))
-with tempfile.TemporaryDirectory() as folder:
-    for index, frames in renderer.clips(spec, conditioning):
-        encode_clip(frames, Path(folder, f"{index}.mp4"), crf=16)
-    clips = [Path(folder, f"{index}.mp4") for index in time_order("i2v", sections)]
-    join_clips(clips, Path(folder, "video.mp4"))
-    assert probe(Path(folder, "video.mp4")).frames == spec.frames
-print(own_peak_mib())
+renderer = Renderer(load_case_model(Path(sys.argv[1])))
+for sections in map(int, sys.argv[2:]):
+    spec = RenderSpec(kind="i2v", sections=sections, height=64, width=64, seed=1, prompt="", latent_window_size=1,
+                      num_inference_steps=2)
+    with tempfile.TemporaryDirectory() as folder:
+        for index, frames in renderer.clips(spec, conditioning):
+            encode_clip(frames, Path(folder, f"{index}.mp4"), crf=16)
+        clips = [Path(folder, f"{index}.mp4") for index in time_order("i2v", sections)]
+        join_clips(clips, Path(folder, "video.mp4"))
+        assert probe(Path(folder, "video.mp4")).frames == spec.frames
+    print(own_peak_mib())
 """
 
 
-def peak_mib(sections: int) -> float:
-    """Most resident memory of a render of `sections`, in MiB."""
+def peaks_mib(*sections: int) -> list[float]:
+    """Most resident memory of a process that has rendered videos of so many sections: after each of them, in MiB."""
     env = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
-    out = subprocess.run(
-        [sys.executable, "-c", CODE, str(sections), str(MODEL)], check=True, capture_output=True, text=True, env=env
-    )
-    return float(out.stdout)
+    command = [sys.executable, "-c", CODE, str(MODEL), *map(str, sections)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    return [float(line) for line in out.stdout.split()]
 
 
 def test_forty_sections_take_the_memory_of_four() -> None:
     """The frames of 36 more sections would be 6.8 MiB as floats, and twice that while they are blended."""
-    short, long = peak_mib(4), peak_mib(40)
+    short, long = peaks_mib(4, 40)
     assert long - short < 6.0, f"4 sections: {short:.1f} MiB, 40 sections: {long:.1f} MiB"
 
 
