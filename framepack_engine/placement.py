@@ -21,7 +21,7 @@ _ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")
 
 
 class Placement:
-    """One model on one device, by one plan. `enter` a stage before it; nothing is copied back when weights leave.
+    """One model on one device, by one plan. Enter `stage` before it; nothing is copied back when weights leave.
 
     Not for two threads at once. Where the plan keeps all, weights stay where they are.
     """
@@ -100,12 +100,6 @@ class Placement:
             return self.budget.device
         device: torch.device = getattr(self._models, part).device
         return device
-
-    def prepare(self) -> None:
-        """Bring what stays between stages, so that the first order finds it here. Raises: torch.OutOfMemoryError."""
-        if self.plan.keeps == "transformer":
-            for part in ("vae", "transformer"):
-                self._bring(part)
 
     def close(self) -> None:
         """All weights are in the machine's memory and the modules as they were; they may be placed anew."""
