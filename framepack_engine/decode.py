@@ -68,7 +68,10 @@ class Decoder:
     """
 
     def __init__(self, vae: Any) -> None:
+        from framepack_engine.frugal_decode import spare_memory  # loads diffusers: seconds
+
         self._vae = vae.eval().requires_grad_(requires_grad=False)
+        spare_memory(vae.decoder)
         self._warm: _Seam | None = None
 
     def tile_px(self, room_bytes: int | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Literal
 from framepack_engine.buckets import buckets
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.model_size import MODEL_SIZES, ModelSize
-from framepack_engine.tiles import TILE_DEFAULT_PX, TILE_SIZES_PX, tile_bytes
+from framepack_engine.tiles import TILE_DEFAULT_PX, TILE_SIZES_PX, picture_bytes, tile_bytes
 
 Keeps = Literal["all", "transformer", "nothing"]
 Stage = Literal["encode", "section", "decode"]
@@ -187,10 +187,11 @@ def decode_work_bytes(size: ModelSize, work: Workload) -> int:
     """That a decode computes with, besides the weights (tiles.py says what was measured)."""
     if work.decode == "tiled":
         return tile_bytes(work.tile_px or TILE_DEFAULT_PX, channels=size.vae_channels, itemsize=size.vae_itemsize)
-    whole = tile_bytes(1, channels=size.vae_channels, itemsize=size.vae_itemsize)
-    one = whole - tile_bytes(0, channels=size.vae_channels, itemsize=size.vae_itemsize)
-    frames = 1.0 if work.decode == "framewise" else (8 * work.window - 3) / 17  # whole: both sections at once
-    return whole - one + int(one * work.height * work.width * frames)
+    frames, picture = 8 * work.window - 3, {"channels": size.vae_channels, "itemsize": size.vae_itemsize}
+    if work.decode == "framewise":
+        return picture_bytes(work.height, work.width, frames=frames, **picture)
+    whole, fixed = tile_bytes(1, **picture), tile_bytes(0, **picture)
+    return fixed + int((whole - fixed) * work.height * work.width * frames / 17)  # both sections at once
 
 
 def largest_workload(resolution: int) -> Workload:

@@ -1,4 +1,4 @@
-"""How large a spatial tile of the decode may be. Loads no torch.
+"""How large a spatial tile of the decode may be, and what a decode of whole pictures takes. Loads no torch.
 
 Tiles of another size give other bits (their seams lie elsewhere), so the size is a value: it is chosen once a video,
 from the memory that is free then, and kept. docs/decisions/0016 has the measurements.
@@ -15,6 +15,10 @@ TILE_SIZES_PX = (512, 384, 256, 192, 128)  #: what is chosen from, largest first
 _FRAMES = 17  #: that diffusers decodes at once: 16 and the one before
 _COPIES = 6  #: of the widest activation at full size; measured 5.5 on a CPU
 _FIXED_BYTES = 256 << 20  #: whatever the tile; measured 163 MiB
+STRIP_NUMBERS = 1 << 28  #: of a convolution's input that is padded at a time, see frugal_decode
+#: of a whole picture's decode: copies of the widest activation, strips, and copies of the decoded pictures. Counted
+#: tensor by tensor on torch's meta device: 2.5, 1.5 and 1; the rest is for what kernels work with, an assumption
+_WHOLE_COPIES, _STRIPS, _PICTURES = 2.5, 3.5, 2
 _SHARE = 0.5  #: of what is free; the rest is room for fragments and for others
 
 
@@ -35,6 +39,18 @@ def tile_bytes(tile_px: int, *, channels: int, itemsize: int) -> int:
     channels: the widest activation at full size, `block_out_channels[1]` of the VAE. itemsize: bytes a number.
     """
     return _FIXED_BYTES + _COPIES * channels * itemsize * _FRAMES * tile_px * tile_px
+
+
+def picture_bytes(height: int, width: int, *, frames: int, channels: int, itemsize: int) -> int:
+    """Memory that decoding whole pictures, 17 frames at a time, takes at its peak, besides the weights.
+
+    frames: of all that is decoded. channels, itemsize: as of `tile_bytes`.
+    """
+    widest = channels * _FRAMES * height * width
+    strip = min(STRIP_NUMBERS, channels * (_FRAMES + 2) * (height + 2) * (width + 2))
+    tokens = 5 * (height // 8) * (width // 8)  # of the middle's attention: its mask is a matrix, float32 and then ours
+    computing = max((_WHOLE_COPIES * widest + _STRIPS * strip) * itemsize, (4 + itemsize) * tokens * tokens)
+    return int(computing) + _PICTURES * 3 * itemsize * frames * height * width + _FIXED_BYTES
 
 
 def choose_tile_px(free_bytes: int, *, channels: int, itemsize: int) -> int:
