@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pad, silu
 from framepack_engine.tiles import STRIP_NUMBERS
 
 
-class StripConv3d(hunyuan.HunyuanVideoCausalConv3d):  # type: ignore[misc]  # diffusers is untyped
+class StripConv3d(hunyuan.HunyuanVideoCausalConv3d):
     """The causal convolution, strip by strip where its input is large."""
 
     strip_numbers = STRIP_NUMBERS  #: by count and not by memory: the same on every device
@@ -39,7 +39,7 @@ class StripConv3d(hunyuan.HunyuanVideoCausalConv3d):  # type: ignore[misc]  # di
         return out
 
 
-class FrugalResnet(hunyuan.HunyuanVideoResnetBlockCausal3D):  # type: ignore[misc]
+class FrugalResnet(hunyuan.HunyuanVideoResnetBlockCausal3D):
     """The residual block; activations overwrite what they are of."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class FrugalResnet(hunyuan.HunyuanVideoResnetBlockCausal3D):  # type: ignore[mis
         return made.add_(residual if self.conv_shortcut is None else self.conv_shortcut(residual))
 
 
-class FrugalUpsample(hunyuan.HunyuanVideoUpsampleCausal3D):  # type: ignore[misc]
+class FrugalUpsample(hunyuan.HunyuanVideoUpsampleCausal3D):
     """The upsampler; each frame goes straight to its place. The first one is not doubled in time."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
