@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from itertools import count
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from PIL import Image
 
 from farm.checksum import verified
 from farm.contract import JobId
+from farm.fsck import DAY_S, Checker
 from farm.jobs import Jobs
 from tests.farm_process import FarmProcess, running_farm, wait_for
+from tests.hook_receiver import SECRET, hook_receiver
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -23,7 +26,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 def test_a_farm_on_s3_renders_although_answers_get_lost(
     tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every fifth put's answer is lost; the video is made, each stage once, and every byte in the bucket is whole."""
+    """Every fifth put loses its answer; the video is made, each stage once, all bytes whole, its webhook is told."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in {**KEYS, "XDG_DATA_HOME": str(tmp_path)}.items():
@@ -36,12 +39,16 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
             return "lose"
         return None
 
-    with ministack(tmp_path / "ministack") as upstream:
+    with ministack(tmp_path / "ministack") as upstream, hook_receiver() as receiver:
         relay = Relay(upstream)
         place = Place(f"s3://{BUCKET}/farms/one", relay.endpoint)
         try:
             with running_farm(
-                tmp_path / "storage", cache=tiny_cache, url=place.storage, S3_ENDPOINT=relay.endpoint
+                tmp_path / "storage",
+                cache=tiny_cache,
+                url=place.storage,
+                S3_ENDPOINT=relay.endpoint,
+                WEBHOOK_ALLOW_PRIVATE="1",
             ) as farm:
                 relay.fault = fault
                 picture = io.BytesIO()
@@ -54,6 +61,8 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
                         "seed": "7",
                         "model": "tiny",
                         "num_inference_steps": "2",
+                        "webhook_url": receiver.url,
+                        "webhook_secret": SECRET,
                     },
                     files={"input_reference": ("cat.png", picture.getvalue())},
                 )
@@ -67,6 +76,10 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
                 state = wait_for(ended, seconds=120, what="the video's end")
                 assert state["status"] == "completed", state["error"]
                 content = farm.http.get(f"/v1/videos/{video}/content").content
+                [told] = receiver.wait(1, seconds=60)
+                assert told.verified()["data"] | {"id": video, "status": "completed"} == told.verified()["data"]
+                archive = farm.http.get(f"/v1/videos/{video}/export").content
+                assert farm.http.post("/v1/videos/import", content=archive).json()["id"] == video
                 _goes_on_after_the_store_was_away(farm, relay)
             with av.open(io.BytesIO(content), mode="r") as mp4:
                 assert sum(1 for _ in mp4.decode(video=0)) == 37
@@ -78,6 +91,7 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
             for artifact in (artifact for event in commits for artifact in event.artifacts.values()):
                 assert len(verified(jobs.store, artifact)) == artifact.bytes
             assert jobs.ledger.head(JobId(video)).state.failures == ()
+            assert list(Checker(jobs.store, now=time.time(), grace_s=DAY_S).findings()) == []
         finally:
             relay.close()
     assert not (tmp_path / "storage").exists()

@@ -162,27 +162,21 @@ def test_a_full_disk_in_the_middle_of_a_video(farm: FarmProcess, undisturbed: Ma
     assert Jobs(FolderStore(farm.storage)).get(video, owner=None).head.state.failures == ()
 
 
-def test_a_farm_stopped_and_started_again(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
-    """SIGTERM in the middle of a section: the farm ends by itself, leaves no process, and its heir goes on there."""
-    with running_farm(tmp_path / "storage", cache=tiny_cache) as farm:
+def test_everything_killed_then_stopped_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
+    """SIGKILL every process, SIGTERM the heir in the middle of a section: it leaves none, and its heir goes on there."""
+    storage = tmp_path / "storage"
+    with running_farm(storage, cache=tiny_cache) as farm:
         video = submit(farm)
         wait_for_step(farm, video, section=2, step=8)
-        processes = farm.processes()
-        assert farm.stop() == 0
+        farm.kill_everything()
+    with running_farm(storage, cache=tiny_cache) as heir:
+        wait_for_step(heir, video, section=3, step=8)
+        processes = heir.processes()
+        assert heir.stop() == 0
         assert [process for process in processes if process.is_running()] == []
-    state = Jobs(FolderStore(tmp_path / "storage")).get(video, owner=None).head.state
+    state = Jobs(FolderStore(storage)).get(video, owner=None).head.state
     assert state.leases == {}
     assert state.step
-    with running_farm(tmp_path / "storage", cache=tiny_cache) as heir:
-        assert finished(heir, video) == undisturbed
-
-
-def test_everything_killed_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
-    """SIGKILL every process of a farm; a new one on the same folder ends the video by itself, with the same bits."""
-    with running_farm(tmp_path / "storage", cache=tiny_cache) as farm:
-        video = submit(farm)
-        wait_for_step(farm, video, section=3, step=8)
-        farm.kill_everything()
-    with running_farm(tmp_path / "storage", cache=tiny_cache) as heir:
-        assert finished(heir, video) == undisturbed
-        assert sections_made_twice(heir, video) == 1
+    with running_farm(storage, cache=tiny_cache) as last:
+        assert finished(last, video) == undisturbed
+        assert sections_made_twice(last, video) == 2  # what was killed, and what was stopped and went on

@@ -1,26 +1,34 @@
-"""A farm as those see it who watch it: its numbers, its log."""
+"""A farm as those see it who watch it: its numbers, its log, its events, and OpenAI's package."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
+import av
+import httpx
+import openai
 import pytest
+from openai.types import VideoSeconds, VideoSize
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.farm_load import Load, press
 from deploy.full_storage import fill_storage
+from farm.sse import Event, read_events
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
+DURABLE = {"status", "section", "end"}  #: events that are in the ledger; progress is not
 NAMES = ("stage", "section", "attempt", "worker")
 
 
@@ -111,6 +119,76 @@ def test_the_log_names_what_happened(farm: FarmProcess, video: str) -> None:
     }
     assert sorted(orders["commit"], key=str) == sorted(orders["lease"], key=str)
     assert {stage for stage, *_ in orders["commit"]} == {"encode", "section", "decode", "finish"}
+
+
+def patiently(farm: FarmProcess, method: str, path: str, **options: Any) -> httpx.Response:
+    """Ask until the farm itself answers: while the ingress is away Ray Serve's proxy does, or nobody."""
+
+    def answer() -> httpx.Response | None:
+        try:
+            found = farm.http.request(method, path, **options)
+        except httpx.TransportError:
+            return None
+        return found if found.status_code < 500 else None
+
+    return wait_for(answer, seconds=60, what="the ingress")
+
+
+def events(farm: FarmProcess, video: str, after: str | None, *, kill: bool) -> list[Event]:
+    """One connection to the stream, from behind `after` until it ends or breaks; kill: the ingress, at a section."""
+    headers, seen = {"Last-Event-ID": after} if after else {}, list[Event]()
+    with (
+        contextlib.suppress(httpx.TransportError),
+        farm.http.stream("GET", f"/v1/videos/{video}/events", headers=headers) as stream,
+    ):
+        for event in read_events(stream.iter_lines()) if stream.status_code == 200 else ():
+            seen.append(event)
+            if kill and event.name == "section":
+                farm.actor("ServeReplica").kill()
+    return seen
+
+
+def test_no_event_is_missed_when_the_ingress_dies(farm: FarmProcess, video: str) -> None:
+    """SIGKILL the ingress in the middle of a video: Last-Event-ID, keys and pages go on where they were."""
+    fields, key = FIELDS | {"model": "tiny-f1", "num_inference_steps": "20"}, {"Idempotency-Key": "restart"}
+    batch = farm.http.post("/v1/videos", data=fields | {"n": "2"}).json()["batch"]
+    page = farm.http.get("/v1/videos", params={"batch": batch["id"], "limit": 1}).json()
+    made = farm.http.post("/v1/videos", data=fields | {"priority": "10"}, headers=key).json()["id"]
+    seen = events(farm, made, None, kill=True)
+    assert any(event.name == "section" for event in seen)
+    assert seen[-1].name != "end"
+    more = {"batch": batch["id"], "limit": 1, "after": page["last_id"]}
+    rest = patiently(farm, "GET", "/v1/videos", params=more).json()
+    assert {each["id"] for each in page["data"] + rest["data"]} == set(batch["videos"])
+    again = patiently(farm, "POST", "/v1/videos", data=fields | {"priority": "10"}, headers=key)
+    assert again.json()["id"] == made
+    until = time.monotonic() + 120
+    while seen[-1].name != "end":
+        assert time.monotonic() < until
+        seen += events(farm, made, seen[-1].id, kill=False)
+    assert seen[-1].data["status"] == "completed"
+    whole = [*read_events([*patiently(farm, "GET", f"/v1/videos/{made}/events").text.splitlines(), ""])]
+    assert [event for event in seen if event.name in DURABLE] == [event for event in whole if event.name in DURABLE]
+    for other in batch["videos"]:
+        patiently(farm, "POST", f"/v1/videos/{other}/cancel")
+
+
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
+def test_openais_package_makes_a_video(farm: FarmProcess, video: str, tmp_path: Path) -> None:
+    """Its create_and_poll, list, download_content, remix and delete, through Ray Serve and a real worker."""
+    with openai.OpenAI(base_url=f"{farm.http.base_url}/v1", api_key="any", max_retries=0) as client:
+        size, second = cast("VideoSize", "64x64"), cast("VideoSeconds", "1")  # more than the package's types name
+        more = {"num_inference_steps": 2, "latent_window_size": 2, "model": "tiny-f1", "priority": 10}
+        made = client.videos.create_and_poll(prompt="a cat looks up", seconds=second, size=size, extra_body=more)
+        assert (made.status, made.progress, made.error) == ("completed", 100, None)
+        client.videos.download_content(made.id).write_to_file(tmp_path / "cat.mp4")
+        with av.open(str(tmp_path / "cat.mp4"), mode="r") as mp4:
+            assert sum(1 for _ in mp4.decode(video=0)) == (made.model_extra or {})["frames"]
+        remix = client.videos.remix(made.id, prompt="a dog looks up", extra_body={"seed": 8, "priority": 10})
+        assert client.videos.poll(remix.id, poll_interval_ms=100).status == "completed"
+        newest = next(iter(client.videos.list(limit=1)))
+        assert (newest.id, newest.remixed_from_video_id) == (remix.id, made.id)
+        assert [client.videos.delete(each).deleted for each in (made.id, remix.id)] == [True, True]
 
 
 async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
