@@ -163,7 +163,7 @@ def test_a_full_disk_in_the_middle_of_a_video(farm: FarmProcess, undisturbed: Ma
 
 
 def test_everything_killed_then_stopped_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
-    """SIGKILL every process, SIGTERM the heir in the middle of a section: it leaves none, and its heir goes on there."""
+    """SIGKILL all of a farm; SIGTERM its heir in mid section: it leaves no process, and the next goes on there."""
     storage = tmp_path / "storage"
     with running_farm(storage, cache=tiny_cache) as farm:
         video = submit(farm)
