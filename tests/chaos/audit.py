@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from farm.errors import FarmError
 from farm.jobs import Jobs
 from farm.ledger import Entry
 from farm.states import ENDED, accepted, advance
+
+_LATER_S = 2 * 3600.0  #: what is half made is given up after an hour
+_SWEEPS = 20  #: each removes one of a video's leftovers
 
 
 @dataclass
@@ -34,10 +38,16 @@ def read_books(jobs: Jobs) -> Books:
     for key in jobs.store.list("jobs/"):
         if key.endswith("/log/00000000.json"):
             _read(jobs, JobId(key.split("/")[1]), books)
-    for job_id in jobs.open_ids():
-        if jobs.store.list(f"jobs/{job_id}/log/") and jobs.ledger.head(job_id).state.status in ENDED:
-            books.faults.append(f"{job_id} has ended and its marker is still there")
+    _tidy_later(Jobs(jobs.store, clock=lambda: time.time() + _LATER_S), books)
     return books
+
+
+def _tidy_later(jobs: Jobs, books: Books) -> None:
+    """What faults left behind, a second marker say, is removed by the sweeps of a dispatcher an hour later."""
+    for _ in range(_SWEEPS):
+        for job_id in jobs.open_ids():
+            jobs.sweep(job_id)
+    books.faults += [f"the marker of {job_id} is still there after {_SWEEPS} sweeps" for job_id in jobs.open_ids()]
 
 
 def _read(jobs: Jobs, job_id: JobId, books: Books) -> None:

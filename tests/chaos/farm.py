@@ -115,6 +115,6 @@ class FarmUnderTest:
         """Of the whole farm."""
         return [process for service in (self.head, *self.nodes) for process in service.processes()]
 
-    def stop(self) -> int:
-        """SIGTERM, machines that joined first; how many processes were left behind."""
-        return sum([node.stop() for node in self.nodes]) + self.head.stop()
+    def stop(self) -> list[str]:
+        """SIGTERM, machines that joined first; the processes that were left behind."""
+        return [f"{service.name} left {title}" for service in (*self.nodes, self.head) for title in service.stop()]

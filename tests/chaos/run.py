@@ -75,8 +75,7 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
                     _Disturbed(farm, store, owners, wanted, report).go()
                 _compare(owners, undisturbed, report)
             finally:
-                if left := farm.stop():
-                    report.broken.append(f"{left} processes were left behind after SIGTERM")
+                report.broken += farm.stop()
             _audit(store, report)
     if not report.compared:  # whoever saw nothing kept no promise
         report.broken.append("no video was compared: this run shows nothing")

@@ -17,6 +17,7 @@ import psutil
 _MARK = "CHAOS_LIFE"  #: in the environment of every process that a life of a service started
 _START_S = 400.0  # on a machine with other work
 _STOP_S = 90.0
+_DYING_S = 2.0  #: who was killed just now may still be there for a moment
 
 
 class Service:
@@ -27,7 +28,7 @@ class Service:
     ) -> None:
         """Nothing runs before `start`."""
         self._word = ready.encode()
-        self.name, self.lives, self.leftovers = name, 0, 0
+        self.name, self.lives, self.leftovers = name, 0, list[str]()
         self._command, self._env, self.log = list(command), dict(env), log
         self._over, self._ready = threading.Event(), threading.Event()
         self._life = ""
@@ -75,10 +76,10 @@ class Service:
             assert time.monotonic() < until, f"{self.name} did not end within {seconds:.0f} s:\n{self.tail()}"
             time.sleep(0.1)
 
-    def stop(self) -> int:
-        """SIGTERM, for good. How many processes it left behind; they are ended."""
+    def stop(self) -> list[str]:
+        """SIGTERM, for good. The titles of processes that it left behind; they are ended."""
         self._over.set()
-        self.leftovers = 0
+        self.leftovers = []
         self.terminate()
         if self._keeper.is_alive():
             self._keeper.join(_STOP_S)
@@ -114,8 +115,10 @@ class Service:
             process.terminate()
         process.wait()
         self._ready.clear()
-        orphans = [orphan for orphan in self.processes() if orphan.status() != psutil.STATUS_ZOMBIE]
-        self.leftovers += len(orphans)
+        _, orphans = psutil.wait_procs(self.processes(), timeout=_DYING_S)
+        for orphan in orphans:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                self.leftovers.append(" ".join(orphan.cmdline()[:4])[:120])
         self.signal_all(signal.SIGKILL)
         reader.join()
         if process.stdout:
