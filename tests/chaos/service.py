@@ -117,8 +117,9 @@ class Service:
         self._ready.clear()
         _, orphans = psutil.wait_procs(self.processes(), timeout=_DYING_S)
         for orphan in orphans:
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                self.leftovers.append(" ".join(orphan.cmdline()[:4])[:120])
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if orphan.status() != psutil.STATUS_ZOMBIE:
+                    self.leftovers.append(" ".join(orphan.cmdline()[:4])[:120])
         self.signal_all(signal.SIGKILL)
         reader.join()
         if process.stdout:
