@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import FarmNode, ask_for_workers, farm_nodes
@@ -197,7 +197,12 @@ class Fleet:
 
     def _died_alone(self, slot: _Slot, error: BaseException | None) -> bool:
         """Whether the worker died and its node did not: of a node that dies, Ray says 'unavailable' first."""
-        if not isinstance(error, ActorDiedError) or error.preempted:
+        if isinstance(error, ActorDiedError):
+            if error.preempted:
+                return False
+        elif not isinstance(
+            error, OutOfMemoryError
+        ):  # Ray kills before the machine's memory is full
             return False
         return any(node.id == slot.node.id and not node.draining for node in farm_nodes())
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayError
 
 import actors.fleet
 from actors.cluster import FarmNode
@@ -24,6 +24,7 @@ class Cluster:
         self.now, self.workers = 1000.0, workers
         self.begun: list[float] = []  # when each worker was started
         self.dies_at_birth = 0  # so many more workers
+        self.draining = False
         self.alive: list[Future[None]] = []
         self.deaths: list[tuple[str, bool]] = []
 
@@ -43,7 +44,7 @@ class Cluster:
 
     def nodes(self) -> list[FarmNode]:
         """As Ray lists them."""
-        return [FarmNode(id="n" * 56, name="den", workers=self.workers, gpus=0, draining=False)]
+        return [FarmNode(id="n" * 56, name="den", workers=self.workers, gpus=0, draining=self.draining)]
 
     def start(self) -> Any:
         """A worker's process comes into being, or dies of it."""
@@ -57,9 +58,9 @@ class Cluster:
             self.alive.append(life)
         return SimpleNamespace(identify=method(birth), wait_until_dead=method(life))
 
-    def kill(self) -> None:
+    def kill(self, error: RayError | None = None) -> None:
         """The oldest living worker."""
-        self.alive.pop(0).set_exception(ActorDiedError())
+        self.alive.pop(0).set_exception(error or ActorDiedError())
 
     def fleet(self, wanted: Callable[[], int | None] = lambda: None) -> Fleet:
         """Its keeper."""
@@ -117,6 +118,29 @@ def test_a_place_where_none_can_live_is_tried_ever_more_rarely(cluster: Cluster)
     until_there_are(10)
     assert cluster.begun[-1] == cluster.begun[-2] + 25
     assert [alone for _, alone in cluster.deaths] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("error", "draining", "alone"),
+    [
+        (ActorDiedError(), False, True),
+        (OutOfMemoryError("killed: the node runs low on memory"), False, True),
+        (ActorUnavailableError("its node does not answer", None), False, False),
+        (ActorDiedError(), True, False),
+        (OutOfMemoryError("killed: the node runs low on memory"), True, False),
+    ],
+    ids=["killed", "killed by Ray", "unavailable", "drained", "killed by Ray while drained"],
+)
+def test_who_dies_alone(cluster: Cluster, *, error: RayError, draining: bool, alone: bool) -> None:
+    """A process that dies, whoever killed it, while its node lives on and is to stay: that counts against its video."""
+    fleet = cluster.fleet()
+    fleet.look_around()
+    fleet.look_around()
+    cluster.draining = draining
+    cluster.kill(error)
+    while not cluster.deaths:
+        fleet.look_around()
+    assert cluster.deaths == [("den-0.1", alone)]
 
 
 def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
