@@ -87,9 +87,11 @@ class Fleet:
         wanted = self._wanted()
         if wanted is not None:
             self._ask_for(0 if self._draining.is_set() else wanted)
+        filled = sum(slot.awaited is not None for slot in self._slots.values())
         for slot in self._slots.values():
-            if self._is_vacant(slot) and (wanted is None or self._filled() < wanted):
+            if self._is_vacant(slot) and (wanted is None or filled < wanted):
                 self._fill(slot)
+                filled += 1
         waits = {slot.awaited: slot for slot in self._slots.values() if slot.awaited}
         if not waits:
             time.sleep(_LOOK_S)
@@ -129,9 +131,6 @@ class Fleet:
                 slot.birth, slot.not_before = None, time.monotonic() + _LONGEST_PAUSE_S
             return False
         return self._may_fill(slot.name)
-
-    def _filled(self) -> int:
-        return sum(slot.awaited is not None for slot in self._slots.values())
 
     def _ask_for(self, workers: int) -> None:
         if workers != self._asked:
