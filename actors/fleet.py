@@ -199,9 +199,7 @@ class Fleet:
         if isinstance(error, ActorDiedError):
             if error.preempted:
                 return False
-        elif not isinstance(
-            error, OutOfMemoryError
-        ):  # Ray kills before the machine's memory is full
+        elif not isinstance(error, OutOfMemoryError):  # Ray kills before the machine's memory is full
             return False
         return any(node.id == slot.node.id and not node.draining for node in farm_nodes())
 
