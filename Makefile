@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo test lint format clean
+.PHONY: help env bench browser ceph chaos demo test lint format clean unproven
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -35,6 +35,9 @@ test: $(STAMP)  ## all tests
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
 	$(PYTHON) -m tests.chaos $(CHAOS)
+
+unproven: $(STAMP)  ## tests on real farms that no quiet machine has passed yet: a cluster whose autoscaler makes nodes
+	$(PYTHON) -m pytest -m unproven
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler
