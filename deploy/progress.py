@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import FarmError
-
 if TYPE_CHECKING:
     from farm.client import FarmClient
     from farm.sse import Event
@@ -63,7 +61,7 @@ def follow_all(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    news = SimpleQueue[tuple[str, "Event | FarmError"]]()
+    news = SimpleQueue[tuple[str, "Event | Exception"]]()
     for video in videos:
         threading.Thread(target=_listen, args=(client, video["id"], news), daemon=True).start()
     columns = (
@@ -78,7 +76,7 @@ def follow_all(
         tasks = {video["id"]: bars.add_task(video["id"], total=100, note=video["status"]) for video in videos}
         while len(finals) < len(tasks):
             video_id, event = news.get()
-            if isinstance(event, FarmError):
+            if isinstance(event, Exception):
                 raise event
             if as_json:
                 _put_event(event)
@@ -96,12 +94,12 @@ def follow_all(
     return [finals[video["id"]] for video in videos]
 
 
-def _listen(client: FarmClient, video_id: str, news: SimpleQueue[tuple[str, Event | FarmError]]) -> None:
+def _listen(client: FarmClient, video_id: str, news: SimpleQueue[tuple[str, Event | Exception]]) -> None:
     """Put a video's events where all of them are waited for, and what went wrong with it."""
     try:
         for event in client.watch(video_id):
             news.put((video_id, event))
-    except FarmError as err:
+    except Exception as err:  # noqa: BLE001 - raised by whoever waits; after a Ctrl-C nobody does
         news.put((video_id, err))
 
 

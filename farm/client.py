@@ -70,7 +70,8 @@ class FarmClient:
         """`transport`: another way to the farm than the network (tests)."""
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx.Timeout(_READ_S, connect=5.0)
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # one for each video that is watched
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, limits=limits, transport=transport)
         self._patience_s, self._answered = patience_s, False
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ from farm.states import Event
 from farm.store import FolderStore
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def unsynced() -> Iterator[None]:
     """Nothing here outlives the machine's power, and waiting for its disk would be most of these tests' time.
 

@@ -1,4 +1,4 @@
-"""`framefarm list --watch`, from outside: a process on a pipe or on a terminal, and a farm that goes away."""
+"""Commands that go on until Ctrl-C, from outside: on a pipe, on a terminal, and with a farm that goes away."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Process = subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
-def watching(*flags: str, stdout: int = subprocess.PIPE) -> Iterator[Process]:
-    """The command, running; a shell's background jobs would ignore SIGINT."""
+def running(*argv: str, stdout: int = subprocess.PIPE) -> Iterator[Process]:
+    """A command; a shell's background jobs would ignore SIGINT."""
     heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli import main; "
-    command = [sys.executable, "-c", f"{heed}sys.exit(main())", "list", "--watch", *flags]
+    command = [sys.executable, "-c", f"{heed}sys.exit(main())", *argv]
     env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), "COLUMNS": "200", "TERM": "xterm"}
     with subprocess.Popen(command, env=env, stdout=stdout, stderr=subprocess.PIPE) as process:
         try:
@@ -53,7 +53,7 @@ def interrupted(process: Process) -> tuple[int, str]:
 def test_a_line_for_each_change(farm_url: str, accept: Accept, jobs: Jobs) -> None:
     """What comes, what changes, and what leaves the list; Ctrl-C ends it without a trace."""
     first = accept(name="one").job.id
-    with watching() as process:
+    with running("list", "--watch") as process:
         assert line_of(process.stdout).split("\t")[:2] == [first, "queued"]
         second = accept(prompt="two\nlines").job.id
         assert line_of(process.stdout) == f"{second}\tqueued\t0\t-\t-\t\ttwo lines"
@@ -67,7 +67,7 @@ def test_a_line_for_each_change(farm_url: str, accept: Accept, jobs: Jobs) -> No
 def test_json_is_a_video_a_line(farm_url: str, accept: Accept, jobs: Jobs) -> None:
     """Only those that were asked for: one that is queued no more has left the list."""
     video = accept().job.id
-    with watching("--json", "--status", "queued") as process:
+    with running("list", "--watch", "--json", "--status", "queued") as process:
         assert json.loads(line_of(process.stdout))["request"]["prompt"] == "a cat"
         jobs.wish(video, "pause", owner="local")
         assert json.loads(line_of(process.stdout)) == {"id": video, "object": "video.gone", "status": "gone"}
@@ -81,7 +81,7 @@ def test_a_farm_that_is_away_is_waited_for(
     with contextlib.ExitStack() as farm:
         port = farm.enter_context(serving(http))
         monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
-        with watching() as process:
+        with running("list", "--watch") as process:
             assert line_of(process.stdout).startswith(first)
             farm.close()
             assert "waiting for it" in line_of(process.stderr)
@@ -97,7 +97,7 @@ def test_a_terminal_shows_a_table_that_changes(farm_url: str, accept: Accept, jo
     """With a head, in its place; Ctrl-C leaves the last one there."""
     video = accept().job.id
     ours, its = pty.openpty()
-    with watching(stdout=its) as process:
+    with running("list", "--watch", stdout=its) as process:
         os.close(its)
         shown = b""
         while b"queued" not in shown:
@@ -108,3 +108,12 @@ def test_a_terminal_shows_a_table_that_changes(farm_url: str, accept: Accept, jo
         assert interrupted(process) == (130, "")
     os.close(ours)
     assert all(word in shown for word in (b"eta_s", video.encode(), b"\x1b[1A"))  # the cursor goes up again
+
+
+def test_ctrl_c_leaves_several_videos_alone(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """`watch` of several ends at once and without a trace of its threads; the videos go on."""
+    ids = [accept().job.id for _ in range(3)]
+    with running("watch", *ids) as process:
+        assert sorted(line_of(process.stderr) for _ in ids) == sorted(f"{id_} queued" for id_ in ids)
+        assert interrupted(process) == (130, "")
+    assert {jobs.get(id_, owner=None).head.state.status for id_ in ids} == {"queued"}
