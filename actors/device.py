@@ -16,11 +16,13 @@ from framepack_engine.attention import usable_attentions
 from framepack_engine.catalog import known_models
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.host import host_bytes
+from framepack_engine.kernels import check_compile
 from framepack_engine.memory import GIB, largest_workload, size_of
 from framepack_engine.model_count import count_model
 from framepack_engine.model_size import ModelSize
 from framepack_engine.numeric import default_dtype, numeric_class
 from framepack_engine.plan_book import PlanBook
+from framepack_engine.precision import check_precision
 
 UNPLANNED = "all resident"
 USUAL_MODEL = "framepack-i2v"  #: the largest there is; every GPU can be asked for it
@@ -31,13 +33,17 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     threads = settings.cpu_threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_precision(settings.precision, device=device)
+    if settings.compile:
+        check_compile(device, counted=settings.device_gb is not None)
     on_gpu = device.type == "cuda"
     vram_gib = device_bytes(settings) / GIB if on_gpu else None
     models = known_models(settings.models)
     needs_gib, plan = dict[str, float](), UNPLANNED
     if on_gpu:
         for name, entry in models.items():
-            for decode, gib in device_book(size_of(name), settings).needs_gib(entry.resolution).items():
+            size = size_of(name, settings.precision)
+            for decode, gib in device_book(size, settings).needs_gib(entry.resolution).items():
                 needs_gib[f"{name} decode={decode}" if decode else name] = gib
         plan = _first_plan(settings)
     return WorkerCard(
@@ -46,7 +52,9 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} threads",
         vram_gib=None if vram_gib is None else round(vram_gib, 1),
         vram_class=settings.vram_class or (None if vram_gib is None else vram_class(vram_gib)),
-        numeric_class=numeric_class(device, default_dtype(device)),
+        numeric_class=numeric_class(
+            device, default_dtype(device), precision=settings.precision, compiled=settings.compile
+        ),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
         stages=_stages(settings),
         models=tuple(models),
@@ -98,7 +106,8 @@ def _first_plan(settings: FarmSettings) -> str:
     models = known_models(settings.models)
     entry = models.get(settings.model or USUAL_MODEL, models[USUAL_MODEL])
     try:
-        return device_book(size_of(entry.name), settings).plan(largest_workload(entry.resolution)).words
+        size = size_of(entry.name, settings.precision)
+        return device_book(size, settings).plan(largest_workload(entry.resolution)).words
     except DeviceTooSmall as err:
         return f"none: {err}"
 
@@ -120,6 +129,8 @@ class Renderers:
             cache_dir=here.cache,
             text_encoder_device=here.text_encoder_device,
             home="cpu" if self._planned and not self._keeps_all() else None,
+            precision=here.precision,
+            compiled=here.compile,
         )
 
     def let_go(self) -> None:
@@ -147,7 +158,8 @@ class Renderers:
         """Whether the largest model's best plan moves nothing: then weights are loaded straight onto the device."""
         usual = largest_workload(self._known[USUAL_MODEL].resolution)
         try:
-            return device_book(size_of(USUAL_MODEL), self._settings).plan(usual).keeps == "all"
+            size = size_of(USUAL_MODEL, self._settings.precision)
+            return device_book(size, self._settings).plan(usual).keeps == "all"
         except DeviceTooSmall:
             return False
 

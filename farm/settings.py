@@ -25,13 +25,15 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 
 _GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
+#: as `framepack_engine.precision` names them; a test compares
+PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 
 #: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
     *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
-    *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node"),
+    *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "compile"),
 )
 
 
@@ -56,6 +58,8 @@ class FarmSettings:
     text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
     device_gb: float | None = None  #: memory of each GPU that memory plans count with, GiB; none: all of it
     preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
+    precision: str = "bf16"  #: in which this machine's workers hold the transformer: bf16, fp8, fp8-dynamic, int8, int4
+    compile: bool = False  #: this machine's workers compile the transformer's blocks
     max_upload_mb: int = 32  #: bytes of one request
     max_open_videos: int | None = None  #: of one owner that have not ended; none: no limit
     max_queued: int = 10_000  #: videos of all that have not ended; one more is answered 429
@@ -96,7 +100,7 @@ class FarmSettings:
         if self.text_encoder_device not in {None, "cpu"}:
             msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
             raise ConfigError(msg)
-        for name, known in (("log_format", FORMATS), ("log_level", LEVELS)):
+        for name, known in (("log_format", FORMATS), ("log_level", LEVELS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"FARM_{name.upper()}={getattr(self, name)!r}: need one of {', '.join(known)}")
         for name in ("port", "ray_port"):

@@ -5,6 +5,7 @@ EngineError
 │   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
 ├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
 ├── PrecisionUnavailable precision_unavailable  a precision whose package is not installed, or not for this device
+├── CompileUnavailable compile_unavailable  blocks that are to be compiled where each tensor is counted
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
@@ -53,6 +54,12 @@ class PrecisionUnavailable(EngineError):
     """A precision's package is not installed here, or the device cannot multiply in it; the message says what helps."""
 
     code = "precision_unavailable"
+
+
+class CompileUnavailable(EngineError):
+    """Compiled blocks and a device whose memory is counted tensor by tensor exclude each other."""
+
+    code = "compile_unavailable"
 
 
 class ArtifactDamaged(EngineError):

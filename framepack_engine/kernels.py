@@ -7,11 +7,15 @@ of the numeric class. diffusers' `compile_repeated_blocks` refuses this class: i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from framepack_engine.errors import CompileUnavailable
 
 #: Kernels are chosen by rule, not by a race between them: a race has another winner on another day, and other bits.
 _OPTIONS: dict[str, Any] = {"deterministic": True}
@@ -25,11 +29,17 @@ class CompiledForward:
         """compiled: of the block's class."""
         self._block, self._compiled = block, compiled
         self.plain = False
-        self.arrivals: list[Callable[[], None]] = []  #: called before: hooks on layers inside would cut the graph
+        self._arrivals: OrderedDict[int, Callable[[], None]] = OrderedDict()
+
+    def on_arrival(self, arrive: Callable[[], None]) -> RemovableHandle:
+        """Call `arrive` before the block computes: what hooks on its layers would do, and cut the graph in pieces."""
+        handle = RemovableHandle(self._arrivals)
+        self._arrivals[handle.id] = arrive
+        return handle
 
     def __call__(self, hidden: Tensor, text: Tensor, temb: Tensor, mask: None, rotary: tuple[Tensor, Tensor]) -> Any:
         """Run the block on (1, n, D) and (1, m, D), with tables of (n, d)."""
-        for arrive in self.arrivals:
+        for arrive in self._arrivals.values():
             arrive()
         if self.plain:
             return type(self._block).forward(self._block, hidden, text, temb, mask, rotary)
@@ -59,6 +69,18 @@ def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
         forward = CompiledForward(block, compiled[kind])
         block.forward = forward
         block.__dict__[_MARK] = forward  # hooks take the place of `forward`
+
+
+def check_compile(device: torch.device, *, counted: bool) -> None:
+    """See that compiled blocks can compute on `device`. Raises: CompileUnavailable.
+
+    counted: whether its memory has a limit that plans keep to.
+    """
+    if counted and device.type == "cpu":
+        raise CompileUnavailable(
+            "compiled blocks cannot compute on a CPU that plays a device of a given size: each tensor is counted "
+            "there, and torch.compile does not work under such a count. Leave FARM_COMPILE or FARM_DEVICE_GB out"
+        )
 
 
 def compute_plainly(transformer: Any, *, plain: bool) -> None:

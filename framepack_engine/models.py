@@ -15,7 +15,10 @@ from safetensors import SafetensorError
 from framepack_engine.catalog import ModelEntry
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.host import available_bytes
+from framepack_engine.kernels import compile_blocks
 from framepack_engine.locate import locate, missing_files, remedy
+from framepack_engine.precision import apply_precision
+from framepack_engine.streaming import weights_of
 from framepack_engine.weights import load_part, quiet
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def load_models(
     kind: Literal["i2v", "f1"] | None = None,
     say: Callable[[str], None] | None = None,
     text_encoder_device: str | None = None,
+    precision: str = "bf16",
+    compiled: bool = False,
 ) -> Models:
     """Load every part of a model onto `device`.
 
@@ -85,10 +90,17 @@ def load_models(
     say:       hears, before any download, its size and target folder; None: stderr.
     text_encoder_device: of both text encoders, where the device's memory is short; None: `device`. Beside another
         device the CPU holds them in bfloat16 (Llama: 16 GB).
-    Raises:    ModelUnavailable naming the model, the missing file, and what to do.
+    precision: of the transformer, see `precision`. compiled: whether its blocks are, see `kernels`.
+    Raises:    ModelUnavailable naming the model, the missing file, and what to do; PrecisionUnavailable.
     """
     shelf = ModelShelf(
-        device=device, dtype=dtype, cache_dir=cache_dir, say=say, text_encoder_device=text_encoder_device
+        device=device,
+        dtype=dtype,
+        cache_dir=cache_dir,
+        say=say,
+        text_encoder_device=text_encoder_device,
+        precision=precision,
+        compiled=compiled,
     )
     return shelf.get(name_or_path, kind=kind)
 
@@ -110,6 +122,8 @@ class ModelShelf:
         free_bytes: Callable[[], int] | None = None,
         text_encoder_device: str | None = None,
         home: str | None = None,
+        precision: str = "bf16",
+        compiled: bool = False,
     ) -> None:
         """Arguments as of `load_models`. free_bytes: of the memory that weights lie in; None asks for it.
 
@@ -118,6 +132,7 @@ class ModelShelf:
         self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
         self._text_device = text_encoder_device or device
         self._home = home or device
+        self._precision, self._compiled = precision, compiled
         self._free_bytes = free_bytes or (lambda: free_memory(self._home))
         self._parts: dict[tuple[str, Path], Any] = {}
 
@@ -155,7 +170,8 @@ class ModelShelf:
             device = self._text_device
             dtype = dtype or torch.bfloat16  # float32 would take twice the memory, float16 is slow on most CPUs
         try:
-            return load_part(part, folder, device=device, dtype=dtype, home=self._home)
+            packs = part == "transformer" and self._precision != "bf16"  # where it fits before it is packed
+            model = load_part(part, folder, device=device, dtype=dtype, home="cpu" if packs else self._home)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
             raise ModelUnavailable(
                 f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "
@@ -163,6 +179,12 @@ class ModelShelf:
                 model=entry.name,
                 part=part,
             ) from err
+        if packs:
+            apply_precision(model, self._precision, device=device)
+            model.to(self._home)
+        if part == "transformer" and self._compiled:
+            compile_blocks(model)
+        return model
 
 
 def free_memory(device: str) -> int:
@@ -174,4 +196,4 @@ def free_memory(device: str) -> int:
 
 
 def _bytes_of(model: torch.nn.Module) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    return sum(weight.nbytes for weight in weights_of([model]))

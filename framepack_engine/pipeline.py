@@ -20,7 +20,6 @@ from framepack_engine.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.cache_diffusers import measured_ratios
 from framepack_engine.decode import Decoder
 from framepack_engine.errors import ArtifactMismatch, NotFinite
-from framepack_engine.numeric import numeric_class
 from framepack_engine.plan import decode_needs, section_layout, tail_frames, time_order
 from framepack_engine.preview import latent_preview
 from framepack_engine.provenance import provenance, tags
@@ -77,11 +76,11 @@ class Renderer:
     @property
     def numeric_class(self) -> str:
         """Renderers of equal class give equal bits: device, its kernels, precision and (CPU) threads."""
-        return numeric_class(self.device, self._transformer.dtype)
+        return self._transformer.numeric_class()
 
     def numeric_class_of(self, spec: RenderSpec) -> str:
         """The class of a video rendered here: ours, and its attention."""
-        return numeric_class(self.device, self._transformer.dtype, attention=spec.attention)
+        return self._transformer.numeric_class(spec.attention)
 
     @torch.no_grad()
     def encode(

@@ -11,6 +11,7 @@ from torch import nn
 
 from framepack_engine.budget import Budget
 from framepack_engine.hoist import Hoist
+from framepack_engine.kernels import is_compiled
 from framepack_engine.memory import Plan, Stage, streamed_blocks
 from framepack_engine.streaming import Guest, Stream, weights_of
 
@@ -33,7 +34,7 @@ class Placement:
         """
         self.plan, self.budget, self._models = plan, budget, models
         transformer: Any = models.transformer
-        self.hoist = Hoist(transformer) if plan.hoisted else None
+        self.hoist = Hoist(transformer) if plan.hoisted or is_compiled(transformer) else None
         self._guests: dict[str, Guest] = {}
         self._streams: dict[str, Stream] = {}
         self._visitors: dict[nn.Module, Guest] = {}
@@ -44,7 +45,7 @@ class Placement:
             return
         blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         streamed = [blocks[number] for number in streamed_blocks(plan.streamed, len(blocks))] if plan.streamed else []
-        if self.hoist is not None:
+        if plan.hoisted and self.hoist is not None:
             self._visitors = {module: Guest(weights_of([module]), budget=budget) for module in self.hoist.modules()}
             self.hoist.visits = self._visit
             with self.hoist.at_work():

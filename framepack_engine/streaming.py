@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from framepack_engine.budget import Budget, uncounted
+from framepack_engine.kernels import forward_of
 
 _ALIGN = 256  #: bytes; as the CUDA allocator aligns, so that kernels choose as they would for a tensor of its own
 _SLOTS = 2  #: one block computes while the next one arrives
@@ -122,12 +124,7 @@ class Stream:
         self._cuda = budget.device.type == "cuda"
         self._blocks = [_Block(module, pin=self._cuda, mapped=mapped) for module in modules]
         self._slot_bytes = max(block.bytes for block in self._blocks)
-        self._hooks = [
-            layer.register_forward_pre_hook(self._toucher(number))
-            for number, module in enumerate(modules)
-            for layer in module.modules()
-            if next(chain(layer.parameters(recurse=False), layer.buffers(recurse=False)), None) is not None
-        ]
+        self._hooks = [hook for number, module in enumerate(modules) for hook in self._hooked(module, number)]
         self._in_slot: list[int | None] = [None] * _SLOTS  # which block each slot holds, or is being filled with
         self._slots: list[Tensor] = []
         self._stagings: list[Tensor] = []
@@ -203,8 +200,15 @@ class Stream:
             if self._cuda:
                 _unpin(flat)
 
-    def _toucher(self, number: int) -> Any:
-        return lambda _module, _args: self._touch(number)
+    def _hooked(self, module: nn.Module, number: int) -> list[RemovableHandle]:
+        """Hear of each layer that is about to compute, or of the whole block where it is compiled."""
+        if forward := forward_of(module):
+            return [forward.on_arrival(lambda: self._touch(number))]
+        return [
+            layer.register_forward_pre_hook(lambda _module, _args: self._touch(number))
+            for layer in module.modules()
+            if next(chain(layer.parameters(recurse=False), layer.buffers(recurse=False)), None) is not None
+        ]
 
     def _touch(self, number: int) -> None:
         """A layer of block `number` is about to compute."""

@@ -12,6 +12,7 @@ import torch
 
 from framepack_engine.budget import Budget
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
+from framepack_engine.kernels import check_compile, is_compiled
 from framepack_engine.memory import GIB, Plan, Stage, Workload
 from framepack_engine.placement import Placement
 from framepack_engine.plan_book import PlanBook
@@ -41,7 +42,9 @@ class Tenancy:
     """One model's stay on one device. Every plan it takes is equal in bits to the one before."""
 
     def __init__(self, models: SamplingModels, transformer: Transformer, *, book: PlanBook) -> None:
-        """Nothing is moved before the first stage."""
+        """Nothing is moved before the first stage. Raises: CompileUnavailable."""
+        if is_compiled(transformer.model):
+            check_compile(transformer.device, counted=book.counted)
         self._models, self._transformer, self.book = models, transformer, book
         self._preserve_bytes: int | None = None
         self._placement: Placement | None = None

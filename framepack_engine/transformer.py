@@ -18,8 +18,11 @@ from framepack_engine.cache_diffusers import DiffusersCache
 from framepack_engine.context import PackedContext
 from framepack_engine.errors import ArtifactMismatch
 from framepack_engine.hoist import Hoist, Table
+from framepack_engine.kernels import compute_plainly, is_compiled
 from framepack_engine.lora import LoraSlots
+from framepack_engine.numeric import numeric_class
 from framepack_engine.plan import IndexLayout
+from framepack_engine.precision import precision_of
 from framepack_engine.spec import RenderSpec
 
 TEXT_TOKENS = 512  #: every prompt is zero-padded to this, with a mask
@@ -78,7 +81,9 @@ class Transformer:
         device: where it computes; None: where its weights are.
         """
         self.name = name
-        self.hoist: Hoist | None = None  #: set by whoever places the weights; None: each forward computes all
+        #: set by whoever places the weights; None: each forward computes all. Compiled blocks are always hoisted: their
+        #: graph is then the same on every memory plan
+        self.hoist: Hoist | None = Hoist(model) if is_compiled(model) else None
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.dtype: torch.dtype = model.x_embedder.proj.weight.dtype
         self.device: torch.device = device or model.x_embedder.proj.weight.device
@@ -88,6 +93,11 @@ class Transformer:
             model.proj_out.register_forward_pre_hook(_float32_input)
         self._hooks: TeaCacheHooks | None = None
         self.loras = LoraSlots(model, device=self.device, dtype=self.dtype)
+
+    def numeric_class(self, attention: str | None = None) -> str:
+        """Of what it computes; attention: the video's."""
+        precision, compiled = precision_of(self.model), is_compiled(self.model)
+        return numeric_class(self.device, self.dtype, attention=attention, precision=precision, compiled=compiled)
 
     @property
     def hooks(self) -> TeaCacheHooks:
@@ -103,6 +113,7 @@ class Transformer:
         Raises: AttentionUnavailable, CacheUnusable.
         """
         pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
+        compute_plainly(self.model, plain=bool(self.loras.using))  # compiled code does not ask for the hooks of LoRAs
         steps = spec.num_inference_steps
         with nullcontext() if self.hoist is None else self.hoist.at_work():
             if spec.cache == "none":

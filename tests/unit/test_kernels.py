@@ -1,0 +1,145 @@
+"""Compiled blocks: one graph a class whatever is rendered, and the same bits wherever weights lie."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch._dynamo.utils import counters
+
+from actors.device import describe_device
+from farm.settings import FarmSettings
+from framepack_engine import Renderer, RenderSpec
+from framepack_engine.errors import CompileUnavailable
+from framepack_engine.kernels import compile_blocks, is_compiled
+from framepack_engine.memory import GIB, ladder
+from framepack_engine.model_count import count_model
+from framepack_engine.models import Models
+from framepack_engine.plan_book import PlanBook
+from framepack_engine.precision import apply_precision
+from framepack_engine.tenancy import workload_of
+
+SPEC = RenderSpec(
+    kind="i2v", sections=2, height=64, width=96, seed=5, prompt="a cat", latent_window_size=1, num_inference_steps=3
+)
+PHOTO = Image.new("RGB", (64, 64), "teal")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads belong to the numeric class; what was compiled for one test is not another's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+    torch.set_num_threads(before)
+
+
+def compiled_copy(models: Models, precision: str = "bf16") -> Models:
+    """The models with a transformer of their own, compiled by dynamo alone: graphs and their guards, no C++."""
+    transformer = copy.deepcopy(models.transformer)
+    apply_precision(transformer, precision)
+    compile_blocks(transformer, backend="eager")
+    return replace(models, transformer=transformer)
+
+
+def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
+    """A book with room for all that gives plans from `rung` on."""
+    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
+    book._too_large[spec.height, spec.width, spec.latent_window_size] = rung - 1
+    return book
+
+
+def section(renderer: Renderer, spec: RenderSpec = SPEC) -> bytes:
+    """The first section of a video, all bytes of it."""
+    return renderer.section(spec, 0, renderer.encode(spec, {"start": PHOTO}), None).to_bytes()
+
+
+def test_nothing_is_compiled_twice(tiny_models: Models) -> None:
+    """Two graphs, one for each class of blocks, serve all blocks, sizes, windows, prompts, branches and step caches;
+    no answer differs from what eager blocks say.
+    """
+    specs = {
+        "first": SPEC,
+        "size": replace(SPEC, height=96, width=64),
+        "window": replace(SPEC, latent_window_size=3),
+        "prompt": replace(SPEC, prompt="a dog that runs along the beach, and another prompt of another length"),
+        "true cfg": replace(SPEC, true_cfg_scale=2.0),
+        "teacache": replace(SPEC, cache="teacache", cache_threshold=1.0),
+        "first_block": replace(SPEC, cache="first_block", cache_threshold=1.0),
+    }
+    plain, ours = Renderer(tiny_models), Renderer(compiled_copy(tiny_models))
+    assert "compiled" in ours.numeric_class
+    assert "compiled" not in plain.numeric_class
+    for name, spec in specs.items():
+        assert section(ours, spec) == section(plain, spec), name
+        assert counters["stats"]["unique_graphs"] == 2, name
+    assert not counters["graph_break"]
+
+
+def test_every_plan_computes_the_same_graphs(tiny_models: Models) -> None:
+    """Resident, hoisted and with all blocks streamed, in 8 bits: equal bits, and still two graphs."""
+    models = compiled_copy(tiny_models, "fp8")
+    wanted = section(Renderer(models))
+    plans = ladder(count_model(models), workload_of(SPEC))
+    for plan in (plans[0], plans[1], plans[-1]):
+        renderer = Renderer(models, book=book_at(models, SPEC, plan.rung))
+        assert section(renderer) == wanted, plan.words
+        assert renderer.tenancy is not None
+        assert renderer.tenancy.plan is not None
+        assert renderer.tenancy.plan.rung == plan.rung
+        renderer.close()
+    assert counters["stats"]["unique_graphs"] == 2
+
+
+def test_compiling_twice_is_as_good_as_once(tiny_models: Models) -> None:
+    """The blocks' forward is wrapped once."""
+    models = compiled_copy(tiny_models)
+    forwards = [block.forward for block in models.transformer.transformer_blocks]
+    compile_blocks(models.transformer, backend="eager")
+    assert [block.forward for block in models.transformer.transformer_blocks] == forwards
+    assert is_compiled(models.transformer)
+    assert not is_compiled(tiny_models.transformer)
+
+
+def test_a_lora_acts_on_compiled_blocks(tiny_models: Models, tmp_path: Path) -> None:
+    """Its videos are computed eagerly: the same bits as without compilation, and compiled again after it."""
+    from safetensors.torch import save_file
+
+    from framepack_engine.spec import Lora
+
+    name = "transformer_blocks.0.attn.to_q"
+    generator = torch.Generator().manual_seed(1)
+    weights = {
+        f"transformer.{name}.lora_{half}.weight": torch.randn(shape, generator=generator)
+        for half, shape in (("A", (2, 32)), ("B", (32, 2)))
+    }
+    save_file(weights, tmp_path / "style.safetensors")
+    spec = replace(SPEC, loras=(Lora("style"),))
+    plain = Renderer(tiny_models, lora_dir=tmp_path)
+    ours = Renderer(compiled_copy(tiny_models), lora_dir=tmp_path)
+    without = section(ours)
+    assert section(ours, spec) == section(plain, spec)
+    plain.unload_loras()
+    assert section(ours) == without == section(plain)
+    assert section(plain, spec) != without
+    plain.unload_loras()
+
+
+def test_counting_each_tensor_and_compiling_exclude_each_other(tiny_models: Models) -> None:
+    """A CPU that plays a device of a given size refuses compiled blocks, at the start and by the settings' names."""
+    models = compiled_copy(tiny_models)
+    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=True)
+    with pytest.raises(CompileUnavailable, match="FARM_DEVICE_GB"):
+        Renderer(models, book=book)
+    if not torch.cuda.is_available():
+        with pytest.raises(CompileUnavailable, match="FARM_COMPILE"):
+            describe_device("w", node="n", settings=FarmSettings(compile=True, device_gb=4.0, cpu_threads=1))
