@@ -86,7 +86,9 @@ def block_errors(*, precisions: Sequence[str] = PRECISIONS[1:]) -> list[Errors]:
             owner = SimpleNamespace(transformer_blocks=blocks[0], single_transformer_blocks=blocks[1])
             owner.norm_out = nn.Identity()
             apply_precision(owner, precision)
-            errors[number] = replace(errors[number], **{name: _off(_added(packed, inputs), wanted)})
+            off = _off(_added(packed, inputs), wanted)
+            found = errors[number]
+            errors[number] = replace(found, double=off) if name == "double" else replace(found, single=off)
     return errors
 
 

@@ -21,7 +21,7 @@ from actors.device import Renderers, describe_device
 from farm.demand import Need, fits
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
-from framepack_engine import Renderer, RenderSpec
+from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.bench import small_spec
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import DeviceTooSmall, PrecisionUnavailable
@@ -155,6 +155,17 @@ def book_at(models: Any, rung: int, *, counted: bool = False) -> PlanBook:
     return book
 
 
+def watched_section(renderer: Renderer, spec: RenderSpec) -> tuple[SectionState, list[int]]:
+    """The first section, and the bytes that had come to the device after each of its steps."""
+    brought = list[int]()
+
+    def stepped(_: StepState) -> None:
+        assert renderer.tenancy is not None
+        brought.append(renderer.tenancy.budget.brought)
+
+    return renderer.section(spec, 0, COND, None, on_step=stepped), brought
+
+
 def test_every_plan_has_the_same_bits(packed_model: Any) -> None:
     """Hoisted, one stage at a time and with all blocks streamed: bit for bit what the packed model gives at home.
 
@@ -165,9 +176,9 @@ def test_every_plan_has_the_same_bits(packed_model: Any) -> None:
     size, plans = count_model(packed_model), ladder(count_model(packed_model), workload_of(spec))
     for plan in (*plans[1:3], plans[-1]):
         renderer = Renderer(packed_model, book=book_at(packed_model, plan.rung, counted=True))
-        brought, tenancy = list[int](), renderer.tenancy
+        tenancy = renderer.tenancy
         assert tenancy is not None
-        made = renderer.section(spec, 0, COND, None, on_step=lambda _, t=tenancy, b=brought: b.append(t.budget.brought))
+        made, brought = watched_section(renderer, spec)
         assert made.to_bytes() == wanted, plan.words
         assert tenancy.plan is not None
         assert (tenancy.plan.rung, tenancy.plan.precision) == (plan.rung, size.precision)
