@@ -71,12 +71,10 @@ async def read_body(request: Request, *, max_bytes: int, takes_video: bool = Fal
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
         fields, images = await _read_form(limited, max_bytes, takes_video=takes_video)
-    else:
-        fields, images = _read_json(await limited.body(), kind), {}
-    for name in [name for name in fields if _IMAGE.fullmatch(name)]:
-        value = fields.pop(name)
-        if value not in (None, ""):
-            images[name] = _image_of(value, name)
+    else:  # in threads, here and below: megabytes of JSON and base64 would hold up everybody else
+        fields, images = await to_thread.run_sync(_read_json, await limited.body(), kind), {}
+    if any(_IMAGE.fullmatch(name) for name in fields):
+        await to_thread.run_sync(_take_urls, fields, images)
     return Body(fields, images, images.pop(_VIDEO, None))
 
 
@@ -180,6 +178,14 @@ def _take_text(fields: dict[str, Any], name: str, value: str) -> None:
     if not isinstance(members, dict) or inner in members:
         raise _fault(outer, "given more than once")
     members[inner] = value
+
+
+def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
+    """Move the images that were sent as data: URLs from the fields to the images."""
+    for name in [name for name in fields if _IMAGE.fullmatch(name)]:
+        value = fields.pop(name)
+        if value not in (None, ""):
+            images[name] = _image_of(value, name)
 
 
 def _image_of(value: object, name: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator
 from sse_starlette import EventSourceResponse
 
 from farm.accepting import Prepared, Ways, accept, prepare
@@ -206,7 +207,7 @@ async def list_videos(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(description="the id that the page begins behind")] = None,
     order: Literal["asc", "desc"] = "desc",
-    status: Listed | None = None,
+    status: Annotated[Listed | None, BeforeValidator(lambda text: text or None)] = None,
     batch: Annotated[str | None, Query(description="only those of this batch")] = None,
 ) -> dict[str, Any]:
     """Your videos, newest first. With `status` a page may be short and have more: go on after its `last_id`."""

@@ -127,6 +127,7 @@ def test_pages_follow_each_other(http: TestClient) -> None:
     assert sorted(video["id"] for video in page["data"] + rest["data"]) == sorted(ids)
     assert not rest["has_more"]
     assert http.get("/v1/videos?status=completed").json()["data"] == []
+    assert len(http.get("/v1/videos?status=&after=").json()["data"]) == 3  # as a form sends what was left empty
 
 
 def test_wishes_change_the_state_or_conflict(http: TestClient, hand: Hand) -> None:

@@ -6,9 +6,7 @@ import hashlib
 import io
 import json
 import math
-import random
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -19,9 +17,6 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
-from starlette.requests import Request
-from starlette.types import Message
-from typing_extensions import override
 
 from deploy import cli
 from deploy.planner import EngineMedia, EnginePlanner
@@ -32,7 +27,6 @@ from farm.dispatch import Dispatcher
 from farm.errors import NotFound
 from farm.fsck import Checker
 from farm.ingress import create_app
-from farm.intake import spool_body
 from farm.jobs import Jobs
 from farm.keys import new_key
 from farm.settings import FarmSettings
@@ -184,34 +178,6 @@ def test_only_what_goes_on_needs_room(old: Farm, half: str, tmp_path: Path) -> N
     assert full.take(running)["id"] == taken
     old.hand.jobs.wish(half, "cancel", owner="local")
     assert full.take(old.export(half), new_id=True)["status"] == "cancelled"
-
-
-class Watched(io.BytesIO):
-    """A file that notes which threads write to it."""
-
-    def __init__(self) -> None:
-        """Empty."""
-        super().__init__()
-        self.writers = set[int]()
-
-    @override
-    def write(self, data: Any) -> int:
-        self.writers.add(threading.get_ident())
-        return super().write(data)
-
-
-async def test_a_slow_disk_holds_up_nobody_else() -> None:
-    """A body is written in other threads than the one that serves everybody, piece by piece and whole."""
-    body = random.Random(1).randbytes(3_000_001)
-    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
-
-    file = Watched()
-    await spool_body(Request({"type": "http", "headers": []}, receive), file, max_bytes=1 << 22, setting="FARM_X")
-    assert file.read() == body
-    assert threading.get_ident() not in file.writers
 
 
 def test_an_id_with_other_content_is_a_conflict(old: Farm, new: Farm, half: str) -> None:

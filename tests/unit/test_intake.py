@@ -1,0 +1,71 @@
+"""A large body holds up nobody but its sender: the thread that serves everybody neither writes nor parses it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+import threading
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+from typing_extensions import override
+
+from farm.intake import read_body, spool_body
+
+
+def sent(body: bytes, kind: str = "") -> Request:
+    """A request whose body comes in pieces, as a server gives it on."""
+    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    return Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
+
+
+class Watched(io.BytesIO):
+    """A file that notes which threads write to it."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        super().__init__()
+        self.writers = set[int]()
+
+    @override
+    def write(self, data: Any) -> int:
+        self.writers.add(threading.get_ident())
+        return super().write(data)
+
+
+async def test_a_slow_disk_holds_up_nobody_else() -> None:
+    """An archive is written in other threads, piece by piece and whole."""
+    body, file = random.Random(1).randbytes(3_000_001), Watched()
+    await spool_body(sent(body), file, max_bytes=1 << 22, setting="FARM_X")
+    assert file.read() == body
+    assert threading.get_ident() not in file.writers
+
+
+async def test_a_large_picture_in_json_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text is parsed and its base64 decoded in other threads."""
+    picture = random.Random(1).randbytes(1_000_000)
+    where = set[int]()
+
+    def noted(call: Any) -> Any:
+        def run(*args: Any, **options: Any) -> Any:
+            where.add(threading.get_ident())
+            return call(*args, **options)
+
+        return run
+
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    body = json.dumps({"prompt": "a cat", "input_reference": {"image_url": url}}).encode()
+    monkeypatch.setattr(json, "loads", noted(json.loads))
+    monkeypatch.setattr(base64, "b64decode", noted(base64.b64decode))
+    read = await read_body(sent(body, "application/json"), max_bytes=1 << 22)
+    assert (read.fields, read.images) == ({"prompt": "a cat"}, {"input_reference": picture})
+    assert where
+    assert threading.get_ident() not in where
