@@ -20,12 +20,13 @@ _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    what = "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench gpu, bench pocket."
+    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket."
     bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
     bench.command()(gpu)
+    bench.command()(precision)
     bench.command()(pocket)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")
@@ -102,6 +103,36 @@ def engine(
     for table in (rows, [overhead], peaks):
         if table:
             put_table(tuple(table[0]), table)
+
+
+def precision(
+    *,
+    full_width: Annotated[
+        bool, typer.Option("--full-width", help="also one block of each class, 3072 wide: 3 GB, a minute or two")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """How far each precision is from the whole weights: RMS of the difference over RMS, with the model `tiny`."""
+    from dataclasses import replace
+
+    from framepack_engine import precision_bench
+    from framepack_engine.bench import small_spec
+    from framepack_engine.models import load_models
+
+    say("a section of 25 steps in each precision …")
+    errors = precision_bench.section_errors(load_models("tiny"), small_spec("i2v", 1, steps=25))
+    if full_width:
+        say("blocks of FramePack's width …")
+        blocks = precision_bench.block_errors()
+        errors = [
+            replace(found, double=block.double, single=block.single)
+            for found, block in zip(errors, blocks, strict=True)
+        ]
+    rows = [found.row() for found in errors]
+    if as_json:
+        put_json(rows)
+    else:
+        put_table(tuple(rows[0]), rows)
 
 
 def farm(

@@ -37,6 +37,10 @@ def doctor(
     preserve_gb: Annotated[
         float | None, typer.Option("--preserve-gb", min=0.0, help="GPU memory left to others (FARM_PRESERVE_GB)")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="of the plans: bf16, fp8, fp8-dynamic, int8, int4 (FARM_PRECISION)"),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="whose plans; framepack-i2v")] = None,
     storage: Storage = None,
     as_json: Json = False,
@@ -49,7 +53,7 @@ def doctor(
     from deploy.gpus import chosen_gpus, describe_gpus
     from farm.settings import FarmSettings
 
-    settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb)
+    settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
     entry = _model(model, settings)
     gpus = describe_gpus(chosen_gpus(settings))
     checks = list(examine(settings, gpus, model=entry))
@@ -98,6 +102,7 @@ def _plans(
         "host_bytes": host_bytes() if host_gb is None else int(host_gb * GIB),
         "preserve_bytes": int(settings.preserve_gb * GIB),
         "model": model,
+        "precision": settings.precision,
     }
     return [plan for name, size in cards.items() for plan in card_plans(name, device_bytes=int(size), **options)]
 

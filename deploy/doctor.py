@@ -47,7 +47,7 @@ def examine(settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry) -
     yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
     yield from _packages()
     yield from _gpus(gpus)
-    yield _memory(gpus, size_of(model.name))
+    yield _memory(gpus, size_of(model.name, settings.precision))
     yield _video()
     yield _storage(settings)
     yield from _models(settings, model, needed=bool(gpus))

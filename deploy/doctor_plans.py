@@ -41,10 +41,10 @@ class CardPlan:
 
 
 def card_plans(
-    device: str, *, device_bytes: int, host_bytes: int, preserve_bytes: int, model: ModelEntry
+    device: str, *, device_bytes: int, host_bytes: int, preserve_bytes: int, model: ModelEntry, precision: str = "bf16"
 ) -> Iterator[CardPlan]:
     """The plans of one card for the sizes that `model` is made for and smaller ones, by mode of decoding."""
-    size = size_of(model.name)
+    size = size_of(model.name, precision)
     book = PlanBook(
         size=size, device_bytes=device_bytes, host_bytes=host_bytes, preserve_bytes=preserve_bytes, counted=False
     )

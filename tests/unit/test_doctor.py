@@ -58,6 +58,17 @@ def test_it_loads_neither_torch_nor_ray() -> None:
     assert done.stdout.splitlines()[-1] == "False False"
 
 
+def test_plans_are_those_of_the_precision(capsys: Out) -> None:
+    """12 GiB hold the step loop in 8 bits: the plan says so; without the flag it is that of bf16, which streams."""
+    card = ("--device-gb", "12", "--host-gb", "64")
+    plans = {
+        precision: [row["plan"] for row in ask(capsys, *card, "--precision", precision)[1]["plans"]]
+        for precision in ("bf16", "fp8")
+    }
+    assert all(plan.startswith("fp8, hoisted resident") for plan in plans["fp8"])
+    assert any("streamed" in plan for plan in plans["bf16"])
+
+
 def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
     """For each size and mode of decoding what a worker would choose, and what does not fit, with the way out."""
     code, found = ask(capsys, "--device-gb", "8", "--device-gb", "24", "--host-gb", "64", "--preserve-gb", "1")

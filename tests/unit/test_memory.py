@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +31,8 @@ from framepack_engine.memory import (
 )
 from framepack_engine.model_count import count_model
 from framepack_engine.models import Models
+from framepack_engine.precision import PRECISIONS, apply_precision
+from framepack_engine.streaming import weights_of
 
 SIZE = size_of("framepack-i2v")
 USUAL = Workload()
@@ -38,6 +42,11 @@ TABLE = Path(__file__).parents[2] / "docs" / "memory.md"
 @pytest.fixture(scope="module")
 def official() -> Any:
     """FramePack's parts by their published settings, on the meta device: shapes without numbers."""
+    return parts_of_framepack()
+
+
+def parts_of_framepack(**blocks: int) -> Any:
+    """A new set of them; blocks: other numbers than the published ones."""
     import transformers
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
@@ -46,7 +55,7 @@ def official() -> Any:
     siglip = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
     with torch.device("meta"):
         transformer = HunyuanVideoFramepackTransformer3DModel(
-            has_image_proj=True, image_proj_dim=1152, has_clean_x_embedder=True
+            has_image_proj=True, image_proj_dim=1152, has_clean_x_embedder=True, **blocks
         )
         encoders = {
             "text_encoder": transformers.LlamaModel(transformers.LlamaConfig(**llama, num_hidden_layers=32)),
@@ -69,9 +78,31 @@ def test_the_big_model_is_as_large_as_its_architecture(official: Any) -> None:
     assert count_model(official) == SIZE
 
 
-def test_the_tiny_model_is_as_large_as_its_architecture(tiny_models: Models) -> None:
+@pytest.mark.parametrize("precision", ["fp8", "int4"])
+def test_the_big_model_is_as_large_in_fewer_bits(precision: str) -> None:
+    """One block of each class packed on the meta device, and a forward of them: all as the plans of 60 blocks say."""
+    parts, work = parts_of_framepack(num_layers=1, num_single_layers=1), Workload(height=320, width=320)
+    apply_precision(parts.transformer, precision)
+    counted, size = count_model(parts), size_of("framepack-i2v", precision)
+    assert counted.block_bytes == (size.block_bytes[0], size.block_bytes[-1])
+    assert (counted.rest_bytes, counted.largest_hoisted_bytes) == (size.rest_bytes, size.largest_hoisted_bytes)
+    double, single = (
+        sum(t.nbytes for name, child in block.named_children() if "norm" in name for t in weights_of([child]))
+        for block in (parts.transformer.transformer_blocks[0], parts.transformer.single_transformer_blocks[0])
+    )
+    assert size.hoisted_bytes - counted.hoisted_bytes == 19 * double + 39 * single
+    plan = ladder(counted, work)[1]
+    weights = sum(counted.block_bytes) + counted.rest_bytes + counted.vae_bytes
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert 1.0 <= (plan.section_bytes - weights) / forward_bytes(parts, work, monkeypatch) < 1.2
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_tiny_model_is_as_large_in_each_precision(precision: str, tiny_models: Models) -> None:
     """The same of the model that tests run."""
-    assert count_model(tiny_models) == size_of("tiny")
+    parts = replace(tiny_models, transformer=copy.deepcopy(tiny_models.transformer))
+    apply_precision(parts.transformer, precision)
+    assert count_model(parts) == size_of("tiny", precision)
 
 
 def test_hoisting_takes_the_loop_from_26_to_18_gb() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 import farm.settings
 from actors.device import Renderers, describe_device
+from deploy import cli
 from farm.demand import Need, fits
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
@@ -132,6 +134,17 @@ def test_a_section_is_as_near_as_its_bits_allow(tiny_models: Models) -> None:
         assert all(nearer < farther for nearer, farther in pairwise((0.0, *values, 0.1))), (measure, values)
     assert precision_of(tiny_models.transformer) == "bf16"
     assert not any(isinstance(module, Packed) for module in tiny_models.transformer.modules())
+
+
+def test_the_bench_prints_each_precision_s_error(
+    tiny_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`framefarm bench precision`: a row each, nearer with more bits."""
+    monkeypatch.setenv("FARM_CACHE", str(tiny_cache))
+    assert cli.main(["bench", "precision", "--json"]) == 0
+    rows = {row["precision"]: row for row in json.loads(capsys.readouterr().out)}
+    assert tuple(rows) == PACKED
+    assert rows["int8"]["section"] < rows["fp8"]["section"] < rows["int4"]["section"] < 0.1
 
 
 @pytest.fixture(scope="module")
