@@ -167,7 +167,7 @@ def test_another_farm_leaves_this_one_alone(farm: FarmProcess, head: Head, tmp_p
     env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))} | AUTH
     command = (sys.executable, "-m", "deploy.cli", "up", "--ray", head.address, "--storage", str(tmp_path / "mine"))
     flags = ("--port", "0", "--workers", "0", "--model", "tiny", "--cache", str(tiny_cache))
-    done = subprocess.run([*command, *flags], env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, *flags], env=env, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert str(farm.storage) in done.stderr
     assert str(tmp_path / "mine") in done.stderr
