@@ -72,7 +72,7 @@ class Recipe:
         return numbers
 
 
-_TEXT = StageNumbers(steps=400, rate=2e-3, warmup=50, save_every=100, average=0.98)  # 2.5 % wrong at step 200
+_TEXT = StageNumbers(steps=600, rate=2e-3, warmup=50, save_every=100, average=0.98)  # 2.5 % wrong at step 200
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
