@@ -87,8 +87,9 @@ class _Product(_Rows):
         if torch.compiler.is_compiling():  # what lies between becomes part of one kernel
             answer = self._product(flat)
         else:
-            answer = x.new_empty(len(flat), self.out_features)
-            for rows, part in zip(flat.split(_ROWS), answer.split(_ROWS), strict=True):
+            answer, pieces = x.new_empty(len(flat), self.out_features), -(-len(flat) // _ROWS)
+            # pieces of one length: CUDA's int8 product takes no fewer than 17 rows, which a rest could have
+            for rows, part in zip(flat.tensor_split(pieces), answer.tensor_split(pieces), strict=True):
                 part.copy_(self._product(rows))
         return answer.view(*x.shape[:-1], self.out_features)
 

@@ -125,6 +125,23 @@ def test_long_inputs_are_multiplied_in_pieces(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.undo()
 
 
+@given(st.integers(17, 50_000))
+def test_no_piece_is_too_short_for_cuda(count: int) -> None:
+    """Its int8 product takes 17 rows or more, and so does each piece of an input that has them; none is longer than
+    what the plan counts with.
+    """
+    lengths = list[int]()
+
+    class Noted(Int8Product):
+        def _product(self, rows: Tensor) -> Tensor:
+            lengths.append(len(rows))
+            return torch.zeros(len(rows), 1)
+
+    Noted(nn.Linear(1, 1))(torch.zeros(1, count, 1))
+    assert sum(lengths) == count
+    assert 17 <= min(lengths) <= max(lengths) <= 2048
+
+
 def test_a_section_is_as_near_as_its_bits_allow(tiny_models: Models) -> None:
     """Whole sections of the small model: 8 bits are nearer than 4, 4 are within 10 %; the model itself stays whole."""
     errors = {found.precision: found for found in section_errors(tiny_models, small_spec("i2v", 1, steps=4))}
