@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 from farm.checksum import verified
 from farm.contract import JobId
@@ -12,9 +13,9 @@ from farm.errors import FarmError
 from farm.jobs import Jobs
 from farm.ledger import Entry
 from farm.states import ENDED, accepted, advance
+from farm.store import Store
 
-_LATER_S = 2 * 3600.0  #: what is half made is given up after an hour
-_SWEEPS = 20  #: each removes one of a video's leftovers
+_HOURS = 20  #: what is half made is given up after one, buried after two; each sweep removes one of several markers
 
 
 @dataclass
@@ -38,16 +39,21 @@ def read_books(jobs: Jobs) -> Books:
     for key in jobs.store.list("jobs/"):
         if key.endswith("/log/00000000.json"):
             _read(jobs, JobId(key.split("/")[1]), books)
-    _tidy_later(Jobs(jobs.store, clock=lambda: time.time() + _LATER_S), books)
+    _tidy_later(jobs.store, books)
     return books
 
 
-def _tidy_later(jobs: Jobs, books: Books) -> None:
-    """What faults left behind, a second marker say, is removed by the sweeps of a dispatcher an hour later."""
-    for _ in range(_SWEEPS):
-        for job_id in jobs.open_ids():
-            jobs.sweep(job_id)
-    books.faults += [f"the marker of {job_id} is still there after {_SWEEPS} sweeps" for job_id in jobs.open_ids()]
+def _tidy_later(store: Store, books: Books) -> None:
+    """What faults left behind, a second marker say, is removed by the sweeps of a dispatcher in the hours to come."""
+    for hours in range(1, _HOURS):
+        later = Jobs(store, clock=partial(_hence, hours))
+        for job_id in later.open_ids():
+            later.sweep(job_id)
+    books.faults += [f"the marker of {job_id} is still there after {_HOURS} hours" for job_id in Jobs(store).open_ids()]
+
+
+def _hence(hours: int) -> float:
+    return time.time() + 3700 * hours
 
 
 def _read(jobs: Jobs, job_id: JobId, books: Books) -> None:
