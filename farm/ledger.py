@@ -23,7 +23,7 @@ class Entry(Value):
 
     seq: int
     nonce: str  #: tells our own entry from another's when a put's answer was lost
-    epoch: int  #: of the dispatcher that wrote it, or that the writer's lease came from; 0: a user's wish
+    epoch: int  #: of the dispatcher that wrote it, or that the writer's lease came from; a user's wish keeps the head's
     at: float  #: unix seconds, for people; nothing is decided by it
     event: Event
     state: JobState

@@ -17,10 +17,12 @@ SHORT = {
     "worker killed",
     "worker killed as it commits",
     "worker frozen past its lease",
+    "worker drained",
     "dispatcher killed",
     "dispatcher frozen past a lease",
     "ingress killed",
     "head killed, all of it",
+    "node's raylet killed",
     "store killed",
     "store answers errors",
     "store loses answers",
@@ -36,7 +38,8 @@ def test_every_promise_is_kept_under_faults(tiny_cache: Path, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     wanted = Wanted(
         seed=1,
-        workers=2,
+        workers=1,
+        nodes={"node-1": "v8"},
         lease_s=4.0,
         pause_s=0.5,
         at_once=1,

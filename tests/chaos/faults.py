@@ -12,12 +12,17 @@ from typing import Literal
 
 import psutil
 
+from farm.client import FarmClient
+from farm.contract import slot_of
+from farm.errors import Conflict, FarmError, NotFound
+from tests.chaos.customers import Owner
 from tests.chaos.farm import DISPATCHER, INGRESS, PROXY, WORKER, FarmUnderTest
 from tests.chaos.service import Service
 from tests.chaos.store import LogWrite, Moment, StoreUnderTest
 
 Track = Literal["farm", "store"]  #: faults of one track follow each other; the two tracks run side by side
 _AIM_S = 15.0  #: patience for the moment that a fault waits for
+_BACK_S = 120.0  #: within this a drained worker can be let back
 _HEAD_ENDS_S = 40.0  #: `up` must notice within this that Ray's head is gone
 
 
@@ -39,9 +44,9 @@ class Kind:
 class Injector:
     """The hand that does it; every choice comes from the dice."""
 
-    def __init__(self, farm: FarmUnderTest, store: StoreUnderTest, dice: random.Random) -> None:
-        """`dice` is this track's own."""
-        self.farm, self.store, self.dice = farm, store, dice
+    def __init__(self, farm: FarmUnderTest, store: StoreUnderTest, operator: Owner, dice: random.Random) -> None:
+        """`dice` is this track's own. operator: with whose key workers are drained."""
+        self.farm, self.store, self.operator, self.dice = farm, store, operator, dice
 
     def kill(self, actor: str) -> None:
         """SIGKILL one process of this class."""
@@ -128,6 +133,35 @@ class Injector:
         node.terminate()
         node.await_next_life(lives, 90)
 
+    def drain_worker(self) -> None:
+        """As `framefarm drain`: a worker saves its last finished step and ends; a little later it may come back."""
+        with self.operator.client(self.farm.url) as client:
+            try:
+                working = [each for each in client.workers()["data"] if each["state"] in {"idle", "busy"}]
+                if not working:
+                    raise Missed
+                slot = slot_of(self.dice.choice(working)["id"])
+                client.worker_wish(slot, "drain")
+            except FarmError as err:  # the door, or the store, is away just now
+                raise Missed from err
+            time.sleep(self.dice.uniform(1, 4))
+            self._let_back(client, slot)
+
+    def _let_back(self, client: FarmClient, slot: str) -> None:
+        until = time.monotonic() + _BACK_S
+        while True:
+            try:
+                client.worker_wish(slot, "resume")
+            except (Conflict, NotFound):  # it came back by itself: a lost answer, or a machine that joined anew
+                return
+            except FarmError as err:
+                trouble = str(err)
+            else:
+                return
+            if time.monotonic() > until:
+                raise AssertionError(f"{slot} cannot be let back: {trouble}")
+            time.sleep(0.5)
+
     def _victim(self, actor: str) -> psutil.Process:
         """One process of this class; an earlier fault, or the poison, may have killed the last one just now."""
         until = time.monotonic() + _AIM_S
@@ -158,6 +192,7 @@ KINDS = (
     Kind("worker killed", "farm", 4, lambda hand: hand.kill(WORKER)),
     Kind("worker killed as it commits", "farm", 4, lambda hand: hand.kill_writer("committed", _STAGES)),
     Kind("worker frozen past its lease", "farm", 3, lambda hand: hand.freeze_past_lease(WORKER)),
+    Kind("worker drained", "farm", 3, Injector.drain_worker),
     Kind("dispatcher killed", "farm", 2, lambda hand: hand.kill(DISPATCHER)),
     Kind("dispatcher killed as it leases", "farm", 2, lambda hand: hand.kill_writer("leased", _STAGES)),
     Kind("dispatcher frozen past a lease", "farm", 2, lambda hand: hand.freeze_past_lease(DISPATCHER)),

@@ -163,7 +163,7 @@ class _Disturbed:
 
     def _track(self, track: Track, dice: random.Random) -> None:
         """One fault after another."""
-        hand = Injector(self._farm, self._store, dice)
+        hand = Injector(self._farm, self._store, self._owners[0], dice)
         try:
             for kind in self._kinds(track, dice):
                 time.sleep(min(20.0, dice.expovariate(1 / (_TRACKS[track] * self._wanted.pause_s))))
@@ -223,4 +223,6 @@ def _audit(store: StoreUnderTest, report: Report) -> None:
             f"{books.repeated} sections were repeated after {len(report.faults)} faults and "
             f"{report.poison_deaths} workers that the poison killed"
         )
+    if books.other_repeated > len(report.faults) + report.poison_deaths:
+        report.broken.append(f"{books.other_repeated} orders of other stages were repeated")
     report.note_recoveries(books.begun)

@@ -41,8 +41,8 @@ class Farm:
 
 
 def hand(farm: Any) -> Injector:
-    """Of this farm; it has no store."""
-    return Injector(farm, store=farm, dice=random.Random(0))
+    """Of this farm; it has no store and nobody to ask it."""
+    return Injector(farm, store=farm, operator=farm, dice=random.Random(0))
 
 
 def test_a_worker_that_is_just_being_born_is_waited_for(victim: subprocess.Popen[bytes]) -> None:

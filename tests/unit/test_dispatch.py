@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from farm.contract import Artifact, Failure, Order, OrderKey, Progress, Stage, WorkerCard
+from farm.contract import Artifact, Failure, JobPlan, Order, OrderKey, Progress, Stage, WorkerCard
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
@@ -108,6 +108,19 @@ def test_a_video_goes_through_its_stages(dispatcher: Dispatcher, jobs: Jobs, acc
     }
     assert jobs.open_ids() == []
     assert dispatcher.ask(card()) == "go"
+
+
+def test_a_decode_runs_beside_the_next_section(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
+    """While one worker makes a section, another decodes what the sections before it made final."""
+    plan = JobPlan(
+        kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73)
+    )
+    dispatcher.nudge(accept(plan=plan).job.id)
+    for _ in ("encode", "section/0", "section/1"):
+        commit(jobs, ask(dispatcher))
+    held = {worker: str(ask(dispatcher, worker).key) for worker in ("w0", "w1")}
+    assert sorted(held.values()) == ["decode/1", "section/2"]
+    assert isinstance(dispatcher.ask(card("w2")), str)  # nothing is left to do beside the two
 
 
 def test_a_lost_answer_gives_the_same_order_again(dispatcher: Dispatcher, accept: Accept) -> None:
