@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -22,6 +23,7 @@ from framepack_engine.model_count import count_model
 from framepack_engine.model_size import ModelSize
 from framepack_engine.numeric import default_dtype, numeric_class
 from framepack_engine.plan_book import PlanBook
+from framepack_engine.plan_notes import PlanNotes
 from framepack_engine.precision import check_precision
 
 UNPLANNED = "all resident"
@@ -91,13 +93,14 @@ def device_bytes(settings: FarmSettings) -> int:
     return total if settings.device_gb is None else min(total, int(settings.device_gb * GIB))
 
 
-def device_book(size: ModelSize, settings: FarmSettings) -> PlanBook:
-    """An empty plan book for a model of that size on this process's device."""
+def device_book(size: ModelSize, settings: FarmSettings, *, notes: PlanNotes | None = None) -> PlanBook:
+    """A plan book for a model of that size on this process's device."""
     return PlanBook(
         size=size,
         device_bytes=device_bytes(settings),
         host_bytes=host_bytes(),
         preserve_bytes=int(settings.preserve_gb * GIB),
+        notes=notes,
     )
 
 
@@ -149,10 +152,19 @@ class Renderers:
         models = self._shelf.get(self._known.get(model, model))
         book = None
         if self._planned:
-            book = self._books.setdefault(model, device_book(count_model(models), self._settings))
+            book = self._book(model, count_model(models))
         renderer = Renderer(models, device=self._device, lora_dir=self._settings.lora_dir, book=book)
         renderer.leave_gb(preserve_gb)
         return renderer
+
+    def _book(self, model: str, size: ModelSize) -> PlanBook:
+        """What was learnt of a model on this device, now or by an earlier process."""
+        if model not in self._books:
+            name = torch.cuda.get_device_name() if self._device == "cuda" else self._device
+            about = {"device": name, "bytes": device_bytes(self._settings), "model": model, "precision": size.precision}
+            notes = PlanNotes(Path(self._settings.cache, "plans"), about)
+            self._books[model] = device_book(size, self._settings, notes=notes)
+        return self._books[model]
 
     def _keeps_all(self) -> bool:
         """Whether the largest model's best plan moves nothing: then weights are loaded straight onto the device."""

@@ -39,6 +39,7 @@ def gpu(
     steps: Annotated[int, typer.Option("--steps", min=3, help="of the section; its first one is not timed")] = 6,
     size: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT; 640x608, tiny: 64x64")] = None,
     window: Annotated[int, typer.Option("--window", min=1, max=33, help="latent frames of the section")] = 9,
+    compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="the rows with torch.compile, too")] = True,
     attention: Annotated[str, typer.Option("--attention", help="what computes it, as in a request")] = "sdpa",
     as_json: Json = False,
 ) -> None:
@@ -56,7 +57,7 @@ def gpu(
     if device == "cpu" and model != "tiny":
         raise ConfigError("a forward of the 13B model takes hours on a CPU: --model tiny --device cpu")
     spec = _spec(size or _SIZES[model], window=window, steps=steps, attention=attention)
-    found = _run(model, torch.device(device), spec, wanted=rows or [], caps_gib=caps or [])
+    found = _run(model, torch.device(device), spec, wanted=rows or [], caps_gib=caps or [], compiled=compiled)
     if as_json:
         put_json(found | {"model": model, "width": spec.width, "height": spec.height, "window": window, "steps": steps})
         return
@@ -87,7 +88,7 @@ def _spec(size: str, *, window: int, steps: int, attention: str) -> RenderSpec:
 
 
 def _run(
-    model: str, device: torch.device, spec: RenderSpec, *, wanted: list[str], caps_gib: list[float]
+    model: str, device: torch.device, spec: RenderSpec, *, wanted: list[str], caps_gib: list[float], compiled: bool
 ) -> dict[str, Any]:
     """The machine and the rows."""
     from framepack_engine.gpu_bench import CAPS_GIB, small_caps, usual_cases
@@ -98,7 +99,7 @@ def _run(
     caps = [int(gib * GIB) for gib in caps_gib or CAPS_GIB]
     if model == "tiny" and not caps_gib:
         caps = small_caps(make(device), spec)
-    cases = usual_cases(caps)
+    cases = [case for case in usual_cases(caps) if compiled or not case.compiled]
     if unknown := set(wanted) - {case.name for case in cases}:
         names = ", ".join(case.name for case in cases)
         raise ConfigError(f"--rows {', '.join(sorted(unknown))}: there are {names}")

@@ -19,13 +19,16 @@ class Case:
     """One row before it is measured.
 
     way: "stock" is diffusers' own forward with all weights on the device; "plan" the engine's best plan from `rung` on;
-    "sync" copies module by module, as the reference does. cap_bytes: of the device; None: all it has.
+    "sync" copies module by module, as the reference does. cap_bytes: of the device; None: all it has. precision: see
+    `precision`.
     """
 
     name: str
     way: Literal["stock", "plan", "sync"] = "plan"
     rung: int = 0
     cap_bytes: int | None = None
+    precision: str = "bf16"
+    compiled: bool = False
     cache: str = "none"
 
 
@@ -71,10 +74,20 @@ def usual_cases(caps_bytes: Sequence[int]) -> list[Case]:
         Case(name="resident"),
         Case(name="hoisted", rung=1),
         Case(name="cache", rung=1, cache="teacache"),
+        *(Case(name=precision, rung=1, precision=precision) for precision in ("fp8", "int8", "int4")),
+        Case(name="compiled", rung=1, compiled=True),
+        *(
+            Case(name=f"compiled-{precision}", rung=1, compiled=True, precision=precision)
+            for precision in ("int8", "fp8-dynamic")
+        ),
     ]
     for cap in caps_bytes:
         name = f"{cap / GIB:g}gib" if cap % (GIB // 4) == 0 else f"{cap / 2**20:.2f}mib"
-        cases += [Case(name=name, cap_bytes=cap), Case(name=f"{name}-sync", way="sync", cap_bytes=cap)]
+        cases += [
+            Case(name=name, cap_bytes=cap),
+            Case(name=f"{name}-fp8", cap_bytes=cap, precision="fp8"),
+            Case(name=f"{name}-sync", way="sync", cap_bytes=cap),
+        ]
     return cases
 
 

@@ -24,10 +24,12 @@ from framepack_engine.errors import EngineError
 from framepack_engine.flops import forward_flops
 from framepack_engine.gpu_bench import Case, Row
 from framepack_engine.host import host_bytes
+from framepack_engine.kernels import compile_blocks
 from framepack_engine.memory import GIB, ladder, usable_bytes
 from framepack_engine.model_size import ModelSize
 from framepack_engine.pipeline import Renderer
 from framepack_engine.plan_book import PlanBook
+from framepack_engine.precision import apply_precision
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, random_conditioning
 from framepack_engine.spec import RenderSpec
 from framepack_engine.streaming import weights_of
@@ -148,7 +150,12 @@ class _Held:
 @contextmanager
 def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) -> Iterator[_Held]:
     """The model on the device as the case wants it, and the device no larger than that."""
-    device, size = machine.device, parts.size()
+    device = machine.device
+    apply_precision(parts.transformer, case.precision, device=device)
+    if case.compiled:
+        torch.compiler.reset()
+        compile_blocks(parts.transformer)
+    size = parts.size()
     on_cpu, cap = device.type == "cpu", case.cap_bytes or machine.total_bytes
     with _capped(device, case.cap_bytes):
         if case.way == "plan":

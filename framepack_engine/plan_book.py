@@ -16,13 +16,15 @@ from framepack_engine.memory import (
     usable_bytes,
 )
 from framepack_engine.model_size import ModelSize
+from framepack_engine.plan_notes import PlanNotes
 
 
 @dataclass(slots=True, kw_only=True)
 class PlanBook:
     """Kept for the process's life. preserve_bytes: of the device, left to others, where a video does not say.
 
-    counted: on the CPU what a plan may take is kept to by counting each tensor, which is slow.
+    counted: on the CPU what a plan may take is kept to by counting each tensor, which is slow. notes: where what did
+    not fit is kept for the next process.
     """
 
     size: ModelSize
@@ -30,7 +32,13 @@ class PlanBook:
     host_bytes: int
     preserve_bytes: int = 0
     counted: bool = True
+    notes: PlanNotes | None = None
     _too_large: dict[tuple[int, int, int], int] = field(default_factory=dict)  # height, width, window -> rung
+
+    def __post_init__(self) -> None:
+        """Begin with what earlier processes learnt."""
+        if self.notes is not None:
+            self._too_large = self.notes.read()
 
     def plan(self, work: Workload, *, preserve_bytes: int | None = None) -> Plan:
         """The best plan that fits and did not fail at this size. Raises: DeviceTooSmall."""
@@ -52,6 +60,8 @@ class PlanBook:
         """`plan` ran out of memory at this size: it is not tried at it again."""
         key = work.height, work.width, work.window
         self._too_large[key] = max(plan.rung, self._too_large.get(key, -1))
+        if self.notes is not None:
+            self.notes.add(key, self._too_large[key])
 
     @property
     def remembered(self) -> str:

@@ -1,0 +1,83 @@
+"""What ran out of memory is remembered beyond the process: for that device, model and size, and not for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.device import Renderers
+from farm.settings import FarmSettings
+from framepack_engine import Models, RenderSpec
+from framepack_engine.plan_notes import KEEP_S, PlanNotes
+from framepack_engine.random_model import RandomParts, random_conditioning
+from framepack_engine.tenancy import workload_of
+
+SPEC = RenderSpec(
+    kind="i2v", sections=2, height=32, width=48, seed=5, prompt="", latent_window_size=1, num_inference_steps=2
+)
+FACTS = {"device": "RTX 3060", "bytes": 12 << 30, "model": "framepack-i2v"}
+
+
+@pytest.fixture
+def settings(tiny_cache: str, tmp_path: Path) -> FarmSettings:
+    """A worker that plans on the CPU, with a cache of its own that has the tiny models."""
+    for made in Path(tiny_cache).glob("tiny-v*"):
+        (tmp_path / made.name).symlink_to(made)
+    return FarmSettings(device_gb=4.0, cache=str(tmp_path), cpu_threads=1)
+
+
+def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, tiny_models: Models) -> None:
+    """A section runs out once; a worker that starts afterwards does not try that plan at that size, but at others."""
+    conditioning = random_conditioning(
+        RandomParts(tiny_models.transformer, tiny_models.vae, image_tokens=16), height=32, width=48
+    )
+    first = Renderers(settings).load("tiny")
+    tenancy = first.tenancy
+    assert tenancy is not None
+
+    def squeeze(_: object) -> None:
+        if tenancy.stepped_down == 0 and tenancy.budget._count is not None:
+            tenancy.budget._count._limit = tenancy.budget._count.live  # another process has taken the rest
+
+    first.section(SPEC, 0, conditioning, None, on_step=squeeze)
+    first.close()
+    assert tenancy.stepped_down == 1
+    renderers = Renderers(settings)
+    for model, rung in (("tiny", 1), ("tiny-f1", 0)):
+        again = renderers.load(model).tenancy
+        assert again is not None
+        assert again.book.plan(workload_of(SPEC)).rung == rung
+        assert again.book.plan(workload_of(replace(SPEC, width=64))).rung == 0
+    elsewhere = Renderers(replace(settings, device_gb=5.0)).load("tiny").tenancy
+    assert elsewhere is not None
+    assert elsewhere.book.remembered == ""
+
+
+def test_notes_pass(tmp_path: Path) -> None:
+    """After a week a plan is tried again; of two sizes each has its own time."""
+    now = [1e9]
+    notes = PlanNotes(tmp_path / "plans", FACTS, now=lambda: now[0])
+    assert notes.read() == {}
+    notes.add((608, 640, 9), 2)
+    now[0] += KEEP_S - 1
+    notes.add((320, 320, 9), 1)
+    assert PlanNotes(tmp_path / "plans", FACTS, now=lambda: now[0]).read() == {(608, 640, 9): 2, (320, 320, 9): 1}
+    now[0] += 1
+    assert notes.read() == {(320, 320, 9): 1}
+    assert PlanNotes(tmp_path / "plans", {**FACTS, "device": "RTX 4090"}).read() == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"too_large": 3}', '{"too_large": [{"height": 1}]}'])
+def test_a_damaged_note_is_none(tmp_path: Path, text: str) -> None:
+    """It is written anew with the next one; a folder that cannot be written is no error either."""
+    notes = PlanNotes(tmp_path, FACTS)
+    notes.path.write_text(text)
+    assert notes.read() == {}
+    notes.add((608, 640, 9), 2)
+    assert notes.read() == {(608, 640, 9): 2}
+    assert [path.name for path in tmp_path.iterdir()] == [notes.path.name]
+    blocked = PlanNotes(notes.path, FACTS)
+    blocked.add((608, 640, 9), 2)
+    assert blocked.read() == {}
