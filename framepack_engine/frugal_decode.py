@@ -1,4 +1,4 @@
-"""The VAE's decoder in less memory: the same maths, by fewer copies of its widest activation.
+"""The VAE's decoder in less memory: the same maths with fewer copies of its widest activation.
 
 diffusers' decoder holds four and a half of them at once where it is widest, 14.3 GiB for 17 frames of 640x608 px; this
 one 2.8. What is copied to be padded, and what a kernel works with, is a strip of rows instead of the whole picture;
