@@ -90,19 +90,6 @@ def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
     assert len({size for _, size, _ in rows}) == 3
 
 
-def test_fewer_bits_take_less(capsys: Out) -> None:
-    """The same card in another precision copies less in each forward, and says which precision it is."""
-    moved = {}
-    for precision in ("bf16", "int4"):
-        flags = ("--device-gb", "8", "--host-gb", "64", "--precision", precision)
-        _, found = ask(capsys, *flags)
-        moved[precision] = found["plans"][0]["copied_gb"]
-        assert found["plans"][0]["plan"].startswith("int4, ") is (precision == "int4")
-    assert moved["int4"] < moved["bf16"]
-    assert cli.main(["doctor", "--precision", "int3"]) == 2
-    assert "FARM_PRECISION" in capsys.readouterr().err
-
-
 def test_a_card_that_holds_no_plan_is_wrong(capsys: Out) -> None:
     """Exit 1, and what it would take."""
     code, found = ask(capsys, "--device-gb", "1.5")
