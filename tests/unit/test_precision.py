@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import farm.settings
@@ -44,6 +45,7 @@ from framepack_engine.precision import (
     precision_of,
 )
 from framepack_engine.precision_bench import section_errors
+from framepack_engine.spec import Lora
 from framepack_engine.tenancy import workload_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -217,6 +219,25 @@ def test_every_plan_has_the_same_bits(packed_model: Any) -> None:
         if plan.streamed:
             assert brought[-1] - brought[-2] == 2 * plan.streamed_bytes == 2 * sum(size.block_bytes)
         renderer.close()
+
+
+def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) -> None:
+    """On a block's matrix and on its adaLN, which no longer have a dtype to follow; the packed bits are left alone."""
+    layers = {name: part for name, part in packed_model.transformer.named_modules() if isinstance(part, Packed)}
+    generator, weights = torch.Generator().manual_seed(1), dict[str, Tensor]()
+    for name in ("transformer_blocks.0.attn.to_q", "single_transformer_blocks.1.norm.linear"):
+        for half, shape in (("A", (2, layers[name].in_features)), ("B", (layers[name].out_features, 2))):
+            weights[f"transformer.{name}.lora_{half}.weight"] = torch.randn(shape, generator=generator)
+    save_file(weights, tmp_path / "style.safetensors")
+    renderer, with_lora = Renderer(packed_model, lora_dir=tmp_path), replace(SPEC, loras=(Lora("style"),))
+    without = renderer.section(SPEC, 0, COND, None).to_bytes()
+    made = renderer.section(with_lora, 0, COND, None).to_bytes()
+    assert made != without
+    assert renderer.section(SPEC, 0, COND, None).to_bytes() == without
+    last = ladder(count_model(packed_model), workload_of(SPEC))[-1].rung
+    streamed = Renderer(packed_model, lora_dir=tmp_path, book=book_at(packed_model, last))
+    assert streamed.section(with_lora, 0, COND, None).to_bytes() == made
+    streamed.close()
 
 
 def test_packed_models_are_small(packed_model: Any, case_model: Any) -> None:
