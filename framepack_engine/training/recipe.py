@@ -72,7 +72,7 @@ class Recipe:
         return numbers
 
 
-_TEXT = StageNumbers(steps=600, rate=2e-3, warmup=50, save_every=100, average=0.98)  # 2.5 % wrong at step 200
+_TEXT = StageNumbers(steps=600, rate=2e-3, warmup=50, save_every=100, average=0.98)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -95,7 +95,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=100, average=0.99),
                 dit=StageNumbers(steps=20_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=100),
             ),
-            Recipe(  # half an hour on a datacentre GPU
+            Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",
                 resolution=256,
                 vae_channels=(16, 32, 64, 96),

@@ -14,7 +14,7 @@ from framepack_engine.training.loop import newest_checkpoint
 from framepack_engine.training.text import TextStage
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
     """Handlers as they were, afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -23,7 +23,6 @@ def _signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("_signals")
 def test_sigterm_saves_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of a step, as a spot machine's notice may come: exit 130, and the steps before it are kept."""
     seen: list[int] = []
