@@ -19,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from farm.archive import pack, packed_bytes, read_folder, unpack
 from farm.errors import (
+    Busy,
     Conflict,
     FarmError,
     Forbidden,
@@ -39,10 +40,10 @@ _ERRORS: dict[str, type[FarmError]] = {
     error.code: error
     for error in (
         *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
-        *(NotFound, Conflict, NotReady, Quota, Overloaded, Unavailable),
+        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable),
     )
 }
-_LOST = (httpx.TransportError, Unavailable)  #: worth another try
+_LOST = (httpx.TransportError, Unavailable, Busy)  #: worth another try
 _WISHED = {  #: what a video is once the wish was heard
     "pause": {"paused"},
     "resume": {"queued", "in_progress", "completed"},

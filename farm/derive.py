@@ -46,35 +46,42 @@ def prepare_remix(record: Record, body: Body, jobs: Jobs, ways: Ways) -> Prepare
     return prepared._replace(origin=origin, fingerprint=prepared.also("remix", record.job.id, from_section))
 
 
-def prepare_extension(body: Body, jobs: Jobs, ways: Ways, *, owner: str) -> Prepared:
-    """A request that goes on where a video of the farm, or one that was sent, ends.
+def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, ways: Ways) -> Prepared:
+    """A request that goes on where a video of the farm, or a file, ends.
 
-    Raises: InvalidRequest; UnsupportedImage or TooLarge for a file that cannot be used; NotFound or NotReady for a
-    video of the farm that is not there or not complete.
+    Raises: InvalidRequest; UnsupportedImage or TooLarge for a file that cannot be used; NotReady for a video of the
+    farm that is not complete.
     """
     fields = dict(body.fields)
-    named = fields.pop("video", None)
-    if (named is None) == (body.video is None):
-        raise _fault("video", 'need {"id": "video_…"}, or a file')
-    if body.video is not None:
-        facts = _look_at(body.video, ways)
+    if isinstance(source, bytes):
+        facts = _look_at(source, ways)
         fields.setdefault("model", _forward_model(None, ways))
         prepared = prepare(checked(fields, body.images), ways, source=facts)
-        digest = hashlib.sha256(body.video).hexdigest()
-        images = prepared.images | {"source": body.video}
+        digest = hashlib.sha256(source).hexdigest()
+        images = prepared.images | {"source": source}
         return prepared._replace(images=images, fingerprint=prepared.also("extension", digest))
-    record = jobs.get(_id_of(named), owner=owner)
-    video = jobs.artifact(record, "video")
+    job, state = source.job, source.head.state
+    video = jobs.artifact(source, "video")
     if video is None:
-        raise NotReady(f"{record.job.id} cannot be extended yet: it is {record.head.state.status}")
-    plan = record.job.plan
+        raise NotReady(f"{job.id} cannot be extended yet: it is {state.status}")
+    plan = job.plan
     facts = VideoFacts(frames=plan.frames, height=plan.height, width=plan.width)
-    fields.setdefault("model", _forward_model(record.job.request.model, ways))
+    fields.setdefault("model", _forward_model(job.request.model, ways))
     if "resolution" not in fields:
         fields.setdefault("size", f"{plan.width}x{plan.height}")
     prepared = prepare(checked(fields, body.images), ways, source=facts)
-    origin = Origin("extension", record.job.id, inputs={"source": video}, work={}, state=record.head.state)
-    return prepared._replace(origin=origin, fingerprint=prepared.also("extension", record.job.id))
+    origin = Origin("extension", job.id, inputs={"source": video}, work={}, state=state)
+    return prepared._replace(origin=origin, fingerprint=prepared.also("extension", job.id))
+
+
+def take_source(body: Body, jobs: Jobs, *, owner: str) -> Record | bytes:
+    """Take what is extended out of a body: `video`, {id} or a file. Raises: InvalidRequest, NotFound."""
+    named = body.fields.pop("video", None)
+    if named is None and body.video is not None:
+        return body.video
+    if named is None or body.video is not None:
+        raise _fault("video", 'need {"id": "video_…"}, or a file')
+    return jobs.get(_id_of(named), owner=owner)
 
 
 def take_video_id(body: Body) -> str:

@@ -12,6 +12,7 @@ FarmError
 ├── NotReady           409      ask again later
 ├── Quota              429      this owner has too many open videos
 ├── Overloaded         429      the farm has too many open videos
+│   └── Busy           429      too many requests for videos at this moment: ask again in seconds
 ├── Unavailable        503      store or dispatcher does not answer
 ├── StoreError         503      the store does not answer, or an object cannot be written
 │   └── Damaged        503      an object is missing, or is not what the ledger says: asking again does not help
@@ -97,6 +98,12 @@ class Overloaded(FarmError):
     """The farm has as many open videos as it takes; `facts["retry_after_s"]`."""
 
     code, status = "overloaded", 429
+
+
+class Busy(Overloaded):
+    """As many requests for videos as can be answered soon are worked on now; `facts["retry_after_s"]`."""
+
+    code = "busy"
 
 
 class Unavailable(FarmError):

@@ -16,6 +16,8 @@ from farm.settings import FarmSettings
 from farm.watches import Watches
 
 _WRITERS = 8  #: videos that are stored at once: fsync and S3 wait, the processor does not
+_CORES = os.cpu_count() or 1
+_TURNS = 4  #: for each thread that works: tens of ms a POST, so the last is answered within a few seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,10 @@ class Parts:
     watches: Watches
     #: of threads that decode images, and that store videos: more of them would only wait for each other, and all others
     #: for them
-    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(os.cpu_count() or 1))
+    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CORES))
     writing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WRITERS))
+    #: POSTs that ask for a video and are worked on, or wait for those threads; one more is answered 429
+    posts: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_TURNS * (_CORES + _WRITERS)))
     readiness: Readiness
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
 

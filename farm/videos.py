@@ -22,14 +22,15 @@ from farm.archive import pack, packed_bytes, unpack
 from farm.batches import Variants, take_variants
 from farm.content import Variant, content
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.derive import prepare_extension, prepare_remix, take_video_id
-from farm.errors import FarmError, InvalidRequest, Overloaded, Quota, Unavailable
+from farm.derive import prepare_extension, prepare_remix, take_source, take_video_id
+from farm.errors import FarmError, Overloaded, Quota, Unavailable
 from farm.events import follow, has_seen_end
 from farm.intake import checked, checked_edit, read_body, spool_body
 from farm.jobs import Record, Wish
 from farm.limits import check_room
 from farm.pages import read_page
 from farm.parts import Parts, PartsDep
+from farm.posts import Post, PostDep, PostWithVideoDep
 from farm.states import OPEN
 from farm.transfer import import_video, is_here, read_arrived, snapshot
 from farm.views import estimate_view, video_view
@@ -40,46 +41,24 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
 _TAR: dict[str, Any] = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 _POLL_MS = {"openai-poll-after-ms": "1000"}
-_KEY_CHARS = 255
+_ONE = Variants()
 Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
 
 
 @router.post("")
-async def create_video(
-    request: Request,
-    response: Response,
-    parts: PartsDep,
-    owner: OwnerDep,
-    *,
-    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
-    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
-) -> dict[str, Any]:
+async def create_video(post: PostDep) -> dict[str, Any]:
     """Ask for a video. Everything that can be refused is refused before anything is stored."""
-    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
-    variants = take_variants(body.fields)
-    settle = partial(prepare, checked(body.fields, body.images), _ways(parts))
-    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
-    if variants != Variants():
-        facts = variants.model_dump(mode="json")
-        prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
-    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+    variants = take_variants(post.body.fields)
+    settle = partial(prepare, checked(post.body.fields, post.body.images), _ways(post.parts))
+    return await _made(post, settle, variants=variants)
 
 
 @router.post("/extensions")
-async def extend_video(
-    request: Request,
-    response: Response,
-    parts: PartsDep,
-    owner: OwnerDep,
-    *,
-    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
-    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
-) -> dict[str, Any]:
+async def extend_video(post: PostWithVideoDep) -> dict[str, Any]:
     """Go on where a video ends: `video` is {id} or a file, the other fields are those of a new video."""
-    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20, takes_video=True)
-    settle = partial(prepare_extension, body, parts.jobs, _ways(parts), owner=owner)
-    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
-    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+    jobs = post.parts.jobs
+    source = await to_thread.run_sync(partial(take_source, post.body, jobs, owner=post.owner))
+    return await _made(post, partial(prepare_extension, source, post.body, jobs, _ways(post.parts)))
 
 
 @router.post("/import", openapi_extra={"requestBody": {"required": True, "content": _TAR}})
@@ -125,65 +104,40 @@ async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Res
 
 
 @router.post("/edits")
-async def edit_made_video(
-    request: Request,
-    response: Response,
-    parts: PartsDep,
-    owner: OwnerDep,
-    *,
-    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
-    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
-) -> dict[str, Any]:
+async def edit_made_video(post: PostDep) -> dict[str, Any]:
     """The same as remix, as OpenAI's package calls it: `video` is {id}. A file cannot be remixed."""
-    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
-    record = await to_thread.run_sync(partial(parts.jobs.get, take_video_id(body), owner=owner))
-    settle = partial(prepare_remix, record, body, parts.jobs, _ways(parts))
-    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
-    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
+    return await _remixed(take_video_id(post.body), post)
 
 
 @router.post("/{video_id}/remix")
-async def remix_video(
-    video_id: str,
-    request: Request,
-    response: Response,
-    parts: PartsDep,
-    owner: OwnerDep,
-    *,
-    dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
-    idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
-) -> dict[str, Any]:
+async def remix_video(video_id: str, post: PostDep) -> dict[str, Any]:
     """A new video with some fields changed; it shares the sections before `from_section`, in generation order."""
-    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    settle = partial(prepare_remix, record, body, parts.jobs, _ways(parts))
+    return await _remixed(video_id, post)
+
+
+async def _remixed(video_id: str, post: Post) -> dict[str, Any]:
+    jobs = post.parts.jobs
+    record = await to_thread.run_sync(partial(jobs.get, video_id, owner=post.owner))
+    return await _made(post, partial(prepare_remix, record, post.body, jobs, _ways(post.parts)))
+
+
+async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variants = _ONE) -> dict[str, Any]:
+    """Settle the request and store the video, or only tell what would be made."""
+    parts, owner, key = post.parts, post.owner, post.idempotency_key
+    if not post.dry_run:  # before anything is decoded: a full farm says so at once, and cheaply
+        await _check_room(parts, owner, partial(parts.jobs.is_claimed, key, owner=owner), wanted=variants.number)
     prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
-    return await _accepted(prepared, parts, response, owner=owner, dry_run=dry_run, idempotency_key=idempotency_key)
-
-
-async def _accepted(
-    prepared: Prepared,
-    parts: Parts,
-    response: Response,
-    *,
-    owner: str,
-    dry_run: bool,
-    idempotency_key: str | None,
-) -> dict[str, Any]:
-    """Store the video, or only tell what would be made."""
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
-        text = f"need 1 to {_KEY_CHARS} characters"
-        raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
-    if dry_run:
+    if variants != _ONE:
+        facts = variants.model_dump(mode="json")
+        prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
+    if post.dry_run:
         return estimate_view(prepared, await _workers(parts))
-    is_known = partial(parts.jobs.is_claimed, idempotency_key, owner=owner)
-    await _check_room(parts, owner, is_known, wanted=prepared.variants.number)
-    write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=idempotency_key)
+    write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=key)
     record = await to_thread.run_sync(write, limiter=parts.writing)
     log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
         await _nudge(parts, job_id)
-    return await _answer(record, parts, response)
+    return await _answer(record, parts, post.response)
 
 
 async def _check_room(parts: Parts, owner: str, is_known: Callable[[], bool], *, wanted: int = 1) -> None:
@@ -280,7 +234,9 @@ async def cancel_video(video_id: str, response: Response, parts: PartsDep, owner
 @router.post("/{video_id}/retry")
 async def retry_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
     """Go on with a failed or cancelled video; finished sections are kept."""
-    await check_room(parts, owner, wanted=1)  # it is open again: else cancelling and retrying went round every limit
+    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+    if record.head.state.status in {"failed", "cancelled"}:  # else cancelling and retrying went round every limit
+        await check_room(parts, owner, wanted=1)
     return await _wish(video_id, "retry", response, parts, owner)
 
 

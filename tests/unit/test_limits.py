@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
+from typing_extensions import override
 
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.client import FarmClient
@@ -19,18 +24,40 @@ from farm.ingress import create_app
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
 from tests.unit.conftest import DispatcherHere, Hand
-from tests.unit.test_ingress import FILES, ask
+from tests.unit.test_ingress import CAT, FILES, ask
 
 Accept = Callable[..., Record]
 DATA = {"prompt": "a cat"}
 
 
-@contextmanager
-def farm(jobs: Jobs, door: DispatcherHere, **settings: object) -> Iterator[TestClient]:
+URL, HERE = "http://127.0.0.1:8000", ("127.0.0.1", 50000)
+
+
+class GatedMedia(EngineMedia):
+    """Decodes nothing until the gate opens."""
+
+    def __init__(self) -> None:
+        """The gate is shut."""
+        self.gate, self.decoded = threading.Event(), 0
+
+    @override
+    def upright_rgb(self, image: Image.Image) -> Image.Image:
+        assert self.gate.wait(60.0)
+        self.decoded += 1
+        return super().upright_rgb(image)
+
+
+def door_app(jobs: Jobs, door: DispatcherHere, media: EngineMedia, **settings: object) -> FastAPI:
     """The HTTP door with settings of its own."""
     chosen = FarmSettings(model="tiny", **settings)  # type: ignore[arg-type]
-    app = create_app(settings=chosen, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as http:
+    return create_app(settings=chosen, jobs=jobs, door=door, planner=EnginePlanner(), media=media)
+
+
+@contextmanager
+def farm(jobs: Jobs, door: DispatcherHere, **settings: object) -> Iterator[TestClient]:
+    """A client of such a door."""
+    app = door_app(jobs, door, EngineMedia(), **settings)
+    with TestClient(app, base_url=URL, client=HERE) as http:
         yield http
 
 
@@ -81,6 +108,76 @@ def test_a_retry_needs_room_too(jobs: Jobs, door: DispatcherHere) -> None:
         assert (answer.status_code, answer.json()["code"]) == (429, "quota")
         http.post(f"/v1/videos/{second}/cancel")
         assert http.post(f"/v1/videos/{first}/retry").json()["status"] == "queued"
+
+
+def test_a_retry_in_a_full_farm_is_refused_for_what_is_wrong(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
+    """Another's video and one that never was are not there; one that has not ended is a conflict."""
+    others = accept(owner="other").job.id
+    jobs.wish(others, "cancel", owner="other")
+    with farm(jobs, door, max_open_videos=1) as http:
+        mine = ask(http)["id"]
+        answers = [http.post(f"/v1/videos/{name}/retry").status_code for name in (others, "video_never", mine)]
+        assert answers == [404, 404, 409]
+
+
+def test_a_full_farm_decodes_nothing(jobs: Jobs, door: DispatcherHere) -> None:
+    """It says so before it looks at the pictures; videos that are not there are told as such."""
+    with farm(jobs, door, max_open_videos=1) as http:
+        made = ask(http, seconds="1")["id"]
+    media = GatedMedia()
+    with TestClient(door_app(jobs, door, media, max_open_videos=1), base_url=URL, client=HERE) as http:
+        for path in ("", f"/{made}/remix"):
+            assert http.post(f"/v1/videos{path}", data=DATA, files=FILES).status_code == 429
+        sent = {"video": ("clip.mp4", b"no video")}
+        assert http.post("/v1/videos/extensions", data=DATA, files=sent).status_code == 429
+        nobody = {"prompt": "a", "video": {"id": "video_never"}}
+        assert http.post("/v1/videos/extensions", json=nobody).status_code == 404
+        assert http.post("/v1/videos/video_never/remix", json={"prompt": "a"}).status_code == 404
+    assert media.decoded == 0
+
+
+def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
+    """As many POSTs as can be answered soon are worked on, the next is refused at once; those inside are all taken."""
+    media = GatedMedia()
+    app = door_app(jobs, door, media)
+    most = round(app.state.parts.posts.total_tokens)
+    transport = httpx.ASGITransport(app, client=HERE)
+
+    async def flood() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+
+            async def post(**headers: str) -> httpx.Response:
+                files = {"input_reference": ("cat.jpg", CAT)}
+                return await http.post("/v1/videos", data=DATA, files=files, headers=headers)
+
+            inside = [asyncio.create_task(post()) for _ in range(most)]
+            while app.state.parts.posts.borrowed_tokens < most:  # noqa: ASYNC110  # a limiter tells nobody
+                await asyncio.sleep(0.01)
+            refused = await post()
+            assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+            assert int(refused.headers["retry-after"]) > 0
+            assert (await http.get("/v1/videos")).status_code == 200
+            media.gate.set()
+            answers = await asyncio.gather(*inside)
+            return [*answers, await post(), await post(**{"Idempotency-Key": ""}), await post()]
+
+    statuses = [answer.status_code for answer in asyncio.run(flood())]
+    assert statuses == [200] * most + [200, 422, 200]
+    assert app.state.parts.posts.borrowed_tokens == 0
+
+
+def test_the_client_comes_back_to_a_busy_farm() -> None:
+    """Under the same key: what was refused for a moment is not an error of the command."""
+    busy = httpx.Response(429, json={"code": "busy", "detail": "ask again"})
+    answers, keys = [busy, httpx.Response(200, json={"id": "video_1"})], set[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.add(request.headers["Idempotency-Key"])
+        return answers.pop(0)
+
+    with FarmClient("http://farm", transport=httpx.MockTransport(answer)) as client:
+        assert client.submit({"prompt": "a"}, {})["id"] == "video_1"
+    assert len(keys) == 1
 
 
 def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
