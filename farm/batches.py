@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from typing import Annotated, Any, Self
 from uuid import UUID, uuid5
 
 from pydantic import Field, ValidationError, model_validator
 
 from farm.contract import Batch, Job, JobId
-from farm.errors import InvalidRequest, NotFound
+from farm.errors import Damaged, InvalidRequest, NotFound
+from farm.ledger import Ledger
+from farm.notes import read_note
 from farm.problems import invalid
 from farm.request import FromText, Part
 from farm.store import ObjectMissing, Store
@@ -80,18 +83,16 @@ def batch_key(owner: str, batch_id: str) -> str:
 
 
 def find_batch(store: Store, batch_id: str, *, owner: str) -> Batch:
-    """An accepted batch of the owner's. Raises: NotFound."""
+    """An accepted batch of the owner's. Raises: NotFound; Damaged where it cannot be read."""
     if _ID.fullmatch(batch_id):
-        try:
-            return Batch.model_validate_json(store.get(batch_key(owner, batch_id)))
-        except ObjectMissing:
-            pass
+        with suppress(ObjectMissing):
+            return read_note(store, batch_key(owner, batch_id), Batch)
     msg = f"no batch {batch_id[:60]!r}"
     raise NotFound(msg)
 
 
 def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
-    """Whether the batch was accepted, and some of it is still there."""
+    """Whether the batch was accepted, and some of it is still there. Raises: Damaged."""
     try:
         find_batch(store, batch.id, owner=owner)
     except NotFound:
@@ -100,7 +101,7 @@ def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
 
 
 def lost_member(store: Store, job_id: JobId) -> bool:
-    """Whether a video without a ledger is of an accepted batch, so that its ledger has to be begun."""
+    """Whether a video without a ledger is of an accepted batch, so that its ledger has to be begun. Raises: Damaged."""
     try:
         job = Job.model_validate_json(store.get(f"jobs/{job_id}/request.json"))  # the store's word: it may be deleted
     except (ObjectMissing, ValidationError):
@@ -109,13 +110,18 @@ def lost_member(store: Store, job_id: JobId) -> bool:
 
 
 def forget_batch(store: Store, job: Job) -> None:
-    """The video was erased: with its last video a batch goes too."""
-    if job.batch is None:
-        return
-    for other in job.batch.videos:
-        try:
-            store.get(f"jobs/{other}/request.json")
-        except ObjectMissing:
-            continue
-        return
-    store.delete(batch_key(job.owner, job.batch.id))
+    """The video is being erased, its tombstone written: with its last video a batch goes too."""
+    if job.batch is not None and not any(_is_there(store, other) for other in job.batch.videos if other != job.id):
+        store.delete(batch_key(job.owner, job.batch.id))
+
+
+def _is_there(store: Store, job_id: JobId) -> bool:
+    """Whether the video is not deleted. Of two that are deleted at once, one sees the other's tombstone."""
+    try:
+        store.size(f"jobs/{job_id}/request.json")
+        newest = Ledger(store).newest(job_id)
+    except ObjectMissing:
+        return False
+    except Damaged:
+        return True
+    return newest is None or newest.state.status != "deleted"

@@ -35,6 +35,9 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
             jobs.delete(record.job.id, owner=record.job.owner)
         except (NotFound, Conflict):  # somebody was faster, or retries it just now
             continue
+        except Damaged as err:
+            log.info("action=expire_skips job_id=%s: %s", record.job.id, err)
+            continue
         log.info("action=expire_video job_id=%s", record.job.id)
         erased += 1
     return False

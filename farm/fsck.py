@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from farm.batches import lost_member
 from farm.contract import Artifact, Batch, Job, JobId, Value
 from farm.errors import Damaged, FarmError, NotFound, StoreError
-from farm.jobs import index_key, is_id
+from farm.jobs import index_key, is_id, marked, second_marker
 from farm.ledger import Entry, Ledger, log_folder
 from farm.states import ENDED, OPEN, accepted, advance
 from farm.store import ObjectMissing, Store
@@ -99,7 +99,7 @@ class Checker:
             yield from self._log(job_id, entries_there, named)
             return
         if last.state.status == "deleted":
-            if not self._exists(f"open/{job_id}") and self._now - last.at > _TOMBSTONE_S + self._grace_s:
+            if not self._is_marked(job_id) and self._now - last.at > _TOMBSTONE_S + self._grace_s:
                 for key in keys:
                     yield from self._dangling(key, "of a deleted video", job_id)
             return
@@ -118,7 +118,7 @@ class Checker:
             detail = "there are artifacts, but no ledger entry at all"
             yield Finding(kind="ledger", key=log_folder(job_id), video=job_id, detail=detail)
             return
-        if self._exists(f"open/{job_id}") and lost_member(self._store, job_id):  # the next sweep begins its ledger
+        if self._is_marked(job_id) and self._is_lost_member(job_id):  # the next sweep begins its ledger
             return
         for key in keys:
             yield from self._dangling(key, "of a video that was never accepted, or is erased", job_id)
@@ -173,7 +173,7 @@ class Checker:
         if not self._exists(index_key(job)):
             detail = "the video is in no list: its index entry is missing"
             yield Finding(kind="unlisted", key=index_key(job), video=job_id, detail=detail)
-        if last.state.status in OPEN and not self._exists(f"open/{job_id}") and not self._has_ended(job_id, last):
+        if last.state.status in OPEN and not self._is_marked(job_id) and not self._has_ended(job_id, last):
             detail = "a restart would forget the video: it has not ended, and its marker is missing"
             yield Finding(kind="unmarked", key=f"open/{job_id}", video=job_id, detail=detail)
 
@@ -201,10 +201,10 @@ class Checker:
 
     def _markers(self) -> Iterator[Finding]:
         for key in self._keys("open/"):
-            job_id = JobId(key.removeprefix("open/"))
-            log = self._log_of(job_id)
+            job_id = marked(key)
+            log = self._log_of(job_id) if job_id else []
             head = self._newest(log)
-            if not log:
+            if not log and not (job_id and self._is_lost_member(job_id)):
                 yield from self._dangling(key, "a marker without a video", job_id)
             elif head and head.state.status in ENDED and self._now - (head.state.ended_at or 0.0) > self._grace_s:
                 yield from self._dangling(key, "the marker of a video that has ended", job_id)
@@ -279,6 +279,19 @@ class Checker:
         except ObjectMissing:
             return False
         return True
+
+    def _is_marked(self, job_id: JobId) -> bool:
+        """Whether a restart finds the video: by its marker, or by the second one of a sweep that died."""
+        marker = f"open/{job_id}"
+        # again: a sweep may have put it back, and removed the second one, between our two looks
+        return self._exists(marker) or second_marker(self._store, job_id) is not None or self._exists(marker)
+
+    def _is_lost_member(self, job_id: JobId) -> bool:
+        """Whether it has to be begun; where its batch is damaged nobody knows, and `_batches` tells of that."""
+        try:
+            return lost_member(self._store, job_id)
+        except Damaged:
+            return True
 
     def _entry(self, key: str) -> Entry:
         """Raises: Damaged; ObjectMissing."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import re
 import time
@@ -23,6 +22,8 @@ from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.embeddings import forget_embeddings
 from farm.errors import Conflict, Damaged, InvalidRequest, NotFound, Unavailable
 from farm.ledger import Entry, Ledger, entry_key, log_folder
+from farm.looks import skipping_damaged
+from farm.notes import Claim, Mark, read_note
 from farm.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
@@ -218,8 +219,7 @@ class Jobs:
 
     def open_ids(self) -> list[JobId]:
         """Videos with a marker: all that have not ended, and what crashes left."""
-        found = (_MARKER.fullmatch(key) for key in self.store.list("open/"))
-        return list(dict.fromkeys(JobId(marker[1]) for marker in found if marker))
+        return list(dict.fromkeys(filter(None, map(marked, self.store.list("open/")))))
 
     def sweep(self, job_id: JobId) -> Record | None:
         """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
@@ -238,15 +238,15 @@ class Jobs:
 
     def _claim(self, claim: str, fingerprint: str, job_id: JobId, created_ms: int) -> tuple[JobId, int]:
         """Bind an idempotency key to a request; the id and time that it is bound to, ours or an earlier request's."""
-        ours: dict[str, str | int] = {"id": job_id, "created_ms": created_ms, "fingerprint": fingerprint}
-        if not self.store.put_if_absent(claim, json.dumps(ours).encode()):
-            ours = json.loads(self.store.get(claim))
-        if ours["id"] != job_id:
+        ours = Claim(id=job_id, created_ms=created_ms, fingerprint=fingerprint)
+        if not self.store.put_if_absent(claim, ours.model_dump_json().encode()):
+            ours = read_note(self.store, claim, Claim)
+        if ours.id != job_id:
             self.store.delete(f"open/{job_id}")  # ours will never be
-        if ours["fingerprint"] != fingerprint:
+        if ours.fingerprint != fingerprint:
             msg = "this Idempotency-Key was used for another request; use a new key for a new video"
             raise Conflict(msg)
-        return JobId(str(ours["id"])), int(ours["created_ms"])
+        return ours.id, ours.created_ms
 
     def _stage(self, job: Job, images: Mapping[str, bytes], origin: Origin | None, hooks: Hooks) -> Event:
         """Store all of a new video but its ledger; returns what its entry 0 will say."""
@@ -280,8 +280,10 @@ class Jobs:
         return entry
 
     def _mark(self, job_id: JobId, claim: str | None = None) -> None:
-        note = {"at": self._clock()} | ({"claim": claim} if claim else {})
-        self.store.put_if_absent(f"open/{job_id}", json.dumps(note).encode())
+        self.store.put_if_absent(f"open/{job_id}", self._note(claim))
+
+    def _note(self, claim: str | None = None) -> bytes:
+        return Mark(at=self._clock(), claim=claim).model_dump_json(exclude_none=True).encode()
 
     def _unmark(self, job_id: JobId) -> None:
         """Remove an ended video's marker, unless a retry or a deletion has just found it there.
@@ -289,21 +291,21 @@ class Jobs:
         While it is away another stands for it, so that a restart finds the video although we die between two writes.
         """
         second = f"open/{job_id}.{uuid4().hex}"
-        self.store.put_if_absent(second, json.dumps({"at": self._clock()}).encode())
+        self.store.put_if_absent(second, self._note())
         self.store.delete(f"open/{job_id}")
         newest = self.ledger.newest(job_id)
         if newest is not None and newest.state.status not in ENDED:
             self._mark(job_id)
         self.store.delete(second)
         with contextlib.suppress(ObjectMissing):
-            for key in self.store.list("open/", after=f"open/{job_id}.", limit=1):
-                if key.startswith(f"open/{job_id}.") and self._is_old(key):  # of a sweep that died
-                    self.store.delete(key)
+            other = second_marker(self.store, job_id)
+            if other is not None and self._is_old(other):  # of a sweep that died
+                self.store.delete(other)
 
     def _owe(self, job_id: JobId, seq: int, whose: Iterable[str]) -> None:
         """Note, before it can come, that the end from ledger entry `seq` on is to be told (farm/webhooks.py)."""
         for name in whose:
-            self.store.put_if_absent(hook_marker(job_id, seq, name), json.dumps({"at": self._clock()}).encode())
+            self.store.put_if_absent(hook_marker(job_id, seq, name), self._note())
 
     def _give_up(self, job_id: JobId) -> None:
         """Behind the marker is no video yet. If its accepting is so old that it has died, there will never be one."""
@@ -326,11 +328,7 @@ class Jobs:
 
     def _is_old(self, marker: str) -> bool:
         """Raises: ObjectMissing; Damaged."""
-        data = self.store.get(marker)
-        try:
-            return float(self._clock() - json.loads(data)["at"]) > _ABANDONED_S
-        except (ValueError, KeyError, TypeError) as err:
-            raise Damaged(f"the marker {marker} cannot be read", key=marker) from err
+        return self._clock() - read_note(self.store, marker, Mark).at > _ABANDONED_S
 
     def _erase(self, job_id: JobId) -> None:
         """Remove everything of a video but its log and its marker."""
@@ -339,26 +337,40 @@ class Jobs:
             job = self.request(job_id)
             self.store.delete(index_key(job))
             self._unclaim(job_id, job.idempotency)
-        with contextlib.suppress(ObjectMissing):
-            self._unclaim(job_id, json.loads(self.store.get(f"open/{job_id}")).get("claim"))
+        with skipping_damaged(job_id), contextlib.suppress(ObjectMissing):
+            self._unclaim(job_id, read_note(self.store, f"open/{job_id}", Mark).claim)
         forget_embeddings(self.store, job_id)
+        request_key = f"jobs/{job_id}/request.json"
         for key in self.store.list(f"jobs/{job_id}/"):
-            if not key.startswith(log_folder(job_id)):
+            if not key.startswith(log_folder(job_id)) and key != request_key:
                 self.store.delete(key)
         if job is not None:
             forget_batch(self.store, job)
+        self.store.delete(request_key)  # last: it alone says of which batch the video is
         self._requests.pop(job_id, None)
 
     def _unclaim(self, job_id: JobId, claim: str | None) -> None:
-        """Free the Idempotency-Key, unless it is a later video's by now."""
-        with contextlib.suppress(ObjectMissing):
-            if claim and json.loads(self.store.get(claim))["id"] == job_id:
+        """Free the Idempotency-Key, unless it is a later video's by now, or cannot be read."""
+        with skipping_damaged(job_id), contextlib.suppress(ObjectMissing):
+            if claim and read_note(self.store, claim, Claim).id == job_id:
                 self.store.delete(claim)
 
 
 def is_id(text: str) -> bool:
     """Whether `text` could be a video's id."""
     return _ID.fullmatch(text) is not None
+
+
+def marked(key: str) -> JobId | None:
+    """The video of a marker in open/, first or second (Jobs._unmark); None where it is none."""
+    found = _MARKER.fullmatch(key)
+    return JobId(found[1]) if found else None
+
+
+def second_marker(store: Store, job_id: JobId) -> str | None:
+    """One that stands for the video's own, where there is any."""
+    found = store.list("open/", after=f"open/{job_id}.", limit=1)
+    return found[0] if found and marked(found[0]) == job_id else None
 
 
 def hook_marker(job_id: JobId, seq: int, whose: str) -> str:

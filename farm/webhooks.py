@@ -28,6 +28,7 @@ from standardwebhooks import Webhook
 from farm.contract import JobId, Value
 from farm.errors import NotFound, StoreError
 from farm.jobs import Jobs, Record, is_id
+from farm.notes import Mark, read_note
 from farm.receiver import Receiver, Refused, Resolve, addresses_of, checked_url, resolve
 from farm.settings import FarmSettings
 from farm.states import ENDED, OPEN
@@ -207,7 +208,7 @@ class WebhookSender:
         if record.head.state.status in OPEN:
             return None
         if record.head.seq < owed.from_seq:
-            if self._clock() - json.loads(store.get(owed.key))["at"] > _UNUSED_S:
+            if self._clock() - read_note(store, owed.key, Mark).at > _UNUSED_S:
                 store.delete(owed.key)
             return None
         try:

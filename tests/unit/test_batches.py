@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +13,16 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.batches import batch_key
-from farm.contract import Artifact, JobPlan
+from farm.batches import batch_key, forget_batch
+from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.errors import StoreError
 from farm.jobs import Jobs
 from farm.pages import read_page
 from farm.request import VideoRequest
-from farm.store import FolderStore
+from farm.store import FolderStore, Store
 from tests.unit.conftest import Hand
 from tests.unit.test_ingress import FILES, ask
+from tests.unit.test_jobs import Crash, deaths
 
 HOUR = 3600.0
 
@@ -183,6 +187,51 @@ def test_a_crash_between_any_two_writes_leaves_all_or_none(
         records = read_page(heir, owner="o", batch=again.job.batch.id).records
         assert [record.job.request.seed for record in records] == [3, 2, 1]
         assert len(read_page(heir, owner="o").records) == 3
+
+
+def two(jobs: Jobs, plan: JobPlan) -> list[JobId]:
+    """A batch of two videos that were cancelled."""
+    request = VideoRequest(prompt="a", model="tiny")
+    batch = jobs.accept(request, plan, images={"start": b"png"}, owner="o", fingerprint="f", seeds=(1, 2)).job.batch
+    assert batch
+    for id_ in batch.videos:
+        jobs.wish(id_, "cancel", owner="o")
+    return list(batch.videos)
+
+
+def test_a_crash_while_deleting_the_last_video_leaves_no_batch(tmp_path: Path, plan: JobPlan) -> None:
+    """After a death between any two writes the batch is there as long as the video is; sweeps remove the rest."""
+    left = []
+    for store, writes in deaths(tmp_path):
+        jobs = Jobs(store)
+        first, last = two(jobs, plan)
+        jobs.delete(first, owner="o")
+        store.left = writes
+        with contextlib.suppress(Crash):
+            jobs.delete(last, owner="o")
+        store.left = 10_000
+        heir = Jobs(store, clock=lambda: time.time() + HOUR + 1)
+        for id_ in heir.open_ids():
+            heir.sweep(id_)
+        left.append(len(read_page(heir, owner="o").records))
+        assert len(store.list("batches/")) == left[-1]
+    assert set(left) == {0, 1}
+
+
+def test_of_two_that_are_deleted_at_once_one_takes_the_batch(
+    jobs: Jobs, plan: JobPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has looked for the other, and not yet erased its own request, when the other goes."""
+    first, other = two(jobs, plan)
+
+    def look_then_sleep(store: Store, job: Job) -> None:
+        forget_batch(store, job)
+        monkeypatch.undo()
+        jobs.delete(other, owner="o")
+
+    monkeypatch.setattr("farm.jobs.forget_batch", look_then_sleep)
+    jobs.delete(first, owner="o")
+    assert jobs.store.list("batches/") == []
 
 
 def test_a_deleted_video_is_not_begun_again(http: TestClient, jobs: Jobs) -> None:

@@ -103,6 +103,25 @@ def test_each_damage_is_found(video: JobId, store: FolderStore, jobs: Jobs) -> N
     assert ("request", f"jobs/{video}/request.json") in found(store)
 
 
+def test_a_second_marker_is_a_marker(video: JobId, store: FolderStore, jobs: Jobs) -> None:
+    """A sweep died while one stood for the video's own: a restart finds the video, so nothing is wrong or dangling."""
+    assert video not in jobs.open_ids()
+    for job_id in jobs.open_ids():  # two wait; of one only the tombstone is left
+        store.put_if_absent(f"open/{job_id}.{'a' * 32}", b'{"at": 0}')
+        store.delete(f"open/{job_id}")
+    assert len(jobs.open_ids()) == 3
+    assert found(store, later_s=7300.0) == []
+
+
+def test_a_member_of_a_damaged_batch_is_kept(video: JobId, store: FolderStore, jobs: Jobs) -> None:
+    """Whether its ledger is to be begun cannot be known: the batch is told of, the walk goes on, nothing dangles."""
+    [batch] = store.list("batches/")
+    lost = next(id_ for id_ in jobs.open_ids() if f"jobs/{id_}/request.json" in store.list(f"jobs/{id_}/"))
+    (store.root / "jobs" / lost / "log" / "00000000.json").unlink()
+    (store.root / batch).write_text("{")
+    assert found(store) == [("damaged", batch)]
+
+
 def test_a_log_that_is_gone_is_no_rubbish(video: JobId, store: FolderStore) -> None:
     """Artifacts without any entry are a loss to be looked at, not something to erase."""
     for path in (store.root / "jobs" / video / "log").iterdir():

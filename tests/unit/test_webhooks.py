@@ -308,6 +308,23 @@ async def test_a_damaged_receiver_does_not_stop_the_others(
     assert "path-token" not in caplog.text
 
 
+@pytest.mark.parametrize("data", ["{", "[]", '{"at": null}'])
+async def test_a_garbled_marker_does_not_stop_the_others(scene: Scene, store: FolderStore, data: str) -> None:
+    """One of a retry that may have died: how old it is cannot be read; it is left alone, and others are told."""
+    broken = scene.ask()["id"]
+    scene.hand.finish()
+    post_office = scene.sender()
+    await post_office.round()
+    scene.jobs._owe(broken, 99, ["request"])
+    [marker] = owed(scene.jobs)
+    (store.root / marker).write_text(data)
+    whole = scene.ask()["id"]
+    scene.hand.finish()
+    await post_office.round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [broken, whole]
+    assert owed(scene.jobs) == [marker]
+
+
 async def test_the_same_idempotency_key_tells_nothing_again(scene: Scene) -> None:
     """A request that comes again after the end is the same video, and was told; with another hook it is another."""
     first = scene.ask(key="k")
