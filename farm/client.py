@@ -309,20 +309,27 @@ class FarmClient:
             undo.pop_all()
         return response
 
-    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        return self._patiently(partial(self._once, method, path, **options))
+    def _ask(
+        self, method: str, path: str, *, again: tuple[type[Exception], ...] = _LOST, **options: Any
+    ) -> dict[str, Any]:
+        return self._patiently(partial(self._once, method, path, **options), again=again)
 
     def _once(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = self._http.request(method, path, **options)
         _check(response)
-        answer: dict[str, Any] = response.json()
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Unavailable(f"what answers at {self._http.base_url} is no farm; is --url (FARM_URL) right?")
         return answer
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """`call` until it does not fail by a lost connection or 503; a farm that never answered is given up soon."""
+    def _patiently(self, call: Callable[[], T], *, again: tuple[type[Exception], ...] = _LOST) -> T:
+        """`call` until it does not fail by `again`; a farm that never answered is given up soon."""
         patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
         retrying = Retrying(
-            retry=retry_if_exception_type(_LOST),
+            retry=retry_if_exception_type(again),
             stop=stop_after_delay(patience_s),
             wait=wait_exponential(multiplier=0.2, max=2.0),
             reraise=True,

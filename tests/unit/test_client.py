@@ -11,6 +11,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
+from deploy import cli
 from farm.client import FarmClient
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
@@ -188,6 +189,30 @@ def test_no_farm_is_unavailable() -> None:
         pytest.raises(Unavailable, match=r"127\.0\.0\.1:9"),
     ):
         client.models()
+
+
+@pytest.mark.parametrize("page", ["<html>hello</html>", "[]"])
+def test_what_is_no_farm_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], page: str
+) -> None:
+    """A web page at --url is one line on stderr and exit 2."""
+    way = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
+    client = FarmClient("http://example.test", patience_s=0.0, transport=way)
+    monkeypatch.setattr("deploy.connect.client_at", lambda *_, **__: client)
+    assert cli.main(["list", "--url", "http://example.test"]) == 2
+    assert "what answers at http://example.test is no farm" in capsys.readouterr().err
+
+
+def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
+    """Pause and resume arrive; a farm that was busy with it when the answer was lost is not asked a second time."""
+    hand.dispatcher.ask(hand.card)
+    with FarmClient(farm_url) as client:
+        assert client.worker_wish("hand", "pause")["paused"]
+        assert not client.worker_wish("hand", "resume")["paused"]
+    way = Fragile(breaks=1)
+    with client_over(way) as client, pytest.raises(Unavailable):
+        client.worker_wish("hand", "pause")
+    assert len(way.seen) == 1
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
