@@ -49,7 +49,11 @@ def join(
 
     settings = FarmSettings.from_env(**given)
     own_store = "storage" in given or "FARM_STORAGE" in os.environ
-    raise typer.Exit(join_foreground(FarmSettings.from_env(ray=address).ray or address, settings, own_store=own_store))
+    try:
+        ray = FarmSettings.from_env(ray=address).ray or address
+    except ConfigError as err:  # the settings themselves were read above
+        raise ConfigError(f"cannot join {address!r}: need HOST:PORT, as `framefarm up` names it") from err
+    raise typer.Exit(join_foreground(ray, settings, own_store=own_store))
 
 
 def workers(

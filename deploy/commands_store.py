@@ -132,7 +132,7 @@ def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
         return
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(locked(settings))
+            held.enter_context(locked(settings, holder="`framefarm fsck`"))
         except ConfigError:
             if stopped:
                 raise

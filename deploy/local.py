@@ -53,6 +53,8 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
     _heed_signals(stop)
     with contextlib.redirect_stdout(sys.stderr), locked(settings) as lock:  # Ray passes on what workers print
         settings = resolved(settings)
+        if not settings.api_keys:
+            _talk("no API keys: only this machine may ask this farm (`framefarm keys new NAME` makes one)")
         open_store(settings).prove()
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
@@ -119,8 +121,8 @@ def find_running(settings: FarmSettings) -> str | None:
 
 
 @contextlib.contextmanager
-def locked(settings: FarmSettings) -> Iterator[IO[str]]:
-    """Hold the storage for this process. Raises: ConfigError where another farm has it."""
+def locked(settings: FarmSettings, *, holder: str = "a farm") -> Iterator[IO[str]]:
+    """Hold the storage for this process. `holder`: what it is, for others. Raises: ConfigError where another has it."""
     folder = settings.storage_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,10 +135,10 @@ def locked(settings: FarmSettings) -> Iterator[IO[str]]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             file.seek(0)
-            holder = json.loads(file.read() or "{}")
-            msg = f"{settings.storage} is in use by a farm{_at(holder)}; stop that one, or give another with --storage"
+            found = _holder(json.loads(file.read() or "{}"))
+            msg = f"{settings.storage} is in use by {found}; stop that one, or give another with --storage"
             raise ConfigError(msg) from err
-        _write_lock(file, None)
+        _write_lock(file, None, holder=holder)
         yield file
         file.truncate(0)
 
@@ -338,15 +340,17 @@ def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> str:
     raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
 
 
-def _write_lock(file: IO[str], url: str | None) -> None:
+def _write_lock(file: IO[str], url: str | None, *, holder: str = "a farm") -> None:
     file.seek(0)
     file.truncate()
-    file.write(json.dumps({"pid": os.getpid(), "url": url}))
+    file.write(json.dumps({"pid": os.getpid(), "url": url, "holder": holder}))
     file.flush()
 
 
-def _at(holder: dict[str, Any]) -> str:
-    return f" at {holder['url']} (process {holder['pid']})" if holder.get("url") else ""
+def _holder(lock: dict[str, Any]) -> str:
+    """Who wrote it, in words."""
+    at = f" at {lock['url']}" if lock.get("url") else ""
+    return f"{lock.get('holder', 'a farm')}{at}" + (f" (process {lock['pid']})" if "pid" in lock else "")
 
 
 def _talk(message: str) -> None:

@@ -1,0 +1,63 @@
+"""What `up` and `join` tell people, as far as it needs no Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import cli, local
+from farm.errors import ConfigError
+from farm.keys import new_key
+from farm.settings import FarmSettings
+
+
+@pytest.fixture
+def quick_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` without a Ray below it: it is told to stop as soon as it is ready."""
+
+    @contextlib.contextmanager
+    def cluster(_settings: FarmSettings, stop: threading.Event) -> Iterator[None]:
+        stop.set()
+        yield None
+
+    monkeypatch.setattr(local, "_cluster", cluster)
+    monkeypatch.setattr(local, "_drain", lambda _dispatcher: None)
+    monkeypatch.setattr(local, "_heed_signals", lambda _stop: None)
+
+
+@pytest.mark.usefixtures("quick_up")
+def test_up_says_who_may_ask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without keys a line on stderr, not on stdout; with keys none."""
+    settings = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny")
+    assert local.run_foreground(settings) == 0
+    said = capsys.readouterr()
+    assert "no API keys: only this machine may ask" in said.err
+    assert said.out.startswith("ready http://")
+    _, entry = new_key("alice")
+    keyed = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny", api_keys=entry)
+    assert local.run_foreground(keyed) == 0
+    assert "API keys" not in capsys.readouterr().err
+
+
+def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """`join nowhere` complains of the address, not of a setting that nobody set."""
+    assert cli.main(["join", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert "'nowhere'" in said
+    assert "HOST:PORT" in said
+    assert "FARM_RAY" not in said
+
+
+def test_who_holds_the_storage_is_named(tmp_path: Path) -> None:
+    """A check is not called a farm, nor a farm a check."""
+    settings = FarmSettings(storage=str(tmp_path))
+    with local.locked(settings, holder="`framefarm fsck`"):
+        with pytest.raises(ConfigError, match=r"in use by `framefarm fsck` \(process \d+\)"), local.locked(settings):
+            pass
+        assert local.find_running(settings) is None
+    with local.locked(settings), pytest.raises(ConfigError, match="in use by a farm"), local.locked(settings):
+        pass
