@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo test lint format clean unproven
+.PHONY: help env bench browser ceph chaos demo test lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -36,8 +36,8 @@ test: $(STAMP)  ## all tests
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
 	$(PYTHON) -m tests.chaos $(CHAOS)
 
-unproven: $(STAMP)  ## tests on real farms that no quiet machine has passed yet: a cluster whose autoscaler makes nodes
-	$(PYTHON) -m pytest -m unproven
+autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that listens on all addresses, so no part of `make test`
+	$(PYTHON) -m pytest -m autoscaler
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler

@@ -23,7 +23,7 @@ from ray._private.services import get_node_ip_address
 from actors.names import WORKER_RESOURCE
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
-pytestmark = [pytest.mark.unproven, pytest.mark.acceptance, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.autoscaler, pytest.mark.acceptance, pytest.mark.timeout(420)]
 TOKEN = "a" * 64
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 HEAD_ID = "f" * 51 + "00000"  #: as the fake provider knows it
