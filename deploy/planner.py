@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from deploy.own_models import own_models
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
-from farm.errors import InvalidRequest, UnsupportedImage
+from farm.errors import Damaged, InvalidRequest, UnsupportedImage
 from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
 from framepack_engine.cache_choice import check_cache, mag_ratios
@@ -121,7 +121,10 @@ class EngineMedia(Media):
         """See Media."""
         from framepack_engine.video import join_clips
 
-        join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
+        try:
+            join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
+        except VideoMismatch as err:
+            raise Damaged("the clips that are final cannot be joined: one of them is none of a worker's") from err
 
 
 def _check_cache(request: VideoRequest) -> None:

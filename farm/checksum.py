@@ -1,8 +1,12 @@
-"""Objects are read with the sha256 that the ledger gave them: what was damaged is never rendered or served."""
+"""Objects are read with the sha256 that the ledger gave them: what was damaged is never rendered, nor sent whole.
+
+Only a range of an object is sent unchecked: the sha256 is that of all its bytes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from farm.contract import Artifact
@@ -24,6 +28,22 @@ def check_file(path: Path, artifact: Artifact) -> None:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != artifact.sha256:
         raise _damaged(artifact)
+
+
+def checked(pieces: Iterator[bytes], artifact: Artifact) -> Iterator[bytes]:
+    """The bytes of a whole object, the last one only once all are known to be right. Raises, before it: Damaged.
+
+    One byte is enough to tell whoever reads that it is not whole, and little enough for our client, which asks for the
+    rest: it then has all of it, sees that it is damaged, and gives up.
+    """
+    digest, held = hashlib.sha256(), b""
+    for piece in filter(None, pieces):
+        digest.update(piece)
+        yield held + piece[:-1]
+        held = piece[-1:]
+    if digest.hexdigest() != artifact.sha256:
+        raise _damaged(artifact)
+    yield held
 
 
 def _damaged(artifact: Artifact) -> Damaged:

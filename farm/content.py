@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from farm.checksum import verified
+from farm.checksum import check_file, checked, verified
 from farm.contract import Artifact, Media
-from farm.errors import InvalidRequest, NotReady, StoreError
+from farm.errors import Damaged, InvalidRequest, NotReady
 from farm.jobs import Jobs, Record
 from farm.problems import problem
 
@@ -35,6 +35,8 @@ _SUFFIX: dict[Variant, str] = {
 _TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 _PIECE_BYTES = 1 << 20
+_STILL = re.compile(r"[0-9]{6,}\.png")
+_PNG_SLACK = 1 << 16  #: bytes that a PNG of noise takes more than its pixels, at most
 
 
 class Span(NamedTuple):
@@ -47,7 +49,8 @@ class Span(NamedTuple):
 def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
     """Answer GET and HEAD of /content. Blocks on the store.
 
-    Raises: NotReady where the variant does not exist yet; InvalidRequest where it never will.
+    Raises: NotReady where the variant does not exist yet; InvalidRequest where it never will; Damaged where what it is
+    made of is not what it should be: an imported artifact may be anything.
     """
     state = record.head.state
     if variant == "partial" and state.video is None:
@@ -74,10 +77,11 @@ class _Body(NamedTuple):
 
 
 def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
-    """An object of the store; its sha256 is its ETag."""
+    """An object of the store; its sha256 is its ETag. Sent whole it breaks off before its end where it is damaged."""
 
     def read(span: Span) -> Iterator[bytes]:
-        return jobs.store.open_read(artifact.key, start=span.start, length=span.length)
+        pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
+        return checked(pieces, artifact) if span == Span(0, artifact.bytes) else pieces
 
     answer = _send(_Body(artifact.bytes, artifact.sha256, read), filename=filename, request=request)
     if answer.status_code < 300:
@@ -140,10 +144,8 @@ def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Resp
         raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {_sections(record)}")
     with tempfile.TemporaryDirectory(prefix="framefarm-partial-") as name:
         folder = Path(name)
-        for clip in ready:
-            jobs.store.download(clip.key, folder / clip.sha256)
         out = folder / "partial.mp4"
-        media.join([str(folder / clip.sha256) for clip in ready], str(out))
+        media.join([str(_fetched(clip, jobs, folder)) for clip in ready], str(out))
         return _made(out, record, "partial", ready, request)
 
 
@@ -166,10 +168,11 @@ def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
         out = folder / "latents.safetensors"
         offset = _write_header(out, shape)
         target = np.memmap(out, "<f4", "r+", offset, shape)
-        target[:, :, :1] = _float32(verified(jobs.store, ready[0]), "start_latent")
+        target[:, :, :1] = _float32(ready[0], jobs, "start_latent", (*shape[:2], 1, *shape[3:]))
         for index, artifact in enumerate(ready[1:]):
             first = 1 + window * (plan.sections - 1 - index if plan.kind == "i2v" else index)
-            target[:, :, first : first + window] = _float32(verified(jobs.store, artifact), "latents")
+            latents = _float32(artifact, jobs, "latents", (*shape[:2], window, *shape[3:]))
+            target[:, :, first : first + window] = latents
         target.flush()
         return _made(out, record, "latents", ready, request)
 
@@ -179,20 +182,46 @@ def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
     if record.job.request.save_frames == "none":
         text = "this video keeps no frames: it was asked for with save_frames=none"
         raise InvalidRequest(f"variant: {text}", fields={"variant": text})
-    wanted = sum(frames > 0 for frames in record.job.plan.final_frames)
-    found = [jobs.artifact(record, f"frames/{section}") for section in final_clips(record)]
-    ready = [artifact for artifact in found if artifact is not None]
+    plan = record.job.plan
+    wanted = sum(frames > 0 for frames in plan.final_frames)
+    sections = [(plan.final_frames[k], jobs.artifact(record, f"frames/{k}")) for k in final_clips(record)]
+    ready = [(most, artifact) for most, artifact in sections if artifact is not None]
     if len(ready) < wanted:
         raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {_sections(record)}")
     with tempfile.TemporaryDirectory(prefix="framefarm-frames-") as name:
         folder = Path(name)
         out = folder / "frames.zip"
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as whole:
-            for artifact in ready:
-                with zipfile.ZipFile(io.BytesIO(verified(jobs.store, artifact))) as part:
-                    for entry in part.infolist():
-                        whole.writestr(entry, part.read(entry))
-        return _made(out, record, "frames", ready, request)
+            for most, artifact in ready:
+                path = _fetched(artifact, jobs, folder)
+                for entry, picture in _stills(path, artifact, most=most, frame_bytes=3 * plan.height * plan.width):
+                    whole.writestr(entry, picture)
+                path.unlink()
+        return _made(out, record, "frames", [artifact for _, artifact in ready], request)
+
+
+def _stills(path: Path, artifact: Artifact, *, most: int, frame_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
+    """The PNG files of one clip. Raises: Damaged where it is not what a worker writes: `most` stills, stored as is."""
+    try:
+        with zipfile.ZipFile(path) as part:
+            entries = part.infolist()
+            for entry in entries:
+                stored = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+                if not _STILL.fullmatch(entry.filename) or not stored or len(entries) > most:
+                    raise Damaged(f"{artifact.key} holds other files than the clip's frames", key=artifact.key)
+                if entry.file_size > frame_bytes + frame_bytes // 100 + _PNG_SLACK:
+                    raise Damaged(f"{artifact.key} holds a picture too large for its frame", key=artifact.key)
+                yield entry, part.read(entry)
+    except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, struct.error, OSError) as err:
+        raise Damaged(f"{artifact.key} is no zip file that can be read", key=artifact.key) from err
+
+
+def _fetched(artifact: Artifact, jobs: Jobs, folder: Path) -> Path:
+    """The artifact as a file. Raises: Damaged where its bytes are not those that the ledger named."""
+    path = folder / artifact.sha256
+    jobs.store.download(artifact.key, path)
+    check_file(path, artifact)
+    return path
 
 
 def _write_header(out: Path, shape: tuple[int, ...]) -> int:
@@ -206,14 +235,19 @@ def _write_header(out: Path, shape: tuple[int, ...]) -> int:
     return 8 + len(head)
 
 
-def _float32(data: bytes, name: str) -> NDArray[np.float32]:
-    """One tensor of a safetensors file; the others may have types that numpy lacks. Raises: StoreError."""
-    begin = 8 + int.from_bytes(data[:8], "little")
-    entry = json.loads(data[8:begin]).get(name, {})
-    if entry.get("dtype") != "F32":
-        raise StoreError(f"an artifact has no float32 tensor {name!r}")
-    first, last = entry["data_offsets"]
-    return np.frombuffer(data[begin + first : begin + last], "<f4").reshape(entry["shape"])
+def _float32(artifact: Artifact, jobs: Jobs, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """One tensor of a safetensors file; the others may have types that numpy lacks.
+
+    Raises: Damaged where the file has none of that name, shape and float32, or is none.
+    """
+    data = verified(jobs.store, artifact)
+    with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        begin = 8 + int.from_bytes(data[:8], "little")
+        entry = json.loads(data[8:begin])[name]
+        first, last = entry["data_offsets"]
+        if entry["dtype"] == "F32" and entry["shape"] == list(shape) and 0 <= first <= last:
+            return np.frombuffer(data[begin + first : begin + last], "<f4").reshape(shape)
+    raise Damaged(f"{artifact.key} has no float32 tensor {name!r} of shape {shape}", key=artifact.key)
 
 
 def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], request: Request) -> Response:

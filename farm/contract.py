@@ -284,4 +284,7 @@ class Media(Protocol):
         """What a video file is, without decoding all of it. Raises: UnsupportedImage where it is none."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
-        """Write the mp4 files `clips`, in time order, into `out` without encoding anything again."""
+        """Write the mp4 files `clips`, in time order, into `out` without encoding anything again.
+
+        Raises: Damaged where they cannot be joined.
+        """

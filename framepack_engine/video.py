@@ -103,7 +103,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
                 stream.time_base = clock
                 _copy(clips, container, stream, kind)
         aside.replace(out)
-    except UNREADABLE as err:
+    except (*UNREADABLE, IndexError) as err:  # IndexError: it holds no picture, only sound
         raise VideoMismatch(f"{len(clips)} clips cannot be joined into {out.name}: {err}") from err
     finally:
         aside.unlink(missing_ok=True)

@@ -250,11 +250,12 @@ class S3Store(Store):
     def _sweep(self) -> None:
         """Take back uploads that writers left unfinished when they were killed; a server that cannot is left alone."""
         try:
-            answer = self._s3.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix)
-            for upload in answer.get("Uploads", []):
-                if upload["Initiated"] < datetime.now(UTC) - _STALE:
-                    where = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
-                    self._s3.abort_multipart_upload(**where)
+            pages = self._s3.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < datetime.now(UTC) - _STALE:
+                        where = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                        self._s3.abort_multipart_upload(**where)
         except (BotoCoreError, ClientError) as err:
             log.warning("action=sweep_failed store=%s error=%s", self.name, _code(err) or type(err).__name__)
 

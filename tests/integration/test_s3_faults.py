@@ -6,6 +6,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from farm.checksum import verified
 from farm.contract import Artifact
 from farm.errors import ConfigError, StoreError
 from farm.jobs import Jobs, Record
-from farm.store import Store
+from farm.store import Store, s3
 from farm.store.s3 import S3Store
 from tests.integration.test_store_suite import live_through
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, client
@@ -209,8 +210,25 @@ def test_the_trial_bears_lost_answers(relay: Relay, relayed: Store) -> None:
 def test_unfinished_uploads_are_left_to_their_writers(ministack_endpoint: str) -> None:
     """Opening a store beside a running upload does not take it back."""
     prefix = uuid4().hex
-    s3 = client(ministack_endpoint)
-    upload = s3.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/big")["UploadId"]
+    server = client(ministack_endpoint)
+    upload = server.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/big")["UploadId"]
     Place(f"s3://{BUCKET}/{prefix}", ministack_endpoint).open().prove()
-    running = s3.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/")["Uploads"]
+    running = server.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/")["Uploads"]
     assert [each["UploadId"] for each in running] == [upload]
+
+
+def test_uploads_of_writers_that_were_killed_are_taken_back(
+    ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the store's own, although the server tells of one at a time; another farm's stay."""
+    monkeypatch.setattr(s3, "_STALE", timedelta(0))
+    prefix, other = uuid4().hex, uuid4().hex
+    server = client(ministack_endpoint)
+    for key in (f"{prefix}/a", f"{prefix}/a", f"{prefix}/b", f"{other}/a"):
+        server.create_multipart_upload(Bucket=BUCKET, Key=key)
+    store = S3Store(f"s3://{BUCKET}/{prefix}", endpoint=ministack_endpoint)
+    one_at_a_time = "before-parameter-build.s3.ListMultipartUploads"
+    store._s3.meta.events.register(one_at_a_time, lambda params, **_: params.update(MaxUploads=1))
+    store.prove()
+    left = server.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    assert [upload["Key"] for upload in left if upload["Key"].startswith((prefix, other))] == [f"{other}/a"]

@@ -16,6 +16,7 @@ from farm.client import FarmClient
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
 from farm.sse import Event, read_events
+from farm.store import FolderStore
 from tests.unit.conftest import Hand
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve()
@@ -141,6 +142,19 @@ def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, t
         part.with_suffix(".etag").write_text(tag or etag)
         with client_over(Fragile()) as client:
             assert client.fetch(finished, tmp_path / "out.mp4").read_bytes() == MP4
+
+
+def test_what_is_damaged_in_the_store_is_not_asked_for_again(
+    farm_url: str, finished: str, store: FolderStore, tmp_path: Path
+) -> None:
+    """The farm breaks off; the client asks for the rest, sees what it has, and says so, without its long patience."""
+    [key] = [key for key in store.list(f"jobs/{finished}/") if "/video." in key]
+    (store.root / key).write_bytes(MP4[:-1] + b"?")
+    way = Fragile()
+    with client_over(way) as client, pytest.raises(StoreError, match="not the one"):
+        client.fetch(finished, tmp_path / "out.mp4")
+    assert [request.headers.get("range") for request in way.seen] == [None, f"bytes={len(MP4) - 1}-"]
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_damaged_file_is_refused(farm_url: str, finished: str, tmp_path: Path) -> None:

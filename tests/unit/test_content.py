@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -18,6 +21,7 @@ from farm.content import Span, final_clips, requested_span
 from farm.contract import JobPlan
 from farm.ingress import create_app
 from farm.jobs import Record
+from farm.store import FolderStore
 from tests.unit.conftest import Hand
 
 Accept = Callable[..., Record]
@@ -167,3 +171,136 @@ def _as_bf16(data: bytes) -> bytes:
     renamed += b" " * (-len(renamed) % 8)
     out.write(struct.pack("<Q", len(renamed)) + renamed + data[8 + len(head) :])
     return out.getvalue()
+
+
+SMALL = JobPlan(kind="f1", sections=1, latent_window_size=1, height=64, width=64, frames=1, final_frames=(1,))
+
+
+def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip file."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in files:
+            archive.writestr(zipfile.ZipInfo(name), data, method)
+    return out.getvalue()
+
+
+def made_of(accept: Accept, hand: Hand, plan: JobPlan = SMALL, *, finish: bool = True, **parts: bytes) -> str:
+    """The path of the content of a video of one section whose artifacts are these."""
+    record = accept(plan=plan, save_frames="all")
+    hand.dispatcher.nudge(record.job.id)
+    hand.commit(hand.take(), conditioning=parts.get("conditioning", b"c"))
+    hand.commit(hand.take(), section=parts.get("section", b"s"))
+    hand.commit(hand.take(), clip=parts.get("clip", b"clip"), frames=parts.get("frames", b"f"))
+    if finish:
+        hand.commit(hand.take(), video=MP4)
+    return f"/v1/videos/{record.job.id}/content"
+
+
+STILL = ("000000.png", b"png")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"garbage",
+        zipped(STILL)[:-9],
+        zipped(STILL).replace(b"png", b"???", 2),
+        zipped(("000000.png", bytes(100_000)), method=zipfile.ZIP_DEFLATED),
+        zipped(("000000.png", bytes(100_000))),
+        zipped(STILL, ("000001.png", b"png")),
+        zipped(("../000000.png", b"png")),
+    ],
+    ids=["garbage", "cut", "crc", "packed", "large", "many", "name"],
+)
+def test_frames_that_no_worker_wrote_are_damaged(http: TestClient, accept: Accept, hand: Hand, frames: bytes) -> None:
+    """As an imported video may hold them: said so, and never unpacked, whatever range is asked for."""
+    path = made_of(accept, hand, frames=frames)
+    for headers in ({}, {"Range": "bytes=0-0"}):
+        answer = http.get(f"{path}?variant=frames", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert "frames.decode" in answer.json()["detail"]
+
+
+def test_frames_that_a_worker_wrote_are_taken(http: TestClient, accept: Accept, hand: Hand) -> None:
+    """A PNG of noise is larger than its pixels."""
+    noise = np.random.default_rng(0).bytes(64 * 64 * 3 + 300)
+    answer = http.get(f"{made_of(accept, hand, frames=zipped(('000000.png', noise)))}?variant=frames")
+    assert answer.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as whole:
+        assert (whole.namelist(), whole.read("000000.png")) == (["000000.png"], noise)
+
+
+def _header(text: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        b"",
+        b"garbage",
+        _header(b"[]"),
+        _header(b"{}"),
+        _header(b"[" * 100_000),
+        _header(b'{"latents": {"dtype": "F32", "shape": [1, 16, 1, 8, 8]}}'),
+        _header(b'{"latents": {"dtype": "F32", "shape": [1, 16, 1, 8, 8], "data_offsets": [0, 4096]}}', bytes(9)),
+        _header(b'{"latents": {"dtype": "F32", "shape": [1, 16, 1, 8, 8], "data_offsets": ["0", 1]}}', bytes(4096)),
+        _header(b'{"latents": {"dtype": "F32", "shape": [1, 16, 1, 8, 8], "data_offsets": [-4096, 0]}}', bytes(4096)),
+        save({"latents": np.zeros((1, 16, 1, 8, 8), "<f8")}),
+        save({"latents": np.zeros((1, 16, 2, 8, 8), "<f4")}),
+        save({"latents": np.zeros((1,), "<f4")}),
+    ],
+)
+def test_latents_that_no_worker_wrote_are_damaged(http: TestClient, accept: Accept, hand: Hand, section: bytes) -> None:
+    """Of another type or shape, beyond the file's end, or no tensors at all."""
+    start = save({"start_latent": np.zeros((1, 16, 1, 8, 8), "<f4")})
+    answer = http.get(f"{made_of(accept, hand, conditioning=start, section=section)}?variant=latents")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "section.section-0" in answer.json()["detail"]
+
+
+def sound() -> bytes:
+    """An mp4 without a picture."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), "<f4"), format="fltp", layout="stereo")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("clip", [b"garbage", sound()], ids=["garbage", "sound"])
+def test_a_clip_that_no_worker_wrote_is_damaged(http: TestClient, accept: Accept, hand: Hand, clip: bytes) -> None:
+    """The engine cannot join it."""
+    answer = http.get(f"{made_of(accept, hand, finish=False, clip=clip)}?variant=partial")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def overwrite(store: FolderStore, start: str) -> None:
+    """Change one byte of the one object whose key begins so."""
+    [path] = [store.root / key for key in store.list("jobs/") if key.rpartition("/")[2].startswith(start)]
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_a_damaged_clip_is_not_joined(http: TestClient, accept: Accept, hand: Hand, store: FolderStore) -> None:
+    """Whether it could be or not: its sha256 is looked at first."""
+    path = made_of(accept, hand, finish=False)
+    overwrite(store, "clip.")
+    answer = http.get(f"{path}?variant=partial")
+    assert answer.status_code == 503
+    assert "its sha256 is not the one in the ledger" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("header", [{}, {"Range": "bytes=0-"}])
+def test_a_damaged_video_is_not_sent_whole(
+    farm_url: str, finished: str, store: FolderStore, header: dict[str, str]
+) -> None:
+    """The connection breaks off before the end, so that nobody takes it for the video."""
+    assert httpx.get(f"{farm_url}{finished}", headers=header).content == MP4
+    overwrite(store, "video.")
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{farm_url}{finished}", headers=header)
+    assert httpx.get(f"{farm_url}{finished}", headers={"Range": "bytes=0-9"}).content == MP4[:10]
