@@ -49,7 +49,7 @@ COMMANDS = {
     "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
     "bench": (
         "commands_bench",
-        "Measure a part of the farm: bench scheduler, bench engine, bench farm, bench gpu, bench pocket.",
+        "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket.",
     ),
     "export": ("commands_store", "Write a video with everything to a file or a new folder and print its path."),
     "import": ("commands_store", "Take a video that was exported and print its id."),
