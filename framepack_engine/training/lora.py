@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +58,7 @@ class LowRanks(nn.Module):
         super().__init__()
         self.rank, self.alpha = rank, alpha
         self._transformer = weakref.ref(transformer)  # copied as a reference, and no submodule
+        self._acting: int | None = None  # the id of the pairs that act: a copy of them does not
         self.pairs = nn.ParameterDict()
         for number, (name, matrix) in enumerate(targets(transformer).items()):
             down = Dice(seed, number).normal(rank, matrix.in_features) * matrix.in_features**-0.5
@@ -65,15 +67,26 @@ class LowRanks(nn.Module):
 
     def forward(self, **inputs: Any) -> Any:
         """The transformer's answer with these pairs beside its matrices."""
+        with nullcontext() if self._acting == id(self) else self.acting():
+            return self._base()(**inputs)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Inside, the pairs stay beside the matrices: checkpointing computes blocks again after `forward` is over."""
+        hooks = [matrix.register_forward_hook(self._adding(name)) for name, matrix in targets(self._base()).items()]
+        self._acting = id(self)
+        try:
+            yield
+        finally:
+            self._acting = None
+            for hook in hooks:
+                hook.remove()
+
+    def _base(self) -> nn.Module:
         transformer = self._transformer()
         if transformer is None:
             raise EngineError("the transformer that these pairs belong to is gone")
-        hooks = [matrix.register_forward_hook(self._adding(name)) for name, matrix in targets(transformer).items()]
-        try:
-            return transformer(**inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        return transformer
 
     def _adding(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         down = self.pairs[f"{name}.lora_A.weight".replace(".", "/")]
@@ -113,7 +126,8 @@ class LoraStage:
         """transformer: on the device, in the precision to train beside; it is frozen here."""
         transformer.requires_grad_(requires_grad=False)
         self._transformer = transformer
-        self.model: nn.Module = LowRanks(transformer, rank=numbers.rank, alpha=numbers.alpha, seed=numbers.seed)
+        self.pairs = LowRanks(transformer, rank=numbers.rank, alpha=numbers.alpha, seed=numbers.seed)
+        self.model: nn.Module = self.pairs
         self._numbers, self._kind, self._device = numbers, kind, device
         self._buckets: dict[tuple[int, int, int], list[KeptClip]] = defaultdict(list)
         for clip in clips:
@@ -181,7 +195,8 @@ def train_lora(
         transformer.enable_gradient_checkpointing()
         torch.cuda.empty_cache()
     stage = LoraStage(transformer, clips, numbers, kind=entry.kind, device=device)
-    pairs = train(stage, numbers.stage, run)
+    with stage.pairs.acting():
+        pairs = train(stage, numbers.stage, run)
     if state.is_main_process:
         save_lora(out, pairs)
     state.wait_for_everyone()

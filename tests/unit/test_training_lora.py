@@ -110,7 +110,8 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, tiny_models: Mode
 def trained(models: Models, clips: list[KeptClip], run: Run) -> tuple[LoraStage, Any]:
     """The stage and the pairs' running mean after a run."""
     stage = LoraStage(models.transformer, clips, NUMBERS, kind="i2v", device="cpu")
-    return stage, train(stage, NUMBERS.stage, run)
+    with stage.pairs.acting():
+        return stage, train(stage, NUMBERS.stage, run)
 
 
 def test_training_leaves_the_base_alone_and_learns(kept: list[KeptClip], tiny_models: Models, tmp_path: Path) -> None:
@@ -127,6 +128,19 @@ def test_training_leaves_the_base_alone_and_learns(kept: list[KeptClip], tiny_mo
     assert all(torch.equal(value, base[name]) for name, value in tiny_models.transformer.state_dict().items())
     assert not any(part._forward_hooks for part in tiny_models.transformer.modules())
     assert sum(parameter.numel() for parameter in mean.parameters()) < sum(value.numel() for value in base.values())
+
+
+def test_checkpointed_blocks_train_to_the_same_bits(kept: list[KeptClip], tiny_models: Models, tmp_path: Path) -> None:
+    """As on a GPU: blocks are computed again in backward, with the pairs beside them there too."""
+    _, plain = trained(tiny_models, kept, Run(folder=tmp_path / "plain", steps=2))
+    tiny_models.transformer.enable_gradient_checkpointing()
+    try:
+        _, checkpointed = trained(tiny_models, kept, Run(folder=tmp_path / "checkpointed", steps=2))
+    finally:
+        tiny_models.transformer.disable_gradient_checkpointing()
+    assert any(bool(value.any()) for name, value in plain.named_parameters() if "lora_B" in name)
+    for (name, value), again in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
+        assert torch.equal(value, again), name
 
 
 def test_a_lora_run_resumes_to_the_same_bits(kept: list[KeptClip], tiny_models: Models, tmp_path: Path) -> None:
