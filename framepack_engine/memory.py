@@ -151,7 +151,9 @@ def choose_plan(
         return replace(fitting[0], decodes=False)
     if size.precision != "bf16" and size.transformer_bytes > host_bytes - HOST_RESERVE_BYTES:
         raise _homeless(size, host_bytes)
-    least = min((max(plan.section_bytes, plan.encode_bytes) for plan in plans), default=0)
+    if not plans:
+        raise _exhausted(work, room)
+    least = min(max(plan.section_bytes, plan.encode_bytes) for plan in plans)
     raise DeviceTooSmall(
         f"{work.width}x{work.height} needs {least / GIB:.1f} GiB of device memory at least; "
         f"{room / GIB:.1f} of its {device_bytes / GIB:.1f} GiB are to be had, {preserve_bytes / GIB:.1f} are left to "
@@ -176,6 +178,15 @@ def _homeless(size: ModelSize, host_bytes: int) -> DeviceTooSmall:
         f"{host_bytes / GIB:.1f}: its weights lie there and in no file. Fewer bits take less, and bf16 reads its file",
         needs_bytes=needs,
         room_bytes=host_bytes,
+    )
+
+
+def _exhausted(work: Workload, room: int) -> DeviceTooSmall:
+    return DeviceTooSmall(
+        f"no plan is left for {work.width}x{work.height} px: each one ran out of the {room / GIB:.1f} GiB of device "
+        "memory that it could have. A smaller size, a shorter window or a smaller preserve_gb needs less",
+        needs_bytes=room,
+        room_bytes=room,
     )
 
 

@@ -24,7 +24,7 @@ _ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")
 class Placement:
     """One model on one device, by one plan. Enter `stage` before it; nothing is copied back when weights leave.
 
-    Not for two threads at once. Where the plan keeps all, weights stay where they are.
+    Not for two threads at once. Where the plan keeps all, they come once and stay.
     """
 
     def __init__(self, models: Models, plan: Plan, *, budget: Budget) -> None:
@@ -40,8 +40,7 @@ class Placement:
         self._visitors: dict[nn.Module, Guest] = {}
         self._held = 0
         if plan.keeps == "all":
-            self._held = sum(t.nbytes for t in weights_of(part for part in _modules(models) if part is not None))
-            budget.hold(self._held)
+            self._keep_all()
             return
         blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         streamed = [blocks[number] for number in streamed_blocks(plan.streamed, len(blocks))] if plan.streamed else []
@@ -54,6 +53,16 @@ class Placement:
             module = getattr(models, part)
             layers = list(module.layers) if part == "text_encoder" and plan.text == "streamed" else []
             self._place(part, module, layers, mapped=True)
+
+    def _keep_all(self) -> None:
+        """What lies elsewhere than the device comes with the first stage, and stays."""
+        for part in ("transformer", "vae", *self._encoders()):
+            weights = weights_of([getattr(self._models, part)])
+            if any(tensor.device.type != self.budget.device.type for tensor in weights):
+                self._guests[part] = Guest(weights, budget=self.budget)
+            else:
+                self._held += sum(tensor.nbytes for tensor in weights)
+        self.budget.hold(self._held)
 
     def _encoders(self) -> list[str]:
         """Those that are ours to move."""
@@ -75,8 +84,10 @@ class Placement:
 
         Raises: torch.OutOfMemoryError.
         """
-        wanted = {"section": ["transformer"], "decode": ["vae"], "encode": []}[stage]
-        keeps = {"transformer", "vae"} if self.plan.keeps == "transformer" else set(wanted)
+        wanted = {"section": {"transformer"}, "decode": {"vae"}, "encode": set[str]()}[stage]
+        keeps = {"transformer", "vae"} if self.plan.keeps == "transformer" else wanted
+        if self.plan.keeps == "all":
+            keeps = wanted = set(self._guests)
         for part in self._guests.keys() - keeps:
             self._leave(part)
         for part in self._guests.keys() & wanted:
@@ -134,7 +145,3 @@ class Placement:
         finally:
             for module in modules:
                 self._visitors[module].leave()
-
-
-def _modules(models: Models) -> list[Any]:
-    return [getattr(models, part, None) for part in ("transformer", "vae", *_ENCODERS)]

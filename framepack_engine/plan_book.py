@@ -16,7 +16,7 @@ from framepack_engine.memory import (
     usable_bytes,
 )
 from framepack_engine.model_size import ModelSize
-from framepack_engine.plan_notes import PlanNotes
+from framepack_engine.plan_notes import PlanNotes, Tried
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,22 +33,27 @@ class PlanBook:
     preserve_bytes: int = 0
     counted: bool = True
     notes: PlanNotes | None = None
-    _too_large: dict[tuple[int, int, int], int] = field(default_factory=dict)  # height, width, window -> rung
+    _too_large: dict[Tried, int] = field(default_factory=dict)  # -> rung
 
     def __post_init__(self) -> None:
         """Begin with what earlier processes learnt."""
         if self.notes is not None:
             self._too_large = self.notes.read()
 
-    def plan(self, work: Workload, *, preserve_bytes: int | None = None) -> Plan:
-        """The best plan that fits and did not fail at this size. Raises: DeviceTooSmall."""
+    def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> Plan:
+        """The best plan that fits and did not fail at this size with as much room, or more. Raises: DeviceTooSmall.
+
+        below: a rung; only what follows it is looked at.
+        """
+        size, room = (work.height, work.width, work.window), self.room(preserve_bytes)
+        failed = [rung for (*tried, had), rung in self._too_large.items() if tuple(tried) == size and room <= had]
         return choose_plan(
             self.size,
             work,
             device_bytes=self.device_bytes,
             host_bytes=self.host_bytes,
             preserve_bytes=self.preserve_bytes if preserve_bytes is None else preserve_bytes,
-            below=self._too_large.get((work.height, work.width, work.window), -1),
+            below=max(below, *failed, -1),
         )
 
     def room(self, preserve_bytes: int | None = None) -> int:
@@ -56,9 +61,9 @@ class PlanBook:
         preserved = self.preserve_bytes if preserve_bytes is None else preserve_bytes
         return usable_bytes(self.device_bytes, preserve_bytes=preserved)
 
-    def too_large(self, work: Workload, plan: Plan) -> None:
-        """`plan` ran out of memory at this size: it is not tried at it again."""
-        key = work.height, work.width, work.window
+    def too_large(self, work: Workload, plan: Plan, *, preserve_bytes: int | None = None) -> None:
+        """`plan` ran out of memory at this size: it is not tried at it again with no more room than it had."""
+        key = work.height, work.width, work.window, self.room(preserve_bytes)
         self._too_large[key] = max(plan.rung, self._too_large.get(key, -1))
         if self.notes is not None:
             self.notes.add(key, self._too_large[key])
@@ -67,8 +72,8 @@ class PlanBook:
     def remembered(self) -> str:
         """What did not fit, for people; empty where all did."""
         return ", ".join(
-            f"{width}x{height} w={window}: plan {rung + 1} ran out of memory"
-            for (height, width, window), rung in self._too_large.items()
+            f"{width}x{height} w={window}: plan {rung + 1} ran out of memory in {room / GIB:.1f} GiB"
+            for (height, width, window, room), rung in self._too_large.items()
         )
 
     def needs_gib(self, resolution: int) -> dict[str, float]:

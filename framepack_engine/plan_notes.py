@@ -15,13 +15,13 @@ from uuid import uuid4
 
 log = logging.getLogger(__name__)
 KEEP_S = 7 * 24 * 3600.0
-_VERSION = 1  #: rungs of another ladder take the next number
+_VERSION = 2  #: rungs of another ladder, or other keys, take the next number
 
-Size = tuple[int, int, int]  #: height, width, window
+Tried = tuple[int, int, int, int]  #: height, width, window, bytes that a plan could take
 
 
 class PlanNotes:
-    """Of one model on one kind of device: the highest rung that failed, by size of picture."""
+    """Of one model on one kind of device: the highest rung that failed, by size of picture and room."""
 
     def __init__(self, folder: Path, facts: Mapping[str, object], *, now: Callable[[], float] = time.time) -> None:
         """facts: what the notes are about: device, memory, model; other facts are another file. now: unix seconds."""
@@ -29,16 +29,16 @@ class PlanNotes:
         digest = hashlib.sha256(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()
         self.path = folder / f"{digest[:16]}.json"
 
-    def read(self) -> dict[Size, int]:
-        """Size -> rung, of the last seven days; nothing where there is no file, or one that cannot be read."""
-        return {size: rung for size, (rung, _) in self._entries().items()}
+    def read(self) -> dict[Tried, int]:
+        """Of the last seven days: tried -> rung; nothing where there is no file, or one that cannot be read."""
+        return {tried: rung for tried, (rung, _) in self._entries().items()}
 
-    def add(self, size: Size, rung: int) -> None:
-        """Note that `rung` is too large at `size`. A disk that takes no file is logged, and no error."""
-        known = {**self._entries(), size: (rung, self._now())}
+    def add(self, tried: Tried, rung: int) -> None:
+        """Note that `rung` is too large there. A disk that takes no file is logged, and no error."""
+        known = {**self._entries(), tried: (rung, self._now())}
         lines = [
-            {"height": height, "width": width, "window": window, "rung": failed, "at": at}
-            for (height, width, window), (failed, at) in known.items()
+            {"height": height, "width": width, "window": window, "room": room, "rung": failed, "at": at}
+            for (height, width, window, room), (failed, at) in known.items()
         ]
         aside = self.path.with_suffix(f".{uuid4().hex[:8]}")
         try:
@@ -48,10 +48,12 @@ class PlanNotes:
         except OSError as err:
             log.warning("action=plan_not_noted path=%s: %s", self.path, err)
 
-    def _entries(self) -> dict[Size, tuple[int, float]]:
+    def _entries(self) -> dict[Tried, tuple[int, float]]:
         try:
             lines = json.loads(self.path.read_text())["too_large"]
-            entries = {(e["height"], e["width"], e["window"]): (int(e["rung"]), float(e["at"])) for e in lines}
+            entries = {
+                (e["height"], e["width"], e["window"], int(e["room"])): (int(e["rung"]), float(e["at"])) for e in lines
+            }
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return {size: noted for size, noted in entries.items() if 0 <= self._now() - noted[1] < KEEP_S}
+        return {tried: noted for tried, noted in entries.items() if 0 <= self._now() - noted[1] < KEEP_S}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+#: torch's convolution tries cuDNN's engines one by one; where each of them ran out of memory it says only this
+_NO_ENGINE = "unable to find an engine to execute this computation"
 
 
 class SamplingModels(Protocol):
@@ -78,7 +80,9 @@ class Tenancy:
             try:
                 with placement.stage(stage):
                     return do(self._visible(placement))
-            except torch.OutOfMemoryError as err:
+            except RuntimeError as err:
+                if not isinstance(err, torch.OutOfMemoryError) and _NO_ENGINE not in str(err):
+                    raise
                 short = str(err).partition("\n")[0]
             # not inside of `except`: its traceback holds every tensor of the stage
             self._step_down(stage, work, placement.plan, short)
@@ -111,13 +115,13 @@ class Tenancy:
 
     def _step_down(self, stage: Stage, work: Workload, plan: Plan, short: str) -> None:
         self.close()
-        self.book.too_large(work, plan)
         try:
-            smaller = self.book.plan(work, preserve_bytes=self._preserve_bytes)
+            smaller = self.book.plan(work, preserve_bytes=self._preserve_bytes, below=plan.rung)
         except DeviceTooSmall as err:
             raise _hopeless(stage, work, plan, short) from err
-        if smaller.of(stage) >= plan.of(stage):
+        if smaller.of(stage) >= plan.of(stage):  # a rung that is no better is not worth the one that we have
             raise _hopeless(stage, work, plan, short)
+        self.book.too_large(work, plan, preserve_bytes=self._preserve_bytes)
         self.stepped_down += 1
         log.warning("action=step_down stage=%s from=%r to=%r: %s", stage, plan.words, smaller.words, short)
 

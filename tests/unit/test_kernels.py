@@ -54,7 +54,7 @@ def compiled_copy(models: Models, precision: str = "bf16") -> Models:
 def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
     book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
-    book._too_large[spec.height, spec.width, spec.latent_window_size] = rung - 1
+    book._too_large[spec.height, spec.width, spec.latent_window_size, book.room()] = rung - 1
     return book
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.budget import Budget, LiveBytes
 from framepack_engine.conformance import case_conditioning, load_case_model, run_conformance
-from framepack_engine.errors import OutOfMemory
+from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory import GIB, RESERVE_BYTES, Plan, Workload, ladder
 from framepack_engine.model_count import count_model
 from framepack_engine.models import Models
+from framepack_engine.placement import Placement
 from framepack_engine.plan_book import PlanBook
 from framepack_engine.streaming import Guest, Stream, weights_of
 from framepack_engine.tenancy import workload_of
@@ -73,7 +74,7 @@ def book_at(models: Any, rung: int, *, mapped: bool = False, counted: bool = Fal
     """A book with room for all that gives plans from `rung` on."""
     host = GIB if mapped else GIB << 4
     book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=host, counted=counted)
-    book._too_large[80, 112, 1] = rung - 1
+    book._too_large[80, 112, 1, book.room()] = rung - 1
     return book
 
 
@@ -121,15 +122,14 @@ def test_golden_cases_pass_hoisted_and_streamed(monkeypatch: pytest.MonkeyPatch)
 
 def streaming_book(models: Any) -> PlanBook:
     """A book whose every plan streams all blocks."""
-    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
-    last = ladder(book.size, Workload())[-1].rung
+    size = count_model(models)
+    last = ladder(size, Workload())[-1].rung
 
-    class Everywhere(dict[tuple[int, int, int], int]):
-        def get(self, *_: Any) -> int:
-            return last - 1
+    class Streaming(PlanBook):
+        def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> Plan:
+            return super().plan(work, preserve_bytes=preserve_bytes, below=max(below, last - 1))
 
-    book._too_large = Everywhere()
-    return book
+    return Streaming(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
 
 
 def test_a_job_s_tables_are_made_once(case_model: Any) -> None:
@@ -158,6 +158,35 @@ def test_hoisted_weights_are_away(case_model: Any) -> None:
     renderer.section(SPEC, 0, COND, None, on_step=lambda _: held.append(budget.held))
     assert held == [loop] * 3
     renderer.close()
+    assert budget.held == 0
+
+
+def test_a_plan_that_keeps_all_brings_what_lies_elsewhere(tiny_models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that were loaded into the machine's memory come to the device once; a part that is kept off it stays."""
+    came = list[torch.Tensor]()
+
+    class Booked(Guest):
+        """Says what comes: torch lets no CPU tensor's data become another device's but a GPU's."""
+
+        def bring(self) -> None:
+            if not self.here:
+                self._budget.hold(self.bytes)
+                self.here = True
+                came.extend(tensor for tensor, _ in self._home)
+
+    monkeypatch.setattr("framepack_engine.placement.Guest", Booked)
+    models = replace(tiny_models, elsewhere=frozenset({"text_encoder"}))
+    wanted = weights_of([models.transformer, models.vae, models.text_encoder_2, models.image_encoder])
+    budget = Budget(torch.device("meta"))
+    placement = Placement(models, rungs_of(models)[0], budget=budget)
+    for stage in ("section", "decode", "encode"):
+        with placement.stage(stage), placement.visiting("image_encoder") as device:
+            assert device.type == "meta"
+            assert placement.device_of("text_encoder").type == "cpu"
+        assert {id(tensor) for tensor in came} == {id(tensor) for tensor in wanted}
+        assert len(came) == len(wanted)
+        assert budget.held == sum(tensor.nbytes for tensor in wanted)
+    placement.close()
     assert budget.held == 0
 
 
@@ -317,6 +346,55 @@ def test_without_a_smaller_plan_it_says_so(case_model: Any, taken: dict[int, int
     renderer.close()
 
 
+NO_ENGINE = RuntimeError("GET was unable to find an engine to execute this computation")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), NO_ENGINE])
+def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: RuntimeError) -> None:
+    """All streamed plans decode alike: the decode fails by name, and what makes sections is as it was."""
+    renderer = Renderer(case_model, book=book_at(case_model, rungs_of(case_model)[-2].rung))
+    tenancy = renderer.tenancy
+    assert tenancy is not None
+    before, tried = dict(tenancy.book._too_large), list[Plan | None]()
+
+    def run_out(_: object) -> None:
+        tried.append(tenancy.plan)
+        raise error
+
+    for _ in range(3):
+        with pytest.raises(OutOfMemory, match="decode=tiled"):
+            tenancy.fitted("decode", workload_of(SPEC), run_out)
+    assert len(tried) == 3
+    assert tenancy.book._too_large == before
+    tried.clear()
+    with pytest.raises(OutOfMemory):  # a section's plans differ
+        tenancy.fitted("section", workload_of(SPEC), run_out)
+    assert [plan.rung for plan in tried if plan] == [plan.rung for plan in rungs_of(case_model)[-2:]]
+    renderer.close()
+
+
+def test_what_is_no_lack_of_memory_is_passed_on(case_model: Any) -> None:
+    """Another RuntimeError costs no plan."""
+    renderer = Renderer(case_model, book=book_at(case_model, 0))
+    tenancy = renderer.tenancy
+    assert tenancy is not None
+
+    def fail(_: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        tenancy.fitted("decode", workload_of(SPEC), fail)
+    assert tenancy.stepped_down == 0
+    renderer.close()
+
+
+def test_no_plan_left_says_so(case_model: Any) -> None:
+    """Where all plans ran out, the message names no need of nothing."""
+    book = book_at(case_model, rungs_of(case_model)[-1].rung + 1)
+    with pytest.raises(DeviceTooSmall, match="no plan is left"):
+        book.plan(workload_of(SPEC))
+
+
 def rendered(renderer: Renderer, spec: RenderSpec, photo: Image.Image) -> tuple[bytes, bytes]:
     """The conditioning and the first section."""
     conditioning = renderer.encode(spec, {"start": photo})
@@ -331,7 +409,7 @@ def test_encoders_visit_and_leave(tiny_models: Models) -> None:
     size = count_model(tiny_models)
     for rung in (1, ladder(size, workload_of(spec))[-1].rung):
         book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4)
-        book._too_large[64, 64, 1] = rung - 1
+        book._too_large[64, 64, 1, book.room()] = rung - 1
         renderer = Renderer(tiny_models, book=book)
         assert rendered(renderer, spec, photo) == wanted
         renderer.close()

@@ -10,6 +10,8 @@ import pytest
 from actors.device import Renderers
 from farm.settings import FarmSettings
 from framepack_engine import Models, RenderSpec
+from framepack_engine.memory import Workload, size_of
+from framepack_engine.plan_book import PlanBook
 from framepack_engine.plan_notes import KEEP_S, PlanNotes
 from framepack_engine.random_model import RandomParts, random_conditioning
 from framepack_engine.tenancy import workload_of
@@ -17,7 +19,9 @@ from framepack_engine.tenancy import workload_of
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=32, width=48, seed=5, prompt="", latent_window_size=1, num_inference_steps=2
 )
+GIB = 1 << 30
 FACTS = {"device": "RTX 3060", "bytes": 12 << 30, "model": "framepack-i2v"}
+OLD = '{"too_large": [{"height": 608, "width": 640, "window": 9, "rung": 2, "at": 4e9}]}'  #: says no room
 
 
 @pytest.fixture
@@ -60,24 +64,39 @@ def test_notes_pass(tmp_path: Path) -> None:
     now = [1e9]
     notes = PlanNotes(tmp_path / "plans", FACTS, now=lambda: now[0])
     assert notes.read() == {}
-    notes.add((608, 640, 9), 2)
+    notes.add((608, 640, 9, GIB), 2)
     now[0] += KEEP_S - 1
-    notes.add((320, 320, 9), 1)
-    assert PlanNotes(tmp_path / "plans", FACTS, now=lambda: now[0]).read() == {(608, 640, 9): 2, (320, 320, 9): 1}
+    notes.add((320, 320, 9, GIB), 1)
+    assert PlanNotes(tmp_path / "plans", FACTS, now=lambda: now[0]).read() == {
+        (608, 640, 9, GIB): 2,
+        (320, 320, 9, GIB): 1,
+    }
     now[0] += 1
-    assert notes.read() == {(320, 320, 9): 1}
+    assert notes.read() == {(320, 320, 9, GIB): 1}
     assert PlanNotes(tmp_path / "plans", {**FACTS, "device": "RTX 4090"}).read() == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"too_large": 3}', '{"too_large": [{"height": 1}]}'])
+@pytest.mark.parametrize("text", ["", "{", '{"too_large": 3}', '{"too_large": [{"height": 1}]}', OLD])
 def test_a_damaged_note_is_none(tmp_path: Path, text: str) -> None:
     """It is written anew with the next one; a folder that cannot be written is no error either."""
     notes = PlanNotes(tmp_path, FACTS)
     notes.path.write_text(text)
     assert notes.read() == {}
-    notes.add((608, 640, 9), 2)
-    assert notes.read() == {(608, 640, 9): 2}
+    notes.add((608, 640, 9, GIB), 2)
+    assert notes.read() == {(608, 640, 9, GIB): 2}
     assert [path.name for path in tmp_path.iterdir()] == [notes.path.name]
     blocked = PlanNotes(notes.path, FACTS)
-    blocked.add((608, 640, 9), 2)
+    blocked.add((608, 640, 9, GIB), 2)
     assert blocked.read() == {}
+
+
+def test_a_note_is_about_the_room_that_there_was() -> None:
+    """A plan that ran out while much was left to others is tried again where nothing is, and not where as much is."""
+    size, work = size_of("framepack"), Workload()
+    book = PlanBook(size=size, device_bytes=80 * GIB, host_bytes=64 * GIB)
+    failed = book.plan(work, preserve_bytes=60 * GIB)
+    book.too_large(work, failed, preserve_bytes=60 * GIB)
+    assert book.plan(work).rung == 0
+    assert book.plan(work, preserve_bytes=59 * GIB).rung <= failed.rung
+    for preserve in (60, 61):
+        assert book.plan(work, preserve_bytes=preserve * GIB).rung > failed.rung

@@ -184,7 +184,7 @@ def packed_model(request: pytest.FixtureRequest, case_model: Any) -> Any:
 def book_at(models: Any, rung: int, *, counted: bool = False) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
     book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=counted)
-    book._too_large[SPEC.height, SPEC.width, SPEC.latent_window_size] = rung - 1
+    book._too_large[SPEC.height, SPEC.width, SPEC.latent_window_size, book.room()] = rung - 1
     return book
 
 
