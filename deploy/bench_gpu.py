@@ -93,7 +93,7 @@ def _run(
     """The machine and the rows."""
     from framepack_engine.gpu_bench import CAPS_GIB, small_caps, usual_cases
     from framepack_engine.gpu_bench_run import look_at, measure
-    from framepack_engine.memory import GIB
+    from framepack_engine.memory import GIB, size_of
 
     make = _maker(model, device)
     caps = [int(gib * GIB) for gib in caps_gib or CAPS_GIB]
@@ -105,12 +105,14 @@ def _run(
         raise ConfigError(f"--rows {', '.join(sorted(unknown))}: there are {names}")
     large = device.type == "cuda"
     machine = look_at(device, side=8192 if large else 256, copy_bytes=(1 << 30) if large else 1 << 20)
+    whole = None if model == "tiny" else size_of("framepack-i2v")
+    home_bytes = 0 if whole is None else whole.transformer_bytes + whole.vae_bytes
     rows, stock = list[dict[str, Any]](), None
     for case in cases:
         if wanted and case.name not in wanted:
             continue
         say(f"{case.name} …")
-        row, latents = measure(case, make, spec, machine=machine, stock=stock)
+        row, latents = measure(case, make, spec, machine=machine, stock=stock, home_bytes=home_bytes)
         stock = latents if case.way == "stock" and case.cap_bytes is None else stock
         rows.append(row.cells())
     return {"machine": machine.cells(), "rows": rows}

@@ -244,7 +244,7 @@ def pocket(
         raise typer.BadParameter(f"{photos} has no .jpg", param_hint="--photos")
     settings = Settings(model=model, photos=found, out=out, steps=steps, window=window, resolution=resolution)
     try:
-        report = run_bench(settings, parts=only or PARTS, say=say)
+        report = run_bench(settings, parts=only or None, say=say)
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err

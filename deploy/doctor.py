@@ -46,6 +46,7 @@ def examine(settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry) -
     """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean."""
     yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
     yield from _packages()
+    yield from _precision(settings.precision)
     yield from _gpus(gpus)
     yield _memory(gpus, size_of(model.name, settings.precision))
     yield _video()
@@ -77,6 +78,18 @@ def _packages() -> Iterator[Check]:
         yield Check(name="packages", value=shown, state="wrong", hint=hint)
     else:
         yield Check(name="packages", value=shown)
+
+
+def _precision(precision: str) -> Iterator[Check]:
+    """The package that packs the weights, where a precision asks for it."""
+    if precision == "bf16":
+        return
+    value = f"{precision}, torchao {_version('torchao')}"
+    if find_spec("torchao") is None:
+        hint = f"FARM_PRECISION={precision} needs torchao: pip install 'framepack-farm[precision]'"
+        yield Check(name="precision", value=value, state="wrong", hint=hint)
+    else:
+        yield Check(name="precision", value=value)
 
 
 def _version(package: str) -> str:
@@ -136,6 +149,8 @@ def _memory(gpus: Sequence[Gpu], size: ModelSize) -> Check:
     value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
     if gpus and total < weights:
         hint = f"the model's weights are {weights / GIB:.1f} GiB: what does not fit is read from its files again"
+        if size.precision != "bf16":
+            hint += f", but for the transformer's {size.transformer_bytes / GIB:.1f} GiB, which lie in none as packed"
         return Check(name="memory", value=value, state="note", hint=hint)
     return Check(name="memory", value=value)
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from framepack_engine.budget import LiveBytes
 from framepack_engine.copy_watch import CopyWatch
-from framepack_engine.errors import EngineError
 from framepack_engine.flops import forward_flops
 from framepack_engine.gpu_bench import Case, Row
 from framepack_engine.host import host_bytes
@@ -72,6 +71,8 @@ class Machine:
     @property
     def data_sheet_tflops(self) -> float | None:
         """Of its maker; None where it is not known here."""
+        if "NVL" in self.name:  # slower than the cards whose names they share
+            return None
         return next((peak for name, peak in _DATA_SHEET if name in self.name), None)
 
 
@@ -90,23 +91,27 @@ def look_at(device: torch.device, *, side: int, copy_bytes: int) -> Machine:
 
 
 def measure(
-    case: Case, make: Make, spec: RenderSpec, *, machine: Machine, stock: Tensor | None = None
+    case: Case, make: Make, spec: RenderSpec, *, machine: Machine, stock: Tensor | None = None, home_bytes: int = 0
 ) -> tuple[Row, Tensor | None]:
     """Render one section by `case`, after one of two steps that does not count.
 
     make: a model of its own at the device that it is given. spec: its first step does not count either.
-    stock: the latents of the stock forward, to compare with.
-    Returns: the row and the latents; None where memory ran out or no plan fits, which the row says.
+    stock: the latents of the stock forward, to compare with. home_bytes: of the model, in the machine's memory, where
+    it is not all on the device.
+    Returns: the row and the latents; None where it could not be measured, which the row says.
     """
     device = machine.device
     _clean(device)
     resident = case.way == "stock" or (case.cap_bytes is None and not case.rung)
+    if not resident and home_bytes > host_bytes():
+        short = f"the model's home takes {home_bytes / GIB:.1f} GiB of the machine's {host_bytes() / GIB:.1f}"
+        return Row(row=case.name, error=short), None
     spec = replace(spec, cache=case.cache)
     try:
         with _held(case, make(device if resident else _HOST), spec, machine) as held:
             return _measured(case, held, spec, machine=machine, stock=stock)
-    except (torch.OutOfMemoryError, EngineError) as err:
-        short = str(err).partition("\n")[0]
+    except Exception as err:  # noqa: BLE001 - the other rows are measured all the same
+        short = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
     _clean(device)  # not inside of `except`: its traceback holds every tensor
     return Row(row=case.name, error=short), None
 
@@ -168,7 +173,7 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
             finally:
                 renderer.close()
             return
-        sync = None
+        renderer, sync = Renderer(parts, device=str(device)), None  # before the copies: it widens the last layer
         if case.way == "sync":
             everything = ladder(size, workload_of(spec))[0]
             computing = everything.section_bytes - sum(tensor.nbytes for tensor in weights_of(_modules(parts)))
@@ -176,7 +181,7 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
             sync = SyncCopies(parts.transformer, device, resident_bytes=room)
         resident = sum(t.nbytes for t in weights_of(_modules(parts))) if sync is None else sync.resident
         count = LiveBytes(base=resident) if on_cpu else None
-        yield _Held(parts=parts, size=size, renderer=Renderer(parts, device=str(device)), sync=sync, count=count)
+        yield _Held(parts=parts, size=size, renderer=renderer, sync=sync, count=count)
         if sync is not None:
             sync.close()
 
@@ -221,7 +226,7 @@ class _Laps:
         if self.device.type != "cuda":
             return time.perf_counter()
         event: Any = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self.device))
         return event
 
 

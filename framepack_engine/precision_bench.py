@@ -66,7 +66,7 @@ def section_errors(models: Models, spec: RenderSpec, *, precisions: Sequence[str
 
 @torch.no_grad()
 def block_errors(*, precisions: Sequence[str] = PRECISIONS[1:]) -> list[Errors]:
-    """One block of each class, 3072 wide, with random weights in float32: 2 GB of memory, seconds on a CPU."""
+    """One block of each class, 3072 wide, with random weights in float32: 3 GB of memory, a minute or two on a CPU."""
     from diffusers.models.transformers.transformer_hunyuan_video import (
         HunyuanVideoSingleTransformerBlock,
         HunyuanVideoTransformerBlock,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from framepack_engine.catalog import MODELS
+from framepack_engine.errors import ModelUnavailable
 from framepack_engine.locate import locate
 from framepack_engine.models import load_models
 from framepack_engine.pipeline import Renderer
@@ -44,13 +45,15 @@ def f1_of(model: str) -> str:
     return f"{model.removesuffix('-i2v')}-f1"
 
 
-def run_bench(settings: Settings, *, parts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[[str], None]) -> dict[str, Any]:
     """Run the parts and write what came out. Returns: {"summary", "tables"}, as in report.json.
 
+    parts: of PARTS; None: all, without drift where no F1 model is.
     Raises: ModelUnavailable; EngineError where a video cannot be made.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     entry, _ = locate(settings.model, kind="i2v", say=say)
+    parts = _possible(settings.model, parts, say)
     models = load_models(entry, device=device, kind="i2v", say=say)
     bench = Bench(
         photos=settings.photos,
@@ -85,6 +88,20 @@ def run_bench(settings: Settings, *, parts: Sequence[str], say: Callable[[str], 
         settings.out / "sheet.png", [(_words(part, one.row), one.frames) for part, rows in made.items() for one in rows]
     )
     return report
+
+
+def _possible(model: str, parts: Sequence[str] | None, say: Callable[[str], None]) -> Sequence[str]:
+    """The parts to run: that the F1 model is missing is told before anything is rendered."""
+    wanted = PARTS if parts is None else parts
+    if "drift" in wanted:
+        try:
+            locate(f1_of(model), kind="f1", say=say)
+        except ModelUnavailable as err:
+            if parts is not None:
+                raise
+            say(f"without drift: {err}")
+            return [part for part in PARTS if part != "drift"]
+    return wanted
 
 
 def _summary(made: Mapping[str, Sequence[Made]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,24 @@ def test_plans_are_those_of_the_precision(capsys: Out) -> None:
     }
     assert all(plan.startswith("fp8, hoisted resident") for plan in plans["fp8"])
     assert any("streamed" in plan for plan in plans["bf16"])
+
+
+def test_a_precision_without_its_package_is_wrong(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where one is asked for that needs it; the hint has the command."""
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "torchao" else find_spec(name))
+    code, report = ask(capsys, "--precision", "int8")
+    assert (code, report["checks"]["precision"]["state"]) == (1, "wrong")
+    assert "framepack-farm[precision]" in report["checks"]["precision"]["hint"]
+    code, report = ask(capsys)
+    assert (code, "precision" in report["checks"]) == (0, False)
+
+
+def test_packed_weights_are_not_said_to_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with less memory than the model has: what is packed lies in no file."""
+    card = Gpu(name="card", total=24 * GIB, free=24 * GIB, capability=(9, 0), driver="1")
+    monkeypatch.setattr(doctor, "host_bytes", lambda: GIB)
+    hints = [doctor._memory([card], size_of("framepack-i2v", precision)).hint for precision in ("bf16", "int8")]
+    assert ["lie in none as packed" in hint for hint in hints] == [False, True]
 
 
 def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:

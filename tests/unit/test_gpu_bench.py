@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +15,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from deploy import cli
+from framepack_engine.bench import small_spec
 from framepack_engine.copy_watch import CopyWatch
 from framepack_engine.flops import REFERENCE_TFLOP, forward_flops
+from framepack_engine.gpu_bench import Case
+from framepack_engine.gpu_bench_run import Machine, look_at, measure
 from framepack_engine.memory import Workload, size_of
 from framepack_engine.models import Models
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
+from framepack_engine.spec import RenderSpec
 
 Out = pytest.CaptureFixture[str]
 
@@ -77,6 +83,43 @@ def test_the_baseline_copies_what_does_not_fit(rows: dict[str, dict[str, Any]], 
     assert rows["cap1-sync"]["copied_gb"] * 1e9 <= whole
 
 
+def look_here() -> tuple[Machine, RenderSpec]:
+    """The CPU at hand, and a small section."""
+    machine = look_at(torch.device("cpu"), side=16, copy_bytes=1 << 10)
+    return machine, replace(small_spec("i2v", 1, steps=3), latent_window_size=1)
+
+
+def test_the_baseline_copies_a_model_in_half_precision(tiny_models: Models) -> None:
+    """As on a GPU: the last layer, which the engine computes in float32, comes in float32."""
+    machine, spec = look_here()
+
+    def make(_home: torch.device) -> RandomParts:
+        return RandomParts(deepcopy(tiny_models.transformer).to(torch.bfloat16), tiny_models.vae, image_tokens=16)
+
+    row, latents = measure(Case(name="s", way="sync", cap_bytes=1), make, spec, machine=machine)
+    assert (row.error, latents is None) == ("", False)
+
+
+def test_a_row_that_fails_is_told() -> None:
+    """Whatever it failed of; a home that this machine does not have is not even tried."""
+    machine, spec = look_here()
+
+    def make(_home: torch.device) -> RandomParts:
+        raise RuntimeError("no kernel\nfor you")
+
+    row, latents = measure(Case(name="a"), make, spec, machine=machine)
+    assert (row.error, latents) == ("RuntimeError: no kernel", None)
+    row, _ = measure(Case(name="b", rung=1), make, spec, machine=machine, home_bytes=1 << 60)
+    assert "the model's home takes" in row.error
+
+
+def test_the_data_sheet_of_another_card_is_not_taken() -> None:
+    """NVL cards have figures of their own, which are not known here."""
+    machine, _ = look_here()
+    names = ("NVIDIA H200", "NVIDIA H200 NVL", "NVIDIA H100 NVL", "NVIDIA H100 PCIe")
+    assert [replace(machine, name=name).data_sheet_tflops for name in names] == [989.4, None, None, 756.0]
+
+
 def test_on_the_cpu_no_copy_is_hidden(rows: dict[str, dict[str, Any]]) -> None:
     """Who computes copies: the share of hidden copies is as good as none, and unknown where nothing is copied."""
     assert rows["resident"]["hidden"] is None
@@ -112,7 +155,6 @@ def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int
 def test_torch_counts_the_same_operations(tiny_models: Models) -> None:
     """In the small model's blocks, with a prompt of 32 tokens: products of matrices and attention."""
     from framepack_engine import Renderer
-    from framepack_engine.bench import small_spec
 
     spec = small_spec("i2v", 1, steps=1)
     parts = RandomParts(tiny_models.transformer, tiny_models.vae, image_tokens=16)

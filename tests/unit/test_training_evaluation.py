@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from framepack_engine.errors import ModelUnavailable
+from framepack_engine.training import bench_report
 from framepack_engine.training.bench_report import Settings, f1_of, run_bench
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_clips import ClipMaker
@@ -106,6 +108,23 @@ def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path,
         "cat-drift-f1.mp4",
     }
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tmp_path: Path) -> None:
+    """It is said and left out, and the report is written; drift that was asked for by name fails at once."""
+    said = list[str]()
+    settings = Settings(
+        model="tiny", photos={"cat": photo}, out=tmp_path / "out", steps=1, window=1, resolution=64, motions=("darken",)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARM_CACHE", str(tiny_cache))
+        patch.setattr(bench_report, "f1_of", lambda _model: str(tmp_path / "none"))
+        with pytest.raises(ModelUnavailable):
+            run_bench(settings, parts=("motion", "drift"), say=said.append)
+        assert not settings.out.exists()
+        run_bench(settings, parts=None, say=said.append)
+    assert any(line.startswith("without drift: ") for line in said)
+    assert set(json.loads((settings.out / "report.json").read_text())["tables"]) == {"vae", "motion", "end"}
 
 
 def test_the_f1_model_that_belongs_to_an_i2v_one() -> None:
