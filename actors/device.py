@@ -93,12 +93,17 @@ def device_bytes(settings: FarmSettings) -> int:
     return total if settings.device_gb is None else min(total, int(settings.device_gb * GIB))
 
 
+def host_share(settings: FarmSettings) -> int:
+    """What plans count with of the machine's memory: a worker pins what it streams, and so do its neighbours."""
+    return host_bytes() // max(1, int(settings.workers) if settings.workers.isdigit() else 1)
+
+
 def device_book(size: ModelSize, settings: FarmSettings, *, notes: PlanNotes | None = None) -> PlanBook:
     """A plan book for a model of that size on this process's device."""
     return PlanBook(
         size=size,
         device_bytes=device_bytes(settings),
-        host_bytes=host_bytes(),
+        host_bytes=host_share(settings),
         preserve_bytes=int(settings.preserve_gb * GIB),
         notes=notes,
     )

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -155,6 +155,7 @@ class Fleet:
 
     def _start(self, slot: _Slot) -> Any:
         gpu = slot.number < slot.node.gpus
+        settings = replace(self._settings, workers=str(slot.node.workers))  # it shares that machine's memory with them
         log.info("action=start_worker slot=%s node=%s gpu=%s", slot.name, slot.node.id, gpu)
         return (
             ray.remote(RenderWorker)
@@ -169,7 +170,7 @@ class Fleet:
                 max_restarts=0,
                 max_task_retries=0,
             )
-            .remote(slot.name, self._settings, gpu=slot.number if gpu else None)
+            .remote(slot.name, settings, gpu=slot.number if gpu else None)
         )
 
     def _welcome(self, slot: _Slot) -> None:

@@ -98,8 +98,9 @@ def _plans(
         cards = {f"{number}: {gpu.name}": min(gpu.total, (limit or gpu.total) * GIB) for number, gpu in enumerate(gpus)}
     if not cards and limit is not None:
         cards = {"the CPU (FARM_DEVICE_GB)": limit * GIB}
+    sharing = max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
     options: dict[str, Any] = {
-        "host_bytes": host_bytes() if host_gb is None else int(host_gb * GIB),
+        "host_bytes": host_bytes() // sharing if host_gb is None else int(host_gb * GIB),
         "preserve_bytes": int(settings.preserve_gb * GIB),
         "model": model,
         "precision": settings.precision,

@@ -7,9 +7,10 @@ run on a GPU.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import accumulate, chain
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from framepack_engine.budget import Budget, uncounted
 from framepack_engine.kernels import forward_of
 
+log = logging.getLogger(__name__)
 _ALIGN = 256  #: bytes; as the CUDA allocator aligns, so that kernels choose as they would for a tensor of its own
 _SLOTS = 2  #: one block computes while the next one arrives
 
@@ -67,7 +69,7 @@ class Guest:
 
 
 class _Block:
-    """One block's weights, behind each other in one piece of bytes at home."""
+    """One block's weights, behind each other in one piece of bytes at home (`flat`), or where they were."""
 
     def __init__(self, module: nn.Module, *, pin: bool, mapped: bool) -> None:
         self.tensors = weights_of([module])
@@ -77,11 +79,11 @@ class _Block:
         self.moved = sum(home.nbytes for home in homes)
         self.flat: Tensor | None = None
         if not mapped:
-            self.flat = torch.empty(self.bytes, dtype=torch.uint8)
-            if pin:
-                _pin(self.flat)
-            self.fill(self.flat, homes)
-            homes = self.views(self.flat, homes)
+            flat = torch.empty(self.bytes, dtype=torch.uint8)
+            if not pin or _pin(flat):
+                self.flat = flat
+                self.fill(flat, homes)
+                homes = self.views(flat, homes)
         self.homes = homes
         self.go_home()
 
@@ -96,6 +98,12 @@ class _Block:
         """Put the weights into `flat`."""
         for view, home in zip(self.views(flat, homes), homes, strict=True):
             view.copy_(home)
+
+    def unlock(self) -> None:
+        """The weights stay where they are, in memory that is as any other."""
+        if self.flat is not None:
+            _unpin(self.flat)
+            self.flat = None
 
     def go_home(self) -> None:
         """Let the module's weights be those at home."""
@@ -118,16 +126,27 @@ class Stream:
 
     def __init__(self, modules: Sequence[nn.Module], *, budget: Budget, mapped: bool = False) -> None:
         """modules: in the order of their use. mapped: for machines whose memory does not hold them: leave the weights
-        in the file that they are mapped from, and read each block when it is needed.
+        in the file that they are mapped from, and read each block when it is needed; so it is done, too, where the
+        machine refuses to lock memory for the GPU.
         """
-        self._budget, self._mapped = budget, mapped
+        self._budget = budget
         self._cuda = budget.device.type == "cuda"
-        self._blocks = [_Block(module, pin=self._cuda, mapped=mapped) for module in modules]
+        self._blocks = list[_Block]()
+        for module in modules:
+            block = _Block(module, pin=self._cuda, mapped=mapped)
+            if not mapped and block.flat is None:
+                log.warning("action=not_pinned bytes=%d: blocks are sent by way of a staging", block.bytes)
+                mapped = True
+                for earlier in self._blocks:
+                    earlier.unlock()
+            self._blocks.append(block)
+        self._mapped = mapped
         self._slot_bytes = max(block.bytes for block in self._blocks)
         self._hooks = [hook for number, module in enumerate(modules) for hook in self._hooked(module, number)]
         self._in_slot: list[int | None] = [None] * _SLOTS  # which block each slot holds, or is being filled with
         self._slots: list[Tensor] = []
         self._stagings: list[Tensor] = []
+        self._locked: list[Tensor] = []  # of the stagings
         self._current: int | None = None
         self._reader = ThreadPoolExecutor(1, "weights") if mapped else None
         self._reading: dict[int, Future[None]] = {}  # slot -> its block is being read from the file, and sent
@@ -162,8 +181,7 @@ class Stream:
             raise
         if self._mapped and not self._stagings:
             self._stagings = [torch.empty(self._slot_bytes, dtype=torch.uint8) for _ in range(_SLOTS)]
-            for staging in self._stagings if self._cuda else ():
-                _pin(staging)
+            self._locked = [staging for staging in self._stagings if self._cuda and _pin(staging)]
         if self._cuda:
             self._copies = torch.cuda.Stream(self._budget.device)
             # the slots' memory may still be in use by what was computed before: the copies begin behind that
@@ -196,9 +214,11 @@ class Stream:
             hook.remove()
         if self._reader is not None:
             self._reader.shutdown()
-        for flat in (*(block.flat for block in self._blocks if block.flat is not None), *self._stagings):
-            if self._cuda:
-                _unpin(flat)
+        if self._cuda:
+            for block in self._blocks:
+                block.unlock()
+        for staging in self._locked:
+            _unpin(staging)
 
     def _hooked(self, module: nn.Module, number: int) -> list[RemovableHandle]:
         """Hear of each layer that is about to compute, or of the whole block where it is compiled."""
@@ -272,9 +292,20 @@ class Stream:
         return nullcontext() if self._budget.watch is None else self._budget.watch.waiting()
 
 
-def _pin(flat: Tensor) -> None:
-    """Lock `flat` in memory where it is; torch's own pinned tensors take up to twice their size (powers of two)."""
-    torch.cuda.check_error(int(torch.cuda.cudart().cudaHostRegister(flat.data_ptr(), flat.nbytes, 0)))
+def _pin(flat: Tensor) -> bool:
+    """Lock `flat` in memory where it is; torch's own pinned tensors take up to twice their size (powers of two).
+
+    False where that is refused. CUDA keeps that as its last error, which the next kernel would be blamed for.
+    """
+    runtime: Any = torch.cuda.cudart()
+    if int(runtime.cudaHostRegister(flat.data_ptr(), flat.nbytes, 0)) == 0:
+        return True
+    if hasattr(runtime, "cudaGetLastError"):
+        runtime.cudaGetLastError()
+    else:  # older torch does not name it: let a kernel take the blame, which clears it
+        with suppress(RuntimeError):
+            torch.ones(1, device="cuda")
+    return False
 
 
 def _unpin(flat: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 
 import actors.fleet
 from actors.cluster import FarmNode
+from actors.device import device_book
 from actors.fleet import Fleet
 from farm.settings import FarmSettings
+from framepack_engine.memory import Plan, Workload, size_of
 
 
 class Cluster:
@@ -178,3 +181,38 @@ def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest
     for _ in range(3):
         fleet.look_around()
     assert len(fleet.drain()) == 2
+
+
+def test_a_worker_knows_how_many_share_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it plans with is its share of the machine's memory, whatever the farm's own machine has."""
+    told = list[FarmSettings]()
+
+    class Remote:
+        """Ray's way to an actor."""
+
+        def options(self, **_: object) -> Remote:
+            return self
+
+        def remote(self, _slot: str, settings: FarmSettings, **_: object) -> None:
+            told.append(settings)
+
+    monkeypatch.setattr("ray.remote", lambda _: Remote())
+    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 << 30)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (8 << 30, 8 << 30))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    fleet = Fleet(
+        FarmSettings(workers="1"),
+        on_death=lambda *_: None,
+        on_nodes=lambda *_: None,
+        may_fill=lambda _: True,
+        wanted=lambda: None,
+    )
+    plans = list[Plan]()
+    for workers in (1, 4):
+        node = FarmNode(id="a" * 56, name="den", workers=workers, gpus=workers, draining=False)
+        fleet._start(SimpleNamespace(name="den-0", number=0, node=node))  # type: ignore[arg-type]
+        plans.append(device_book(size_of("framepack"), told[-1]).plan(Workload()))
+    alone, shared = plans
+    assert alone.streamed_bytes > 12 << 30
+    assert (alone.mapped, shared.mapped) == (False, True)
+    assert replace(shared, mapped=False) == alone

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,6 +220,54 @@ def test_a_forward_copies_each_block_once(count: int, mapped: bool) -> None:
     assert budget.held == stream.device_bytes
     stream.close()
     assert budget.held == 0
+    assert torch.equal(chain(x), wanted)
+
+
+class Runtime:
+    """What streaming asks of CUDA's runtime: memory is locked `allowed` times, then refused."""
+
+    cudaError = SimpleNamespace(success=0)  # noqa: N815 - CUDA's name
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.locked, self.error = allowed, set[int](), 0
+
+    def cudaHostRegister(self, address: int, _size: int, _flags: int) -> int:  # noqa: N802 - CUDA's name
+        """2 is CUDA's "out of memory"."""
+        if len(self.locked) == self.allowed:
+            self.error = 2
+            return 2
+        self.locked.add(address)
+        return 0
+
+    def cudaHostUnregister(self, address: int) -> int:  # noqa: N802 - CUDA's name
+        """Only what is locked."""
+        self.locked.remove(address)
+        return 0
+
+    def cudaGetLastError(self) -> int:  # noqa: N802 - CUDA's name
+        """It is forgotten with that."""
+        error, self.error = self.error, 0
+        return error
+
+
+@pytest.mark.parametrize("allowed", [0, 2, 5])
+def test_memory_that_cannot_be_locked_is_no_error(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks are locked or none is; CUDA's error is cleared, and what is computed is the same by the staging."""
+    runtime = Runtime(allowed)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
+    monkeypatch.setattr(torch.cuda, "_cudart", runtime)  # what torch's own check of errors asks
+    chain, x = linear_chain(5), torch.ones(2, 5)
+    wanted, budget = chain(x), Budget(torch.device("cuda"))
+    stream = Stream(list(chain), budget=budget)
+    assert (len(runtime.locked), runtime.error) == (5 if allowed == 5 else 0, 0)
+    budget.device, stream._cuda = torch.device("cpu"), False  # the rest of the way has no GPU
+    stream.bring()
+    for _ in range(2):
+        assert torch.equal(chain(x), wanted)
+    stream.leave()
+    stream._cuda = True
+    stream.close()
+    assert runtime.locked == set()
     assert torch.equal(chain(x), wanted)
 
 
