@@ -18,6 +18,7 @@ from farm.metrics import Meter
 from farm.parts import Parts, PartsDep
 from farm.problems import install_problems, problem
 from farm.ready import Readiness
+from farm.roots import rooted
 from farm.settings import FarmSettings
 from farm.videos import router as videos
 from farm.views import model_view, worker_view
@@ -38,7 +39,7 @@ def create_app(
     meter: Meter | None = None,
 ) -> FastAPI:
     """The whole HTTP application. Blocks on nothing, starts nothing; the parts are used, never changed."""
-    app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1")
+    app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1", lifespan=rooted)
     app.state.parts = Parts(
         settings=settings,
         jobs=jobs,

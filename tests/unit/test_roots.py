@@ -1,0 +1,48 @@
+"""Threads of the HTTP door, where the event loop was run for no task."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from anyio import to_thread
+from fastapi import FastAPI
+
+from farm.roots import rooted
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """As Ray Serve has it: it runs for ever, in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_a_thread_outlives_the_request_that_it_began_with(loop: asyncio.AbstractEventLoop) -> None:
+    """Requests one after another are served by one thread; without the lifespan each has its own."""
+    over = asyncio.Event()
+
+    async def life(begun: threading.Event) -> None:
+        async with rooted(FastAPI()):
+            begun.set()
+            await over.wait()
+
+    async def request() -> threading.Thread:
+        return await to_thread.run_sync(threading.current_thread)
+
+    begun = threading.Event()
+    lifespan = asyncio.run_coroutine_threadsafe(life(begun), loop)
+    assert begun.wait(10)
+    threads = [asyncio.run_coroutine_threadsafe(request(), loop).result(10) for _ in range(5)]
+    assert len(set(threads)) == 1
+    loop.call_soon_threadsafe(over.set)
+    lifespan.result(10)
