@@ -85,9 +85,11 @@ def test_nothing_is_compiled_twice(tiny_models: Models) -> None:
     assert not counters["graph_break"]
 
 
-def test_every_plan_computes_the_same_graphs(tiny_models: Models) -> None:
+@pytest.mark.parametrize("precision", ["fp8", "fp8-dynamic", "int8"])
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo's own, of torchao
+def test_every_plan_computes_the_same_graphs(tiny_models: Models, precision: str) -> None:
     """Resident, hoisted and with all blocks streamed, in 8 bits: equal bits, and still two graphs."""
-    models = compiled_copy(tiny_models, "fp8")
+    models = compiled_copy(tiny_models, precision)
     wanted = section(Renderer(models))
     plans = ladder(count_model(models), workload_of(SPEC))
     for plan in (plans[0], plans[1], plans[-1]):
