@@ -13,6 +13,7 @@ from farm.errors import Damaged, InvalidRequest, UnsupportedImage
 from farm.request import LoraUse, VideoRequest
 from framepack_engine import plan
 from framepack_engine.cache_choice import check_cache, mag_ratios
+from framepack_engine.catalog import f1_of
 from framepack_engine.errors import InvalidSpec, LoraUnusable, VideoMismatch
 from framepack_engine.images import upright_rgb
 from framepack_engine.lora_files import find_lora, lora_digest
@@ -41,6 +42,7 @@ class EnginePlanner(Planner):
                 resolution=entry.resolution,
                 needs_image=entry.needs_image,
                 honest=entry.honest,
+                forward=f1_of(name, self._models),
             )
             for name, entry in self._models.items()
         }

@@ -238,6 +238,7 @@ class ModelCard(Value):
     resolution: int  #: class of the size buckets, px
     needs_image: bool
     honest: str
+    forward: str  #: the F1 model that goes on where a video of this one ends
 
 
 class Planner(Protocol):

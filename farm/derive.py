@@ -170,13 +170,10 @@ def _look_at(data: bytes, ways: Ways) -> VideoFacts:
 
 
 def _forward_model(name: str | None, ways: Ways) -> str | None:
-    """The model itself if it goes forward, else the F1 model of the same size class; None: let `prepare` say no."""
+    """The F1 model that goes with it; itself if it is one. None: let `prepare` say no."""
     models = ways.planner.models()
     wanted = models.get(name or ways.settings.model or next(iter(models), ""))
-    if wanted is None:
-        return name
-    forward = [card.name for card in models.values() if card.kind == "f1" and card.resolution == wanted.resolution]
-    return wanted.name if wanted.kind == "f1" or not forward else forward[0]
+    return name if wanted is None else wanted.forward
 
 
 def _id_of(named: object) -> str:

@@ -139,6 +139,14 @@ def known_models(local: str = "") -> Mapping[str, ModelEntry]:
     return models
 
 
+def f1_of(name: str, models: Mapping[str, ModelEntry] = MODELS) -> str:
+    """The F1 model that goes with an i2v one: its namesake (`tiny-f1` to `tiny`), else FramePack's; of one, itself."""
+    namesake = models.get(f"{name.removesuffix('-i2v')}-f1")
+    if models[name].kind == "f1":
+        return name
+    return namesake.name if namesake is not None and namesake.kind == "f1" else "framepack-f1"
+
+
 def model_entry(name: str) -> ModelEntry:
     """Look a model up by name.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from framepack_engine.catalog import MODELS
+from framepack_engine.catalog import MODELS, f1_of
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.locate import locate
 from framepack_engine.models import load_models
@@ -38,11 +38,9 @@ class Settings:
     motions: Sequence[str] = MEASURED
 
 
-def f1_of(model: str) -> str:
-    """The F1 model that belongs to an i2v one: `tiny-f1` to `tiny`; a folder holds both."""
-    if model not in MODELS:
-        return model
-    return f"{model.removesuffix('-i2v')}-f1"
+def f1_beside(model: str) -> str:
+    """Where the F1 model of an i2v one is: by name in the catalogue; a folder holds both."""
+    return f1_of(model) if model in MODELS else model
 
 
 def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[[str], None]) -> dict[str, Any]:
@@ -72,7 +70,7 @@ def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[
     if "end" in parts:
         made["end"] = list(end_reached(renderer, bench))
     if "drift" in parts:
-        f1 = Renderer(load_models(f1_of(settings.model), device=device, kind="f1", say=say), device=device)
+        f1 = Renderer(load_models(f1_beside(settings.model), device=device, kind="f1", say=say), device=device)
         made["drift"] = [
             row
             for maker, kind in ((renderer, "i2v"), (f1, "f1"))
@@ -95,7 +93,7 @@ def _possible(model: str, parts: Sequence[str] | None, say: Callable[[str], None
     wanted = PARTS if parts is None else parts
     if "drift" in wanted:
         try:
-            locate(f1_of(model), kind="f1", say=say)
+            locate(f1_beside(model), kind="f1", say=say)
         except ModelUnavailable as err:
             if parts is not None:
                 raise

@@ -22,6 +22,7 @@ from framepack_engine.catalog import (
     MODELS,
     REDUX,
     TINY_VERSION,
+    f1_of,
     known_models,
     model_entry,
 )
@@ -319,6 +320,19 @@ def test_where_memory_is_short_one_transformer_stays(tiny_cache: Path, local: Pa
     shelf.get(str(local))
     gc.collect()
     assert vae() is None
+
+
+def test_the_f1_model_that_goes_with_an_i2v_one() -> None:
+    """Its namesake, also among a farm's own; without one FramePack's; an F1 model is its own."""
+    known = known_models("mine=i2v:/a,mine-f1=f1:/b,lone=i2v:/c,lone-f1=i2v:/d")
+    found = {name: f1_of(name, known) for name in ("tiny", "framepack-i2v", "mine", "mine-f1", "lone")}
+    assert found == {
+        "tiny": "tiny-f1",
+        "framepack-i2v": "framepack-f1",
+        "mine": "mine-f1",
+        "mine-f1": "mine-f1",
+        "lone": "framepack-f1",
+    }
 
 
 def test_a_farms_own_models_are_listed_by_name(local: Path, tiny_models: Models) -> None:

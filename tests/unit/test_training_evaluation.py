@@ -13,7 +13,7 @@ from torch import Tensor
 
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.training import bench_report
-from framepack_engine.training.bench_report import Settings, f1_of, run_bench
+from framepack_engine.training.bench_report import Settings, f1_beside, run_bench
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_motions import MEASURED
@@ -118,7 +118,7 @@ def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tm
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FARM_CACHE", str(tiny_cache))
-        patch.setattr(bench_report, "f1_of", lambda _model: str(tmp_path / "none"))
+        patch.setattr(bench_report, "f1_beside", lambda _model: str(tmp_path / "none"))
         with pytest.raises(ModelUnavailable):
             run_bench(settings, parts=("motion", "drift"), say=said.append)
         assert not settings.out.exists()
@@ -127,8 +127,7 @@ def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tm
     assert set(json.loads((settings.out / "report.json").read_text())["tables"]) == {"vae", "motion", "end"}
 
 
-def test_the_f1_model_that_belongs_to_an_i2v_one() -> None:
+def test_where_the_f1_model_is() -> None:
     """By name in the catalogue; a folder holds both."""
-    assert f1_of("tiny") == "tiny-f1"
-    assert f1_of("framepack-i2v") == "framepack-f1"
-    assert f1_of("/data/run/model") == "/data/run/model"
+    assert f1_beside("tiny") == "tiny-f1"
+    assert f1_beside("/data/run/model") == "/data/run/model"
