@@ -54,7 +54,7 @@ COMMANDS = {
     "export": ("commands_store", "Write a video with everything to a file or a new folder and print its path."),
     "import": ("commands_store", "Take a video that was exported and print its id."),
     "fsck": ("commands_store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
-    "train": ("commands_train", "Train the small model or a LoRA: train pocket, train lora."),
+    "train": ("commands_train", "Train the small model or a LoRA: train pocket, ship, lora."),
     "conformance": ("commands_farm", "Compare the engine with golden numbers."),
 }
 

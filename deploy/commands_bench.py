@@ -219,7 +219,9 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
 
 def pocket(
     *,
-    model: Annotated[str, typer.Option("--model", help="a model's folder, with both transformers, or an i2v model")],
+    model: Annotated[
+        str, typer.Option("--model", help="a model's folder, with both transformers, or an i2v model's name")
+    ] = "pocket",
     resolution: Annotated[int | None, typer.Option("--resolution", help="of the buckets, px; the model's own")] = None,
     photos: Annotated[Path, typer.Option("--photos", help="a folder of .jpg that were never trained on")] = Path(
         "examples"

@@ -74,7 +74,7 @@ def pull(name: Name, *, as_json: Json = False) -> None:
             locate(entry, cache_dir=settings.cache)
         elif entry is not None and entry.origin == "local":
             raise ConfigError(f"{name} is this machine's own, at {entry.path}: there is nothing to fetch")
-        else:
+        elif entry is None or entry.origin == "hub":
             _pull(_repos(name, entry))
     if as_json:
         put_json({"model": name, "complete": True})
@@ -121,6 +121,8 @@ def rm(name: Name, *, as_json: Json = False) -> None:
         entry = entries.get(name)
         if entry is not None and entry.origin == "local":
             raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
+        if entry is not None and entry.origin == "shipped":
+            raise ConfigError(f"{name} is part of framepack-farm, and goes with it")
         kept: set[str] = set()
         if entry is not None and entry.origin == "made":
             freed = _remove_made(settings)
@@ -193,7 +195,8 @@ def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]
 
 def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], settings: FarmSettings) -> set[str]:
     """Repositories of `entry` that a complete model from the hub, or one of this machine's own, uses as well."""
-    others = [other for other in entries.values() if other.name != entry.name and other.origin != "made"]
+    apart = {"made", "shipped"}  # these have files of their own
+    others = [other for other in entries.values() if other.name != entry.name and other.origin not in apart]
     used = {
         part.repo
         for other in others

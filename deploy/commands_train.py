@@ -1,4 +1,4 @@
-"""train: the small model `pocket`, and LoRAs."""
+"""train: the small model `pocket`, its way into this package, and LoRAs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ Steps = Annotated[int | None, typer.Option("--steps", min=1, help="stop there")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    train = typer.Typer(no_args_is_help=True, help="Train the small model or a LoRA: train pocket, train lora.")
+    train = typer.Typer(no_args_is_help=True, help="Train the small model or a LoRA: train pocket, ship, lora.")
     train.command()(pocket)
+    train.command()(ship)
     train.command()(lora)
     app.add_typer(train, name="train")
 
@@ -88,6 +89,27 @@ def pocket(
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
     put_path(model, as_json=as_json)
+
+
+def ship(
+    model: Annotated[Path, typer.Argument(help="the folder that `train pocket` printed")],
+    *,
+    size: Annotated[str, typer.Option("--size", help="of its recipe: 128 or 256")] = "128",
+    as_json: Json = False,
+) -> None:
+    """Copy a trained model into this package, where it is the model `pocket`; print its place there."""
+    from framepack_engine.errors import EngineError
+    from framepack_engine.shipped import FOLDER
+    from framepack_engine.training.recipe import recipe_of
+    from framepack_engine.training.shipping import ship as into_package
+
+    try:
+        about = into_package(model, recipe_of(size), into=FOLDER)
+    except EngineError as err:
+        say(f"framefarm: {err}", style="red")
+        raise typer.Exit(2) from err
+    say(f"pocket, {about.resolution} px, revision {about.revision[:12]}: commit it, or build a wheel")
+    put_path(FOLDER, as_json=as_json)
 
 
 def lora(

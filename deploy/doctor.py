@@ -17,7 +17,7 @@ from deploy.gpus import Gpu
 from deploy.own_models import own_models, state_of
 from farm.errors import ConfigError, FarmError
 from farm.settings import FarmSettings
-from framepack_engine.catalog import ModelEntry
+from framepack_engine.catalog import CPU_MODEL, ModelEntry
 from framepack_engine.host import available_bytes, host_bytes
 from framepack_engine.memory import GIB, size_of
 from framepack_engine.model_size import ModelSize
@@ -112,7 +112,7 @@ def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
     built = torch_cuda()
     torch = f"torch for CUDA {built}" if built else "torch without CUDA"
     if not gpus:
-        hint = "no NVIDIA GPU: workers compute on the CPU, which is for the tiny models; the 13B models need a GPU"
+        hint = f"no NVIDIA GPU: workers compute on the CPU, which is for {CPU_MODEL}; the 13B models need a GPU"
         yield Check(name="gpu", value=f"none ({torch})", state="note", hint=hint)
         return
     usable = _usable_gpus() if built else 0

@@ -27,6 +27,7 @@ from deploy.token import found_token, own_token
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
+from framepack_engine.catalog import CPU_MODEL
 
 _LOCK = ".farm.lock"
 #: how the farm wants each of its Ray processes
@@ -146,12 +147,12 @@ def locked(settings: FarmSettings, *, holder: str = "a farm") -> Iterator[IO[str
 def resolved(settings: FarmSettings) -> FarmSettings:
     """The settings with this machine's facts filled in: number of workers, threads, default model, a free port."""
     settings, gpus = with_workers(settings)
-    model = settings.model or ("framepack-i2v" if gpus else "tiny")
+    model = settings.model or ("framepack-i2v" if gpus else CPU_MODEL)
     if model not in (known := own_models(settings.models)):
         raise ConfigError(f"there is no model {model!r}; there are {', '.join(known)}")
     if settings.model is None:
-        why = "a GPU was found" if gpus else "no GPU was found; random weights: it proves the machinery, no more"
-        _talk(f"default model: {model} ({why})")
+        found = "a GPU was found" if gpus else "no GPU was found"
+        _talk(f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
     return replace(settings, storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
 

@@ -25,7 +25,7 @@ def state_of(entry: ModelEntry, settings: FarmSettings) -> str:
 
     if entry.origin == "made":
         return "complete" if Path(settings.cache, f"tiny-v{TINY_VERSION}").is_dir() else "made when used"
-    if entry.origin == "local":
+    if entry.origin in {"local", "shipped"}:
         return "complete" if Path(entry.path).exists() else "none"
     lacks = [bool(list(missing_files(part, folder))) for part, folder in hub_folders(entry.parts).items()]
     return "partial" if any(lacks) and not all(lacks) else "none" if any(lacks) else "complete"

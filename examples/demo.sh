@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # A photo in, a video out, on any machine: `render` starts a farm here, asks it over HTTP, and stops it again.
-# The model `tiny` has random weights: it proves the machinery, the picture is noise.
+# The model is the one for machines without a GPU, and what to expect of it is said first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p demo
+read -r model honest < <(python -c 'from framepack_engine.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
+echo "demo: the model $model, $honest" >&2
 exec framefarm render examples/cat.jpg \
-    --prompt "The cat turns its head and looks into the camera." \
-    --model tiny --seconds 3 --seed 7 -o demo/cat.mp4
+    --prompt "The camera zooms in slowly." \
+    --model "$model" --seconds 3 --seed 7 -o demo/cat.mp4

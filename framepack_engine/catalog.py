@@ -1,7 +1,8 @@
-"""Which models can be asked for, and where their parts lie. A table: no torch, no files, no network.
+"""Which models can be asked for, and where their parts lie. A table: no torch, no network, and of files only the few
+lines that tell whether this package holds a trained model (`shipped`).
 
 Every model has six parts with weights or vocabularies (transformer, VAE, two text encoders with a tokenizer each, one
-image encoder with its processor), spread over three repositories in the layout of the official ones; the tiny models
+image encoder with its processor), spread over three repositories in the layout of the official ones; the small models
 use the same layout, so that one piece of code loads all.
 """
 
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from framepack_engine.errors import ModelUnavailable
+from framepack_engine.shipped import FOLDER, Shipped, read_shipped
 
 HUNYUAN = "hunyuanvideo-community/HunyuanVideo"
 REDUX = "lllyasviel/flux_redux_bfl"
@@ -54,21 +57,22 @@ _SHARED = MappingProxyType(
 )
 
 
-def _parts(transformer: str) -> Mapping[str, Part]:
-    return MappingProxyType({**_SHARED, "transformer": Part(transformer, "", _COMMITS[transformer])})
+def _parts(transformer: str) -> dict[str, Part]:
+    return {**_SHARED, "transformer": Part(transformer, "", _COMMITS[transformer])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """A model by name. `resolution` is the class of its size buckets in px; `honest` says what to expect of it.
 
-    origin: "hub" is downloaded, "made" is drawn from a seed on this machine by `framepack_engine.tiny`, "local" lies at
-    `path`: a folder in the official layout, or a transformer alone.
+    origin: "hub" is downloaded, "made" is drawn from a seed on this machine by `framepack_engine.tiny`, "shipped" lies
+    inside this package, "local" lies at `path`: a folder in the official layout, or a transformer alone. `path` is the
+    folder of a shipped one, too.
     """
 
     name: str
     kind: Literal["i2v", "f1"]
-    origin: Literal["hub", "made", "local"]
+    origin: Literal["hub", "made", "shipped", "local"]
     resolution: int
     needs_image: bool
     honest: str
@@ -78,49 +82,71 @@ class ModelEntry:
 
 _TINY_SAYS = "random weights: it proves the machinery, the picture is noise"
 
-MODELS: Mapping[str, ModelEntry] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            ModelEntry(
-                name="framepack-i2v",
-                kind="i2v",
-                origin="hub",
-                resolution=640,
-                needs_image=True,
-                honest="FramePack 13B, made from the end to the start: steady over long videos, the start comes last",
-                parts=_parts(FRAMEPACK_I2V),
-            ),
-            ModelEntry(
-                name="framepack-f1",
-                kind="f1",
-                origin="hub",
-                resolution=640,
-                needs_image=False,
-                honest="FramePack-F1 13B, made forward: livelier motion, drifts more over long videos",
-                parts=_parts(FRAMEPACK_F1),
-            ),
-            ModelEntry(
-                name="tiny",
-                kind="i2v",
-                origin="made",
-                resolution=128,
-                needs_image=True,
-                honest=_TINY_SAYS,
-                parts=_parts(FRAMEPACK_I2V),
-            ),
-            ModelEntry(
-                name="tiny-f1",
-                kind="f1",
-                origin="made",
-                resolution=128,
-                needs_image=False,
-                honest=_TINY_SAYS,
-                parts=_parts(FRAMEPACK_F1),
-            ),
-        )
-    },
+_POCKET_SAYS = "a small demonstration model: it moves a photo as a short prompt asks; for real films use framepack-i2v"
+
+_DOWNLOADED = (
+    ModelEntry(
+        name="framepack-i2v",
+        kind="i2v",
+        origin="hub",
+        resolution=640,
+        needs_image=True,
+        honest="FramePack 13B, made from the end to the start: steady over long videos, the start comes last",
+        parts=_parts(FRAMEPACK_I2V),
+    ),
+    ModelEntry(
+        name="framepack-f1",
+        kind="f1",
+        origin="hub",
+        resolution=640,
+        needs_image=False,
+        honest="FramePack-F1 13B, made forward: livelier motion, drifts more over long videos",
+        parts=_parts(FRAMEPACK_F1),
+    ),
 )
+_MADE = (
+    ModelEntry(
+        name="tiny",
+        kind="i2v",
+        origin="made",
+        resolution=128,
+        needs_image=True,
+        honest=_TINY_SAYS,
+        parts=_parts(FRAMEPACK_I2V),
+    ),
+    ModelEntry(
+        name="tiny-f1",
+        kind="f1",
+        origin="made",
+        resolution=128,
+        needs_image=False,
+        honest=_TINY_SAYS,
+        parts=_parts(FRAMEPACK_F1),
+    ),
+)
+
+
+def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[ModelEntry, ...]:
+    """The models in this package's `folder`, of both kinds; none where there is nothing. One transformer is both."""
+    if shipped is None:
+        return ()
+    entry = ModelEntry(
+        name="pocket",
+        kind="i2v",
+        origin="shipped",
+        resolution=shipped.resolution,
+        needs_image=True,
+        honest=_POCKET_SAYS,
+        parts={name: replace(part, revision=shipped.revision) for name, part in _parts(FRAMEPACK_I2V).items()},
+        path=str(folder),
+    )
+    return (entry, replace(entry, name="pocket-f1", kind="f1", needs_image=False))
+
+
+MODELS: Mapping[str, ModelEntry] = MappingProxyType(
+    {entry.name: entry for entry in (*_DOWNLOADED, *shipped_entries(read_shipped()), *_MADE)}
+)
+CPU_MODEL = "pocket" if "pocket" in MODELS else "tiny"  #: the default where no GPU is found
 
 
 def known_models(local: str = "") -> Mapping[str, ModelEntry]:

@@ -80,6 +80,8 @@ def remedy(entry: ModelEntry, part: str, folder: Path) -> str:
     if entry.origin == "made":
         made = next((above for above in folder.parents if above.name.startswith("tiny-v")), folder)
         return f"Remove {made} and it is made again."
+    if entry.origin == "shipped":
+        return "It is part of framepack-farm: install that again."
     if folder.is_relative_to(hub.cache_folder()):
         return f"Fetch it with: framefarm models pull framepack-{entry.kind}"
     repo = entry.parts[part].repo
@@ -128,6 +130,8 @@ def _folders(entry: ModelEntry, *, cache_dir: str | Path | None, say: Callable[[
     if entry.origin == "hub":
         return _fetched(entry, entry.parts, say=say)
     path = Path(entry.path)
+    if entry.origin == "shipped":
+        return {name: path / part.repo / part.folder for name, part in entry.parts.items()}
     if not path.exists():
         raise ModelUnavailable(f"model {entry.name!r}: {path} is missing", model=entry.name, file=str(path))
     alone = _is_transformer(path)

@@ -14,6 +14,7 @@ from typing import Literal
 from framepack_engine.buckets import buckets
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.model_size import MODEL_SIZES, ModelSize
+from framepack_engine.shipped import read_shipped
 from framepack_engine.tiles import TILE_DEFAULT_PX, TILE_SIZES_PX, picture_bytes, tile_bytes
 
 Keeps = Literal["all", "transformer", "nothing"]
@@ -213,7 +214,9 @@ def largest_workload(resolution: int) -> Workload:
 
 
 def size_of(name: str, precision: str = "bf16") -> ModelSize:
-    """Of a model in the catalogue; the farm's own ones are FramePack's size."""
+    """Of a model in the catalogue; the farm's own ones are FramePack's size. Of `pocket` no packed sizes are kept."""
+    if name in {"pocket", "pocket-f1"} and (shipped := read_shipped()) is not None:
+        return replace(shipped.size, precision=precision)
     return MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision]
 
 

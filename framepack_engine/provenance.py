@@ -42,6 +42,8 @@ def model_facts(name: str) -> dict[str, Any]:
         return {"name": name, "origin": "local"}
     if entry.origin == "made":
         return {"name": name, "origin": entry.origin, "revisions": {"tiny": TINY_VERSION}}
+    if entry.origin == "shipped":
+        return {"name": name, "origin": entry.origin, "revisions": {"pocket": entry.parts["transformer"].revision}}
     revisions = {part.repo: part.revision for part in entry.parts.values()}
     return {"name": name, "origin": entry.origin, "revisions": revisions}
 

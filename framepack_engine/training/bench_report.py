@@ -1,4 +1,4 @@
-"""All parts of `framefarm bench pocket` in turn: tables, a summary, `report.json` and `sheet.png`."""
+"""All parts of `framefarm bench pocket` in turn: tables, a summary, `report.json`, `sheet.png` and `moving.webp`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from framepack_engine.catalog import MODELS, f1_of
 from framepack_engine.errors import ModelUnavailable
@@ -20,8 +21,10 @@ from framepack_engine.pipeline import Renderer
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_motions import MEASURED
 from framepack_engine.training.evaluation import Bench, Made, drift, end_reached, motions_followed, reconstruction
+from framepack_engine.training.moving_sheet import moving_sheet
 
 PARTS = ("vae", "motion", "end", "drift")
+_MOVING = ("zoom_in", "pan_left", "rotate_right", "darken")  #: rows of moving.webp, chosen before any was rendered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,18 @@ def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[
     contact_sheet(
         settings.out / "sheet.png", [(_words(part, one.row), one.frames) for part, rows in made.items() for one in rows]
     )
+    if rows := _moving(made.get("motion", ())):
+        moving_sheet(settings.out / "moving.webp", rows)
     return report
+
+
+def _moving(made: Sequence[Made]) -> list[tuple[str, list[Tensor]]]:
+    """A row for each of a few motions: its prompt, and the video of each photo."""
+    return [
+        (str(found[0].row["prompt"]), [one.frames for one in found])
+        for kind in _MOVING
+        if (found := [one for one in made if one.row["asked"] == kind])
+    ]
 
 
 def _possible(model: str, parts: Sequence[str] | None, say: Callable[[str], None]) -> Sequence[str]:

@@ -16,6 +16,7 @@ from deploy import cli, doctor
 from deploy.gpus import Gpu, describe_gpus
 from deploy.own_models import own_models
 from farm.settings import FarmSettings
+from framepack_engine.catalog import CPU_MODEL
 from framepack_engine.memory import GIB, choose_plan, largest_workload, size_of
 from framepack_engine.models import Models
 from framepack_engine.streaming import weights_of
@@ -44,7 +45,7 @@ def test_a_machine_without_a_gpu_is_a_note(capsys: Out, storage: Path) -> None:
     code, found = ask(capsys)
     assert (code, found["ok"], found["plans"]) == (0, True, [])
     assert found["checks"]["gpu"]["state"] == "note"
-    assert "tiny" in found["checks"]["gpu"]["hint"]
+    assert CPU_MODEL in found["checks"]["gpu"]["hint"]
     assert "libx264" in found["checks"]["video"]["value"]
     assert "to be made" in found["checks"]["storage"]["value"]
     assert not storage.exists()

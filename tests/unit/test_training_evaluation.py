@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import Tensor
 
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.training import bench_report
+from framepack_engine.training import moving_sheet as moving_sheet_module
 from framepack_engine.training.bench_report import Settings, f1_beside, run_bench
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_motions import MEASURED
 from framepack_engine.training.evaluation import panned, psnr
 from framepack_engine.training.motion_meter import measured_motion
+from framepack_engine.training.moving_sheet import moving_sheet
 
 
 def frames_of(kind: str, *, number: int = 3, frames: int = 13) -> tuple[Tensor, float]:
@@ -77,6 +79,23 @@ def test_a_sheet_shows_every_video(tmp_path: Path) -> None:
     assert [int(pixels[60, 70 + 146 * column, 0]) for column in range(3)] == [0, 100, 200]
 
 
+def test_a_moving_sheet_shows_videos_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second frame, a row for each prompt, videos of any sizes; as small as asked for, at a lower quality."""
+    levels = torch.arange(8, dtype=torch.uint8) * 30
+    flat = levels.view(-1, 1, 1, 1).expand(-1, 32, 48, 3)
+    noise = torch.randint(0, 256, (6, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    moving_sheet(tmp_path / "one.webp", [("one", [flat, noise]), ("two", [flat])])
+    with Image.open(tmp_path / "one.webp") as image:
+        assert (image.info["loop"], image.size) == (0, (192 + 128 + 2 * 2, 2 * (128 + 16)))
+        seen = [int(np.asarray(frame.convert("RGB"))[80, 96, 0]) for frame in ImageSequence.Iterator(image)]
+        assert image.info["duration"] == 67
+    assert seen == pytest.approx([0, 60, 120], abs=4)
+    large = (tmp_path / "one.webp").stat().st_size
+    monkeypatch.setattr(moving_sheet_module, "LARGEST_BYTES", large - 1)
+    moving_sheet(tmp_path / "one.webp", [("one", [flat, noise]), ("two", [flat])])
+    assert (tmp_path / "one.webp").stat().st_size < large
+
+
 def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path, tmp_path: Path) -> None:
     """The whole bench on `tiny`, whose weights are random: it ends, writes its files, and has no praise for it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -108,6 +127,8 @@ def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path,
         "cat-drift-f1.mp4",
     }
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+    with Image.open(tmp_path / "moving.webp") as image:
+        assert image.size[1] == 2 * (128 + 16)
 
 
 def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tmp_path: Path) -> None:

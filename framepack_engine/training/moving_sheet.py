@@ -1,0 +1,63 @@
+"""Several videos side by side in one picture that moves, small enough for a page that people read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from framepack_engine.plan import FPS
+
+LARGEST_BYTES = 2_000_000
+_HEIGHT_PX = 128
+_LABEL_PX = 16
+_GAP_PX = 2
+_EVERY = 2  #: of the frames, so many-th is shown
+_QUALITIES = (85, 70, 55, 40, 25)  #: of WebP; the first that is small enough
+
+
+def moving_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Tensor]]]) -> None:
+    """Write an animated WebP that begins again at its end, of 2 MB at most where the lowest quality can do it.
+
+    rows: words, and videos of frames (T, H, W, 3) uint8, of any sizes; all end with the shortest.
+    """
+    count = min(len(frames) for _, videos in rows for frames in videos)
+    pictures = [_picture(rows, number) for number in range(0, count, _EVERY)]
+    for quality in _QUALITIES:
+        data = io.BytesIO()
+        pictures[0].save(
+            data,
+            "WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=round(1000 * _EVERY / FPS),
+            loop=0,
+            quality=quality,
+            method=6,
+        )
+        if data.tell() <= LARGEST_BYTES:
+            break
+    path.write_bytes(data.getvalue())
+
+
+def _picture(rows: Sequence[tuple[str, Sequence[Tensor]]], number: int) -> Image.Image:
+    """Frame `number` of all videos."""
+    shown = [(words, [_thumb(frames[number]) for frames in videos]) for words, videos in rows]
+    width = max(sum(thumb.width + _GAP_PX for thumb in thumbs) for _, thumbs in shown)
+    sheet = Image.new("RGB", (width, len(shown) * (_HEIGHT_PX + _LABEL_PX)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for row, (words, thumbs) in enumerate(shown):
+        top, left = row * (_HEIGHT_PX + _LABEL_PX), 0
+        pen.text((2, top + 2), words, fill="black")
+        for thumb in thumbs:
+            sheet.paste(thumb, (left, top + _LABEL_PX))
+            left += thumb.width + _GAP_PX
+    return sheet
+
+
+def _thumb(frame: Tensor) -> Image.Image:
+    width = round(frame.shape[1] * _HEIGHT_PX / frame.shape[0])
+    return Image.fromarray(frame.numpy()).resize((width, _HEIGHT_PX), Image.Resampling.LANCZOS)
