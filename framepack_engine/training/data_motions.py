@@ -42,31 +42,33 @@ MEASURED = (
     "pan_left", "pan_right", "pan_up", "pan_down", "zoom_in", "zoom_out", "rotate_left", "rotate_right",
     "brighten", "darken",
 )  # fmt: skip
-_SLOW, _QUICK = 0.35, 0.7  #: shares of the range of speeds where the words change
+#: pace -> share of the range of speeds, and how far off it may be: a prompt says nearly all of a motion, or what is
+#: learned from it is a mean of many
+PACES = {"slow": 0.12, "plain": 0.5, "quick": 0.88}
+_SPREAD = 0.04
+_RATE_HZ = 0.5  #: of what comes and goes
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """One motion: `speed` as in `SPEEDS`, `share` of its range, `phase` and `rate` (Hz) for what comes and goes."""
+    """One motion: `speed` as in `SPEEDS`, at `share` of its range."""
 
     kind: str
     speed: float
     share: float
-    phase: float = 0.0
-    rate: float = 0.5
 
     @property
     def pace(self) -> str:
-        """`slow`, `plain` or `quick`: what a prompt may say of it."""
-        return "slow" if self.share < _SLOW else "quick" if self.share > _QUICK else "plain"
+        """Of `PACES`, the nearest: what a prompt may say of it."""
+        return min(PACES, key=lambda pace: abs(PACES[pace] - self.share))
 
 
 def throw_motion(dice: Dice, kind: str | None = None) -> Motion:
-    """A motion of any kind, or of the one named, at any speed of its range."""
+    """A motion of any kind, or of the one named, at one of the paces."""
     name = dice.one_of(tuple(SPEEDS)) if kind is None else kind
     low, high = SPEEDS[name]
-    share = dice.uniform()
-    return Motion(name, low + (high - low) * share, share, dice.uniform(0, _TAU), dice.uniform(0.3, 0.8))
+    share = dice.uniform(-_SPREAD, _SPREAD) + PACES[dice.one_of(tuple(PACES))]
+    return Motion(name, low + (high - low) * share, share)
 
 
 def moved(motion: Motion, points: Tensor, times_s: Tensor, *, depth: float = 1.0) -> Tensor:
@@ -88,7 +90,7 @@ def moved(motion: Motion, points: Tensor, times_s: Tensor, *, depth: float = 1.0
     elif kind.startswith("rotate") or kind == "sway":
         angle = move if kind == "rotate_left" else -move
         if kind == "sway":
-            angle = motion.speed * torch.sin(_TAU * motion.rate * t)
+            angle = motion.speed * torch.sin(_TAU * _RATE_HZ * t)
         cos, sin = torch.cos(angle), torch.sin(angle)
         x, y = x * cos - y * sin, x * sin + y * cos
     elif kind == "tilt":
@@ -97,11 +99,11 @@ def moved(motion: Motion, points: Tensor, times_s: Tensor, *, depth: float = 1.0
     elif kind == "ripple":
         rising = 1 - torch.exp(-2 * t)
         radius = torch.hypot(x, y)
-        wave = motion.speed * rising * torch.sin(_TAU * (3 * radius - motion.rate * 2 * t) + motion.phase)
+        wave = motion.speed * rising * torch.sin(_TAU * (3 * radius - _RATE_HZ * 2 * t))
         x, y = x + wave * x / (radius + 0.05), y + wave * y / (radius + 0.05)
     elif kind == "wind":
         height = (0.5 - y).clamp(0, 1)
-        gust = torch.sin(_TAU * motion.rate * 1.5 * t + 4 * x + motion.phase) - torch.sin(4 * x + motion.phase)
+        gust = torch.sin(_TAU * _RATE_HZ * 1.5 * t + 4 * x) - torch.sin(4 * x)
         x = x + motion.speed * height * gust
     shape = (len(times_s), *points.shape[:2])
     return torch.stack([x.expand(shape), y.expand(shape)], dim=-1)

@@ -20,6 +20,11 @@ _PACES = {
 }
 #: {pace}: how fast; {subject}: what is seen; the last of each list are the test's own, but for their words
 _PAN = (
+    "The camera goes {to} {pace}.", "{to} {pace}", "Camera {to}, {pace}.", "Slide the camera {to} {pace}.",
+    "Go {to} over {subject}.", "Look {to} {pace}.", "The view goes {way} {pace}.", "Move the camera {pace} {to}.",
+    "All of {subject} moves {back} {pace}.", "The whole picture slides {pace} {back}.",
+    "Slide {subject} {back} {pace}.",
+    "Move {subject} {pace} {back}.", "The picture drifts {back}.", "{subject} goes {back} {pace}.",
     "The camera pans {pace} {to}.", "Pan {pace} {to}.", "Pan {way}.", "Camera pan {to}, {subject}.",
     "{subject}, the camera moves {pace} {to}.", "The camera {pace} moves {to} over {subject}.",
     "The view slides {pace} {to}.", "The camera travels {to} {pace}.", "A {way} pan over {subject}.",
@@ -30,6 +35,10 @@ _PAN = (
 )  # fmt: skip
 _WORDINGS: dict[str, tuple[str, ...]] = {
     "zoom_in": (
+        "The camera goes forward {pace}.", "Go nearer to {subject} {pace}.", "Closer and closer to {subject}.",
+        "Zoom {pace} in.",
+        "Camera in {pace}.", "Forward {pace}, into {subject}.", "The view zooms in {pace}.",
+        "{subject} comes closer {pace}.",
         "Dolly in {pace}.", "The camera zooms in {pace}.", "Zoom in {pace}.", "Zoom in on {subject}.",
         "A {pace} zoom into {subject}.",
         "The camera comes closer to {subject} {pace}.", "{subject} gets {pace} larger.", "We come nearer to {subject}.",
@@ -37,6 +46,9 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "{subject} grows {pace}.", "Dolly in on {subject}.", "The view gets closer {pace}.",
     ),
     "zoom_out": (
+        "The camera goes backward {pace}.", "Go away from {subject} {pace}.", "Farther and farther from {subject}.",
+        "Camera out {pace}.", "Backward {pace}, away from {subject}.", "The view zooms out {pace}.", "Zoom {pace} out.",
+        "Move backward from {subject} {pace}.", "{subject} goes away {pace}.", "The view becomes wider {pace}.",
         "We see {pace} a wider view of {subject}.", "Wider and wider {pace}.", "The camera zooms out {pace}.",
         "Zoom out {pace}.", "Zoom out from {subject}.", "Dolly out {pace}.",
         "The camera moves {pace} away from {subject}.", "{subject} gets {pace} smaller.", "We leave {subject} behind.",
@@ -45,18 +57,26 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "Dolly out from {subject}.", "The view gets wider {pace}.",
     ),
     "rotate_left": (
+        "Turn {subject} {pace} counterclockwise.", "Rotation to the left, {pace}.",
+        "{subject} rotates left {pace}.", "Let {subject} spin to the left {pace}.", "The view turns left {pace}.",
         "{subject} rotates {pace} counterclockwise.", "Rotate {pace} counterclockwise.", "{subject} turns {pace} left.",
         "The picture turns anticlockwise {pace}.", "{subject} spins {pace} counterclockwise.", "Turn left {pace}.",
         "A {pace} counterclockwise rotation.", "Everything rotates {pace} to the left.", "rotate left",
         "Spin it {pace} anticlockwise.", "Spin {subject} counterclockwise.", "The view rotates left {pace}.",
     ),
     "rotate_right": (
+        "Turn {subject} {pace} clockwise.", "Rotation to the right, {pace}.",
+        "{subject} rotates right {pace}.", "Let {subject} spin to the right {pace}.", "The view turns right {pace}.",
         "{subject} rotates {pace} clockwise.", "Rotate {pace} clockwise.", "{subject} turns {pace} right.",
         "The picture turns clockwise {pace}.", "{subject} spins {pace} clockwise.", "Turn right {pace}.",
         "A {pace} clockwise rotation.", "Everything rotates {pace} to the right.", "rotate right",
         "Spin it {pace} clockwise.", "Spin {subject} clockwise.", "The view rotates right {pace}.",
     ),
     "brighten": (
+        "Brighter and brighter, {pace}.", "{subject} grows bright {pace}.", "{subject} lights up.",
+        "Lights on, {pace}.",
+        "The scene gets {pace} brighter.", "Let there be more light on {subject}.", "The sun lights {subject} {pace}.",
+        "{subject} in more and more light",
         "{subject} brightens {pace}.", "Light up {subject} {pace}.",
         "{subject} is lit up more and more, and brightens.",
         "The lights go up {pace}.", "It gets {pace} brighter.", "{subject} gets {pace} brighter.",
@@ -66,6 +86,11 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "The scene brightens {pace}.",
     ),
     "darken": (
+        "Darker and darker, {pace}.", "{subject} grows dark {pace}.", "{subject} goes dark.",
+        "The lamp goes out {pace}.",
+        "The scene gets {pace} darker.", "Lights out, {pace}.", "The sun goes out {pace}.",
+        "Shadow over {subject} {pace}",
+        "{subject} in less and less light",
         "{subject} darkens {pace}.", "fade to black", "A shadow falls over {subject} {pace}.",
         "{subject} lies in shadow more and more.",
         "The lights go down {pace}.", "It gets {pace} darker.", "{subject} gets {pace} darker.",
@@ -94,11 +119,13 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "{subject} flutters {pace}.", "Wind bends {subject} {pace}.", "A breeze moves {subject} {pace}.",
     ),
     "parallax_left": (
+        "Tracking {pace} past {subject} to the left.", "A left tracking shot past {subject}.", "Track left {pace}.",
         "The camera goes past {subject} {pace} to the left, near things move more.", "Parallax {pace} to the left.",
         "The foreground moves {pace} to the right before the background.", "Depth: the camera tracks left.",
         "{subject} in parallax, camera left.", "The camera tracks {pace} left past {subject}.",
     ),
     "parallax_right": (
+        "Tracking {pace} past {subject} to the right.", "A right tracking shot past {subject}.", "Track right {pace}.",
         "The camera goes past {subject} {pace} to the right, near things move more.", "Parallax {pace} to the right.",
         "The foreground moves {pace} to the left before the background.", "Depth: the camera tracks right.",
         "{subject} in parallax, camera right.", "The camera tracks {pace} right past {subject}.",

@@ -30,6 +30,7 @@ from framepack_engine.training.samples import (
     transformer_inputs,
     without_history,
 )
+from framepack_engine.training.transform import NOISE_STD, computed_latents
 
 _KINDS: tuple[Kind, Kind] = ("i2v", "f1")
 _NO_PROMPT, _NO_HISTORY, _WITH_END, _ROUGH = 0.1, 0.05, 0.25, 0.5  #: shares of sections
@@ -39,8 +40,9 @@ _ROUGHEST = 0.15  #: noise on the history, beside latents of about 1
 class ClipEncoder:
     """Clips to latents and conditions, with the encoders of a model, as the engine's `encode` makes them."""
 
-    def __init__(self, models: Models, *, seed: int) -> None:
-        self._models, self._seed = models, seed
+    def __init__(self, models: Models, *, seed: int, computed: bool = False) -> None:
+        """computed: the autoencoder's encoder is what `write_transform` wrote, and need not be gone through."""
+        self._models, self._seed, self._computed = models, seed, computed
         self._texts: dict[str, tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
@@ -65,6 +67,9 @@ class ClipEncoder:
 
     def _latents(self, frames: Tensor, dice: Dice) -> Tensor:
         vae = self._models.vae
+        if self._computed:
+            mean = computed_latents(vae, frames.to(vae.device, vae.dtype)).float()
+            return (mean + NOISE_STD * dice.normal(*mean.shape).to(mean.device)) * vae.config.scaling_factor
         vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False
         made = []
         for clip in frames.split(1):  # one by one: a long clip at full resolution is what takes the memory
@@ -92,7 +97,7 @@ class DiffusionStage:
         """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them."""
         self.model = make_transformer(recipe)
         self._recipe, self._device, self._reuse = recipe, device, reuse
-        self._encoder = ClipEncoder(models, seed=recipe.seed)
+        self._encoder = ClipEncoder(models, seed=recipe.seed, computed=True)
         self._maker = ClipMaker(seed=recipe.seed + 7, device=device, photo_share=photo_share)
         self._sizes = buckets(recipe.resolution)
         self._group: tuple[int, ClipLatents] | None = None
@@ -157,8 +162,8 @@ def _with_other_history(section: Section, dice: Dice) -> Section:
 
 
 def levels(target: Tensor, dice: Dice) -> Tensor:
-    """(B,) noise levels, spread as the sampler's schedule spreads its steps for so many tokens."""
-    t = dice.many(len(target), low=1e-3, high=1.0).to(target.device)
+    """(B,) noise levels, spread as the sampler's schedule spreads its steps for so many tokens, one from each B-th."""
+    t = ((torch.arange(len(target)) + dice.many(len(target))) / len(target)).clamp_min(1e-3).to(target.device)
     shift = math.exp(flow_mu(math.prod(target.shape[2:]) // 4))
     return shift / (shift + (1 / t - 1))
 

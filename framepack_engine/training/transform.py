@@ -19,7 +19,7 @@ from framepack_engine.errors import EngineError
 LATENTS = 16
 _IN_TIME = (False, True, True)  #: whether a level halves time as well; space is halved by all
 _CONSTANT = 100.0  #: beside latents of about 1
-_NOISE_STD = 0.05  #: of the posterior, in latents of about 1
+NOISE_STD = 0.05  #: of the posterior, in latents of about 1
 
 
 def blocks(x: Tensor, *, in_time: bool) -> Tensor:
@@ -82,6 +82,21 @@ def write_transform(vae: Any, clips: Sequence[Tensor]) -> None:
         _write(vae.post_quant_conv, torch.eye(LATENTS), taps=[(0, 0, 0)])
 
 
+@torch.no_grad()
+def computed_latents(vae: Any, frames: Tensor) -> Tensor:
+    """Means that the encoder written by `write_transform` gives clips (B, 3, 1 + 4n, H, W): (B, 16, 1 + n, H/8, W/8).
+
+    By its four matrices alone, without the many layers in between that pass everything on: 50 times as fast on a CPU.
+    """
+    encoder, x = vae.encoder, frames
+    for block, in_time in zip(encoder.down_blocks, _IN_TIME, strict=False):
+        weight = block.downsamplers[0].conv.conv.weight
+        rows = weight[:, : x.shape[1], 1 if in_time else 2 :, 1:, 1:].flatten(1)
+        x = (blocks(x, in_time=in_time) @ rows.T).permute(0, 4, 1, 2, 3)
+    gains = encoder.down_blocks[-1].resnets[0].conv_shortcut.conv.weight[:, :LATENTS, 0, 0, 0].amax(0)
+    return x[:, :LATENTS] * gains[:, None, None, None]
+
+
 def _write(conv: nn.Conv3d, rows: Tensor, *, taps: Sequence[tuple[int, int, int]]) -> None:
     """Let a convolution be the linear map `rows` (out, in·taps) of what lies at these taps; zero elsewhere."""
     conv.weight.zero_()
@@ -117,5 +132,5 @@ def _write_end(encoder: Any, quant: nn.Conv3d, squares: Tensor, *, groups: int) 
         middle = group * width + 2 * each + spare // 2
         shortcut.bias[middle - spare // 2 : middle] = _CONSTANT
         shortcut.bias[middle : middle + spare // 2] = -_CONSTANT
-    out.conv.bias[LATENTS:] = 2 * math.log(_NOISE_STD)
+    out.conv.bias[LATENTS:] = 2 * math.log(NOISE_STD)
     _write(quant, torch.eye(2 * LATENTS), taps=[(0, 0, 0)])
