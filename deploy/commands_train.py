@@ -52,6 +52,9 @@ def pocket(
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="of the CPU; torch's own choice")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="the transformer's blocks: a minute first, then faster (needs g++)")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train the pocket model on pictures that are made here; print its folder."""
@@ -78,7 +81,8 @@ def pocket(
                 run = Run(
                     folder=folder,
                     device=device,
-                    precision="bf16" if device == "cuda" else "no",
+                    precision=_precision(name, device),
+                    compiled=compiled,
                     resume=resume,
                     minutes=minutes,
                     steps=steps,
@@ -169,6 +173,17 @@ def lora(
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
     put_path(out, as_json=as_json)
+
+
+def _precision(stage: str, device: str) -> Literal["bf16", "no"]:
+    """bfloat16 on a GPU; on a CPU that has units for it for the transformer alone (docs/decisions/0061)."""
+    import torch
+
+    from framepack_engine.training.muon import quick_in_bfloat16
+
+    if device == "cuda":
+        return "bf16"
+    return "bf16" if stage == "dit" and quick_in_bfloat16(torch.device(device)) else "no"
 
 
 def _stop_saves() -> None:

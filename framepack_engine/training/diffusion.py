@@ -69,7 +69,8 @@ class ClipEncoder:
         vae = self._models.vae
         if self._computed:
             mean = computed_latents(vae, frames.to(vae.device, vae.dtype)).float()
-            return (mean + NOISE_STD * dice.normal(*mean.shape).to(mean.device)) * vae.config.scaling_factor
+            drawn = mean + NOISE_STD * dice.normal(*mean.shape).to(mean.device)
+            return drawn * float(vae.config.scaling_factor)
         vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False
         made = []
         for clip in frames.split(1):  # one by one: a long clip at full resolution is what takes the memory
@@ -93,9 +94,16 @@ class DiffusionStage:
         photo_share: float = 0.45,
         reuse: int = 6,
         kept: Path | None = None,
+        compiled: bool = False,
     ) -> None:
-        """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them."""
+        """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them.
+
+        compiled: the transformer's blocks are.
+        """
         self.model = make_transformer(recipe)
+        if compiled:
+            for block in (*self.model.transformer_blocks, *self.model.single_transformer_blocks):
+                block.compile(dynamic=True)
         self._recipe, self._device, self._reuse = recipe, device, reuse
         self._encoder = ClipEncoder(models, seed=recipe.seed, computed=True)
         self._maker = ClipMaker(seed=recipe.seed + 7, device=device, photo_share=photo_share)

@@ -82,12 +82,14 @@ class StepReport:
 class Run:
     """Where and how long: `folder` holds a folder for each stage. minutes: stop, with a checkpoint, after so long.
 
-    precision: accelerate's mixed precision, "no" or "bf16". steps: stop there; the rate falls by the recipe's.
+    precision: accelerate's mixed precision, "no" or "bf16". compiled: the transformer's blocks are. steps: stop there;
+    the rate falls by the recipe's.
     """
 
     folder: Path
     device: str = "cpu"
     precision: str = "no"
+    compiled: bool = False
     resume: bool = False
     minutes: float | None = None
     steps: int | None = None

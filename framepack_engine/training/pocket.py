@@ -55,7 +55,9 @@ def _train_vae(recipe: Recipe, run: Run, device: str, photo_share: float) -> dic
 
 def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float) -> dict[str, Any]:
     models = load_trained(run.folder / MODEL, device=device)
-    stage = DiffusionStage(recipe, models, device=device, photo_share=photo_share, kept=run.folder / "clips")
+    stage = DiffusionStage(
+        recipe, models, device=device, photo_share=photo_share, kept=run.folder / "clips", compiled=run.compiled
+    )
     return {"transformer": train(stage, recipe.dit, run)}
 
 

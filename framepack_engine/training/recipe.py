@@ -90,10 +90,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 single_blocks=4,
                 mlp_ratio=2.5,
                 batch=4,
-                kept_groups=400,
+                kept_groups=800,
                 text=_TEXT,
                 vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=100, average=0.99),
-                dit=StageNumbers(steps=20_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=100),
+                dit=StageNumbers(steps=16_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",

@@ -94,7 +94,8 @@ def computed_latents(vae: Any, frames: Tensor) -> Tensor:
         rows = weight[:, : x.shape[1], 1 if in_time else 2 :, 1:, 1:].flatten(1)
         x = (blocks(x, in_time=in_time) @ rows.T).permute(0, 4, 1, 2, 3)
     gains = encoder.down_blocks[-1].resnets[0].conv_shortcut.conv.weight[:, :LATENTS, 0, 0, 0].amax(0)
-    return x[:, :LATENTS] * gains[:, None, None, None]
+    latents: Tensor = x[:, :LATENTS] * gains[:, None, None, None]
+    return latents
 
 
 def _write(conv: nn.Conv3d, rows: Tensor, *, taps: Sequence[tuple[int, int, int]]) -> None:
