@@ -20,6 +20,9 @@ _PACES = {
 }
 #: {pace}: how fast; {subject}: what is seen; the last of each list are the test's own, but for their words
 _PAN = (
+    "The frame goes {to} {pace}.", "The frame moves {pace} {to} over {subject}.", "Show more of what is {to}, {pace}.",
+    "Let the view go {to} {pace}.", "Everything goes {pace} {back}.", "The picture slides {back} {pace}.",
+    "{subject} shifts {back} {pace}.", "Everything shifts {back} {pace}.", "The camera slides {to}.",
     "The camera goes {to} {pace}.", "{to} {pace}", "Camera {to}, {pace}.", "Slide the camera {to} {pace}.",
     "Go {to} over {subject}.", "Look {to} {pace}.", "The view goes {way} {pace}.", "Move the camera {pace} {to}.",
     "All of {subject} moves {back} {pace}.", "The whole picture slides {pace} {back}.",
@@ -35,6 +38,9 @@ _PAN = (
 )  # fmt: skip
 _WORDINGS: dict[str, tuple[str, ...]] = {
     "zoom_in": (
+        "Zooming in {pace}.", "{subject} grows larger {pace}.", "{subject} grows and grows.",
+        "Bigger and bigger, {subject} grows {pace}.",
+        "The view gets closer to {subject} {pace}.", "The camera moves closer {pace}.", "Move forward {pace}.",
         "The camera goes forward {pace}.", "Go nearer to {subject} {pace}.", "Closer and closer to {subject}.",
         "Zoom {pace} in.",
         "Camera in {pace}.", "Forward {pace}, into {subject}.", "The view zooms in {pace}.",
@@ -46,6 +52,9 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "{subject} grows {pace}.", "Dolly in on {subject}.", "The view gets closer {pace}.",
     ),
     "zoom_out": (
+        "Zooming out {pace}.", "{subject} shrinks away {pace}.", "{subject} shrinks and shrinks.",
+        "Smaller and smaller, {subject} shrinks {pace}.",
+        "The view gets wider and wider {pace}.", "The camera moves back {pace}.", "Move backward {pace}.",
         "The camera goes backward {pace}.", "Go away from {subject} {pace}.", "Farther and farther from {subject}.",
         "Camera out {pace}.", "Backward {pace}, away from {subject}.", "The view zooms out {pace}.", "Zoom {pace} out.",
         "Move backward from {subject} {pace}.", "{subject} goes away {pace}.", "The view becomes wider {pace}.",
@@ -73,7 +82,9 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "Spin it {pace} clockwise.", "Spin {subject} clockwise.", "The view rotates right {pace}.",
     ),
     "brighten": (
-        "Brighter and brighter, {pace}.", "{subject} grows bright {pace}.", "{subject} lights up.",
+        "The light comes on over {subject} {pace}.", "More light falls on {subject} {pace}.",
+        "The lamp lights up {pace}.",
+        "Fade in.", "Brighter and brighter, {pace}.", "{subject} grows bright {pace}.", "{subject} lights up.",
         "Lights on, {pace}.",
         "The scene gets {pace} brighter.", "Let there be more light on {subject}.", "The sun lights {subject} {pace}.",
         "{subject} in more and more light",
@@ -86,7 +97,10 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "The scene brightens {pace}.",
     ),
     "darken": (
-        "Darker and darker, {pace}.", "{subject} grows dark {pace}.", "{subject} goes dark.",
+        "The light goes out over {subject} {pace}.", "Less light falls on {subject} {pace}.",
+        "The lights go out {pace}.",
+        "Into shadow {pace}.",
+        "Fade out.", "Darker and darker, {pace}.", "{subject} grows dark {pace}.", "{subject} goes dark.",
         "The lamp goes out {pace}.",
         "The scene gets {pace} darker.", "Lights out, {pace}.", "The sun goes out {pace}.",
         "Shadow over {subject} {pace}",
@@ -131,6 +145,8 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "{subject} in parallax, camera right.", "The camera tracks {pace} right past {subject}.",
     ),
     "still": (
+        "The camera stays where it is.", "The camera holds still.", "A camera without motion.", "It does not move.",
+        "Nothing in {subject} moves.", "The view does not move.",
         "{subject} stays still.", "Nothing moves.", "A still picture.", "{subject} without motion.", "No motion.",
         "{subject}", "{subject} does not move.", "Hold still.", "The camera does not move.",
     ),
@@ -141,13 +157,13 @@ _WAYS = {
     "up": ("up", "upwards", "to the top", "down"),
     "down": ("down", "downwards", "to the bottom", "up"),
 }
-_TEST_SHARE = 5  #: every so many-th wording is the test's: the last of the list
+_TEST_WORDINGS = 4  #: at most so many of a motion's wordings, the last of its list, are the test's
 
 
 def wordings(kind: str, *, test: bool = False) -> tuple[str, ...]:
     """Templates of a motion: those that are trained with, or those that the test alone uses."""
     every = _PAN if kind.startswith("pan") else _WORDINGS[kind]
-    kept = max(len(every) // _TEST_SHARE, 1)
+    kept = min(_TEST_WORDINGS, max(len(every) // 5, 1))
     return every[-kept:] if test else every[:-kept]
 
 
