@@ -148,7 +148,7 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
         "The camera stays where it is.", "The camera holds still.", "A camera without motion.", "It does not move.",
         "Nothing in {subject} moves.", "The view does not move.",
         "{subject} stays still.", "Nothing moves.", "A still picture.", "{subject} without motion.", "No motion.",
-        "{subject}", "{subject} does not move.", "Hold still.", "The camera does not move.",
+        "Hold still.", "{subject}", "{subject} does not move.", "{subject} is still.", "The camera does not move.",
     ),
 }  # fmt: skip
 _WAYS = {

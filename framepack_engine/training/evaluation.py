@@ -20,7 +20,7 @@ from framepack_engine.buckets import nearest_bucket
 from framepack_engine.decode import to_uint8
 from framepack_engine.images import fit, pixels
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan import time_order
+from framepack_engine.plan import FPS, time_order
 from framepack_engine.spec import RenderSpec
 from framepack_engine.training.data_motions import MEASURED, Motion
 from framepack_engine.training.data_pictures import Dice
@@ -30,6 +30,7 @@ from framepack_engine.video import encode_clip
 
 _SEED = 31337
 _STILL = "Nothing moves."
+_QUICK_PAN = 0.15  #: widths a second: about the fastest that the motions have
 _FRAMES_CODED = 17  #: of the clip that the autoencoder is tried on, beside single pictures
 
 
@@ -119,12 +120,12 @@ def _through(vae: Any, frames: Tensor) -> Tensor:
 
 
 def panned(picture: Image.Image, *, frames: int) -> Tensor:
-    """(1, 3, T, H, W) in [-1, 1]: the picture, enlarged by a quarter, under a window that goes from left to right."""
+    """(1, 3, T, H, W) in [-1, 1]: the picture, enlarged by a quarter, under a quick pan from left to right."""
     still_picture = pixels(picture)[:, :, 0]
     height, width = still_picture.shape[-2:]
     large = functional.interpolate(still_picture, scale_factor=1.25, mode="bilinear", antialias=True)
     top, room = (large.shape[-2] - height) // 2, large.shape[-1] - width
-    lefts = [round(room * i / max(frames - 1, 1)) for i in range(frames)]
+    lefts = [min(round(_QUICK_PAN * width * i / FPS), room) for i in range(frames)]
     return torch.stack([large[..., top : top + height, left : left + width] for left in lefts], dim=2).clamp(-1, 1)
 
 

@@ -81,7 +81,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe(  # hours on two CPU cores
                 name="128",
                 resolution=128,
-                vae_channels=(8, 16, 32, 64),
+                vae_channels=(16, 16, 32, 64),
                 vae_cuts=(Cut(5, 64, 4), Cut(1, 64, 8), Cut(5, 64, 4), Cut(9, 64, 2)),  # one piece a cut: 5 x slower
                 heads=3,
                 head_dim=64,  # whole tiles of the CPU's matrix unit
@@ -92,7 +92,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 batch=4,
                 kept_groups=800,
                 text=_TEXT,
-                vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=100, average=0.99),
+                vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
                 dit=StageNumbers(steps=16_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet

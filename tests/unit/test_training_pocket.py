@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from framepack_engine.pipeline import Renderer
 from framepack_engine.plan import HISTORY, Kind, section_layout
 from framepack_engine.spec import RenderSpec
 from framepack_engine.training.data_pictures import Dice
-from framepack_engine.training.diffusion import DiffusionStage
+from framepack_engine.training.diffusion import DiffusionStage, levels
 from framepack_engine.training.loop import Run
 from framepack_engine.training.parts import load_trained, make_transformer
 from framepack_engine.training.pocket import train_pocket
@@ -231,6 +233,17 @@ def test_a_step_of_the_transformer_is_a_function_of_its_number(trained: Path) ->
     second = other.loss(other.model, 1, 0, 1)["loss"]
     assert torch.equal(one.loss(one.model, 1, 0, 1)["loss"], second)
     assert not torch.equal(first, second)
+
+
+@given(st.integers(1, 8), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_a_batch_has_noise_of_all_levels(count: int, seed: int) -> None:
+    """One level in each of as many stretches as there are rows, all of them levels that the sampler may ask of."""
+    drawn = levels(torch.zeros(count, 16, WINDOW, 8, 8), Dice(seed))
+    assert torch.equal(drawn, drawn.sort().values)
+    assert float(drawn[0]) > 0
+    assert float(drawn[-1]) <= 1
+    assert float(drawn[-1] - drawn[0]) >= (count - 2) / count / 4
 
 
 def test_clips_are_made_once_where_the_recipe_keeps_them(

@@ -14,7 +14,7 @@ from framepack_engine.training.autoencoder import make_vae
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.muon import Muon, orthogonal
 from framepack_engine.training.recipe import RECIPES
-from framepack_engine.training.transform import write_transform
+from framepack_engine.training.transform import NOISE_STD, computed_latents, write_transform
 
 
 def clips(count: int, *, first: int = 0) -> list[Tensor]:
@@ -61,6 +61,15 @@ def test_the_latents_tell_a_clip_that_was_never_seen(vae: Any) -> None:
     error = float(((known @ back - wanted) ** 2).mean())
     assert error < 4 * 10**-1.9
     assert float(latents(vae, torch.cat(clips(10, first=200))).square().mean()) == pytest.approx(1, abs=0.5)
+
+
+def test_the_matrices_alone_are_the_encoder(vae: Any) -> None:
+    """What the transformer's clips are encoded by is what the autoencoder's encoder says, of its spread too."""
+    frames = torch.cat(clips(2, first=70))
+    torch.testing.assert_close(computed_latents(vae, frames), latents(vae, frames), atol=0.01, rtol=0.01)
+    with torch.no_grad():
+        spread = vae.encode(frames).latent_dist.std
+    torch.testing.assert_close(spread, torch.full_like(spread, NOISE_STD))
 
 
 def test_channels_without_room_are_refused() -> None:
