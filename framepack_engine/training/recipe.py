@@ -92,8 +92,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 batch=4,
                 kept_groups=800,
                 text=_TEXT,
-                vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
-                dit=StageNumbers(steps=16_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=200),
+                vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
+                dit=StageNumbers(steps=9_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",
