@@ -7,6 +7,7 @@ tensor classes as they are, and why not diffusers' layerwise casting: docs/decis
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +31,7 @@ _FLOAT8_PRODUCT = (8, 9)  #: compute capability that multiplies float8: Ada, Hop
 _MARK = "_framepack_precision"
 
 
-class Packed(nn.Linear):
+class Packed(nn.Linear, ABC):
     """A Linear whose matrix is stored in few bits; it is unpacked for each product and not kept.
 
     Not trained, not copied back: the matrix that it was made from is gone.
@@ -43,9 +44,9 @@ class Packed(nn.Linear):
         self.register_parameter("weight", None)
         self.bias = layer.bias
 
+    @abstractmethod
     def unpacked(self, dtype: torch.dtype) -> Tensor:
         """The matrix (out, in) in `dtype`."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """As Linear's, in the precision of `x`."""
@@ -93,9 +94,9 @@ class _Product(_Rows):
                 part.copy_(self._product(rows))
         return answer.view(*x.shape[:-1], self.out_features)
 
+    @abstractmethod
     def _product(self, rows: Tensor) -> Tensor:
         """Of (n, in); its answer (n, out) in the dtype of `rows`."""
-        raise NotImplementedError
 
 
 class Int8Product(_Product, Int8):
