@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -73,6 +74,9 @@ def test_a_video_lives_although_every_answer_is_lost(relay: Relay, relayed: Stor
     """The answer to each first put is lost: no entry is written twice, no lease is taken for another's."""
     relay.fault = every_other("PUT", "lose")
     live_through(Jobs(relayed), accept)
+    puts = Counter(path for method, path in relay.seen if method == "PUT")
+    assert puts
+    assert min(puts.values()) > 1  # each was sent again, as its first answer had been lost
 
 
 def test_conflicts_are_asked_again(relay: Relay, relayed: Store) -> None:

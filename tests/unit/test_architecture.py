@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.imports import ROOT, modules_after
+
 MAY_IMPORT: dict[str, set[str]] = {
     "framepack_engine": set(),
     "farm": set(),
@@ -65,13 +66,6 @@ def test_a_function_is_at_most_60_lines(path: Path) -> None:
         and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
     }
     assert not long
-
-
-def modules_after(code: str) -> set[str]:
-    """Root packages that a fresh interpreter has loaded once it has run `code`."""
-    report = "; import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
 
 
 def farm_modules() -> list[str]:

@@ -90,6 +90,8 @@ def test_damaged_files_are_read_or_refused(cut: int, flips: list[tuple[int, int]
     for place, value in flips:
         data[place] = value
     try:
-        clean(bytes(data[:cut]))
-    except (UnsupportedImage, TooLarge):
-        return
+        image, stored = clean(bytes(data[:cut]))
+        taken = (stored.format, stored.mode, stored.size) == ("PNG", "RGB", (image.width, image.height))
+    except (UnsupportedImage, TooLarge) as err:
+        taken = err.facts["param"] == "image"
+    assert taken

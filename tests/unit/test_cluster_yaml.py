@@ -28,7 +28,10 @@ def test_ray_accepts_the_file(cluster: dict[str, Any]) -> None:
     """Ray's autoscaler fills in its defaults and finds no unknown key and no wrong type."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    validate_config(prepare_config(copy.deepcopy(cluster)))
+    filled = prepare_config(copy.deepcopy(cluster))
+    validate_config(filled)  # raises where it finds any
+    assert filled.keys() > cluster.keys()
+    assert filled["available_node_types"].keys() == cluster["available_node_types"].keys()
 
 
 def test_ray_would_refuse_a_typo(cluster: dict[str, Any]) -> None:

@@ -183,9 +183,10 @@ def test_the_client_comes_back_to_a_busy_farm() -> None:
 def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
     """It is back within seconds, and what was accepted is safe."""
     with farm(jobs, door, max_open_videos=1) as http:
-        ask(http)
+        known = ask(http)["id"]
+        assert http.post("/v1/videos", data=DATA, files=FILES).status_code == 429
         door.answers = False
-        ask(http)
+        assert sorted(jobs.open_ids()) == sorted([known, ask(http)["id"]])
 
 
 @pytest.mark.parametrize("error", [Quota, Overloaded])

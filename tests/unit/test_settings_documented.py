@@ -45,5 +45,6 @@ def test_the_values_shown_are_the_defaults() -> None:
 
 
 def test_all_values_are_taken() -> None:
-    """A file with every line in force is read without complaint."""
-    FarmSettings.from_env(dict(documented()))
+    """A file with every line in force is read without complaint, and each value is the one that is then used."""
+    shown = dict(documented())
+    assert FarmSettings.from_env(shown).to_env() == shown

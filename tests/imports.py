@@ -1,0 +1,16 @@
+"""What a fresh interpreter has loaded, for tests of what must not be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules_after(code: str) -> set[str]:
+    """Root packages that a fresh interpreter has loaded once it has run `code`."""
+    report = "; import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
