@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import AttentionUnavailable, InvalidSpec
 from framepack_engine.spec import ATTENTIONS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = RenderSpec(
     kind="i2v",
@@ -29,15 +30,6 @@ SPEC = RenderSpec(
     latent_window_size=1,
     num_inference_steps=2,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread: on shared cores more of them wait for each other, and threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

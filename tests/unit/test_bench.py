@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,14 +11,7 @@ from framepack_engine import Models, plan
 from framepack_engine.bench import count_render, small_spec, step_overhead
 from framepack_engine.decode import Decoder
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On shared cores more threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

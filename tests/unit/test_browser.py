@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from fastapi.testclient import TestClient
 
 from framepack_engine import Models, Renderer
@@ -24,6 +23,7 @@ from tests.unit.conftest import Hand
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.integration,
     pytest.mark.skipif(
         CHROMIUM is None and "TEST_CHROMIUM" not in os.environ, reason="no chromium here: `make browser` installs it"
@@ -105,7 +105,6 @@ def test_the_video_plays_in_chromium(
     http: TestClient, farm_url: str, hand: Hand, tiny_models: Models, chromium: Any
 ) -> None:
     """From the farm's own /content: it plays from the first frame to the last, in its size, and can be sought in."""
-    torch.set_num_threads(1)
     path = made(http, Worker(hand, Renderer(tiny_models)), latent_window_size="9", seconds="1.2")
     stage = Stage(f"{farm_url}{path}/content")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,9 @@ from hypothesis import strategies as st
 from framepack_engine.cache import TeaCacheHooks, TeaCacheState, decide, expected_change
 from framepack_engine.conformance import load_case_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ONES = torch.ones(1, 4, 8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread: on shared cores more of them wait for each other, and threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_polynomial_is_the_authors() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,10 @@ from framepack_engine.plan import Kind
 from framepack_engine.spec import RenderSpec
 from framepack_engine.tiles import TILE_SIZES_PX, choose_tile_px, tile_bytes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
 START = torch.randn((1, 16, 1, 4, 6), generator=torch.Generator().manual_seed(9))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread: on shared cores more of them wait for each other, and threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def spec(

@@ -11,7 +11,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,6 +24,8 @@ from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
 from framepack_engine.video import encode_clip
 from tests.unit.conftest import Hand
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {"seed": "7", "size": "64x64", "latent_window_size": "1", "num_inference_steps": "1"}
 FOUR = SMALL | {"seconds": "0.53"}  #: four sections of one latent frame, four pixel frames
@@ -42,7 +43,6 @@ class Worker:
 
     def __init__(self, hand: Hand, models: dict[str, Models]) -> None:
         """Works for the dispatcher of `hand`."""
-        torch.set_num_threads(1)
         renderers = {name: Renderer(parts) for name, parts in models.items()}
         numeric_class = renderers["tiny"].numeric_class
         self.card = hand.card.model_copy(update={"id": "w", "numeric_class": numeric_class})

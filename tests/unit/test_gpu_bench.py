@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,9 @@ from framepack_engine.models import Models, load_models
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
 from framepack_engine.spec import RenderSpec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On shared cores more threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ from framepack_engine.plan_book import PlanBook
 from framepack_engine.precision import apply_precision
 from framepack_engine.tenancy import workload_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=64, width=96, seed=5, prompt="a cat", latent_window_size=1, num_inference_steps=3
 )
@@ -32,15 +34,12 @@ PHOTO = Image.new("RGB", (64, 64), "teal")
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class; what was compiled for one test is not another's."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def nothing_compiled() -> Iterator[None]:
+    """What was compiled for one test is not another's."""
     torch._dynamo.reset()
     counters.clear()
     yield
     torch._dynamo.reset()
-    torch.set_num_threads(before)
 
 
 def compiled_copy(models: Models, precision: str = "bf16") -> Models:

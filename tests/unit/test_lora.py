@@ -17,6 +17,8 @@ from framepack_engine.errors import LoraUnusable
 from framepack_engine.lora import LowRank, read_lora
 from framepack_engine.lora_files import find_lora, list_loras, lora_digest
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=32, width=48, seed=5, prompt="", latent_window_size=2, num_inference_steps=3
 )
@@ -32,15 +34,6 @@ OTHERS = {  # our name -> HunyuanVideo's
     f"{SINGLE}norm.linear": "single_blocks.0.modulation.linear",
     "context_embedder.token_refiner.refiner_blocks.0.ff.net.2": "txt_in.individual_token_refiner.blocks.0.mlp.fc2",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,12 @@ from framepack_engine.video import probe
 from tests.engine_worker import CAT, SMALL, Worker, made, submit
 from tests.unit.conftest import Hand
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture
 def worker(hand: Hand, tiny_models: Models) -> Worker:
     """A worker that has `tiny`."""
-    torch.set_num_threads(1)
     return Worker(hand, Renderer(tiny_models))
 
 
@@ -65,7 +66,6 @@ def test_a_broken_decode_ends_the_video_by_its_name(
     http: TestClient, hand: Hand, tiny_cache: Path, value: float, code: str
 ) -> None:
     """Black or no numbers at all, three times: the video fails, says why, and no mp4 is handed out."""
-    torch.set_num_threads(1)
     models = load_models("tiny", cache_dir=tiny_cache)
     with torch.no_grad():
         models.vae.decoder.conv_out.conv.weight.zero_()
@@ -140,7 +140,6 @@ def test_frames_are_kept_as_they_were_decoded(
     http: TestClient, hand: Hand, tiny_cache: Path, model: str, tmp_path: Path
 ) -> None:
     """One zip in time order: all frames, or the start image and the last of each section; the mp4 is their copy."""
-    torch.set_num_threads(1)
     worker = Worker(hand, Renderer(load_models(model, cache_dir=tiny_cache)))
     fields = {"model": model, "seconds": "0.4", "latent_window_size": "1", "crf": "0"}  # 3 sections of 4 frames
     everything = made(http, worker, save_frames="all", **fields)

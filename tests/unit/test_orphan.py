@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from ray.exceptions import ActorUnavailableError
 from typing_extensions import override
@@ -28,6 +27,8 @@ from farm.settings import FarmSettings
 from framepack_engine import Models, Renderer
 from tests.engine_worker import submit
 from tests.unit.conftest import Hand
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LEASE_S = 2.0
 _LONG_S = 60.0  #: nothing here takes so long unless it is broken
@@ -105,7 +106,6 @@ class CutOff(OrderRunner):
 @pytest.fixture
 def worker(hand: Hand, tiny_models: Models, monkeypatch: pytest.MonkeyPatch) -> RenderWorker:
     """A real one, with `tiny`, but without Ray and without the thread that asks; it ends where its process would."""
-    torch.set_num_threads(1)
     renderer, line = Renderer(tiny_models), Line(hand.dispatcher)
     card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
     runner = CutOff(hand.jobs, card, load=lambda *_: renderer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +26,8 @@ from framepack_engine.streaming import Guest, Stream, weights_of
 from framepack_engine.tenancy import workload_of
 from framepack_engine.timeline import TimedPrompt
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 COND = case_conditioning(GOLDEN / "i2v_true_cfg")
 SPEC = RenderSpec(
@@ -48,15 +49,6 @@ SPECS = {
     "magcache": replace(SPEC, cache="magcache", cache_threshold=0.3, cache_ratios=(1.0, 1.1, 0.9)),
     "taylorseer": replace(SPEC, cache="taylorseer", cache_threshold=3),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,18 +20,11 @@ from framepack_engine.plan_book import PlanBook
 from framepack_engine.random_model import RandomParts, random_conditioning
 from framepack_engine.tenancy import workload_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=32, width=48, seed=5, prompt="", latent_window_size=2, num_inference_steps=3
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

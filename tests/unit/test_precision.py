@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +47,8 @@ from framepack_engine.precision_bench import section_errors
 from framepack_engine.spec import Lora
 from framepack_engine.tenancy import workload_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 COND = case_conditioning(GOLDEN / "i2v_true_cfg")
 PACKED = PRECISIONS[1:]
@@ -55,15 +56,6 @@ CPU = torch.device("cpu")
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=80, width=112, seed=5, prompt="", latent_window_size=1, num_inference_steps=3
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def off(near: Tensor, wanted: Tensor) -> float:

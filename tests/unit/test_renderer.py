@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from framepack_engine import Conditioning, Models, Renderer, RenderProgress, Ren
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.video import probe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MODEL = Path(__file__).parents[1] / "golden" / "tiny_model"
 SPEC = RenderSpec(
@@ -54,15 +55,6 @@ def conditioning(height: int = 4, width: int = 6, *, seed: int = 0, fill: float 
 def renderer() -> Renderer:
     """A renderer with the case model."""
     return Renderer(load_case_model(MODEL))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads belong to the numeric class: this process and the child have the same number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Interrupted(Exception):

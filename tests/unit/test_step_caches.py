@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from framepack_engine.cache_choice import MAG_RATIOS, THRESHOLDS, check_cache
 from framepack_engine.cache_diffusers import _Packer, _Unpacker
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import ArtifactMismatch, CacheUnusable, InvalidSpec
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 COND = case_conditioning(GOLDEN / "i2v_true_cfg")
@@ -37,15 +38,6 @@ CACHED = {
     "magcache": replace(PLAIN, cache="magcache", cache_threshold=0.3, cache_ratios=(1.0, 1.1, 0.9)),
     "taylorseer": replace(PLAIN, cache="taylorseer", cache_threshold=3),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """One thread: on shared cores more of them wait for each other, and threads belong to the numeric class."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -35,6 +34,8 @@ from farm.transfer import import_video, read_arrived
 from framepack_engine import Models, Renderer
 from tests.engine_worker import SMALL, Worker, submit
 from tests.unit.conftest import DispatcherHere, Hand
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Farm:
@@ -103,7 +104,6 @@ def test_a_video_exported_midway_is_finished_elsewhere_with_the_same_bits(
     old: Farm, new: Farm, tiny_models: Models
 ) -> None:
     """The section at work is made again there, nothing counts as a failure, and latents and mp4 are equal in bits."""
-    torch.set_num_threads(1)
     workers = [Worker(farm.hand, Renderer(tiny_models)) for farm in (old, new)]
     path = submit(old.http, seconds="0.4")
     for _ in range(3):  # encode, section 0 and its neighbour
