@@ -17,7 +17,7 @@ from dataclasses import replace
 from actors.cluster import FarmNotice
 from actors.names import NODE_LABEL, WORKER_RESOURCE
 from deploy.gpus import class_of, gpu_environment
-from deploy.local import RAY_ENV, with_workers
+from deploy.local import RAY_ENV, end, with_workers
 from deploy.screen import say
 from deploy.token import found_token
 from farm.errors import ConfigError, StoreError, Unavailable
@@ -156,9 +156,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Let the workers give back what they have, then end Ray here."""
     if process.poll() is None:
         say("leaving: workers save their last finished step and give their sections back")
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end(process, within_s=_STOP_S)

@@ -96,14 +96,19 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
     try:
         yield _await_ready(process, log_path)
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, within_s=_STOP_S)
         if process.stdout:
             process.stdout.close()
+
+
+def end(process: subprocess.Popen[bytes], *, within_s: float) -> None:
+    """Ask a process of ours to end, wait for it, and kill it where it takes longer than that."""
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def find_running(settings: FarmSettings) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from framepack_engine.models import Models
@@ -42,6 +44,14 @@ def tiny_models(tiny_cache: Path) -> Models:
     from framepack_engine.models import load_models
 
     return load_models("tiny", cache_dir=tiny_cache)
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A small picture."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
+    return data.getvalue()
 
 
 @pytest.fixture

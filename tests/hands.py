@@ -21,21 +21,24 @@ class Hand:
     orders: list[Order] = field(default_factory=list)
 
 
+def card(worker: str, **fields: object) -> WorkerCard:
+    """A worker that can do everything, but for what `fields` say of it."""
+    values = {
+        "id": worker,
+        "node": "here",
+        "device": "CPU",
+        "vram_gib": None,
+        "numeric_class": "by-hand",
+        "stages": get_args(Stage),
+        "models": ("tiny",),
+        "plan": "all resident",
+    }
+    return WorkerCard.model_validate(values | fields)
+
+
 def hand(worker: str) -> Hand:
     """A worker that can do everything."""
-    return Hand(
-        WorkerCard(
-            id=worker,
-            node="here",
-            device="CPU",
-            vram_gib=None,
-            numeric_class="by-hand",
-            stages=get_args(Stage),
-            models=("tiny",),
-            plan="all resident",
-            s_per_section=2.0,
-        )
-    )
+    return Hand(card(worker, s_per_section=2.0))
 
 
 def commit(jobs: Jobs, worker: str, order: Order) -> None:

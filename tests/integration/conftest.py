@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from PIL import Image
 
 from farm.contract import JobPlan
 from farm.jobs import Jobs, Record
@@ -76,14 +74,6 @@ def relay(ministack_endpoint: str) -> Iterator[Relay]:
 def relayed(relay: Relay) -> Store:
     """An empty store behind the relay."""
     return Place(f"s3://{BUCKET}/test/{uuid4().hex}", relay.endpoint).open()
-
-
-@pytest.fixture
-def png() -> bytes:
-    """A small picture."""
-    data = io.BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
-    return data.getvalue()
 
 
 @pytest.fixture

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import (
@@ -28,8 +25,6 @@ from farm.contract import (
     Load,
     Order,
     Progress,
-    Stage,
-    WorkerCard,
     WorkerState,
     WorkerWish,
 )
@@ -41,6 +36,8 @@ from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.states import Event
 from farm.store import FolderStore
+from tests.clock import Clock
+from tests.hands import card
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,6 +63,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     """An empty folder store."""
     return FolderStore(tmp_path / "storage")
@@ -75,14 +78,6 @@ def store(tmp_path: Path) -> FolderStore:
 def jobs(store: FolderStore) -> Jobs:
     """The videos of that store."""
     return Jobs(store)
-
-
-@pytest.fixture
-def png() -> bytes:
-    """A small picture."""
-    data = io.BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(data, "PNG")
-    return data.getvalue()
 
 
 @pytest.fixture
@@ -185,17 +180,7 @@ class Hand:
     def __init__(self, jobs: Jobs, dispatcher: Dispatcher) -> None:
         """Works for `dispatcher`."""
         self.jobs, self.dispatcher = jobs, dispatcher
-        self.card = WorkerCard(
-            id="hand",
-            node="here",
-            device="CPU",
-            vram_gib=None,
-            numeric_class="by-hand",
-            stages=get_args(Stage),
-            models=("tiny", "tiny-f1"),
-            plan="all resident",
-            s_per_section=2.0,
-        )
+        self.card = card("hand", models=("tiny", "tiny-f1"), s_per_section=2.0)
 
     def take(self) -> Order:
         """The next order, which must be there."""

@@ -11,16 +11,11 @@ from farm.dispatch import Dispatcher
 from farm.errors import ConfigError
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
-from tests.unit.test_dispatch import Clock, ask, card, commit
+from tests.clock import Clock
+from tests.unit.test_dispatch import ask, card, commit
 
 Accept = Callable[..., Record]
 IDLE_S = 60.0
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that stands still."""
-    return Clock()
 
 
 @pytest.fixture

@@ -14,25 +14,11 @@ from farm.jobs import Jobs, Record
 from farm.pages import read_page
 from farm.settings import FarmSettings
 from farm.states import Event
+from tests import hands
+from tests.clock import Clock
 
 Accept = Callable[..., Record]
 SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """The time now."""
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that stands still."""
-    return Clock()
 
 
 @pytest.fixture
@@ -45,16 +31,7 @@ def card(
     worker: str = "w0", numeric_class: str = "cpu-x-t1", stages: tuple[Stage, ...] = get_args(Stage)
 ) -> WorkerCard:
     """A worker that can do everything."""
-    return WorkerCard(
-        id=worker,
-        node="n",
-        device="CPU",
-        vram_gib=None,
-        numeric_class=numeric_class,
-        stages=stages,
-        models=("tiny",),
-        plan="all resident",
-    )
+    return hands.card(worker, numeric_class=numeric_class, stages=stages)
 
 
 def ask(dispatcher: Dispatcher, worker: str = "w0", numeric_class: str = "cpu-x-t1") -> Order:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from farm.contract import Artifact, Failure, JobId, Order, OrderKey, Progress, Stage, WorkerCard
+from farm.contract import Artifact, Failure, JobId, Order, OrderKey, Progress, WorkerCard
 from farm.dispatch import Dispatcher
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
 from farm.settings import FarmSettings
 from farm.states import Event
+from tests import hands
+from tests.clock import Clock
 
 Accept = Callable[..., Record]
 
 
-class Clock:
-    """Unix seconds that pass when the test says so."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """The time now."""
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still."""
-    return Clock()
+    """Unix time, which stands still."""
+    return Clock(1_800_000_000.0)
 
 
 @pytest.fixture
@@ -47,18 +39,7 @@ def dispatcher(jobs: Jobs, clock: Clock) -> Dispatcher:
 
 def card(worker: str, pace: float, **fields: Any) -> WorkerCard:
     """A worker of that many seconds a section."""
-    values: dict[str, Any] = {
-        "id": worker,
-        "node": "n",
-        "device": "GPU",
-        "vram_gib": 24.0,
-        "numeric_class": "one",
-        "stages": get_args(Stage),
-        "models": ("tiny",),
-        "plan": "",
-        "s_per_standard_section": pace,
-    }
-    return WorkerCard(**values | fields)
+    return hands.card(worker, **{"numeric_class": "one", "s_per_standard_section": pace} | fields)
 
 
 def commit(jobs: Jobs, order: Order, worker: str) -> None:

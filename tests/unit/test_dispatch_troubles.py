@@ -13,15 +13,10 @@ from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.states import JobState
 from farm.store import FolderStore
-from tests.unit.test_dispatch import SETTINGS, Clock, ask, card, commit, progress
+from tests.clock import Clock
+from tests.unit.test_dispatch import SETTINGS, ask, card, commit, progress
 
 Accept = Callable[..., Record]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that stands still."""
-    return Clock()
 
 
 @pytest.fixture

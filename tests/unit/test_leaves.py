@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
-from farm.contract import Order, Progress, Stage, WorkerCard
+from farm.contract import Order, Progress, WorkerCard
 from farm.dispatch import Dispatcher
 from farm.errors import Conflict, NotFound
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
+from tests import hands
 from tests.unit.conftest import DispatcherHere
 
 Accept = Callable[..., Record]
@@ -20,9 +20,7 @@ Accept = Callable[..., Record]
 
 def card(worker: str = "worker-0.a", **facts: object) -> WorkerCard:
     """A worker that can do everything."""
-    fields = {"id": worker, "node": "n", "device": "CPU", "vram_gib": None, "numeric_class": "cpu-x-t1"}
-    more = {"stages": get_args(Stage), "models": ("tiny",), "plan": "all resident", "ray_node": "ray-1"}
-    return WorkerCard.model_validate({**fields, **more, **facts})
+    return hands.card(worker, **{"ray_node": "ray-1"} | facts)
 
 
 def report(order: Order, worker: str = "worker-0.a") -> Progress:

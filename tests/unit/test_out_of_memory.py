@@ -4,37 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 
 from actors.device import Renderers
 from actors.orders import failure_of
-from farm.contract import Failure, Order, OrderKey, Stage, WorkerCard
+from farm.contract import Failure, Order, OrderKey
 from farm.demand import Need, fits
 from farm.dispatch import Dispatcher
 from farm.errors import ConfigError
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
 from framepack_engine.errors import OutOfMemory
+from tests.hands import card
 
 Accept = Callable[..., Record]
-
-
-def card(worker: str, **fields: Any) -> WorkerCard:
-    """A worker that can do all."""
-    values: dict[str, Any] = {
-        "id": worker,
-        "node": "n",
-        "device": "GPU",
-        "vram_gib": 24.0,
-        "numeric_class": "one",
-        "stages": get_args(Stage),
-        "models": ("tiny",),
-        "plan": "",
-    }
-    return WorkerCard(**values | fields)
 
 
 def test_only_what_no_worker_can_do_ends_a_video(jobs: Jobs, accept: Accept) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.contract import JobId, OrderKey, Stage, WorkerCard
+from farm.contract import JobId, OrderKey, WorkerCard
 from farm.demand import Demand, Need, Piece, demand_of
 from farm.jobs import Record
 from farm.scheduler import Scheduler, assign
 from farm.states import JobState
 from farm.waiting import DAY_S, PATIENCE_S
+from tests import hands
 
 NOW = 1_000_000.0
 Accept = Callable[..., Record]
@@ -22,18 +23,7 @@ Accept = Callable[..., Record]
 
 def card(worker: str = "w0", pace: float = 100.0, **fields: Any) -> WorkerCard:
     """A worker that can do everything, with its seconds a section."""
-    values: dict[str, Any] = {
-        "id": worker,
-        "node": "n",
-        "device": "GPU",
-        "vram_gib": 24.0,
-        "numeric_class": "one",
-        "stages": get_args(Stage),
-        "models": ("a", "b"),
-        "plan": "",
-        "s_per_section": pace,
-    }
-    return WorkerCard(**values | fields)
+    return hands.card(worker, **{"models": ("a", "b"), "vram_gib": 24.0, "s_per_section": pace} | fields)
 
 
 def video(name: str, sections: float = 4, *, model: str = "a", section: int = 0, **fields: Any) -> Demand:
