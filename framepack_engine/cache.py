@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
-from torch import Tensor
+from torch import Tensor, nn
 
 # The authors' fit of output change against input change for HunyuanVideo, highest power first.
 _CHANGE = (733.226126, -401.131952, 67.5869174, -3.149878, 0.0961237896)
@@ -53,6 +53,9 @@ class StepCache(Protocol):
         state: of the step before in the same guidance branch, left unchanged; None at the section's first step. The
         answer depends on nothing else that was called before.
         """
+
+    def close(self) -> None:
+        """Take the hooks off: the model is as it was before."""
 
 
 def expected_change(distance: float) -> float:
@@ -153,42 +156,54 @@ class _BlockHook(ModelHook):
         return output
 
 
-class TeaCacheHooks:
-    """diffusers hooks on every block of a HunyuanVideoFramepackTransformer3DModel; made once a model.
+class TeaCache:
+    """TeaCache as a StepCache. Its hooks are on the blocks of the model from here to `close`.
 
     Not for two threads at once: one call of one model is under way at a time.
     """
 
-    def __init__(self, transformer: Any) -> None:
-        """Register the hooks, in place of those of an earlier `TeaCacheHooks` on the same model."""
+    def __init__(self, model: Any, *, threshold: float, steps: int) -> None:
+        """steps: of the section; the first and the last always run."""
+        self._model, self._threshold, self._last = model, threshold, steps - 1
         self._slot = _Slot()
-        blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-        for i, block in enumerate(blocks):
-            registry = HookRegistry.check_if_exists_or_initialize(block)
-            if registry.get_hook(_HOOK) is not None:
-                registry.remove_hook(_HOOK, recurse=False)
-            registry.register_hook(_BlockHook(self._slot, first=i == 0, last=i == len(blocks) - 1), _HOOK)
+        self._blocks = [*model.transformer_blocks, *model.single_transformer_blocks]
+        for i, block in enumerate(self._blocks):
+            hook = _BlockHook(self._slot, first=i == 0, last=i == len(self._blocks) - 1)
+            HookRegistry.check_if_exists_or_initialize(block).register_hook(hook, _HOOK)
+
+    def close(self) -> None:
+        """See StepCache."""
+        for block in self._blocks:
+            HookRegistry.check_if_exists_or_initialize(block).remove_hook(_HOOK, recurse=False)
+        forget_hooks(self._model)
+
+    def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
+        """See StepCache."""
+        before, forced = TeaCacheState.unpacked(state), step in {0, self._last}
+        with self.using(before, forced=forced) as call:
+            output = run()
+        return CachedAnswer(output, call.state.packed(), call.computed)
 
     @contextmanager
-    def using(self, state: TeaCacheState, *, threshold: float, forced: bool) -> Iterator[Call]:
+    def using(self, state: TeaCacheState, *, forced: bool) -> Iterator[Call]:
         """Let the next call of the transformer use `state`; the yielded Call then holds what came of it."""
-        call = self._slot.call = Call(state, threshold, forced)
+        call = self._slot.call = Call(state, self._threshold, forced)
         try:
             yield call
         finally:
             self._slot.call = None
 
 
-class TeaCache:
-    """TeaCache as a StepCache; its hooks stay on the model and do nothing by themselves."""
+def forget_hooks(model: nn.Module) -> None:
+    """Take away what diffusers leaves where its hooks were: empty registries, and `forward` on the module itself.
 
-    def __init__(self, hooks: TeaCacheHooks, *, threshold: float, steps: int) -> None:
-        """steps: of the section; the first and the last always run."""
-        self._hooks, self._threshold, self._last = hooks, threshold, steps - 1
-
-    def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
-        """See StepCache."""
-        before, forced = TeaCacheState.unpacked(state), step in {0, self._last}
-        with self._hooks.using(before, threshold=self._threshold, forced=forced) as call:
-            output = run()
-        return CachedAnswer(output, call.state.packed(), call.computed)
+    A copy of a module with hooks calls the module that it was copied from: nothing of them may outlive a section.
+    """
+    for module in model.modules():
+        registry = module.__dict__.get("_diffusers_hook")
+        if registry is None or registry.hooks:
+            continue
+        del module.__dict__["_diffusers_hook"]
+        forward = module.__dict__.get("forward")
+        if getattr(forward, "__func__", None) is type(module).forward:
+            del module.__dict__["forward"]

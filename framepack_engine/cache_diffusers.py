@@ -17,7 +17,7 @@ from diffusers.hooks import FirstBlockCacheConfig, MagCacheConfig, TaylorSeerCac
 from diffusers.hooks.hooks import StateManager
 from torch import Tensor
 
-from framepack_engine.cache import CachedAnswer, CacheState
+from framepack_engine.cache import CachedAnswer, CacheState, forget_hooks
 
 _CONTEXT = "framepack"  # diffusers' caches refuse to run without the name of one
 _MAX_SKIPS, _ALWAYS_RUN = 3, 0.2  # MagCache: at most so many skips in a row, none in this share of the first steps
@@ -80,8 +80,9 @@ class DiffusersCache:
         self._managers = _managers(model)
 
     def close(self) -> None:
-        """Take the hooks off: the model is as it was before."""
+        """See StepCache."""
         self._model.disable_cache()
+        forget_hooks(self._model)
 
     def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
         """See StepCache."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framepack_engine.artifacts import Conditioning
 from framepack_engine.attention import pin_attention
-from framepack_engine.cache import CacheState, StepCache, TeaCache, TeaCacheHooks
+from framepack_engine.cache import CacheState, StepCache, TeaCache
 from framepack_engine.cache_choice import mag_ratios
 from framepack_engine.cache_diffusers import DiffusersCache
 from framepack_engine.context import PackedContext
@@ -91,20 +91,12 @@ class Transformer:
             # Source: lllyasviel/FramePack's high_quality_fp32_output_for_inference
             model.proj_out.to(torch.float32)
             model.proj_out.register_forward_pre_hook(_float32_input)
-        self._hooks: TeaCacheHooks | None = None
         self.loras = LoraSlots(model, device=self.device, dtype=self.dtype)
 
     def numeric_class(self, attention: str | None = None) -> str:
         """Of what it computes; attention: the video's."""
         precision, compiled = precision_of(self.model), is_compiled(self.model)
         return numeric_class(self.device, self.dtype, attention=attention, precision=precision, compiled=compiled)
-
-    @property
-    def hooks(self) -> TeaCacheHooks:
-        """TeaCache's hooks; put on the model when first asked for."""
-        if self._hooks is None:
-            self._hooks = TeaCacheHooks(self.model)
-        return self._hooks
 
     @contextmanager
     def prepared(self, spec: RenderSpec) -> Iterator[StepCache | None]:
@@ -114,19 +106,19 @@ class Transformer:
         """
         pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
         compute_plainly(self.model, plain=bool(self.loras.using))  # compiled code does not ask for the hooks of LoRAs
-        steps = spec.num_inference_steps
         with nullcontext() if self.hoist is None else self.hoist.at_work():
             if spec.cache == "none":
                 yield None
-            elif spec.cache == "teacache":
-                yield TeaCache(self.hooks, threshold=spec.threshold, steps=steps)
-            else:
-                ratios = mag_ratios(self.name, spec.cache_ratios) if spec.cache == "magcache" else ()
-                cache = DiffusersCache(self.model, spec.cache, threshold=spec.threshold, steps=steps, ratios=ratios)
-                try:
-                    yield cache
-                finally:
-                    cache.close()
+                return
+            with closing(self._cache(spec)) as cache:
+                yield cache
+
+    def _cache(self, spec: RenderSpec) -> StepCache:
+        steps = spec.num_inference_steps
+        if spec.cache == "teacache":
+            return TeaCache(self.model, threshold=spec.threshold, steps=steps)
+        ratios = mag_ratios(self.name, spec.cache_ratios) if spec.cache == "magcache" else ()
+        return DiffusersCache(self.model, spec.cache, threshold=spec.threshold, steps=steps, ratios=ratios)
 
 
 class Question:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framepack_engine.cache import TeaCacheHooks, TeaCacheState, decide, expected_change
+from framepack_engine.cache import TeaCache, TeaCacheState, decide, expected_change
 from framepack_engine.conformance import load_case_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,7 +83,7 @@ def test_a_distance_that_is_no_number_runs_the_blocks() -> None:
 
 
 def test_hooks_change_nothing_unless_used() -> None:
-    """A model with hooks, made twice on it, gives the same bits as one without; a skipped call is the residual."""
+    """A model with hooks, put on a second time, gives the bits of one without; a skipped call is the residual."""
     model = load_case_model(Path(__file__).parents[1] / "golden" / "tiny_model").transformer.eval()
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn((1, 16, 1, 4, 4), generator=generator)
@@ -106,13 +106,15 @@ def test_hooks_change_nothing_unless_used() -> None:
     }
     with torch.no_grad():
         plain = model(**inputs)[0]
-        TeaCacheHooks(model)
-        hooks = TeaCacheHooks(model)
+        TeaCache(model, threshold=1.0, steps=2).close()
+        cache = TeaCache(model, threshold=1.0, steps=2)
         assert torch.equal(model(**inputs)[0], plain)
-        with hooks.using(TeaCacheState(), threshold=1.0, forced=True) as first:
+        with cache.using(TeaCacheState(), forced=True) as first:
             assert torch.equal(model(**inputs)[0], plain)
-        with hooks.using(first.state, threshold=1.0, forced=False) as second:
+        with cache.using(first.state, forced=False) as second:
             skipped = model(**inputs)[0]
+        assert torch.equal(model(**inputs)[0], plain)
+        cache.close()
         assert torch.equal(model(**inputs)[0], plain)
     assert first.computed
     assert not second.computed

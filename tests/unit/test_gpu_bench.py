@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from framepack_engine.flops import REFERENCE_TFLOP, forward_flops
 from framepack_engine.gpu_bench import Case
 from framepack_engine.gpu_bench_run import Machine, look_at, measure
 from framepack_engine.memory import Workload, size_of
-from framepack_engine.models import Models, load_models
+from framepack_engine.models import Models
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
 from framepack_engine.spec import RenderSpec
 
@@ -81,13 +81,12 @@ def look_here() -> tuple[Machine, RenderSpec]:
     return machine, replace(small_spec("i2v", 1, steps=3), latent_window_size=1)
 
 
-def test_the_baseline_copies_a_model_in_half_precision(tiny_cache: Path) -> None:
+def test_the_baseline_copies_a_model_in_half_precision(tiny_models: Models) -> None:
     """As on a GPU: the last layer, which the engine computes in float32, comes in float32."""
     machine, spec = look_here()
-    models = load_models("tiny", cache_dir=tiny_cache)  # our own: it is changed
 
     def make(_home: torch.device) -> RandomParts:
-        return RandomParts(models.transformer.to(torch.bfloat16), models.vae, image_tokens=16)
+        return RandomParts(deepcopy(tiny_models.transformer).to(torch.bfloat16), tiny_models.vae, image_tokens=16)
 
     row, latents = measure(Case(name="s", way="sync", cap_bytes=1), make, spec, machine=machine)
     assert (row.error, latents is None) == ("", False)

@@ -29,7 +29,7 @@ from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import DeviceTooSmall, PrecisionUnavailable
 from framepack_engine.memory import GIB, Workload, choose_plan, ladder, size_of
 from framepack_engine.model_count import count_model
-from framepack_engine.models import load_models
+from framepack_engine.models import Models
 from framepack_engine.numeric import numeric_class
 from framepack_engine.plan_book import PlanBook
 from framepack_engine.precision import (
@@ -136,16 +136,15 @@ def test_no_piece_is_too_short_for_cuda(count: int) -> None:
     assert 17 <= min(lengths) <= max(lengths) <= 2048
 
 
-def test_a_section_is_as_near_as_its_bits_allow(tiny_cache: Path) -> None:
+def test_a_section_is_as_near_as_its_bits_allow(tiny_models: Models) -> None:
     """Whole sections of the small model: 8 bits are nearer than 4, 4 are within 10 %; the model itself stays whole."""
-    models = load_models("tiny", cache_dir=tiny_cache)  # our own: hooks that other tests left are not copied rightly
-    errors = {found.precision: found for found in section_errors(models, small_spec("i2v", 1, steps=4))}
+    errors = {found.precision: found for found in section_errors(tiny_models, small_spec("i2v", 1, steps=4))}
     assert tuple(errors) == PACKED
     for measure in ("forward", "section"):
         values = [getattr(errors[name], measure) for name in ("int8", "fp8", "int4")]
         assert all(nearer < farther for nearer, farther in pairwise((0.0, *values, 0.1))), (measure, values)
-    assert precision_of(models.transformer) == "bf16"
-    assert not any(isinstance(module, Packed) for module in models.transformer.modules())
+    assert precision_of(tiny_models.transformer) == "bf16"
+    assert not any(isinstance(module, Packed) for module in tiny_models.transformer.modules())
 
 
 def test_the_bench_prints_each_precision_s_error(
