@@ -41,7 +41,7 @@ def hand(worker: str) -> Hand:
     return Hand(card(worker, s_per_section=2.0))
 
 
-def commit(jobs: Jobs, worker: str, order: Order) -> None:
+def commit(jobs: Jobs, worker: str, order: Order, *, numeric_class: str = "by-hand", seconds: float = 1.0) -> None:
     """As actors.orders.OrderRunner does it: the artifact under the attempt's own key, then the entry."""
     name = NAMES[order.key.stage]
     data = f"{order.key} of {order.attempt} by {worker}".encode()
@@ -55,8 +55,8 @@ def commit(jobs: Jobs, worker: str, order: Order) -> None:
         attempt=order.attempt,
         worker=worker,
         artifacts={name: artifact},
-        numeric_class="by-hand",
-        seconds=1.0,
+        numeric_class=numeric_class,
+        seconds=seconds,
     )
     jobs.ledger.append(order.job.id, event)
 

@@ -7,13 +7,12 @@ from typing import get_args
 
 import pytest
 
-from farm.contract import Artifact, Failure, JobPlan, Order, OrderKey, Progress, Stage, WorkerCard
+from farm.contract import Failure, JobPlan, Order, OrderKey, Progress, Stage, WorkerCard
 from farm.dispatch import Dispatcher
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
 from farm.pages import read_page
 from farm.settings import FarmSettings
-from farm.states import Event
 from tests import hands
 from tests.clock import Clock
 
@@ -48,18 +47,7 @@ def progress(order: Order, worker: str = "w0", step: int = 1) -> Progress:
 
 def commit(jobs: Jobs, order: Order, worker: str = "w0", numeric_class: str = "cpu-x-t1") -> None:
     """What a worker writes when it is done."""
-    name = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}[order.key.stage]
-    artifact = Artifact(key=f"jobs/{order.job.id}/{name}.a{order.attempt}", sha256="0" * 64, bytes=1)
-    event = Event(
-        name="committed",
-        key=str(order.key),
-        attempt=order.attempt,
-        worker=worker,
-        artifacts={name: artifact},
-        numeric_class=numeric_class,
-        seconds=2.0,
-    )
-    jobs.ledger.append(order.job.id, event)
+    hands.commit(jobs, worker, order, numeric_class=numeric_class, seconds=2.0)
 
 
 def failure(order: Order, worker: str = "w0", code: str = "boom", *, counts: bool = True) -> Failure:
