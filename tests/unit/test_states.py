@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,20 +13,7 @@ from farm.errors import Conflict, LeaseLost
 from farm.states import ENDED, ErrorInfo, Event, EventName, JobState, advance, complete, runnable
 
 PLAN = JobPlan(kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73))
-NAMES: tuple[EventName, ...] = (
-    "leased",
-    "committed",
-    "released",
-    "expired",
-    "failed_attempt",
-    "pause",
-    "resume",
-    "cancel",
-    "retry",
-    "edited",
-    "failed",
-    "deleted",
-)
+NAMES: tuple[EventName, ...] = tuple(name for name in get_args(EventName) if name != "accepted")
 
 
 def lease(state: JobState, seq: int, worker: str = "w") -> tuple[JobState, str]:
