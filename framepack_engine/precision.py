@@ -222,6 +222,7 @@ def apply_precision(transformer: Any, name: str, *, device: torch.device | str |
     device: where the new numbers are computed, one matrix at a time; None: where each lies, which is also where all
     stay. "bf16" changes nothing: the model keeps the precision that it was loaded in. What stands outside of the
     blocks (3 % of the weights, most of them asked once a prompt) keeps it, too, but for the last adaLN.
+    Call it before a Renderer is made: LoRAs and hoisting know the Linears that are there then.
     Raises: PrecisionUnavailable; also where the model is in another precision already.
     """
     here = precision_of(transformer)
