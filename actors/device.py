@@ -10,10 +10,12 @@ from typing import get_args
 import torch
 
 from farm.contract import Stage, WorkerCard
+from farm.numeric_class import AUTO
 from farm.settings import FarmSettings
 from farm.vram import vram_class
 from framepack_engine import ModelShelf, Renderer
-from framepack_engine.attention import usable_attentions
+from framepack_engine.attention import check_attention, usable_attentions
+from framepack_engine.attention_trial import device_attention
 from framepack_engine.catalog import known_models
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.host import host_bytes
@@ -58,6 +60,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
             device, default_dtype(device), precision=settings.precision, compiled=settings.compile
         ),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
+        attention=_attention(device, settings),
         stages=_stages(settings),
         models=tuple(models),
         plan=plan,
@@ -65,6 +68,15 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
         hours=settings.hours,
     )
+
+
+def _attention(device: torch.device, settings: FarmSettings) -> str:
+    """Of videos that leave it open. Raises: AttentionUnavailable where the settings name one that is not here."""
+    dtype = default_dtype(device)
+    if settings.attention == AUTO:
+        return device_attention(device, dtype)
+    check_attention(settings.attention, device=device, dtype=dtype)
+    return settings.attention
 
 
 def is_lost(err: Exception) -> bool:

@@ -23,6 +23,7 @@ from farm.embeddings import StoredEmbeddings
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
 from farm.ledger import Entry
+from farm.numeric_class import AUTO, attention_of
 from farm.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.numeric import adopt_threads
@@ -47,7 +48,7 @@ class OrderRunner:
     def __init__(self, jobs: Jobs, card: WorkerCard, *, load: Callable[[str, float | None], Renderer]) -> None:
         """`load` gives a renderer for a model's name and the GPU memory that the video leaves to others (GiB)."""
         self._jobs, self._worker_id, self._load = jobs, card.id, load
-        self._numeric_class = card.numeric_class
+        self._numeric_class, self._attention = card.numeric_class, card.attention
         self._model = ""
         self._preserve_gb: float | None = None  # as the renderer was made for
         self._renderer: Renderer | None = None
@@ -104,7 +105,7 @@ class OrderRunner:
             numeric_class=self._class_of(order),
             seconds=round(time.monotonic() - begun, 3),
             forwards=self._forwards,
-            decode_tile_px=_tile_px(order, renderer),
+            decode_tile_px=self._tile_px(order, renderer),
         )
         return self._jobs.ledger.append(order.job.id, event)
 
@@ -147,7 +148,24 @@ class OrderRunner:
 
     def _class_of(self, order: Order) -> str | None:
         """The numeric class in which this order is computed here."""
-        return self._renderer.numeric_class_of(spec_of(order.job)) if self._renderer else None
+        return self._renderer.numeric_class_of(self._spec(order)) if self._renderer else None
+
+    def _spec(self, order: Order) -> RenderSpec:
+        """The order's video, with the attention of its class, or ours where it has none yet."""
+        return spec_of(order.job, attention=attention_of(order.numeric_class or "") or self._attention)
+
+    def _decode_spec(self, order: Order) -> RenderSpec:
+        """… and with the size of its tiles, whoever chose it."""
+        spec = self._spec(order)
+        if spec.decode != "tiled":
+            return spec
+        return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
+
+    def _tile_px(self, order: Order, renderer: Renderer) -> int | None:
+        """The size of tiles that this device can decode, chosen with the video's encode and kept by the ledger."""
+        if order.key.stage != "encode":
+            return None
+        return renderer.settled(self._spec(order)).decode_tile_px
 
     def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         images = {
@@ -158,7 +176,7 @@ class OrderRunner:
         kept = StoredEmbeddings(self._jobs.store, order.job.id)
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
             source = self._source(order, Path(folder))
-            data = renderer.encode(spec_of(order.job), images, source=source, embeddings=kept).to_bytes()
+            data = renderer.encode(self._spec(order), images, source=source, embeddings=kept).to_bytes()
         log.info("action=encode job_id=%s embeddings_found=%d embeddings_made=%d", order.job.id, kept.hits, kept.made)
         return {"conditioning": self._put(order, "conditioning.a{}.safetensors", data)}
 
@@ -172,7 +190,7 @@ class OrderRunner:
             self._step = state.to(_HOST)  # in host RAM; saved at once when we are told to stop
             on_step(state.step)
 
-        spec = spec_of(order.job)
+        spec = self._spec(order)
         state = renderer.section(spec, k, self._conditioning(order), previous, on_step=stepped, resume=resume)
         self._forwards = sum(state.forwards)
         picture = BytesIO()
@@ -187,7 +205,7 @@ class OrderRunner:
         latents = {
             n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents for n in range(max(0, k - 2), k + 1)
         }
-        spec = _decode_spec(order)
+        spec = self._decode_spec(order)
         frames = renderer.decode(spec, k, self._conditioning(order), latents)
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
         artifacts = {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
@@ -208,7 +226,7 @@ class OrderRunner:
             if source := self._source(order, Path(folder)):
                 paths = [*_before(order.job, source, like=paths[0]), *paths]
             video = Path(folder, "video.mp4")
-            join_clips(paths, video, metadata=_tags(order, renderer))
+            join_clips(paths, video, metadata=_tags(order, self._decode_spec(order), renderer))
             return {
                 "video": self._put(order, "video.a{}.mp4", video),
                 "thumbnail": self._put(order, "thumbnail.a{}.png", thumbnail_png(video)),
@@ -277,8 +295,8 @@ def _code_of(err: Exception) -> str:
     return getattr(err, "code", "internal")
 
 
-def spec_of(job: Job) -> RenderSpec:
-    """The engine's view of a job: its request's values and its plan."""
+def spec_of(job: Job, *, attention: str = "sdpa") -> RenderSpec:
+    """The engine's view of a job: its request's values and its plan. attention: where its request leaves it open."""
     plan, fields = job.plan, job.request.model_dump()
     names = RenderSpec.__dataclass_fields__.keys() & fields.keys()
     values: Mapping[str, object] = {name: fields[name] for name in names} | {
@@ -289,23 +307,9 @@ def spec_of(job: Job) -> RenderSpec:
         "loras": tuple(Lora(**use) for use in fields["loras"]),
         "prompts": tuple(TimedPrompt(**prompt) for prompt in fields["prompts"]),
         "continues": plan.source_frames > 0,
+        "attention": attention if job.request.attention == AUTO else job.request.attention,
     }
     return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
-
-
-def _tile_px(order: Order, renderer: Renderer) -> int | None:
-    """The size of tiles that this device can decode, chosen with the video's encode and kept by the ledger."""
-    if order.key.stage != "encode":
-        return None
-    return renderer.settled(spec_of(order.job)).decode_tile_px
-
-
-def _decode_spec(order: Order) -> RenderSpec:
-    """The job's spec with the size of its tiles, whoever chose it."""
-    spec = spec_of(order.job)
-    if spec.decode != "tiled":
-        return spec
-    return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
 
 
 def _before(job: Job, source: Path, *, like: Path) -> list[Path]:
@@ -332,9 +336,9 @@ def _stills(job: Job, index: int, frames: Tensor) -> bytes:
     return stills_zip(frames, numbers, first=first)
 
 
-def _tags(order: Order, renderer: Renderer) -> dict[str, str] | None:
+def _tags(order: Order, spec: RenderSpec, renderer: Renderer) -> dict[str, str] | None:
     """The mp4's metadata; None where the request wants none. The user's own `metadata` stays out of the file."""
-    job, request, spec = order.job, order.job.request, _decode_spec(order)
+    job, request = order.job, order.job.request
     if request.no_metadata:
         return None
     classes = order.numeric_classes or (renderer.numeric_class_of(spec),)

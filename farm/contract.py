@@ -157,6 +157,7 @@ class WorkerCard(Value):
     vram_class: str | None = None  #: farm/vram.py; None: a CPU, or less than the smallest class
     numeric_class: str  #: without the attention, which each video chooses
     attentions: tuple[str, ...] = ("sdpa",)  #: those that can compute here
+    attention: str = "sdpa"  #: which of them a video gets that leaves it open and begins here
     stages: tuple[Stage, ...]
     models: tuple[str, ...]
     plan: str  #: the memory plan in words

@@ -5,18 +5,17 @@ The unit of work is the standard section: 9 latent frames at 640x608 in 25 steps
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, slot_of
 from farm.jobs import Record
+from farm.numeric_class import attention_for, family
 from farm.request import VideoRequest
 from farm.states import JobState, Status, runnable
 
 SIDE_WORK = 1 / 9  #: an encode, a decode or a finish beside its section: about what they cost on the big model
 _STANDARD_LATENTS = 9 * 640 * 608
 _STANDARD_STEPS = 25
-_THREADS = re.compile(r"-t\d+$")
 
 
 class Need(NamedTuple):
@@ -25,7 +24,7 @@ class Need(NamedTuple):
     stage: Stage
     model: str
     numeric_class: str | None = None  #: without threads and attention, which a worker sets for each order; None: any
-    attention: str | None = None  #: of a section; where no worker has it, somebody gets the order and says so
+    attention: str | None = None  #: of a section; None: any; where no worker has it, somebody gets it and says so
     preserve_gb: float | None = None  #: None: what the worker leaves to others anyway
     decode: str | None = None  #: how latents become frames, in the stage decode: some ways take more memory
 
@@ -80,13 +79,13 @@ def need_of(record: Record, stage: Stage) -> Need:
 
 def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
     """What a worker must have for this stage of a video whose numeric class is `pinned` (None: not yet)."""
+    pinned = None if request.allow_mixed else pinned
+    attention = attention_for(request.attention, pinned)
     return Need(
         stage=stage,
         model=request.model or "",
-        numeric_class=None
-        if pinned is None or stage == "finish" or request.allow_mixed
-        else _family(pinned).removesuffix(f"-{request.attention}"),
-        attention=request.attention if stage == "section" else None,
+        numeric_class=None if pinned is None or stage == "finish" else family(pinned).removesuffix(f"-{attention}"),
+        attention=attention if stage == "section" else None,
         preserve_gb=request.preserve_gb,
         decode=request.decode if stage == "decode" else None,
     )
@@ -104,7 +103,7 @@ def fits(card: WorkerCard, need: Need) -> bool:
             least_gib = card.needs_gib.get(f"{need.model} decode={need.decode}", least_gib)
         if room_gib <= 0 or room_gib < least_gib:
             return False
-    return need.numeric_class in {None, _family(card.numeric_class)}
+    return need.numeric_class in {None, family(card.numeric_class)}
 
 
 def whole_work(request: VideoRequest, plan: JobPlan, *, shared: int = 0) -> float:
@@ -142,8 +141,3 @@ def _deadline_s(job: Job) -> float | None:
     if isinstance(wished, bool) or not isinstance(wished, int | float) or wished <= 0:
         return None
     return job.created_ms / 1000 + wished
-
-
-def _family(numeric_class: str) -> str:
-    """The class without its thread count, which a CPU worker sets for each order."""
-    return _THREADS.sub("", numeric_class)

@@ -147,8 +147,10 @@ class VideoRequest(BaseModel):
         le=10,
         description="higher skips more and is worse; taylorseer: one step in so many runs; none: the cache's own",
     )
-    attention: Literal["sdpa", "cudnn", "flash", "flash-3", "sage", "xformers"] = Field(
-        default="sdpa", description="what computes attention; all but sdpa need a GPU, and most a package on the worker"
+    attention: Literal["auto", "sdpa", "cudnn", "flash", "flash-3", "sage", "xformers"] = Field(
+        default="auto",
+        description="what computes attention; auto: the best exact one of the device that begins the video, which then "
+        "keeps it; all but sdpa need a GPU, and most a package on the worker",
     )
     decode: Literal["framewise", "tiled", "whole"] = Field(
         default="framewise", description="how latents become frames; a video keeps its mode"

@@ -17,6 +17,7 @@ from farm.errors import ConfigError
 from farm.hours import parse_hours
 from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
+from farm.numeric_class import ATTENTIONS, AUTO
 from farm.receiver import check_secret, checked_url
 from farm.vram import VRAM_CLASSES
 
@@ -34,6 +35,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 NODE_SETTINGS = (
     *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
     *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "compile"),
+    "attention",
 )
 
 
@@ -60,6 +62,7 @@ class FarmSettings:
     preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
     precision: str = "bf16"  #: in which this machine's workers hold the transformer: bf16, fp8, fp8-dynamic, int8, int4
     compile: bool = False  #: this machine's workers compile the transformer's blocks
+    attention: str = AUTO  #: what computes attention where a request leaves it open; auto: by this machine's device
     max_upload_mb: int = 32  #: bytes of one request
     max_open_videos: int | None = None  #: of one owner that have not ended; none: no limit
     max_queued: int = 10_000  #: videos of all that have not ended; one more is answered 429
@@ -100,7 +103,12 @@ class FarmSettings:
         if self.text_encoder_device not in {None, "cpu"}:
             msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
             raise ConfigError(msg)
-        for name, known in (("log_format", FORMATS), ("log_level", LEVELS), ("precision", PRECISIONS)):
+        for name, known in (
+            ("log_format", FORMATS),
+            ("log_level", LEVELS),
+            ("precision", PRECISIONS),
+            ("attention", (AUTO, *ATTENTIONS)),
+        ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"FARM_{name.upper()}={getattr(self, name)!r}: need one of {', '.join(known)}")
         for name in ("port", "ray_port"):

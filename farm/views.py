@@ -102,6 +102,7 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
         "hours": card.hours,
         "numeric_class": card.numeric_class,
         "attentions": list(card.attentions),
+        "attention": card.attention,
         "plan": card.plan,
         "stages": list(card.stages),
         "models": list(card.models),

@@ -1,6 +1,6 @@
 """Attention backends as values: named in the specification, checked before they are used, pinned on the model.
 
-Which one computes is never what happens to be importable, nor what DIFFUSERS_ATTN_BACKEND says.
+Which one computes is never what DIFFUSERS_ATTN_BACKEND says; where nobody names one, see attention_choice.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def check_attention(name: str, *, device: torch.device, dtype: torch.dtype) -> N
             attention=name,
         )
     if backend.package is not None:
-        from diffusers.models.attention_dispatch import AttentionBackendName, _check_attention_backend_requirements
+        from diffusers.models.attention_dispatch import _check_attention_backend_requirements
 
         try:
-            _check_attention_backend_requirements(AttentionBackendName(backend.diffusers))
+            _check_attention_backend_requirements(backend_of(name))
         except RuntimeError as err:
             raise AttentionUnavailable(
                 f"attention={name} needs the package {backend.package}, which cannot be imported here. "
@@ -86,15 +86,20 @@ def usable_attentions(*, device: torch.device, dtype: torch.dtype) -> tuple[str,
     return tuple(name for name in ATTENTIONS if usable(name))
 
 
+def backend_of(name: str) -> Any:
+    """What diffusers calls attention `name`. Imports diffusers."""
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    return AttentionBackendName(_BACKENDS[name].diffusers)
+
+
 def pin_attention(model: Any, name: str, *, device: torch.device, dtype: torch.dtype) -> None:
     """Let every attention of the transformer's blocks be computed by `name` from now on. Raises: AttentionUnavailable.
 
     The text refiner's (a few hundred tokens, masked) stays with torch's SDPA, as diffusers has it.
     """
-    from diffusers.models.attention_dispatch import AttentionBackendName
-
     check_attention(name, device=device, dtype=dtype)
-    backend = AttentionBackendName(_BACKENDS[name].diffusers)
+    backend = backend_of(name)
     for module in model.modules():
         # Not set_attention_backend: that one also changes what every other model in this process uses.
         processor: Any = getattr(module, "processor", None)

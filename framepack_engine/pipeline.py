@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
@@ -126,9 +127,10 @@ class Renderer:
             self._tenancy.close()
 
     def _fitted(self, stage: Stage, spec: RenderSpec, work: Callable[[SamplingModels], T]) -> T:
-        if self._tenancy is None:
-            return work(self.models)
-        return self._tenancy.fitted(stage, workload_of(spec), work)
+        with _repeatable():
+            if self._tenancy is None:
+                return work(self.models)
+            return self._tenancy.fitted(stage, workload_of(spec), work)
 
     @torch.no_grad()
     def section(
@@ -309,6 +311,18 @@ class Renderer:
         """The mp4's metadata."""
         model = getattr(self.models, "name", "")
         return tags(provenance(spec, model=model, numeric_class=self.numeric_class_of(spec)), title=spec.prompt)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Inside, cuDNN's convolutions are chosen by rule, not by a race, and among those that give the same bits again."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def _before(source: Path, folder: Path, spec: RenderSpec, *, like: Path) -> list[Path]:

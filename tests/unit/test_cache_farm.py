@@ -16,6 +16,7 @@ from farm.ingress import create_app
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from framepack_engine import Models, Renderer
+from framepack_engine.bench import small_spec
 from framepack_engine.errors import AttentionUnavailable
 from tests.unit.conftest import Hand
 
@@ -121,6 +122,28 @@ def test_an_attention_that_nobody_has_is_an_error_with_its_remedy(
     hand.dispatcher.tick()
     with pytest.raises(AttentionUnavailable, match="pip install flash-attn"):
         runner.run(hand.take(), lambda _: None)
+
+
+def test_a_video_keeps_what_its_first_worker_took(
+    http: TestClient, hand: Hand, jobs: Jobs, runner: OrderRunner, tiny_models: Models
+) -> None:
+    """Left open, attention is what the worker takes that begins; one that would take another goes on with the same."""
+    post(http)
+    renderer = Renderer(tiny_models)
+    other = OrderRunner(jobs, hand.card.model_copy(update={"attention": "cudnn"}), load=lambda *_: renderer)
+    runner.run(hand.take(), lambda _: None)
+    hand.dispatcher.tick()
+    order = hand.take()
+    assert order.numeric_class == renderer.numeric_class_of(small_spec("i2v", 1, steps=1))  # whose attention is sdpa
+    other.run(order, lambda _: None)  # by itself it would take cuDNN, which no CPU has
+    alone = post(http, seed=2)
+    encode = hand.take()
+    while encode.job.id != alone["id"]:
+        other.run(encode, lambda _: None)
+        hand.dispatcher.tick()
+        encode = hand.take()
+    other.run(encode, lambda _: None)
+    assert "-cudnn" in str(http.get(f"/v1/videos/{alone['id']}").json()["numeric_class"])
 
 
 def test_a_worker_with_the_attention_goes_first(http: TestClient, hand: Hand) -> None:

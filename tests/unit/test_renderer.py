@@ -57,6 +57,20 @@ def renderer() -> Renderer:
     return Renderer(load_case_model(MODEL))
 
 
+def test_convolutions_are_chosen_by_rule(renderer: Renderer) -> None:
+    """Whatever the process says: no race between cuDNN's kernels, none that adds in any order; afterwards as before."""
+    cudnn, seen = torch.backends.cudnn, set[tuple[bool, bool]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cudnn, "benchmark", True)
+        patch.setattr(cudnn, "deterministic", False)
+        spec = replace(SPEC, num_inference_steps=2)
+        renderer.section(
+            spec, 0, conditioning(), None, on_step=lambda _: seen.add((cudnn.benchmark, cudnn.deterministic))
+        )
+        assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
+    assert seen == {(False, True)}
+
+
 class Interrupted(Exception):
     """What a worker raises to stop."""
 
