@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo test lint format autoscaler clean
+.PHONY: help env bench browser ceph chaos demo gpu test lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -38,6 +38,13 @@ chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promi
 
 autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that listens on all addresses, so no part of `make test`
 	$(PYTHON) -m pytest -m autoscaler
+
+# What only a GPU can show, in minutes; a new card or a new driver begins here.
+gpu: $(STAMP)  ## the tests that need a GPU, then what to run next
+	@$(PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "no GPU that torch can use: framefarm doctor says why")'
+	@status=0; $(PYTHON) -m pytest -m gpu tests/unit/test_on_a_gpu.py --durations=10 || status=$$?; \
+	  echo "next: framefarm doctor; framefarm bench gpu --rows stock --rows resident --rows hoisted --steps 4 (what a row"; \
+	  echo "      takes), then the whole framefarm bench gpu --json >bench.json for docs/performance.md; make demo"; exit $$status
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler

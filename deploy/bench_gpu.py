@@ -91,15 +91,18 @@ def _run(
     model: str, device: torch.device, spec: RenderSpec, *, wanted: list[str], caps_gib: list[float], compiled: bool
 ) -> dict[str, Any]:
     """The machine and the rows."""
+    from framepack_engine.attention import usable_attentions
     from framepack_engine.gpu_bench import CAPS_GIB, small_caps, usual_cases
     from framepack_engine.gpu_bench_run import look_at, measure
     from framepack_engine.memory import GIB, size_of
+    from framepack_engine.numeric import default_dtype
 
     make = _maker(model, device)
     caps = [int(gib * GIB) for gib in caps_gib or CAPS_GIB]
     if model == "tiny" and not caps_gib:
         caps = small_caps(make(device), spec)
-    cases = [case for case in usual_cases(caps) if compiled or not case.compiled]
+    attentions = usable_attentions(device=device, dtype=default_dtype(device))
+    cases = [case for case in usual_cases(caps, attentions=attentions) if compiled or not case.compiled]
     if unknown := set(wanted) - {case.name for case in cases}:
         names = ", ".join(case.name for case in cases)
         raise ConfigError(f"--rows {', '.join(sorted(unknown))}: there are {names}")
@@ -122,6 +125,9 @@ def _maker(model: str, device: torch.device) -> Callable[[torch.device], RandomP
     """What makes a model at the device that it is given."""
     from copy import deepcopy
 
+    import torch
+
+    from framepack_engine.numeric import default_dtype
     from framepack_engine.random_model import RandomParts, random_framepack
 
     if model != "tiny":
@@ -130,4 +136,11 @@ def _maker(model: str, device: torch.device) -> Callable[[torch.device], RandomP
 
     tiny = load_models("tiny")
     tokens = (tiny.image_encoder.config.image_size // tiny.image_encoder.config.patch_size) ** 2
-    return lambda home: RandomParts(deepcopy(tiny.transformer).to(home), deepcopy(tiny.vae).to(home), tokens)
+    dtypes = default_dtype(device), torch.float32 if device.type == "cpu" else torch.float16  # as the farm loads it
+
+    def make(home: torch.device) -> RandomParts:
+        transformer, vae = (deepcopy(part).to(home, dtype) for part, dtype in zip(parts, dtypes, strict=True))
+        return RandomParts(transformer, vae, tokens)
+
+    parts = tiny.transformer, tiny.vae
+    return make

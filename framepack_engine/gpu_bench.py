@@ -12,6 +12,7 @@ from framepack_engine.spec import RenderSpec
 from framepack_engine.tenancy import workload_of
 
 CAPS_GIB = (24.0, 12.0, 8.0, 6.0)
+_EXACT = ("cudnn", "flash", "flash-3")  #: attentions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Case:
 
     way: "stock" is diffusers' own forward with all weights on the device; "plan" the engine's best plan from `rung` on;
     "sync" copies module by module, as the reference does. cap_bytes: of the device; None: all it has. precision: see
-    `precision`.
+    `precision`. attention: None: the bench's own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Case:
     precision: str = "bf16"
     compiled: bool = False
     cache: str = "none"
+    attention: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +69,16 @@ class Row:
         }
 
 
-def usual_cases(caps_bytes: Sequence[int]) -> list[Case]:
-    """All rows: one way after the other on the whole device, then on smaller ones, each with its baseline."""
+def usual_cases(caps_bytes: Sequence[int], *, attentions: Sequence[str] = ()) -> list[Case]:
+    """All rows: one way after the other on the whole device, then on smaller ones, each with its baseline.
+
+    attentions: that can compute here, beside sdpa; the exact ones have a row each.
+    """
     cases = [
         Case(name="stock", way="stock"),
         Case(name="resident"),
         Case(name="hoisted", rung=1),
+        *(Case(name=name, rung=1, attention=name) for name in attentions if name in _EXACT),
         Case(name="cache", rung=1, cache="teacache"),
         *(Case(name=precision, rung=1, precision=precision) for precision in ("fp8", "int8", "int4")),
         Case(name="compiled", rung=1, compiled=True),

@@ -106,7 +106,7 @@ def measure(
     if not resident and home_bytes > host_bytes():
         short = f"the model's home takes {home_bytes / GIB:.1f} GiB of the machine's {host_bytes() / GIB:.1f}"
         return Row(row=case.name, error=short), None
-    spec = replace(spec, cache=case.cache)
+    spec = replace(spec, cache=case.cache, attention=case.attention or spec.attention)
     try:
         with _held(case, make(device if resident else _HOST), spec, machine) as held:
             return _measured(case, held, spec, machine=machine, stock=stock)
@@ -162,7 +162,7 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
         compile_blocks(parts.transformer)
     size = parts.size()
     on_cpu, cap = device.type == "cpu", case.cap_bytes or machine.total_bytes
-    with _capped(device, case.cap_bytes):
+    with capped(device, case.cap_bytes):
         if case.way == "plan":
             book = PlanBook(size=size, device_bytes=cap, host_bytes=host_bytes(), counted=on_cpu)
             for plan in ladder(size, workload_of(spec))[: case.rung]:
@@ -298,7 +298,7 @@ def _least_s(work: Callable[[], object], device: torch.device, *, times: int = 5
 
 
 @contextmanager
-def _capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
+def capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
     """Inside, torch's allocator refuses what goes beyond; on the CPU the budget of a plan does."""
     if cap_bytes is None or device.type != "cuda":
         yield

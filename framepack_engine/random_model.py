@@ -5,6 +5,7 @@ Only the transformer and the VAE: what a section needs. The picture is noise; ti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,15 +36,26 @@ class RandomParts:
         return replace(count_model(self), image_tokens=self.image_tokens)
 
 
-def random_framepack(*, device: torch.device, home: torch.device) -> RandomParts:
-    """The 13B transformer in bfloat16 and its VAE in float16, drawn on `device`, kept at `home`: 26.3 GB there."""
+def random_framepack(
+    *,
+    device: torch.device,
+    home: torch.device,
+    transformer_config: Mapping[str, Any] | None = None,
+    vae_config: Mapping[str, Any] | None = None,
+) -> RandomParts:
+    """The 13B transformer and its VAE, drawn on `device`, kept at `home`: 26.3 GB there.
+
+    In bfloat16 and float16, on a CPU in float32. transformer_config, vae_config: what differs from the real ones.
+    """
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
     with torch.device("meta"):
-        transformer = HunyuanVideoFramepackTransformer3DModel(**OFFICIAL)
-        vae = AutoencoderKLHunyuanVideo()
+        transformer = HunyuanVideoFramepackTransformer3DModel(**OFFICIAL | dict(transformer_config or {}))
+        vae = AutoencoderKLHunyuanVideo(**(vae_config or {}))
     generator = torch.Generator(device).manual_seed(1)
-    for part, dtype in ((transformer, torch.bfloat16), (vae, torch.float16)):
+    whole = torch.float32 if device.type == "cpu" else None
+    for part, half in ((transformer, torch.bfloat16), (vae, torch.float16)):
+        dtype = whole or half
         fill(part, generator, dtype=dtype, home=home)
         part.eval()
     return RandomParts(transformer, vae)

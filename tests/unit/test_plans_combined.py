@@ -6,9 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from actors.device import Renderers
 from farm.settings import FarmSettings
@@ -19,6 +16,7 @@ from framepack_engine.model_count import count_model
 from framepack_engine.plan_book import PlanBook
 from framepack_engine.random_model import RandomParts, random_conditioning
 from framepack_engine.tenancy import workload_of
+from tests.lora_file import write_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,26 +32,14 @@ def conditioning(tiny_models: Models) -> Conditioning:
     return random_conditioning(parts, height=32, width=48)
 
 
-def write(folder: Path, name: str, models: Models, *, seed: int) -> Lora:
-    """A LoRA on every Linear of the transformer: in the loop, and of what is hoisted."""
-    generator, tensors = torch.Generator().manual_seed(seed), dict[str, torch.Tensor]()
-    for module, layer in models.transformer.named_modules():
-        if isinstance(layer, nn.Linear):
-            tensors[f"transformer.{module}.lora_A.weight"] = torch.randn(2, layer.in_features, generator=generator)
-            up = torch.randn(layer.out_features, 2, generator=generator)
-            tensors[f"transformer.{module}.lora_B.weight"] = 0.05 * up
-    save_file(tensors, folder / f"{name}.safetensors")
-    return Lora(name)
-
-
 @pytest.mark.parametrize("mapped", [False, True])
 def test_loras_act_alike_on_every_plan(
     tiny_models: Models, conditioning: Conditioning, tmp_path: Path, mapped: bool
 ) -> None:
     """Hoisted, streamed and read from a file: one LoRA, then another, then none, and each time the plain bits."""
     videos = [
-        replace(SPEC, loras=(write(tmp_path, "one", tiny_models, seed=1),)),
-        replace(SPEC, loras=(write(tmp_path, "two", tiny_models, seed=2), Lora("one", weight=-0.5))),
+        replace(SPEC, loras=(write_lora(tmp_path, "one", tiny_models.transformer, seed=1),)),
+        replace(SPEC, loras=(write_lora(tmp_path, "two", tiny_models.transformer, seed=2), Lora("one", weight=-0.5))),
         SPEC,
     ]
     plain = Renderer(tiny_models, lora_dir=tmp_path)
@@ -77,7 +63,7 @@ def test_a_lora_that_comes_between_two_steps_of_memory_is_not_lost(
     tiny_models: Models, conditioning: Conditioning, tmp_path: Path
 ) -> None:
     """Memory that runs out takes the weights home and back; the LoRA acts on the smaller plan as before."""
-    video = replace(SPEC, loras=(write(tmp_path, "one", tiny_models, seed=1),))
+    video = replace(SPEC, loras=(write_lora(tmp_path, "one", tiny_models.transformer, seed=1),))
     wanted = Renderer(tiny_models, lora_dir=tmp_path).section(video, 0, conditioning, None).to_bytes()
     book = PlanBook(size=count_model(tiny_models), device_bytes=GIB << 4, host_bytes=GIB << 4)
     renderer = Renderer(tiny_models, lora_dir=tmp_path, book=book)

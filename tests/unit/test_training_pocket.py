@@ -26,28 +26,10 @@ from framepack_engine.training.diffusion import DiffusionStage, levels
 from framepack_engine.training.loop import Run
 from framepack_engine.training.parts import load_trained, make_transformer
 from framepack_engine.training.pocket import train_pocket
-from framepack_engine.training.recipe import RECIPES, Cut, StageNumbers
 from framepack_engine.training.samples import ClipLatents, roughened, section_of, transformer_inputs, without_history
 from framepack_engine.transformer import Question, Transformer
+from tests.small_recipe import SMALLEST
 
-_FEW = StageNumbers(steps=2, rate=1e-3, warmup=1, save_every=1)
-SMALLEST = replace(
-    RECIPES["128"],
-    resolution=64,
-    window=2,
-    max_sections=2,
-    vae_channels=(4, 8, 16, 40),
-    vae_cuts=(Cut(5, 32, 2),),
-    heads=2,
-    head_dim=16,
-    rope_axes=(4, 6, 6),
-    double_blocks=1,
-    single_blocks=1,
-    batch=2,
-    text=_FEW,
-    vae=replace(_FEW, matrix_rate=0.01),
-    dit=replace(_FEW, matrix_rate=0.01),
-)
 WINDOW = SMALLEST.window
 
 
