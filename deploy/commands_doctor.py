@@ -56,7 +56,7 @@ def doctor(
     settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
     entry = _model(model, settings)
     gpus = describe_gpus(chosen_gpus(settings))
-    checks = list(examine(settings, gpus, model=entry))
+    checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb)))
     plans = _plans(settings, gpus, device_gb or [], host_gb=host_gb, model=entry)
     without = [device for device in dict.fromkeys(plan.device for plan in plans) if not _has_plan(device, plans)]
     wrong = [check.name for check in checks if check.state == "wrong"] + without

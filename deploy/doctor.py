@@ -16,7 +16,9 @@ from typing import Any, Literal
 from deploy.gpus import Gpu
 from deploy.own_models import own_models, state_of
 from farm.errors import ConfigError, FarmError
+from farm.numeric_class import AUTO
 from farm.settings import FarmSettings
+from framepack_engine.attention_choice import AttentionFacts, best_attention, has_flash_3
 from framepack_engine.catalog import CPU_MODEL, ModelEntry
 from framepack_engine.host import available_bytes, host_bytes
 from framepack_engine.memory import GIB, size_of
@@ -42,12 +44,18 @@ class Check:
         return asdict(self)
 
 
-def examine(settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry) -> Iterator[Check]:
-    """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean."""
+def examine(
+    settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry, elsewhere: bool = False
+) -> Iterator[Check]:
+    """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean.
+
+    elsewhere: the precision is for a card that is not here, and so are its packages.
+    """
     yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
     yield from _packages()
-    yield from _precision(settings.precision)
+    yield from _precision(settings.precision, elsewhere=elsewhere)
     yield from _gpus(gpus)
+    yield from _attention(settings, gpus)
     yield _memory(gpus, size_of(model.name, settings.precision))
     yield _video()
     yield _storage(settings)
@@ -80,16 +88,35 @@ def _packages() -> Iterator[Check]:
         yield Check(name="packages", value=shown)
 
 
-def _precision(precision: str) -> Iterator[Check]:
-    """The package that packs the weights, where a precision asks for it."""
+def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
+    """The package that packs the weights, where a precision asks for it: wrong where this machine should pack them."""
     if precision == "bf16":
         return
     value = f"{precision}, torchao {_version('torchao')}"
     if find_spec("torchao") is None:
         hint = f"FARM_PRECISION={precision} needs torchao: pip install 'framepack-farm[precision]'"
-        yield Check(name="precision", value=value, state="wrong", hint=hint)
+        yield Check(name="precision", value=value, state="note" if elsewhere else "wrong", hint=hint)
     else:
         yield Check(name="precision", value=value)
+
+
+def _attention(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
+    """What requests get that leave it open, card by card; a worker tries it on its card before it is taken."""
+    if settings.attention != AUTO:
+        yield Check(name="attention", value=f"{settings.attention} (FARM_ATTENTION)")
+        return
+    for gpu in gpus:
+        facts = AttentionFacts(capability=gpu.capability, cudnn=_cudnn(), flash_3=has_flash_3())
+        yield Check(name="attention", value=f"{best_attention(facts)} on {gpu.name}")
+
+
+def _cudnn() -> int:
+    """Torch's cuDNN, as it numbers it; 0: none. Takes seconds where torch is built for CUDA: it loads torch."""
+    if torch_cuda() is None:
+        return 0
+    import torch
+
+    return torch.backends.cudnn.version() or 0
 
 
 def _version(package: str) -> str:

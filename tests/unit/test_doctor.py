@@ -79,6 +79,22 @@ def test_a_precision_without_its_package_is_wrong(capsys: Out, monkeypatch: pyte
     assert "framepack-farm[precision]" in report["checks"]["precision"]["hint"]
     code, report = ask(capsys)
     assert (code, "precision" in report["checks"]) == (0, False)
+    code, report = ask(capsys, "--precision", "int8", "--device-gb", "8", "--host-gb", "64")  # a card somewhere else
+    assert (code, report["checks"]["precision"]["state"], report["ok"]) == (0, "note", True)
+    assert report["plans"][0]["plan"].startswith("int8, ")
+
+
+def test_it_says_which_attention_a_card_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By rule, card by card, or what the settings name; without a GPU there is nothing to choose."""
+    cards = [Gpu(name, 24 * GIB, 24 * GIB, capability, "1") for name, capability in (("H", (9, 0)), ("A", (8, 9)))]
+    monkeypatch.setattr(doctor, "_cudnn", lambda: 91_900)
+
+    def said(settings: FarmSettings, gpus: list[Gpu]) -> list[str]:
+        return [check.value for check in doctor._attention(settings, gpus)]
+
+    assert said(FarmSettings(), cards) == ["cudnn on H", "sdpa on A"]
+    assert said(FarmSettings(attention="sdpa"), cards) == ["sdpa (FARM_ATTENTION)"]
+    assert said(FarmSettings(), []) == []
 
 
 def test_packed_weights_are_not_said_to_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

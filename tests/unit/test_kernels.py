@@ -84,10 +84,10 @@ def test_nothing_is_compiled_twice(tiny_models: Models) -> None:
     assert not counters["graph_break"]
 
 
-@pytest.mark.parametrize("precision", ["fp8", "fp8-dynamic", "int8"])
+@pytest.mark.parametrize(("precision", "graphs"), [("fp8", 2), ("fp8-dynamic", 2), ("int8", 2), ("int4", 4)])
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo's own, of torchao
-def test_every_plan_computes_the_same_graphs(tiny_models: Models, precision: str) -> None:
-    """Resident, hoisted and with all blocks streamed, in 8 bits: equal bits, and still two graphs."""
+def test_every_plan_computes_the_same_graphs(tiny_models: Models, precision: str, graphs: int) -> None:
+    """Resident, hoisted and with all blocks streamed: equal bits; in 8 bits still two graphs, in 4 bits four."""
     models = compiled_copy(tiny_models, precision)
     wanted = section(Renderer(models))
     plans = ladder(count_model(models), workload_of(SPEC))
@@ -98,7 +98,7 @@ def test_every_plan_computes_the_same_graphs(tiny_models: Models, precision: str
         assert renderer.tenancy.plan is not None
         assert renderer.tenancy.plan.rung == plan.rung
         renderer.close()
-    assert counters["stats"]["unique_graphs"] == 2
+    assert counters["stats"]["unique_graphs"] == graphs
 
 
 def test_compiling_twice_is_as_good_as_once(tiny_models: Models) -> None:
