@@ -180,8 +180,10 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 
-@on_both
-@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize(
+    ("device", "cache"),
+    [("cpu", "teacache"), *(pytest.param("cuda", cache, marks=NEEDS_A_GPU) for cache in CACHES)],
+)
 def test_each_cache_and_true_cfg_are_equal_on_a_streamed_plan(cache: str, site: Site) -> None:
     """What a cache skips, streaming does not copy: the bits of the resident plan, with two guidance branches."""
     spec = replace(site.spec, cache=cache, true_cfg_scale=2.0, num_inference_steps=5, **CACHES[cache])
