@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec
 from framepack_engine.kernels import compile_blocks
@@ -26,6 +24,7 @@ from framepack_engine.precision import apply_precision
 from framepack_engine.random_model import RandomParts, random_conditioning
 from framepack_engine.tenancy import workload_of
 from framepack_engine.transformer import Transformer
+from tests.lora_file import write_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,13 +58,8 @@ def conditioning(models: Models) -> Conditioning:
 @pytest.fixture(scope="module")
 def loras(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a LoRA on every Linear of the transformer."""
-    generator, tensors = torch.Generator().manual_seed(1), dict[str, torch.Tensor]()
-    for module, layer in models.transformer.named_modules():
-        if isinstance(layer, nn.Linear):
-            tensors[f"transformer.{module}.lora_A.weight"] = torch.randn(2, layer.in_features, generator=generator)
-            tensors[f"transformer.{module}.lora_B.weight"] = torch.randn(layer.out_features, 2, generator=generator)
     folder = tmp_path_factory.mktemp("loras")
-    save_file(tensors, folder / "one.safetensors")
+    write_lora(folder, "one", models.transformer, seed=1)
     return folder
 
 
