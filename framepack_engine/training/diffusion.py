@@ -33,7 +33,7 @@ from framepack_engine.training.samples import (
 from framepack_engine.training.transform import NOISE_STD, computed_latents
 
 _KINDS: tuple[Kind, Kind] = ("i2v", "f1")
-_NO_PROMPT, _NO_HISTORY, _WITH_END, _ROUGH = 0.1, 0.05, 0.25, 0.5  #: shares of sections
+_NO_PROMPT, _NO_HISTORY, _WITH_END, _ROUGH = 0.1, 0.05, 0.5, 0.5  #: shares of sections, an end of those that may
 _ROUGHEST = 0.15  #: noise on the history, beside latents of about 1
 
 
@@ -156,8 +156,12 @@ class DiffusionStage:
     def _section(self, clips: ClipLatents, dice: Dice) -> Section:
         """A section of the batch, of either kind, with what may be missing or rough of its history."""
         kind, window = dice.one_of(_KINDS), self._recipe.window
-        index = dice.whole(0, clips.sections(window) - 1)
-        section = section_of(clips, kind=kind, index=index, window=window, with_end=dice.chance(_WITH_END))
+        count = whole = clips.sections(window)
+        if kind == "i2v":  # the further off, the less of a picture is known, and the more of a gradient is noise
+            count = min(dice.whole(1, count), dice.whole(1, count))
+        index = dice.whole(0, count - 1)
+        with_end = count == whole and dice.chance(_WITH_END)  # the end image is the whole clip's
+        section = section_of(clips, kind=kind, index=index, window=window, sections=count, with_end=with_end)
         return _with_other_history(section, dice)
 
 

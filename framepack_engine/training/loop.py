@@ -108,10 +108,10 @@ def averaged(model: nn.Module, *, share: float) -> AveragedModel:
 
 def make_optimizer(model: nn.Module, numbers: StageNumbers) -> torch.optim.Optimizer:
     """Of the weights that are trained: Muon where the recipe has a rate for matrices, else AdamW."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     if numbers.matrix_rate is not None:
-        return Muon(trained, rate=numbers.rate, matrix_rate=numbers.matrix_rate)
-    return torch.optim.AdamW(trained, lr=numbers.rate, betas=(0.9, 0.95), weight_decay=0.01)
+        return Muon(trained, rate=numbers.rate, matrix_rate=numbers.matrix_rate, momentum=numbers.momentum)
+    return torch.optim.AdamW([weight for _, weight in trained], lr=numbers.rate, betas=(0.9, 0.95), weight_decay=0.01)
 
 
 def share_at(step: int, numbers: StageNumbers) -> float:

@@ -12,25 +12,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_MOMENTUM = 0.95
 _BETAS, _EPS = (0.9, 0.95), 1e-8
 _NARROWEST = 4  #: fewer rows or columns are no matrix worth the name: output kernels of 3 colours, biases, gains
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for every weight of two or more axes (kernels as rows of all their inputs), AdamW for the rest.
+    """Muon for weights of two or more axes within blocks (kernels as rows of all their inputs), AdamW for the rest.
 
-    rate: of the rest; matrix_rate: of matrices, as a share of a step that moves each direction by 1.
+    rate: of the rest; matrix_rate: of matrices, as a share of a step that moves each direction by 1. momentum: of
+    matrices. A weight is within a block if its name says so: what embeds inputs has inputs far from a mean of 0, on
+    which steps of full length in every direction are mostly noise.
 
     Source: Jordan et al., https://kellerjordan.github.io/posts/muon/ (Newton-Schulz coefficients, Nesterov momentum).
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], *, rate: float, matrix_rate: float) -> None:
-        taken = list(parameters)
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        *,
+        rate: float,
+        matrix_rate: float,
+        momentum: float = 0.95,
+    ) -> None:
+        taken = [(weight, "block" in name and _is_matrix(weight)) for name, weight in parameters]
         groups = [
-            {"params": [p for p in taken if _is_matrix(p)], "lr": matrix_rate, "matrices": True},
-            {"params": [p for p in taken if not _is_matrix(p)], "lr": rate, "matrices": False},
+            {"params": [weight for weight, turned in taken if turned], "lr": matrix_rate, "matrices": True},
+            {"params": [weight for weight, turned in taken if not turned], "lr": rate, "matrices": False},
         ]
+        self._momentum = momentum
         super().__init__([group for group in groups if group["params"]], {})
 
     @torch.no_grad()
@@ -48,8 +57,8 @@ class Muon(torch.optim.Optimizer):
         if slope is None:
             return
         mean = state.setdefault("mean", torch.zeros_like(weight))
-        mean.lerp_(slope, 1 - _MOMENTUM)
-        flat = orthogonal(slope.lerp(mean, _MOMENTUM).flatten(1))
+        mean.lerp_(slope, 1 - self._momentum)
+        flat = orthogonal(slope.lerp(mean, self._momentum).flatten(1))
         stretch = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
         weight.add_(flat.reshape(weight.shape), alpha=-rate * stretch)
 

@@ -55,6 +55,9 @@ def make_image_parts() -> dict[str, Any]:
 def make_transformer(recipe: Recipe) -> Any:
     """The transformer with drawn weights, float32. Modulation and output begin at zero: no block does anything yet.
 
+    What embeds noise level and pooled prompt stays as it is drawn: trained, its mean outgrew what tells one prompt from
+    another (docs/decisions/0063).
+
     No distilled guidance: `guidance_scale` does not act on it, `true_cfg_scale` does.
     """
     from diffusers import HunyuanVideoFramepackTransformer3DModel
@@ -77,6 +80,8 @@ def make_transformer(recipe: Recipe) -> Any:
             has_clean_x_embedder=True,
         )
     for name, parameter in model.named_parameters():
+        if "time_text_embed." in name:
+            parameter.requires_grad_(requires_grad=False)
         if (".norm" in name and ".linear." in name) or name.startswith(("proj_out.", "norm_out.linear.")):
             torch.nn.init.zeros_(parameter)
     _alike(model)

@@ -24,12 +24,13 @@ class Cut:
 class StageNumbers:
     """How a stage is trained: at `rate`, risen to in `warmup` steps and falling to a tenth at `steps`.
 
-    matrix_rate: of Muon, for matrices; None trains all with AdamW.
+    matrix_rate, momentum: of Muon, for matrices; None trains all with AdamW.
     """
 
     steps: int
     rate: float
     matrix_rate: float | None = None
+    momentum: float = 0.95
     warmup: int
     save_every: int
     average: float = 0.999  #: share of the old in the running mean of the weights, which is what is kept in the end
@@ -93,7 +94,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 kept_groups=800,
                 text=_TEXT,
                 vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
-                dit=StageNumbers(steps=9_000, rate=1e-3, matrix_rate=0.01, warmup=100, save_every=200),
+                dit=StageNumbers(steps=6_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",

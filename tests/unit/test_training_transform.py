@@ -90,12 +90,15 @@ def test_an_orthogonal_step_goes_all_ways_alike(shape: tuple[int, int]) -> None:
 
 
 def test_muon_fits_a_kernel_and_its_bias() -> None:
-    """Matrices by their own rate, the rest by Adam's: after 60 steps a layer is nearly the one that it imitates."""
+    """Matrices of a block by their own rate, the rest by Adam's: after 60 steps a layer is nearly what it imitates."""
     torch.manual_seed(0)
     layer, wanted = nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
-    optimizer = Muon(layer.parameters(), rate=2e-2, matrix_rate=0.2)
+    named = [(f"blocks.0.{name}", weight) for name, weight in layer.named_parameters()]
+    optimizer = Muon(named, rate=2e-2, matrix_rate=0.2)
     tops = [group["lr"] for group in optimizer.param_groups]
     assert sorted(tops) == [2e-2, 0.2]
+    outside = Muon(layer.named_parameters(), rate=2e-2, matrix_rate=0.2)
+    assert [group["lr"] for group in outside.param_groups] == [2e-2]
 
     def distance(name: str) -> float:
         return float(((getattr(layer, name) - getattr(wanted, name)) ** 2).mean().item())
