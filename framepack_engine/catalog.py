@@ -57,8 +57,8 @@ _SHARED = MappingProxyType(
 )
 
 
-def _parts(transformer: str) -> dict[str, Part]:
-    return {**_SHARED, "transformer": Part(transformer, "", _COMMITS[transformer])}
+def _parts(transformer: str) -> Mapping[str, Part]:
+    return MappingProxyType({**_SHARED, "transformer": Part(transformer, "", _COMMITS[transformer])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,6 @@ class ModelEntry:
 
 
 _TINY_SAYS = "random weights: it proves the machinery, the picture is noise"
-
-_POCKET_SAYS = "a small demonstration model: it moves a photo as a short prompt asks; for real films use framepack-i2v"
 
 _DOWNLOADED = (
     ModelEntry(
@@ -127,20 +125,26 @@ _MADE = (
 
 
 def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[ModelEntry, ...]:
-    """The models in this package's `folder`, of both kinds; none where there is nothing. One transformer is both."""
+    """The models in this package's `folder`, of both kinds; none where there is nothing.
+
+    One transformer is both. Neither draws from text alone: it was never taught to.
+    """
     if shipped is None:
         return ()
+    can = f"a small demonstration model, {shipped.resolution} px: it moves a photo as a short prompt asks"
     entry = ModelEntry(
         name="pocket",
         kind="i2v",
         origin="shipped",
         resolution=shipped.resolution,
         needs_image=True,
-        honest=_POCKET_SAYS,
-        parts={name: replace(part, revision=shipped.revision) for name, part in _parts(FRAMEPACK_I2V).items()},
+        honest=f"{can}; for real films use framepack-i2v",
+        parts=MappingProxyType(
+            {name: replace(part, revision=shipped.revision) for name, part in _parts(FRAMEPACK_I2V).items()}
+        ),
         path=str(folder),
     )
-    return (entry, replace(entry, name="pocket-f1", kind="f1", needs_image=False))
+    return (entry, replace(entry, name="pocket-f1", kind="f1"))
 
 
 MODELS: Mapping[str, ModelEntry] = MappingProxyType(

@@ -84,6 +84,7 @@ def test_one_transformer_serves_both_kinds(run: Path, known: dict[str, catalog.M
     assert about is not None
     assert about.size == count_model(i2v)
     assert (known["pocket"].resolution, f1_of("pocket", known)) == (128, "pocket-f1")
+    assert known["pocket-f1"].needs_image
 
 
 def test_another_model_is_another_revision(run: Path, known: dict[str, catalog.ModelEntry]) -> None:
