@@ -229,6 +229,9 @@ def pocket(
     out: Annotated[Path, typer.Option("--out", help="for clips, sheet.png and report.json")] = Path("bench-pocket"),
     steps: Annotated[int, typer.Option("--steps", min=1, help="of each section")] = 25,
     window: Annotated[int, typer.Option("--latent-window-size", min=1, help="of each video")] = 9,
+    true_cfg_scale: Annotated[
+        float, typer.Option("--true-cfg-scale", min=1, help="of each video; above 1 a step costs two forwards")
+    ] = 1.0,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="vae, motion, end or drift; all, without drift where no F1 is")
     ] = None,
@@ -244,7 +247,15 @@ def pocket(
     found = {path.stem: path for path in sorted(photos.glob("*.jpg"))}
     if not found:
         raise typer.BadParameter(f"{photos} has no .jpg", param_hint="--photos")
-    settings = Settings(model=model, photos=found, out=out, steps=steps, window=window, resolution=resolution)
+    settings = Settings(
+        model=model,
+        photos=found,
+        out=out,
+        steps=steps,
+        window=window,
+        resolution=resolution,
+        true_cfg_scale=true_cfg_scale,
+    )
     try:
         report = run_bench(settings, parts=only or None, say=say)
     except EngineError as err:

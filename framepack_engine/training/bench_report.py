@@ -39,6 +39,7 @@ class Settings:
     resolution: int | None = None
     drift_sections: int = 10
     motions: Sequence[str] = MEASURED
+    true_cfg_scale: float = 1.0
 
 
 def f1_beside(model: str) -> str:
@@ -63,6 +64,7 @@ def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[
         steps=settings.steps,
         window=settings.window,
         motions=settings.motions,
+        true_cfg_scale=settings.true_cfg_scale,
     )
     made: dict[str, list[Made]] = {}
     begun, renderer = time.monotonic(), Renderer(models, device=device)
@@ -80,7 +82,13 @@ def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Callable[
             for row in drift(maker, bench, kind=kind, sections=settings.drift_sections)
         ]
     report = {
-        "summary": _summary(made) | {"model": settings.model, "minutes": round((time.monotonic() - begun) / 60, 1)},
+        "summary": _summary(made)
+        | {
+            "model": settings.model,
+            "steps": settings.steps,
+            "true_cfg_scale": settings.true_cfg_scale,
+            "minutes": round((time.monotonic() - begun) / 60, 1),
+        },
         "tables": {part: [one.row for one in rows] for part, rows in made.items()},
     }
     settings.out.mkdir(parents=True, exist_ok=True)

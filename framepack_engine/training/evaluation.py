@@ -48,6 +48,7 @@ class Bench:
     window: int = 9
     sections: int = 2
     motions: Sequence[str] = MEASURED
+    true_cfg_scale: float = 1.0
 
     def picture(self, name: str) -> Image.Image:
         """A photo, cut to its bucket."""
@@ -66,6 +67,7 @@ class Bench:
             prompt=prompt,
             latent_window_size=self.window,
             num_inference_steps=self.steps,
+            true_cfg_scale=self.true_cfg_scale,
         )
 
 

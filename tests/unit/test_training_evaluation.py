@@ -18,7 +18,7 @@ from framepack_engine.training.bench_report import Settings, f1_beside, run_benc
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_motions import MEASURED
-from framepack_engine.training.evaluation import panned, psnr
+from framepack_engine.training.evaluation import Bench, panned, psnr
 from framepack_engine.training.motion_meter import measured_motion
 from framepack_engine.training.moving_sheet import moving_sheet
 
@@ -67,6 +67,14 @@ def test_a_panned_picture_moves_and_keeps_its_size() -> None:
     assert clip.shape == (1, 3, 9, 48, 64)
     frames = ((clip[0] + 1) * 127.5).to(torch.uint8).permute(1, 2, 3, 0)
     assert measured_motion(frames).name == "pan_right"
+
+
+def test_a_bench_asks_for_what_it_was_told_to(photo: Path, tmp_path: Path) -> None:
+    """Steps, window, guidance and the photo's own shape are in every video's spec."""
+    bench = Bench(photos={"cat": photo}, resolution=128, out=tmp_path, steps=3, window=2, true_cfg_scale=2.5)
+    spec = bench.spec("f1", bench.picture("cat"), "a cat", sections=4)
+    assert (spec.num_inference_steps, spec.latent_window_size, spec.true_cfg_scale, spec.sections) == (3, 2, 2.5, 4)
+    assert (spec.height, spec.width) == (96, 160)
 
 
 def test_a_sheet_shows_every_video(tmp_path: Path) -> None:
