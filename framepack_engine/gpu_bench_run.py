@@ -304,11 +304,12 @@ def capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
         yield
         return
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total), device)
+    number = torch.cuda.current_device() if device.index is None else device.index  # "cuda" alone it does not take
+    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total), number)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, number)
 
 
 def _finish(device: torch.device) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding, linear, pad
 
 from framepack_engine.errors import PrecisionUnavailable
 from framepack_engine.model_size import PRECISIONS
@@ -27,6 +27,7 @@ __all__ = ["PRECISIONS", "Packed", "apply_precision", "check_precision", "precis
 _NF4_BLOCK = 64  #: numbers that share a scale
 _NF4_SCALES = 256  #: scales that share a factor, where so many fit
 _ROWS = 2048  #: of a product at a time: what lies between input and answer takes several times their room
+_INT8_ROWS = 17  #: that CUDA's int8 product takes at least. Source: ATen/native/cuda/Blas.cpp, _int_mm_out_cuda
 _FLOAT8_PRODUCT = (8, 9)  #: compute capability that multiplies float8: Ada, Hopper and later
 _MARK = "_framepack_precision"
 
@@ -106,8 +107,11 @@ class Int8Product(_Product, Int8):
         from torchao.quantization import Int8Tensor, PerRow
 
         x = Int8Tensor.from_hp(rows, PerRow())
+        # a short prompt has fewer rows than CUDA's product takes: zeros stand behind them, on every device
+        missing = max(0, _INT8_ROWS - rows.shape[0])
+        numbers = pad(x.qdata, (0, 0, 0, missing)) if missing else x.qdata
         # Not torchao's own product: outside of compile it prints its input to a string at each call, and so waits
-        product = torch._int_mm(x.qdata, self.qdata.t())  # noqa: SLF001 - torch's only door to it
+        product = torch._int_mm(numbers, self.qdata.t())[: rows.shape[0]]  # noqa: SLF001 - torch's only door to it
         answer: Tensor = (product * x.scale).mul_(self.scale.t()).to(rows.dtype)
         return answer if self.bias is None else answer.add_(self.bias)
 

@@ -110,6 +110,7 @@ def plan_named(name: str, site: Site) -> Plan:
     return found[name]
 
 
+WORKSPACES = 64 << 20  #: bytes that cuBLAS and cuDNN may take at first use: a plan's reserve is for them
 PLANS = ("keeps all", "keeps transformer", "keeps nothing", "some streamed", "all streamed", "mapped")
 
 
@@ -125,8 +126,8 @@ class Watched:
             torch.cuda.reset_peak_memory_stats()
 
     def peak(self, *, before: int) -> int:
-        """Bytes since then. before: bytes that lay there already."""
-        return torch.cuda.max_memory_allocated() - before if self._cuda else self._budget.peak
+        """Bytes since then, less what libraries work with on a GPU. before: bytes that lay there already."""
+        return torch.cuda.max_memory_allocated() - before - WORKSPACES if self._cuda else self._budget.peak
 
 
 def lies_there(device: str) -> int:

@@ -7,10 +7,12 @@ import io
 import json
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.cuda._utils import _get_device_index
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from deploy import cli
@@ -18,7 +20,7 @@ from framepack_engine.bench import small_spec
 from framepack_engine.copy_watch import CopyWatch
 from framepack_engine.flops import REFERENCE_TFLOP, forward_flops
 from framepack_engine.gpu_bench import Case
-from framepack_engine.gpu_bench_run import Machine, look_at, measure
+from framepack_engine.gpu_bench_run import Machine, capped, look_at, measure
 from framepack_engine.memory import Workload, size_of
 from framepack_engine.models import Models
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
@@ -90,6 +92,22 @@ def test_the_baseline_copies_a_model_in_half_precision(tiny_models: Models) -> N
 
     row, latents = measure(Case(name="s", way="sync", cap_bytes=1), make, spec, machine=machine)
     assert (row.error, latents is None) == ("", False)
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 2), ("cuda:1", 1)])
+def test_the_cap_is_on_the_device_that_computes(device: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named with its number or without, as torch reads its own argument; and gone afterwards."""
+    seen = list[tuple[float, int]]()
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=100))
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_per_process_memory_fraction",
+        lambda share, where: seen.append((share, _get_device_index(where))),
+    )
+    with capped(torch.device(device), 50):
+        assert seen == [(0.5, number)]
+    assert seen[1:] == [(1.0, number)]
 
 
 def test_a_row_that_fails_is_told() -> None:

@@ -119,6 +119,22 @@ def test_long_inputs_are_multiplied_in_pieces(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("rows", [1, 6, 16, 17, 40])
+def test_a_short_prompt_has_rows_enough_for_cuda(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its int8 product refuses 16 rows and fewer, which many prompts have; ours gives the bits of a longer input."""
+    layer, x = drawn(5, 64, 96, 1.0)
+    made, real = Int8Product.packed(layer, layer.weight.data), torch._int_mm
+    whole = made(x[0])
+
+    def as_cuda_has_it(left: Tensor, right: Tensor) -> Tensor:
+        if left.shape[0] <= 16:
+            raise RuntimeError(f"self.size(0) needs to be greater than 16, but got {left.shape[0]}")
+        return real(left, right)
+
+    monkeypatch.setattr(torch, "_int_mm", as_cuda_has_it)
+    assert torch.equal(made(x[0, :rows]), whole[:rows])
+
+
 @given(st.integers(17, 50_000))
 def test_no_piece_is_too_short_for_cuda(count: int) -> None:
     """Its int8 product takes 17 rows or more, and so does each piece of an input that has them; none is longer than
