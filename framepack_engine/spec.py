@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from framepack_engine.cache_choice import THRESHOLDS, check_cache
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.plan import Kind, frames_for
-from framepack_engine.tiles import check_tile
+from framepack_engine.tiles import check_picture, check_tile
 from framepack_engine.timeline import Share, TimedPrompt, prompt_borders, prompt_shares
 
 DECODES = ("framewise", "tiled", "whole")
@@ -86,6 +86,7 @@ class RenderSpec:
                 raise InvalidSpec(f"{field}={getattr(self, field)!r}: known are {', '.join(known)}", field=field)
         check_cache(self.cache, self.cache_threshold)
         check_tile(self.decode, self.decode_tile_px)
+        check_picture(self.decode, self.height, self.width, window=self.latent_window_size)
         if self.flow_shift is not None and not self.flow_shift > 0:
             raise InvalidSpec(f"flow_shift={self.flow_shift}: need more than 0", field="flow_shift")
         if not self.flow_exponent > 0:

@@ -19,6 +19,9 @@ STRIP_NUMBERS = 1 << 28  #: of a convolution's input that is padded at a time, s
 #: of a whole picture's decode: copies of the widest activation, strips, and copies of the decoded pictures. Counted
 #: tensor by tensor on torch's meta device: 2.5, 1.5 and 1; the rest is for what kernels work with, an assumption
 _WHOLE_COPIES, _STRIPS, _PICTURES = 2.5, 3.5, 2
+#: of the middle's attention at once. Beyond, its mask has more than 2^32 numbers, which torch's masked attention on
+#: CUDA reads wrongly without a word: pytorch issue 187227
+_MASKED_TOKENS = 1 << 16
 _SHARE = 0.5  #: of what is free; the rest is room for fragments and for others
 
 
@@ -31,6 +34,18 @@ def check_tile(decode: str, tile_px: int | None) -> None:
     if tile_px < TILE_MIN_PX or tile_px % TILE_STEP_PX:
         text = f"need a multiple of {TILE_STEP_PX} px, at least {TILE_MIN_PX}"
         raise InvalidSpec(f"decode_tile_px={tile_px}: {text}", field="decode_tile_px")
+
+
+def check_picture(decode: str, height: int, width: int, *, window: int) -> None:
+    """Raises: InvalidSpec where pictures (px) are too large to be decoded rightly on every device but in tiles."""
+    if decode == "tiled":
+        return
+    latent_frames = 5 if decode == "framewise" else 2 * window + 1
+    tokens = latent_frames * (height // 8) * (width // 8)
+    if tokens > _MASKED_TOKENS:
+        most = _MASKED_TOKENS // latent_frames * 64
+        text = f"right up to {most:,} px on a GPU, and {width}x{height} is {height * width:,}: ask for tiled"
+        raise InvalidSpec(f"decode={decode}: {text}", field="decode")
 
 
 def tile_bytes(tile_px: int, *, channels: int, itemsize: int) -> int:

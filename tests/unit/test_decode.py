@@ -218,6 +218,18 @@ def test_a_tile_that_cannot_be_is_refused_by_name(mode: str, tile: int) -> None:
     assert caught.value.facts["field"] == "decode_tile_px"
 
 
+@pytest.mark.parametrize(
+    ("mode", "height", "width"), [("framewise", 720, 1280), ("framewise", 928, 928), ("whole", 608, 640)]
+)
+def test_pictures_that_a_gpu_would_decode_wrongly_are_refused(mode: str, height: int, width: int) -> None:
+    """Where torch's masked attention misreads its mask on CUDA, another mode is advised; tiles take any size."""
+    with pytest.raises(InvalidSpec, match="ask for tiled") as caught:
+        spec("i2v", 1, 9, height=height, width=width, decode=mode)
+    assert caught.value.facts["field"] == "decode"
+    assert spec("i2v", 1, 9, height=height, width=width, decode="tiled").decode == "tiled"
+    assert spec("i2v", 1, 9, height=608, width=640, decode="framewise").decode == "framewise"
+
+
 def test_missing_latents_are_named() -> None:
     """A decode without the section before last says which one it lacks."""
     made = latents(3, 1)
