@@ -7,5 +7,5 @@ mkdir -p demo
 read -r model honest < <(python -c 'from framepack_engine.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
 echo "demo: the model $model, $honest" >&2
 exec framefarm render examples/cat.jpg \
-    --prompt "The camera zooms in slowly." \
+    --prompt "It gets darker slowly." \
     --model "$model" --seconds 3 --seed 7 -o demo/cat.mp4
