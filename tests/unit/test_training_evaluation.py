@@ -23,8 +23,8 @@ from framepack_engine.training.motion_meter import measured_motion
 from framepack_engine.training.moving_sheet import moving_sheet
 
 
-def frames_of(kind: str, *, number: int = 3, frames: int = 13) -> tuple[Tensor, float]:
-    """A drawn clip of this motion, (T, H, W, 3) uint8, and its speed."""
+def frames_of(kind: str, *, number: int = 4, frames: int = 13) -> tuple[Tensor, float]:
+    """A drawn clip of this motion, (T, H, W, 3) uint8, and its speed; nothing in it gets brighter than white."""
     clip = ClipMaker(seed=11, photo_share=0).clip(number, height=48, width=64, frames=frames, motion=kind)
     return ((clip.frames + 1) * 127.5).to(torch.uint8).permute(1, 2, 3, 0), clip.motion.speed
 
