@@ -86,7 +86,8 @@ def write_transform(vae: Any, clips: Sequence[Tensor]) -> None:
 def computed_latents(vae: Any, frames: Tensor) -> Tensor:
     """Means that the encoder written by `write_transform` gives clips (B, 3, 1 + 4n, H, W): (B, 16, 1 + n, H/8, W/8).
 
-    By its four matrices alone, without the many layers in between that pass everything on: 18 times as fast on a CPU (docs/decisions/0062).
+    By its four matrices alone, without the many layers in between that pass everything on: 18 times as fast on a CPU
+    (docs/decisions/0062).
     """
     encoder, x = vae.encoder, frames
     for block, in_time in zip(encoder.down_blocks, _IN_TIME, strict=False):
