@@ -46,6 +46,8 @@ MEASURED = (
 #: learned from it is a mean of many
 PACES = {"slow": 0.12, "plain": 0.5, "quick": 0.88}
 _SPREAD = 0.04
+_CAMERAS = MEASURED[:8]  #: of a small model's few steps most go where a picture changes most
+_DRAWN = tuple(kind for kind in SPEEDS for _ in range(3 if kind in _CAMERAS else 1))
 _RATE_HZ = 0.5  #: of what comes and goes
 
 
@@ -64,8 +66,8 @@ class Motion:
 
 
 def throw_motion(dice: Dice, kind: str | None = None) -> Motion:
-    """A motion of any kind, or of the one named, at one of the paces."""
-    name = dice.one_of(tuple(SPEEDS)) if kind is None else kind
+    """A motion of any kind, the camera's three times as often, or of the one named; at one of the paces."""
+    name = dice.one_of(_DRAWN) if kind is None else kind
     low, high = SPEEDS[name]
     share = dice.uniform(-_SPREAD, _SPREAD) + PACES[dice.one_of(tuple(PACES))]
     return Motion(name, low + (high - low) * share, share)

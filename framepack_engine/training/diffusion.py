@@ -20,7 +20,9 @@ from framepack_engine.schedule import flow_mu
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.kept_groups import GroupFolder
+from framepack_engine.training.muon import quick_in_bfloat16
 from framepack_engine.training.parts import make_transformer
+from framepack_engine.training.quick_attention import train_with_quick_attention
 from framepack_engine.training.recipe import Recipe
 from framepack_engine.training.samples import (
     ClipLatents,
@@ -102,6 +104,8 @@ class DiffusionStage:
         """
         self.model = make_transformer(recipe)
         if compiled:
+            if torch.device(device).type == "cpu" and quick_in_bfloat16(torch.device(device)):
+                train_with_quick_attention()
             for block in (*self.model.transformer_blocks, *self.model.single_transformer_blocks):
                 block.compile(dynamic=True)
         self._recipe, self._device, self._reuse = recipe, device, reuse

@@ -48,19 +48,32 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise TypeError("Muon takes no closure")
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    (self._turn if group["matrices"] else self._adam)(weight, group["lr"])
+            moving = [weight for weight in group["params"] if weight.grad is not None]
+            if group["matrices"]:
+                self._turn(moving, group["lr"])
+                continue
+            for weight in moving:
+                self._adam(weight, group["lr"])
 
-    def _turn(self, weight: Tensor, rate: float) -> None:
-        state, slope = self.state[weight], weight.grad
-        if slope is None:
-            return
-        mean = state.setdefault("mean", torch.zeros_like(weight))
+    def _turn(self, weights: list[Tensor], rate: float) -> None:
+        """Matrices of one shape together: a small model has dozens, and one by one each waits for its call."""
+        alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+        for weight in weights:
+            flat = self._wanted(weight).flatten(1)
+            alike.setdefault((flat.shape[0], flat.shape[1]), []).append((weight, flat))
+        for (rows, columns), pairs in alike.items():
+            stretch = max(1.0, rows / columns) ** 0.5
+            turned = orthogonal(torch.stack([flat for _, flat in pairs]))
+            for (weight, _), flat in zip(pairs, turned, strict=True):
+                weight.add_(flat.reshape(weight.shape), alpha=-rate * stretch)
+
+    def _wanted(self, weight: Tensor) -> Tensor:
+        """The gradient's running mean, a step ahead."""
+        slope: Any = weight.grad
+        mean: Tensor = self.state[weight].setdefault("mean", torch.zeros_like(weight))
         mean.lerp_(slope, 1 - self._momentum)
-        flat = orthogonal(slope.lerp(mean, self._momentum).flatten(1))
-        stretch = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
-        weight.add_(flat.reshape(weight.shape), alpha=-rate * stretch)
+        ahead: Tensor = slope.lerp(mean, self._momentum)
+        return ahead
 
     def _adam(self, weight: Tensor, rate: float) -> None:
         state, slope = self.state[weight], weight.grad
@@ -85,19 +98,19 @@ def quick_in_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all 1: those of the result lie around 1, from 0.7 to 1.2.
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Of each of (n, rows, columns), about the nearest whose singular values are all 1: they lie from 0.7 to 1.2.
 
     In bfloat16 where the device is made for it, as its source has it.
     """
-    x = matrix.float() / (matrix.norm() + 1e-7)
-    if quick_in_bfloat16(matrix.device):
+    x = matrices.float() / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    if quick_in_bfloat16(matrices.device):
         x = x.bfloat16()
-    tall = x.shape[0] > x.shape[1]
+    tall = x.shape[1] > x.shape[2]
     if tall:
-        x = x.T
+        x = x.mT.contiguous()
     for _ in range(5):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    turned: Tensor = x.T if tall else x
-    return turned.to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    turned: Tensor = x.mT if tall else x
+    return turned.to(matrices.dtype)

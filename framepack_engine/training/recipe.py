@@ -91,10 +91,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 single_blocks=4,
                 mlp_ratio=2.5,
                 batch=4,
-                kept_groups=800,
+                kept_groups=1_600,
                 text=_TEXT,
                 vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
-                dit=StageNumbers(steps=6_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
+                dit=StageNumbers(steps=24_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",
