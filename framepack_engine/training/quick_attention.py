@@ -41,13 +41,13 @@ def attend_backward(
 
 
 @attend.register_fake
-def _attend_shapes(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def _attend_shapes(query: Tensor, key: Tensor, _value: Tensor, _bias: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(query), query.new_empty(query.shape[0], query.shape[1], key.shape[1])
 
 
 @attend_backward.register_fake
 def _backward_shapes(
-    slope: Tensor, query: Tensor, key: Tensor, value: Tensor, shares: Tensor
+    _slope: Tensor, query: Tensor, key: Tensor, value: Tensor, _shares: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
 

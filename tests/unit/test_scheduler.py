@@ -238,7 +238,8 @@ def test_records_become_demands(accept: Accept) -> None:
 
 def test_assign_is_the_whole_in_one_call(accept: Accept) -> None:
     """Videos and workers in, leases out; older first where nothing else tells them apart."""
-    records = [accept() for _ in range(3)]
+    accepted = [accept() for _ in range(3)]  # within one millisecond, now and then
+    records = [Record(one.job.model_copy(update={"created_ms": n}), one.head) for n, one in enumerate(accepted)]
     cards = [card(f"w{n}", models=("tiny",)) for n in range(2)]
     plan = assign(records, cards, cards)
     assert {one.job for one in plan} == {record.job.id for record in records[:2]}

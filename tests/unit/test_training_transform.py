@@ -84,7 +84,7 @@ def test_an_orthogonal_step_goes_all_ways_alike(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(1)
     left, _, right = torch.linalg.svd(torch.randn(*shape, generator=generator), full_matrices=False)
     stretched = left @ torch.diag(torch.logspace(0, -2, len(right))) @ right
-    values = torch.linalg.svdvals(orthogonal(stretched))
+    values = torch.linalg.svdvals(orthogonal(stretched[None]))
     assert float(values.min()) > 0.5
     assert float(values.max()) < 1.3
 
