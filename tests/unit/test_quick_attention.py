@@ -43,7 +43,8 @@ def test_values_and_gradients_are_torchs(*, masked: bool) -> None:
     mask = torch.ones(2, 1, 1, 70, dtype=torch.bool)
     mask[1, ..., 60:] = not masked
     ours = quick_attention.attention(*inputs, mask if masked else None)
-    theirs = scaled_dot_product_attention(*(x.transpose(1, 2) for x in inputs), attn_mask=mask).transpose(1, 2)
+    query, key, value = (x.transpose(1, 2) for x in inputs)
+    theirs = scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
     found, wanted = slopes(ours, inputs), slopes(theirs, inputs)
     for one, other in zip((ours.detach(), *found), (theirs.detach(), *wanted), strict=True):
         assert float((one - other).norm() / other.norm()) < 0.02
@@ -55,7 +56,12 @@ def test_it_computes_where_gradients_are_taken_under_autocast(installed: Any, mo
     """And nowhere else: without gradients, in float32, or for few tokens diffusers' own does."""
     asked: list[int] = []
     ours = quick_attention.attention
-    monkeypatch.setattr(quick_attention, "attention", lambda *args: (asked.append(args[0].shape[1]), ours(*args))[1])
+
+    def counted(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        asked.append(query.shape[1])
+        return ours(query, key, value, mask)
+
+    monkeypatch.setattr(quick_attention, "attention", counted)
     many, few = drawn(300), drawn(40)
     with torch.autocast("cpu", torch.bfloat16):
         made = installed.dispatch_attention_fn(*many)
