@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from framepack_engine.catalog import ModelEntry
 
 _USUAL_MODEL = "framepack-i2v"  #: whose plans are shown where no other is meant: every GPU can be asked for it
-_COLUMNS = ("device", "device_gib", "size", "decode", "plan", "peak_gib", "section_gib", "decode_gib", "copied_gb")
+_COLUMNS = (
+    *("device", "device_gib", "size", "decode", "plan", "peak_gib", "section_gib", "decode_gib", "copied_gb"),
+    "tile_px",
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -19,6 +19,7 @@ _DECODES = ("framewise", "tiled")
 class CardPlan:
     """What a card does with one size of picture. GiB are predicted peaks, copied_gb (10^9 bytes) is of a forward.
 
+    tile_px: the size of tiles that a video gets which begins on this card and leaves it open; None without tiles.
     plan: in words; None where not even sections fit, and `why` says what they need.
     """
 
@@ -26,6 +27,7 @@ class CardPlan:
     device_gib: float
     size: str
     decode: str
+    tile_px: int | None = None
     plan: str | None = None
     peak_gib: float | None = None
     encode_gib: float | None = None
@@ -50,10 +52,7 @@ def card_plans(
     )
     for resolution in sorted({model.resolution, *(each for each in _SMALLER if each < model.resolution)}, reverse=True):
         for decode in _DECODES:
-            work = replace(largest_workload(resolution), decode=decode)
-            if decode == "framewise":
-                work = replace(work, tile_px=None)
-            yield _card_plan(device, book, work)
+            yield _card_plan(device, book, replace(largest_workload(resolution), decode=decode, tile_px=None))
 
 
 def _card_plan(device: str, book: PlanBook, work: Workload) -> CardPlan:
@@ -64,11 +63,13 @@ def _card_plan(device: str, book: PlanBook, work: Workload) -> CardPlan:
         decode=work.decode,
     )
     try:
-        plan = book.plan(work)
+        tile_px = book.tile_px(work) if work.decode == "tiled" else None
+        plan = book.plan(replace(work, tile_px=tile_px))
     except DeviceTooSmall as err:
         return replace(found, why=str(err))
     return replace(
         found,
+        tile_px=tile_px,
         plan=_held(plan),
         peak_gib=_gib(plan.peak_bytes),
         encode_gib=_gib(plan.encode_bytes),

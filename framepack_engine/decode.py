@@ -74,15 +74,10 @@ class Decoder:
         spare_memory(vae.decoder)
         self._warm: _Seam | None = None
 
-    def tile_px(self, room_bytes: int | None = None) -> int:
-        """The largest tile that the memory free on the VAE's device holds now. Another size is another picture.
-
-        room_bytes: what a memory plan leaves to the decode; None: what is free is asked for.
-        """
+    def tile_px(self) -> int:
+        """The largest tile that half of the memory free on the VAE's device holds now. Another is another picture."""
         parameter = next(self._vae.parameters())
-        if room_bytes is not None:
-            free = room_bytes
-        elif parameter.device.type == "cuda":
+        if parameter.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(parameter.device)
             free += torch.cuda.memory_reserved(parameter.device) - torch.cuda.memory_allocated(parameter.device)
         else:

@@ -31,7 +31,6 @@ FORWARD_COPIES = 18.5
 _PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "int8": 2.75, "int4": 2.0}
 _CACHE_COPIES = 2  #: what a step cache keeps of a guidance branch: an input and a residual of the block stack
 _ENCODE_COPIES = 4  #: as for a decode, of one picture; counted 3.6
-_PACKED_HELPS_GIB = 24  #: a device with more holds bf16's step loop whole
 _RUNGS = 12  #: steps from no block streamed to all
 _TEXT_TOKENS = 256
 _PADDED_TEXT = 512  #: what the token refiner sees
@@ -277,25 +276,3 @@ def _refiner_bytes(size: ModelSize) -> int:
     square = _PADDED_TEXT * _PADDED_TEXT
     scores = int(1.25 * size.heads * square * size.itemsize) + 3 * square  # 3 masks of a byte
     return scores + _REFINER_COPIES * _PADDED_TEXT * size.dim * size.itemsize
-
-
-def plan_table(gibs: tuple[int, ...] = (6, 8, 10, 12, 16, 24, 48, 80, 141), *, host_gib: int = 64) -> str:
-    """The plans of devices at 640x608 as a Markdown table; docs/memory.md holds it."""
-    lines = [
-        "| GPU | precision | decode | plan | section | encode | decode needs | copied a forward |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    framewise, tiled = Workload(), Workload(decode="tiled", tile_px=TILE_SIZES_PX[2])
-    for gib in gibs:
-        packed = [(precision, tiled) for precision in ("fp8", "int8", "int4")] if gib <= _PACKED_HELPS_GIB else []
-        for precision, work in [("bf16", framewise), ("bf16", tiled), *packed]:
-            name = work.decode if work.tile_px is None else f"{work.decode} {work.tile_px}"
-            size = size_of("framepack", precision)
-            plan = choose_plan(size, work, device_bytes=gib * GIB, host_bytes=host_gib * GIB)
-            held = plan.words.rpartition(",")[0].removeprefix(f"{precision}, ")
-            sizes = [f"{taken / GIB:.1f}" for taken in (plan.section_bytes, plan.encode_bytes, plan.decode_bytes)]
-            fits = "" if plan.decodes else ": does not fit"
-            copied = f"{plan.streamed_bytes / 1e9:.2f} GB" if plan.streamed else "0"
-            cells = (f"{gib} GiB", precision, name, held, sizes[0], sizes[1], f"{sizes[2]}{fits}", copied)
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"

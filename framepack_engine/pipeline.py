@@ -241,8 +241,8 @@ class Renderer:
         """
         if spec.decode != "tiled" or spec.decode_tile_px is not None:
             return spec
-        room = None if self._tenancy is None else self._tenancy.decode_room(workload_of(spec))
-        return replace(spec, decode_tile_px=self._decoder.tile_px(room))
+        tile_px = self._decoder.tile_px() if self._tenancy is None else self._tenancy.tile_px(workload_of(spec))
+        return replace(spec, decode_tile_px=tile_px)
 
     def preview(self, latents: Tensor) -> Image.Image:
         """A small picture of latents (1, 16, T, h, w): one pixel a latent pixel, frames side by side."""

@@ -11,12 +11,14 @@ from framepack_engine.memory import (
     Plan,
     Workload,
     choose_plan,
+    decode_work_bytes,
     ladder,
     largest_workload,
     usable_bytes,
 )
 from framepack_engine.model_size import ModelSize
 from framepack_engine.plan_notes import PlanNotes, Tried
+from framepack_engine.tiles import choose_tile_px
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +62,16 @@ class PlanBook:
         """Bytes that a plan may take."""
         preserved = self.preserve_bytes if preserve_bytes is None else preserve_bytes
         return usable_bytes(self.device_bytes, preserve_bytes=preserved)
+
+    def tile_px(self, work: Workload, *, preserve_bytes: int | None = None) -> int:
+        """The largest tile that half of the room beside a decode's weights holds. Raises: DeviceTooSmall.
+
+        work: with the size of its tiles open; the plan that is chosen so says which weights lie there.
+        """
+        plan = self.plan(work, preserve_bytes=preserve_bytes)
+        weights = plan.decode_bytes - decode_work_bytes(self.size, work)
+        free = max(0, self.room(preserve_bytes) - weights)
+        return choose_tile_px(free, channels=self.size.vae_channels, itemsize=self.size.vae_itemsize)
 
     def too_large(self, work: Workload, plan: Plan, *, preserve_bytes: int | None = None) -> None:
         """`plan` ran out of memory at this size: it is not tried at it again with no more room than it had."""

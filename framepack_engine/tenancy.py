@@ -62,12 +62,9 @@ class Tenancy:
         """See `Renderer.leave_gb`."""
         self._preserve_bytes = None if preserve_gb is None else int(preserve_gb * GIB)
 
-    def decode_room(self, work: Workload) -> int:
-        """Bytes that a decode may take besides the weights that are on the device then."""
-        plan = self.book.plan(work, preserve_bytes=self._preserve_bytes)
-        size = self.book.size
-        held = plan.section_bytes if plan.keeps != "nothing" else size.vae_bytes
-        return max(0, self.book.room(self._preserve_bytes) - held)
+    def tile_px(self, work: Workload) -> int:
+        """The size of tiles that a decode can have here. Raises: DeviceTooSmall."""
+        return self.book.tile_px(work, preserve_bytes=self._preserve_bytes)
 
     def fitted(self, stage: Stage, work: Workload, do: Callable[[SamplingModels], T]) -> T:
         """Do a stage by the best plan; where memory runs out, again by the next smaller one, at once.

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from farm.settings import FarmSettings
 from framepack_engine.catalog import CPU_MODEL
 from framepack_engine.memory import GIB, choose_plan, largest_workload, size_of
 from framepack_engine.models import Models
+from framepack_engine.plan_book import PlanBook
 from framepack_engine.streaming import weights_of
 
 Out = pytest.CaptureFixture[str]
@@ -122,7 +124,11 @@ def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
     assert wanted.words.startswith(row["plan"])
     assert row["decode_fits"] is wanted.decodes is False
     assert "decode=tiled" in row["why"]
-    assert rows[24.0, "960x416", "tiled"]["decode_fits"]
+    tiled = rows[24.0, "960x416", "tiled"]
+    book = PlanBook(size=size_of("framepack-i2v"), device_bytes=24 * GIB, host_bytes=64 * GIB, preserve_bytes=1 * GIB)
+    asked = replace(work, decode="tiled", tile_px=book.tile_px(replace(work, decode="tiled", tile_px=None)))
+    assert (tiled["decode_fits"], tiled["tile_px"], row["tile_px"]) == (True, asked.tile_px, None)
+    assert tiled["decode_gib"] == round(book.plan(asked).decode_bytes / GIB, 1)
     assert len({size for _, size, _ in rows}) == 3
 
 

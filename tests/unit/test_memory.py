@@ -24,13 +24,13 @@ from framepack_engine.memory import (
     Workload,
     choose_plan,
     ladder,
-    plan_table,
     size_of,
     streamed_blocks,
     usable_bytes,
 )
 from framepack_engine.model_count import count_model
 from framepack_engine.models import Models
+from framepack_engine.plan_table import plan_table
 from framepack_engine.precision import PRECISIONS, apply_precision
 from framepack_engine.streaming import weights_of
 
