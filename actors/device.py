@@ -16,7 +16,7 @@ from farm.vram import vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import check_attention, usable_attentions
 from framepack_engine.attention_trial import device_attention
-from framepack_engine.catalog import known_models
+from framepack_engine.catalog import CPU_MODEL, known_models
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.host import host_bytes
 from framepack_engine.kernels import check_compile
@@ -43,13 +43,12 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     on_gpu = device.type == "cuda"
     vram_gib = device_bytes(settings) / GIB if on_gpu else None
     models = known_models(settings.models)
-    needs_gib, plan = dict[str, float](), UNPLANNED
+    needs_gib = dict[str, float]()
     if on_gpu:
         for name, entry in models.items():
             size = size_of(name, settings.precision)
             for decode, gib in device_book(size, settings).needs_gib(entry.resolution).items():
                 needs_gib[f"{name} decode={decode}" if decode else name] = gib
-        plan = _first_plan(settings)
     return WorkerCard(
         id=worker_id,
         node=node,
@@ -63,7 +62,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         attention=_attention(device, settings),
         stages=_stages(settings),
         models=tuple(models),
-        plan=plan,
+        plan=_first_plan(settings) if on_gpu or settings.device_gb is not None else UNPLANNED,
         needs_gib=needs_gib,
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
         hours=settings.hours,
@@ -124,7 +123,8 @@ def device_book(size: ModelSize, settings: FarmSettings, *, notes: PlanNotes | N
 def _first_plan(settings: FarmSettings) -> str:
     """The plan of the farm's model at its usual size, in words, before anything is loaded."""
     models = known_models(settings.models)
-    entry = models.get(settings.model or USUAL_MODEL, models[USUAL_MODEL])
+    usual = USUAL_MODEL if torch.cuda.is_available() else CPU_MODEL
+    entry = models.get(settings.model or usual, models[usual])
     try:
         size = size_of(entry.name, settings.precision)
         return device_book(size, settings).plan(largest_workload(entry.resolution)).words

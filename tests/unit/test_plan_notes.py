@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from actors.device import Renderers
+from farm.contract import Order
 from farm.settings import FarmSettings
 from framepack_engine import Models, RenderSpec
 from framepack_engine.memory import Workload, size_of
 from framepack_engine.plan_book import PlanBook
 from framepack_engine.plan_notes import KEEP_S, PlanNotes
 from framepack_engine.random_model import RandomParts, random_conditioning
-from framepack_engine.tenancy import workload_of
+from framepack_engine.tenancy import Tenancy, workload_of
+from tests.engine_worker import Worker, submit
+from tests.unit.conftest import Hand
 
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=32, width=48, seed=5, prompt="", latent_window_size=1, num_inference_steps=2
@@ -32,6 +37,16 @@ def settings(tiny_cache: str, tmp_path: Path) -> FarmSettings:
     return FarmSettings(device_gb=4.0, cache=str(tmp_path), cpu_threads=1)
 
 
+def squeeze(tenancy: Tenancy) -> Callable[[object], None]:
+    """To be called after a step: another process takes what is left of the memory, once."""
+
+    def squeezed(_: object) -> None:
+        if tenancy.stepped_down == 0 and tenancy.budget._count is not None:
+            tenancy.budget._count._limit = tenancy.budget._count.live
+
+    return squeezed
+
+
 def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, tiny_models: Models) -> None:
     """A section runs out once; a worker that starts afterwards does not try that plan at that size, but at others."""
     conditioning = random_conditioning(
@@ -40,12 +55,7 @@ def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, t
     first = Renderers(settings).load("tiny")
     tenancy = first.tenancy
     assert tenancy is not None
-
-    def squeeze(_: object) -> None:
-        if tenancy.stepped_down == 0 and tenancy.budget._count is not None:
-            tenancy.budget._count._limit = tenancy.budget._count.live  # another process has taken the rest
-
-    first.section(SPEC, 0, conditioning, None, on_step=squeeze)
+    first.section(SPEC, 0, conditioning, None, on_step=squeeze(tenancy))
     first.close()
     assert tenancy.stepped_down == 1
     renderers = Renderers(settings)
@@ -57,6 +67,28 @@ def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, t
     elsewhere = Renderers(replace(settings, device_gb=5.0)).load("tiny").tenancy
     assert elsewhere is not None
     assert elsewhere.book.remembered == ""
+
+
+def test_a_worker_shows_what_ran_out(settings: FarmSettings, hand: Hand, http: TestClient) -> None:
+    """Nothing before its first order, then the plan that holds; after a step down the smaller one, and what failed."""
+    renderer = Renderers(settings).load("tiny")
+    worker, tenancy = Worker(hand, renderer), renderer.tenancy
+    assert tenancy is not None
+    path, shown = submit(http, seconds="0.1", num_inference_steps="2"), [worker.runner.memory_plan]
+    while isinstance(order := worker.dispatcher.ask(worker.card), Order):
+        worker.runner.run(order, squeeze(tenancy))
+        worker.dispatcher.nudge(order.job.id)
+        shown.append(worker.runner.memory_plan)
+    assert http.get(path).json()["status"] == "completed"
+    before, encoded, *after = shown
+    assert before is None
+    assert (encoded or "").startswith("all resident, ")
+    assert len(after) >= 3
+    for plan in after:
+        assert (plan or "").startswith("hoisted resident, ")
+        assert "160x96 w=1: plan 1 ran out of memory in " in (plan or "")
+    worker.runner.let_go()
+    assert worker.runner.memory_plan is None
 
 
 def test_notes_pass(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""What a worker says of its device before it has loaded anything, on a GPU that torch is made to report."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from actors.device import UNPLANNED, describe_device
+from farm.demand import Need, fits
+from farm.settings import FarmSettings
+from framepack_engine.memory import GIB, largest_workload, size_of
+from framepack_engine.plan_book import PlanBook
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NAME = "NVIDIA GeForce RTX 3070 Laptop GPU"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Ampere card of 8 GiB in a machine of 64."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (7 * GIB, 8 * GIB))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda _=None: NAME)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 6))
+    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
+    """It streams, takes sections and tiled decodes, and leaves whole pictures to others."""
+    card = describe_device("w", node="n", settings=FarmSettings(cpu_threads=1, workers="1", preserve_gb=0.5))
+    book = PlanBook(size=size_of("framepack-i2v"), device_bytes=8 * GIB, host_bytes=64 * GIB, preserve_bytes=GIB // 2)
+    assert "blocks streamed from host memory" in card.plan
+    assert card.plan == book.plan(largest_workload(640)).words
+    assert (card.device, card.vram_gib, card.vram_class, card.preserve_gb) == (NAME, 8.0, "v8", 0.5)
+    assert (card.attention, card.numeric_class) == ("sdpa", f"cuda-{NAME.lower().replace(' ', '_')}-bfloat16")
+    for model in ("framepack-i2v", "framepack-f1"):
+        needs = Need("section", model), *(Need("decode", model, decode=mode) for mode in ("tiled", "framewise"))
+        assert [fits(card, need) for need in needs] == [True, True, False], card.needs_gib
+
+
+@pytest.mark.usefixtures("gpu")
+def test_fewer_bits_need_less_of_the_card() -> None:
+    """FARM_PRECISION and FARM_DEVICE_GB are in the plan and in the needs that the scheduler reads."""
+    whole, packed = (
+        describe_device("w", node="n", settings=FarmSettings(cpu_threads=1, precision=precision, device_gb=6.0))
+        for precision in ("bf16", "int4")
+    )
+    assert (whole.vram_gib, packed.vram_gib) == (6.0, 6.0)
+    assert packed.plan.startswith("int4, ")
+    assert packed.needs_gib["framepack-i2v"] <= whole.needs_gib["framepack-i2v"] < 6
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a worker here computes on the GPU")
+def test_a_cpu_that_plays_a_device_shows_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the farm's model, before its first order; what fits nothing says what it would take; no limit, no plan."""
+    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
+    shown = [
+        describe_device("w", node="n", settings=FarmSettings(cpu_threads=1, model=model, device_gb=gib)).plan
+        for model, gib in (("tiny", None), ("tiny", 4.0), (None, 4.0), ("framepack-i2v", 8.0), ("framepack-i2v", 2.0))
+    ]
+    assert shown[0] == UNPLANNED
+    assert all(plan.startswith("all resident, ") for plan in shown[1:3])
+    assert "blocks streamed from host memory" in shown[3]
+    assert shown[4].startswith("none: 960x416 needs")
