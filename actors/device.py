@@ -30,6 +30,8 @@ from framepack_engine.precision import check_precision
 
 UNPLANNED = "all resident"
 USUAL_MODEL = "framepack-i2v"  #: the largest there is; every GPU can be asked for it
+#: of a GPU, that CUDA's context and its libraries take beside torch's allocator. An assumption, not measured so far
+_CONTEXT_BYTES = 512 << 20
 
 
 def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> WorkerCard:
@@ -198,5 +200,7 @@ class Renderers:
             return
         torch.cuda.empty_cache()  # what an earlier, larger share left behind
         total = torch.cuda.mem_get_info()[1]
-        share = (device_bytes(self._settings) - gib * GIB) / total
-        torch.cuda.set_per_process_memory_fraction(min(max(share, 0.0), 1.0))
+        ours = device_bytes(self._settings) - int(gib * GIB)
+        if ours < total:
+            ours -= _CONTEXT_BYTES
+        torch.cuda.set_per_process_memory_fraction(max(ours, 0) / total)

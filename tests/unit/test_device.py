@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actors.device import UNPLANNED, describe_device
+from actors.device import UNPLANNED, Renderers, describe_device, device_book
 from farm.demand import Need, fits
 from farm.settings import FarmSettings
 from framepack_engine.memory import GIB, largest_workload, size_of
@@ -49,6 +49,38 @@ def test_fewer_bits_need_less_of_the_card() -> None:
     assert (whole.vram_gib, packed.vram_gib) == (6.0, 6.0)
     assert packed.plan.startswith("int4, ")
     assert packed.needs_gib["framepack-i2v"] <= whole.needs_gib["framepack-i2v"] < 6
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("settings", "preserve_gb", "allowed_gib"),
+    [
+        (FarmSettings(), None, 8.0),
+        (FarmSettings(preserve_gb=3.0), None, 4.5),
+        (FarmSettings(preserve_gb=3.0), 1.0, 6.5),
+        (FarmSettings(preserve_gb=3.0), 0.0, 8.0),
+        (FarmSettings(device_gb=6.0), None, 5.5),
+        (FarmSettings(device_gb=6.0, preserve_gb=3.0), 1.0, 4.5),
+        (FarmSettings(device_gb=12.0), None, 8.0),
+        (FarmSettings(), 8.0, 0.0),
+    ],
+)
+def test_others_have_what_is_left_to_them(
+    settings: FarmSettings, preserve_gb: float | None, allowed_gib: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the worker's word, or the video's in its place; CUDA's own half GiB is taken off ours, and not off theirs."""
+    shares = list[float]()
+
+    def get(*_: object) -> None:
+        raise LookupError("no weights here")
+
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr("actors.device.ModelShelf.get", get)
+    with pytest.raises(LookupError):
+        Renderers(settings).load("framepack-i2v", preserve_gb)
+    assert [share * 8 for share in shares] == [pytest.approx(allowed_gib)]  # set before any weights come
+    room = device_book(size_of("framepack"), settings).room(None if preserve_gb is None else int(preserve_gb * GIB))
+    assert room < allowed_gib * GIB
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a worker here computes on the GPU")
