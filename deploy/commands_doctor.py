@@ -74,6 +74,9 @@ def doctor(
         for plan in plans:
             if plan.why:
                 say(f"{plan.device}, {plan.size}, {plan.decode}: {plan.why}", style="yellow")
+        hints = {plan.device: f"{plan.size}: {plan.hint}" for plan in reversed(plans) if plan.hint}
+        for device, hint in reversed(hints.items()):  # of each card the one for its largest picture
+            say(f"{device}, {hint}")
     say(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong", style="red" if wrong else "green")
     raise typer.Exit(int(bool(wrong)))
 

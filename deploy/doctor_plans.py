@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from framepack_engine.plan_book import PlanBook
 
 _SMALLER = (320, 480)  #: classes of size that are shown beside a model's own
 _DECODES = ("framewise", "tiled")
+_FEWER_BITS = ("fp8", "int4")  #: int8 and fp8-dynamic are as large as fp8, and not for every card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,8 @@ class CardPlan:
     """What a card does with one size of picture. GiB are predicted peaks, copied_gb (10^9 bytes) is of a forward.
 
     tile_px: the size of tiles that a video gets which begins on this card and leaves it open; None without tiles.
-    plan: in words; None where not even sections fit, and `why` says what they need.
+    plan: in words; None where not even sections fit, and `why` says what they need. hint: the precision that would
+    copy nothing, or less than half.
     """
 
     device: str
@@ -36,6 +39,7 @@ class CardPlan:
     decode_fits: bool = False
     copied_gb: float | None = None
     why: str = ""
+    hint: str = ""
 
     def row(self) -> dict[str, Any]:
         """As a line of a table."""
@@ -46,16 +50,22 @@ def card_plans(
     device: str, *, device_bytes: int, host_bytes: int, preserve_bytes: int, model: ModelEntry, precision: str = "bf16"
 ) -> Iterator[CardPlan]:
     """The plans of one card for the sizes that `model` is made for and smaller ones, by mode of decoding."""
-    size = size_of(model.name, precision)
     book = PlanBook(
-        size=size, device_bytes=device_bytes, host_bytes=host_bytes, preserve_bytes=preserve_bytes, counted=False
+        size=size_of(model.name, precision),
+        device_bytes=device_bytes,
+        host_bytes=host_bytes,
+        preserve_bytes=preserve_bytes,
+        counted=False,
     )
+    packed = [replace(book, size=size_of(model.name, each)) for each in _FEWER_BITS]
+    lighter = [each for each in packed if each.size.transformer_bytes < book.size.transformer_bytes]
     for resolution in sorted({model.resolution, *(each for each in _SMALLER if each < model.resolution)}, reverse=True):
         for decode in _DECODES:
-            yield _card_plan(device, book, replace(largest_workload(resolution), decode=decode, tile_px=None))
+            work = replace(largest_workload(resolution), decode=decode, tile_px=None)
+            yield _card_plan(device, book, work, lighter=lighter)
 
 
-def _card_plan(device: str, book: PlanBook, work: Workload) -> CardPlan:
+def _card_plan(device: str, book: PlanBook, work: Workload, *, lighter: list[PlanBook]) -> CardPlan:
     found = CardPlan(
         device=device,
         device_gib=round(book.device_bytes / GIB, 1),
@@ -78,6 +88,25 @@ def _card_plan(device: str, book: PlanBook, work: Workload) -> CardPlan:
         decode_fits=plan.decodes,
         copied_gb=round(plan.streamed_bytes / 1e9, 2),
         why="" if plan.decodes else _left_to_others(plan),
+        hint=_hint(plan, work, lighter),
+    )
+
+
+def _hint(plan: Plan, work: Workload, lighter: list[PlanBook]) -> str:
+    """The first precision, most bits first, that streams nothing, else the one that copies least; "" without gain."""
+    found = dict[int, str]()
+    for book in lighter:
+        with suppress(DeviceTooSmall):
+            copied = book.plan(work).streamed_bytes
+            found.setdefault(copied, book.size.precision)
+    least = min(found, default=plan.streamed_bytes)
+    if 2 * least >= plan.streamed_bytes:
+        return ""
+    of = f"{least / 1e9:.2f} GB" if least else "nothing"
+    source = " from file" if plan.mapped else ""
+    return (
+        f"FARM_PRECISION={found[least]} copies {of} in a forward, where {plan.precision} copies "
+        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; the picture changes a little (docs/memory.md)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.memory import GIB, Plan, Workload, size_of
 from framepack_engine.plan_book import PlanBook
 
@@ -16,7 +17,10 @@ _HEAD = (
 
 
 def plan_table(gibs: tuple[int, ...] = (6, 8, 10, 12, 16, 24, 48, 80, 141), *, host_gib: int = 64) -> str:
-    """The plans of devices of so many GiB at 640x608; tiled decodes in tiles of the size that is chosen there."""
+    """The plans of devices of so many GiB at 640x608; tiled decodes in tiles of the size that is chosen there.
+
+    host_gib: of the machine's memory.
+    """
     rows = (f"| {' | '.join(cells)} |" for gib in gibs for cells in _rows(gib, host_gib=host_gib))
     return "\n".join((*_HEAD, *rows)) + "\n"
 
@@ -26,10 +30,14 @@ def _rows(gib: int, *, host_gib: int) -> Iterator[tuple[str, ...]]:
     for precision, decode in [("bf16", "framewise"), ("bf16", "tiled"), *((each, "tiled") for each in packed)]:
         book = PlanBook(size=size_of("framepack", precision), device_bytes=gib * GIB, host_bytes=host_gib * GIB)
         work = Workload(decode=decode)
-        if decode == "tiled":
-            work = replace(work, tile_px=book.tile_px(work))
+        try:
+            if decode == "tiled":
+                work = replace(work, tile_px=book.tile_px(work))
+            cells = _cells(book.plan(work))
+        except DeviceTooSmall as err:
+            cells = f"none: {str(err).partition(':')[0]}", "", "", "", ""
         named = decode if work.tile_px is None else f"{decode} {work.tile_px}"
-        yield f"{gib} GiB", precision, named, *_cells(book.plan(work))
+        yield f"{gib} GiB", precision, named, *cells
 
 
 def _cells(plan: Plan) -> tuple[str, ...]:

@@ -132,6 +132,26 @@ def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
     assert len({size for _, size, _ in rows}) == 3
 
 
+def test_it_says_which_precision_copies_less(capsys: Out) -> None:
+    """The first that streams nothing, else the one that copies least; a line a card, and none where nothing is won."""
+    cards = ("--device-gb", "6", "--device-gb", "12", "--device-gb", "24")
+    assert cli.main(["doctor", *cards, "--host-gb", "64"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "FARM_PRECISION" in line]
+    assert [line.split(" copies ")[0] for line in said] == [
+        "a card of 6 GiB, 960x416: FARM_PRECISION=int4",
+        "a card of 12 GiB, 960x416: FARM_PRECISION=fp8",
+    ]
+    for precision, card, host, wanted in (
+        ("bf16", "6", "16", "FARM_PRECISION=int4"),  # 8 bits have no home there
+        ("int8", "8", "64", "FARM_PRECISION=int4"),
+        ("int4", "6", "64", ""),
+        ("fp8", "12", "64", ""),
+    ):
+        rows = ask(capsys, "--precision", precision, "--device-gb", card, "--host-gb", host)[1]["plans"]
+        assert rows[0]["hint"].partition(" ")[0] == wanted
+        assert ("from file" in rows[0]["hint"]) == (host == "16")
+
+
 def test_a_card_that_holds_no_plan_is_wrong(capsys: Out) -> None:
     """Exit 1, and what it would take."""
     code, found = ask(capsys, "--device-gb", "1.5")

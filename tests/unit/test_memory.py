@@ -218,5 +218,16 @@ def test_streamed_blocks_are_spread(count: int) -> None:
 
 
 def test_the_table_in_the_docs_is_the_planner_s_own() -> None:
-    """docs/memory.md shows what the planner answers, for every device it names."""
-    assert plan_table() in TABLE.read_text(encoding="utf-8")
+    """docs/memory.md shows what the planner answers, for every device it names, and for laptops."""
+    written = TABLE.read_text(encoding="utf-8")
+    assert plan_table() in written
+    assert plan_table((6, 8), host_gib=16) in written
+
+
+def test_the_table_says_what_a_machine_cannot_hold() -> None:
+    """A plan that there is not is a row as well, with its reason."""
+    rows = [row.split(" | ") for row in plan_table((6, 16), host_gib=16).splitlines()[2:]]
+    refused = {(row[0], row[1]): row[3] for row in rows if row[3].startswith("none: ")}
+    assert refused.keys() == {(f"| {gib} GiB", precision) for gib in (6, 16) for precision in ("fp8", "int8")}
+    assert all("GiB of the machine's memory, which has 16.0" in why for why in refused.values())
+    assert {len(row) for row in rows} == {8}
