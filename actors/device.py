@@ -181,6 +181,7 @@ class Renderers:
         if model not in self._books:
             name = torch.cuda.get_device_name() if self._device == "cuda" else self._device
             about = {"device": name, "bytes": device_bytes(self._settings), "model": model, "precision": size.precision}
+            about["compiled"] = self._settings.compile
             notes = PlanNotes(Path(self._settings.cache, "plans"), about)
             self._books[model] = device_book(size, self._settings, notes=notes)
         return self._books[model]

@@ -33,6 +33,7 @@ from framepack_engine.models import Models
 from framepack_engine.plan_table import plan_table
 from framepack_engine.precision import PRECISIONS, apply_precision
 from framepack_engine.streaming import weights_of
+from framepack_engine.weights import OFFICIAL
 
 SIZE = size_of("framepack-i2v")
 USUAL = Workload()
@@ -54,9 +55,7 @@ def parts_of_framepack(**blocks: int) -> Any:
     clip = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
     siglip = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
     with torch.device("meta"):
-        transformer = HunyuanVideoFramepackTransformer3DModel(
-            has_image_proj=True, image_proj_dim=1152, has_clean_x_embedder=True, **blocks
-        )
+        transformer = HunyuanVideoFramepackTransformer3DModel(**OFFICIAL, **blocks)
         encoders = {
             "text_encoder": transformers.LlamaModel(transformers.LlamaConfig(**llama, num_hidden_layers=32)),
             "text_encoder_2": transformers.CLIPTextModel(transformers.CLIPTextConfig(**clip, vocab_size=49408)),
