@@ -22,6 +22,7 @@ from framepack_engine.model_count import count_model
 from framepack_engine.models import Models
 from framepack_engine.placement import Placement
 from framepack_engine.plan_book import PlanBook
+from framepack_engine.precision import apply_precision
 from framepack_engine.streaming import Guest, Stream, weights_of
 from framepack_engine.tenancy import workload_of
 from framepack_engine.timeline import TimedPrompt
@@ -101,6 +102,27 @@ def test_every_rung_of_every_kind_of_video_has_the_same_bits(plain: Renderer, ca
             assert renderer.tenancy.plan is not None
             assert (renderer.tenancy.plan.rung, renderer.tenancy.plan.mapped) == (plan.rung, mapped)
             renderer.close()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
+def test_half_precision_has_the_same_bits_on_every_plan(case_model: Any, precision: str) -> None:
+    """As a GPU computes: in bfloat16, with whole and with packed weights, hoisted, streamed and read from the file."""
+    models, spec = copy.deepcopy(case_model), replace(SPEC, num_inference_steps=2)
+    models.transformer.to(torch.bfloat16)
+    apply_precision(models.transformer, precision)
+    at_home = Renderer(models)
+    assert "-bfloat16" in at_home.numeric_class
+    wanted, plans = at_home.section(spec, 0, COND, None), rungs_of(models)
+    assert plans[-1].streamed == plans[-1].blocks
+    ways = [(1, False), (2, False), (plans[-1].rung, False)]
+    ways += [(plans[-1].rung, True)] if precision == "bf16" else []  # what is packed lies in no file
+    for rung, mapped in ways:
+        renderer = Renderer(models, book=book_at(models, rung, mapped=mapped))
+        assert renderer.section(spec, 0, COND, None).to_bytes() == wanted.to_bytes(), (rung, mapped)
+        assert renderer.tenancy is not None
+        assert renderer.tenancy.plan is not None
+        assert (renderer.tenancy.plan.rung, renderer.tenancy.plan.mapped) == (rung, mapped)
+        renderer.close()
 
 
 def test_golden_cases_pass_hoisted_and_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +465,9 @@ def rendered(renderer: Renderer, spec: RenderSpec, photo: Image.Image) -> tuple[
 
 
 def test_encoders_visit_and_leave(tiny_models: Models) -> None:
-    """A whole video's start on a plan where every part comes and goes: the same embeddings, nothing left behind."""
+    """A whole video's start on a plan where every part comes and goes: the same embeddings, and no encoder stays on the
+    device after an encode, the first one or one between sections.
+    """
     spec = replace(SPEC, height=64, width=64, prompt="a cat", true_cfg_scale=2.0)
     photo = Image.new("RGB", (64, 64), "teal")
     wanted = rendered(Renderer(tiny_models), spec, photo)
@@ -452,8 +476,14 @@ def test_encoders_visit_and_leave(tiny_models: Models) -> None:
         book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4)
         book._too_large[64, 64, 1, book.room()] = rung - 1
         renderer = Renderer(tiny_models, book=book)
-        assert rendered(renderer, spec, photo) == wanted
-        renderer.close()
         assert renderer.tenancy is not None
-        assert renderer.tenancy.budget.held == 0
+        budget = renderer.tenancy.budget
+        loop, vae = (sum(size.block_bytes) + size.rest_bytes, size.vae_bytes) if rung == 1 else (0, 0)
+        renderer.encode(spec, {"start": photo})
+        assert budget.held == vae
+        assert rendered(renderer, spec, photo) == wanted
+        renderer.encode(replace(spec, prompt="a dog"), {"start": photo})
+        assert budget.held == loop + vae
+        renderer.close()
+        assert budget.held == 0
     assert rendered(Renderer(tiny_models), spec, photo) == wanted
