@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     *("row", "s_per_forward", "s_per_step", "s_per_frame", "tflops", "mfu", "of_matmul"),
-    *("peak_gib", "predicted_gib", "copied_gb", "hidden", "forwards", "off", "plan", "error"),
+    *("peak_gib", "predicted_gib", "copied_gb", "copy_gb_s", "hidden", "forwards", "off", "plan", "error"),
 )
 _SIZES = {"framepack-i2v-random": "640x608", "tiny": "64x64"}
 

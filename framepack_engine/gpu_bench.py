@@ -12,7 +12,8 @@ from framepack_engine.spec import RenderSpec
 from framepack_engine.tenancy import workload_of
 
 CAPS_GIB = (24.0, 12.0, 8.0, 6.0)
-_EXACT = ("cudnn", "flash", "flash-3")  #: attentions
+EXACT = ("cudnn", "flash", "flash-3")  #: attentions
+_FOUR_BITS_GIB = 12  #: on devices up to this 4 bits have a row, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,9 @@ class Row:
     s_per_forward: median of the forwards whose blocks ran, on the device's own clock. s_per_step: mean of all steps,
     with the sampler. s_per_frame: of a section of 25 such steps, without its decode. tflops: a second, of what a
     forward has to compute. mfu: of the device's data sheet; of_matmul: of a large matrix product, measured in the same
-    run. peak_gib, predicted_gib: of the section. copied_gb (10^9 bytes): weights a step. hidden: share of the copies'
-    time in which computing went on. off: distance of the latents from the stock forward's, RMS over RMS; 0: equal bits.
+    run. peak_gib, predicted_gib: of the section. copied_gb (10^9 bytes): weights a step. copy_gb_s: a second of the
+    copies' own time. hidden: share of that time in which computing went on. off: distance of the latents from the stock
+    forward's, RMS over RMS; 0: equal bits.
     """
 
     row: str
@@ -58,6 +60,7 @@ class Row:
     peak_gib: float | None = None
     predicted_gib: float | None = None
     copied_gb: float | None = None
+    copy_gb_s: float | None = None
     hidden: float | None = None
     off: float | None = None
     error: str = ""
@@ -78,7 +81,7 @@ def usual_cases(caps_bytes: Sequence[int], *, attentions: Sequence[str] = ()) ->
         Case(name="stock", way="stock"),
         Case(name="resident"),
         Case(name="hoisted", rung=1),
-        *(Case(name=name, rung=1, attention=name) for name in attentions if name in _EXACT),
+        *(Case(name=name, rung=1, attention=name) for name in attentions if name in EXACT),
         Case(name="cache", rung=1, cache="teacache"),
         *(Case(name=precision, rung=1, precision=precision) for precision in ("fp8", "int8", "int4")),
         Case(name="compiled", rung=1, compiled=True),
@@ -86,12 +89,14 @@ def usual_cases(caps_bytes: Sequence[int], *, attentions: Sequence[str] = ()) ->
             Case(name=f"compiled-{precision}", rung=1, compiled=True, precision=precision)
             for precision in ("int8", "fp8-dynamic")
         ),
+        Case(name="compiled-int8-cache", rung=1, compiled=True, precision="int8", cache="teacache"),
     ]
     for cap in caps_bytes:
         name = f"{cap / GIB:g}gib" if cap % (GIB // 4) == 0 else f"{cap / 2**20:.2f}mib"
+        packed = ("fp8", "int4") if cap <= _FOUR_BITS_GIB * GIB else ("fp8",)
         cases += [
             Case(name=name, cap_bytes=cap),
-            Case(name=f"{name}-fp8", cap_bytes=cap, precision="fp8"),
+            *(Case(name=f"{name}-{precision}", cap_bytes=cap, precision=precision) for precision in packed),
             Case(name=f"{name}-sync", way="sync", cap_bytes=cap),
         ]
     return cases

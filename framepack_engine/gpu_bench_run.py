@@ -255,6 +255,7 @@ def _measured(
         made = renderer.section(spec, 0, conditioning, None, on_step=stepped)
     for hook in hooks:
         hook.remove()
+    gigabytes = (copied[-1] - copied[0]) / 1e9
     row = Row(
         row=case.name,
         plan=None if tenancy is None or tenancy.plan is None else tenancy.plan.words,
@@ -265,7 +266,8 @@ def _measured(
         s_per_frame=laps.step_s() * _USUAL_STEPS / (_FRAMES_A_LATENT * spec.latent_window_size),
         peak_gib=held.peak() / GIB,
         predicted_gib=None if tenancy is None or tenancy.plan is None else tenancy.plan.section_bytes / GIB,
-        copied_gb=(copied[-1] - copied[0]) / (len(copied) - 1) / 1e9,
+        copied_gb=gigabytes / (len(copied) - 1),
+        copy_gb_s=gigabytes / watch.copied_s if watch.copies else None,
         hidden=watch.hidden,
         off=None if stock is None else float((made.latents - stock).norm() / stock.norm()),
     )

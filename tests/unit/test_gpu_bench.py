@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +21,9 @@ from deploy import cli
 from framepack_engine.bench import small_spec
 from framepack_engine.copy_watch import CopyWatch
 from framepack_engine.flops import REFERENCE_TFLOP, forward_flops
-from framepack_engine.gpu_bench import Case
-from framepack_engine.gpu_bench_run import Machine, capped, look_at, measure
-from framepack_engine.memory import Workload, size_of
+from framepack_engine.gpu_bench import CAPS_GIB, EXACT, Case, Row, usual_cases
+from framepack_engine.gpu_bench_run import Machine, _with_rates, capped, look_at, measure
+from framepack_engine.memory import GIB, Workload, size_of
 from framepack_engine.models import Models
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
 from framepack_engine.spec import RenderSpec
@@ -64,8 +66,10 @@ def test_capped_rows_stream_by_their_plans(rows: dict[str, dict[str, Any]]) -> N
     assert rows["cap0"]["copied_gb"] == 0.0
     assert rows["cap1"]["copied_gb"] * 1e9 == pytest.approx(sum(size_of("tiny").blocks) * 4, rel=1e-3)
     assert "4 of 4 blocks streamed" in rows["cap1"]["plan"]
-    for name in ("resident", "hoisted", "int8", "int4", "cap0", "cap0-fp8", "cap1", "cap1-fp8"):
+    for name in ("resident", "hoisted", "int8", "int4", "cap0", "cap0-fp8", "cap1", "cap1-fp8", "cap1-int4"):
         assert 0 < rows[name]["peak_gib"] <= rows[name]["predicted_gib"], name
+    assert rows["cap1"]["copy_gb_s"] > 0
+    assert rows["cap0"]["copy_gb_s"] is None
 
 
 def test_the_baseline_copies_what_does_not_fit(rows: dict[str, dict[str, Any]], tiny_models: Models) -> None:
@@ -128,6 +132,23 @@ def test_the_data_sheet_of_another_card_is_not_taken() -> None:
     machine, _ = look_here()
     names = ("NVIDIA H200", "NVIDIA H200 NVL", "NVIDIA H100 NVL", "NVIDIA H100 PCIe")
     assert [replace(machine, name=name).data_sheet_tflops for name in names] == [989.4, None, None, 756.0]
+
+
+def test_the_utilisation_is_of_the_data_sheet() -> None:
+    """A forward of 494.1 TFLOP in 0.8 s is 62.4 % of an H200's 989.4 TFLOP/s, and 88.2 % of a product's 700."""
+    machine = Machine(torch.device("cuda"), "NVIDIA H200", 141 << 30, matmul_tflops=700.0, link_gb_s=50.0)
+    usual = replace(small_spec("i2v", 1, steps=3), height=608, width=640)
+    row = _with_rates(Row(row="resident", s_per_forward=0.8), size_of("framepack-i2v"), usual, machine)
+    assert row.mfu == pytest.approx(0.624, abs=5e-4)
+    assert row.of_matmul == pytest.approx(0.882, abs=5e-4)
+
+
+def test_the_page_has_a_line_for_each_row() -> None:
+    """docs/performance.md names what the command prints, no row more and none less."""
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = page.partition("## On a GPU")[2].partition("| row |")[2].partition("\n\n")[0]
+    named = [name for line in table.splitlines() for name in re.findall(r"`(.+?)`", line)]
+    assert named == [case.name for case in usual_cases([int(gib * GIB) for gib in CAPS_GIB], attentions=EXACT)]
 
 
 def test_on_the_cpu_no_copy_is_hidden(rows: dict[str, dict[str, Any]]) -> None:
