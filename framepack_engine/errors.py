@@ -5,7 +5,7 @@ EngineError
 │   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
 ├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
 ├── PrecisionUnavailable precision_unavailable  a precision whose package is not installed, or not for this device
-├── CompileUnavailable compile_unavailable  blocks that are to be compiled where each tensor is counted
+├── CompileUnavailable compile_unavailable  blocks cannot be compiled: tensors are counted, or torch is too old
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
@@ -57,7 +57,7 @@ class PrecisionUnavailable(EngineError):
 
 
 class CompileUnavailable(EngineError):
-    """Compiled blocks and a device whose memory is counted tensor by tensor exclude each other."""
+    """Blocks cannot be compiled where each tensor is counted, or by a torch without the options for it."""
 
     code = "compile_unavailable"
 

@@ -72,10 +72,17 @@ def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
 
 
 def check_compile(device: torch.device, *, counted: bool) -> None:
-    """See that compiled blocks can compute on `device`. Raises: CompileUnavailable.
+    """See that compiled blocks can compute on `device`, with this torch. Raises: CompileUnavailable.
 
     counted: whether its memory has a limit that plans keep to.
     """
+    from torch._inductor import config
+
+    if missing := [name for name in _OPTIONS if not hasattr(config, name)]:
+        raise CompileUnavailable(
+            f"compiled blocks need torch 2.10 or newer: {torch.__version__} has no option {missing[0]!r}, which keeps "
+            "their bits the same each day. Install a newer torch, or leave FARM_COMPILE out"
+        )
     if counted and device.type == "cpu":
         raise CompileUnavailable(
             "compiled blocks cannot compute on a CPU that plays a device of a given size: each tensor is counted "

@@ -107,8 +107,9 @@ class Int8Product(_Product, Int8):
         from torchao.quantization import Int8Tensor, PerRow
 
         x = Int8Tensor.from_hp(rows, PerRow())
-        # a short prompt has fewer rows than CUDA's product takes: zeros stand behind them, on every device
-        missing = max(0, _INT8_ROWS - rows.shape[0])
+        # A short prompt has fewer rows than CUDA's product takes: zeros stand behind them, on every device. In a graph
+        # they always do: to look at the number would make it one graph for short prompts and one for long ones.
+        missing = _INT8_ROWS - 1 if torch.compiler.is_compiling() else max(0, _INT8_ROWS - rows.shape[0])
         numbers = pad(x.qdata, (0, 0, 0, missing)) if missing else x.qdata
         # Not torchao's own product: outside of compile it prints its input to a string at each call, and so waits
         product = torch._int_mm(numbers, self.qdata.t())[: rows.shape[0]]  # noqa: SLF001 - torch's only door to it
@@ -173,7 +174,8 @@ class NormalFloat4(Packed):
             ("mean", made.scaler_mean),
             ("levels", made.nf4),
         ):
-            self.register_buffer(name, tensor)
+            # torchao's factors are every 256th number of a tensor, and hold all of it
+            self.register_buffer(name, tensor.clone(memory_format=torch.contiguous_format))
         return self
 
     def unpacked(self, dtype: torch.dtype) -> Tensor:

@@ -15,14 +15,14 @@ from torch._dynamo.utils import counters
 
 from actors.device import describe_device
 from farm.settings import FarmSettings
-from framepack_engine import Renderer, RenderSpec
+from framepack_engine import Renderer, RenderSpec, SectionState
 from framepack_engine.errors import CompileUnavailable
 from framepack_engine.kernels import compile_blocks, is_compiled
 from framepack_engine.memory import GIB, ladder
 from framepack_engine.model_count import count_model
 from framepack_engine.models import Models
 from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import apply_precision
+from framepack_engine.precision import PRECISIONS, Int8Product, apply_precision
 from framepack_engine.tenancy import workload_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,12 +42,18 @@ def nothing_compiled() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def compiled_copy(models: Models, precision: str = "bf16") -> Models:
-    """The models with a transformer of their own, compiled by dynamo alone: graphs and their guards, no C++."""
+def packed_copy(models: Models, precision: str) -> Models:
+    """The models with a transformer of their own, in `precision`."""
     transformer = copy.deepcopy(models.transformer)
     apply_precision(transformer, precision)
-    compile_blocks(transformer, backend="eager")
     return replace(models, transformer=transformer)
+
+
+def compiled_copy(models: Models, precision: str = "bf16") -> Models:
+    """The models with a transformer of their own, compiled by dynamo alone: graphs and their guards, no C++."""
+    models = packed_copy(models, precision)
+    compile_blocks(models.transformer, backend="eager")
+    return models
 
 
 def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
@@ -57,48 +63,73 @@ def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
     return book
 
 
+def section_state(renderer: Renderer, spec: RenderSpec) -> SectionState:
+    """The first section of a video."""
+    return renderer.section(spec, 0, renderer.encode(spec, {"start": PHOTO}), None)
+
+
 def section(renderer: Renderer, spec: RenderSpec = SPEC) -> bytes:
-    """The first section of a video, all bytes of it."""
-    return renderer.section(spec, 0, renderer.encode(spec, {"start": PHOTO}), None).to_bytes()
+    """All bytes of it."""
+    return section_state(renderer, spec).to_bytes()
 
 
-def test_nothing_is_compiled_twice(tiny_models: Models) -> None:
-    """Two graphs, one for each class of blocks, serve all blocks, sizes, windows, prompts, branches and step caches;
-    no answer differs from what eager blocks say.
-    """
-    specs = {
-        "first": SPEC,
-        "size": replace(SPEC, height=96, width=64),
-        "window": replace(SPEC, latent_window_size=3),
-        "prompt": replace(SPEC, prompt="a dog that runs along the beach, and another prompt of another length"),
-        "true cfg": replace(SPEC, true_cfg_scale=2.0),
-        "teacache": replace(SPEC, cache="teacache", cache_threshold=1.0),
-        "first_block": replace(SPEC, cache="first_block", cache_threshold=1.0),
-    }
-    plain, ours = Renderer(tiny_models), Renderer(compiled_copy(tiny_models))
-    assert "compiled" in ours.numeric_class
-    assert "compiled" not in plain.numeric_class
-    for name, spec in specs.items():
-        assert section(ours, spec) == section(plain, spec), name
-        assert counters["stats"]["unique_graphs"] == 2, name
-    assert not counters["graph_break"]
+LONG = "a dog that runs along the beach, and another prompt of another length"
+SPECS = {
+    "first": SPEC,
+    "size": replace(SPEC, height=96, width=64),
+    "window": replace(SPEC, latent_window_size=3),
+    "prompt": replace(SPEC, prompt=LONG),
+    "true cfg": replace(SPEC, true_cfg_scale=2.0),
+    "teacache": replace(SPEC, cache="teacache", cache_threshold=1.0),
+    "first_block": replace(SPEC, cache="first_block", cache_threshold=1.0),
+}
+PACKED_SPECS = {"first": SPEC, "all else": replace(SPEC, height=96, width=64, latent_window_size=3, prompt=LONG)}
 
 
-@pytest.mark.parametrize(("precision", "graphs"), [("fp8", 2), ("fp8-dynamic", 2), ("int8", 2), ("int4", 4)])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo's own, of torchao
-def test_every_plan_computes_the_same_graphs(tiny_models: Models, precision: str, graphs: int) -> None:
-    """Resident, hoisted and with all blocks streamed: equal bits; in 8 bits still two graphs, in 4 bits four."""
-    models = compiled_copy(tiny_models, precision)
-    wanted = section(Renderer(models))
-    plans = ladder(count_model(models), workload_of(SPEC))
+def test_nothing_is_compiled_twice(tiny_models: Models, precision: str) -> None:
+    """Two graphs, one for each class of blocks, serve all blocks, sizes, windows, prompts, branches, step caches and
+    plans. No answer differs from what eager blocks say, resident, hoisted or with all blocks streamed.
+    """
+    ours = compiled_copy(tiny_models, precision)
+    plain, renderer = Renderer(packed_copy(tiny_models, precision)), Renderer(ours)
+    assert "compiled" in renderer.numeric_class
+    assert "compiled" not in plain.numeric_class
+    wanted = section(plain)
+    for name, spec in (SPECS if precision == "bf16" else PACKED_SPECS).items():
+        assert section(renderer, spec) == (wanted if spec is SPEC else section(plain, spec)), name
+        assert counters["stats"]["unique_graphs"] == 2, name
+    plans = ladder(count_model(ours), workload_of(SPEC))
     for plan in (plans[0], plans[1], plans[-1]):
-        renderer = Renderer(models, book=book_at(models, SPEC, plan.rung))
+        renderer = Renderer(ours, book=book_at(ours, SPEC, plan.rung))
         assert section(renderer) == wanted, plan.words
         assert renderer.tenancy is not None
         assert renderer.tenancy.plan is not None
         assert renderer.tenancy.plan.rung == plan.rung
         renderer.close()
-    assert counters["stats"]["unique_graphs"] == graphs
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo's own, of torchao
+def test_one_graph_multiplies_few_rows_and_many() -> None:
+    """CUDA's int8 product takes 17 rows or more; an input that has fewer is no reason to compile again."""
+    layer = torch.nn.Linear(32, 16).requires_grad_(requires_grad=False)
+    eager = Int8Product.packed(layer, layer.weight.data)
+    compiled = torch.compile(eager, fullgraph=True, backend="eager")
+    for rows in (5, 16, 17, 40):
+        x = torch.randn(1, rows, 32, generator=torch.Generator().manual_seed(rows))
+        torch._dynamo.mark_dynamic(x, 1)
+        assert torch.equal(compiled(x), eager(x)), rows
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_torch_without_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older one refuses the option that keeps bits the same each day: a worker says so before it loads a model."""
+    monkeypatch.delattr(torch._inductor.config, "deterministic")
+    with pytest.raises(CompileUnavailable, match=r"torch 2\.10 or newer"):
+        describe_device("w", node="n", settings=FarmSettings(compile=True, cpu_threads=1))
 
 
 def test_compiling_twice_is_as_good_as_once(tiny_models: Models) -> None:
