@@ -43,7 +43,7 @@ from framepack_engine.precision import (
     apply_precision,
     precision_of,
 )
-from framepack_engine.precision_bench import section_errors
+from framepack_engine.precision_bench import block_errors, section_errors
 from framepack_engine.spec import Lora
 from framepack_engine.tenancy import workload_of
 
@@ -153,14 +153,27 @@ def test_no_piece_is_too_short_for_cuda(count: int) -> None:
 
 
 def test_a_section_is_as_near_as_its_bits_allow(tiny_models: Models) -> None:
-    """Whole sections of the small model: 8 bits are nearer than 4, 4 are within 10 %; the model itself stays whole."""
+    """Whole sections of the small model, in float32 and as GPUs compute: 8 bits are nearer than 4, 4 are within 10 %.
+    A forward in bfloat16 is nearer to float32 than one of fp8; the model itself stays whole.
+    """
     errors = {found.precision: found for found in section_errors(tiny_models, small_spec("i2v", 1, steps=4))}
-    assert tuple(errors) == PACKED
-    for measure in ("forward", "section"):
+    assert tuple(errors) == PRECISIONS
+    for measure in ("forward", "section", "forward_bf16", "section_bf16"):
         values = [getattr(errors[name], measure) for name in ("int8", "fp8", "int4")]
         assert all(nearer < farther for nearer, farther in pairwise((0.0, *values, 0.1))), (measure, values)
+    assert 0 < (errors["bf16"].forward or 0.0) < (errors["fp8"].forward or 0.0)
     assert precision_of(tiny_models.transformer) == "bf16"
+    assert tiny_models.transformer.dtype == torch.float32
     assert not any(isinstance(module, Packed) for module in tiny_models.transformer.modules())
+
+
+def test_blocks_of_a_width_are_as_near_as_their_bits_allow() -> None:
+    """What `bench precision --full-width` does, 256 wide: bfloat16 is nearest, then int8, 8 floating bits, 4 bits."""
+    errors = {found.precision: found for found in block_errors(width=256)}
+    assert tuple(errors) == PRECISIONS
+    for measure in ("double", "single"):
+        values = [getattr(errors[name], measure) for name in ("bf16", "int8", "fp8", "int4")]
+        assert all(nearer < farther for nearer, farther in pairwise((0.0, *values, 0.2))), (measure, values)
 
 
 def test_the_bench_prints_each_precision_s_error(
@@ -170,7 +183,7 @@ def test_the_bench_prints_each_precision_s_error(
     monkeypatch.setenv("FARM_CACHE", str(tiny_cache))
     assert cli.main(["bench", "precision", "--json"]) == 0
     rows = {row["precision"]: row for row in json.loads(capsys.readouterr().out)}
-    assert tuple(rows) == PACKED
+    assert tuple(rows) == PRECISIONS
     assert rows["int8"]["section"] < rows["fp8"]["section"] < rows["int4"]["section"] < 0.1
 
 
@@ -249,11 +262,14 @@ def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) ->
 
 
 def test_packed_models_are_small(packed_model: Any, case_model: Any) -> None:
-    """8 bits are below a third of float32, 4 below a fifth; the size is the catalogue's."""
+    """8 bits are below a third of float32, 4 below a fifth; no tensor is a part of one that would stay with it."""
     size, whole = count_model(packed_model), count_model(case_model)
     assert size.blocks == whole.blocks
     assert sum(size.block_bytes) < sum(whole.block_bytes) / (5 if size.precision == "int4" else 3)
     assert size.hoisted_bytes < whole.hoisted_bytes
+    for layer in (part for part in packed_model.transformer.modules() if isinstance(part, Packed)):
+        for name, tensor in layer.named_buffers():
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes, (layer, name)
 
 
 def test_a_precision_is_for_good(packed_model: Any) -> None:
