@@ -127,7 +127,7 @@ def test_one_graph_multiplies_few_rows_and_many() -> None:
 
 def test_a_torch_without_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An older one refuses the option that keeps bits the same each day: a worker says so before it loads a model."""
-    monkeypatch.delattr(torch._inductor.config, "deterministic")
+    monkeypatch.delattr("torch._inductor.config.deterministic")
     with pytest.raises(CompileUnavailable, match=r"torch 2\.10 or newer"):
         describe_device("w", node="n", settings=FarmSettings(compile=True, cpu_threads=1))
 
