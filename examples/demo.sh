@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # A photo in, a video out, on any machine: `render` starts a farm here, asks it over HTTP, and stops it again.
-# The model is the one for machines without a GPU, and what to expect of it is said first.
+# The model is the one for machines without a GPU, and what to expect of it is said first. demo.sh [OUT.mp4]
+# A WebP of the video comes to lie beside it: README.md shows one, with the prompt.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-mkdir -p demo
+prompt="It gets darker slowly."
+top=$(cd "$(dirname "$0")/.." && pwd)
+out=${1:-$top/demo/cat.mp4}
+mkdir -p "$(dirname "$out")"
 read -r model honest < <(python -c 'from framepack_engine.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
 echo "demo: the model $model, $honest" >&2
-exec framefarm render examples/cat.jpg \
-    --prompt "It gets darker slowly." \
-    --model "$model" --seconds 3 --seed 7 -o demo/cat.mp4
+framefarm render "$top/examples/cat.jpg" --prompt "$prompt" --model "$model" --seconds 3 --seed 7 -o "$out"
+webp=${out%.mp4}.webp
+python -c 'import sys; from pathlib import Path
+from framepack_engine.training.moving_sheet import moving_picture
+moving_picture(*map(Path, sys.argv[1:]))' "$out" "$webp"
+echo "demo: $webp is the same, for a page" >&2

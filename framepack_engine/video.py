@@ -166,34 +166,8 @@ def probe(path: Path) -> VideoInfo:
         raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
 
 
-def thumbnail_png(path: Path, *, side_px: int = 480) -> bytes:
-    """The video's first frame as a PNG whose longer side is at most `side_px`. Raises: VideoMismatch."""
-    return _png(next(_pictures(path, [0])), side_px)
-
-
-def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int = 160) -> bytes:
-    """Frames spread evenly over the video, first and last included, as one PNG grid, row by row.
-
-    A video with fewer frames than places fills as many as it has. One frame is in memory at a time, besides the grid.
-    Raises: VideoMismatch.
-    """
-    count = probe(path).frames
-    places = min(columns * rows, count)
-    wanted = [round(i * (count - 1) / max(places - 1, 1)) for i in range(places)]
-    sheet: Image.Image | None = None
-    for place, picture in enumerate(_pictures(path, wanted)):
-        picture.thumbnail((side_px, side_px))
-        if sheet is None:
-            used = min(columns, places)
-            sheet = Image.new("RGB", (used * picture.width, -(-places // used) * picture.height))
-        sheet.paste(picture, (place % columns * picture.width, place // columns * picture.height))
-    if sheet is None:
-        raise VideoMismatch(f"{Path(path).name} holds no frame")
-    return _png(sheet, max(sheet.size))
-
-
-def _pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
-    """The frames with these rising numbers, as RGB. Raises: VideoMismatch where there are fewer."""
+def pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
+    """The frames with these rising numbers, one at a time, as RGB. Raises: VideoMismatch where there are fewer."""
     waiting = list(numbers)
     try:
         with av.open(str(path)) as container:
@@ -206,6 +180,32 @@ def _pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
     except (*UNREADABLE, IndexError) as err:
         raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
     raise VideoMismatch(f"{Path(path).name} ends before frame {waiting[0]}")
+
+
+def thumbnail_png(path: Path, *, side_px: int = 480) -> bytes:
+    """The video's first frame as a PNG whose longer side is at most `side_px`. Raises: VideoMismatch."""
+    return _png(next(pictures(path, [0])), side_px)
+
+
+def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int = 160) -> bytes:
+    """Frames spread evenly over the video, first and last included, as one PNG grid, row by row.
+
+    A video with fewer frames than places fills as many as it has. One frame is in memory at a time, besides the grid.
+    Raises: VideoMismatch.
+    """
+    count = probe(path).frames
+    places = min(columns * rows, count)
+    wanted = [round(i * (count - 1) / max(places - 1, 1)) for i in range(places)]
+    sheet: Image.Image | None = None
+    for place, picture in enumerate(pictures(path, wanted)):
+        picture.thumbnail((side_px, side_px))
+        if sheet is None:
+            used = min(columns, places)
+            sheet = Image.new("RGB", (used * picture.width, -(-places // used) * picture.height))
+        sheet.paste(picture, (place % columns * picture.width, place // columns * picture.height))
+    if sheet is None:
+        raise VideoMismatch(f"{Path(path).name} holds no frame")
+    return _png(sheet, max(sheet.size))
 
 
 def _timed(packet: Any) -> Any:

@@ -1,21 +1,26 @@
-"""Several videos side by side in one picture that moves, small enough for a page that people read."""
+"""One video, or several side by side, as a picture that moves, small enough for a page that people read."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from framepack_engine.plan import FPS
+from framepack_engine.video import pictures, probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST_BYTES = 2_000_000
 _HEIGHT_PX = 128
 _LABEL_PX = 16
 _GAP_PX = 2
 _EVERY = 2  #: of the frames, so many-th is shown
+_RESAMPLING = Image.Resampling.LANCZOS
 _QUALITIES = (85, 70, 55, 40, 25)  #: of WebP; the first that is small enough
 
 
@@ -25,14 +30,24 @@ def moving_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Tensor]]]) -> No
     rows: words, and videos of frames (T, H, W, 3) uint8, of any sizes; all end with the shortest.
     """
     count = min(len(frames) for _, videos in rows for frames in videos)
-    pictures = [_picture(rows, number) for number in range(0, count, _EVERY)]
+    _save(path, [_picture(rows, number) for number in range(0, count, _EVERY)])
+
+
+def moving_picture(video: Path, path: Path) -> None:
+    """Write an mp4 as such a WebP: every second frame, at twice its size. Raises: VideoMismatch, where it is none."""
+    shown = pictures(video, range(0, probe(video).frames, _EVERY))
+    _save(path, [picture.resize((2 * picture.width, 2 * picture.height), _RESAMPLING) for picture in shown])
+
+
+def _save(path: Path, frames: Sequence[Image.Image]) -> None:
+    """Write those frames of a video that are shown, at the best quality that is small enough."""
     for quality in _QUALITIES:
         data = io.BytesIO()
-        pictures[0].save(
+        frames[0].save(
             data,
             "WEBP",
             save_all=True,
-            append_images=pictures[1:],
+            append_images=frames[1:],
             duration=round(1000 * _EVERY / FPS),
             loop=0,
             quality=quality,
@@ -60,4 +75,4 @@ def _picture(rows: Sequence[tuple[str, Sequence[Tensor]]], number: int) -> Image
 
 def _thumb(frame: Tensor) -> Image.Image:
     width = round(frame.shape[1] * _HEIGHT_PX / frame.shape[0])
-    return Image.fromarray(frame.numpy()).resize((width, _HEIGHT_PX), Image.Resampling.LANCZOS)
+    return Image.fromarray(frame.numpy()).resize((width, _HEIGHT_PX), _RESAMPLING)
