@@ -58,6 +58,8 @@ def render(
     with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
         video = _resumed(client, fields["metadata"][_HASH]) or client.submit(fields, images)
         say(f"{video['id']}: {video['frames']} frames of {video['size']}, seed {video['seed']}, model {video['model']}")
+        if "model" not in fields:
+            _say_what_it_is(client, video["model"])
         try:
             final = follow(client, video)
         except KeyboardInterrupt:
@@ -160,6 +162,13 @@ def _resumed(client: FarmClient, render_hash: str) -> dict[str, Any] | None:
                 say(f"going on with {video['id']}: {done}")
                 return client.wish(video["id"], "resume") if video["status"] == "paused" else video
     return None
+
+
+def _say_what_it_is(client: FarmClient, model: str) -> None:
+    """What to expect of a model that nobody chose."""
+    for found in client.models()["data"]:
+        if found["id"] == model:
+            say(f"{model} is the default here: {found['description']}; --model names another")
 
 
 def _pause(client: FarmClient, video_id: str) -> None:

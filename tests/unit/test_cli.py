@@ -94,6 +94,18 @@ def test_render_prints_the_path_alone(url: str, hand: Hand, jobs: Jobs, capsys: 
     assert "section 2 of 2" in err
 
 
+@pytest.mark.parametrize("chosen", [[], ["--model", "tiny"]])
+def test_what_to_expect_of_a_model_that_nobody_chose_is_said(
+    chosen: list[str], url: str, hand: Hand, jobs: Jobs, capsys: Out
+) -> None:
+    """In the farm's own words; whoever names a model knows it."""
+    worker = when_asked(hand, jobs, hand.finish)
+    assert cli.main(["render", CAT, "--prompt", "a cat", *chosen]) == 0
+    worker.join()
+    talk = " ".join(capsys.readouterr().err.split())
+    assert ("tiny is the default here: random weights" in talk) == (not chosen)
+
+
 def test_a_video_that_fails_exits_1(url: str, hand: Hand, jobs: Jobs, capsys: Out) -> None:
     """And says why, on stderr."""
 
