@@ -38,6 +38,7 @@ def locate(
 
     wanted: an entry or its name; a folder with the repositories in the official layout; a folder or a .safetensors
         file with a transformer alone, whose other parts lie beside it in the official layout, or come from the hub.
+    kind: which transformer of such a folder or file; a model of that name must be of it.
     Raises: ModelUnavailable naming a missing file and the command that brings it.
     """
     entry = wanted if isinstance(wanted, ModelEntry) else _entry(wanted, kind)
@@ -95,7 +96,10 @@ def remedy(entry: ModelEntry, part: str, folder: Path) -> str:
 def _entry(name_or_path: str, kind: Literal["i2v", "f1"] | None) -> ModelEntry:
     """The entry of a name, or one for a path."""
     if name_or_path in MODELS:
-        return model_entry(name_or_path)
+        entry = model_entry(name_or_path)
+        if kind not in {None, entry.kind}:
+            raise ModelUnavailable(f"the model {entry.name} is of kind {entry.kind}, not {kind}", model=entry.name)
+        return entry
     path = Path(name_or_path)
     if not path.is_dir() and path.suffix != ".safetensors":
         raise ModelUnavailable(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +72,22 @@ def test_what_this_package_holds_is_whole() -> None:
     assert about.revision == revision_of(FOLDER)
     assert about.size == size_of("pocket-f1") == count_model(load_models("pocket"))
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= shipping.LARGEST_BYTES
+
+
+def test_a_wheel_holds_what_this_package_holds(tmp_path: Path) -> None:
+    """Built from a copy, without a network: the same files with the same bytes."""
+    root, source = FOLDER.parents[1], tmp_path / "source"
+    for package in ("framepack_engine", "farm", "actors", "deploy"):
+        shutil.copytree(root / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / file, source)
+    build = "from setuptools.build_meta import build_wheel; build_wheel('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        held = {name: packed.read(name) for name in packed.namelist() if name.startswith("framepack_engine/pocket/")}
+    here = {path.relative_to(root).as_posix(): path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()}
+    assert held == here
 
 
 def test_one_transformer_serves_both_kinds(run: Path, known: dict[str, catalog.ModelEntry]) -> None:
