@@ -1,0 +1,70 @@
+"""What `make demo` runs, as a newcomer runs it: a farm of its own renders the cat with the model in this package."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deploy import cli
+from deploy.local import find_running
+from farm.settings import FarmSettings
+from framepack_engine.catalog import MODELS
+from framepack_engine.training.evaluation import Bench, psnr, still
+from framepack_engine.video import pictures, probe
+
+ROOT = Path(__file__).parents[2]
+FIRST_DB = 24.0  #: the first frame against the photo, PSNR; after encoding, so a little below the bench's
+SLOWEST_S = 360
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif("pocket" not in MODELS, reason="this package has no weights of pocket"),
+]
+
+
+def demo(out: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run examples/demo.sh to its end; `settings` are FARM_* variables without their prefix, in capitals."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
+    env |= {f"FARM_{key}": value for key, value in settings.items()}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    command = [str(ROOT / "examples/demo.sh"), str(out)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            said, talk = process.communicate(timeout=SLOWEST_S)
+        finally:
+            if process.poll() is None:  # its farm sees that it is gone, and ends
+                os.killpg(process.pid, signal.SIGTERM)
+    return subprocess.CompletedProcess(command, process.returncode, said, talk)
+
+
+def test_the_demo_makes_a_video_of_the_photo(tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Planned, rendered by a worker and joined by `pocket`: it begins with the cat, moves, and leaves no farm."""
+    out, storage = tmp_path / "cat.mp4", tmp_path / "storage"
+    done = demo(out, STORAGE=str(storage), CACHE=str(tmp_path / "cache"), CPU_THREADS="1")
+    assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
+    assert f"demo: the model pocket, {MODELS['pocket'].honest}" in done.stderr
+    assert find_running(FarmSettings(storage=str(storage))) is None
+
+    assert cli.main(["show", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["model"]["name"], facts["model"]["origin"]) == ("pocket", "shipped")
+    assert probe(out).frames == 73
+
+    first, last = (torch.from_numpy(np.array(picture)) for picture in pictures(out, [0, 72]))
+    bench = Bench(photos={"cat": photo}, resolution=MODELS["pocket"].resolution, out=tmp_path)
+    assert psnr(first, still(bench.picture("cat"))) >= FIRST_DB
+    assert float((last.double() - first.double()).abs().mean()) > 2
+    with Image.open(out.with_suffix(".webp")) as image:
+        assert image.size == (2 * first.shape[1], 2 * first.shape[0])
+        assert getattr(image, "n_frames", 1) == 37
