@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import torch
 from PIL import Image
 from torch._dynamo.utils import counters
+from torch._inductor import metrics
+from torch._inductor.utils import fresh_cache
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from actors.device import describe_device
 from farm.settings import FarmSettings
@@ -123,6 +127,66 @@ def test_one_graph_multiplies_few_rows_and_many() -> None:
         torch._dynamo.mark_dynamic(x, 1)
         assert torch.equal(compiled(x), eager(x)), rows
     assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.fixture
+def inductor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Inductor with nothing of other days at hand, which compiles in this process; what it says of its work."""
+    monkeypatch.setattr(torch._inductor.config, "compile_threads", 1)
+    monkeypatch.setattr(torch._inductor.config.cpp, "vec_isa_ok", True)  # else it compiles a trial for each kind of CPU
+    with fresh_cache(dir=str(tmp_path)):
+        metrics.reset()
+        yield metrics
+
+
+class Counted(TorchDispatchMode):
+    """Counts operations that write a tensor, but for those that stay calls of a library: products and attention."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Whatever is asked is done."""
+        library = ("addmm", "mm", "_scaled_dot_product")
+        self.count += not func.is_view and not func.overloadpacket.__name__.startswith(library)
+        return func(*args, **(kwargs or {}))
+
+
+def eager_operations(models: Models) -> int:
+    """Of one block of each class."""
+    firsts = models.transformer.transformer_blocks[0], models.transformer.single_transformer_blocks[0]
+    seen = dict[Any, Any]()
+    hooks = [block.register_forward_pre_hook(lambda block, args: seen.update({block: args})) for block in firsts]
+    section(Renderer(models))
+    for hook in hooks:
+        hook.remove()
+    counted = Counted()
+    with torch.no_grad(), counted:
+        for block, args in seen.items():
+            block(*args)
+    return counted.count
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, where Inductor is imported
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler on the CPU")
+def test_inductor_s_kernels(tiny_models: Models, inductor: Any) -> None:
+    """Blocks really compiled, to C++: two graphs and fewer kernels than eager blocks have operations; equal bits on
+    each plan, for another size and another prompt as well, and near what eager blocks say.
+    """
+    specs = [SPECS[name] for name in ("first", "size", "prompt")]
+    plain, models = Renderer(tiny_models), packed_copy(tiny_models, "bf16")
+    compile_blocks(models.transformer)
+    wanted = [section_state(Renderer(models), spec) for spec in specs]
+    for state, spec in zip(wanted, specs, strict=True):
+        near = section_state(plain, spec).latents
+        assert 0 < float((state.latents - near).norm() / near.norm()) < 1e-4
+    plans = ladder(count_model(models), workload_of(SPEC))
+    for plan in (plans[0], plans[1], plans[-1]):
+        for state, spec in zip(wanted, specs, strict=True):
+            renderer = Renderer(models, book=book_at(models, spec, plan.rung))
+            assert section(renderer, spec) == state.to_bytes(), plan.words
+            renderer.close()
+    assert counters["stats"]["unique_graphs"] == 2
+    assert 0 < inductor.generated_kernel_count < eager_operations(tiny_models)
 
 
 def test_a_torch_without_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
