@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -123,11 +124,13 @@ def share_at(step: int, numbers: StageNumbers) -> float:
 def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
     """Train until the last step or the time is up, and save; returns the running mean of the weights, on the device.
 
-    Interrupted (Ctrl-C), it saves and lets the interrupt go on. With `run.resume` it begins where the newest checkpoint
+    Interrupted (Ctrl-C), it saves and lets the interrupt go on; of several processes each may be at another step then,
+    and the last checkpoint stands. With `run.resume` it begins where the newest checkpoint
     ends, else the stage's folder must not have any.
 
     Raises: EngineError for a folder in use, or a loss that is not finite.
     """
+    AcceleratorState._reset_state()  # noqa: SLF001 - one precision a process else, and the stages of a run have two
     accelerator = Accelerator(cpu=run.device == "cpu", mixed_precision=run.precision)
     folder, steps = run.folder / stage.name, run.steps or numbers.steps
     newest = newest_checkpoint(folder)
@@ -142,9 +145,9 @@ def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
     if newest is not None:
         accelerator.load_state(str(newest))
     ends_s = math.inf if run.minutes is None else time.monotonic() + 60 * run.minutes
-    saved = progress.step
+    saved, whole = progress.step, accelerator.num_processes == 1
     try:
-        while progress.step < steps and time.monotonic() < ends_s:
+        while progress.step < steps and not _in_any(accelerator, time.monotonic() >= ends_s):
             for group, top in zip(optimizer.param_groups, tops, strict=True):
                 group["lr"] = top * share_at(progress.step, numbers)
             scalars = _step(accelerator, stage, model, optimizer, progress.step)
@@ -155,8 +158,9 @@ def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
             if progress.step % numbers.save_every == 0:
                 _save(accelerator, folder, progress)
                 saved = progress.step
+        whole = True
     finally:
-        if progress.step > saved:
+        if whole and progress.step > saved:
             _save(accelerator, folder, progress)
     averaged_model: nn.Module = mean.module
     return averaged_model
@@ -168,12 +172,19 @@ def _step(accelerator: Any, stage: Stage, model: nn.Module, optimizer: Any, step
     accelerator.backward(scalars["loss"])
     accelerator.clip_grad_norm_(model.parameters(), _GRADIENT_NORM)
     values = {name: float(value.detach()) for name, value in scalars.items()}
-    if not math.isfinite(values["loss"]):
+    if _in_any(accelerator, not math.isfinite(values["loss"])):
         raise EngineError(
             f"stage {stage.name}, step {step}: the loss is {values['loss']}; the last checkpoint is whole"
         )
     optimizer.step()
     return values
+
+
+def _in_any(accelerator: Any, here: bool) -> bool:  # noqa: FBT001 - it is the value
+    """Whether it is so in any process: one that stopped alone would leave the others waiting for it."""
+    if accelerator.num_processes == 1:
+        return here
+    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum") > 0)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

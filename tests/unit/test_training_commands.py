@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,14 @@ from torch import nn
 
 from deploy.cli import main
 from deploy.commands_train import _bar
-from framepack_engine.models import Models
+from framepack_engine.models import Models, load_models
 from framepack_engine.tiny import ensure_tiny
 from framepack_engine.training.clips_folder import keep_clips
 from framepack_engine.training.loop import StepReport, newest_checkpoint
 from framepack_engine.training.lora import LoraNumbers, LoraStage
 from framepack_engine.training.recipe import StageNumbers
 from framepack_engine.training.text import TextStage
+from tests.small_recipe import SMALLEST
 from tests.unit.test_training_lora import write_video
 
 Out = pytest.CaptureFixture[str]
@@ -59,6 +63,29 @@ def test_sigterm_saves_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert main([*command, "--resume", "--minutes", "0"]) == 0
     assert (tmp_path / "model/hunyuanvideo-community/HunyuanVideo/text_encoder").is_dir()
     assert main(command) == 2  # without --resume a folder in use is refused
+
+
+def test_all_stages_run_in_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transformer's in bfloat16 after others that are not, as on a CPU with units for it; what it leaves loads."""
+    monkeypatch.setattr("framepack_engine.training.recipe.recipe_of", lambda _: SMALLEST)
+    monkeypatch.setattr("deploy.commands_train._precision", lambda stage, _: "bf16" if stage == "dit" else "no")
+    assert main(["train", "pocket", "--steps", "1", "--out", str(tmp_path)]) == 0
+    assert load_models(str(tmp_path / "model"), kind="f1").transformer is not None
+
+
+def test_two_processes_stop_at_one_step(tmp_path: Path) -> None:
+    """Each has a clock of its own: when the time is up for one, both end, with one checkpoint that goes on."""
+    command = [
+        *(sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "deploy.cli", "train", "pocket", "--stage", "text", "--size", "128", "--out", str(tmp_path)),
+    ]
+    run = partial(subprocess.run, check=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    run([*command, "--minutes", "0.02"])
+    first = newest_checkpoint(tmp_path / "text")
+    assert first is not None
+    steps = int(first.name.removeprefix("step-"))
+    run([*command, "--steps", str(steps + 1), "--resume"])
+    assert newest_checkpoint(tmp_path / "text") == first.with_name(f"step-{steps + 1:07}")
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,15 @@ from framepack_engine.models import load_models
 from framepack_engine.pipeline import Renderer
 from framepack_engine.plan import HISTORY, Kind, section_layout
 from framepack_engine.spec import RenderSpec
+from framepack_engine.training.autoencoder import make_vae
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.diffusion import DiffusionStage, levels
 from framepack_engine.training.loop import Run
-from framepack_engine.training.parts import load_trained, make_transformer
+from framepack_engine.training.parts import WEIGHTED, load_trained, make_image_parts, make_text_parts, make_transformer
 from framepack_engine.training.pocket import train_pocket
+from framepack_engine.training.recipe import RECIPES, Recipe
 from framepack_engine.training.samples import ClipLatents, roughened, section_of, transformer_inputs, without_history
+from framepack_engine.training.shipping import LARGEST_BYTES
 from framepack_engine.transformer import Question, Transformer
 from tests.small_recipe import SMALLEST
 
@@ -65,13 +68,31 @@ def test_a_trained_model_is_small_and_has_its_scaling(trained: Path) -> None:
     assert 0.01 < models.vae.config.scaling_factor < 100
 
 
-@pytest.mark.parametrize("stage", ["vae", "dit"])
-def test_a_stage_resumes_to_the_same_bits(stage: str, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_s_model_has_room_in_the_package(recipe: Recipe) -> None:
+    """All weights in float16, and half a megabyte for the rest; the CPU's transformer is of 5 M at most."""
+    transformer = make_transformer(recipe)
+    parts = [transformer, make_vae(recipe), *make_text_parts().values(), *make_image_parts().values()]
+    models = [part for part in parts if isinstance(part, torch.nn.Module)]
+    assert len(models) == len(WEIGHTED)
+    assert 2 * sum(weight.numel() for model in models for weight in model.parameters()) < LARGEST_BYTES - 500_000
+    if recipe.resolution == 128:
+        assert sum(weight.numel() for weight in transformer.parameters()) <= 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("stage", "part"),
+    [
+        ("text", "hunyuanvideo-community/HunyuanVideo/text_encoder_2/model.safetensors"),
+        ("vae", "hunyuanvideo-community/HunyuanVideo/vae/diffusion_pytorch_model.safetensors"),
+        ("dit", "lllyasviel/FramePackI2V_HY/diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_a_stage_resumes_to_the_same_bits(stage: str, part: str, trained: Path, tmp_path: Path) -> None:
     """Two steps at once, or one, a new process' worth of objects, and one more: the same weights on disk."""
     run = Run(folder=tmp_path, steps=1)
     (tmp_path / "model").symlink_to(trained / "model", target_is_directory=True)
-    part = "hunyuanvideo-community/HunyuanVideo/vae" if stage == "vae" else "lllyasviel/FramePackI2V_HY"
-    file = trained / "model" / part / "diffusion_pytorch_model.safetensors"
+    file = trained / "model" / part
     whole = file.read_bytes()
     train_pocket(SMALLEST, stage, run)
     assert file.read_bytes() != whole
@@ -124,6 +145,24 @@ def test_training_packs_what_sampling_packs(kind: Kind, with_end: bool, sections
         made.append(section.target)
     in_time = made[::-1] if kind == "i2v" else made
     assert torch.equal(torch.cat(in_time, dim=2), clips.latents)
+
+
+@pytest.mark.parametrize("kind", ["i2v", "f1"])
+def test_a_section_costs_the_same_in_a_video_of_any_length(kind: Kind) -> None:
+    """What the transformer is given in training does not grow with the clip: batches are as large as a section allows.
+
+    The paper's claim (arXiv:2504.12626): training with batch sizes like those of image diffusion.
+    """
+    shapes = set()
+    for sections in (1, 2, 4, 30):
+        clips = clip_latents(sections)
+        for index in {0, sections // 2, sections - 1}:
+            section = section_of(clips, kind=kind, index=index, window=WINDOW)
+            inputs = transformer_inputs(
+                section, text=clips.text, image_embeds=clips.image_embeds, x=section.target, sigma=torch.tensor([0.5])
+            )
+            shapes.add(tuple((name, value.shape) for name, value in inputs.items() if isinstance(value, Tensor)))
+    assert len(shapes) == 1
 
 
 def test_i2v_learns_the_end_first() -> None:
