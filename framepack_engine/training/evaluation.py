@@ -30,7 +30,7 @@ from framepack_engine.video import encode_clip
 
 _SEED = 31337
 _STILL = "Nothing moves."
-_QUICK_PAN = 0.15  #: widths a second: about the fastest that the motions have
+_QUICK_PAN = 0.15  #: widths a second: thrice the fastest that the transformer is trained on
 _FRAMES_CODED = 17  #: of the clip that the autoencoder is tried on, beside single pictures
 
 
@@ -131,37 +131,40 @@ def panned(picture: Image.Image, *, frames: int) -> Tensor:
     return torch.stack([large[..., top : top + height, left : left + width] for left in lefts], dim=2).clamp(-1, 1)
 
 
-def motions_followed(renderer: Renderer, bench: Bench, *, say: Callable[[str], None]) -> Iterator[Made]:
+def motions_followed(renderer: Renderer, bench: Bench, *, kind: str, say: Callable[[str], None]) -> Iterator[Made]:
     """A video of each motion of each photo, asked for in a wording that was never trained with."""
     for name in bench.photos:
         picture = bench.picture(name)
-        for number, kind in enumerate(bench.motions):
-            prompt = prompt_for(Motion(kind, 0.0, 0.5), Dice(_SEED, number), test=True)
+        for number, motion in enumerate(bench.motions):
+            prompt = prompt_for(Motion(motion, 0.0, 0.5), Dice(_SEED, number), test=True)
             begun = time.monotonic()
-            frames = rendered(renderer, bench.spec("i2v", picture, prompt), {"start": picture})
+            frames = rendered(renderer, bench.spec(kind, picture, prompt), {"start": picture})
             moved = measured_motion(frames)
             row = {
                 "photo": name,
-                "asked": kind,
+                "kind": kind,
+                "asked": motion,
                 "found": moved.name,
-                "right": moved.name == kind,
+                "right": moved.name == motion,
                 "psnr_first": round(psnr(frames[0], still(picture)), 2),
                 "s": round(time.monotonic() - begun, 1),
                 "prompt": prompt,
             }
-            say(f"{name}: {prompt} -> {moved.name}")
-            yield Made(row, _kept(bench, f"{name}-{kind}", frames))
+            say(f"{name}, {kind}: {prompt} -> {moved.name}")
+            yield Made(row, _kept(bench, f"{name}-{motion}-{kind}", frames))
 
 
 def end_reached(renderer: Renderer, bench: Bench) -> Iterator[Made]:
-    """i2v with an end image, the photo mirrored: how near the last frame comes to it, and how near the start was."""
+    """i2v with an end image, the photo mirrored: how near the first frame is to the start, and the last to either."""
     for name in bench.photos:
         picture = bench.picture(name)
         end = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         frames = rendered(renderer, bench.spec("i2v", picture, _STILL), {"start": picture, "end": end})
         row = {
             "photo": name,
+            "psnr_first": round(psnr(frames[0], still(picture)), 2),
             "psnr_last_to_end": round(psnr(frames[-1], still(end)), 2),
+            "psnr_last_to_start": round(psnr(frames[-1], still(picture)), 2),
             "psnr_start_to_end": round(psnr(still(picture), still(end)), 2),
         }
         yield Made(row, _kept(bench, f"{name}-end", frames))

@@ -119,7 +119,12 @@ def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path,
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["summary"]["psnr_picture"] < 20
     assert report["summary"]["psnr_first"] < 20
-    assert [row["asked"] for row in report["tables"]["motion"]] == ["pan_left", "darken"]
+    assert [(row["kind"], row["asked"]) for row in report["tables"]["motion"]] == [
+        ("i2v", "pan_left"),
+        ("i2v", "darken"),
+        ("f1", "pan_left"),
+        ("f1", "darken"),
+    ]
     assert [(row["kind"], row["section"]) for row in report["tables"]["drift"]] == [
         ("i2v", 1),
         ("i2v", 2),
@@ -128,15 +133,23 @@ def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path,
     ]
     clips = {path.name for path in tmp_path.glob("*.mp4")}
     assert clips == {
-        "cat-pan_left.mp4",
-        "cat-darken.mp4",
+        "cat-pan_left-i2v.mp4",
+        "cat-darken-i2v.mp4",
+        "cat-pan_left-f1.mp4",
+        "cat-darken-f1.mp4",
         "cat-end.mp4",
         "cat-drift-i2v.mp4",
         "cat-drift-f1.mp4",
     }
-    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    summary, drift = report["summary"], report["tables"]["drift"]
+    assert (summary["resolution"], summary["device"]) == (64, "cuda" if torch.cuda.is_available() else "cpu")
+    assert summary["drift_f1_worst"] == min(row["psnr_to_start"] for row in drift[2:])
+    with Image.open(
+        tmp_path / "sheet.png"
+    ) as image:  # autoencoder, two motions of either kind, end, two of drift
+        assert image.size[1] == 8 * (96 + 16)
     with Image.open(tmp_path / "moving.webp") as image:
-        assert image.size[1] == 2 * (128 + 16)
+        assert image.size[1] == 4 * (128 + 16)
 
 
 def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tmp_path: Path) -> None:
@@ -152,7 +165,7 @@ def test_without_an_f1_model_there_is_no_drift(photo: Path, tiny_cache: Path, tm
             run_bench(settings, parts=("motion", "drift"), say=said.append)
         assert not settings.out.exists()
         run_bench(settings, parts=None, say=said.append)
-    assert any(line.startswith("without drift: ") for line in said)
+    assert any(line.startswith("without F1 and drift: ") for line in said)
     assert set(json.loads((settings.out / "report.json").read_text())["tables"]) == {"vae", "motion", "end"}
 
 
