@@ -27,15 +27,18 @@ from framepack_engine.training.recipe import Recipe
 from framepack_engine.training.samples import (
     ClipLatents,
     Section,
+    dissolved,
     roughened,
     section_of,
     transformer_inputs,
     without_history,
 )
-from framepack_engine.training.transform import NOISE_STD, computed_latents
+from framepack_engine.training.transform import NOISE_STD, computed_latents, weights_in_pixels
 
 _KINDS: tuple[Kind, Kind] = ("i2v", "f1")
-_NO_PROMPT, _NO_HISTORY, _WITH_END, _ROUGH = 0.1, 0.05, 0.5, 0.5  #: shares of sections, an end of those that may
+_NO_PROMPT, _NO_HISTORY, _ROUGH = 0.1, 0.05, 0.5  #: shares of sections
+_WITH_END, _OTHER_END = 0.6, 0.6  #: share of those that may have an end image, and of these, of one that is no motion's
+_LEAST_MOVED, _USUAL_WEIGHT = 0.15, 2.5  #: mean squares of latents of about 1; the second keeps the loss' size
 _ROUGHEST = 0.15  #: noise on the history, beside latents of about 1
 
 
@@ -111,12 +114,18 @@ class DiffusionStage:
         self._recipe, self._device, self._reuse = recipe, device, reuse
         self._encoder = ClipEncoder(models, seed=recipe.seed, computed=True)
         self._maker = ClipMaker(seed=recipe.seed + 7, device=device, photo_share=photo_share)
+        self._weights = weights_in_pixels(models.vae).to(device).view(1, -1, 1, 1, 1)
         self._sizes = buckets(recipe.resolution)
         self._group: tuple[int, ClipLatents] | None = None
-        self._kept = None if kept is None or recipe.kept_groups is None else GroupFolder(kept, models.vae.encoder)
+        numbers = f"{recipe.seed} {recipe.batch} {recipe.window} {recipe.max_sections} {self._sizes} {photo_share}"
+        self._kept = (
+            None
+            if kept is None or recipe.kept_groups is None
+            else GroupFolder(kept, models.vae.encoder, numbers=numbers)
+        )
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """Mean square of the velocity's error, over a batch of sections at noise levels of their own."""
+        """Mean square of the velocity's error, as pixels show it, over sections at noise levels of their own."""
         number = step * world + rank
         dice = Dice(self._recipe.seed, 8, number)
         clips = self._clips(step // self._reuse * world + rank)
@@ -126,8 +135,8 @@ class DiffusionStage:
         sigma = levels(section.target, dice)
         noise = dice.normal(*section.target.shape).to(section.target.device)
         velocity = velocity_of(model, section, text, clips.image_embeds, noise=noise, sigma=sigma)
-        error = (velocity - (noise - section.target)) ** 2
-        return {"loss": error.mean(), section.kind: error.detach().mean()}
+        error = (self._weights * (velocity - (noise - section.target)) ** 2).flatten(1).mean(1)
+        return {"loss": (error * _weight_of(section, self._weights)).mean(), section.kind: error.detach().mean()}
 
     def _clips(self, group: int) -> ClipLatents:
         """The clips of a group of steps, made and encoded, or found, when the first of these asks."""
@@ -165,8 +174,20 @@ class DiffusionStage:
             count = min(dice.whole(1, count), dice.whole(1, count))
         index = dice.whole(0, count - 1)
         with_end = count == whole and dice.chance(_WITH_END)  # the end image is the whole clip's
+        if with_end and kind == "i2v" and dice.chance(_OTHER_END):
+            clips = dissolved(clips)
         section = section_of(clips, kind=kind, index=index, window=window, sections=count, with_end=with_end)
         return _with_other_history(section, dice)
+
+
+def _weight_of(section: Section, weights: Tensor) -> Tensor:
+    """(B,) how much a section counts: the less moves, the more, or what moves far would be all that is learned.
+
+    How much moves is how wrong the start, or the newest frame that is known, would be in place of all.
+    """
+    known = (section.start, section.history[:, :, -1:], section.history[:, :, :1])
+    moved = [(weights * (frame - section.target) ** 2).flatten(1).mean(1) for frame in known]
+    return 1 / (_LEAST_MOVED + torch.stack(moved).amin(0)) / _USUAL_WEIGHT
 
 
 def _with_other_history(section: Section, dice: Dice) -> Section:

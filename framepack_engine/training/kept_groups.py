@@ -11,16 +11,20 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from framepack_engine.training import data_clips, data_motions, data_photos, data_pictures, data_prompts
 from framepack_engine.training.samples import ClipLatents
 
 _TENSORS = ("latents", "start", "end", "image_embeds")
 
 
 class GroupFolder:
-    """One file a group, float16, with its prompts; latents of another encoder lie in another folder."""
+    """One file a group, float16, with its prompts; what other code, numbers or encoders make lies in another folder."""
 
-    def __init__(self, folder: Path, encoder: nn.Module) -> None:
-        digest = hashlib.sha256()
+    def __init__(self, folder: Path, encoder: nn.Module, *, numbers: str) -> None:
+        """numbers: all that clips are made by, beside the code."""
+        digest = hashlib.sha256(numbers.encode())
+        for module in (data_clips, data_motions, data_photos, data_pictures, data_prompts):
+            digest.update(Path(str(module.__file__)).read_bytes())
         for name, weight in encoder.state_dict().items():
             digest.update(name.encode() + weight.float().cpu().contiguous().numpy().tobytes())
         self._folder = folder / digest.hexdigest()[:16]

@@ -22,7 +22,7 @@ _LEVELS = (4, 2, 1)  #: by how much both are made smaller
 _ROUNDS = 8  #: of each level
 _OUTLIER = 0.06  #: difference in brightness (0 to 1) from which a point counts half
 #: rates a second that the middle of a motion's range of speeds has: what makes shift, zoom, turn and light comparable
-_USUAL = (0.095, 0.095, 0.15, 0.15, 0.3)
+_USUAL = (0.035, 0.035, 0.055, 0.055, 0.3)
 _NAMES = (
     ("pan_left", "pan_right"),
     ("pan_up", "pan_down"),

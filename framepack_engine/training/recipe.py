@@ -91,15 +91,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 single_blocks=4,
                 mlp_ratio=2.5,
                 batch=4,
-                kept_groups=1_600,
+                kept_groups=1_000,
                 text=_TEXT,
                 vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
-                dit=StageNumbers(steps=24_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
+                dit=StageNumbers(steps=18_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",
                 resolution=256,
-                vae_channels=(16, 32, 64, 64),
+                vae_channels=(16, 32, 48, 64),
                 vae_cuts=(Cut(5, 128, 32), Cut(17, 128, 12), Cut(5, 128, 32), Cut(1, 256, 32)),
                 heads=4,
                 head_dim=64,
@@ -110,7 +110,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 batch=16,
                 text=_TEXT,
                 vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=100, save_every=1000),
-                dit=StageNumbers(steps=20_000, rate=1e-3, matrix_rate=0.01, warmup=500, save_every=1000),
+                dit=StageNumbers(steps=18_000, rate=1e-3, matrix_rate=0.01, warmup=500, save_every=1000),
             ),
         )
     }

@@ -7,7 +7,7 @@ so that training and sampling cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -82,6 +82,16 @@ def section_of(
         start=start_for(kind, index, conditioning),
         layout=section_layout(kind, sections=count, index=index, window=window),
     )
+
+
+def dissolved(clips: ClipLatents) -> ClipLatents:
+    """Each clip turns into the next of its batch, whose end image it has: an end that no motion leads to.
+
+    Of latents, since the encoder is linear: the same as of frames.
+    """
+    count = clips.latents.shape[2]
+    share = torch.arange(1, count + 1, device=clips.latents.device).view(1, 1, -1, 1, 1) / count
+    return replace(clips, latents=torch.lerp(clips.latents, clips.latents.roll(1, 0), share), end=clips.end.roll(1, 0))
 
 
 def in_time(kind: Kind, *, sections: int, index: int) -> int:

@@ -55,7 +55,7 @@ def write_transform(vae: Any, clips: Sequence[Tensor]) -> None:
     """
     channels, groups = vae.config.block_out_channels, vae.config.norm_num_groups
     room = channels[-1] // groups - 2 * LATENTS // groups
-    if channels[1] < channels[0] or channels[2] < LATENTS or room < 2 or room % 2:
+    if channels[1] < channels[0] or channels[2] < LATENTS or channels[2] == channels[3] or room < 2 or room % 2:
         raise EngineError(f"vae_channels={channels}: the encoder's transform does not fit into them")
     encoder, level = vae.encoder, list(clips)
     with torch.no_grad():
@@ -94,9 +94,25 @@ def computed_latents(vae: Any, frames: Tensor) -> Tensor:
         weight = block.downsamplers[0].conv.conv.weight
         rows = weight[:, : x.shape[1], 1 if in_time else 2 :, 1:, 1:].flatten(1)
         x = (blocks(x, in_time=in_time) @ rows.T).permute(0, 4, 1, 2, 3)
-    gains = encoder.down_blocks[-1].resnets[0].conv_shortcut.conv.weight[:, :LATENTS, 0, 0, 0].amax(0)
-    latents: Tensor = x[:, :LATENTS] * gains[:, None, None, None]
+    latents: Tensor = x[:, :LATENTS] * _gains(encoder)[:, None, None, None]
     return latents
+
+
+@torch.no_grad()
+def weights_in_pixels(vae: Any) -> Tensor:
+    """(16,) how much a latent channel's error is, squared, in pixels, beside the mean of all; of `write_transform`'s.
+
+    Latents are all of a size, what they stand for is not: a third of a picture's energy is in the first.
+    """
+    energy = _gains(vae.encoder) ** -2
+    weights: Tensor = energy / energy.mean()
+    return weights
+
+
+def _gains(encoder: Any) -> Tensor:
+    """What brings each component to a mean square of 1."""
+    gains: Tensor = encoder.down_blocks[-1].resnets[0].conv_shortcut.conv.weight[:, :LATENTS, 0, 0, 0].amax(0)
+    return gains
 
 
 def _write(conv: nn.Conv3d, rows: Tensor, *, taps: Sequence[tuple[int, int, int]]) -> None:

@@ -28,7 +28,14 @@ from framepack_engine.training.loop import Run
 from framepack_engine.training.parts import WEIGHTED, load_trained, make_image_parts, make_text_parts, make_transformer
 from framepack_engine.training.pocket import train_pocket
 from framepack_engine.training.recipe import RECIPES, Recipe
-from framepack_engine.training.samples import ClipLatents, roughened, section_of, transformer_inputs, without_history
+from framepack_engine.training.samples import (
+    ClipLatents,
+    dissolved,
+    roughened,
+    section_of,
+    transformer_inputs,
+    without_history,
+)
 from framepack_engine.training.shipping import LARGEST_BYTES
 from framepack_engine.transformer import Question, Transformer
 from tests.small_recipe import SMALLEST
@@ -176,6 +183,20 @@ def test_i2v_learns_the_end_first() -> None:
     assert torch.equal(without_history(section.history, "f1")[:, :, -1:], section.history[:, :, -1:])
 
 
+def test_a_dissolved_clip_ends_where_another_does() -> None:
+    """From its own start, evenly, to the last latents of the next clip of the batch, with that one's end image."""
+    clips = clip_latents(2, batch=2)
+    shifted = clips.latents + torch.tensor([0.0, 100.0]).view(2, 1, 1, 1, 1)
+    clips = replace(clips, latents=shifted, end=shifted[:, :, -1:])
+    made = dissolved(clips)
+    assert torch.equal(made.start, clips.start)
+    assert torch.equal(made.end, clips.end.flip(0))
+    assert torch.equal(made.latents[:, :, -1:], made.end)
+    half = shifted.shape[2] // 2 - 1
+    between = shifted.mean(0, keepdim=True).expand_as(shifted)
+    torch.testing.assert_close(made.latents[:, :, half], between[:, :, half])
+
+
 def test_rough_history_leaves_missing_frames_at_zero() -> None:
     """Noise comes on what is there; what is not made yet stays exactly zero, as the sampler gives it."""
     history = torch.zeros(1, 16, HISTORY, 8, 8)
@@ -270,7 +291,7 @@ def test_a_batch_has_noise_of_all_levels(count: int, seed: int) -> None:
 def test_clips_are_made_once_where_the_recipe_keeps_them(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A later run finds them on disk, to the same bits; with another encoder's latents they are never confused."""
+    """A later run finds them on disk, to the same bits; those of another seed or encoder are never taken for them."""
     models = load_trained(trained / "model", device="cpu")
     recipe = replace(SMALLEST, kept_groups=2)
     stage = DiffusionStage(recipe, models, device="cpu", reuse=1, kept=tmp_path)
@@ -290,3 +311,6 @@ def test_clips_are_made_once_where_the_recipe_keeps_them(
     other = DiffusionStage(recipe, models, device="cpu", reuse=1, kept=tmp_path)
     other.loss(other.model, 0, 0, 1)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+    seeded = DiffusionStage(replace(recipe, seed=1), models, device="cpu", reuse=1, kept=tmp_path)
+    seeded.loss(seeded.model, 0, 0, 1)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 4

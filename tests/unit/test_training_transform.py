@@ -14,7 +14,7 @@ from framepack_engine.training.autoencoder import make_vae
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.muon import Muon, orthogonal
 from framepack_engine.training.recipe import RECIPES
-from framepack_engine.training.transform import NOISE_STD, computed_latents, write_transform
+from framepack_engine.training.transform import NOISE_STD, computed_latents, weights_in_pixels, write_transform
 
 
 def clips(count: int, *, first: int = 0) -> list[Tensor]:
@@ -46,21 +46,33 @@ def test_the_encoder_is_linear_through_norms_and_activations(vae: Any) -> None:
     torch.testing.assert_close(latents(vae, one + other), both, atol=0.02, rtol=0.01)
 
 
-def test_the_latents_tell_a_clip_that_was_never_seen(vae: Any) -> None:
-    """The best linear map back, fitted on some clips, gives others back at 19 dB, from 48 times fewer numbers."""
+def pairs(vae: Any, frames: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Latents of clips as rows of 16, and the pixels that each is of."""
+    known = [latents(vae, clip)[:, :, 1].flatten(2) for clip in frames]
+    wanted = [clip[:, :, 1:].unfold(3, 8, 8).unfold(4, 8, 8).permute(0, 1, 2, 5, 6, 3, 4) for clip in frames]
+    rows = torch.cat([part.transpose(1, 2)[0] for part in known])
+    return rows, torch.cat([part.flatten(5).flatten(1, 4).transpose(1, 2)[0] for part in wanted])
 
-    def pairs(frames: list[Tensor]) -> tuple[Tensor, Tensor]:
-        known = [latents(vae, clip)[:, :, 1].flatten(2) for clip in frames]
-        wanted = [clip[:, :, 1:].unfold(3, 8, 8).unfold(4, 8, 8).permute(0, 1, 2, 5, 6, 3, 4) for clip in frames]
-        rows = torch.cat([part.transpose(1, 2)[0] for part in known])
-        return rows, torch.cat([part.flatten(5).flatten(1, 4).transpose(1, 2)[0] for part in wanted])
 
-    known, wanted = pairs(clips(40, first=100))
-    back = torch.linalg.lstsq(known, wanted).solution
-    known, wanted = pairs(clips(10, first=200))
+@pytest.fixture(scope="module")
+def back(vae: Any) -> Tensor:
+    """(16, pixels of a latent): the best linear map back, fitted on some clips."""
+    solution: Tensor = torch.linalg.lstsq(*pairs(vae, clips(40, first=100))).solution
+    return solution
+
+
+def test_the_latents_tell_a_clip_that_was_never_seen(vae: Any, back: Tensor) -> None:
+    """A linear map gives others back at 19 dB, from 48 times fewer numbers."""
+    known, wanted = pairs(vae, clips(10, first=200))
     error = float(((known @ back - wanted) ** 2).mean())
     assert error < 4 * 10**-1.9
     assert float(latents(vae, torch.cat(clips(10, first=200))).square().mean()) == pytest.approx(1, abs=0.5)
+
+
+def test_a_channel_weighs_what_it_does_to_pixels(vae: Any, back: Tensor) -> None:
+    """The energy that a unit of each channel brings into the picture, beside the mean of all."""
+    energy = back.square().sum(1)
+    torch.testing.assert_close(weights_in_pixels(vae), energy / energy.mean(), rtol=0.3, atol=0.05)
 
 
 def test_the_matrices_alone_are_the_encoder(vae: Any) -> None:
@@ -72,10 +84,11 @@ def test_the_matrices_alone_are_the_encoder(vae: Any) -> None:
     torch.testing.assert_close(spread, torch.full_like(spread, NOISE_STD))
 
 
-def test_channels_without_room_are_refused() -> None:
+@pytest.mark.parametrize("channels", [(8, 16, 32, 32), (16, 32, 64, 64)])
+def test_channels_without_room_are_refused(channels: tuple[int, int, int, int]) -> None:
     """The error names the setting."""
     with pytest.raises(EngineError, match="vae_channels"):
-        write_transform(make_vae(replace(RECIPES["128"], vae_channels=(8, 16, 32, 32))), clips(1))
+        write_transform(make_vae(replace(RECIPES["128"], vae_channels=channels)), clips(1))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 40), (40, 6)])
