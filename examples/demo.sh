@@ -3,7 +3,7 @@
 # The model is the one for machines without a GPU, and what to expect of it is said first. demo.sh [OUT.mp4]
 # A WebP of the video comes to lie beside it: README.md shows one, with the prompt.
 set -euo pipefail
-prompt="It gets darker slowly."
+prompt="The camera pans to the left."
 top=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-$top/demo/cat.mp4}
 mkdir -p "$(dirname "$out")"

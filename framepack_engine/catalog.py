@@ -131,7 +131,7 @@ def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[Mod
     """
     if shipped is None:
         return ()
-    can = f"a small, half-trained model, {shipped.resolution} px: it makes a photo brighter or darker as a prompt asks"
+    can = f"a small demonstration, {shipped.resolution} px: it pans slowly and changes the light as a prompt asks"
     entry = ModelEntry(
         name="pocket",
         kind="i2v",

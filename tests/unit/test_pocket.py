@@ -20,14 +20,20 @@ from framepack_engine.catalog import MODELS
 from framepack_engine.training.evaluation import Bench, drift, end_reached, psnr, rendered, still
 from framepack_engine.training.motion_meter import measured_motion
 
-# What this file demands, below what the weights of 21 November 2026 reach (docs/training.md): of one photo at 8 steps,
-# end 17.9 dB (the start image: 14.7). They follow prompts on light, not yet those on how the camera moves.
+# What this file demands, below what the weights of 22 November 2026 reach (docs/training.md): of one photo at 8 steps,
+# end 26.0 dB (the start image: 14.7), drift 27.0 dB. They pan and change the light; zooms and turns are hardly seen.
 STEPS = 8  #: of a section; the bench takes 25
-PROMPTS = {"brighten": "The scene gets brighter.", "darken": "The scene gets darker."}  #: motion -> what asks for it
+PROMPTS = {  #: motion -> what asks for it
+    "brighten": "The scene gets brighter.",
+    "darken": "The scene gets darker.",
+    "pan_left": "The camera pans to the left.",
+    "pan_right": "The camera pans to the right.",
+    "pan_up": "The camera pans up.",
+}
 FIRST_DB = 24.0  #: the first frame against the start image, PSNR
-END_DB = 17.0  #: the last frame against the end image
-END_GAIN_DB = 2.0  #: so much nearer to it than the start image is
-DRIFT_DB = {"i2v": 16.0, "f1": 15.0}  #: the worst section's last frame against the start image, after three sections
+END_DB = 23.0  #: the last frame against the end image
+END_GAIN_DB = 8.0  #: so much nearer to it than the start image is
+DRIFT_DB = {"i2v": 24.0, "f1": 24.0}  #: the worst section's last frame against the start image, after three sections
 
 pytestmark = pytest.mark.skipif(
     "pocket" not in MODELS, reason="this package has no weights of pocket (framepack_engine/pocket)"

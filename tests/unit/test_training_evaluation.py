@@ -144,9 +144,7 @@ def test_a_model_of_noise_is_told_from_a_good_one(photo: Path, tiny_cache: Path,
     summary, drift = report["summary"], report["tables"]["drift"]
     assert (summary["resolution"], summary["device"]) == (64, "cuda" if torch.cuda.is_available() else "cpu")
     assert summary["drift_f1_worst"] == min(row["psnr_to_start"] for row in drift[2:])
-    with Image.open(
-        tmp_path / "sheet.png"
-    ) as image:  # autoencoder, two motions of either kind, end, two of drift
+    with Image.open(tmp_path / "sheet.png") as image:  # autoencoder, two motions of either kind, end, two of drift
         assert image.size[1] == 8 * (96 + 16)
     with Image.open(tmp_path / "moving.webp") as image:
         assert image.size[1] == 4 * (128 + 16)
