@@ -174,7 +174,7 @@ class NormalFloat4(Packed):
             ("mean", made.scaler_mean),
             ("levels", made.nf4),
         ):
-            # torchao's factors are every 256th number of a tensor, and hold all of it
+            # a single factor comes as a part of a longer tensor, and its stride would make a compiled graph of its own
             self.register_buffer(name, tensor.clone(memory_format=torch.contiguous_format))
         return self
 

