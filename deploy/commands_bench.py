@@ -233,7 +233,7 @@ def pocket(
         float, typer.Option("--true-cfg-scale", min=1, help="of each video; above 1 a step costs two forwards")
     ] = 1.0,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; all, without drift where no F1 is")
+        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; all; where no F1 is: i2v, no drift")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -58,9 +58,9 @@ def render(
     with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
         video = _resumed(client, fields["metadata"][_HASH]) or client.submit(fields, images)
         say(f"{video['id']}: {video['frames']} frames of {video['size']}, seed {video['seed']}, model {video['model']}")
-        if "model" not in fields:
-            _say_what_it_is(client, video["model"])
         try:
+            if "model" not in fields:
+                _say_what_it_is(client, video["model"])
             final = follow(client, video)
         except KeyboardInterrupt:
             _pause(client, video["id"])

@@ -106,7 +106,8 @@ def _hint(plan: Plan, work: Workload, lighter: list[PlanBook]) -> str:
     source = " from file" if plan.mapped else ""
     return (
         f"FARM_PRECISION={found[least]} copies {of} in a forward, where {plan.precision} copies "
-        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; the picture changes a little (docs/memory.md)"
+        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; it makes another picture (docs/memory.md), and needs "
+        "framepack-farm[precision]"
     )
 
 

@@ -52,7 +52,7 @@ def f1_beside(model: str) -> str:
 def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Say) -> dict[str, Any]:
     """Run the parts and write what came out. Returns: {"summary", "tables"}, as in report.json.
 
-    parts: of PARTS; None: all, without drift where no F1 model is.
+    parts: of PARTS; None: all. Where no F1 model is: motions of i2v, no drift.
     Raises: ModelUnavailable; EngineError where a video cannot be made.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -144,7 +144,9 @@ def _moving(made: Sequence[Made]) -> list[tuple[str, list[Tensor]]]:
 
 
 def _possible(model: str, parts: Sequence[str] | None, say: Say) -> tuple[Sequence[str], bool]:
-    """The parts to run, and whether there is an F1 model: that none is there is told before anything is rendered."""
+    """The parts to run, and whether with an F1 model, too: that none is there is told before anything is rendered."""
+    if parts is not None and not {"motion", "drift"} & set(parts):
+        return parts, False
     try:
         locate(f1_beside(model), kind="f1", say=say)
     except ModelUnavailable as err:

@@ -30,7 +30,7 @@ from framepack_engine.video import encode_clip
 
 _SEED = 31337
 _STILL = "Nothing moves."
-_QUICK_PAN = 0.15  #: widths a second: thrice the fastest that the transformer is trained on
+_QUICK_PAN = 0.15  #: widths a second: nearly three times the fastest that the transformer is trained on
 _FRAMES_CODED = 17  #: of the clip that the autoencoder is tried on, beside single pictures
 
 

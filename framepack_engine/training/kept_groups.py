@@ -18,7 +18,7 @@ _TENSORS = ("latents", "start", "end", "image_embeds")
 
 
 class GroupFolder:
-    """One file a group, float16, with its prompts; what other code, numbers or encoders make lies in another folder."""
+    """One file a group, float16, with its prompts; of other clips or another encoder in another folder."""
 
     def __init__(self, folder: Path, encoder: nn.Module, *, numbers: str) -> None:
         """numbers: all that clips are made by, beside the code."""

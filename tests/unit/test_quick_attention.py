@@ -19,6 +19,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(module, "dispatch_attention_fn", module.dispatch_attention_fn)
     monkeypatch.setattr(quick_attention, "_installed", False)
+    monkeypatch.setattr(quick_attention, "_keep_freed_memory", lambda: None)  # of the whole process, and for good
     quick_attention.train_with_quick_attention()
     return module
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from framepack_engine.errors import EngineError
 from framepack_engine.training.curves import draw_curves
-from framepack_engine.training.loop import Run, newest_checkpoint, share_at, train
+from framepack_engine.training.loop import Run, _in_any, newest_checkpoint, share_at, train
 from framepack_engine.training.recipe import StageNumbers
 
 NUMBERS = StageNumbers(steps=12, rate=1e-2, warmup=3, save_every=4)
@@ -84,6 +84,21 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_whole_checkpoint(tmp_path:
     stage = Line()
     train(stage, NUMBERS, Run(folder=tmp_path, resume=True, steps=8))
     assert all(bool(weight.isfinite().all()) for weight in bits(stage.model))
+
+
+class Beside:
+    """accelerate's, of a process whose neighbour's time is up."""
+
+    num_processes, device = 2, "cpu"
+
+    def reduce(self, value: Tensor, _how: str) -> Tensor:
+        """The neighbour says 1."""
+        return value + 1
+
+
+def test_what_is_so_in_one_process_is_so_in_all() -> None:
+    """Else it would wait for ever for the one that stopped."""
+    assert _in_any(Beside(), here=False)
 
 
 def test_time_that_is_up_ends_the_run(tmp_path: Path) -> None:
