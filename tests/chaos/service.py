@@ -17,7 +17,7 @@ import psutil
 _MARK = "CHAOS_LIFE"  #: in the environment of every process that a life of a service started
 _START_S = 400.0  # on a machine with other work
 _STOP_S = 90.0
-_DYING_S = 2.0  #: who was killed just now may still be there for a moment
+_DYING_S = 10.0  #: who was killed just now may still be there for a moment, which is long on a busy machine
 
 
 class Service:
