@@ -74,7 +74,8 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
 
     def settled() -> dict[tuple[str, str], float] | None:
         found = numbers(farm)
-        return found if found["videos_ended_total", "completed"] and found["workers", "idle"] else None
+        told = found["videos_ended_total", "completed"] and found["workers", "idle"]
+        return found if told and found["order_seconds_count", "finish"] else None  # a worker's come by another way
 
     found = wait_for(settled, seconds=60, what="the numbers of the video's end")
     assert found["videos_ended_total", "completed"] == 1
