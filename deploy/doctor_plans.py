@@ -15,6 +15,7 @@ from framepack_engine.plan_book import PlanBook
 _SMALLER = (320, 480)  #: classes of size that are shown beside a model's own
 _DECODES = ("framewise", "tiled")
 _FEWER_BITS = ("fp8", "int4")  #: int8 and fp8-dynamic are as large as fp8, and not for every card
+_PRICE = "it makes another picture (docs/memory.md), and needs framepack-farm[precision]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class CardPlan:
 
     tile_px: the size of tiles that a video gets which begins on this card and leaves it open; None without tiles.
     plan: in words; None where not even sections fit, and `why` says what they need. hint: the precision that would
-    copy nothing, or less than half.
+    copy nothing, or less than half, or that has a plan where this one has none.
     """
 
     device: str
@@ -76,7 +77,7 @@ def _card_plan(device: str, book: PlanBook, work: Workload, *, lighter: list[Pla
         tile_px = book.tile_px(work) if work.decode == "tiled" else None
         plan = book.plan(replace(work, tile_px=tile_px))
     except DeviceTooSmall as err:
-        return replace(found, why=str(err))
+        return replace(found, why=str(err), hint=_way_in(work, lighter))
     return replace(
         found,
         tile_px=tile_px,
@@ -106,9 +107,18 @@ def _hint(plan: Plan, work: Workload, lighter: list[PlanBook]) -> str:
     source = " from file" if plan.mapped else ""
     return (
         f"FARM_PRECISION={found[least]} copies {of} in a forward, where {plan.precision} copies "
-        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; it makes another picture (docs/memory.md), and needs "
-        "framepack-farm[precision]"
+        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; {_PRICE}"
     )
+
+
+def _way_in(work: Workload, lighter: list[PlanBook]) -> str:
+    """The first precision, most bits first, that has a plan; "" where none has."""
+    for book in lighter:
+        with suppress(DeviceTooSmall):
+            tile_px = book.tile_px(work) if work.decode == "tiled" else None
+            book.plan(replace(work, tile_px=tile_px))
+            return f"FARM_PRECISION={book.size.precision} has a plan for it; {_PRICE}"
+    return ""
 
 
 def _held(plan: Plan) -> str:

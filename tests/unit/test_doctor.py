@@ -152,6 +152,14 @@ def test_it_says_which_precision_copies_less(capsys: Out) -> None:
         assert ("from file" in rows[0]["hint"]) == (host == "16")
 
 
+def test_it_says_which_precision_has_a_plan_at_all(capsys: Out) -> None:
+    """A size for which whole weights leave a small card no room is told with the format that does; none where none."""
+    for card, host, wanted in (("3.5", "64", "fp8"), ("3.5", "16", "int4"), ("1.5", "64", "")):
+        row = ask(capsys, "--device-gb", card, "--host-gb", host)[1]["plans"][0]
+        assert row["plan"] is None
+        assert row["hint"].partition(" has a plan")[0] == (wanted and f"FARM_PRECISION={wanted}")
+
+
 def test_a_card_that_holds_no_plan_is_wrong(capsys: Out) -> None:
     """Exit 1, and what it would take."""
     code, found = ask(capsys, "--device-gb", "1.5")
