@@ -23,7 +23,7 @@ _LEASES_PER_CPU_S = 2000  #: at least
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket."
+    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket, training."
     bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(gpu)
     bench.command()(precision)
     bench.command()(pocket)
+    bench.command()(training)
     bench.callback()(lambda: None)  # else a group of one command loses its name
     app.add_typer(bench, name="bench")
 
@@ -267,3 +268,30 @@ def pocket(
     for rows in report["tables"].values():
         put_table(tuple(rows[0]), rows)
     put_table(tuple(report["summary"]), [report["summary"]])
+
+
+def training(
+    *,
+    size: Annotated[str, typer.Option("--size", help="whose transformer: 128 or 256")] = "128",
+    sections: Annotated[
+        list[int] | None, typer.Option("--sections", min=1, help="a clip's length; again; 1, 2, 4 and 8")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Count what a clip costs a step of training, packed and whole: tokens, memory, the batch that 16 GiB hold."""
+    from framepack_engine.errors import EngineError
+    from framepack_engine.training.batch_bench import SECTIONS, step_costs
+    from framepack_engine.training.recipe import recipe_of
+
+    rows = []
+    try:
+        for cost in step_costs(recipe_of(size), sections=tuple(sections or SECTIONS)):
+            say(f"{cost.sections} sections, {cost.how} …")
+            rows.append(cost.row())
+    except EngineError as err:
+        say(f"framefarm: {err}", style="red")
+        raise typer.Exit(2) from err
+    if as_json:
+        put_json(rows)
+    else:
+        put_table(tuple(rows[0]), rows)
