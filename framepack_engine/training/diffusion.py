@@ -21,7 +21,7 @@ from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.kept_groups import GroupFolder
 from framepack_engine.training.muon import quick_in_bfloat16
-from framepack_engine.training.parts import make_transformer
+from framepack_engine.training.parts import make_transformer, take_weights
 from framepack_engine.training.quick_attention import train_with_quick_attention
 from framepack_engine.training.recipe import Recipe
 from framepack_engine.training.samples import (
@@ -100,12 +100,15 @@ class DiffusionStage:
         reuse: int = 6,
         kept: Path | None = None,
         compiled: bool = False,
+        begin: Path | None = None,
     ) -> None:
         """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them.
 
-        compiled: the transformer's blocks are.
+        compiled: the transformer's blocks are. begin: a model's folder, whose transformer goes on; None draws one.
         """
         self.model = make_transformer(recipe)
+        if begin is not None:
+            take_weights(self.model, begin)
         if compiled:
             if torch.device(device).type == "cpu" and quick_in_bfloat16(torch.device(device)):
                 train_with_quick_attention()

@@ -94,8 +94,9 @@ def _is_matrix(weight: Tensor) -> bool:
 
 
 def quick_in_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 matrices have units of their own there: on a GPU, or on a CPU with AMX."""
-    return device.type != "cpu" or bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Whether products of bfloat16 matrices are the faster ones there: a GPU, or a CPU with AMX or AVX512-BF16."""
+    able = torch.cpu.get_capabilities()
+    return device.type != "cpu" or bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

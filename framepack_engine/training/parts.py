@@ -17,6 +17,7 @@ from framepack_engine.models import Models, quiet
 from framepack_engine.tiny import IMAGE_DIM, small_clip, small_llama, small_processor, small_siglip
 from framepack_engine.tiny_tokenizers import clip_tokenizer, llama_tokenizer
 from framepack_engine.training.data_prompts import every_word
+from framepack_engine.training.local_heads import look_nearby
 from framepack_engine.training.recipe import Recipe
 from framepack_engine.weights import load_part
 
@@ -53,7 +54,7 @@ def make_image_parts() -> dict[str, Any]:
 
 
 def make_transformer(recipe: Recipe) -> Any:
-    """The transformer with drawn weights, float32. Modulation and output begin at zero: no block does anything yet.
+    """The transformer with drawn weights, float32. Output and modulation begin at zero, but for attention's gates.
 
     What embeds noise level and pooled prompt stays as it is drawn: trained, its mean outgrew what tells one prompt from
     another (docs/decisions/0063).
@@ -85,7 +86,24 @@ def make_transformer(recipe: Recipe) -> Any:
         if (".norm" in name and ".linear." in name) or name.startswith(("proj_out.", "norm_out.linear.")):
             torch.nn.init.zeros_(parameter)
     _alike(model)
+    look_nearby(model)
     return model
+
+
+def take_weights(model: Any, root: Path) -> None:
+    """Give a transformer that `make_transformer` made the weights of the one in the folder `root`, in place.
+
+    Raises: EngineError where none is there, or one of another shape.
+    """
+    folder = root / FRAMEPACK_I2V
+    if not folder.is_dir():
+        raise EngineError(f"{folder} is missing: a run begins with the folder of a model, as `train pocket` prints it")
+    with quiet():
+        found = load_part("transformer", folder, device="cpu", dtype=torch.float32)
+    try:
+        model.load_state_dict(found.state_dict())
+    except RuntimeError as err:
+        raise EngineError(f"{folder} is no transformer of this recipe: {err}") from err
 
 
 @torch.no_grad()

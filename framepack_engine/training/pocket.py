@@ -6,7 +6,6 @@ transformer's clips, and `model/` in the official layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,30 @@ from framepack_engine.training.text import TextStage
 MODEL = "model"  #: folder of a run
 
 
-def train_pocket(recipe: Recipe, stage: str, run: Run, *, photo_share: float = 0.45) -> Path:
+def train_pocket(recipe: Recipe, stage: str, run: Run, *, photo_share: float = 0.45, begin: Path | None = None) -> Path:
     """Train one stage and write its parts, the weights' running mean; also where the time was up before the last step.
 
-    photo_share: see `ClipMaker`; 0 trains on drawn pictures alone.
+    photo_share: see `ClipMaker`; 0 trains on drawn pictures alone. begin: of stage `dit`, a model's folder whose
+    transformer goes on learning.
     Returns: the model's folder.
     Raises: EngineError where a stage before it is missing, the folder is in use, or a loss is not finite.
     """
     recipe.numbers(stage)  # a name that is none is refused
     state = PartialState(cpu=run.device == "cpu")
-    made = _MAKERS[stage](recipe, run, str(state.device), photo_share)
+    device = str(state.device)
+    if stage == "text":
+        made = _train_text(recipe, run, device)
+    elif stage == "vae":
+        made = _train_vae(recipe, run, device, photo_share)
+    else:
+        made = _train_dit(recipe, run, device, photo_share, begin)
     if state.is_main_process:
         save_parts(run.folder / MODEL, made)
     state.wait_for_everyone()
     return run.folder / MODEL
 
 
-def _train_text(recipe: Recipe, run: Run, device: str, _photo_share: float) -> dict[str, Any]:
+def _train_text(recipe: Recipe, run: Run, device: str) -> dict[str, Any]:
     stage = TextStage(recipe, device=device)
     mean = train(stage, recipe.text, run)
     return stage.parts | make_image_parts() | {"text_encoder": mean.llama, "text_encoder_2": mean.clip}
@@ -53,16 +59,15 @@ def _train_vae(recipe: Recipe, run: Run, device: str, photo_share: float) -> dic
     return {"vae": vae}
 
 
-def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float) -> dict[str, Any]:
+def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float, begin: Path | None) -> dict[str, Any]:
     models = load_trained(run.folder / MODEL, device=device)
     stage = DiffusionStage(
-        recipe, models, device=device, photo_share=photo_share, kept=run.folder / "clips", compiled=run.compiled
+        recipe,
+        models,
+        device=device,
+        photo_share=photo_share,
+        kept=run.folder / "clips",
+        compiled=run.compiled,
+        begin=begin,
     )
-    return {"transformer": train(stage, recipe.dit, run)}
-
-
-_MAKERS: dict[str, Callable[[Recipe, Run, str, float], dict[str, Any]]] = {
-    "text": _train_text,
-    "vae": _train_vae,
-    "dit": _train_dit,
-}
+    return {"transformer": train(stage, recipe.dit if begin is None else recipe.further, run)}
