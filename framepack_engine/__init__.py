@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
     from framepack_engine.provenance import read_provenance
     from framepack_engine.spec import Lora, RenderSpec
+
+# Left to itself, Intel's MKL on an AMD CPU sums otherwise where a matrix begins at another address: equal weights gave
+# other bits (docs/decisions/0088). Read at a process' first product, so it is set before any.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 # torchao, which diffusers loads by itself wherever it is installed, and what the two of them say of each other: nothing
 # that a user could act on. We use none of its compiled kernels, and load none of its checkpoints.

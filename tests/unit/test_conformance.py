@@ -24,7 +24,7 @@ def test_a_case_of_the_reference(name: str) -> None:
     (result,) = run_conformance(GOLDEN, [name])
     assert result.passed, result
     assert result.latents_diff is not None
-    assert result.latents_diff < 1e-4
+    assert result.latents_diff < 5e-4  # Intel's CPUs stay below 1e-4, an AMD EPYC came to 3.4e-4
     assert result.calls_agree
 
 
