@@ -1,6 +1,6 @@
 """Where a new transformer's attention looks: each head at one place beside its own, in the frames that are known.
 
-Drawn weights look everywhere at once, and thousands of steps go by until heads have found their own place. What a
+Drawn weights look everywhere at once, and heads have to find their own place. What a
 video needs first is what lies there and next to it (docs/decisions/0087).
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 #: down and to the right, in tokens; a head each, in turn, from block to block
 _PLACES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (0, 0))
 _LEAST_FREQUENCY = 0.3  #: radians a token; slower rotations hardly tell neighbours apart
-_SHARP = 1.5  #: of queries and keys each: a neighbour counts about a tenth as much as the place itself
+_SHARP = 1.5  #: of queries and keys each: a neighbour counts about a sixth as much as the place itself
 _MARK = 1.5  #: on one channel, plus for what is known and minus for what is noisy
 _MARKED_QUERY, _MARKED_KEY = 0.6, 0.3  #: shares of a vector's length
 _DRAWN = 0.5  #: what is left of the drawn weights of queries and keys
