@@ -54,7 +54,7 @@ def make_image_parts() -> dict[str, Any]:
 
 
 def make_transformer(recipe: Recipe) -> Any:
-    """The transformer with drawn weights, float32. Output and modulation begin at zero, but for the gates behind attention.
+    """The transformer with drawn weights, float32. Output and modulation begin at zero but for gates.
 
     What embeds noise level and pooled prompt stays as it is drawn: trained, its mean outgrew what tells one prompt from
     another (docs/decisions/0063).
