@@ -7,9 +7,20 @@ import json
 import socket
 from typing import NamedTuple
 
-from actors.names import NAMESPACE, NODE_LABEL, WORKER_RESOURCE
 from farm.errors import ConfigError, Damaged, Unavailable
 from farm.store import Store
+
+NAMESPACE = "framepack-farm"
+DISPATCHER = "dispatcher"
+WORKER_RESOURCE = "farm_worker"  #: a node's Ray resource: how many workers it has room for
+ON_HEAD = {"node:__internal_head__": 0.001}  #: a share of the resource that only the cluster's head has
+NODE_LABEL = "farm/node"  #: a node's Ray label: its name in the farm
+
+
+def worker_name(slot: str, node_id: str) -> str:
+    """The actor name of the worker in `slot`; a worker that replaces a dead one takes the same name."""
+    return f"{slot}@{node_id[:16]}"
+
 
 _KEY = b"farm"  #: in Ray's own key-value store: what who joins must know
 _ANSWER_S = 5.0

@@ -11,10 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from actors.bell import Bell, heard
 from actors.cluster import FarmNotice, publish
 from actors.fleet import Fleet
 from actors.meter import RayMeter
@@ -26,6 +26,41 @@ from farm.logs import setup_logs
 from farm.settings import FarmSettings
 from farm.store import MeteredStore, open_store
 from farm.webhooks import WebhookSender
+
+
+class Bell:
+    """Wakes everybody who listens, once. Use it in one event loop only."""
+
+    def __init__(self) -> None:
+        """Nobody listens."""
+        self.listeners: set[asyncio.Event] = set()
+
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """What is set by the next ring: begin to listen before you look, so that no news falls in between."""
+        event = asyncio.Event()
+        self.listeners.add(event)
+        try:
+            yield event
+        finally:
+            self.listeners.discard(event)
+
+    def ring(self) -> None:
+        """There are news."""
+        for event in self.listeners:
+            event.set()
+
+
+async def heard(ringing: asyncio.Event, timeout_s: float) -> bool:
+    """Whether it rang before the time was over."""
+    if ringing.is_set():
+        return True
+    try:
+        await asyncio.wait_for(ringing.wait(), max(0.0, timeout_s))
+    except TimeoutError:
+        return False
+    return True
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

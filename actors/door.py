@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from actors.names import DISPATCHER, NAMESPACE
+from actors.cluster import DISPATCHER, NAMESPACE
 from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState, WorkerWish
 from farm.errors import FarmError, Unavailable
 

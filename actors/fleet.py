@@ -14,8 +14,7 @@ import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.cluster import FarmNode, ask_for_workers, farm_nodes
-from actors.names import NAMESPACE, WORKER_RESOURCE, worker_name
+from actors.cluster import NAMESPACE, WORKER_RESOURCE, FarmNode, ask_for_workers, farm_nodes, worker_name
 from actors.worker import RenderWorker
 from farm.settings import FarmSettings
 

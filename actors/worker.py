@@ -17,10 +17,9 @@ from uuid import uuid4
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from actors.cluster import DISPATCHER, NAMESPACE
 from actors.meter import RayMeter
-from actors.movement import Movement
-from actors.names import DISPATCHER, NAMESPACE
-from actors.pace import Pace
+from actors.vitals import Movement, Pace
 from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.hours import is_open, parse_hours

@@ -14,8 +14,7 @@ import threading
 import time
 from dataclasses import replace
 
-from actors.cluster import FarmNotice
-from actors.names import NODE_LABEL, WORKER_RESOURCE
+from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
 from deploy.gpus import class_of, gpu_environment
 from deploy.local import RAY_ENV, end, with_workers
 from deploy.screen import say

@@ -180,8 +180,8 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     import ray
     from ray import serve
 
+    from actors.cluster import DISPATCHER, NAMESPACE, ON_HEAD
     from actors.dispatcher import DispatcherActor
-    from actors.names import DISPATCHER, NAMESPACE, ON_HEAD
     from deploy.serve_app import application
 
     _start_ray(settings)
@@ -222,8 +222,7 @@ def _start_ray(settings: FarmSettings) -> None:
     """Connect to the cluster that is meant, or make one whose first node this machine is."""
     import ray
 
-    from actors.cluster import stay_on_loopback
-    from actors.names import NAMESPACE, NODE_LABEL, WORKER_RESOURCE
+    from actors.cluster import NAMESPACE, NODE_LABEL, WORKER_RESOURCE, stay_on_loopback
 
     if settings.ray:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
@@ -256,8 +255,7 @@ def take_over(settings: FarmSettings) -> None:
     """End what is left in Ray of this store's farm, which did not end well. Raises: ConfigError for another store's."""
     import ray
 
-    from actors.cluster import published
-    from actors.names import DISPATCHER, NAMESPACE
+    from actors.cluster import DISPATCHER, NAMESPACE, published
 
     names, notice = ray.util.list_named_actors(), published()
     if DISPATCHER in names and notice is not None and not notice.is_of(open_store(settings)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray import serve
 
-from actors.names import ON_HEAD
+from actors.cluster import ON_HEAD
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from ray._private.services import get_node_ip_address
 
-from actors.names import WORKER_RESOURCE
+from actors.cluster import WORKER_RESOURCE
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.autoscaler, pytest.mark.acceptance, pytest.mark.timeout(420)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from actors.names import WORKER_RESOURCE
+from actors.cluster import WORKER_RESOURCE
 from deploy.cli import load_command
 from farm.vram import VRAM_CLASSES
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from actors.movement import Movement
+from actors.vitals import Movement
 from actors.worker import RenderWorker
 from farm.jobs import Record
 from farm.settings import FarmSettings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.movement import Movement, _io_bytes
+from actors.vitals import Movement, _io_bytes
 from actors.worker import RenderWorker
 from farm.errors import Stopped
 from farm.jobs import Record

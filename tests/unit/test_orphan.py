@@ -15,9 +15,8 @@ from ray.exceptions import ActorUnavailableError
 from typing_extensions import override
 
 import actors.worker
-from actors.movement import Movement
 from actors.orders import OrderRunner
-from actors.pace import Pace
+from actors.vitals import Movement, Pace
 from actors.worker import RenderWorker
 from farm.contract import Order
 from farm.dispatch import Dispatcher

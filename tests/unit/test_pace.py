@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.pace import Pace
+from actors.vitals import Pace
 from farm.contract import Artifact, Order, OrderKey
 from farm.demand import section_work
 from farm.jobs import Record

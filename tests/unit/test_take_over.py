@@ -9,8 +9,7 @@ import pytest
 import ray
 
 from actors import cluster
-from actors.cluster import FarmNotice
-from actors.names import DISPATCHER
+from actors.cluster import DISPATCHER, FarmNotice
 from deploy.local import take_over
 from farm.epoch import take_epoch
 from farm.errors import ConfigError

@@ -11,7 +11,7 @@ import pytest
 from sse_starlette import ServerSentEvent
 from typing_extensions import override
 
-from actors.bell import Bell, heard
+from actors.dispatcher import Bell, heard
 from farm.contract import JobId, LiveJob
 from farm.dispatch import Dispatcher
 from farm.events import follow
