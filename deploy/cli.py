@@ -14,48 +14,48 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
-from deploy.screen import say
+from deploy.terminal.screen import say
 from farm.errors import FarmError
 
 #: command -> its module and line of help; a module is loaded when one of its commands is called (--help in 0.3 s)
 COMMANDS = {
-    "render": ("commands_render", "Make a video and print its path."),
-    "submit": ("commands_render", "Ask for a video and print its id, without waiting."),
-    "batch": ("commands_batch", "Make a video for each photo of a folder."),
-    "remix": ("commands_derive", "Ask for a video with other fields than ID's and print its id."),
+    "render": ("render", "Make a video and print its path."),
+    "submit": ("render", "Ask for a video and print its id, without waiting."),
+    "batch": ("batch", "Make a video for each photo of a folder."),
+    "remix": ("render", "Ask for a video with other fields than ID's and print its id."),
     "extend": (
-        "commands_derive",
+        "render",
         "Ask for a video that goes on where another ends, for --seconds more, and print its id.",
     ),
-    "up": ("commands_farm", "A farm on this machine, in the foreground."),
-    "join": ("commands_farm", "Lend this machine's GPUs to a farm that runs elsewhere."),
-    "list": ("commands_videos", "Videos, newest first."),
-    "show": ("commands_videos", "One video."),
-    "watch": ("commands_videos", "Progress until the video ends."),
-    "fetch": ("commands_videos", "Write a video to a file and print its path."),
-    "pause": ("commands_videos", "Stop at the next step and keep what is made."),
-    "resume": ("commands_videos", "Go on with paused videos."),
-    "cancel": ("commands_videos", "Stop at the next step, for good unless retried."),
-    "retry": ("commands_videos", "Go on with failed or cancelled videos."),
-    "edit": ("commands_videos", "Change a video that is queued or paused."),
-    "rm": ("commands_videos", "Erase ended videos and everything stored of them."),
-    "workers": ("commands_farm", "Who renders, and what; or let one rest, work again, or end."),
-    "drain": ("commands_farm", "Let a worker save its last finished step and end."),
-    "models": ("commands_models", "What can be asked for, and its files on this machine; without a command: list."),
+    "up": ("farm", "A farm on this machine, in the foreground."),
+    "join": ("farm", "Lend this machine's GPUs to a farm that runs elsewhere."),
+    "list": ("videos", "Videos, newest first."),
+    "show": ("videos", "One video."),
+    "watch": ("videos", "Progress until the video ends."),
+    "fetch": ("videos", "Write a video to a file and print its path."),
+    "pause": ("videos", "Stop at the next step and keep what is made."),
+    "resume": ("videos", "Go on with paused videos."),
+    "cancel": ("videos", "Stop at the next step, for good unless retried."),
+    "retry": ("videos", "Go on with failed or cancelled videos."),
+    "edit": ("videos", "Change a video that is queued or paused."),
+    "rm": ("videos", "Erase ended videos and everything stored of them."),
+    "workers": ("farm", "Who renders, and what; or let one rest, work again, or end."),
+    "drain": ("farm", "Let a worker save its last finished step and end."),
+    "models": ("models", "What can be asked for, and its files on this machine; without a command: list."),
     "doctor": (
-        "commands_doctor",
+        "doctor",
         "What this machine is and can do: GPUs, memory plans, models, storage; and what is wrong, with what mends it.",
     ),
-    "keys": ("commands_keys", "API keys: `keys new NAME` makes one."),
+    "keys": ("farm", "API keys: `keys new NAME` makes one."),
     "bench": (
-        "commands_bench",
+        "bench",
         "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket.",
     ),
-    "export": ("commands_store", "Write a video with everything to a file or a new folder and print its path."),
-    "import": ("commands_store", "Take a video that was exported and print its id."),
-    "fsck": ("commands_store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
-    "train": ("commands_train", "Train the small model or a LoRA: train pocket, ship, lora."),
-    "conformance": ("commands_farm", "Compare the engine with golden numbers."),
+    "export": ("store", "Write a video with everything to a file or a new folder and print its path."),
+    "import": ("store", "Take a video that was exported and print its id."),
+    "fsck": ("store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
+    "train": ("train", "Train the small model or a LoRA: train pocket, ship, lora."),
+    "conformance": ("farm", "Compare the engine with golden numbers."),
 }
 
 
@@ -80,7 +80,7 @@ def load_command(name: str) -> Any:
     """A command with its flags."""
     commands = typer.Typer()
     commands.callback()(lambda: None)  # else a group of one command loses its name
-    import_module(f"deploy.{COMMANDS[name][0]}").register(commands)
+    import_module(f"deploy.commands.{COMMANDS[name][0]}").register(commands)
     group: Any = typer.main.get_command(commands)
     return group.commands[name]
 

@@ -7,20 +7,41 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from deploy.own_models import own_models
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
-from farm.errors import Damaged, InvalidRequest, UnsupportedImage
+from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
 from farm.request import LoraUse, VideoRequest
+from farm.settings import FarmSettings
 from framepack_engine import plan
 from framepack_engine.cache_choice import check_cache, mag_ratios
-from framepack_engine.catalog import f1_of
-from framepack_engine.errors import InvalidSpec, LoraUnusable, VideoMismatch
+from framepack_engine.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
+from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
 from framepack_engine.images import upright_rgb
 from framepack_engine.lora_files import find_lora, lora_digest
 from framepack_engine.plan import keyframe_section
 from framepack_engine.presets import filled
 from framepack_engine.schedule import check_flow, flow_mu
 from framepack_engine.timeline import prompt_borders
+
+
+def own_models(text: str) -> Mapping[str, ModelEntry]:
+    """The catalogue with the models that `text` (FARM_MODELS) lists. Raises: ConfigError naming what is wrong there."""
+    try:
+        return known_models(text)
+    except ModelUnavailable as err:
+        raise ConfigError(f"FARM_MODELS: {err}") from err
+
+
+def state_of(entry: ModelEntry, settings: FarmSettings) -> str:
+    """complete, partial or none: how much of a model lies on this machine."""
+    from framepack_engine.locate import hub_folders, missing_files
+
+    if entry.origin == "made":
+        return "complete" if Path(settings.cache, f"tiny-v{TINY_VERSION}").is_dir() else "made when used"
+    if entry.origin in {"local", "shipped"}:
+        return "complete" if Path(entry.path).exists() else "none"
+    lacks = [bool(list(missing_files(part, folder))) for part, folder in hub_folders(entry.parts).items()]
+    return "partial" if any(lacks) and not all(lacks) else "none" if any(lacks) else "complete"
+
 
 _MAX_SIDE_PX = 2048  #: as in the field `size`
 _SQUARE = (1, 1)  #: the shape of a video that has neither an image nor a size

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from deploy import cli
-from deploy.local import find_running
+from deploy.node.local import find_running
 from farm.settings import FarmSettings
 from framepack_engine.catalog import MODELS
 from framepack_engine.training.evaluation import Bench, psnr, still

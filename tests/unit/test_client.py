@@ -212,7 +212,7 @@ def test_what_is_no_farm_is_named(
     """A web page at --url is one line on stderr and exit 2."""
     way = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
     client = FarmClient("http://example.test", patience_s=0.0, transport=way)
-    monkeypatch.setattr("deploy.connect.client_at", lambda *_, **__: client)
+    monkeypatch.setattr("deploy.commands.connect.client_at", lambda *_, **__: client)
     assert cli.main(["list", "--url", "http://example.test"]) == 2
     assert "what answers at http://example.test is no farm" in capsys.readouterr().err
 

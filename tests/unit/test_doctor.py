@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploy import cli, doctor
-from deploy.gpus import Gpu, describe_gpus
-from deploy.own_models import own_models
+from deploy import cli
+from deploy.node import checks as doctor
+from deploy.node.gpus import Gpu, describe_gpus
+from deploy.planner import own_models
 from farm.settings import FarmSettings
 from framepack_engine.catalog import CPU_MODEL
 from framepack_engine.memory import GIB, choose_plan, largest_workload, size_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy import join
+from deploy.node import join
 from farm.errors import ConfigError, Unavailable
 from farm.settings import FarmSettings
 

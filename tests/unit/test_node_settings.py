@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.device import describe_device
-from deploy.gpus import chosen_gpus
+from deploy.node.gpus import chosen_gpus
 from farm.contract import Stage
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deploy import cli, local
+from deploy import cli
+from deploy.node import local
 from farm.settings import FarmSettings
 from framepack_engine import catalog, provenance
 from framepack_engine.catalog import CPU_MODEL, FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, f1_of, shipped_entries

@@ -10,7 +10,7 @@ import ray
 
 from actors import cluster
 from actors.cluster import DISPATCHER, FarmNotice
-from deploy.local import take_over
+from deploy.node.local import take_over
 from farm.epoch import take_epoch
 from farm.errors import ConfigError
 from farm.settings import FarmSettings

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from deploy.cli import main
-from deploy.commands_train import _bar
+from deploy.commands.train import _bar
 from framepack_engine.models import Models, load_models
 from framepack_engine.tiny import ensure_tiny
 from framepack_engine.training.clips_folder import keep_clips
@@ -68,7 +68,7 @@ def test_sigterm_saves_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_all_stages_run_in_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The transformer's in bfloat16 after others that are not, as on a CPU with units for it; what it leaves loads."""
     monkeypatch.setattr("framepack_engine.training.recipe.recipe_of", lambda _: SMALLEST)
-    monkeypatch.setattr("deploy.commands_train._precision", lambda stage, _: "bf16" if stage == "dit" else "no")
+    monkeypatch.setattr("deploy.commands.train._precision", lambda stage, _: "bf16" if stage == "dit" else "no")
     assert main(["train", "pocket", "--steps", "1", "--out", str(tmp_path)]) == 0
     assert load_models(str(tmp_path / "model"), kind="f1").transformer is not None
 

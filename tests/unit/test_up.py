@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import cli, local
+from deploy import cli
+from deploy.node import local
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.connect import Json, Storage
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deploy.doctor_plans import CardPlan
-    from deploy.gpus import Gpu
+    from deploy.node.gpus import Gpu
+    from deploy.node.plans import CardPlan
     from farm.settings import FarmSettings
     from framepack_engine.catalog import ModelEntry
 
@@ -52,8 +52,8 @@ def doctor(
 
     Exit 0: it can take part in a farm; 1: something is wrong, marked so.
     """
-    from deploy.doctor import examine
-    from deploy.gpus import chosen_gpus, describe_gpus
+    from deploy.node.checks import examine
+    from deploy.node.gpus import chosen_gpus, describe_gpus
     from farm.settings import FarmSettings
 
     settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
@@ -82,7 +82,7 @@ def doctor(
 
 
 def _model(name: str | None, settings: FarmSettings) -> ModelEntry:
-    from deploy.own_models import own_models
+    from deploy.planner import own_models
 
     known, wanted = own_models(settings.models), name or settings.model or _USUAL_MODEL
     if wanted not in known:
@@ -94,7 +94,7 @@ def _plans(
     settings: FarmSettings, gpus: list[Gpu], asked_gb: list[float], *, host_gb: float | None, model: ModelEntry
 ) -> list[CardPlan]:
     """Of the cards that are asked for, else of those that are here."""
-    from deploy.doctor_plans import card_plans
+    from deploy.node.plans import card_plans
     from framepack_engine.host import host_bytes
     from framepack_engine.memory import GIB
 

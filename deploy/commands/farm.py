@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from deploy.connect import Json, Storage, Url, connect
-from deploy.flags import settings_flags, with_flags
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage, Url, connect
+from deploy.terminal.flags import settings_flags, with_flags
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
+from farm.keys import new_key
 from farm.settings import NODE_SETTINGS
 
 _COLUMNS = ("id", "node", "device", "state", "video", "order", "s_per_section", "plan")
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(join)
     for command in (workers, drain, conformance):
         app.command()(command)
+    app.add_typer(keys, name="keys")
 
 
 @with_flags(settings_flags(without=("url", "api_key")))
@@ -32,7 +34,7 @@ def up(
     **given: Any,
 ) -> None:
     """A farm on this machine, in the foreground: prints `ready URL`, stops on Ctrl-C or SIGTERM."""
-    from deploy.local import run_foreground
+    from deploy.node.local import run_foreground
     from farm.settings import FarmSettings
 
     raise typer.Exit(run_foreground(FarmSettings.from_env(**given), exit_with_parent=exit_with_parent))
@@ -44,7 +46,7 @@ def join(
     **given: Any,
 ) -> None:
     """Lend this machine's GPUs to a farm that runs elsewhere: prints `joined …`, leaves on Ctrl-C or SIGTERM."""
-    from deploy.join import join_foreground
+    from deploy.node.join import join_foreground
     from farm.settings import FarmSettings
 
     settings = FarmSettings.from_env(**given)
@@ -131,3 +133,27 @@ def _put_case(case: Any, *, as_json: bool) -> None:
     print(
         f"{case.name}\tlatents {latents}\tframes {frames}\t{calls}\t{verdict}\t{case.error or ''}".rstrip(), flush=True
     )
+
+
+keys = typer.Typer(help="API keys: `keys new NAME` makes one.", no_args_is_help=True)
+
+
+@keys.command()
+def new(
+    name: Annotated[str, typer.Argument(help="who will hold it; their videos belong to this name")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make a key: prints it, and its entry for FARM_API_KEYS. It is shown this once and kept nowhere."""
+    key, entry = new_key(name)
+    if as_json:
+        put_json({"key": key, "entry": entry})
+        return
+    say(f"{name} sets FARM_API_KEY to the first line; the farm's FARM_API_KEYS gets the second, behind a comma")
+    print(key)
+    print(entry)
+
+
+@keys.callback()
+def callback() -> None:
+    """API keys: `keys new NAME` makes one. They are known to the farm by their sha256 only."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from deploy.commands_videos import put_path
-from deploy.connect import Json
-from deploy.screen import say
+from deploy.commands.connect import Json
+from deploy.commands.videos import put_path
+from deploy.terminal.screen import say
 
 if TYPE_CHECKING:
     from framepack_engine.training.loop import StepReport

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands_videos import check_completed, checked_target, put_path
-from deploy.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
-from deploy.flags import request_flags, with_flags
-from deploy.progress import follow
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
+from deploy.commands.videos import check_completed, checked_target, put_path
+from deploy.terminal.flags import request_flags, with_flags
+from deploy.terminal.progress import follow
+from deploy.terminal.screen import put_json, put_table, say
 from farm.batches import Variants, take_variants
 from farm.errors import ConfigError, FarmError
 
@@ -34,6 +34,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(render)
     app.command()(submit)
+    app.command()(remix)
+    app.command()(extend)
 
 
 @with_flags(request_flags())
@@ -188,7 +190,7 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
     if url:
         yield url
         return
-    from deploy.local import start_background
+    from deploy.node.local import start_background
 
     say(f"starting a farm on this machine; its storage is {settings.storage}")
     with start_background(replace(settings, model=settings.model or model)) as started:
@@ -203,3 +205,52 @@ def _free_name(path: Path) -> Path:
         number += 1
         free = path.with_stem(f"{path.stem}-{number}")
     return free
+
+
+StartImage = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="another start image")]
+FromSection = Annotated[
+    int, typer.Option(min=0, help="share the sections before this one; with an i2v model section 0 is the END")
+]
+
+
+@with_flags(request_flags(whole=False))
+def remix(
+    video_id: Annotated[str, typer.Argument(metavar="ID", help="the video to begin with")],
+    *,
+    from_section: FromSection = 0,
+    image: StartImage = None,
+    end_image: EndImage = None,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Ask for a video with other fields than ID's and print its id; what is not set stays as it was there."""
+    fields, images = request_of(given, image, end_image, whole=False)
+    with connect(url=url, storage=storage) as client:
+        video = client.remix(video_id, {**fields, "from_section": from_section}, images)
+    _put(video, as_json=as_json)
+
+
+@with_flags(request_flags())
+def extend(
+    video: Annotated[str, typer.Argument(metavar="ID|FILE", help="a completed video of the farm, or a video file")],
+    *,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Ask for a video that goes on where another ends, for --seconds more, and print its id."""
+    fields, _ = request_of(given, None, None)
+    source = Path(video)
+    with connect(url=url, storage=storage) as client:
+        made = client.extend(source if source.is_file() else video, fields)
+    _put(made, as_json=as_json)
+
+
+def _put(video: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        put_json(video)
+    else:
+        print(video["id"])

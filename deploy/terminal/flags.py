@@ -102,7 +102,7 @@ def _request_help(name: str, field: FieldInfo) -> str:
 def _settings_help() -> Mapping[str, str]:
     """Setting -> the comment above its line; lines that follow each other share one."""
     texts, comment, fresh = dict[str, str](), list[str](), True
-    for line in Path(__file__).with_name("farm.example.env").read_text().splitlines():
+    for line in (Path(__file__).parents[1] / "farm.example.env").read_text().splitlines():
         match = re.match(r"#FARM_(\w+)=(.*)", line)
         if match:
             texts[match[1].lower()] = f"{' '.join(comment)} ({line[1:]})"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands_render import request_of
-from deploy.connect import Json, Storage, Url, connect
-from deploy.flags import request_flags, with_flags
-from deploy.screen import put_json, say
+from deploy.commands.connect import Json, Storage, Url, connect
+from deploy.commands.render import request_of
+from deploy.terminal.flags import request_flags, with_flags
+from deploy.terminal.screen import put_json, say
 from farm.errors import ConfigError, FarmError, Overloaded, Quota
 
 if TYPE_CHECKING:

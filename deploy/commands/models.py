@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.connect import Json, Storage, Url, client_at, read_settings, url_of
-from deploy.own_models import state_of
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage, Url, client_at, read_settings, url_of
+from deploy.planner import state_of
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def rm(name: Name, *, as_json: Json = False) -> None:
 
 
 def _entries(settings: FarmSettings) -> Mapping[str, ModelEntry]:
-    from deploy.own_models import own_models
+    from deploy.planner import own_models
 
     return own_models(settings.models)
 

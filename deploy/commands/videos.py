@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deploy.connect import Json, Storage, Url, connect
-from deploy.flags import request_flags, with_flags
-from deploy.live_list import watch_list
-from deploy.progress import follow, follow_all
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage, Url, connect
+from deploy.commands.live_list import watch_list
+from deploy.terminal.flags import request_flags, with_flags
+from deploy.terminal.progress import follow, follow_all
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
 

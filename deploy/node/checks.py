@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.gpus import Gpu
-from deploy.own_models import own_models, state_of
+from deploy.node.gpus import Gpu
+from deploy.planner import own_models, state_of
 from farm.errors import ConfigError, FarmError
 from farm.numeric_class import AUTO
 from farm.settings import FarmSettings
@@ -197,7 +197,7 @@ def _video() -> Check:
 
 def _storage(settings: FarmSettings) -> Check:
     """Whether the store is one, as `up` asks it; a folder that is not there yet is not made."""
-    from deploy.local import find_running
+    from deploy.node.local import find_running
     from farm.store import open_store
 
     in_bucket, folder = settings.storage.startswith("s3://"), settings.storage_path
@@ -253,7 +253,7 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 
 def _port(settings: FarmSettings) -> Check:
     """Whether `up` could listen."""
-    from deploy.local import find_running, free_port
+    from deploy.node.local import find_running, free_port
 
     value = f"{settings.host}:{settings.port}"
     if find_running(settings) == f"http://{value}":

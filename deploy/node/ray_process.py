@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
 from typing import Any
 
 _VITAL = ("gcs_server", "raylet")
@@ -28,3 +30,21 @@ def _node() -> Any:
     import ray._private.worker
 
     return ray._private.worker._global_node  # noqa: SLF001
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Ray's own command line, with this process's arguments."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    from ray.scripts.scripts import main as ray_main
+
+    from actors.cluster import stay_on_loopback
+
+    stay_on_loopback()
+    ray_main()
+
+
+if __name__ == "__main__":
+    main()

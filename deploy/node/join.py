@@ -15,10 +15,10 @@ import time
 from dataclasses import replace
 
 from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
-from deploy.gpus import class_of, gpu_environment
-from deploy.local import RAY_ENV, end, with_workers
-from deploy.screen import say
-from deploy.token import found_token
+from deploy.node.gpus import class_of, gpu_environment
+from deploy.node.local import RAY_ENV, end, with_workers
+from deploy.node.token import found_token
+from deploy.terminal.screen import say
 from farm.errors import ConfigError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
@@ -94,7 +94,7 @@ def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: thre
     """Start Ray and wait until it ends, or until we shall. Raises: Unavailable where it does not start."""
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.ray_start", *_ray_flags(address, settings, gpus)],
+            [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
             env=_node_env(settings, gpus),
             stdin=subprocess.DEVNULL,
             stdout=words,

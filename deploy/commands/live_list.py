@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from deploy.connect import connect
-from deploy.screen import put_line, say, table_of
+from deploy.commands.connect import connect
+from deploy.terminal.screen import put_line, say, table_of
 from farm.errors import ConfigError, Unavailable
 
 _COLUMNS = ("id", "status", "progress", "stage", "eta_s", "worker", "name", "prompt")

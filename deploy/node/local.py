@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.gpus import chosen_gpus, gpu_environment
-from deploy.own_models import own_models
-from deploy.ray_head import dead_programs, end_programs
-from deploy.token import found_token, own_token
+from deploy.node.gpus import chosen_gpus, gpu_environment
+from deploy.node.ray_process import dead_programs, end_programs
+from deploy.node.token import found_token, own_token
+from deploy.planner import own_models
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store

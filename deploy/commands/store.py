@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.commands_videos import put_path
-from deploy.connect import Json, Storage, Url, connect, read_settings
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json, Storage, Url, connect, read_settings
+from deploy.commands.videos import put_path
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
 @contextlib.contextmanager
 def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
     """From which age on something is dangling; where no farm runs here, none begins while the context lasts."""
-    from deploy.local import locked
+    from deploy.node.local import locked
     from farm.fsck import DAY_S
 
     if settings.storage.startswith("s3://"):

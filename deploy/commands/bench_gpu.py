@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deploy.connect import Json
-from deploy.screen import put_json, put_table, say
+from deploy.commands.connect import Json
+from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:

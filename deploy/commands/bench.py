@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.bench_gpu import gpu
-from deploy.connect import Json, Url
-from deploy.screen import put_json, put_table, say
+from deploy.commands.bench_gpu import gpu
+from deploy.commands.connect import Json, Url
+from deploy.terminal.screen import put_json, put_table, say
 
 _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 _GOALS = {"makespan_over_bound": 1.10, "flow_over_fifo": 0.65}  #: at most
@@ -171,7 +171,7 @@ def farm(
     import asyncio
 
     from deploy.farm_load import Load, press
-    from deploy.local import raise_file_limit
+    from deploy.node.local import raise_file_limit
     from farm.settings import FarmSettings
 
     load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)
@@ -197,7 +197,7 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
         yield url, {}
         return
     from deploy.full_storage import fill_storage
-    from deploy.local import start_background
+    from deploy.node.local import start_background
     from farm.dispatch import Dispatcher
     from farm.jobs import Jobs
     from farm.settings import FarmSettings
