@@ -9,10 +9,8 @@ from typing import get_args
 
 import torch
 
-from farm.contract import Stage, WorkerCard
-from farm.numeric_class import AUTO
-from farm.settings import FarmSettings
-from farm.vram import vram_class
+from farm.contract import AUTO, Stage, WorkerCard
+from farm.settings import FarmSettings, vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.attention import check_attention, usable_attentions
 from framepack_engine.attention_trial import device_attention

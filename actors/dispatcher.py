@@ -1,4 +1,4 @@
-"""The dispatcher's actor: a Ray shell around farm.dispatch.Dispatcher, and the keeper of the workers.
+"""The dispatcher's actor: a Ray shell around farm.dispatch.dispatcher.Dispatcher, and the keeper of the workers.
 
 Create it detached, named DISPATCHER, with max_restarts=-1: it rebuilds itself from the store.
 """
@@ -19,13 +19,13 @@ from actors.cluster import FarmNotice, publish
 from actors.fleet import Fleet
 from actors.meter import RayMeter
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.logs import setup_logs
 from farm.settings import FarmSettings
 from farm.store import MeteredStore, open_store
-from farm.webhooks import WebhookSender
+from farm.webhooks.sender import WebhookSender
 
 
 class Bell:

@@ -17,14 +17,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from farm.checksum import check_file, verified
-from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
-from farm.embeddings import StoredEmbeddings
+from farm.contract import AUTO, Artifact, Failure, Job, JobId, Order, WorkerCard, attention_of
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
+from farm.jobs.embeddings import StoredEmbeddings
 from farm.ledger import Entry
-from farm.numeric_class import AUTO, attention_of
-from farm.states import Event
+from farm.ledger.damage import check_file, verified
+from farm.ledger.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.numeric import adopt_threads
 from framepack_engine.plan import time_order

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from farm.contract import Order
-from farm.demand import section_work
+from farm.jobs.demand import section_work
 
 _IO_BYTES = 1 << 20  #: so much read or written is movement; less is a log line
 

@@ -22,12 +22,11 @@ from actors.meter import RayMeter
 from actors.vitals import Movement, Pace
 from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
-from farm.hours import is_open, parse_hours
 from farm.jobs import Jobs
 from farm.logs import setup_logs
-from farm.settings import FarmSettings
+from farm.settings import FarmSettings, is_open, parse_hours
 from farm.store import MeteredStore, open_store
-from farm.store.patient import PatientStore
+from farm.store.wrapped import PatientStore
 
 log = logging.getLogger(__name__)
 _NICE = 10  #: of a worker on the CPU

@@ -7,7 +7,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from farm.contract import JobPlan
-from farm.jobs import Jobs, Record, index_key
+from farm.jobs import Jobs, Record
+from farm.ledger.layout import index_key
 from farm.request import VideoRequest
 from farm.store import FolderStore
 

@@ -7,17 +7,16 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from farm.archive import pack, packed_bytes, read_folder, unpack
 from farm.errors import (
     Busy,
     Conflict,
@@ -34,7 +33,32 @@ from farm.errors import (
     Unavailable,
     UnsupportedImage,
 )
-from farm.sse import Event, read_events
+from farm.transfer.archive import pack, packed_bytes, read_folder, unpack
+
+
+class Event(NamedTuple):
+    """One event of a video's stream."""
+
+    id: str
+    name: str  #: status, progress, section or end
+    data: dict[str, Any]
+
+
+def read_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Events from the lines of a stream; comments (pings) and what a broken connection cut short are left out."""
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(":")
+            fields.setdefault(name, []).append(value.removeprefix(" "))
+            continue
+        if "data" in fields:
+            data = json.loads("\n".join(fields["data"]))
+            yield Event(fields.get("id", [""])[-1], fields.get("event", ["message"])[-1], data)
+        fields = {}
+
 
 _ERRORS: dict[str, type[FarmError]] = {
     error.code: error

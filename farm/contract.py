@@ -5,6 +5,7 @@ Read this file first: it names every noun of the farm. docs/glossary.md explains
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
@@ -154,7 +155,7 @@ class WorkerCard(Value):
     node: str  #: its machine's name in the farm
     device: str
     vram_gib: float | None
-    vram_class: str | None = None  #: farm/vram.py; None: a CPU, or less than the smallest class
+    vram_class: str | None = None  #: farm/settings.py; None: a CPU, or less than the smallest class
     numeric_class: str  #: without the attention, which each video chooses
     attentions: tuple[str, ...] = ("sdpa",)  #: those that can compute here
     attention: str = "sdpa"  #: which of them a video gets that leaves it open and begins here
@@ -162,7 +163,7 @@ class WorkerCard(Value):
     models: tuple[str, ...]
     plan: str  #: the memory plan in words
     s_per_section: float | None = None  #: median of the sections it made lately with the model that it holds
-    s_per_standard_section: float | None = None  #: the same, as if all had been of farm/demand.py's standard size
+    s_per_standard_section: float | None = None  #: the same, as if all had been of farm/jobs/demand.py's standard size
     model: str | None = None  #: the model it holds
     #: GPU memory without which it cannot run here: by model for encode and sections, by "MODEL decode=HOW" for a decode
     needs_gib: dict[str, float] = Field(default_factory=dict)
@@ -290,3 +291,38 @@ class Media(Protocol):
 
         Raises: Damaged where they cannot be joined.
         """
+
+
+_ID = re.compile(r"video_[0-9a-f]{32}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` could be a video's id."""
+    return _ID.fullmatch(text) is not None
+
+
+AUTO = "auto"  #: in a request: by the worker that begins the video
+#: as `framepack_engine.spec` names them; a test compares
+ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+_THREADS = re.compile(r"-t\d+$")
+
+
+def family(numeric_class: str) -> str:
+    """Without its thread count, which a CPU worker sets for each order."""
+    return _THREADS.sub("", numeric_class)
+
+
+def attention_of(numeric_class: str) -> str | None:
+    """The attention in a video's class; None: there is none, as in what a worker says of itself."""
+    whole = family(numeric_class)
+    return next((name for name in ATTENTIONS if whole.endswith(f"-{name}")), None)
+
+
+def attention_for(asked: str, pinned: str | None) -> str | None:
+    """What computes a video's attention. asked: its request's. pinned: its class, None: none yet, or it may be mixed.
+
+    None: whatever the worker takes that gets it.
+    """
+    if asked != AUTO:
+        return asked
+    return None if pinned is None else attention_of(pinned)

@@ -6,7 +6,6 @@ address is checked, and the connection goes to an address that was checked.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import socket
@@ -50,10 +49,6 @@ class Hooks(NamedTuple):
 
 
 NO_HOOKS = Hooks({}, None)
-
-
-class Refused(Exception):
-    """The receiver's address is none that the farm connects to."""
 
 
 def checked_url(text: str, *, allow_private: bool) -> httpx.URL:
@@ -110,24 +105,6 @@ def is_public(address: str) -> bool:
     if any(ip in block for block in _SPECIAL):
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The host's addresses, as the system knows them. Raises: OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
-
-
-async def addresses_of(url: httpx.URL, *, allow_private: bool, resolve: Resolve) -> Sequence[str]:
-    """The receiver's addresses: connect to one of these, and do not ask again.
-
-    Raises: Refused where one of them must not be connected to; OSError where there is none.
-    """
-    port = url.port or (443 if url.scheme == "https" else 80)
-    found = await resolve(url.raw_host.decode("ascii"), port)
-    if not allow_private and not all(is_public(address) for address in found):
-        raise Refused("its host leads to this machine or a private network (FARM_WEBHOOK_ALLOW_PRIVATE)")
-    return found
 
 
 def _is_own(host: str) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal, Self
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,10 +18,12 @@ from pydantic import (
     Field,
     JsonValue,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
+from farm.errors import InvalidRequest
 from farm.receiver import MAX_URL_CHARS, check_secret, checked_url
 
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
@@ -216,7 +220,7 @@ class VideoRequest(BaseModel):
     @classmethod
     def _webhook_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            checked_url(value.get_secret_value(), allow_private=True)  # the farm's settings say more: farm/accepting.py
+            checked_url(value.get_secret_value(), allow_private=True)  # farm/intake/prepare.py knows the settings
         return value
 
     @field_validator("webhook_secret")
@@ -267,3 +271,73 @@ def sides_px(size: str) -> tuple[int, int]:
     if any(side % 16 or not 64 <= side <= 2048 for side in (width, height)):
         raise ValueError("each side must be 64 to 2048 px and a multiple of 16")
     return height, width
+
+
+MOST = 16  #: videos of a batch
+
+
+class Variants(Part):
+    """How many videos, and their seeds."""
+
+    n: int | None = Field(default=None, ge=1, le=MOST, description="so many videos that differ by their seed alone")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] | None, FromText] = Field(
+        default=None, min_length=1, max_length=MOST, description="one video for each of these: a JSON list"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.seeds is not None and self.n not in {None, len(self.seeds)}:
+            raise ValueError(f"n: it is not the number of seeds, {len(self.seeds)}; leave it out")
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is there twice; equal seeds make equal videos")
+        return self
+
+    @property
+    def number(self) -> int:
+        """How many videos."""
+        return self.n or len(self.seeds or (None,))
+
+    def drawn(self, seed: int | None) -> tuple[int, ...]:
+        """The videos' seeds: those that were asked for, else from `seed` on, else drawn. Empty: one video, no batch."""
+        if self.seeds is not None:
+            return self.seeds
+        if self.n in {None, 1}:
+            return ()
+        return tuple(secrets.randbelow(2**32) if seed is None else (seed + k) % 2**63 for k in range(self.n or 0))
+
+
+def take_variants(fields: dict[str, Any]) -> Variants:
+    """Take `n` and `seeds` out of a body's fields. Raises: InvalidRequest."""
+    given = {name: fields.pop(name) for name in Variants.model_fields if name in fields}
+    try:
+        variants = Variants.model_validate(given)
+    except ValidationError as err:
+        raise invalid(err) from err
+    if variants.seeds is not None and fields.get("seed") is not None:
+        text = "there is a seed as well; send one of the two"
+        raise InvalidRequest(f"seeds: {text}", fields={"seeds": text})
+    return variants
+
+
+_PATH_CHARS = 80  #: of a field's name in a message; clients may nest a thousand levels
+
+
+def invalid(err: ValidationError) -> InvalidRequest:
+    """Pydantic's findings as one InvalidRequest; its `fields` maps each field's path to what is wrong with it."""
+    return _invalid(err.errors(include_url=False, include_context=False, include_input=False))
+
+
+def _invalid(errors: Sequence[Any]) -> InvalidRequest:
+    fields: dict[str, str] = {}
+    for error in errors:
+        where = [str(part) for part in error["loc"] if part not in {"query", "path", "header"}]
+        text = error["msg"].removeprefix("Value error, ")
+        path = ".".join(where)[:_PATH_CHARS]
+        if not path:  # a rule over several fields begins with the name of the one to change
+            path, _, text = text.partition(": ") if ": " in text else ("body", "", text)
+        if error["type"] == "extra_forbidden":
+            text = "there is no such field"
+        elif error["type"] == "missing":
+            text = "this field is required"
+        fields.setdefault(path, text)
+    return InvalidRequest("; ".join(f"{name}: {text}" for name, text in fields.items()), fields=fields)

@@ -12,14 +12,41 @@ from typing import Any, Self, get_args, get_type_hints
 
 from platformdirs import user_cache_path, user_data_path
 
-from farm.contract import Stage
+from farm.contract import ATTENTIONS, AUTO, Stage
 from farm.errors import ConfigError
-from farm.hours import parse_hours
 from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
-from farm.numeric_class import ATTENTIONS, AUTO
 from farm.receiver import check_secret, checked_url
-from farm.vram import VRAM_CLASSES
+
+_SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_DAY_MIN = 24 * 60
+Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
+
+
+def parse_hours(text: str) -> tuple[Span, ...]:
+    """The spans that `text` names; none: always. A span whose end is before its begin goes over midnight.
+
+    Raises: ConfigError.
+    """
+    return tuple(_span(part.strip(), text) for part in text.split(",")) if text.strip() else ()
+
+
+def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
+    """Whether work is allowed at that time of the day."""
+    now = hour * 60 + minute
+    return not spans or any(begin <= now < end if begin < end else now >= begin or now < end for begin, end in spans)
+
+
+def _span(part: str, text: str) -> Span:
+    match = _SPAN.fullmatch(part)
+    if match:
+        hours, minutes = (int(match[1]), int(match[3])), (int(match[2]), int(match[4]))
+        begin, end = hours[0] * 60 + minutes[0], hours[1] * 60 + minutes[1]
+        if max(minutes) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
+            return begin, end
+    msg = f"FARM_HOURS={text!r}: {part!r} is no span of time; need HH:MM-HH:MM with an end that differs from the begin"
+    raise ConfigError(msg)
+
 
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
@@ -75,7 +102,7 @@ class FarmSettings:
     gpus: str = ""  #: this machine's GPUs that may work, as nvidia-smi numbers them: 0,2; none: all
     stages: str = ""  #: what this machine's workers do: encode,section,decode,finish; none: all
     hours: str = ""  #: when this machine's workers work, local time: 22:00-07:00; none: always
-    vram_class: str | None = None  #: class of this machine's GPU memory (farm/vram.py); none: as measured
+    vram_class: str | None = None  #: class of this machine's GPU memory (farm/settings.py); none: as measured
     node: str = ""  #: this machine's name in the farm; none: its host name
     node_ip: str | None = None  #: address at which the farm's machines reach this one; none: this machine alone
     ray_port: int = 0  #: port at which other machines join; 0: any free one
@@ -240,3 +267,13 @@ def _parse(key: str, text: str) -> Any:
     except ValueError as err:
         msg = f"{key}={text!r}: need a value of type {kind.__name__}"
         raise ConfigError(msg) from err
+
+
+VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
+_SHARE = 0.9  #: what a card reports is up to this much less than it is sold with: an L4 of 24 GB says 22.5 GiB
+
+
+def vram_class(gib: float) -> str | None:
+    """The largest class that a device of `gib` GiB fills; None: it is smaller than all."""
+    fitting = [name for name in VRAM_CLASSES if gib >= _SHARE * int(name[1:])]
+    return fitting[-1] if fitting else None

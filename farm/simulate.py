@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import NamedTuple, get_args
 
 from farm.contract import JobId, OrderKey, Stage, WorkerCard
-from farm.demand import SIDE_WORK, Demand, Need, Piece
-from farm.scheduler import Assignment, Scheduler
+from farm.dispatch.scheduler import Assignment, Scheduler
+from farm.jobs.demand import SIDE_WORK, Demand, Need, Piece
 
 MIXED_FLEET = (30.0,) + (120.0,) * 4 + (230.0,) * 4 + (775.0,) * 8  #: seconds a section of 17 GPUs
 MIXED_LENGTHS = ((0.6, 4), (0.3, 12), (0.1, 50))  #: share of the videos, sections: 5, 15 and 60 s

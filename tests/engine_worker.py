@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from actors.orders import OrderRunner, failure_of
 from farm.contract import Order, WorkerCard
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs
 from framepack_engine import Renderer
 from tests.unit.conftest import Hand

@@ -8,7 +8,7 @@ from typing import get_args
 
 from farm.contract import Artifact, Order, Stage, WorkerCard
 from farm.jobs import Jobs
-from farm.states import Event
+from farm.ledger.states import Event
 
 NAMES = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
 

@@ -1,1 +1,1 @@
-"""TODO deploy/commands."""
+"""The commands of `framefarm`, one module a group."""

@@ -198,7 +198,7 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
         return
     from deploy.full_storage import fill_storage
     from deploy.node.local import start_background
-    from farm.dispatch import Dispatcher
+    from farm.dispatch.dispatcher import Dispatcher
     from farm.jobs import Jobs
     from farm.settings import FarmSettings
     from farm.store import open_store

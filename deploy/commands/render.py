@@ -17,8 +17,8 @@ from deploy.commands.videos import check_completed, checked_target, put_path
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
 from deploy.terminal.screen import put_json, put_table, say
-from farm.batches import Variants, take_variants
 from farm.errors import ConfigError, FarmError
+from farm.request import Variants, take_variants
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
@@ -117,8 +117,7 @@ def request_of(
     """
     from pydantic import ValidationError
 
-    from farm.problems import invalid
-    from farm.request import VideoRequest
+    from farm.request import VideoRequest, invalid
 
     fields = dict(given)
     images = {"input_reference": image, "end_image": end_image}

@@ -16,7 +16,7 @@ from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from farm.fsck import Checker, Finding
+    from farm.jobs.fsck import Checker, Finding
     from farm.settings import FarmSettings
     from farm.store import Store
 
@@ -79,7 +79,7 @@ def fsck(
     Reads only, unless --delete-dangling is given; a farm may use the store meanwhile. On a folder that no farm uses,
     also what is younger than a day counts as dangling; a bucket may be used from anywhere: say --stopped.
     """
-    from farm.fsck import Checker, video_count
+    from farm.jobs.fsck import Checker, video_count
     from farm.store import open_store
 
     settings = read_settings(storage=storage)
@@ -125,7 +125,7 @@ def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
 def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
     """From which age on something is dangling; where no farm runs here, none begins while the context lasts."""
     from deploy.node.local import locked
-    from farm.fsck import DAY_S
+    from farm.jobs.fsck import DAY_S
 
     if settings.storage.startswith("s3://"):
         yield 0.0 if stopped else DAY_S

@@ -1,1 +1,1 @@
-"""TODO deploy/node."""
+"""What this machine is and runs: GPUs, checks, a local farm, joining another."""

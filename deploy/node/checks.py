@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from deploy.node.gpus import Gpu
 from deploy.planner import own_models, state_of
+from farm.contract import AUTO
 from farm.errors import ConfigError, FarmError
-from farm.numeric_class import AUTO
 from farm.settings import FarmSettings
 from framepack_engine.attention_choice import AttentionFacts, best_attention, has_flash_3
 from framepack_engine.catalog import CPU_MODEL, ModelEntry

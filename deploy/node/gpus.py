@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from farm.errors import ConfigError
-from farm.settings import FarmSettings
-from farm.vram import vram_class
+from farm.settings import FarmSettings, vram_class
 
 _GIB = 1 << 30
 

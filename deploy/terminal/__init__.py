@@ -1,1 +1,1 @@
-"""TODO deploy/terminal."""
+"""What a terminal shows: flags, messages, progress."""

@@ -9,8 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from farm.client import FarmClient
-    from farm.sse import Event
+    from farm.client import Event, FarmClient
 
 
 def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = False) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import av
 import pytest
 from PIL import Image
 
-from farm.checksum import verified
 from farm.contract import JobId
-from farm.fsck import DAY_S, Checker
 from farm.jobs import Jobs
+from farm.jobs.fsck import DAY_S, Checker
+from farm.ledger.damage import verified
 from tests.farm_process import FarmProcess, running_farm, wait_for
 from tests.hook_receiver import SECRET, hook_receiver
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
-from farm.checksum import verified
 from farm.contract import JobId
 from farm.jobs import Jobs
+from farm.ledger.damage import verified
 from farm.store import FolderStore
 from framepack_engine import StepState
 from tests.farm_process import FarmProcess, running_farm, wait_for

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.farm_load import Load, press
 from deploy.full_storage import fill_storage
-from farm.sse import Event, read_events
+from farm.client import Event, read_events
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]

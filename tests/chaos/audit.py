@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
-from farm.checksum import verified
 from farm.contract import JobId
 from farm.errors import FarmError
 from farm.jobs import Jobs
 from farm.ledger import Entry
-from farm.states import ENDED, accepted, advance
+from farm.ledger.damage import verified
+from farm.ledger.states import ENDED, accepted, advance
 from farm.store import Store
 
 _HOURS = 20  #: what is half made is given up after one, buried after two; each sweep removes one of several markers

@@ -9,16 +9,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.accepting import Ways
-from farm.archive import pack, unpack
 from farm.contract import JobId
-from farm.dispatch import Dispatcher
-from farm.fsck import DAY_S, Checker
+from farm.dispatch.dispatcher import Dispatcher
+from farm.intake.prepare import Ways
 from farm.jobs import Jobs, Record
+from farm.jobs.fsck import DAY_S, Checker
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import Store
-from farm.transfer import import_video, read_arrived, snapshot
+from farm.transfer.archive import pack, unpack
+from farm.transfer.exchange import import_video, read_arrived, snapshot
 from tests.s3_servers import BUCKET, Place
 from tests.unit.conftest import Hand
 

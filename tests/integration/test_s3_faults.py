@@ -15,10 +15,10 @@ from uuid import uuid4
 
 import pytest
 
-from farm.checksum import verified
 from farm.contract import Artifact
 from farm.errors import ConfigError, StoreError
 from farm.jobs import Jobs, Record
+from farm.ledger.damage import verified
 from farm.store import Store, s3
 from farm.store.s3 import S3Store
 from tests.integration.test_store_suite import live_through

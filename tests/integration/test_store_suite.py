@@ -12,8 +12,8 @@ import pytest
 
 from farm.errors import Conflict, NotFound, StoreError
 from farm.jobs import Jobs, Record
-from farm.pages import read_page
-from farm.states import Event
+from farm.jobs.pages import read_page
+from farm.ledger.states import Event
 from farm.store import FolderStore, ObjectMissing, Store
 from tests.s3_servers import Place
 

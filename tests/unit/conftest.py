@@ -28,13 +28,13 @@ from farm.contract import (
     WorkerState,
     WorkerWish,
 )
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Unavailable
 from farm.ingress import create_app
 from farm.jobs import Jobs, Record
+from farm.ledger.states import Event
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
-from farm.states import Event
 from farm.store import FolderStore
 from tests.clock import Clock
 from tests.hands import card

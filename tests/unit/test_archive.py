@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.archive import MANIFEST, Manifest, Member, pack, packed_bytes, read_folder, unpack
 from farm.contract import JobId
 from farm.errors import Damaged, InvalidRequest
+from farm.transfer.archive import MANIFEST, Manifest, Member, pack, packed_bytes, read_folder, unpack
 
 ID = JobId(f"video_{'a' * 32}")
 Objects = dict[str, bytes]

@@ -12,9 +12,9 @@ from diffusers.models import attention_dispatch
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
 
 from actors.device import describe_device
-from farm.demand import fits, need_for
-from farm.numeric_class import ATTENTIONS as FARM_ATTENTIONS
-from farm.numeric_class import attention_of, family
+from farm.contract import ATTENTIONS as FARM_ATTENTIONS
+from farm.contract import attention_of, family
+from farm.jobs.demand import fits, need_for
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, attention_trial

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from farm.contract import Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import ConfigError
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings

@@ -14,7 +14,7 @@ import pytest
 
 from deploy import cli
 from farm.jobs import Jobs
-from farm.states import ErrorInfo, Event
+from farm.ledger.states import ErrorInfo, Event
 from tests.unit.conftest import Hand
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve()

@@ -13,11 +13,12 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.batches import batch_key, forget_batch
 from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.errors import StoreError
 from farm.jobs import Jobs
-from farm.pages import read_page
+from farm.jobs.batches import forget_batch
+from farm.jobs.pages import read_page
+from farm.ledger.layout import batch_key
 from farm.request import VideoRequest
 from farm.store import FolderStore, Store
 from tests.unit.conftest import Hand
@@ -229,7 +230,7 @@ def test_of_two_that_are_deleted_at_once_one_takes_the_batch(
         monkeypatch.undo()
         jobs.delete(other, owner="o")
 
-    monkeypatch.setattr("farm.jobs.forget_batch", look_then_sleep)
+    monkeypatch.setattr("farm.jobs.jobs.forget_batch", look_then_sleep)
     jobs.delete(first, owner="o")
     assert jobs.store.list("batches/") == []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from farm.errors import TooLarge, UnsupportedImage
-from farm.images import CleanImage, clean_image
+from farm.intake.images import CleanImage, clean_image
 from framepack_engine.images import upright_rgb
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()

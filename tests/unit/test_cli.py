@@ -18,9 +18,9 @@ from deploy import cli
 from farm.contract import JobId
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
-from farm.pages import read_page
+from farm.jobs.pages import read_page
+from farm.ledger.states import ErrorInfo, Event
 from farm.request import VideoRequest
-from farm.states import ErrorInfo, Event
 from tests.unit.conftest import Hand
 
 CAT = str(Path(__file__, "../../../examples/cat.jpg").resolve())

@@ -12,10 +12,9 @@ import pytest
 from typing_extensions import override
 
 from deploy import cli
-from farm.client import FarmClient
+from farm.client import Event, FarmClient, read_events
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
-from farm.sse import Event, read_events
 from farm.store import FolderStore
 from tests.unit.conftest import Hand
 

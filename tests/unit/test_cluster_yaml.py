@@ -12,7 +12,7 @@ import yaml
 
 from actors.cluster import WORKER_RESOURCE
 from deploy.cli import load_command
-from farm.vram import VRAM_CLASSES
+from farm.settings import VRAM_CLASSES
 
 FILE = Path(__file__).parents[2] / "ray_cluster.yaml"
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from deploy.planner import EngineMedia
-from farm.content import Span, final_clips, requested_span
 from farm.contract import JobPlan
 from farm.ingress import create_app
+from farm.ingress.content import Span, final_clips, requested_span
 from farm.jobs import Record
 from farm.store import FolderStore
 from tests.unit.conftest import Hand

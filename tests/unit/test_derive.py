@@ -19,7 +19,7 @@ from actors.orders import OrderRunner, spec_of
 from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
-from farm.states import complete, inherited
+from farm.ledger.states import complete, inherited
 from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
 from framepack_engine.video import encode_clip

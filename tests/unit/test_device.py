@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from actors.device import UNPLANNED, Renderers, describe_device, device_book
-from farm.demand import Need, fits
+from farm.jobs.demand import Need, fits
 from farm.settings import FarmSettings
 from framepack_engine.memory import GIB, largest_workload, size_of
 from framepack_engine.plan_book import PlanBook

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from farm.contract import Failure, JobPlan, Order, OrderKey, Progress, Stage, WorkerCard
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.pages import read_page
+from farm.jobs.pages import read_page
 from farm.settings import FarmSettings
 from tests import hands
 from tests.clock import Clock

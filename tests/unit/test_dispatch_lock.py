@@ -11,9 +11,9 @@ import pytest
 from typing_extensions import override
 
 from farm.contract import Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
-from farm.ledger import log_folder
+from farm.ledger.layout import log_folder
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.unit.conftest import Hand

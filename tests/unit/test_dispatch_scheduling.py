@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from farm.contract import Artifact, Failure, JobId, Order, OrderKey, Progress, WorkerCard
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
+from farm.ledger.states import Event
 from farm.settings import FarmSettings
-from farm.states import Event
 from tests import hands
 from tests.clock import Clock
 

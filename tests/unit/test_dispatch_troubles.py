@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from farm.contract import Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
-from farm.states import JobState
+from farm.ledger.states import JobState
 from farm.store import FolderStore
 from tests.clock import Clock
 from tests.unit.test_dispatch import SETTINGS, ask, card, commit, progress

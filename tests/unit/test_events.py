@@ -10,9 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sse_starlette import ServerSentEvent
 
-from farm.events import follow
+from farm.ingress.events import follow
+from farm.ingress.watches import Watches
 from farm.jobs import Jobs, Record
-from farm.watches import Watches
 from tests.unit.conftest import DispatcherHere, Hand
 
 Accept = Callable[..., Record]

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from deploy import cli
 from deploy.node.local import locked
 from farm.contract import Batch, JobId
-from farm.fsck import DAY_S, Checker
 from farm.jobs import Jobs, Record
+from farm.jobs.fsck import DAY_S, Checker
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.engine_worker import submit

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ConfigError
-from farm.hours import is_open, parse_hours
+from farm.settings import is_open, parse_hours
 
 DAY_MIN = 24 * 60
 MINUTES = st.integers(0, DAY_MIN - 1)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Message
 from typing_extensions import override
 
-from farm.intake import read_body, spool_body
+from farm.intake.body import read_body, spool_body
 
 
 def sent(body: bytes, kind: str = "") -> Request:

@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 
-from farm import pages
 from farm.contract import Failure, JobId, Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, pages
+from farm.jobs.pages import read_page
 from farm.ledger import Entry
-from farm.pages import read_page
+from farm.ledger.states import OPEN, Event
 from farm.settings import FarmSettings
-from farm.states import OPEN, Event
 from farm.store import FolderStore
 from tests.unit.conftest import Hand
 

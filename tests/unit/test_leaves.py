@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from farm.contract import Order, Progress, WorkerCard
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, NotFound
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings

@@ -10,7 +10,7 @@ import pytest
 
 from farm.errors import Conflict, LeaseLost, NotFound, StoreError
 from farm.jobs import Jobs, Record
-from farm.states import Event
+from farm.ledger.states import Event
 from farm.store import FolderStore
 
 Accept = Callable[..., Record]

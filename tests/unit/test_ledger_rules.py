@@ -22,14 +22,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from PIL import Image
 
 from farm.contract import Failure, JobId, JobPlan, Order, Progress
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Wish
+from farm.jobs.pages import read_page
 from farm.ledger import Entry, Ledger
-from farm.pages import read_page
+from farm.ledger.states import ENDED, OPEN, accepted, advance
 from farm.request import VideoEdit, VideoRequest
 from farm.settings import FarmSettings
-from farm.states import ENDED, OPEN, accepted, advance
 from farm.store import FolderStore
 from tests.hands import Hand, commit, hand, release
 from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
@@ -87,10 +87,10 @@ class Farm(RuleBasedStateMachine):
         self.ingress = [Jobs(self.store, clock=lambda: self.now) for _ in range(2)]
         self.numbers = iter(range(10**6))
         self.same_names = mock.patch.multiple(  # a story told twice must be the same story
-            "farm.jobs", uuid4=lambda: UUID(int=next(self.numbers))
+            "farm.jobs.jobs", uuid4=lambda: UUID(int=next(self.numbers))
         )
         self.same_names.start()
-        self.no_threads = mock.patch("farm.looks.ThreadPoolExecutor", OneAfterTheOther)
+        self.no_threads = mock.patch("farm.ledger.damage.ThreadPoolExecutor", OneAfterTheOther)
         self.no_threads.start()
         self.answered: list[JobId] = []  # the client was told of these
         self.by_key: dict[str, JobId] = {}  # Idempotency-Key -> what the last client who used it was told
@@ -346,7 +346,7 @@ class Farm(RuleBasedStateMachine):
             assert self.logs.get(video), "an answered video has no ledger"
 
     def check_next(self, video: JobId, before: list[Entry], entry: Entry) -> None:
-        """Told without farm/states.py as far as can be, so that an error in it shows."""
+        """Told without farm/ledger/states.py as far as can be, so that an error in it shows."""
         event = entry.event
         if not before:
             assert entry.state == (accepted(event) if event.name == "accepted" else entry.state)

@@ -17,11 +17,11 @@ from typing_extensions import override
 
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.client import FarmClient
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import ConfigError, FarmError, NotFound, Overloaded, Quota
-from farm.expiry import DAY_S
 from farm.ingress import create_app
 from farm.jobs import Jobs, Record
+from farm.jobs.expiry import DAY_S
 from farm.settings import FarmSettings
 from tests.unit.conftest import DispatcherHere, Hand
 from tests.unit.test_ingress import CAT, FILES, ask

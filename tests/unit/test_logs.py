@@ -24,14 +24,14 @@ PAIRS = re.compile(r"action=\S+( \w+=\S+)*")
 
 def record(template: str, *args: object) -> logging.LogRecord:
     """What `log.warning(template, *args)` makes."""
-    return logging.LogRecord("farm.dispatch", logging.WARNING, __file__, 1, template, args, None)
+    return logging.LogRecord("farm.dispatch.dispatcher", logging.WARNING, __file__, 1, template, args, None)
 
 
 def as_json(template: str, *args: object, **always: str) -> dict[str, object]:
     """The line's fields but time, level and logger."""
     line: dict[str, object] = json.loads(LineFormatter("json", **always).format(record(template, *args)))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line.pop("at")))
-    assert (line.pop("level"), line.pop("logger")) == ("warning", "farm.dispatch")
+    assert (line.pop("level"), line.pop("logger")) == ("warning", "farm.dispatch.dispatcher")
     return line
 
 
@@ -55,7 +55,7 @@ def test_an_event_names_video_section_attempt_and_worker() -> None:
     }
     assert as_json("action=x key=%s", "owners/a/b")["key"] == "owners/a/b"
     text = LineFormatter("text", worker="w-0").format(record("action=answer code=%s message=%s", "quota", "a = b\nc"))
-    assert text.endswith(" WARNING farm.dispatch action=answer code=quota worker=w-0: a = b\\nc")
+    assert text.endswith(" WARNING farm.dispatch.dispatcher action=answer code=quota worker=w-0: a = b\\nc")
 
 
 @given(value=st.text(max_size=40), words=st.text(max_size=40))

@@ -15,15 +15,15 @@ from typing_extensions import override
 from actors.meter import PREFIX, merged
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import Failure, MetricsDoor, OrderKey
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import StoreError
 from farm.ingress import create_app
+from farm.ingress.watches import Watches
 from farm.jobs import Jobs, Record
 from farm.keys import new_key
 from farm.metrics import SERIES, Meter
 from farm.settings import FarmSettings
 from farm.store import FolderStore, MeteredStore, ObjectMissing
-from farm.watches import Watches
 from tests.unit.conftest import DispatcherHere, Hand
 
 Accept = Callable[..., Record]

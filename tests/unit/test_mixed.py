@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from actors.device import describe_device
 from deploy import cli
 from farm.contract import Order
-from farm.demand import fits, need_for
 from farm.jobs import Jobs
+from farm.jobs.demand import fits, need_for
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from framepack_engine import Models, Renderer

@@ -22,8 +22,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from farm.content import Variant
 from farm.contract import Order
+from farm.ingress.content import Variant
 from tests.unit.conftest import Hand
 from tests.unit.test_ingress import ask
 

@@ -19,7 +19,7 @@ from actors.orders import OrderRunner
 from actors.vitals import Movement, Pace
 from actors.worker import RenderWorker
 from farm.contract import Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.ledger import Entry
 from farm.metrics import Unmetered
 from farm.settings import FarmSettings

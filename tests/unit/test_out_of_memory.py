@@ -12,10 +12,10 @@ import torch
 from actors.device import Renderers
 from actors.orders import failure_of
 from farm.contract import Failure, Order, OrderKey
-from farm.demand import Need, fits
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import ConfigError
 from farm.jobs import Jobs, Record
+from farm.jobs.demand import Need, fits
 from farm.settings import FarmSettings
 from framepack_engine.errors import OutOfMemory
 from tests.hands import card

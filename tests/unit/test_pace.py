@@ -8,8 +8,8 @@ import pytest
 
 from actors.vitals import Pace
 from farm.contract import Artifact, Order, OrderKey
-from farm.demand import section_work
 from farm.jobs import Record
+from farm.jobs.demand import section_work
 
 
 def test_the_pace_is_the_median_of_whole_sections(accept: Callable[..., Record]) -> None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from farm.errors import StoreError
 from farm.store import FolderStore, ObjectMissing
-from farm.store.patient import PatientStore
+from farm.store.wrapped import PatientStore
 
 
 class Flaky(FolderStore):

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 import farm.settings
 from actors.device import Renderers, describe_device
 from deploy import cli
-from farm.demand import Need, fits
 from farm.errors import ConfigError
+from farm.jobs.demand import Need, fits
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.bench import small_spec

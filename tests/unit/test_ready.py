@@ -13,8 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from typing_extensions import override
 
-from farm import ready
 from farm.errors import StoreError
+from farm.ingress import ready
 from farm.jobs import Jobs
 from farm.store import FolderStore
 from tests.unit.conftest import DispatcherHere

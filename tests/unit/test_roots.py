@@ -10,7 +10,7 @@ import pytest
 from anyio import to_thread
 from fastapi import FastAPI
 
-from farm.roots import rooted
+from farm.ingress.app import rooted
 
 pytestmark = pytest.mark.unit
 

@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from deploy.full_storage import fill_storage
 from farm.contract import JobId
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs
-from farm.pages import read_page
+from farm.jobs.pages import read_page
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.contract import JobId, OrderKey, WorkerCard
-from farm.demand import Demand, Need, Piece, demand_of
+from farm.dispatch.queue import DAY_S, PATIENCE_S
+from farm.dispatch.scheduler import Scheduler, assign
 from farm.jobs import Record
-from farm.scheduler import Scheduler, assign
-from farm.states import JobState
-from farm.waiting import DAY_S, PATIENCE_S
+from farm.jobs.demand import Demand, Need, Piece, demand_of
+from farm.ledger.states import JobState
 from tests import hands
 
 NOW = 1_000_000.0

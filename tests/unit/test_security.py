@@ -20,8 +20,8 @@ from PIL import Image
 
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.errors import Unavailable
-from farm.images import Room, clean_image
 from farm.ingress import create_app
+from farm.intake.images import Room, clean_image
 from farm.jobs import Jobs
 from farm.keys import new_key
 from farm.settings import FarmSettings

@@ -1,4 +1,4 @@
-"""docs/states.md says what farm/states.py does."""
+"""docs/states.md says what farm/ledger/states.py does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from farm.errors import Conflict, LeaseLost
-from farm.states import OPEN, EventName, JobState, Lease, Status, advance
-from farm.states import Event as LedgerEvent
+from farm.ledger.states import OPEN, EventName, JobState, Lease, Status, advance
+from farm.ledger.states import Event as LedgerEvent
 
 TEXT = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| ")]

@@ -11,8 +11,8 @@ import ray
 from actors import cluster
 from actors.cluster import DISPATCHER, FarmNotice
 from deploy.node.local import take_over
-from farm.epoch import take_epoch
 from farm.errors import ConfigError
+from farm.ledger.log import take_epoch
 from farm.settings import FarmSettings
 from farm.store import open_store
 

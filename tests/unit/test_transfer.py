@@ -19,18 +19,18 @@ from PIL import Image
 
 from deploy import cli
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.accepting import Ways
-from farm.archive import Manifest, Member, pack, unpack
 from farm.contract import JobId, Order
-from farm.dispatch import Dispatcher
+from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import NotFound
-from farm.fsck import Checker
 from farm.ingress import create_app
+from farm.intake.prepare import Ways
 from farm.jobs import Jobs
+from farm.jobs.fsck import Checker
 from farm.keys import new_key
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from farm.transfer import import_video, read_arrived
+from farm.transfer.archive import Manifest, Member, pack, unpack
+from farm.transfer.exchange import import_video, read_arrived
 from framepack_engine import Models, Renderer
 from tests.engine_worker import SMALL, Worker, submit
 from tests.unit.conftest import DispatcherHere, Hand
@@ -81,7 +81,7 @@ def old(tmp_path: Path) -> Farm:
     """The farm that a video leaves. It had several dispatchers already."""
     farm = Farm(tmp_path / "old")
     for _ in range(3):
-        farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs, FarmSettings())
+        farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs.jobs, FarmSettings())
     return farm
 
 

@@ -8,12 +8,11 @@ from collections.abc import Callable
 import pytest
 from fastapi.testclient import TestClient
 
-from farm.batches import batch_key
 from farm.contract import JobId
-from farm.dispatch import Dispatcher
-from farm.expiry import DAY_S, erase_expired
+from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
-from farm.ledger import entry_key, log_folder
+from farm.jobs.expiry import DAY_S, erase_expired
+from farm.ledger.layout import batch_key, entry_key, log_folder
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.unit.test_batches import batch

@@ -13,12 +13,12 @@ from typing_extensions import override
 
 from actors.dispatcher import Bell, heard
 from farm.contract import JobId, LiveJob
-from farm.dispatch import Dispatcher
-from farm.events import follow
+from farm.dispatch.dispatcher import Dispatcher
+from farm.ingress.events import follow
+from farm.ingress.watches import Watches
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from farm.watches import Watches
 from tests.unit.conftest import DispatcherHere, Hand
 
 Accept = Callable[..., Record]

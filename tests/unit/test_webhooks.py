@@ -17,11 +17,12 @@ from standardwebhooks import WebhookVerificationError
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.ingress import create_app
 from farm.jobs import Jobs
-from farm.receiver import Resolve, resolve
+from farm.ledger.states import ErrorInfo, Event
+from farm.receiver import Resolve
 from farm.settings import FarmSettings
-from farm.states import ErrorInfo, Event
 from farm.store import FolderStore
-from farm.webhooks import GIVE_UP_S, WebhookSender, delay_s
+from farm.webhooks.addresses import resolve
+from farm.webhooks.sender import GIVE_UP_S, WebhookSender, delay_s
 from tests.hook_receiver import OTHER_SECRET, SECRET, HookReceiver, hook_receiver
 from tests.unit.conftest import DispatcherHere, Hand
 

@@ -1,0 +1,1 @@
+"""Who renders what next: open videos, the roster of workers, the scheduler."""

@@ -1,0 +1,115 @@
+"""A video that has not ended, as the dispatcher saw it last: its newest state, and the clocks of its leases."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from farm.contract import Failure, Order, OrderKey, Progress, slot_of
+from farm.jobs import Jobs, Record
+from farm.ledger.states import complete, inherited
+
+_SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
+
+
+@dataclass
+class OpenVideo:
+    """The dispatcher's lock guards it. Times are monotonic seconds."""
+
+    record: Record
+    progress: Progress | None = None
+    version: int = 0  #: rises with whatever is said of it
+    _deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires
+    _begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased
+
+    def advance(self, record: Record, *, now: float, lease_s: float) -> None:
+        """Take in a newer state: clocks follow the leases, new ones run for `lease_s`."""
+        self.record, leases = record, record.head.state.leases
+        self._deadlines = {key: self._deadlines.get(key, now + lease_s) for key in leases}
+        self._begun = {key: self._begun.get(key, now) for key in leases}
+        if self.progress and str(self.progress.key) not in leases:
+            self.progress = None
+
+    def holds(self, progress: Progress) -> bool:
+        """Whether what is reported on is leased, and this attempt has it."""
+        lease = self.record.head.state.leases.get(str(progress.key))
+        return lease is not None and lease.attempt == progress.attempt
+
+    def reported(self, progress: Progress, *, until: float) -> None:
+        """Its worker is alive: the lease runs until then."""
+        self._deadlines[str(progress.key)] = until
+        self.progress = progress
+
+    def overslept(self, seconds: float, *, latest: float) -> None:
+        """Nobody listened for so long: the leases run as much longer, until `latest` at most."""
+        self._deadlines = {key: min(at + seconds, latest) for key, at in self._deadlines.items()}
+
+    def late(self, now: float) -> str | None:
+        """A lease that had run out by `now`: its order's key."""
+        return next((key for key, deadline in self._deadlines.items() if deadline < now), None)
+
+    def failure(self, key: str, code: str, message: str, *, counts: bool = True) -> Failure:
+        """How the lease of the order `key` ends, though its worker does not say so."""
+        lease = self.record.head.state.leases[key]
+        return Failure(
+            job=self.record.job.id,
+            key=OrderKey.parse(key),
+            attempt=lease.attempt,
+            worker=lease.worker,
+            code=code,
+            message=message,
+            counts=counts,
+        )
+
+    def is_hopeless(self, failure: Failure, able: AbstractSet[str]) -> bool:
+        """Three failures of one kind at one order, on two workers where two could do it.
+
+        able: slots of those who could do that order now.
+        """
+        failures = self.record.head.state.failures
+        same = [each for each in failures if (each.key, each.code) == (str(failure.key), failure.code)]
+        slots = {slot_of(each.worker) for each in same}
+        if failure.code == "out_of_memory" and able - slots:
+            return False  # a larger GPU may do it
+        return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
+
+    def eta_s(self, now: float) -> float | None:
+        """Device seconds still to come, from those that it took so far; None: nothing is known yet."""
+        state, plan = self.record.head.state, self.record.job.plan
+        spent = state.gpu_seconds + sum(now - begun for begun in self._begun.values())
+        share = complete(plan, state, self.progress)
+        here = share - inherited(plan, state)  # what a remix shares cost this video nothing
+        return None if here <= 0 or not any(state.sections) else spent * (1 - share) / here
+
+
+def bare_order(record: Record, key: OrderKey, attempt: int, *, lease_s: float) -> Order:
+    """An order, without what it needs: enough for the dispatcher to know what a worker does."""
+    state = record.head.state
+    return Order(
+        job=record.job,
+        key=key,
+        attempt=attempt,
+        needs={},
+        numeric_class=None if record.job.request.allow_mixed else state.numeric_class,
+        numeric_classes=state.numeric_classes,
+        decode_tile_px=state.decode_tile_px,
+        lease_s=lease_s,
+    )
+
+
+def whole_order(jobs: Jobs, record: Record, order: Order) -> Order:
+    """The order as its worker gets it. A ledger entry is read for each artifact: hold no lock. Raises: StoreError."""
+    found = {name: jobs.artifact(record, name) for name in _needs(record, order.key)}
+    return order.model_copy(update={"needs": {name: artifact for name, artifact in found.items() if artifact}})
+
+
+def _needs(record: Record, key: OrderKey) -> list[str]:
+    """Names of the artifacts that an order starts from; framepack.md says why."""
+    k = key.section or 0
+    if key.stage == "section":
+        return ["conditioning", "step", *([f"section/{k - 1}"] if k else [])]
+    if key.stage == "decode":
+        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
+    if key.stage == "finish":
+        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
+    return []

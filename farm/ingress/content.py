@@ -1,0 +1,278 @@
+"""What /content hands out: stored objects with ranges, and the two that are put together when asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from farm.contract import Artifact, Media
+from farm.errors import Damaged, InvalidRequest, NotReady
+from farm.ingress.problems import problem
+from farm.jobs import Jobs, Record
+from farm.ledger.damage import check_file, checked, verified
+
+Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames"]
+_SUFFIX: dict[Variant, str] = {
+    "video": "mp4",
+    "partial": "mp4",
+    "latents": "safetensors",
+    "frames": "zip",
+}  #: the others are png
+_TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_PIECE_BYTES = 1 << 20
+_STILL = re.compile(r"[0-9]{6,}\.png")
+_PNG_SLACK = 1 << 16  #: bytes that a PNG of noise takes more than its pixels, at most
+
+
+class Span(NamedTuple):
+    """Bytes [start, start + length) of an object."""
+
+    start: int
+    length: int
+
+
+def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
+    """Answer GET and HEAD of /content. Blocks on the store.
+
+    Raises: NotReady where the variant does not exist yet; InvalidRequest where it never will; Damaged where what it is
+    made of is not what it should be: an imported artifact may be anything.
+    """
+    state = record.head.state
+    if variant == "partial" and state.video is None:
+        return _partial(record, jobs, media, request)
+    if variant == "latents":
+        return _latents(record, jobs, request)
+    if variant == "frames":
+        return _frames(record, jobs, request)
+    name: str = "video" if variant == "partial" else variant
+    if variant == "preview":
+        name = f"preview/{len(state.sections) - 1}" if state.sections else ""
+    artifact = jobs.artifact(record, name) if name else None
+    if artifact is None:
+        raise NotReady(f"there is no {variant} yet: the video is {state.status}, {_sections(record)}")
+    return _stored(artifact, jobs, filename=_filename(record, variant), request=request)
+
+
+class _Body(NamedTuple):
+    """Bytes that can be read from any place on."""
+
+    size: int
+    etag: str
+    read: Callable[[Span], Iterator[bytes]]
+
+
+def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
+    """An object of the store; its sha256 is its ETag. Sent whole it breaks off before its end where it is damaged."""
+
+    def read(span: Span) -> Iterator[bytes]:
+        pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
+        return checked(pieces, artifact) if span == Span(0, artifact.bytes) else pieces
+
+    answer = _send(_Body(artifact.bytes, artifact.sha256, read), filename=filename, request=request)
+    if answer.status_code < 300:
+        answer.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(artifact.sha256)).decode()}:"
+    return answer
+
+
+def _send(body: _Body, *, filename: str, request: Request) -> Response:
+    """The whole, or the range that was asked for."""
+    etag, headers = f'"{body.etag}"', request.headers
+    answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if etag in headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=answer)
+    answer["Content-Disposition"] = f'inline; filename="{filename}"'
+    wanted = headers.get("range", "") if headers.get("if-range", etag) == etag else ""
+    span, status = requested_span(wanted, size=body.size), 200
+    if wanted and span is None and _RANGE.fullmatch(wanted):
+        unsatisfiable = {"Content-Range": f"bytes */{body.size}"}
+        return problem(416, "invalid_request", f"the file has {body.size} bytes", param="Range", headers=unsatisfiable)
+    if span is None:
+        span = Span(0, body.size)
+    else:
+        status = 206
+        answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{body.size}"
+    answer["Content-Length"] = str(span.length)
+    kind = _TYPE[filename.rpartition(".")[2]]
+    if request.method == "HEAD":
+        return Response(None, status, answer, kind)
+    return StreamingResponse(body.read(span), status, answer, kind)
+
+
+def requested_span(header: str, *, size: int) -> Span | None:
+    """The bytes that a Range header asks for; None where it asks for none that exist, or for several ranges."""
+    match = _RANGE.fullmatch(header)
+    if not match or match.groups() == ("", "") or len(header) > 50:
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    return Span(start, stop - start) if start < stop else None
+
+
+def final_clips(record: Record) -> list[int]:
+    """Sections whose clips are final and touch, in time order. An i2v video's are its END."""
+    sections: list[int] = []
+    for section, frames in enumerate(record.job.plan.final_frames):
+        if frames and str(section) not in record.head.state.clips:
+            break
+        if frames:
+            sections.append(section)
+    return sections[::-1] if record.job.plan.kind == "i2v" else sections
+
+
+def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Response:
+    clips = [jobs.artifact(record, f"clip/{section}") for section in final_clips(record)]
+    ready = [clip for clip in clips if clip is not None]
+    if not ready:
+        raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {_sections(record)}")
+    with tempfile.TemporaryDirectory(prefix="framefarm-partial-") as name:
+        folder = Path(name)
+        out = folder / "partial.mp4"
+        media.join([str(_fetched(clip, jobs, folder)) for clip in ready], str(out))
+        return _made(out, record, "partial", ready, request)
+
+
+def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
+    """All latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32, start image included.
+
+    Written section by section into a file, so memory does not grow with the video.
+    """
+    plan, state = record.job.plan, record.head.state
+    artifacts = [
+        jobs.artifact(record, name) for name in ("conditioning", *(f"section/{k}" for k in range(plan.sections)))
+    ]
+    ready = [artifact for artifact in artifacts if artifact is not None]
+    if len(ready) < plan.sections + 1:
+        raise NotReady(f"the latents are not complete: the video is {state.status}, {_sections(record)}")
+    window = plan.latent_window_size
+    shape = (1, 16, window * plan.sections + 1, plan.height // 8, plan.width // 8)
+    with tempfile.TemporaryDirectory(prefix="framefarm-latents-") as name:
+        folder = Path(name)
+        out = folder / "latents.safetensors"
+        offset = _write_header(out, shape)
+        target = np.memmap(out, "<f4", "r+", offset, shape)
+        target[:, :, :1] = _float32(ready[0], jobs, "start_latent", (*shape[:2], 1, *shape[3:]))
+        for index, artifact in enumerate(ready[1:]):
+            first = 1 + window * (plan.sections - 1 - index if plan.kind == "i2v" else index)
+            latents = _float32(artifact, jobs, "latents", (*shape[:2], window, *shape[3:]))
+            target[:, :, first : first + window] = latents
+        target.flush()
+        return _made(out, record, "latents", ready, request)
+
+
+def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
+    """The PNG files of all clips, in time order, as one zip, put together in a file."""
+    if record.job.request.save_frames == "none":
+        text = "this video keeps no frames: it was asked for with save_frames=none"
+        raise InvalidRequest(f"variant: {text}", fields={"variant": text})
+    plan = record.job.plan
+    wanted = sum(frames > 0 for frames in plan.final_frames)
+    sections = [(plan.final_frames[k], jobs.artifact(record, f"frames/{k}")) for k in final_clips(record)]
+    ready = [(most, artifact) for most, artifact in sections if artifact is not None]
+    if len(ready) < wanted:
+        raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {_sections(record)}")
+    with tempfile.TemporaryDirectory(prefix="framefarm-frames-") as name:
+        folder = Path(name)
+        out = folder / "frames.zip"
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as whole:
+            for most, artifact in ready:
+                path = _fetched(artifact, jobs, folder)
+                for entry, picture in _stills(path, artifact, most=most, frame_bytes=3 * plan.height * plan.width):
+                    whole.writestr(entry, picture)
+                path.unlink()
+        return _made(out, record, "frames", [artifact for _, artifact in ready], request)
+
+
+def _stills(path: Path, artifact: Artifact, *, most: int, frame_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
+    """The PNG files of one clip. Raises: Damaged where it is not what a worker writes: `most` stills, stored as is."""
+    try:
+        with zipfile.ZipFile(path) as part:
+            entries = part.infolist()
+            for entry in entries:
+                stored = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+                if not _STILL.fullmatch(entry.filename) or not stored or len(entries) > most:
+                    raise Damaged(f"{artifact.key} holds other files than the clip's frames", key=artifact.key)
+                if entry.file_size > frame_bytes + frame_bytes // 100 + _PNG_SLACK:
+                    raise Damaged(f"{artifact.key} holds a picture too large for its frame", key=artifact.key)
+                yield entry, part.read(entry)
+    except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, struct.error, OSError) as err:
+        raise Damaged(f"{artifact.key} is no zip file that can be read", key=artifact.key) from err
+
+
+def _fetched(artifact: Artifact, jobs: Jobs, folder: Path) -> Path:
+    """The artifact as a file. Raises: Damaged where its bytes are not those that the ledger named."""
+    path = folder / artifact.sha256
+    jobs.store.download(artifact.key, path)
+    check_file(path, artifact)
+    return path
+
+
+def _write_header(out: Path, shape: tuple[int, ...]) -> int:
+    """Begin a safetensors file of one float32 tensor, full length; returns where its numbers begin."""
+    size = 4 * int(np.prod(shape))
+    head = json.dumps({"latents": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    head += b" " * (-len(head) % 8)
+    with out.open("wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        file.truncate(8 + len(head) + size)
+    return 8 + len(head)
+
+
+def _float32(artifact: Artifact, jobs: Jobs, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """One tensor of a safetensors file; the others may have types that numpy lacks.
+
+    Raises: Damaged where the file has none of that name, shape and float32, or is none.
+    """
+    data = verified(jobs.store, artifact)
+    with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        begin = 8 + int.from_bytes(data[:8], "little")
+        entry = json.loads(data[8:begin])[name]
+        first, last = entry["data_offsets"]
+        if entry["dtype"] == "F32" and entry["shape"] == list(shape) and 0 <= first <= last:
+            return np.frombuffer(data[begin + first : begin + last], "<f4").reshape(shape)
+    raise Damaged(f"{artifact.key} has no float32 tensor {name!r} of shape {shape}", key=artifact.key)
+
+
+def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], request: Request) -> Response:
+    """A temporary file, open and already without a name, so that nothing is left of it whenever the client hangs up.
+
+    Its ETag is made of its parts', so that ranges of it fit together.
+    """
+    etag = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
+    file = out.open("rb")
+
+    def read(span: Span) -> Iterator[bytes]:
+        with file:
+            file.seek(span.start)
+            left = span.length
+            while piece := file.read(min(left, _PIECE_BYTES)):
+                left -= len(piece)
+                yield piece
+
+    return _send(_Body(out.stat().st_size, etag, read), filename=_filename(record, variant), request=request)
+
+
+def _filename(record: Record, variant: Variant) -> str:
+    middle = "" if variant == "video" else f".{variant}"
+    return f"{record.job.id}{middle}.{_SUFFIX.get(variant, 'png')}"
+
+
+def _sections(record: Record) -> str:
+    return f"{len(record.head.state.sections)} of {record.job.plan.sections} sections are done"

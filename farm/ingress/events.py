@@ -1,0 +1,123 @@
+"""The event stream of a video: ledger entries replayed, then followed; steps in between from the dispatcher.
+
+Ids are `<seq>.<n>`: n counts the events since ledger entry `seq`. What an entry gives (`status`, `section`, `end`) has
+the same n every time, so a client that comes back with Last-Event-ID misses none and sees none twice; `progress` lives
+in memory only and goes on from now.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from sse_starlette import ServerSentEvent
+
+from farm.contract import LiveJob
+from farm.ingress.views import current_order, percent, video_view
+from farm.ingress.watches import Watches
+from farm.jobs import Record
+from farm.ledger import Entry
+from farm.ledger.states import ENDED, OPEN
+
+_LAST_ID = re.compile(r"(\d{1,10})\.(\d{1,10})")
+
+
+class EventId(NamedTuple):
+    """Where in the stream an event stands."""
+
+    seq: int
+    n: int
+
+
+async def follow(
+    record: Record, *, watches: Watches, last_event_id: str | None, keep_days: float | None = None
+) -> AsyncIterator[ServerSentEvent]:
+    """Every event after `last_event_id` (none, or one that we never gave: all of them), up to `end`."""
+    job = record.asked
+    seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
+    shown, n = None, 0
+    with watches.following(job.id) as watch:
+        before = await watch.entry(seen.seq - 1) if seen.seq else None
+        while True:
+            news = watch.news
+            entries = await watch.after(before.seq if before else -1, head_seq=record.head.seq)
+            for entry in entries:
+                n = 0
+                for name, data in _events_of(
+                    Record(job, entry), before, is_last=entry is entries[-1], keep_days=keep_days
+                ):
+                    if (entry.seq, n) > seen:
+                        yield _event(name, data, EventId(entry.seq, n))
+                    n += 1
+                n = max(n, seen.n + 1) if entry.seq == seen.seq else n
+                before = entry
+            if before is None or before.state.status not in OPEN:
+                return
+            told = _progress_of(Record(job, before), watch.live)
+            if told is not None and told != shown:
+                shown = told
+                yield _event("progress", told, EventId(before.seq, n))
+                n += 1
+            await watch.changed(news)
+
+
+def parse_id(text: str | None, *, head_seq: int) -> EventId | None:
+    """A Last-Event-ID of ours; None for any other text, or one of a ledger that was longer than this one."""
+    match = _LAST_ID.fullmatch(text or "")
+    if not match or int(match[1]) > head_seq:
+        return None
+    return EventId(int(match[1]), int(match[2]))
+
+
+def has_seen_end(record: Record, last_event_id: str | None) -> bool:
+    """Whether a client that comes back has had the `end` of a video that has ended: its entry's second event."""
+    seen = parse_id(last_event_id, head_seq=record.head.seq)
+    return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.seq, 1)
+
+
+def _events_of(
+    record: Record, before: Entry | None, *, is_last: bool, keep_days: float | None
+) -> list[tuple[str, dict[str, Any]]]:
+    """What one ledger entry tells: up to one event of each kind. An end that a retry followed was none."""
+    entry, job = record.head, record.job
+    state = entry.state
+    events: list[tuple[str, dict[str, Any]]] = []
+    done = len(before.state.sections) if before else 0
+    if len(state.sections) > done:
+        news = {
+            "section": len(state.sections) - 1,
+            "sections_done": len(state.sections),
+            "attempt": entry.event.attempt,
+        }
+        events.append(("section", {"id": job.id, **news, "sections_total": job.plan.sections, "at": entry.at}))
+    if before is None or before.state.status != state.status:
+        error = state.error.model_dump() if state.error else None
+        events.append(("status", {"id": job.id, "status": state.status, "error": error, "at": entry.at}))
+        if state.status in ENDED and is_last:
+            events.append(("end", video_view(record, keep_days=keep_days)))
+    return events
+
+
+def _progress_of(record: Record, live: LiveJob | None) -> dict[str, Any] | None:
+    key = current_order(record, live)
+    if live is None or (key is None and live.waiting_for is None):
+        return None
+    running = live.progress if live.progress and live.progress.key == key else None
+    return {
+        "id": record.job.id,
+        "stage": key.stage if key else None,
+        "section": key.section if key else None,
+        "sections_done": len(record.head.state.sections),
+        "sections_total": record.job.plan.sections,
+        "step": running.step if running else 0,
+        "steps": running.steps if running else 0,
+        "eta_s": live.eta_s,
+        "waiting_for": live.waiting_for,
+        "progress": percent(record, live),
+    }
+
+
+def _event(name: str, data: dict[str, Any], at: EventId) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(data), event=name, id=f"{at.seq}.{at.n}")

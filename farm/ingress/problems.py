@@ -1,0 +1,96 @@
+"""How errors leave by HTTP: RFC 9457 problems that also carry OpenAI's error object. The one mapping of the farm."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from farm.errors import FarmError
+from farm.request import _invalid
+
+log = logging.getLogger(__name__)
+
+_CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 422: "invalid_request"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem; what we did not foresee is logged, and its text kept from clients."""
+    app.add_exception_handler(FarmError, _farm_error)
+    app.add_exception_handler(RequestValidationError, _query_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _our_fault)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    fields: Mapping[str, str] | None = None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Response:
+    """An application/problem+json answer. `fields`: what is wrong, by field; `param`: OpenAI's one field.
+
+    `more`: members of this problem alone.
+    """
+    fields = fields or {}
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": [{"field": name, "message": text} for name, text in fields.items()],
+        "error": {"message": detail, "type": kind, "code": code, "param": param or next(iter(fields), None)},
+        **(more or {}),
+    }
+    # ASCII: what a client sent and we quote may hold half a surrogate pair, which UTF-8 cannot carry
+    return Response(json.dumps(body), status, headers, media_type="application/problem+json")
+
+
+async def _farm_error(_request: Request, err: Exception) -> Response:
+    if not isinstance(err, FarmError):
+        raise err
+    if err.status >= 500:
+        log.warning("action=answer code=%s message=%s", err.code, err)
+    retry_after_s = err.facts.get("retry_after_s", 1)
+    headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None
+    fields, param = err.facts.get("fields"), err.facts.get("param")
+    return problem(
+        err.status,
+        err.code,
+        str(err),
+        fields=fields if isinstance(fields, dict) else None,
+        param=param if isinstance(param, str) else None,
+        headers=headers,
+    )
+
+
+async def _query_error(request: Request, err: Exception) -> Response:
+    if not isinstance(err, RequestValidationError):
+        raise err
+    return await _farm_error(request, _invalid(err.errors()))
+
+
+async def _http_error(_request: Request, err: Exception) -> Response:
+    """Starlette's own: no such path, a method that a path does not have, a broken form."""
+    if not isinstance(err, HTTPException):
+        raise err
+    code = _CODES.get(err.status_code, "invalid_request" if err.status_code < 500 else "internal")
+    return problem(err.status_code, code, err.detail, headers=err.headers)
+
+
+async def _our_fault(_request: Request, err: Exception) -> Response:
+    log.error("action=answer code=internal error=%s", type(err).__name__)  # the server logs the trace
+    return problem(500, "internal", "something went wrong here; it was logged")

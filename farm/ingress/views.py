@@ -1,0 +1,160 @@
+"""What clients see: the video object and its kin, made of records, live news and worker cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from farm.contract import LiveJob, ModelCard, OrderKey, Stage, WorkerCard, WorkerState
+from farm.intake.prepare import Prepared
+from farm.jobs import Record
+from farm.jobs.demand import fits, measured, need_for, whole_work
+from farm.jobs.expiry import expires_at
+from farm.ledger.states import ENDED, complete
+from farm.request import VideoRequest
+
+_BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several orders is worth telling
+
+
+def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float | None = None) -> dict[str, Any]:
+    """The video object of the HTTP API.
+
+    live: what only the dispatcher knows; without it progress is coarser. keep_days: of the settings.
+    """
+    job, state = record.job, record.head.state
+    key = current_order(record, live)
+    lease = state.leases.get(str(key)) if key else None
+    running = live.progress if live and key else None
+    return {
+        "id": job.id,
+        "object": "video",
+        "status": state.status,
+        "progress": percent(record, live),
+        "created_at": job.created_ms // 1000,
+        "completed_at": int(state.ended_at) if state.status == "completed" and state.ended_at else None,
+        "expires_at": expires_at(record, keep_days),
+        "model": job.request.model,
+        "seconds": f"{job.plan.source_frames / job.plan.fps + job.request.seconds:g}",  # an extension's: of the whole
+        "size": f"{job.plan.width}x{job.plan.height}",
+        "frames": job.plan.frames,
+        "fps": job.plan.fps,
+        "prompt": job.request.prompt,
+        "seed": job.request.seed,
+        "remixed_from_video_id": job.remixed_from,
+        "extends_video_id": job.extends,
+        "error": state.error.model_dump() if state.error else None,
+        "name": job.request.name,
+        "webhook": job.hooks.get("request"),
+        "stage": key.stage if key else None,
+        "sections_done": len(state.sections),
+        "sections_total": job.plan.sections,
+        "step": running.step if running else None,
+        "eta_s": live.eta_s if live and state.status == "in_progress" else None,
+        "waiting_for": live.waiting_for if live and state.status != "paused" else None,
+        "queue_position": live.queue_position if live and state.status == "queued" else None,
+        "attempt": state.attempt,
+        "worker": lease.worker if lease else None,
+        "gpu_seconds": round(state.gpu_seconds, 3),
+        "forwards": state.forwards,
+        "numeric_class": state.numeric_class,
+        "numeric_classes": list(state.numeric_classes),
+        "batch": job.batch.model_dump(mode="json") if job.batch else None,
+        "edits": [edit.model_dump(exclude_none=True) for edit in job.edits],
+        "request": job.request.model_dump(mode="json"),
+    }
+
+
+def current_order(record: Record, live: LiveJob | None) -> OrderKey | None:
+    """The order being done: the one that reports progress, else the weightiest lease; None: nothing is."""
+    leases = record.head.state.leases
+    if live and live.progress and str(live.progress.key) in leases:
+        return live.progress.key
+    keys = sorted((OrderKey.parse(text) for text in leases), key=lambda key: _BUSIEST.index(key.stage))
+    return keys[0] if keys else None
+
+
+def percent(record: Record, live: LiveJob | None) -> int:
+    """Progress, 0 to 100: committed work, and the running section's steps as far as `live` knows them."""
+    plan, state = record.job.plan, record.head.state
+    if state.status == "completed":
+        return 100
+    running = live.progress if live and live.progress and str(live.progress.key) in state.leases else None
+    return min(int(100 * complete(plan, state, running)), 99)
+
+
+def is_ended(record: Record) -> bool:
+    """Whether nothing will happen to the video any more, unless a user asks for it."""
+    return record.head.state.status in ENDED
+
+
+def worker_view(worker: WorkerState) -> dict[str, Any]:
+    """A worker as /v1/workers shows it."""
+    card = worker.card
+    return {
+        "id": card.id,
+        "object": "worker",
+        "node": card.node,
+        "device": card.device,
+        "vram_gib": card.vram_gib,
+        "vram_class": card.vram_class,
+        "preserve_gb": card.preserve_gb,
+        "hours": card.hours,
+        "numeric_class": card.numeric_class,
+        "attentions": list(card.attentions),
+        "attention": card.attention,
+        "plan": card.plan,
+        "stages": list(card.stages),
+        "models": list(card.models),
+        "state": worker.state,
+        "paused": worker.paused,
+        "video": worker.job,
+        "order": str(worker.key) if worker.key else None,
+        "s_per_section": card.s_per_section,
+    }
+
+
+def model_view(card: ModelCard) -> dict[str, Any]:
+    """A model as /v1/models shows it: OpenAI's fields, and what to expect of it."""
+    return {
+        "id": card.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "framepack-farm",
+        "kind": card.kind,
+        "resolution": card.resolution,
+        "needs_image": card.needs_image,
+        "description": card.honest,
+    }
+
+
+def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[str, Any]:
+    """What a dry run answers: the plan, and how long each worker alone would take.
+
+    `fits` is false where the worker lacks the room; `seconds` is null there, and where it has measured nothing yet.
+    """
+    request, plan = prepared.request, prepared.plan
+    shared = sum(name.startswith("section/") for name in prepared.origin.work) if prepared.origin else 0
+    work = whole_work(request, plan, shared=shared)
+    return {
+        "object": "video.estimate",
+        "videos": prepared.variants.number,
+        "model": request.model,
+        "frames": plan.frames,
+        "fps": plan.fps,
+        "seconds": f"{plan.frames / plan.fps:g}",
+        "size": f"{plan.width}x{plan.height}",
+        "sections": plan.sections,
+        "workers": [_estimate(worker.card, request, work) for worker in workers if request.model in worker.card.models],
+    }
+
+
+def _estimate(card: WorkerCard, request: VideoRequest, work: float) -> dict[str, Any]:
+    can, pace = fits(card, need_for(request, "section", None)), measured(card)
+    preserve_gb = card.preserve_gb if request.preserve_gb is None else request.preserve_gb
+    return {
+        "id": card.id,
+        "plan": card.plan,
+        "preserve_gb": preserve_gb,
+        "fits": can,
+        "seconds": round(pace * work, 1) if can and pace else None,
+    }

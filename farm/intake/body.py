@@ -1,0 +1,211 @@
+"""From an HTTP body to fields and files: multipart and urlencoded forms, JSON, and images as data: URLs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from typing import IO, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from anyio import to_thread
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
+
+from farm.errors import InvalidRequest, TooLarge
+from farm.request import VideoEdit, VideoRequest, invalid
+
+_IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
+_VIDEO = "video"
+_BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
+_DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
+_MAX_PARTS = 200
+_SPOOL_BYTES = 1 << 20  #: written at once: a thread for each of a body's pieces would cost more than the writing
+
+
+class Intake(NamedTuple):
+    """What a client asked for."""
+
+    request: VideoRequest
+    images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as it was sent
+
+
+class Body(NamedTuple):
+    """An HTTP body, read but not checked."""
+
+    fields: dict[str, Any]  #: a form's are texts
+    images: dict[str, bytes]  #: as Intake has them
+    video: bytes | None = None  #: a file "video", where one is taken
+
+
+def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
+    """Fields and images as a request. Raises: InvalidRequest that names each bad field."""
+    try:
+        return Intake(VideoRequest.model_validate(fields), images)
+    except ValidationError as err:
+        raise invalid(err) from err
+
+
+def checked_edit(body: Body) -> VideoEdit:
+    """The changes to a video. Raises: InvalidRequest that names each bad field, or where there is none."""
+    unknown = dict.fromkeys(body.images, "there is no such field")
+    try:
+        edit = VideoEdit.model_validate(body.fields | unknown)
+    except ValidationError as err:
+        raise invalid(err) from err
+    if not edit.changes():
+        raise InvalidRequest(f"there is nothing to change; send {', '.join(VideoEdit.model_fields)}")
+    return edit
+
+
+async def read_body(request: Request, *, max_bytes: int, takes_video: bool = False) -> Body:
+    """Read a body of any of the kinds that are taken. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
+    limited = Request(request.scope, _limited(request, max_bytes))
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
+        fields, images = await _read_form(limited, max_bytes, takes_video=takes_video)
+    else:  # in threads, here and below: megabytes of JSON and base64 would hold up everybody else
+        fields, images = await to_thread.run_sync(_read_json, await limited.body(), kind), {}
+    if any(_IMAGE.fullmatch(name) for name in fields):
+        await to_thread.run_sync(_take_urls, fields, images)
+    return Body(fields, images, images.pop(_VIDEO, None))
+
+
+async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setting: str) -> None:
+    """Write the whole body into `file`, in threads: a slow disk holds up nobody else.
+
+    Raises: TooLarge, naming the setting; InvalidRequest where it breaks off; OSError.
+    """
+    pieces = bytearray()
+    try:
+        async for piece in Request(request.scope, _limited(request, max_bytes, setting=setting)).stream():
+            pieces += piece
+            if len(pieces) >= _SPOOL_BYTES:
+                await to_thread.run_sync(file.write, bytes(pieces))
+                pieces.clear()
+    except ClientDisconnect as err:
+        raise InvalidRequest("the body breaks off") from err
+    await to_thread.run_sync(file.write, bytes(pieces))
+    file.seek(0)
+
+
+def _limited(request: Request, max_bytes: int, *, setting: str = "FARM_MAX_UPLOAD_MB") -> Receive:
+    """The request's body, cut off by TooLarge.
+
+    Up to as much again is read and thrown away first: a client that is still sending when we hang up would see a broken
+    connection in place of the answer.
+    """
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() else 0
+    seen = 0
+
+    async def receive() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if max(seen, announced) > max_bytes:
+            while message.get("more_body") and seen < 2 * max_bytes:
+                message = await request.receive()
+                seen += len(message.get("body", b""))
+            raise TooLarge(f"the request has more than {max_bytes >> 20} MiB ({setting}); send less")
+        return message
+
+    return receive
+
+
+def _read_json(body: bytes, kind: str) -> dict[str, Any]:
+    """A JSON object; an empty body is an empty one, so that the answer names what is missing."""
+    if not body.strip():
+        return {}
+    if kind and kind != "application/json":
+        raise InvalidRequest(f"the body is {kind[:60]}; send multipart/form-data or application/json")
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as err:
+        raise InvalidRequest(f"the body is not JSON: {err}") from err
+    if not isinstance(fields, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return fields
+
+
+async def _read_form(request: Request, max_bytes: int, *, takes_video: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
+    fields: dict[str, Any] = {}
+    images: dict[str, bytes] = {}
+    try:
+        form = await request.form(max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes)
+    except (HTTPException, ValueError) as err:  # ValueError: an urlencoded body that is not UTF-8
+        raise InvalidRequest(f"the form cannot be read: {getattr(err, 'detail', err)}") from err
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                await _take_file(images, name, value, takes_video=takes_video)
+            else:
+                _take_text(fields, name, value)
+    finally:
+        await form.close()
+    return fields, images
+
+
+async def _take_file(images: dict[str, bytes], name: str, file: UploadFile, *, takes_video: bool) -> None:
+    if not _IMAGE.fullmatch(name) and not (takes_video and name == _VIDEO):
+        hint = "send this field as text" if name in VideoRequest.model_fields else "there is no such file"
+        raise _fault(name, f"{hint}; the files are input_reference, end_image, keyframe_0 …")
+    data = await file.read()
+    if not file.filename and not data:  # a browser's form in which no file was chosen
+        return
+    if name in images:
+        raise _fault(name, "given more than once")
+    images[name] = data
+
+
+def _take_text(fields: dict[str, Any], name: str, value: str) -> None:
+    """Add a form field. `metadata[key]` and `input_reference[image_url]` are how the openai package sends objects."""
+    bracketed = _BRACKETS.fullmatch(name)
+    if not bracketed:
+        if name in fields:
+            raise _fault(name, "given more than once")
+        fields[name] = value
+        return
+    outer, inner = bracketed.groups()
+    members = fields.setdefault(outer, {})
+    if not isinstance(members, dict) or inner in members:
+        raise _fault(outer, "given more than once")
+    members[inner] = value
+
+
+def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
+    """Move the images that were sent as data: URLs from the fields to the images."""
+    for name in [name for name in fields if _IMAGE.fullmatch(name)]:
+        value = fields.pop(name)
+        if value not in (None, ""):
+            images[name] = _image_of(value, name)
+
+
+def _image_of(value: object, name: str) -> bytes:
+    """The image in `{"image_url": "data:…"}`, as an object, as its JSON text, or the bare data: URL."""
+    if isinstance(value, str) and not value.startswith("data:"):
+        with contextlib.suppress(ValueError, RecursionError):  # it is refused below
+            value = json.loads(value)
+    url = value.get("image_url") if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping) and (set(value) != {"image_url"} or not isinstance(url, str)):
+        raise _fault(name, 'need {"image_url": "data:image/…"} and nothing else; a file_id is not taken here')
+    head = _DATA_URL.match(url) if isinstance(url, str) else None
+    if not isinstance(url, str) or not head:
+        raise _fault(name, "need a file, or an image as a data: URL; other addresses are not fetched")
+    body = unquote_to_bytes(url[head.end() :])
+    if not head[1]:
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error as err:
+        raise _fault(name, f"the data: URL is not base64: {err}") from err
+
+
+def _fault(name: str, text: str) -> InvalidRequest:
+    return InvalidRequest(f"{name[:80]}: {text}", fields={name[:80]: text})

@@ -1,0 +1,199 @@
+"""Videos that come from others: a remix shares another's inputs and first sections, an extension goes on from its end.
+
+Both become ordinary requests, settled by `accepting.prepare`; what they take over is named in their `Origin` and copied
+when they are accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from farm.contract import Artifact, Job, VideoFacts
+from farm.errors import InvalidRequest, NotReady, TooLarge
+from farm.intake.body import Body, Intake, checked
+from farm.intake.prepare import Prepared, Ways, keyframe_section, prepare
+from farm.jobs import Jobs, Record
+from farm.jobs.origin import Origin
+from farm.ledger.damage import verified
+from farm.request import PRESET_FIELDS
+
+_MAX_SOURCE_FRAMES = 18_000  #: ten minutes
+_NOT_TAKEN_OVER = {"metadata", "name"}
+#: request fields that decide sections already made: sharing some needs them unchanged
+_FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px", "start", "loop", "keyframes")
+_GOES_WITH = {"cache": "cache_threshold", "decode": "decode_tile_px"}  #: another choice leaves this to its default
+_DECODED_BY = ("decode", "decode_tile_px", "crf", "save_frames")  #: clips are shared where these are the same
+
+
+def prepare_remix(record: Record, body: Body, jobs: Jobs, ways: Ways) -> Prepared:
+    """A new request made of another's and the fields that were sent; with `from_section`, sharing what is before it.
+
+    Raises: InvalidRequest naming what cannot be shared; NotReady where those sections are not made; as `prepare`.
+    """
+    fields = dict(body.fields)
+    from_section = _whole_number(fields.pop("from_section", 0))
+    intake = _changed(record.job, fields, body.images, jobs, ways)
+    source = _facts(record.job)
+    prepared = prepare(intake, ways, source=source)
+    inputs = {"source": record.job.inputs["source"]} if source else {}
+    work = _shared(record, prepared, body.images, from_section, jobs) if from_section else {}
+    origin = Origin("remix", record.job.id, inputs=inputs, work=work, state=record.head.state)
+    return prepared._replace(origin=origin, fingerprint=prepared.also("remix", record.job.id, from_section))
+
+
+def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, ways: Ways) -> Prepared:
+    """A request that goes on where a video of the farm, or a file, ends.
+
+    Raises: InvalidRequest; UnsupportedImage or TooLarge for a file that cannot be used; NotReady for a video of the
+    farm that is not complete.
+    """
+    fields = dict(body.fields)
+    if isinstance(source, bytes):
+        facts = _look_at(source, ways)
+        fields.setdefault("model", _forward_model(None, ways))
+        prepared = prepare(checked(fields, body.images), ways, source=facts)
+        digest = hashlib.sha256(source).hexdigest()
+        images = prepared.images | {"source": source}
+        return prepared._replace(images=images, fingerprint=prepared.also("extension", digest))
+    job, state = source.job, source.head.state
+    video = jobs.artifact(source, "video")
+    if video is None:
+        raise NotReady(f"{job.id} cannot be extended yet: it is {state.status}")
+    plan = job.plan
+    facts = VideoFacts(frames=plan.frames, height=plan.height, width=plan.width)
+    fields.setdefault("model", _forward_model(job.request.model, ways))
+    if "resolution" not in fields:
+        fields.setdefault("size", f"{plan.width}x{plan.height}")
+    prepared = prepare(checked(fields, body.images), ways, source=facts)
+    origin = Origin("extension", job.id, inputs={"source": video}, work={}, state=state)
+    return prepared._replace(origin=origin, fingerprint=prepared.also("extension", job.id))
+
+
+def take_source(body: Body, jobs: Jobs, *, owner: str) -> Record | bytes:
+    """Take what is extended out of a body: `video`, {id} or a file. Raises: InvalidRequest, NotFound."""
+    named = body.fields.pop("video", None)
+    if named is None and body.video is not None:
+        return body.video
+    if named is None or body.video is not None:
+        raise _fault("video", 'need {"id": "video_…"}, or a file')
+    return jobs.get(_id_of(named), owner=owner)
+
+
+def take_video_id(body: Body) -> str:
+    """Take `video` {id} out of a body's fields. Raises: InvalidRequest."""
+    return _id_of(body.fields.pop("video", None))
+
+
+def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, ways: Ways) -> Intake:
+    """The other video's request with the fields that were sent; its images, where the new request has use for them."""
+    # what a preset filled in stays as it is; what was left at a default beside it, too
+    was_filled = job.request.preset is not None
+    exclude = _NOT_TAKEN_OVER | (PRESET_FIELDS if "preset" in fields else set())
+    kept = job.request.model_dump(mode="json", exclude_defaults=not was_filled, exclude=exclude)
+    if "resolution" in fields and "size" not in fields:
+        del kept["size"]
+    for chosen, its_own in _GOES_WITH.items():
+        if chosen in fields and its_own not in fields:
+            kept.pop(its_own, None)
+    card = ways.planner.models().get(str(fields.get("model") or job.request.model))
+    goes_forward = card is not None and card.kind == "f1"
+    for name in ("keyframes", "loop") if goes_forward else ():
+        kept.pop(name, None)
+    request = checked(kept | dict(fields), {}).request
+    parts = {"input_reference": "start"}
+    if not goes_forward:
+        if not job.request.loop and not request.loop:
+            parts["end_image"] = "end"
+        for frame in job.request.keyframes:
+            if frame.image in {wanted.image for wanted in request.keyframes}:
+                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan, ways.planner)}"
+    found = {part: job.inputs[name] for part, name in parts.items() if name in job.inputs and part not in images}
+    return Intake(request, images | {part: verified(jobs.store, artifact) for part, artifact in found.items()})
+
+
+def _shared(
+    record: Record, prepared: Prepared, images: Mapping[str, bytes], from_section: int, jobs: Jobs
+) -> dict[str, Artifact]:
+    """Artifacts of the sections before `from_section`, their pictures and, where they would be equal, their clips."""
+    old, new = record.job, prepared
+    faults = {name: _needs_0(name) for name in images}
+    for name in _FIXED:
+        if getattr(old.request, name) != getattr(new.request, name):
+            faults[name] = _needs_0(name)
+    if len(record.head.state.numeric_classes) > 1 and not new.request.allow_mixed:
+        faults["allow_mixed"] = "allow_mixed: the sections to share are of several numeric classes; set it to true"
+    if (old.plan.height, old.plan.width) != (new.plan.height, new.plan.width):
+        faults["size"] = _needs_0("size")
+    if old.plan.sections != new.plan.sections and new.plan.kind == "i2v":
+        faults["seconds"] = "sections of an i2v video are counted from its end: another length needs from_section=0"
+    if from_section >= new.plan.sections:
+        faults["from_section"] = f"the video has sections 0 to {new.plan.sections - 1}"
+    if faults:
+        raise InvalidRequest("; ".join(faults.values()), fields=faults)
+    done = len(record.head.state.sections)
+    if from_section > done:
+        raise NotReady(f"{old.id} has made {done} sections; from_section={from_section} shares {from_section}")
+    names = [f"{kind}/{k}" for kind in ("section", "preview") for k in range(from_section)]
+    if all(getattr(old.request, name) == getattr(new.request, name) for name in _DECODED_BY):
+        same = [k for k in range(from_section) if old.plan.final_frames[k] == new.plan.final_frames[k]]
+        names += [f"{kind}/{k}" for kind in ("clip", "frames") for k in same]
+    found = {name: jobs.artifact(record, name) for name in names}
+    return {name: artifact for name, artifact in found.items() if artifact is not None}
+
+
+def _needs_0(name: str) -> str:
+    return f"{name}: another one makes other sections; it needs from_section=0"
+
+
+def _facts(job: Job) -> VideoFacts | None:
+    """Of the video that `job` extends."""
+    if "source" not in job.inputs:
+        return None
+    return VideoFacts(frames=job.plan.source_frames, height=job.plan.height, width=job.plan.width)
+
+
+def _look_at(data: bytes, ways: Ways) -> VideoFacts:
+    with tempfile.NamedTemporaryFile(prefix="framefarm-source-") as file:
+        file.write(data)
+        file.flush()
+        facts = ways.media.look_at(file.name)
+    if facts.height * facts.width > ways.settings.max_pixels:
+        raise TooLarge(f"video has {facts.width}x{facts.height} px (FARM_MAX_PIXELS)", param="video")
+    if facts.frames > _MAX_SOURCE_FRAMES:
+        raise TooLarge(f"video lasts {facts.frames / 30:.0f} s; send its last ten minutes or less", param="video")
+    return facts
+
+
+def _forward_model(name: str | None, ways: Ways) -> str | None:
+    """The F1 model that goes with it; itself if it is one. None: let `prepare` say no."""
+    models = ways.planner.models()
+    wanted = models.get(name or ways.settings.model or next(iter(models), ""))
+    return name if wanted is None else wanted.forward
+
+
+def _id_of(named: object) -> str:
+    """The id in {"id": …}, an object or its JSON text."""
+    if isinstance(named, str):
+        try:
+            named = json.loads(named)
+        except (ValueError, RecursionError) as err:
+            raise _fault("video", f"this text is not JSON: {err}") from err
+    if not isinstance(named, Mapping) or set(named) != {"id"} or not isinstance(named["id"], str):
+        raise _fault("video", 'need {"id": "video_…"} and nothing else, or a file')
+    return str(named["id"])
+
+
+def _whole_number(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,6}", text, re.ASCII):
+        raise _fault("from_section", "need a whole number from 0 on")
+    return int(text)
+
+
+def _fault(name: str, text: str) -> InvalidRequest:
+    return InvalidRequest(f"{name}: {text}", fields={name: text})

@@ -1,0 +1,54 @@
+"""Ended videos that are old enough are erased: FARM_KEEP_DAYS. The index of creation times says which to look at."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from farm.errors import Conflict, Damaged, NotFound
+from farm.jobs.jobs import Jobs, Record
+from farm.ledger.layout import created_ms_of
+from farm.ledger.states import ENDED
+
+log = logging.getLogger(__name__)
+DAY_S = 86_400.0
+_AT_ONCE = 10  #: videos: on S3 it takes seconds each, and the dispatcher looks at nothing else meanwhile
+
+
+def expires_at(record: Record, keep_days: float | None) -> int | None:
+    """Unix seconds at which an ended video may be erased; None: never, or it has not ended."""
+    state = record.head.state
+    if keep_days is None or state.ended_at is None or state.status not in ENDED:
+        return None
+    return int(state.ended_at + keep_days * DAY_S)
+
+
+def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
+    """Erase some videos that ended more than `keep_days` ago; whether there may be more. Reads those as old as that."""
+    erased = 0
+    for record in _made_before(jobs, now_s - keep_days * DAY_S):
+        due = expires_at(record, keep_days)
+        if due is None or due > now_s:
+            continue
+        if erased == _AT_ONCE:
+            return True
+        try:
+            jobs.delete(record.job.id, owner=record.job.owner)
+        except (NotFound, Conflict):  # somebody was faster, or retries it just now
+            continue
+        except Damaged as err:
+            log.info("action=expire_skips job_id=%s: %s", record.job.id, err)
+            continue
+        log.info("action=expire_video job_id=%s", record.job.id)
+        erased += 1
+    return False
+
+
+def _made_before(jobs: Jobs, before_s: float) -> Iterator[Record]:
+    for key in jobs.store.list("owners/"):
+        if created_ms_of(key) >= before_s * 1000:
+            continue
+        try:
+            yield jobs.get(key.rpartition("/")[2].partition("_")[2], owner=None)
+        except (NotFound, Damaged) as err:
+            log.info("action=expire_skips key=%s: %s", key, err)

@@ -1,0 +1,107 @@
+"""A page of an owner's videos. Only what is on it is read: the index tells the order, its names alone are listed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from farm.contract import Batch, JobId
+from farm.errors import Damaged, NotFound
+from farm.jobs.batches import find_batch
+from farm.jobs.jobs import Jobs, Record
+from farm.ledger.layout import index_folder, index_key
+from farm.ledger.states import OPEN, Status
+from farm.store import ObjectMissing, Store
+
+log = logging.getLogger(__name__)
+_LOOKS = 500  #: videos that a page with a status of ended ones reads at most
+_NAMES = 1000  #: of the index, in one LIST
+
+
+class Page(NamedTuple):
+    """Some of an owner's videos, and where the next page begins."""
+
+    records: list[Record]
+    has_more: bool
+    last: str | None  #: the video behind which the next page begins: the last here, or the last that was looked at
+
+
+def read_page(
+    jobs: Jobs,
+    *,
+    owner: str,
+    after: str | None = None,
+    limit: int = 20,
+    order: Literal["asc", "desc"] = "desc",
+    status: Status | None = None,
+    batch: str | None = None,
+) -> Page:
+    """Up to `limit` of the owner's videos behind the video `after`, newest first (desc) or last.
+
+    Whether a video is queued, in progress or paused is asked only of those with a marker. For another status each video
+    is read in turn, 500 a page at most: a page may then be short, or empty, and say `has_more`.
+    Oldest first lists the names of the owner's whole index, a thousand a LIST; newest first only as far as needed.
+    batch: only the videos of this one.
+    Raises: NotFound where there is no video `after`, or no such batch.
+    """
+    prefix, cursor = index_folder(owner), index_key(jobs.get(after, owner=owner).job) if after else ""
+    keys: Iterator[str]
+    if batch is not None:
+        keys = _of_batch(jobs, find_batch(jobs.store, batch, owner=owner), cursor, order)
+    elif order == "desc":
+        keys = _newest_first(jobs.store, prefix, cursor, limit + 1)
+    else:
+        keys = _oldest_first(jobs.store, prefix, cursor)
+    marked = set(jobs.open_ids()) if status in OPEN else None
+    found: list[Record] = []
+    looks, last = 0, None
+    for id_ in (key.rpartition("/")[2].partition("_")[2] for key in keys):
+        if marked is not None and id_ not in marked:
+            continue
+        if looks >= _LOOKS and status is not None and last is not None:  # without `last` nobody could go on
+            return Page(found, has_more=True, last=last)
+        record, looks = _read(jobs, id_, owner), looks + 1
+        if record is not None and status in {None, record.head.state.status}:
+            if len(found) == limit:
+                return Page(found, has_more=True, last=found[-1].job.id)
+            found.append(record)
+        last = id_ if record else last
+    return Page(found, has_more=False, last=found[-1].job.id if found else None)
+
+
+def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
+    try:
+        return jobs.get(id_, owner=owner)
+    except NotFound:  # accepting died before entry 0, or it was deleted just now
+        return None
+    except Damaged as err:  # the others are not to suffer
+        log.error("action=skip_damaged job_id=%s: %s", JobId(id_), err)  # noqa: TRY400
+        return None
+
+
+def _of_batch(jobs: Jobs, batch: Batch, cursor: str, order: Literal["asc", "desc"]) -> Iterator[str]:
+    """The index's keys of a batch's videos behind `cursor`."""
+    keys = []
+    for job_id in batch.videos:
+        with contextlib.suppress(ObjectMissing):  # it was deleted
+            keys.append(index_key(jobs.request(job_id)))
+    newest_first = order == "desc"
+    for key in sorted(keys, reverse=not newest_first):
+        if not cursor or (key > cursor if newest_first else key < cursor):
+            yield key
+
+
+def _newest_first(store: Store, prefix: str, cursor: str, first: int) -> Iterator[str]:
+    """The index's keys behind `cursor`; `first` of them are listed at once, more when they are asked for."""
+    most = first
+    while keys := store.list(prefix, after=cursor, limit=most):
+        yield from keys
+        if len(keys) < most:
+            return
+        cursor, most = keys[-1], _NAMES
+
+
+def _oldest_first(store: Store, prefix: str, cursor: str) -> Iterator[str]:
+    yield from (key for key in reversed(store.list(prefix)) if not cursor or key < cursor)

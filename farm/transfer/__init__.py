@@ -1,0 +1,1 @@
+"""Videos that move between farms: archives, export and import."""

@@ -1,0 +1,203 @@
+"""A video in one file: plain tar, its manifest first. What is read is read with suspicion, block by block.
+
+Only regular files, in the manifest's order and with its lengths and sha256, under names that are object keys: nothing
+else can be said in such a file, so nothing else has to be guarded against. `tar xf` unpacks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from pydantic import Field, ValidationError
+
+from farm.contract import JobId, Value, is_id
+from farm.errors import Damaged, InvalidRequest
+from farm.store.protocol import is_key
+
+MANIFEST = "manifest.json"
+_MANIFEST_BYTES = 16 << 20
+_BLOCK = tarfile.BLOCKSIZE
+_END = bytes(2 * _BLOCK)
+_PIECE_BYTES = 1 << 20
+
+
+class Member(Value):
+    """An object: where it lies below the video's folder, and what its bytes must be."""
+
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0, lt=8 << 30)  #: what a plain tar can hold
+
+
+class Manifest(Value):
+    """What an archive holds, in this order."""
+
+    format: Literal[1] = 1
+    id: JobId
+    objects: tuple[Member, ...]
+
+    def named(self) -> dict[str, Member]:
+        """Path -> member."""
+        return {member.path: member for member in self.objects}
+
+
+Read = Callable[[Member], Iterator[bytes]]
+
+
+def bad_archive(text: str) -> InvalidRequest:
+    """The error of whoever sent it."""
+    return InvalidRequest(f"archive: {text}", fields={"archive": text})
+
+
+def pack(manifest: Manifest, read: Read) -> Iterator[bytes]:
+    """The archive, piece by piece. Raises, in its middle: Damaged where `read` gives other bytes than the manifest."""
+    data = manifest.model_dump_json().encode()
+    yield from _entry(f"{manifest.id}/{MANIFEST}", len(data), [data])
+    for member in manifest.objects:
+        yield from _entry(f"{manifest.id}/{member.path}", member.bytes, _checked(member, read(member)))
+    yield _END
+
+
+def packed_bytes(manifest: Manifest) -> int:
+    """How long the archive will be."""
+    sizes = [len(manifest.model_dump_json().encode()), *(member.bytes for member in manifest.objects)]
+    return sum(_BLOCK + size + -size % _BLOCK for size in sizes) + len(_END)
+
+
+def unpack(source: BinaryIO, folder: Path | None) -> Manifest:
+    """Check an archive, and write its objects below `folder`, which is empty (None: only check).
+
+    Raises: InvalidRequest where it is not exactly what `pack` makes.
+    """
+    name, size = _header(source)
+    if not name.endswith(f"/{MANIFEST}") or size > _MANIFEST_BYTES:
+        raise bad_archive(f"it must begin with ID/{MANIFEST}, of at most {_MANIFEST_BYTES >> 20} MiB")
+    data = b"".join(_body(source, size))
+    manifest = read_manifest(data)
+    if name != f"{manifest.id}/{MANIFEST}":
+        raise bad_archive("its folder is not named for the video's id")
+    if folder is not None:
+        (folder / MANIFEST).write_bytes(data)
+    for member in manifest.objects:
+        name, size = _header(source)
+        if (name, size) != (f"{manifest.id}/{member.path}", member.bytes):
+            raise bad_archive(
+                f"after the manifest comes {name[:80]!r} where {member.path} of {member.bytes} bytes should"
+            )
+        try:
+            _write(None if folder is None else folder / member.path, _checked(member, _body(source, size)))
+        except Damaged as err:
+            raise bad_archive(str(err)) from err
+    if _exactly(source, len(_END)) != _END:
+        raise bad_archive("it goes on where the manifest ends")
+    return manifest
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """Raises: InvalidRequest where it is none, or names what cannot be a video's object."""
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as err:
+        raise bad_archive(f"its {MANIFEST} cannot be read: {err.error_count()} faults") from err
+    paths = manifest.named()
+    if not is_id(manifest.id) or len(paths) != len(manifest.objects):
+        raise bad_archive("its id is none, or it names an object twice")
+    for path in paths:
+        if not is_key(path) or path == MANIFEST or any(str(parent) in paths for parent in Path(path).parents):
+            raise bad_archive(f"{path[:80]!r} cannot be an object's path")
+    return manifest
+
+
+def read_folder(folder: Path) -> tuple[Manifest, Read]:
+    """An archive that was unpacked.
+
+    Raises: InvalidRequest where a file is missing, is no plain file, or has another length.
+    """
+    try:
+        manifest = read_manifest((folder / MANIFEST).read_bytes())
+    except OSError as err:
+        raise bad_archive(f"{folder} has no {MANIFEST}: {err.strerror}") from err
+    for member in manifest.objects:
+        steps = [folder / parent for parent in reversed(Path(member.path).parents[:-1])]
+        if any(step.is_symlink() for step in steps) or not _is_plain(folder / member.path, member.bytes):
+            raise bad_archive(f"{member.path} is missing, is no plain file, or has not {member.bytes} bytes")
+
+    def read(member: Member) -> Iterator[bytes]:
+        with (folder / member.path).open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+
+    return manifest, read
+
+
+def _is_plain(path: Path, size: int) -> bool:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+
+def _entry(name: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    yield info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    yield from pieces
+    yield bytes(-size % _BLOCK)
+
+
+def _checked(member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces. Raises: Damaged where they are not the member's bytes."""
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        if size <= member.bytes:
+            yield piece
+    if size != member.bytes or digest.hexdigest() != member.sha256:
+        raise Damaged(f"{member.path} is damaged: its sha256 is not the one in the manifest")
+
+
+def _header(source: BinaryIO) -> tuple[str, int]:
+    """Name and size of the regular file that comes next."""
+    try:
+        info = tarfile.TarInfo.frombuf(_exactly(source, _BLOCK), "ascii", "strict")
+    except (tarfile.HeaderError, ValueError) as err:
+        raise bad_archive("it is no tar file, or ends too early") from err
+    if info.type != tarfile.REGTYPE or info.size < 0:
+        raise bad_archive(f"{info.name[:80]!r} is no plain file; links, folders and devices are not taken")
+    return info.name, info.size
+
+
+def _body(source: BinaryIO, size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        piece = source.read(min(left, _PIECE_BYTES))
+        if not piece:
+            raise bad_archive("it breaks off")
+        left -= len(piece)
+        yield piece
+    _exactly(source, -size % _BLOCK)
+
+
+def _exactly(source: BinaryIO, size: int) -> bytes:
+    data = source.read(size)
+    if len(data) != size:
+        raise bad_archive("it breaks off")
+    return data
+
+
+def _write(path: Path | None, pieces: Iterator[bytes]) -> None:
+    if path is None:
+        for _ in pieces:
+            pass
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.writelines(pieces)

@@ -1,0 +1,278 @@
+"""A video from one farm to another: its request, inputs, ledger and artifacts, as they were at one ledger entry.
+
+What belongs to a farm stays there: owner, idempotency key, batch, webhook, and the epochs of its dispatchers, which
+would be orders to another farm's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+from pydantic import ValidationError
+
+from farm.contract import Artifact, Job, JobId
+from farm.errors import Conflict, FarmError, NotFound
+from farm.intake.prepare import Ways
+from farm.jobs import Jobs, Record
+from farm.ledger import Entry
+from farm.ledger.layout import log_folder
+from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance
+from farm.transfer.archive import Manifest, Member, bad_archive
+
+_NOBODY = "nobody"  #: owner of a video that is between two farms
+_RESERVED = ("request.json", "webhook.json", "log", "hooks", "embeddings")  #: no artifact lies there
+_LATEST = 1e11  #: unix seconds that a clock could show
+
+
+class Snapshot(NamedTuple):
+    """A video as it was at one ledger entry."""
+
+    manifest: Manifest
+    read: Callable[[Member], Iterator[bytes]]
+
+
+class Arrived(NamedTuple):
+    """An unpacked archive that makes sense; nothing of it is stored."""
+
+    job: Job  #: with the id and owner that it gets here
+    folder: Path
+    manifest: Manifest
+    last: int  #: number of its newest ledger entry
+    state: JobState
+    artifacts: dict[str, Artifact]  #: path -> artifact, with the key that it gets here
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended: then it takes room among the videos that wait here."""
+        return self.state.status in OPEN
+
+
+def snapshot(jobs: Jobs, record: Record) -> Snapshot:
+    """Everything that the ledger names up to the head that was read; what is added meanwhile stays out.
+
+    Raises: StoreError. What is damaged is noticed when it is read.
+    """
+    job_id, folder = record.job.id, f"jobs/{record.job.id}/"
+    request = _neutral(record.asked).model_dump_json().encode()
+    named = {artifact.key: artifact for artifact in record.asked.inputs.values()}
+    members = [_member("request.json", request)]
+    for seq in range(record.head.seq + 1):
+        entry = jobs.ledger.entry(job_id, seq)
+        named |= {artifact.key: artifact for artifact in entry.event.artifacts.values()}
+        members.append(_member(_log_path(seq), _entry_bytes(entry)))
+    members += [
+        Member(path=key.removeprefix(folder), sha256=artifact.sha256, bytes=artifact.bytes)
+        for key, artifact in sorted(named.items())
+    ]
+
+    def read(member: Member) -> Iterator[bytes]:
+        if member.path == "request.json":
+            return iter([request])
+        if member.path.startswith("log/"):  # read again: a long video's ledger is not kept in memory
+            return iter([_entry_bytes(jobs.ledger.entry(job_id, int(Path(member.path).stem)))])
+        return jobs.store.open_read(f"{folder}{member.path}")
+
+    return Snapshot(Manifest(id=job_id, objects=tuple(members)), read)
+
+
+def import_video(arrived: Arrived, jobs: Jobs, ways: Ways) -> Record:
+    """Store a video that was exported; where it had not ended it goes on here, with the same bits.
+
+    Sent again it is the same video.
+    Raises: InvalidRequest where this farm would make another video of its request; Conflict where its id is taken by
+    other content.
+    """
+    _check_here(arrived, ways)
+    job, store = arrived.job, jobs.store
+    if (found := _existing(arrived, jobs)) is not None:
+        return found
+    store.put_if_absent(f"imports/{job.id}", b"{}")  # tells what a crash leaves from what was lost
+    for path, artifact in sorted(arrived.artifacts.items()):
+        if not store.put_if_absent(artifact.key, arrived.folder / path):
+            _check_same(jobs, artifact)
+    for seq in range(arrived.last + 1):
+        data = _entry_bytes(_renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id))
+        key = f"{log_folder(job.id)}{seq:08}.json"
+        if not store.put_if_absent(key, data) and store.get(key) != data:
+            raise _taken(job.id)
+    _release(jobs, job.id)
+    jobs.enter(job, is_open=arrived.is_open)
+    store.delete(f"imports/{job.id}")
+    return jobs.get(job.id, owner=job.owner)
+
+
+def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) -> Arrived:
+    """Check that what was unpacked into `folder` is one video, and that its ledger could have come to be.
+
+    new_id: it gets an id of its own, made of the old one and the owner.
+    Raises: InvalidRequest where it is not what a farm exports.
+    """
+    try:
+        sent = Job.model_validate_json((folder / "request.json").read_bytes())
+        named, last, state = _replayed(manifest, folder)
+    except (OSError, ValidationError, ValueError) as err:
+        raise bad_archive(f"it is no video of a farm: {_words(err)}") from err
+    if sent.id != manifest.id or not 0 <= sent.created_ms <= (time.time() + 86400) * 1000:
+        raise bad_archive("request.json is not that of this video")
+    named |= {artifact.key: artifact for artifact in sent.inputs.values()}
+    members, artifacts = manifest.named(), dict[str, Artifact]()
+    job_id = _new_id(sent.id, owner, members["log/00000000.json"]) if new_id else sent.id
+    for key, artifact in named.items():
+        path = key.removeprefix(f"jobs/{sent.id}/")
+        member = members.get(path)
+        if path == key or path.partition("/")[0] in _RESERVED or member is None:
+            raise bad_archive(f"its ledger names {key[:80]!r}, which it does not hold")
+        if (member.sha256, member.bytes) != (artifact.sha256, artifact.bytes):
+            raise bad_archive(f"{path} is not the object that its ledger names")
+        artifacts[path] = _moved(artifact, sent.id, job_id)
+    known = {"request.json", *artifacts, *(_log_path(seq) for seq in range(last + 1))}
+    if extra := members.keys() - known:
+        raise bad_archive(f"nothing in it names {min(extra)[:80]!r}")
+    inputs = {name: _moved(artifact, sent.id, job_id) for name, artifact in sent.inputs.items()}
+    job = _neutral(sent).model_copy(update={"id": job_id, "owner": owner, "inputs": inputs})
+    return Arrived(job, folder, manifest, last, state, artifacts)
+
+
+def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], int, JobState]:
+    """Fold the ledger again: the artifacts it names, its last number, its state. Raises: ValueError, InvalidRequest."""
+    named, state, seq = dict[str, Artifact](), JobState(), -1
+    paths = manifest.named()
+    while _log_path(seq + 1) in paths:
+        seq += 1
+        entry = _read_entry(folder, seq)
+        event = entry.event
+        if not (0 <= entry.at < _LATEST and math.isfinite(event.seconds) and event.seconds >= 0):
+            raise ValueError(f"ledger entry {seq} has impossible times")
+        try:
+            state = advance(state, event, seq=seq, at=entry.at) if seq else accepted(event)
+        except FarmError as err:
+            raise ValueError(f"ledger entry {seq} is not legal: {err}") from err
+        if (entry.seq, entry.epoch, entry.state) != (seq, 0, state) or state.status == "deleted":
+            raise ValueError(f"ledger entry {seq} does not follow from the one before")
+        named |= {artifact.key: artifact for artifact in event.artifacts.values()}
+    if seq < 0:
+        raise ValueError("it has no ledger")
+    return named, seq, state
+
+
+def _check_here(arrived: Arrived, ways: Ways) -> None:
+    """See that this farm can go on with the video, and that its inputs are harmless. Raises: InvalidRequest."""
+    job, planner = arrived.job, ways.planner
+    if planner.plan(job.request, image_size=None, source_frames=job.plan.source_frames) != job.plan:
+        raise bad_archive("this farm plans another video for its request; it comes from another version")
+    if arrived.is_open:
+        planner.pin_loras(job.request.loras)
+    for name, artifact in job.inputs.items():
+        path = arrived.folder / artifact.key.removeprefix(f"jobs/{job.id}/")
+        if name == "source":
+            facts = ways.media.look_at(str(path))
+            if (facts.frames, facts.height, facts.width) != (job.plan.source_frames, job.plan.height, job.plan.width):
+                raise bad_archive("the video that it extends has other frames than its plan says")
+        else:
+            _check_picture(path, ways.settings.max_pixels)
+
+
+def _check_picture(path: Path, max_pixels: int) -> None:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            width, height = image.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as err:
+        raise bad_archive(f"{path.name} is no PNG") from err
+    if width * height > max_pixels:
+        raise bad_archive(f"{path.name} has {width}x{height} px, over the limit of {max_pixels:,} px (FARM_MAX_PIXELS)")
+
+
+def is_here(arrived: Arrived, jobs: Jobs) -> bool:
+    """Whether the video was imported before. Raises: Conflict where its id is taken by other content."""
+    return _existing(arrived, jobs) is not None
+
+
+def _existing(arrived: Arrived, jobs: Jobs) -> Record | None:
+    """The same video, where it is here already, at this entry or a later one. Raises: Conflict where it is another."""
+    job = arrived.job
+    try:
+        record = jobs.get(job.id, owner=None)
+    except NotFound as err:
+        log = jobs.store.list(log_folder(job.id))
+        if log and f"imports/{job.id}" not in jobs.store.list("imports/"):
+            raise Conflict(f"{job.id} was deleted here; wait an hour, or import it under a new id") from err
+        return None
+    same = (
+        record.head.seq >= arrived.last and _neutral(record.asked) == _neutral(job) and record.asked.owner == job.owner
+    )
+    for seq in range(arrived.last + 1) if same else ():
+        here = jobs.ledger.entry(job.id, seq).model_copy(update={"epoch": 0})
+        same = same and here == _renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id)
+    if not same:
+        raise _taken(job.id)
+    return record
+
+
+def _check_same(jobs: Jobs, artifact: Artifact) -> None:
+    """An object of that name is there: ours, where an import was cut short. Raises: Conflict where it is another."""
+    digest = hashlib.sha256()
+    for piece in jobs.store.open_read(artifact.key):
+        digest.update(piece)
+    if digest.hexdigest() != artifact.sha256:
+        raise Conflict(f"{artifact.key} is here with other content; import the video under a new id")
+
+
+def _release(jobs: Jobs, job_id: JobId) -> None:
+    """End the leases of the other farm's workers: nobody here holds them."""
+    head = jobs.ledger.head(job_id)
+    for key, lease in head.state.leases.items():
+        error = ErrorInfo(code="imported", message="the video moved to another farm")
+        event = Event(name="released", key=key, attempt=lease.attempt, error=error)
+        head = jobs.ledger.append(job_id, event, after=head)
+
+
+def _neutral(job: Job) -> Job:
+    """What is the video's own."""
+    return job.model_copy(update={"owner": _NOBODY, "idempotency": None, "hooks": {}, "edits": (), "batch": None})
+
+
+def _moved(artifact: Artifact, old: JobId, new: JobId) -> Artifact:
+    return artifact.model_copy(update={"key": artifact.key.replace(f"jobs/{old}/", f"jobs/{new}/", 1)})
+
+
+def _renamed(entry: Entry, old: JobId, new: JobId) -> Entry:
+    artifacts = {name: _moved(artifact, old, new) for name, artifact in entry.event.artifacts.items()}
+    return entry.model_copy(update={"event": entry.event.model_copy(update={"artifacts": artifacts})})
+
+
+def _new_id(old: JobId, owner: str, first: Member) -> JobId:
+    """The same for the same video and owner, so that sending it again makes no second one."""
+    return JobId(f"video_{hashlib.sha256(f'{old} {owner} {first.sha256}'.encode()).hexdigest()[:32]}")
+
+
+def _taken(job_id: JobId) -> Conflict:
+    return Conflict(f"{job_id} is here with other content; import it under a new id, or delete the one that is here")
+
+
+def _read_entry(folder: Path, seq: int) -> Entry:
+    return Entry.model_validate_json((folder / _log_path(seq)).read_bytes())
+
+
+def _entry_bytes(entry: Entry) -> bytes:
+    return entry.model_copy(update={"epoch": 0}).model_dump_json(exclude_defaults=True).encode()
+
+
+def _log_path(seq: int) -> str:
+    return f"log/{seq:08}.json"
+
+
+def _member(path: str, data: bytes) -> Member:
+    return Member(path=path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _words(err: Exception) -> str:
+    """What went wrong, without quoting what was sent."""
+    if isinstance(err, ValidationError):
+        return f"{err.error_count()} faults in its request or ledger"
+    return err.strerror or "a file is missing" if isinstance(err, OSError) else str(err)
