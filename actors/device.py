@@ -12,19 +12,18 @@ import torch
 from farm.contract import AUTO, Stage, WorkerCard
 from farm.settings import FarmSettings, vram_class
 from framepack_engine import ModelShelf, Renderer
-from framepack_engine.attention import check_attention, usable_attentions
-from framepack_engine.attention_trial import device_attention
-from framepack_engine.catalog import CPU_MODEL, known_models
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.host import host_bytes
-from framepack_engine.kernels import check_compile
-from framepack_engine.memory import GIB, largest_workload, size_of
-from framepack_engine.model_count import count_model
-from framepack_engine.model_size import ModelSize
-from framepack_engine.numeric import default_dtype, numeric_class
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.plan_notes import PlanNotes
-from framepack_engine.precision import check_precision
+from framepack_engine.memory.ladder import GIB, largest_workload, size_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook, PlanNotes
+from framepack_engine.models.catalog import CPU_MODEL, known_models
+from framepack_engine.models.compiled import check_compile
+from framepack_engine.models.host import host_bytes
+from framepack_engine.models.model_size import ModelSize
+from framepack_engine.models.precision import check_precision
+from framepack_engine.sampling.attention import check_attention, usable_attentions
+from framepack_engine.sampling.attention_trial import device_attention
+from framepack_engine.sampling.numeric import default_dtype, numeric_class
 
 UNPLANNED = "all resident"
 USUAL_MODEL = "framepack-i2v"  #: the largest there is; every GPU can be asked for it

@@ -25,13 +25,20 @@ from farm.ledger import Entry
 from farm.ledger.damage import check_file, verified
 from farm.ledger.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
-from framepack_engine.numeric import adopt_threads
-from framepack_engine.plan import time_order
-from framepack_engine.provenance import provenance, tags
-from framepack_engine.source import source_clips
-from framepack_engine.stills import border_frames, first_frame, stills_zip
-from framepack_engine.timeline import TimedPrompt
-from framepack_engine.video import encode_clip, join_clips, spritesheet_png, thumbnail_png
+from framepack_engine.frames.provenance import provenance, tags
+from framepack_engine.frames.source import source_clips
+from framepack_engine.frames.video import (
+    border_frames,
+    encode_clip,
+    first_frame,
+    join_clips,
+    spritesheet_png,
+    stills_zip,
+    thumbnail_png,
+)
+from framepack_engine.planning.prompts import TimedPrompt
+from framepack_engine.planning.sections import time_order
+from framepack_engine.sampling.numeric import adopt_threads
 
 log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]

@@ -11,16 +11,16 @@ from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
 from farm.request import LoraUse, VideoRequest
 from farm.settings import FarmSettings
-from framepack_engine import plan
-from framepack_engine.cache_choice import check_cache, mag_ratios
-from framepack_engine.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
 from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
-from framepack_engine.images import upright_rgb
-from framepack_engine.lora_files import find_lora, lora_digest
-from framepack_engine.plan import keyframe_section
-from framepack_engine.presets import filled
-from framepack_engine.schedule import check_flow, flow_mu
-from framepack_engine.timeline import prompt_borders
+from framepack_engine.frames.images import upright_rgb
+from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
+from framepack_engine.planning import sections as plan
+from framepack_engine.planning.cache_choice import check_cache, mag_ratios
+from framepack_engine.planning.presets import filled
+from framepack_engine.planning.prompts import prompt_borders
+from framepack_engine.planning.schedule import check_flow, flow_mu
+from framepack_engine.planning.sections import keyframe_section
+from framepack_engine.sampling.lora_files import find_lora, lora_digest
 
 
 def own_models(text: str) -> Mapping[str, ModelEntry]:
@@ -33,7 +33,7 @@ def own_models(text: str) -> Mapping[str, ModelEntry]:
 
 def state_of(entry: ModelEntry, settings: FarmSettings) -> str:
     """complete, partial or none: how much of a model lies on this machine."""
-    from framepack_engine.locate import hub_folders, missing_files
+    from framepack_engine.models.locate import hub_folders, missing_files
 
     if entry.origin == "made":
         return "complete" if Path(settings.cache, f"tiny-v{TINY_VERSION}").is_dir() else "made when used"
@@ -48,7 +48,7 @@ _SQUARE = (1, 1)  #: the shape of a video that has neither an image nor a size
 
 
 class EnginePlanner(Planner):
-    """What FramePack makes of a request, by framepack_engine.plan."""
+    """What FramePack makes of a request, by framepack_engine.planning.sections."""
 
     def __init__(self, *, models: str = "", lora_dir: str | None = None) -> None:
         """models: the farm's own, see FARM_MODELS. lora_dir: where the names of LoRAs are looked up."""
@@ -124,7 +124,7 @@ class EnginePlanner(Planner):
 
 
 class EngineMedia(Media):
-    """Pictures and video files, by framepack_engine.images, source and video."""
+    """Pictures and video files, by framepack_engine.frames.images, source and video."""
 
     def upright_rgb(self, image: Image) -> Image:
         """See Media."""
@@ -132,7 +132,7 @@ class EngineMedia(Media):
 
     def look_at(self, path: str) -> VideoFacts:
         """See Media."""
-        from framepack_engine.source import look_at
+        from framepack_engine.frames.source import look_at
 
         try:
             facts = look_at(Path(path))
@@ -142,7 +142,7 @@ class EngineMedia(Media):
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """See Media."""
-        from framepack_engine.video import join_clips
+        from framepack_engine.frames.video import join_clips
 
         try:
             join_clips([Path(clip) for clip in clips], Path(out), metadata=None)

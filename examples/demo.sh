@@ -7,7 +7,7 @@ prompt="The camera pans to the left."
 top=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-$top/demo/cat.mp4}
 mkdir -p "$(dirname "$out")"
-read -r model honest < <(python -c 'from framepack_engine.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
+read -r model honest < <(python -c 'from framepack_engine.models.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
 echo "demo: the model $model, $honest" >&2
 framefarm render "$top/examples/cat.jpg" --prompt "$prompt" --model "$model" --seconds 3 --seed 7 -o "$out"
 webp=${out%.mp4}.webp

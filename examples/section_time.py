@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from framepack_engine import Renderer, RenderSpec, SectionState, load_models
-from framepack_engine.video import encode_clip
+from framepack_engine.frames.video import encode_clip
 
 torch.set_num_threads(1)
 renderer = Renderer(load_models("tiny"))

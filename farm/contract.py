@@ -244,7 +244,7 @@ class ModelCard(Value):
 
 
 class Planner(Protocol):
-    """What the farm must know of FramePack without importing torch; framepack_engine.plan behind it."""
+    """What the farm must know of FramePack without importing torch; framepack_engine.planning.sections behind it."""
 
     def models(self) -> Mapping[str, ModelCard]:
         """Models this farm can render, by name."""
@@ -302,7 +302,7 @@ def is_id(text: str) -> bool:
 
 
 AUTO = "auto"  #: in a request: by the worker that begins the video
-#: as `framepack_engine.spec` names them; a test compares
+#: as `framepack_engine.planning.spec` names them; a test compares
 ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 _THREADS = re.compile(r"-t\d+$")
 

@@ -53,7 +53,7 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
 
 _GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
-#: as `framepack_engine.precision` names them; a test compares
+#: as `framepack_engine.models.precision` names them; a test compares
 PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")

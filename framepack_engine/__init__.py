@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framepack_engine.artifacts import Conditioning, SectionState, StepState
     from framepack_engine.conformance import CaseResult, run_conformance
     from framepack_engine.errors import EngineError
-    from framepack_engine.models import Models, ModelShelf, load_models
+    from framepack_engine.frames.provenance import read_provenance
+    from framepack_engine.models.shelf import Models, ModelShelf, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress
-    from framepack_engine.plan import final_frames, frames_for, nearest_bucket, sections_for
-    from framepack_engine.provenance import read_provenance
-    from framepack_engine.spec import Lora, RenderSpec
+    from framepack_engine.planning.sections import final_frames, frames_for, nearest_bucket, sections_for
+    from framepack_engine.planning.spec import Lora, RenderSpec
+    from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 
 # Left to itself, Intel's MKL on an AMD CPU sums otherwise where a matrix begins at another address: equal weights gave
 # other bits (docs/decisions/0088). Read at a process' first product, so it is set before any.
@@ -31,23 +31,23 @@ for _name in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.to
 
 _HOME = {
     "CaseResult": "conformance",
-    "Conditioning": "artifacts",
+    "Conditioning": "sampling.artifacts",
     "EngineError": "errors",
-    "Lora": "spec",
-    "ModelShelf": "models",
-    "Models": "models",
+    "Lora": "planning.spec",
+    "ModelShelf": "models.shelf",
+    "Models": "models.shelf",
     "RenderProgress": "pipeline",
-    "RenderSpec": "spec",
+    "RenderSpec": "planning.spec",
     "Renderer": "pipeline",
-    "SectionState": "artifacts",
-    "StepState": "artifacts",
-    "final_frames": "plan",
-    "frames_for": "plan",
-    "load_models": "models",
-    "nearest_bucket": "plan",
-    "read_provenance": "provenance",
+    "SectionState": "sampling.artifacts",
+    "StepState": "sampling.artifacts",
+    "final_frames": "planning.sections",
+    "frames_for": "planning.sections",
+    "load_models": "models.shelf",
+    "nearest_bucket": "planning.sections",
+    "read_provenance": "frames.provenance",
     "run_conformance": "conformance",
-    "sections_for": "plan",
+    "sections_for": "planning.sections",
 }
 
 __all__ = [

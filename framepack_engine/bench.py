@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from framepack_engine import video
-from framepack_engine.models import Models, load_models
+from framepack_engine.frames import video
+from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan import Kind, decode_needs, window_has_start, window_sections
-from framepack_engine.spec import RenderSpec
+from framepack_engine.planning.sections import Kind, decode_needs, window_has_start, window_sections
+from framepack_engine.planning.spec import RenderSpec
 
 SECTIONS = (4, 14, 50, 100)
 _PHOTO = (64, 64)

@@ -12,13 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from framepack_engine.artifacts import Conditioning
-from framepack_engine.cpu_conv import use_onednn
 from framepack_engine.errors import EngineError, ModelUnavailable
+from framepack_engine.memory.tenancy import SamplingModels
+from framepack_engine.models.weights import use_onednn
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan import decode_needs, time_order
-from framepack_engine.spec import RenderSpec
-from framepack_engine.tenancy import SamplingModels
+from framepack_engine.planning.sections import decode_needs, time_order
+from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.sampling.artifacts import Conditioning
 
 LATENTS_TOLERANCE = 1e-3
 FRAMES_TOLERANCE = 2

@@ -6,8 +6,8 @@ is below 0.1 %. tests/unit/test_gpu_bench.py counts the same with torch's own co
 
 from __future__ import annotations
 
-from framepack_engine.memory import Workload
-from framepack_engine.model_size import ModelSize
+from framepack_engine.memory.ladder import Workload
+from framepack_engine.models.model_size import ModelSize
 
 REFERENCE_TFLOP = 494.1  #: of 640x608, window 9, a prompt of 32 tokens
 

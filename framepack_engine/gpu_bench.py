@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from framepack_engine.memory import GIB, RESERVE_BYTES, ladder
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.random_model import RandomParts
-from framepack_engine.spec import RenderSpec
-from framepack_engine.tenancy import workload_of
 
 CAPS_GIB = (24.0, 12.0, 8.0, 6.0)
 EXACT = ("cudnn", "flash", "flash-3")  #: attentions

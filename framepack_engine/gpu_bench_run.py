@@ -18,22 +18,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framepack_engine.budget import LiveBytes
 from framepack_engine.copy_watch import CopyWatch
 from framepack_engine.flops import forward_flops
 from framepack_engine.gpu_bench import Case, Row
-from framepack_engine.host import host_bytes
-from framepack_engine.kernels import compile_blocks
-from framepack_engine.memory import GIB, ladder, usable_bytes
-from framepack_engine.model_size import ModelSize
+from framepack_engine.memory.budget import LiveBytes
+from framepack_engine.memory.ladder import GIB, ladder, usable_bytes
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.compiled import compile_blocks
+from framepack_engine.models.host import host_bytes
+from framepack_engine.models.model_size import ModelSize
+from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.weights import weights_of
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import apply_precision
+from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, random_conditioning
-from framepack_engine.spec import RenderSpec
-from framepack_engine.streaming import weights_of
 from framepack_engine.sync_copies import SyncCopies
-from framepack_engine.tenancy import workload_of
 
 _USUAL_STEPS = 25
 _FRAMES_A_LATENT = 4

@@ -16,26 +16,25 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor
 
-from framepack_engine import context, sampler
-from framepack_engine.artifacts import Conditioning, SectionState, StepState
-from framepack_engine.cache_diffusers import measured_ratios
-from framepack_engine.decode import Decoder
 from framepack_engine.errors import ArtifactMismatch, NotFinite
-from framepack_engine.plan import decode_needs, section_layout, tail_frames, time_order
-from framepack_engine.preview import latent_preview
-from framepack_engine.provenance import provenance, tags
-from framepack_engine.spec import RenderSpec
-from framepack_engine.tenancy import SamplingModels, Tenancy, workload_of
-from framepack_engine.text import with_text
-from framepack_engine.transformer import Question, Transformer
+from framepack_engine.frames.decode import Decoder, latent_preview
+from framepack_engine.frames.provenance import provenance, tags
+from framepack_engine.memory.tenancy import SamplingModels, Tenancy, workload_of
+from framepack_engine.planning.sections import decode_needs, section_layout, tail_frames, time_order
+from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.sampling import context, sampler
+from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
+from framepack_engine.sampling.cache_diffusers import measured_ratios
+from framepack_engine.sampling.context import with_text
+from framepack_engine.sampling.transformer import Question, Transformer
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from framepack_engine.embeddings import Embeddings
-    from framepack_engine.memory import Stage
-    from framepack_engine.models import Models
-    from framepack_engine.plan_book import PlanBook
+    from framepack_engine.frames.embeddings import Embeddings
+    from framepack_engine.memory.ladder import Stage
+    from framepack_engine.memory.plan_book import PlanBook
+    from framepack_engine.models.shelf import Models
 
 _LATENT_CHANNELS = 16
 T = TypeVar("T")
@@ -96,8 +95,8 @@ class Renderer:
 
         source: the video that is continued (`spec.continues`). embeddings: kept by content, and looked for there first.
         """
-        from framepack_engine.encode import encode
-        from framepack_engine.source import last_frames
+        from framepack_engine.frames.encode import encode
+        from framepack_engine.frames.source import last_frames
 
         tail = None if source is None else last_frames(source, tail_frames())
 
@@ -289,7 +288,7 @@ class Renderer:
 
         Raises: EngineError; whatever `on_progress` raises stops it, and leaves no file.
         """
-        from framepack_engine.video import encode_clip, join_clips
+        from framepack_engine.frames.video import encode_clip, join_clips
 
         spec, tell = self.settled(spec), on_progress or (lambda _progress: None)
         progress = RenderProgress("encode", 0, spec.sections, 0, spec.num_inference_steps)
@@ -326,7 +325,7 @@ def _repeatable() -> Iterator[None]:
 
 
 def _before(source: Path, folder: Path, spec: RenderSpec, *, like: Path) -> list[Path]:
-    from framepack_engine.source import look_at, source_clips
+    from framepack_engine.frames.source import look_at, source_clips
 
     frames = look_at(source).frames
     return source_clips(source, folder, like=like, frames=frames, height=spec.height, width=spec.width, crf=spec.crf)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory import GIB, Plan, Workload, size_of
-from framepack_engine.plan_book import PlanBook
+from framepack_engine.memory.ladder import GIB, Plan, Workload, size_of
+from framepack_engine.memory.plan_book import PlanBook
 
 _PACKED_HELPS_GIB = 24  #: a device with more holds bf16's step loop whole
 _HEAD = (

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from framepack_engine.models import Models
+from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.shelf import Models
 from framepack_engine.pipeline import Renderer
-from framepack_engine.precision import PRECISIONS, apply_precision
+from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.random_model import fill
-from framepack_engine.spec import RenderSpec
 
 _WIDTH, _HEAD_DIM = 3072, 128
 _TOKENS, _TEXT_TOKENS = 256, 64

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from framepack_engine.artifacts import Conditioning
-from framepack_engine.model_count import count_model
-from framepack_engine.model_size import ModelSize
-from framepack_engine.weights import OFFICIAL
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.models.model_size import ModelSize
+from framepack_engine.models.weights import OFFICIAL
+from framepack_engine.sampling.artifacts import Conditioning
 
 RANDOM_MODEL = "framepack-i2v-random"
 PROMPT_TOKENS = 32

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from framepack_engine.models import Models
+    from framepack_engine.models.shelf import Models
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -29,8 +29,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that holds the tiny models: what FARM_CACHE or `cache_dir` may point at. Leave it unchanged."""
-    from framepack_engine.models import quiet
-    from framepack_engine.tiny import ensure_tiny
+    from framepack_engine.models.shelf import quiet
+    from framepack_engine.models.tiny import ensure_tiny
 
     cache = tmp_path_factory.mktemp("cache")
     with quiet():
@@ -41,7 +41,7 @@ def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tiny_cache: Path) -> Models:
     """The i2v model `tiny`, loaded in float32 on the CPU."""
-    from framepack_engine.models import load_models
+    from framepack_engine.models.shelf import load_models
 
     return load_models("tiny", cache_dir=tiny_cache)
 

@@ -104,7 +104,7 @@ def engine(
 ) -> None:
     """Count what a video costs the engine: forwards, frames encoded, latents decoded, memory, time beside the model."""
     from framepack_engine import bench
-    from framepack_engine.models import load_models
+    from framepack_engine.models.shelf import load_models
 
     models, rows = load_models("tiny"), []
     say("a section of 608x640 px …")
@@ -138,7 +138,7 @@ def precision(
 
     from framepack_engine import precision_bench
     from framepack_engine.bench import small_spec
-    from framepack_engine.models import load_models
+    from framepack_engine.models.shelf import load_models
 
     say("a section of 25 steps in each precision …")
     errors = precision_bench.section_errors(load_models("tiny"), small_spec("i2v", 1, steps=25))

@@ -14,8 +14,8 @@ from farm.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
+    from framepack_engine.planning.spec import RenderSpec
     from framepack_engine.random_model import RandomParts
-    from framepack_engine.spec import RenderSpec
 
 _COLUMNS = (
     *("row", "s_per_forward", "s_per_step", "s_per_frame", "tflops", "mfu", "of_matmul"),
@@ -68,7 +68,7 @@ def gpu(
 
 def _spec(size: str, *, window: int, steps: int, attention: str) -> RenderSpec:
     from framepack_engine.errors import InvalidSpec
-    from framepack_engine.spec import RenderSpec
+    from framepack_engine.planning.spec import RenderSpec
 
     width, _, height = size.partition("x")
     try:
@@ -91,11 +91,11 @@ def _run(
     model: str, device: torch.device, spec: RenderSpec, *, wanted: list[str], caps_gib: list[float], compiled: bool
 ) -> dict[str, Any]:
     """The machine and the rows."""
-    from framepack_engine.attention import usable_attentions
     from framepack_engine.gpu_bench import CAPS_GIB, small_caps, usual_cases
     from framepack_engine.gpu_bench_run import look_at, measure
-    from framepack_engine.memory import GIB, size_of
-    from framepack_engine.numeric import default_dtype
+    from framepack_engine.memory.ladder import GIB, size_of
+    from framepack_engine.sampling.attention import usable_attentions
+    from framepack_engine.sampling.numeric import default_dtype
 
     make = _maker(model, device)
     caps = [int(gib * GIB) for gib in caps_gib or CAPS_GIB]
@@ -127,12 +127,12 @@ def _maker(model: str, device: torch.device) -> Callable[[torch.device], RandomP
 
     import torch
 
-    from framepack_engine.numeric import default_dtype
     from framepack_engine.random_model import RandomParts, random_framepack
+    from framepack_engine.sampling.numeric import default_dtype
 
     if model != "tiny":
         return lambda home: random_framepack(device=device, home=home)
-    from framepack_engine.models import load_models
+    from framepack_engine.models.shelf import load_models
 
     tiny = load_models("tiny")
     tokens = (tiny.image_encoder.config.image_size // tiny.image_encoder.config.patch_size) ** 2

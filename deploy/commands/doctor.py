@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deploy.node.gpus import Gpu
     from deploy.node.plans import CardPlan
     from farm.settings import FarmSettings
-    from framepack_engine.catalog import ModelEntry
+    from framepack_engine.models.catalog import ModelEntry
 
 _USUAL_MODEL = "framepack-i2v"  #: whose plans are shown where no other is meant: every GPU can be asked for it
 _COLUMNS = (
@@ -95,8 +95,8 @@ def _plans(
 ) -> list[CardPlan]:
     """Of the cards that are asked for, else of those that are here."""
     from deploy.node.plans import card_plans
-    from framepack_engine.host import host_bytes
-    from framepack_engine.memory import GIB
+    from framepack_engine.memory.ladder import GIB
+    from framepack_engine.models.host import host_bytes
 
     limit = settings.device_gb
     cards: dict[str, float] = {f"a card of {gib:g} GiB": gib * GIB for gib in asked_gb}

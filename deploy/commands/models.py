@@ -16,8 +16,8 @@ from farm.errors import ConfigError
 
 if TYPE_CHECKING:
     from farm.settings import FarmSettings
-    from framepack_engine.catalog import ModelEntry
-    from framepack_engine.hub import Repo
+    from framepack_engine.models.catalog import ModelEntry
+    from framepack_engine.models.hub import Repo
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a model's name, or a LoRA's on the hub: owner/repo[/file]")]
 Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
@@ -43,7 +43,7 @@ def by_default(context: typer.Context, *, url: Url = None, storage: Storage = No
 
 def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
     """What can be asked for: of the farm at hand, else of one that would be started here; and what is here of it."""
-    from framepack_engine.lora_files import list_loras
+    from framepack_engine.sampling.lora_files import list_loras
 
     settings = read_settings(url=url, storage=storage)
     at = url_of(settings)
@@ -69,7 +69,7 @@ def pull(name: Name, *, as_json: Json = False) -> None:
     with _as_usage_errors():
         entry = _entries(settings).get(name)
         if entry is not None and entry.origin == "made":
-            from framepack_engine.locate import locate
+            from framepack_engine.models.locate import locate
 
             locate(entry, cache_dir=settings.cache)
         elif entry is not None and entry.origin == "local":
@@ -86,7 +86,7 @@ def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
 
     Exit 0: all files are there and right; 1: some are missing or damaged.
     """
-    from framepack_engine import hub
+    from framepack_engine.models import hub
 
     settings = read_settings()
     with _as_usage_errors():
@@ -113,7 +113,7 @@ def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
 
 def rm(name: Name, *, as_json: Json = False) -> None:
     """Remove a model's files from this machine, but for those that another model here needs."""
-    from framepack_engine import hub
+    from framepack_engine.models import hub
 
     settings = read_settings()
     with _as_usage_errors():
@@ -158,7 +158,7 @@ def _own_rows(settings: FarmSettings) -> list[dict[str, Any]]:
 
 def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
     """The repositories of a model, or the one of a LoRA: of that one file, or of all."""
-    from framepack_engine.hub import Repo, repos_of
+    from framepack_engine.models.hub import Repo, repos_of
 
     if entry is not None:
         return repos_of(entry.parts.values())
@@ -172,7 +172,7 @@ def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
 
 
 def _pull(repos: list[Repo]) -> None:
-    from framepack_engine import hub
+    from framepack_engine.models import hub
 
     if hub.is_offline():
         raise ConfigError("HF_HUB_OFFLINE forbids fetching; take it away to pull")
@@ -181,8 +181,8 @@ def _pull(repos: list[Repo]) -> None:
 
 def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]]:
     """Every file that is missing, damaged, or has no hash to compare with."""
-    from framepack_engine import hub
-    from framepack_engine.locate import hub_folders, missing_files
+    from framepack_engine.models import hub
+    from framepack_engine.models.locate import hub_folders, missing_files
 
     parts = {} if entry is None else hub_folders(entry.parts)
     missing = [path for part, folder in parts.items() for path in missing_files(part, folder)]

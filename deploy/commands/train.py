@@ -72,7 +72,7 @@ def pocket(
     import torch
 
     from framepack_engine.errors import EngineError
-    from framepack_engine.tiny import cache_root
+    from framepack_engine.models.tiny import cache_root
     from framepack_engine.training.loop import Run
     from framepack_engine.training.pocket import train_pocket
 
@@ -110,7 +110,7 @@ def ship(
 ) -> None:
     """Copy a trained model into this package, where it is the model `pocket`; print its place there."""
     from framepack_engine.errors import EngineError
-    from framepack_engine.shipped import FOLDER
+    from framepack_engine.models.catalog import FOLDER
     from framepack_engine.training.recipe import recipe_of
     from framepack_engine.training.shipping import ship as into_package
 

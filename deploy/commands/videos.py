@@ -103,7 +103,7 @@ def _show_video(video_id: str, *, url: str | None, storage: str | None, as_json:
 def _show_file(path: Path, *, as_json: bool) -> None:
     """Raises: ConfigError where the file is no video, or says nothing of how it was made."""
     from framepack_engine.errors import VideoMismatch
-    from framepack_engine.provenance import read_provenance
+    from framepack_engine.frames.provenance import read_provenance
 
     try:
         facts = read_provenance(path)

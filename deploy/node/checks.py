@@ -18,11 +18,11 @@ from deploy.planner import own_models, state_of
 from farm.contract import AUTO
 from farm.errors import ConfigError, FarmError
 from farm.settings import FarmSettings
-from framepack_engine.attention_choice import AttentionFacts, best_attention, has_flash_3
-from framepack_engine.catalog import CPU_MODEL, ModelEntry
-from framepack_engine.host import available_bytes, host_bytes
-from framepack_engine.memory import GIB, size_of
-from framepack_engine.model_size import ModelSize
+from framepack_engine.memory.ladder import GIB, size_of
+from framepack_engine.models.catalog import CPU_MODEL, ModelEntry
+from framepack_engine.models.host import available_bytes, host_bytes
+from framepack_engine.models.model_size import ModelSize
+from framepack_engine.planning.attention_choice import AttentionFacts, best_attention, has_flash_3
 
 _SHOWN = ("torch", "ray", "diffusers", "transformers", "safetensors", "av")
 _SHM_BYTES = 100 << 20  #: what `up` lets Ray keep its objects in
@@ -230,7 +230,7 @@ def _free(path: Path) -> int:
 
 def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Iterator[Check]:
     """How much of each model lies here, and the room for what is missing of the one that is meant, where it matters."""
-    from framepack_engine.hub import cache_folder
+    from framepack_engine.models.hub import cache_folder
 
     known = own_models(settings.models)
     states = {name: state_of(entry, settings) for name, entry in known.items()}

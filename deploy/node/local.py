@@ -27,7 +27,7 @@ from deploy.planner import own_models
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
-from framepack_engine.catalog import CPU_MODEL
+from framepack_engine.models.catalog import CPU_MODEL
 
 _LOCK = ".farm.lock"
 #: how the farm wants each of its Ray processes

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from framepack_engine.catalog import ModelEntry
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory import GIB, Plan, Workload, largest_workload, size_of
-from framepack_engine.plan_book import PlanBook
+from framepack_engine.memory.ladder import GIB, Plan, Workload, largest_workload, size_of
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.models.catalog import ModelEntry
 
 _SMALLER = (320, 480)  #: classes of size that are shown beside a model's own
 _DECODES = ("framewise", "tiled")

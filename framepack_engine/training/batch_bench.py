@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from framepack_engine.plan import FPS, frames_for
-from framepack_engine.tiny import IMAGE_DIM
+from framepack_engine.models.tiny import IMAGE_DIM
+from framepack_engine.planning.sections import FPS, frames_for
 from framepack_engine.training.diffusion import velocity_of
 from framepack_engine.training.parts import TEXT_DIM, make_transformer
 from framepack_engine.training.recipe import Recipe

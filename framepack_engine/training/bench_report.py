@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framepack_engine.catalog import MODELS, f1_of
 from framepack_engine.errors import ModelUnavailable
-from framepack_engine.locate import locate
-from framepack_engine.models import load_models
+from framepack_engine.models.catalog import MODELS, f1_of
+from framepack_engine.models.locate import locate
+from framepack_engine.models.shelf import load_models
 from framepack_engine.pipeline import Renderer
 from framepack_engine.training.contact_sheet import contact_sheet
 from framepack_engine.training.data_motions import MEASURED

@@ -17,13 +17,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from framepack_engine.buckets import nearest_bucket
-from framepack_engine.embeddings import weights_digest
 from framepack_engine.errors import EngineError, VideoMismatch
-from framepack_engine.images import fit, pixels
-from framepack_engine.models import Models
-from framepack_engine.plan import frames_for
-from framepack_engine.source import look_at, video_frames
+from framepack_engine.frames.embeddings import weights_digest
+from framepack_engine.frames.images import fit, pixels
+from framepack_engine.frames.source import look_at, video_frames
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.sections import frames_for, nearest_bucket
 from framepack_engine.training.diffusion import ClipEncoder
 from framepack_engine.training.samples import ClipLatents
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack_engine.plan import FPS
+from framepack_engine.planning.sections import FPS
 from framepack_engine.training.data_motions import Motion, light, moved, throw_motion
 from framepack_engine.training.data_photos import photos
 from framepack_engine.training.data_pictures import Dice, draw_picture

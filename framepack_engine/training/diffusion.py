@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from framepack_engine.buckets import buckets
-from framepack_engine.decode import to_uint8
-from framepack_engine.encode import embed_picture, embed_prompt
-from framepack_engine.models import Models
-from framepack_engine.plan import Kind, frames_for
-from framepack_engine.schedule import flow_mu
+from framepack_engine.frames.decode import to_uint8
+from framepack_engine.frames.embeddings import embed_picture, embed_prompt
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.schedule import flow_mu
+from framepack_engine.planning.sections import Kind, buckets, frames_for
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.kept_groups import GroupFolder

@@ -16,17 +16,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from framepack_engine.buckets import nearest_bucket
-from framepack_engine.decode import to_uint8
-from framepack_engine.images import fit, pixels
+from framepack_engine.frames.decode import to_uint8
+from framepack_engine.frames.images import fit, pixels
+from framepack_engine.frames.video import encode_clip
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan import FPS, time_order
-from framepack_engine.spec import RenderSpec
+from framepack_engine.planning.sections import FPS, nearest_bucket, time_order
+from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.training.data_motions import MEASURED, Motion
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.data_prompts import prompt_for
 from framepack_engine.training.motion_meter import measured_motion
-from framepack_engine.video import encode_clip
 
 _SEED = 31337
 _STILL = "Nothing moves."

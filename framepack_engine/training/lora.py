@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from framepack_engine.errors import EngineError
-from framepack_engine.locate import locate
-from framepack_engine.models import load_models
-from framepack_engine.plan import Kind
+from framepack_engine.models.locate import locate
+from framepack_engine.models.shelf import load_models
+from framepack_engine.planning.sections import Kind
 from framepack_engine.training.clips_folder import KeptClip, keep_clips, load_clips
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.diffusion import levels, velocity_of

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from framepack_engine.plan import FPS
+from framepack_engine.planning.sections import FPS
 
 _STRIDE = 6  #: frames between the two that are compared: far enough to see, near enough to find
 _LEVELS = (4, 2, 1)  #: by how much both are made smaller

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from framepack_engine.plan import FPS
-from framepack_engine.video import pictures, probe
+from framepack_engine.frames.video import pictures, probe
+from framepack_engine.planning.sections import FPS
 
 if TYPE_CHECKING:
     from torch import Tensor

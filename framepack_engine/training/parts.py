@@ -11,15 +11,22 @@ from typing import Any
 
 import torch
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
 from framepack_engine.errors import EngineError
-from framepack_engine.models import Models, quiet
-from framepack_engine.tiny import IMAGE_DIM, small_clip, small_llama, small_processor, small_siglip
-from framepack_engine.tiny_tokenizers import clip_tokenizer, llama_tokenizer
+from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
+from framepack_engine.models.shelf import Models, quiet
+from framepack_engine.models.tiny import (
+    IMAGE_DIM,
+    clip_tokenizer,
+    llama_tokenizer,
+    small_clip,
+    small_llama,
+    small_processor,
+    small_siglip,
+)
+from framepack_engine.models.weights import load_part
 from framepack_engine.training.data_prompts import every_word
 from framepack_engine.training.local_heads import look_nearby
 from framepack_engine.training.recipe import Recipe
-from framepack_engine.weights import load_part
 
 TEXT_DIM = 96  #: of both text encoders
 FOLDERS = {

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framepack_engine.artifacts import Conditioning
-from framepack_engine.context import first_history, next_history, pack, start_for
-from framepack_engine.plan import HISTORY, IndexLayout, Kind, section_layout
+from framepack_engine.planning.sections import HISTORY, IndexLayout, Kind, section_layout
+from framepack_engine.sampling.artifacts import Conditioning
+from framepack_engine.sampling.context import first_history, next_history, pack, start_for
 from framepack_engine.training.data_pictures import Dice
 
 _SCALE = 1000.0  #: the model counts timesteps and guidance in thousandths

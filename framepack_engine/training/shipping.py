@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from framepack_engine.catalog import FRAMEPACK_I2V
 from framepack_engine.errors import EngineError
-from framepack_engine.model_count import count_model
-from framepack_engine.models import load_models
-from framepack_engine.shipped import ABOUT, Shipped, revision_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.models.catalog import ABOUT, FRAMEPACK_I2V, Shipped, revision_of
+from framepack_engine.models.shelf import load_models
 from framepack_engine.training.parts import FOLDERS, TRANSFORMERS
 from framepack_engine.training.recipe import Recipe
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from framepack_engine.prompts import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
+from framepack_engine.planning.prompts import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
 from framepack_engine.training.data_motions import SPEEDS, Motion, throw_motion
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.data_prompts import prompt_for

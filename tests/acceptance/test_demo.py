@@ -17,9 +17,9 @@ from PIL import Image
 from deploy import cli
 from deploy.node.local import find_running
 from farm.settings import FarmSettings
-from framepack_engine.catalog import MODELS
+from framepack_engine.frames.video import pictures, probe
+from framepack_engine.models.catalog import MODELS
 from framepack_engine.training.evaluation import Bench, psnr, still
-from framepack_engine.video import pictures, probe
 
 ROOT = Path(__file__).parents[2]
 FIRST_DB = 24.0  #: the first frame against the photo, PSNR; after encoding, so a little below the bench's

@@ -15,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from framepack_engine.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
-from framepack_engine.lora_files import find_lora
-from framepack_engine.models import Models, load_models
-from framepack_engine.tiny import ensure_tiny
+from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
+from framepack_engine.models.shelf import Models, load_models
+from framepack_engine.models.tiny import ensure_tiny
+from framepack_engine.sampling.lora_files import find_lora
 from tests.hub_server import HubServer, hub
 
 ROOT = Path(__file__).parents[2]

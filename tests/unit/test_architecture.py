@@ -86,7 +86,7 @@ def test_the_command_line_loads_neither_torch_nor_ray() -> None:
 
 def test_planning_loads_no_torch() -> None:
     """The lengths and sizes of a video, and the table of models, are known without torch."""
-    code = "import framepack_engine.plan, framepack_engine.spec, framepack_engine.catalog"
+    code = "import framepack_engine.planning.sections, framepack_engine.planning.spec, framepack_engine.models.catalog"
     assert not {"torch", "diffusers", "transformers"} & modules_after(code)
 
 

@@ -7,10 +7,10 @@ import pickle
 import pytest
 import torch
 
-from framepack_engine.artifacts import Conditioning, SectionState, StepState
-from framepack_engine.cache import TeaCacheState
 from framepack_engine.errors import ArtifactDamaged, EngineError, InvalidSpec
-from framepack_engine.sampler import SolverState
+from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
+from framepack_engine.sampling.caches import TeaCacheState
+from framepack_engine.sampling.sampler import SolverState
 
 RNG = torch.Generator().manual_seed(1).get_state()
 

@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec
-from framepack_engine.kernels import compile_blocks
-from framepack_engine.memory import GIB, Plan, ladder
-from framepack_engine.model_count import count_model
-from framepack_engine.models import load_models
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import apply_precision
+from framepack_engine.memory.ladder import GIB, Plan, ladder
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.compiled import compile_blocks
+from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.shelf import load_models
 from framepack_engine.random_model import RandomParts, random_conditioning
-from framepack_engine.tenancy import workload_of
-from framepack_engine.transformer import Transformer
+from framepack_engine.sampling.transformer import Transformer
 from tests.lora_file import write_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,13 +17,14 @@ from farm.contract import attention_of, family
 from farm.jobs.demand import fits, need_for
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
-from framepack_engine import Renderer, RenderSpec, attention_trial
-from framepack_engine.attention import check_attention, pin_attention, usable_attentions
-from framepack_engine.attention_choice import AttentionFacts, best_attention
-from framepack_engine.attention_trial import device_attention, trial_fault
+from framepack_engine import Renderer, RenderSpec
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import AttentionUnavailable, InvalidSpec
-from framepack_engine.spec import ATTENTIONS
+from framepack_engine.planning.attention_choice import AttentionFacts, best_attention
+from framepack_engine.planning.spec import ATTENTIONS
+from framepack_engine.sampling import attention_trial
+from framepack_engine.sampling.attention import check_attention, pin_attention, usable_attentions
+from framepack_engine.sampling.attention_trial import device_attention, trial_fault
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

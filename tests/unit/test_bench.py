@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from framepack_engine import Models, plan
+from framepack_engine import Models
 from framepack_engine.bench import count_render, small_spec, step_overhead
-from framepack_engine.decode import Decoder
+from framepack_engine.frames.decode import Decoder
+from framepack_engine.planning import sections as plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framepack_engine.cache import TeaCache, TeaCacheState, decide, expected_change
 from framepack_engine.conformance import load_case_model
+from framepack_engine.sampling.caches import TeaCache, TeaCacheState, decide, expected_change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from farm.errors import TooLarge, UnsupportedImage
 from farm.intake.images import CleanImage, clean_image
-from framepack_engine.images import upright_rgb
+from framepack_engine.frames.images import upright_rgb
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from framepack_engine import EngineError, RenderSpec, run_conformance, sampler
+from framepack_engine import EngineError, RenderSpec, run_conformance
 from framepack_engine.conformance import case_spec
 from framepack_engine.errors import ModelUnavailable
+from framepack_engine.sampling import sampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

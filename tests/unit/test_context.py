@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from framepack_engine import context, plan
-from framepack_engine.artifacts import Conditioning
-from framepack_engine.plan import HISTORY, Kind
+from framepack_engine.planning import sections as plan
+from framepack_engine.planning.sections import HISTORY, Kind
+from framepack_engine.sampling import context
+from framepack_engine.sampling.artifacts import Conditioning
 
 KINDS = st.sampled_from(["i2v", "f1"])
 START = torch.full((1, 16, 1, 2, 2), -1.0)

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from framepack_engine import plan
 from framepack_engine.conformance import load_case_model
-from framepack_engine.decode import Decoder, assemble, crossfade, to_uint8
 from framepack_engine.errors import ArtifactMismatch, BlackFrames, InvalidSpec, NotFinite
-from framepack_engine.plan import Kind
-from framepack_engine.spec import RenderSpec
-from framepack_engine.tiles import TILE_SIZES_PX, choose_tile_px, tile_bytes
+from framepack_engine.frames.decode import Decoder, assemble, crossfade, to_uint8
+from framepack_engine.planning import sections as plan
+from framepack_engine.planning.sections import Kind
+from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.planning.tiles import TILE_SIZES_PX, choose_tile_px, tile_bytes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

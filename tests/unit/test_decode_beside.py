@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from actors.device import Renderers, describe_device
 from farm.contract import JobId, Order
 from farm.settings import FarmSettings
-from framepack_engine.memory import GIB
+from framepack_engine.memory.ladder import GIB
 from tests.engine_worker import Worker, made, submit
 from tests.unit.conftest import Hand
 

@@ -22,7 +22,7 @@ from farm.jobs import Jobs, Record
 from farm.ledger.states import complete, inherited
 from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
-from framepack_engine.video import encode_clip
+from framepack_engine.frames.video import encode_clip
 from tests.unit.conftest import Hand
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,8 +8,8 @@ import torch
 from actors.device import UNPLANNED, Renderers, describe_device, device_book
 from farm.jobs.demand import Need, fits
 from farm.settings import FarmSettings
-from framepack_engine.memory import GIB, largest_workload, size_of
-from framepack_engine.plan_book import PlanBook
+from framepack_engine.memory.ladder import GIB, largest_workload, size_of
+from framepack_engine.memory.plan_book import PlanBook
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "NVIDIA GeForce RTX 3070 Laptop GPU"

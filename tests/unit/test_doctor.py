@@ -18,11 +18,11 @@ from deploy.node import checks as doctor
 from deploy.node.gpus import Gpu, describe_gpus
 from deploy.planner import own_models
 from farm.settings import FarmSettings
-from framepack_engine.catalog import CPU_MODEL
-from framepack_engine.memory import GIB, choose_plan, largest_workload, size_of
-from framepack_engine.models import Models
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.streaming import weights_of
+from framepack_engine.memory.ladder import GIB, choose_plan, largest_workload, size_of
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.models.catalog import CPU_MODEL
+from framepack_engine.models.shelf import Models
+from framepack_engine.models.weights import weights_of
 
 Out = pytest.CaptureFixture[str]
 ENTRY = own_models("")["framepack-i2v"]

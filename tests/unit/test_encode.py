@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from framepack_engine.artifacts import Conditioning
-from framepack_engine.encode import embed_picture, embed_prompt, encode
 from framepack_engine.errors import BadImage, InvalidSpec, NotFinite
-from framepack_engine.images import fit
-from framepack_engine.models import Models
-from framepack_engine.prompts import TEMPLATE
-from framepack_engine.spec import RenderSpec
+from framepack_engine.frames.embeddings import embed_picture, embed_prompt
+from framepack_engine.frames.encode import encode
+from framepack_engine.frames.images import fit
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.prompts import TEMPLATE
+from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.sampling.artifacts import Conditioning
 
 SPEC = RenderSpec(kind="i2v", sections=3, height=64, width=96, seed=7, prompt="The cat walks  home.")
 

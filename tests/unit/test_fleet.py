@@ -16,7 +16,7 @@ from actors.cluster import FarmNode
 from actors.device import device_book
 from actors.fleet import Fleet
 from farm.settings import FarmSettings
-from framepack_engine.memory import Plan, Workload, size_of
+from framepack_engine.memory.ladder import Plan, Workload, size_of
 
 
 class Cluster:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from framepack_engine.budget import LiveBytes
-from framepack_engine.frugal_decode import FrugalResnet, StripConv3d, spare_memory
-from framepack_engine.models import Models
-from framepack_engine.tiles import picture_bytes
+from framepack_engine.frames.frugal_decode import FrugalResnet, StripConv3d, spare_memory
+from framepack_engine.memory.budget import LiveBytes
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.tiles import picture_bytes
 
 CHANNELS = 256  #: of the official VAE's widest activation
 

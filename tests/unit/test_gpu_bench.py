@@ -23,10 +23,10 @@ from framepack_engine.copy_watch import CopyWatch
 from framepack_engine.flops import REFERENCE_TFLOP, forward_flops
 from framepack_engine.gpu_bench import CAPS_GIB, EXACT, Case, Row, usual_cases
 from framepack_engine.gpu_bench_run import Machine, _with_rates, capped, look_at, measure
-from framepack_engine.memory import GIB, Workload, size_of
-from framepack_engine.models import Models
+from framepack_engine.memory.ladder import GIB, Workload, size_of
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
-from framepack_engine.spec import RenderSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from framepack_engine.host import available_bytes, host_bytes
+from framepack_engine.models.host import available_bytes, host_bytes
 
 
 def test_a_container_s_limit_counts(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from framepack_engine.errors import BadImage
-from framepack_engine.images import fit, pixels, upright_rgb
+from framepack_engine.frames.images import fit, pixels, upright_rgb
 
 
 def through(image: Image.Image, form: str, **options: object) -> Image.Image:

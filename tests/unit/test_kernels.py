@@ -21,13 +21,13 @@ from actors.device import describe_device
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, SectionState
 from framepack_engine.errors import CompileUnavailable
-from framepack_engine.kernels import compile_blocks, is_compiled
-from framepack_engine.memory import GIB, ladder
-from framepack_engine.model_count import count_model
-from framepack_engine.models import Models
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import PRECISIONS, Int8Product, apply_precision
-from framepack_engine.tenancy import workload_of
+from framepack_engine.memory.ladder import GIB, ladder
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.compiled import compile_blocks, is_compiled
+from framepack_engine.models.precision import PRECISIONS, Int8Product, apply_precision
+from framepack_engine.models.shelf import Models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -210,7 +210,7 @@ def test_a_lora_acts_on_compiled_blocks(tiny_models: Models, tmp_path: Path) -> 
     """Its videos are computed eagerly: the same bits as without compilation, and compiled again after it."""
     from safetensors.torch import save_file
 
-    from framepack_engine.spec import Lora
+    from framepack_engine.planning.spec import Lora
 
     name = "transformer_blocks.0.attn.to_q"
     generator = torch.Generator().manual_seed(1)

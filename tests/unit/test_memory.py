@@ -14,10 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack_engine.budget import LiveBytes
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.hoist import Hoist
-from framepack_engine.memory import (
+from framepack_engine.memory.budget import LiveBytes
+from framepack_engine.memory.hoist import Hoist
+from framepack_engine.memory.ladder import (
     FORWARD_COPIES,
     GIB,
     Plan,
@@ -28,12 +28,11 @@ from framepack_engine.memory import (
     streamed_blocks,
     usable_bytes,
 )
-from framepack_engine.model_count import count_model
-from framepack_engine.models import Models
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.shelf import Models
+from framepack_engine.models.weights import OFFICIAL, weights_of
 from framepack_engine.plan_table import plan_table
-from framepack_engine.precision import PRECISIONS, apply_precision
-from framepack_engine.streaming import weights_of
-from framepack_engine.weights import OFFICIAL
 
 SIZE = size_of("framepack-i2v")
 USUAL = Workload()

@@ -23,8 +23,8 @@ from pathlib import Path
 from framepack_engine import Conditioning, Renderer, RenderSpec
 from framepack_engine.bench import own_peak_mib
 from framepack_engine.conformance import load_case_model
-from framepack_engine.plan import time_order
-from framepack_engine.video import encode_clip, join_clips, probe
+from framepack_engine.planning.sections import time_order
+from framepack_engine.frames.video import encode_clip, join_clips, probe
 
 torch.set_num_threads(1)
 draw = torch.Generator().manual_seed(0)

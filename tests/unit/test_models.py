@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from framepack_engine.catalog import (
+from framepack_engine.errors import ModelUnavailable
+from framepack_engine.models.catalog import (
     FRAMEPACK_F1,
     FRAMEPACK_I2V,
     HUNYUAN,
@@ -24,10 +25,9 @@ from framepack_engine.catalog import (
     known_models,
     model_entry,
 )
-from framepack_engine.cpu_conv import OneDnnConv3d, use_onednn
-from framepack_engine.errors import ModelUnavailable
-from framepack_engine.models import Models, ModelShelf, load_models
-from framepack_engine.tiny import ensure_tiny
+from framepack_engine.models.shelf import Models, ModelShelf, load_models
+from framepack_engine.models.tiny import ensure_tiny
+from framepack_engine.models.weights import OneDnnConv3d, use_onednn
 from tests.imports import modules_after
 
 
@@ -213,7 +213,7 @@ def test_clip_loads_from_vocabulary_and_merges(tiny_models: Models, local: Path)
 def test_names_and_sizes_need_no_torch() -> None:
     """The catalogue is a table: looking a model up loads neither torch nor transformers."""
     code = (
-        "from framepack_engine.catalog import MODELS; assert MODELS['tiny'].resolution == 128; "
+        "from framepack_engine.models.catalog import MODELS; assert MODELS['tiny'].resolution == 128; "
         "from framepack_engine import video, errors"
     )
     assert not {"torch", "transformers", "diffusers"} & modules_after(code)

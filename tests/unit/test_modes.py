@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framepack_engine import Conditioning, Models, Renderer, RenderSpec, SectionState, StepState, load_models
-from framepack_engine.embeddings import picture_embeds, prompt_embeds
-from framepack_engine.encode import encode, start_picture
 from framepack_engine.errors import ArtifactMismatch, InvalidSpec, VideoMismatch
-from framepack_engine.plan import final_frames, tail_frames
-from framepack_engine.source import last_frames, look_at
-from framepack_engine.text import with_text
-from framepack_engine.timeline import Share, TimedPrompt
-from framepack_engine.video import encode_clip, probe
+from framepack_engine.frames.embeddings import picture_embeds, prompt_embeds
+from framepack_engine.frames.encode import encode, start_picture
+from framepack_engine.frames.source import last_frames, look_at
+from framepack_engine.frames.video import encode_clip, probe
+from framepack_engine.planning.prompts import Share, TimedPrompt
+from framepack_engine.planning.sections import final_frames, tail_frames
+from framepack_engine.sampling.context import with_text
 
 F1 = RenderSpec(
     kind="f1", sections=3, height=64, width=96, seed=7, prompt="a cat", latent_window_size=2, num_inference_steps=2

@@ -26,24 +26,24 @@ from actors.device import Renderers, describe_device
 from deploy import cli
 from farm.settings import FarmSettings
 from framepack_engine import Lora, ModelShelf, Renderer, RenderSpec, SectionState, StepState, load_models
-from framepack_engine.attention import usable_attentions
-from framepack_engine.attention_trial import device_attention, trial_fault
+from framepack_engine.frames.video import encode_clip
 from framepack_engine.gpu_bench import Case
 from framepack_engine.gpu_bench_run import capped, look_at, measure
-from framepack_engine.memory import GIB, RESERVE_BYTES, ladder
-from framepack_engine.model_count import count_model
-from framepack_engine.numeric import default_dtype
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import PRECISIONS, apply_precision
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.weights import load_part
 from framepack_engine.random_model import RandomParts, random_conditioning
-from framepack_engine.tenancy import workload_of
+from framepack_engine.sampling.attention import usable_attentions
+from framepack_engine.sampling.attention_trial import device_attention, trial_fault
+from framepack_engine.sampling.numeric import default_dtype
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.loop import Run
 from framepack_engine.training.lora import LoraNumbers, train_lora
 from framepack_engine.training.pocket import train_pocket
 from framepack_engine.training.recipe import StageNumbers
-from framepack_engine.video import encode_clip
-from framepack_engine.weights import load_part
 from tests.engine_worker import Worker, made
 from tests.gpu_site import PLANS, SMALL, SPECS, WORKSPACES, Site, Watched, lies_there, make_site, model_of, plan_named
 from tests.lora_file import write_lora

@@ -22,12 +22,11 @@ from deploy import cli
 from farm.contract import Order
 from farm.errors import LeaseLost, Stopped
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
-from framepack_engine.catalog import TINY_VERSION
-from framepack_engine.models import load_models
-from framepack_engine.plan import final_frames
-from framepack_engine.stills import border_frames, first_frame
-from framepack_engine.tiles import TILE_SIZES_PX
-from framepack_engine.video import probe
+from framepack_engine.frames.video import border_frames, first_frame, probe
+from framepack_engine.models.catalog import TINY_VERSION
+from framepack_engine.models.shelf import load_models
+from framepack_engine.planning.sections import final_frames
+from framepack_engine.planning.tiles import TILE_SIZES_PX
 from tests.engine_worker import CAT, SMALL, Worker, made, submit
 from tests.unit.conftest import Hand
 

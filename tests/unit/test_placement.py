@@ -14,18 +14,19 @@ import torch
 from PIL import Image
 
 from framepack_engine import Renderer, RenderSpec, SectionState, StepState
-from framepack_engine.budget import Budget, LiveBytes
 from framepack_engine.conformance import case_conditioning, load_case_model, run_conformance
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
-from framepack_engine.memory import GIB, RESERVE_BYTES, Plan, Workload, ladder
-from framepack_engine.model_count import count_model
-from framepack_engine.models import Models
-from framepack_engine.placement import Placement
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import apply_precision
-from framepack_engine.streaming import Guest, Stream, weights_of
-from framepack_engine.tenancy import workload_of
-from framepack_engine.timeline import TimedPrompt
+from framepack_engine.memory.budget import Budget, LiveBytes
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, Plan, Workload, ladder
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.placement import Placement
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.streaming import Guest, Stream
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.shelf import Models
+from framepack_engine.models.weights import weights_of
+from framepack_engine.planning.prompts import TimedPrompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,7 +190,7 @@ def test_a_plan_that_keeps_all_brings_what_lies_elsewhere(tiny_models: Models, m
                 self.here = True
                 came.extend(tensor for tensor, _ in self._home)
 
-    monkeypatch.setattr("framepack_engine.placement.Guest", Booked)
+    monkeypatch.setattr("framepack_engine.memory.placement.Guest", Booked)
     models = replace(tiny_models, elsewhere=frozenset({"text_encoder"}))
     wanted = weights_of([models.transformer, models.vae, models.text_encoder_2, models.image_encoder])
     budget = Budget(torch.device("meta"))

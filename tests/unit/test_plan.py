@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framepack_engine import plan
 from framepack_engine.errors import InvalidSpec
-from framepack_engine.plan import Kind
-from framepack_engine.spec import RenderSpec
+from framepack_engine.planning import sections as plan
+from framepack_engine.planning.sections import Kind
+from framepack_engine.planning.spec import RenderSpec
 from tests.imports import modules_after
 
 KINDS = st.sampled_from(["i2v", "f1"])

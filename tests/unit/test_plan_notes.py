@@ -13,11 +13,10 @@ from actors.device import Renderers
 from farm.contract import Order
 from farm.settings import FarmSettings
 from framepack_engine import Models, RenderSpec
-from framepack_engine.memory import Workload, size_of
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.plan_notes import KEEP_S, PlanNotes
+from framepack_engine.memory.ladder import Workload, size_of
+from framepack_engine.memory.plan_book import KEEP_S, PlanBook, PlanNotes
+from framepack_engine.memory.tenancy import Tenancy, workload_of
 from framepack_engine.random_model import RandomParts, random_conditioning
-from framepack_engine.tenancy import Tenancy, workload_of
 from tests.engine_worker import Worker, submit
 from tests.unit.conftest import Hand
 

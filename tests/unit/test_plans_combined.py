@@ -11,11 +11,11 @@ from actors.device import Renderers
 from farm.settings import FarmSettings
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory import GIB, RESERVE_BYTES, ladder, size_of
-from framepack_engine.model_count import count_model
-from framepack_engine.plan_book import PlanBook
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder, size_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.random_model import RandomParts, random_conditioning
-from framepack_engine.tenancy import workload_of
 from tests.lora_file import write_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from framepack_engine import Conditioning, Renderer, SectionState, StepState, load_models
-from framepack_engine.catalog import MODELS
+from framepack_engine.models.catalog import MODELS
 from framepack_engine.training.evaluation import Bench, drift, end_reached, psnr, rendered, still
 from framepack_engine.training.motion_meter import measured_motion
 

@@ -27,12 +27,11 @@ from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.bench import small_spec
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import DeviceTooSmall, PrecisionUnavailable
-from framepack_engine.memory import GIB, Workload, choose_plan, ladder, size_of
-from framepack_engine.model_count import count_model
-from framepack_engine.models import Models
-from framepack_engine.numeric import numeric_class
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.precision import (
+from framepack_engine.memory.ladder import GIB, Workload, choose_plan, ladder, size_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.precision import (
     PRECISIONS,
     Float8,
     Float8Product,
@@ -43,9 +42,10 @@ from framepack_engine.precision import (
     apply_precision,
     precision_of,
 )
+from framepack_engine.models.shelf import Models
+from framepack_engine.planning.spec import Lora
 from framepack_engine.precision_bench import block_errors, section_errors
-from framepack_engine.spec import Lora
-from framepack_engine.tenancy import workload_of
+from framepack_engine.sampling.numeric import numeric_class
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,7 +114,7 @@ def test_long_inputs_are_multiplied_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     for kind in (Int8Product, Float8Product):
         made = kind.packed(layer, layer.weight.data)
         whole = made(x)
-        monkeypatch.setattr("framepack_engine.precision._ROWS", 7)
+        monkeypatch.setattr("framepack_engine.models.precision._ROWS", 7)
         assert torch.equal(made(x), whole)
         monkeypatch.undo()
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.request import PRESET_FIELDS, Preset
-from framepack_engine.buckets import buckets
-from framepack_engine.presets import PRESETS, filled
-from framepack_engine.schedule import flow_mu, token_mu
+from framepack_engine.planning.presets import PRESETS, filled
+from framepack_engine.planning.schedule import flow_mu, token_mu
+from framepack_engine.planning.sections import buckets
 from tests.imports import modules_after
 
 CAT = Path(__file__, "../../../examples/cat.jpg").resolve().read_bytes()
@@ -127,4 +127,4 @@ def test_the_request_and_the_engine_know_the_same_presets() -> None:
 
 def test_presets_load_no_torch() -> None:
     """The ingress uses them."""
-    assert "torch" not in modules_after("import framepack_engine.presets")
+    assert "torch" not in modules_after("import framepack_engine.planning.presets")

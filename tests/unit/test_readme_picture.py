@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from framepack_engine.errors import VideoMismatch
+from framepack_engine.frames.video import encode_clip
 from framepack_engine.training.moving_sheet import LARGEST_BYTES, moving_picture
-from framepack_engine.video import encode_clip
 
 ROOT = Path(__file__).parents[2]
 

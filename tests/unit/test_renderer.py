@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from framepack_engine import Conditioning, Models, Renderer, RenderProgress, RenderSpec, SectionState, StepState, plan
+from framepack_engine import Conditioning, Models, Renderer, RenderProgress, RenderSpec, SectionState, StepState
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
-from framepack_engine.video import probe
+from framepack_engine.frames.video import probe
+from framepack_engine.planning import sections as plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from framepack_engine import sampler
 from framepack_engine.errors import InvalidSpec
-from framepack_engine.plan import buckets
-from framepack_engine.sampler import SolverState, flow_sigmas
-from framepack_engine.schedule import check_flow
+from framepack_engine.planning.schedule import check_flow
+from framepack_engine.planning.sections import buckets
+from framepack_engine.sampling import sampler
+from framepack_engine.sampling.sampler import SolverState, flow_sigmas
 
 NOISE = torch.randn((1, 16, 2, 4, 4), generator=torch.Generator().manual_seed(0))
 

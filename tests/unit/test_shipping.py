@@ -17,14 +17,25 @@ from safetensors.torch import load_file, save_file
 from deploy import cli
 from deploy.node import local
 from farm.settings import FarmSettings
-from framepack_engine import catalog, provenance
-from framepack_engine.catalog import CPU_MODEL, FRAMEPACK_F1, FRAMEPACK_I2V, MODELS, f1_of, shipped_entries
 from framepack_engine.errors import EngineError
-from framepack_engine.memory import size_of
-from framepack_engine.model_count import count_model
-from framepack_engine.models import ModelShelf, load_models
-from framepack_engine.shipped import ABOUT, FOLDER, read_shipped, revision_of
-from framepack_engine.tiny import ensure_tiny
+from framepack_engine.frames import provenance
+from framepack_engine.memory.ladder import size_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.models import catalog
+from framepack_engine.models.catalog import (
+    ABOUT,
+    CPU_MODEL,
+    FOLDER,
+    FRAMEPACK_F1,
+    FRAMEPACK_I2V,
+    MODELS,
+    f1_of,
+    read_shipped,
+    revision_of,
+    shipped_entries,
+)
+from framepack_engine.models.shelf import ModelShelf, load_models
+from framepack_engine.models.tiny import ensure_tiny
 from framepack_engine.training import shipping
 from framepack_engine.training.recipe import RECIPES
 from framepack_engine.training.shipping import ship
@@ -154,7 +165,7 @@ def test_the_command_ships_and_says_where(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
     """`train ship` prints the folder; a model that cannot be shipped, or a size that is none, is exit 2."""
-    monkeypatch.setattr("framepack_engine.shipped.FOLDER", tmp_path / "here")
+    monkeypatch.setattr("framepack_engine.models.catalog.FOLDER", tmp_path / "here")
     assert cli.main(["train", "ship", str(run)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "here")
     assert read_shipped(tmp_path / "here") is not None

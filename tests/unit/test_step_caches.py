@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine import Renderer, RenderSpec, SectionState, StepState
-from framepack_engine.cache_choice import MAG_RATIOS, THRESHOLDS, check_cache
-from framepack_engine.cache_diffusers import _Packer, _Unpacker
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import ArtifactMismatch, CacheUnusable, InvalidSpec
+from framepack_engine.planning.cache_choice import MAG_RATIOS, THRESHOLDS, check_cache
+from framepack_engine.sampling.cache_diffusers import _Packer, _Unpacker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -145,7 +145,7 @@ def test_magcache_needs_to_know_the_model(renderer: Renderer) -> None:
 
 def test_known_ratios_are_of_25_steps() -> None:
     """The table names models of the catalogue and holds one number a step of the default."""
-    from framepack_engine.catalog import MODELS
+    from framepack_engine.models.catalog import MODELS
 
     assert MAG_RATIOS.keys() <= MODELS.keys()
     assert {len(ratios) for ratios in MAG_RATIOS.values()} == {25}

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from framepack_engine import Models, Renderer, RenderSpec
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory import GIB, Workload, size_of
-from framepack_engine.model_count import count_model
-from framepack_engine.model_size import PRECISIONS
-from framepack_engine.plan_book import PlanBook
-from framepack_engine.tenancy import workload_of
-from framepack_engine.tiles import TILE_SIZES_PX, tile_bytes
+from framepack_engine.memory.ladder import GIB, Workload, size_of
+from framepack_engine.memory.model_count import count_model
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.model_size import PRECISIONS
+from framepack_engine.planning.tiles import TILE_SIZES_PX, tile_bytes
 
 OPEN = Workload(decode="tiled")
 

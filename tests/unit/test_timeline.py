@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine.errors import InvalidSpec
-from framepack_engine.timeline import Share, prompt_borders, prompt_shares
+from framepack_engine.planning.prompts import Share, prompt_borders, prompt_shares
 
 
 def numbers(shares: tuple[tuple[Share, ...], ...]) -> list[list[int]]:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack_engine import tiny
-from framepack_engine.catalog import HUNYUAN, MODELS, TINY_VERSION
-from framepack_engine.models import Models
-from framepack_engine.prompts import CROPPED_TOKENS, TEMPLATE
-from framepack_engine.tiny import cache_root, ensure_tiny
-from framepack_engine.tiny_tokenizers import clip_tokenizer, llama_tokenizer, merges_for
+from framepack_engine.models import tiny
+from framepack_engine.models.catalog import HUNYUAN, MODELS, TINY_VERSION
+from framepack_engine.models.shelf import Models
+from framepack_engine.models.tiny import cache_root, clip_tokenizer, ensure_tiny, llama_tokenizer, merges_for
+from framepack_engine.planning.prompts import CROPPED_TOKENS, TEMPLATE
 
 LLAMA = llama_tokenizer()
 

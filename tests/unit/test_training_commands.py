@@ -20,8 +20,8 @@ from torch import nn
 
 from deploy.cli import main
 from deploy.commands.train import _bar
-from framepack_engine.models import Models, load_models
-from framepack_engine.tiny import ensure_tiny
+from framepack_engine.models.shelf import Models, load_models
+from framepack_engine.models.tiny import ensure_tiny
 from framepack_engine.training.clips_folder import keep_clips
 from framepack_engine.training.loop import StepReport, newest_checkpoint
 from framepack_engine.training.lora import LoraNumbers, LoraStage

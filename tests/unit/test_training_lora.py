@@ -12,12 +12,14 @@ from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from torch import nn
 
-from framepack_engine import context
-from framepack_engine.artifacts import Conditioning
 from framepack_engine.errors import EngineError
-from framepack_engine.lora import read_lora
-from framepack_engine.models import Models, load_models
-from framepack_engine.spec import Lora, RenderSpec
+from framepack_engine.frames.video import encode_clip
+from framepack_engine.models.shelf import Models, load_models
+from framepack_engine.planning.spec import Lora, RenderSpec
+from framepack_engine.sampling import context
+from framepack_engine.sampling.artifacts import Conditioning
+from framepack_engine.sampling.lora import read_lora
+from framepack_engine.sampling.transformer import Question, Transformer
 from framepack_engine.training.clips_folder import KeptClip, keep_clips, load_clips
 from framepack_engine.training.data_clips import ClipMaker
 from framepack_engine.training.diffusion import velocity_of
@@ -25,8 +27,6 @@ from framepack_engine.training.loop import Run, train
 from framepack_engine.training.lora import LoraNumbers, LoraStage, LowRanks, save_lora, targets
 from framepack_engine.training.recipe import StageNumbers
 from framepack_engine.training.samples import section_of
-from framepack_engine.transformer import Question, Transformer
-from framepack_engine.video import encode_clip
 
 WINDOW = 2
 NUMBERS = LoraNumbers(

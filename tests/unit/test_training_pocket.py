@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from framepack_engine import context
-from framepack_engine.artifacts import Conditioning
 from framepack_engine.errors import EngineError
-from framepack_engine.models import load_models
+from framepack_engine.models.shelf import load_models
 from framepack_engine.pipeline import Renderer
-from framepack_engine.plan import HISTORY, Kind, section_layout
-from framepack_engine.spec import RenderSpec
+from framepack_engine.planning.sections import HISTORY, Kind, section_layout
+from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.sampling import context
+from framepack_engine.sampling.artifacts import Conditioning
+from framepack_engine.sampling.transformer import Question, Transformer
 from framepack_engine.training.autoencoder import make_vae
 from framepack_engine.training.data_pictures import Dice
 from framepack_engine.training.diffusion import DiffusionStage, levels
@@ -37,7 +38,6 @@ from framepack_engine.training.samples import (
     without_history,
 )
 from framepack_engine.training.shipping import LARGEST_BYTES
-from framepack_engine.transformer import Question, Transformer
 from tests.small_recipe import SMALLEST
 
 WINDOW = SMALLEST.window

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.video import encode_clip, join_clips, probe, spritesheet_png, thumbnail_png
+from framepack_engine.frames.video import encode_clip, join_clips, probe, spritesheet_png, thumbnail_png
 
 Frames = NDArray[np.uint8]
 
@@ -210,7 +210,7 @@ def test_what_lay_in_memory_before_changes_no_byte() -> None:
     """Processes whose fresh memory is filled with other bytes encode the same clip: x264 reads nothing unwritten."""
     code = """
 import hashlib, numpy as np
-from framepack_engine.video import encode_clip
+from framepack_engine.frames.video import encode_clip
 for shape in ((13, 4, 6), (9, 6, 10), (36, 20, 19)):
     cells = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     print(hashlib.sha256(encode_clip(cells.repeat(16, 1).repeat(16, 2), crf=16)).hexdigest())

@@ -10,13 +10,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from framepack_engine.budget import Budget
-from framepack_engine.memory import Workload, ladder
-from framepack_engine.models import Models
-from framepack_engine.placement import Placement
+from framepack_engine.memory.budget import Budget
+from framepack_engine.memory.ladder import Workload, ladder
+from framepack_engine.memory.placement import Placement
+from framepack_engine.models.shelf import Models
+from framepack_engine.models.weights import load_part, weights_of
 from framepack_engine.random_model import RandomParts
-from framepack_engine.streaming import weights_of
-from framepack_engine.weights import load_part
 
 MIB = 1 << 20
 

@@ -1,0 +1,1 @@
+"""Pictures in, frames out: encoding, decoding, video files."""

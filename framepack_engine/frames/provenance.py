@@ -1,0 +1,78 @@
+"""What a video says about how it was made: written into the mp4's metadata, read back from it. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from framepack_engine.errors import VideoMismatch
+from framepack_engine.models.catalog import MODELS, TINY_VERSION
+from framepack_engine.planning.spec import RenderSpec
+
+TAG = "framefarm"  #: the metadata's name in the mp4
+FORMAT = 1  #: rises when a reader must know that something moved
+_PACKAGES = ("framepack-farm", "torch", "diffusers", "transformers", "av")
+_TITLE_CHARS = 80
+
+
+def provenance(spec: RenderSpec, *, model: str, numeric_class: str, **more: object) -> dict[str, Any]:
+    """Everything that decides a video's bits: spec and seed, model and revisions, numeric class, versions.
+
+    more: further facts, plain data. No path and no address of this machine is in it.
+    """
+    return {
+        "format": FORMAT,
+        "model": model_facts(model),
+        "spec": asdict(spec),
+        "numeric_class": numeric_class,
+        "versions": versions(),
+        **more,
+    }
+
+
+def model_facts(name: str) -> dict[str, Any]:
+    """A model's name, where it comes from, and repository -> revision."""
+    entry = MODELS.get(name)
+    if entry is None:
+        return {"name": name, "origin": "local"}
+    if entry.origin == "made":
+        return {"name": name, "origin": entry.origin, "revisions": {"tiny": TINY_VERSION}}
+    if entry.origin == "shipped":
+        return {"name": name, "origin": entry.origin, "revisions": {"pocket": entry.parts["transformer"].revision}}
+    revisions = {part.repo: part.revision for part in entry.parts.values()}
+    return {"name": name, "origin": entry.origin, "revisions": revisions}
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of those that compute; Python's too."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # the engine without the farm's metadata: a checkout on PYTHONPATH
+            continue
+    return found
+
+
+def tags(facts: Mapping[str, Any], *, title: str) -> dict[str, str]:
+    """The metadata of an mp4 that carries `facts`, as `video.join_clips` takes it."""
+    return {"title": title[:_TITLE_CHARS], TAG: json.dumps(facts, ensure_ascii=False, sort_keys=True)}
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What `tags` put into the mp4 at `path`; empty where it carries nothing of ours.
+
+    Raises: VideoMismatch where it is no video.
+    """
+    from framepack_engine.frames.video import probe
+
+    try:
+        facts = json.loads(probe(path).metadata.get(TAG, "{}"))
+    except ValueError as err:
+        raise VideoMismatch(f"{path.name}: its metadata {TAG!r} is damaged: {err}") from err
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,151 @@
+"""The video that another one continues: looked at, its last frames taken, and put in front of what was made.
+
+Files come from people: only mp4, mov, webm and mkv are opened, and by that name, so that no playlist can name other
+files. Times are brought to the farm's 30 frames a second by showing each frame until the next one's time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice, repeat
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from framepack_engine.errors import VideoMismatch
+from framepack_engine.frames.images import fit
+from framepack_engine.frames.video import TICKS_A_FRAME, UNREADABLE, encode_clip, same_coding
+from framepack_engine.planning.sections import FPS
+
+_CHUNK_FRAMES = 120  #: frames of the source in memory at a time; each chunk is a clip
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """A video as it is shown: upright, at 30 frames a second."""
+
+    frames: int
+    height: int
+    width: int
+
+
+def look_at(path: Path) -> SourceFacts:
+    """Size and length of a video, from its packets' times; of its frames only the first is decoded.
+
+    Raises: VideoMismatch where it is no video that can be read.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        first = _upright(next(container.decode(stream)))
+        container.seek(0)
+        times = sorted(
+            (packet.pts * packet.time_base, (packet.duration or 0) * packet.time_base)
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        )
+    return SourceFacts(frames=sum(_shown(times)), height=first.height, width=first.width)
+
+
+def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
+    """The last `count` frames, or all where there are fewer: (T, H, W, 3). The whole video is decoded, none is kept.
+
+    Raises: VideoMismatch.
+    """
+    kept = deque(video_frames(path), maxlen=count)
+    return np.stack([np.asarray(frame) for frame in kept])
+
+
+def source_clips(path: Path, folder: Path, *, like: Path, frames: int, height: int, width: int, crf: int) -> list[Path]:
+    """The video as clips that `join_clips` can put in front of the clip `like`: `frames` frames of height x width.
+
+    Its packets are copied where it is coded as `like` is, so that nothing is encoded twice; else it is cut to size and
+    encoded, a few seconds at a time. A video that turns out shorter than `frames` ends in its last frame.
+    Raises: VideoMismatch.
+    """
+    if _fits(path, like, frames):
+        return [path]
+    clips: list[Path] = []
+    pictures = islice(_then_still(video_frames(path)), frames)
+    while chunk := [np.asarray(fit(frame, height=height, width=width)) for frame in islice(pictures, _CHUNK_FRAMES)]:
+        clips.append(folder / f"source-{len(clips):06}.mp4")
+        encode_clip(np.stack(chunk), clips[-1], crf=crf)
+    return clips
+
+
+def _fits(path: Path, like: Path, frames: int) -> bool:
+    """Whether the packets may lie in one stream: coded alike, and one frame a tick of 1/30 s from 0 on."""
+    if not same_coding(path, like):
+        return False
+    with _opened(path) as container:
+        times = sorted(packet.pts for packet in container.demux(container.streams.video[0]) if packet.pts is not None)
+    return times == [number * TICKS_A_FRAME for number in range(frames)]
+
+
+def video_frames(path: Path) -> Iterator[Image.Image]:
+    """Every frame as shown, upright RGB, 30 a second. Raises: VideoMismatch where it is no video that can be read."""
+    with _opened(path) as container:
+        before: tuple[Any, Fraction] | None = None
+        begin = Fraction(0)
+        for frame in container.decode(video=0):
+            at = Fraction(frame.pts or 0) * frame.time_base
+            if before is None:
+                begin = at
+            else:
+                yield from repeat(_upright(before[0]), _index(at - begin) - _index(before[1] - begin))
+            before = frame, at
+        if before is not None:
+            frame, at = before
+            end = at - begin + Fraction(frame.duration or 0) * frame.time_base
+            yield from repeat(_upright(frame), max(_index(end) - _index(at - begin), 1))
+
+
+def _shown(times: list[tuple[Fraction, Fraction]]) -> Iterator[int]:
+    """For each frame with its time and duration: how many frames it is shown, as `video_frames` has it."""
+    begin = times[0][0] if times else Fraction(0)
+    for (at, duration), following in zip(times, [*times[1:], None], strict=True):
+        end = following[0] if following else at + duration
+        yield max(_index(end - begin) - _index(at - begin), 0 if following else 1)
+
+
+def _then_still(pictures: Iterator[Image.Image]) -> Iterator[Image.Image]:
+    picture: Image.Image | None = None
+    for picture in pictures:
+        yield picture
+    if picture is not None:
+        yield from repeat(picture)
+
+
+def _index(seconds: Fraction) -> int:
+    return int(seconds * FPS + Fraction(1, 2))
+
+
+def _upright(frame: Any) -> Image.Image:
+    """The frame as RGB, turned as the file says it is shown."""
+    picture: Image.Image = frame.to_image()
+    return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file as a container with a video in it; what goes wrong inside is a VideoMismatch."""
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    kind = "mp4" if head[4:8] == b"ftyp" else "matroska" if head.startswith(_MATROSKA) else None
+    if kind is None:
+        raise VideoMismatch("the file is no mp4, mov, webm or mkv video")
+    try:
+        with av.open(str(path), format=kind) as container:
+            if not container.streams.video:
+                raise VideoMismatch("the file holds no picture, only sound")
+            yield container
+    except (*UNREADABLE, StopIteration, IndexError) as err:
+        raise VideoMismatch(f"the video cannot be read: {err or type(err).__name__}") from err

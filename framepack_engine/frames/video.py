@@ -1,0 +1,263 @@
+"""Frames to mp4 and back: each frame is encoded once, clips are joined by copying their packets. Loads no torch."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from PIL import Image
+
+from framepack_engine.errors import VideoMismatch
+from framepack_engine.planning.sections import Kind, time_order
+
+TICKS_A_FRAME = 512  #: of the mp4's clock, so that every frame begins at a whole number
+#: without macroblock trees: with AVX-512 x264 reads memory there that it never wrote, and the same frames give other
+#: bytes (measured: docs/decisions/0007)
+X264 = {"preset": "medium", "x264-params": "mbtree=0"}
+REORDERED_FRAMES = 2  #: how far x264's medium preset lets a frame be decoded before it is shown
+UNREADABLE = (av.error.FFmpegError, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What an mp4 holds. frames: counted packet by packet, not taken from its header."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    codec: str
+    duration_s: float
+    metadata: Mapping[str, str]
+
+
+def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = 30) -> bytes:
+    """Encode frames as a clip that `join_clips` can put beside others: H.264, yuv420p, BT.709, first frame a key frame.
+
+    frames: (T, H, W, 3) uint8 RGB, a numpy array or a CPU tensor; H and W even. One thread, so that the same frames
+        give the same bytes.
+    path:   is written too, if given.
+    crf:    0 (without loss but for the colours' half resolution) to 51.
+    Returns: the mp4.
+    Raises: VideoMismatch where `frames` are no video.
+    """
+    pixels = np.asarray(frames)
+    if pixels.ndim != 4 or pixels.dtype != np.uint8 or 0 in pixels.shape or pixels.shape[3] != 3:
+        raise VideoMismatch(f"found frames {pixels.shape} {pixels.dtype}, wanted (T, H, W, 3) uint8 with T > 0")
+    height, width = pixels.shape[1:3]
+    if height % 2 or width % 2:
+        raise VideoMismatch(f"frames of {width}x{height} px: H.264 in yuv420p needs even sides")
+    file = io.BytesIO()
+    clock = str(fps * TICKS_A_FRAME)
+    options = {"fflags": "+bitexact", "video_track_timescale": clock, "movie_timescale": clock}
+    with av.open(file, "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=fps, options=X264 | {"crf": str(crf)})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        codec = stream.codec_context
+        codec.thread_count = 1
+        codec.colorspace, codec.color_range = int(Colorspace.ITU709), int(ColorRange.MPEG)
+        codec.color_primaries, codec.color_trc = int(ColorPrimaries.BT709), int(ColorTrc.BT709)
+        for number, picture in enumerate(pixels):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
+                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            )
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux([_timed(packet) for packet in stream.encode(frame)])
+        container.mux([_timed(packet) for packet in stream.encode(None)])
+    data = file.getvalue()
+    if path is not None:
+        Path(path).write_bytes(data)
+    return data
+
+
+def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Put clips of `encode_clip` behind each other, in the order given, without encoding anything again.
+
+    Constant memory. The index comes first in the file (faststart), so it plays while it loads; `out` appears whole or
+    not at all. metadata: names and texts that `probe` reads back.
+    Raises: VideoMismatch where clips differ in size, rate or coding, or one cannot be read.
+    """
+    if not clips:
+        raise VideoMismatch("no clips to join")
+    out = Path(out)
+    aside = out.with_name(f".{out.name}.part")
+    flags = "+faststart+use_metadata_tags" if metadata else "+faststart"
+    options = {"movflags": flags, "fflags": "+bitexact"}
+    try:
+        with av.open(str(clips[0])) as example:
+            pattern = example.streams.video[0]
+            kind, clock = _kind(pattern), pattern.time_base or Fraction(0)
+            if clock * TICKS_A_FRAME * (pattern.average_rate or 0) != 1:
+                raise VideoMismatch(f"{Path(clips[0]).name} is no clip of encode_clip: its clock ticks {clock} s")
+            # the header's clock too: in its usual milliseconds the length of most videos is no whole number
+            options["video_track_timescale"] = options["movie_timescale"] = str(clock.denominator)
+            with av.open(str(aside), "w", format="mp4", options=options) as container:
+                container.metadata.update(metadata or {})
+                stream = container.add_stream_from_template(pattern)
+                stream.time_base = clock
+                _copy(clips, container, stream, kind)
+        aside.replace(out)
+    except (*UNREADABLE, IndexError) as err:  # IndexError: it holds no picture, only sound
+        raise VideoMismatch(f"{len(clips)} clips cannot be joined into {out.name}: {err}") from err
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object, ...]) -> None:
+    """Move every packet of `clips` into `stream`, each clip's clock set behind the one before.
+
+    Decoding times are counted anew: a clip of one or two frames begins its own later than longer ones, and they would
+    collide at the seam.
+    """
+    count = 0
+    for clip in clips:
+        with av.open(str(clip)) as source:
+            video = source.streams.video[0]
+            if _kind(video) != kind:
+                raise VideoMismatch(
+                    f"{Path(clip).name} is coded otherwise than the first clip: {_words(_kind(video))}, "
+                    f"not {_words(kind)}",
+                    clip=str(clip),
+                )
+            first = count
+            for packet in source.demux(video):
+                if packet.pts is None:  # the demuxer's end mark
+                    continue
+                packet.pts += first * TICKS_A_FRAME
+                packet.dts = (count - REORDERED_FRAMES) * TICKS_A_FRAME
+                packet.duration = TICKS_A_FRAME
+                packet.stream = stream
+                container.mux(packet)
+                count += 1
+
+
+def same_coding(path: Path, other: Path) -> bool:
+    """Whether the packets of two videos may lie in one stream. Raises: VideoMismatch where one cannot be read."""
+    try:
+        with av.open(str(path)) as one, av.open(str(other)) as two:
+            return _kind(one.streams.video[0]) == _kind(two.streams.video[0])
+    except (*UNREADABLE, IndexError) as err:
+        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+
+
+def probe(path: Path) -> VideoInfo:
+    """Look an mp4 through without decoding it. Raises: VideoMismatch where it cannot be read."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            frames = sum(packet.dts is not None for packet in container.demux(stream))
+            fps = float(stream.average_rate or 0)
+            return VideoInfo(
+                frames=frames,
+                height=stream.height,
+                width=stream.width,
+                fps=fps,
+                codec=stream.codec_context.name,
+                duration_s=frames / fps if fps else 0.0,
+                metadata=dict(container.metadata),
+            )
+    except (*UNREADABLE, IndexError) as err:
+        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+
+
+def pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
+    """The frames with these rising numbers, one at a time, as RGB. Raises: VideoMismatch where there are fewer."""
+    waiting = list(numbers)
+    try:
+        with av.open(str(path)) as container:
+            for number, frame in enumerate(container.decode(video=0)):
+                if number == waiting[0]:
+                    yield frame.to_image()
+                    waiting.pop(0)
+                if not waiting:
+                    return
+    except (*UNREADABLE, IndexError) as err:
+        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+    raise VideoMismatch(f"{Path(path).name} ends before frame {waiting[0]}")
+
+
+def thumbnail_png(path: Path, *, side_px: int = 480) -> bytes:
+    """The video's first frame as a PNG whose longer side is at most `side_px`. Raises: VideoMismatch."""
+    return _png(next(pictures(path, [0])), side_px)
+
+
+def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int = 160) -> bytes:
+    """Frames spread evenly over the video, first and last included, as one PNG grid, row by row.
+
+    A video with fewer frames than places fills as many as it has. One frame is in memory at a time, besides the grid.
+    Raises: VideoMismatch.
+    """
+    count = probe(path).frames
+    places = min(columns * rows, count)
+    wanted = [round(i * (count - 1) / max(places - 1, 1)) for i in range(places)]
+    sheet: Image.Image | None = None
+    for place, picture in enumerate(pictures(path, wanted)):
+        picture.thumbnail((side_px, side_px))
+        if sheet is None:
+            used = min(columns, places)
+            sheet = Image.new("RGB", (used * picture.width, -(-places // used) * picture.height))
+        sheet.paste(picture, (place % columns * picture.width, place // columns * picture.height))
+    if sheet is None:
+        raise VideoMismatch(f"{Path(path).name} holds no frame")
+    return _png(sheet, max(sheet.size))
+
+
+def _timed(packet: Any) -> Any:
+    packet.duration = 1  # in frames: the muxer would guess the last one's
+    return packet
+
+
+def _kind(stream: Any) -> tuple[object, ...]:
+    """What two clips must share for their packets to lie in one stream."""
+    codec = stream.codec_context
+    return codec.name, stream.width, stream.height, codec.pix_fmt, stream.time_base, bytes(codec.extradata or b"")
+
+
+def _words(kind: tuple[object, ...]) -> str:
+    return " ".join(str(fact) for fact in kind[:-1]) + f", {len(bytes(kind[-1]))} bytes of parameters"  # type: ignore[call-overload]
+
+
+def _png(image: Image.Image, side_px: int) -> bytes:
+    image.thumbnail((side_px, side_px))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: a zip's earliest date: the same frames give the same bytes
+
+
+def first_frame(kind: Kind, final_frames: Sequence[int], index: int) -> int:
+    """The number, in the whole video, of the first frame that section `index` makes final; the video's first is 0."""
+    order = time_order(kind, len(final_frames))
+    return sum(final_frames[k] for k in order[: order.index(index)]) if index in order else 0
+
+
+def border_frames(first: int, count: int, *, total: int, window: int) -> list[int]:
+    """Which of the frames [first, first + count) are the last of a section, or the video's start image.
+
+    total: frames of the whole video. Sections are 4 · window frames long and end with the video's end.
+    """
+    return [number for number in range(first, first + count) if (total - 1 - number) % (4 * window) == 0]
+
+
+def stills_zip(frames: Any, numbers: Sequence[int], *, first: int) -> bytes:
+    """Some frames of a clip as a zip of PNG files, named by their number in the video: 000042.png.
+
+    frames: (T, H, W, 3) uint8. numbers: of the wanted ones; first: of frames[0].
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for number in numbers:
+            picture = io.BytesIO()
+            Image.fromarray(np.asarray(frames[number - first])).save(picture, "PNG")
+            archive.writestr(zipfile.ZipInfo(f"{number:06}.png", _LONG_AGO), picture.getvalue())
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""What a device holds, and when: the plan of memory, placement, streaming."""

@@ -1,0 +1,180 @@
+"""Hoisting: what depends on the time step and the prompt alone is computed before the step loop, not in it.
+
+The adaLN linears of all blocks, the embedders of time, guidance and pooled text, the token refiner and the image
+projection hold 29.5 % of the weights. Their answers for all steps of a prompt are a table; their weights need not be on
+the device while steps are made. Each answer is computed by the very modules and shapes that the plain forward uses, so
+the bits are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from framepack_engine.memory.budget import uncounted
+
+_TABLES = 6  #: kept: a prompt, the one that fades in, the negative one, and as many of another video
+_HOST = torch.device("cpu")
+
+
+class _Answer(nn.Module):
+    """Stands in for a module whose answer is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: Any = None
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+        """The answer, whatever is asked."""
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the hoisted modules answer to one prompt, on the host.
+
+    rows: a step's adaLN outputs behind each other, (sum of widths,) each. text: the refiner's, (1, n, D) a step,
+    without its padding. image: (1, m, D).
+    """
+
+    rows: tuple[Tensor, ...]
+    text: tuple[Tensor, ...]
+    image: Tensor
+
+    @property
+    def bytes(self) -> int:
+        """Of all its tensors."""
+        return sum(tensor.nbytes for tensor in (*self.rows, *self.text, self.image))
+
+
+class Visits(Protocol):
+    """How modules come to the device for a moment."""
+
+    def __call__(self, *modules: nn.Module) -> AbstractContextManager[None]:
+        """The weights of `modules` are on the device inside."""
+
+
+def _stays(*_: nn.Module) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class Hoist:
+    """The hoisted modules of one HunyuanVideoFramepackTransformer3DModel, and the tables made so far.
+
+    The model is whole but inside `at_work`. Not for two threads at once.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """`visits`, set by a placement, brings weights that live on the host; without one they are where they are."""
+        self._model = model
+        self._norms: list[Any] = [
+            norm for block in model.transformer_blocks for norm in (block.norm1, block.norm1_context)
+        ]
+        self._norms += [block.norm for block in model.single_transformer_blocks]
+        self._norms.append(model.norm_out)
+        self._linears: list[nn.Linear] = [norm.linear for norm in self._norms]
+        names = ("time_text_embed", "context_embedder", "image_projection")
+        self._stems: dict[str, nn.Module] = {name: getattr(model, name) for name in names}
+        self._edges = (0, *accumulate(linear.out_features for linear in self._linears))
+        self._slots = [_Answer() for _ in self._linears]
+        self._stem_slots = [_Answer() for _ in self._stems]
+        self._tables: OrderedDict[str, Table] = OrderedDict()
+        self._shown: tuple[Table, int] | None = None
+        self.visits: Visits = _stays
+        self.made = 0  #: tables computed so far
+
+    def modules(self) -> list[nn.Module]:
+        """Those whose weights the step loop does not need."""
+        return [*self._linears, *self._stems.values()]
+
+    def table(self, inputs: dict[str, Tensor], *, timesteps: Sequence[Tensor], salt: object = None) -> Table:
+        """The table of one prompt: made now, or kept from an earlier section.
+
+        inputs: of the model's forward, on the device: encoder_hidden_states, encoder_attention_mask,
+            pooled_projections, image_embeds, guidance. timesteps: (1,) each, as the forward is given them.
+        salt: what else the answers depend on: the LoRAs in use.
+        """
+        names = ("encoder_hidden_states", "encoder_attention_mask", "pooled_projections", "image_embeds", "guidance")
+        key = _digest([inputs[name] for name in names] + list(timesteps), salt)
+        table = self._tables.pop(key, None)
+        if table is None:
+            table, self.made = self._computed(inputs, timesteps), self.made + 1
+        self._tables[key] = table
+        while len(self._tables) > _TABLES:
+            self._tables.popitem(last=False)
+        return table
+
+    def _computed(self, inputs: dict[str, Tensor], timesteps: Sequence[Tensor]) -> Table:
+        """Ask each module once a step, with the shapes of a forward: a batch of steps would be other kernels' bits."""
+        embed, refine, project = self._stems.values()
+        mask = inputs["encoder_attention_mask"]
+        length, dtype = int(mask.sum()), inputs["encoder_hidden_states"].dtype
+        with self.visits(embed):
+            times = [embed(t, inputs["pooled_projections"], inputs["guidance"])[0] for t in timesteps]
+        with self.visits(refine):
+            text = [_home(refine(inputs["encoder_hidden_states"], t, mask)[:, :length]) for t in timesteps]
+        with self.visits(project):
+            image = _home(project(inputs["image_embeds"]))
+        answers: list[list[Tensor]] = [[] for _ in timesteps]
+        for norm, linear in zip(self._norms, self._linears, strict=True):
+            with self.visits(linear):
+                for time, row in zip(times, answers, strict=True):
+                    row.append(_home(linear(norm.silu(time).to(dtype))[0]))
+        with uncounted():
+            return Table(tuple(torch.cat(row) for row in answers), tuple(text), image)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Inside, the model asks `show`'s answers instead of its own modules."""
+        for norm, slot in zip(self._norms, self._slots, strict=True):
+            norm.linear = slot
+        for name, slot in zip(self._stems, self._stem_slots, strict=True):
+            setattr(self._model, name, slot)
+        try:
+            yield
+        finally:
+            for norm, linear in zip(self._norms, self._linears, strict=True):
+                norm.linear = linear
+            for name, module in self._stems.items():
+                setattr(self._model, name, module)
+            self._shown = None
+            for slot in (*self._slots, *self._stem_slots):
+                slot.answer = None
+
+    def show(self, table: Table, step: int, device: torch.device) -> None:
+        """Let the next forward be that of `step`; one copy of the step's rows goes to the device."""
+        if self._shown is not None and self._shown[0] is table and self._shown[1] == step:
+            return
+        row = table.rows[step].to(device)
+        for slot, begin, end in zip(self._slots, self._edges, self._edges[1:], strict=False):
+            slot.answer = row[begin:end][None].clone()  # no part of another: compiled blocks look at the offset
+        time, text, image = self._stem_slots
+        time.answer = row.new_zeros((1, 1)), None  # only what stands for the adaLN linears sees it
+        text.answer, image.answer = table.text[step].to(device), table.image.to(device)
+        self._shown = table, step
+
+    def forget(self) -> None:
+        """Drop all tables."""
+        self._tables.clear()
+
+
+def _home(answer: Tensor) -> Tensor:
+    """A copy of its own on the host."""
+    with uncounted():
+        return answer.to(_HOST, copy=True).contiguous()
+
+
+def _digest(tensors: Sequence[Tensor], salt: object) -> str:
+    digest = hashlib.sha256(repr(salt).encode())
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

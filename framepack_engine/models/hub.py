@@ -1,0 +1,216 @@
+"""Official repositories in the Hugging Face hub's cache: what is there, what is missing, fetching, checking, removing.
+
+Nothing is downloaded before its size and target were told. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+from framepack_engine.errors import ModelUnavailable
+from framepack_engine.models.catalog import Part
+from framepack_engine.models.download import DownloadError, HubFile, bytes_here, digest_of, fetch_blobs
+
+#: of each part's folder; other formats of the weights stay away
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]  #: total bytes -> what hears of each piece
+
+
+class Repo(NamedTuple):
+    """What is wanted of a repository: one revision, and the files that match."""
+
+    name: str
+    revision: str
+    patterns: tuple[str, ...]
+
+
+class Pull(NamedTuple):
+    """A download, before it is begun."""
+
+    repo: Repo
+    commit: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are not here yet."""
+        return self.size - sum(bytes_here(file, _home(self.repo.name) / "blobs") for file in self.files)
+
+
+class Check(NamedTuple):
+    """What became of one file: "ok", "damaged", or "unknown" where no hash was kept with it."""
+
+    path: Path
+    state: str
+
+
+def repos_of(parts: Iterable[Part]) -> list[Repo]:
+    """The repositories that these parts lie in."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for part in parts:
+        names = [f"{part.folder}/{name}" if part.folder else name for name in FILES]
+        wanted.setdefault((part.repo, part.revision), []).extend(names)
+    return [Repo(repo, revision, tuple(names)) for (repo, revision), names in sorted(wanted.items())]
+
+
+def cache_folder() -> Path:
+    """The hub's cache (HF_HOME, HF_HUB_CACHE)."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def snapshot(name: str, revision: str) -> Path:
+    """The folder that this revision's files lie in, or would; a branch is the commit it was when it was fetched."""
+    ref = _home(name) / "refs" / revision
+    return _home(name) / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
+
+
+def plan_pull(repo: Repo) -> Pull:
+    """Ask the hub what there is to fetch. Raises: ModelUnavailable where it does not answer, or forbids."""
+    import huggingface_hub
+
+    try:
+        info = huggingface_hub.HfApi().model_info(repo.name, revision=repo.revision, files_metadata=True)
+    except Exception as err:  # border: the hub's client changes its HTTP library between versions
+        raise ModelUnavailable(
+            f"{repo.name} at {repo.revision} cannot be fetched into {cache_folder()} ({type(err).__name__}: {err})",
+            repo=repo.name,
+        ) from err
+    commit = str(info.sha)
+    files = [
+        HubFile(
+            path=one.rfilename,
+            size=one.size,
+            digest=one.lfs.sha256 if one.lfs else one.blob_id,
+            url=huggingface_hub.hf_hub_url(repo.name, one.rfilename, revision=commit),
+        )
+        for one in info.siblings or ()
+        if any(fnmatch(one.rfilename, pattern) for pattern in repo.patterns)
+    ]
+    return Pull(repo, commit, tuple(files))
+
+
+def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None = None) -> None:
+    """Fetch what is missing, whole files and the rest of broken-off ones, and check each one's hash.
+
+    say: hears sizes and target before the first byte. bar: shows progress.
+    Raises: ModelUnavailable where the hub refuses, the disk is too small, or a file is not what was announced; what
+        has arrived stays, and the next call goes on from there.
+    """
+    from huggingface_hub.utils import build_hf_headers
+
+    pulls = [plan_pull(repo) for repo in wanted]
+    for one in pulls:
+        part = "" if one.missing == one.size else f", {_gb(one.missing)} of it missing"
+        say(f"downloading {one.repo.name} at {one.commit}: {_gb(one.size)}{part} into {_home(one.repo.name)}")
+    total, missing, target = sum(p.size for p in pulls), sum(p.missing for p in pulls), cache_folder()
+    target.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target).free
+    if missing > free:
+        raise ModelUnavailable(
+            f"{target} has {_gb(free)} free, {_gb(missing)} are to be fetched; set HF_HOME elsewhere"
+        )
+    for one in pulls:  # what is there under its name was checked by nobody if another program brought it
+        for file in one.files:
+            _drop_wrong_size(_home(one.repo.name) / "blobs" / file.digest, file.size)
+    show = nullcontext(lambda _: None) if bar is None else bar(total)
+    with show as on_bytes:
+        for one in pulls:
+            try:
+                fetch_blobs(one.files, _home(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes)
+                _give_names(one)
+            except (DownloadError, OSError) as err:
+                raise ModelUnavailable(f"{one.repo.name}: {err}. The same command goes on from here.") from err
+
+
+def check_files(repo: Repo) -> Iterator[Check]:
+    """Read every file of the snapshot again and compare it with the hash that is its name in the cache."""
+    for path in files_of(repo):
+        name = path.readlink().name if path.is_symlink() else ""
+        if len(name) not in {40, 64}:
+            yield Check(path, "unknown")
+        else:
+            yield Check(path, "ok" if path.is_file() and digest_of(path, like=name) == name else "damaged")
+
+
+def files_of(repo: Repo) -> list[Path]:
+    """The wanted files that are in the snapshot."""
+    root = snapshot(repo.name, repo.revision)
+    paths = (path for path in sorted(root.rglob("*")) if path.is_symlink() or path.is_file())
+    return [p for p in paths if any(fnmatch(str(p.relative_to(root)), pattern) for pattern in repo.patterns)]
+
+
+def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
+    """Remove the wanted files (`only` some), and their bytes where no other snapshot uses them; returns bytes freed."""
+    home, freed = _home(repo.name), 0
+    paths = files_of(repo) if only is None else list(only)
+    blobs = {path.parent / path.readlink() if path.is_symlink() else path for path in paths}
+    for path in paths:
+        path.unlink(missing_ok=True)
+    used = {os.path.realpath(path) for path in home.glob("snapshots/**/*") if path.is_symlink()}
+    for blob in blobs:
+        if os.path.realpath(blob) not in used and blob.exists():
+            freed += blob.stat().st_size
+            Path(os.path.realpath(blob)).unlink(missing_ok=True)
+            blob.unlink(missing_ok=True)
+    if only is None:
+        for partial in home.glob("blobs/*.incomplete"):
+            freed += partial.stat().st_size
+            partial.unlink()
+        for folder in sorted(home.glob("snapshots/**/"), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        if not any(home.glob("snapshots/*")):
+            shutil.rmtree(home, ignore_errors=True)
+    return freed
+
+
+def _give_names(done: Pull) -> None:
+    """Link the blobs into the snapshot, as the hub's client lays its cache out, and note which commit a branch was.
+
+    Source: "Understand caching" in huggingface_hub's documentation.
+    """
+    home = _home(done.repo.name)
+    for file in done.files:
+        link = home / "snapshots" / done.commit / file.path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(home / "blobs" / file.digest, link.parent))
+    if done.commit != done.repo.revision:
+        ref = home / "refs" / done.repo.revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(done.commit)
+
+
+def _drop_wrong_size(blob: Path, size: int) -> None:
+    if blob.is_file() and blob.stat().st_size != size:
+        blob.unlink()
+
+
+def _home(name: str) -> Path:
+    return cache_folder() / f"models--{name.replace('/', '--')}"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,198 @@
+"""A model's parts in memory: one piece of code for official repositories, local copies of them, and the tiny ones."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from safetensors import SafetensorError
+
+from framepack_engine.errors import ModelUnavailable
+from framepack_engine.models.catalog import ModelEntry
+from framepack_engine.models.compiled import compile_blocks
+from framepack_engine.models.host import available_bytes
+from framepack_engine.models.locate import locate, missing_files, remedy
+from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.weights import load_part, quiet, weights_of
+
+if TYPE_CHECKING:
+    from framepack_engine.memory.placement import Placement
+
+__all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
+
+
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """All parts of one model, in evaluation mode.
+
+    places: who moves them to the device and away, by a memory plan; None: they are where they were loaded. elsewhere:
+    parts that are kept off the device on purpose, and never move.
+    """
+
+    name: str
+    kind: Literal["i2v", "f1"]
+    transformer: Any
+    vae: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    image_encoder: Any
+    feature_extractor: Any
+    places: Placement | None = None
+    elsewhere: frozenset[str] = frozenset()
+
+    @contextmanager
+    def visiting(self, part: str) -> Iterator[torch.device]:
+        """Inside, `part` can compute on the device that is yielded."""
+        if self.places is None:
+            yield getattr(self, part).device
+            return
+        with self.places.visiting(part) as device:
+            yield device
+
+    def device_of(self, part: str) -> torch.device:
+        """Where `part` computes, wherever its weights lie now."""
+        device: torch.device = getattr(self, part).device if self.places is None else self.places.device_of(part)
+        return device
+
+
+def load_models(
+    name_or_path: str | ModelEntry,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    cache_dir: str | Path | None = None,
+    kind: Literal["i2v", "f1"] | None = None,
+    say: Callable[[str], None] | None = None,
+    text_encoder_device: str | None = None,
+    precision: str = "bf16",
+    compiled: bool = False,
+) -> Models:
+    """Load every part of a model onto `device`.
+
+    name_or_path: an entry of the catalog or its name; a folder that holds the repositories in the official layout
+        (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); a transformer alone, a folder or
+        one .safetensors file, whose other parts lie beside it in that layout or come from the hub's cache.
+    dtype:     of all weights; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as
+        the reference has it.
+    cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's own cache.
+    kind:      which transformer to take from a folder that holds both, or what a transformer alone is.
+    say:       hears, before any download, its size and target folder; None: stderr.
+    text_encoder_device: of both text encoders, where the device's memory is short; None: `device`. Beside another
+        device the CPU holds them in bfloat16 (Llama: 16 GB).
+    precision: of the transformer, see `precision`. compiled: whether its blocks are, see `kernels`.
+    Raises:    ModelUnavailable naming the model, the missing file, and what to do; PrecisionUnavailable.
+    """
+    shelf = ModelShelf(
+        device=device,
+        dtype=dtype,
+        cache_dir=cache_dir,
+        say=say,
+        text_encoder_device=text_encoder_device,
+        precision=precision,
+        compiled=compiled,
+    )
+    return shelf.get(name_or_path, kind=kind)
+
+
+class ModelShelf:
+    """Models of one process and device: parts that two of them share are in memory once.
+
+    A second transformer stays beside the first where memory allows; everything else that is not of the model asked for
+    last is let go. Whoever asks must have dropped the models it no longer uses.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        cache_dir: str | Path | None = None,
+        say: Callable[[str], None] | None = None,
+        free_bytes: Callable[[], int] | None = None,
+        text_encoder_device: str | None = None,
+        home: str | None = None,
+        precision: str = "bf16",
+        compiled: bool = False,
+    ) -> None:
+        """Arguments as of `load_models`. free_bytes: of the memory that weights lie in; None asks for it.
+
+        home: where weights lie: None: on `device`; "cpu": a memory plan brings them there.
+        """
+        self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
+        self._text_device = text_encoder_device or device
+        self._home = home or device
+        self._precision, self._compiled = precision, compiled
+        self._free_bytes = free_bytes or (lambda: free_memory(self._home))
+        self._parts: dict[tuple[str, Path], Any] = {}
+
+    def get(self, wanted: str | ModelEntry, *, kind: Literal["i2v", "f1"] | None = None) -> Models:
+        """The model, with what is loaded already and what is missing. Raises: ModelUnavailable."""
+        entry, folders = locate(wanted, cache_dir=self._cache_dir, kind=kind, say=self._say)
+        keys = {part: (part, folder.resolve()) for part, folder in folders.items()}
+        self._make_room(keys)
+        with quiet():
+            for part, key in keys.items():
+                if key not in self._parts:
+                    self._parts[key] = self._loaded(entry, part, folders[part])
+        parts = {part: self._parts[key] for part, key in keys.items()}
+        elsewhere = frozenset(_TEXT_ENCODERS if self._text_device != self._device else ())
+        return Models(name=entry.name, kind=entry.kind, elsewhere=elsewhere, **parts)
+
+    def _make_room(self, keys: Mapping[str, tuple[str, Path]]) -> None:
+        old = [key for key in self._parts if key not in keys.values()]
+        transformers = [key for key in old if key[0] == "transformer"]
+        for key in old:
+            if key not in transformers:
+                del self._parts[key]
+        if keys["transformer"] in self._parts:
+            return
+        # half as much again: a step's activations must find room as well
+        while transformers and self._free_bytes() < 1.5 * _bytes_of(self._parts[transformers[-1]]):
+            del self._parts[transformers.pop(0)]
+            gc.collect()
+            if self._home != "cpu":
+                torch.cuda.empty_cache()
+
+    def _loaded(self, entry: ModelEntry, part: str, folder: Path) -> Any:
+        device, dtype = self._device, self._dtype
+        if part in _TEXT_ENCODERS and self._text_device != device:
+            device = self._text_device
+            dtype = dtype or torch.bfloat16  # float32 would take twice the memory, float16 is slow on most CPUs
+        try:
+            packs = part == "transformer" and self._precision != "bf16"  # where it fits before it is packed
+            model = load_part(part, folder, device=device, dtype=dtype, home="cpu" if packs else self._home)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
+            raise ModelUnavailable(
+                f"model {entry.name!r}: {part} in {folder} cannot be loaded ({type(err).__name__}: {err}). "
+                f"{remedy(entry, part, folder)}",
+                model=entry.name,
+                part=part,
+            ) from err
+        if packs:
+            apply_precision(model, self._precision, device=device)
+            model.to(self._home)
+        if part == "transformer" and self._compiled:
+            compile_blocks(model)
+        return model
+
+
+def free_memory(device: str) -> int:
+    """Bytes of `device` that nothing uses; of the CPU's what can be had without swapping."""
+    if device != "cpu":
+        free: int = torch.cuda.mem_get_info(torch.device(device))[0]
+        return free
+    return available_bytes()
+
+
+def _bytes_of(model: torch.nn.Module) -> int:
+    return sum(weight.nbytes for weight in weights_of([model]))

@@ -1,0 +1,1 @@
+"""A request as values: sections, sizes, prompts, schedules. Loads no torch."""

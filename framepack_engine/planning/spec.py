@@ -1,0 +1,130 @@
+"""One video as values: everything that decides its latents and frames, and nothing else. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framepack_engine.errors import InvalidSpec
+from framepack_engine.planning.cache_choice import THRESHOLDS, check_cache
+from framepack_engine.planning.prompts import Share, TimedPrompt, prompt_borders, prompt_shares
+from framepack_engine.planning.sections import Kind, frames_for
+from framepack_engine.planning.tiles import check_picture, check_tile
+
+DECODES = ("framewise", "tiled", "whole")
+STARTS = ("grey", "noise")
+ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+
+_AT_LEAST_1 = (("sections", 1), ("latent_window_size", 1), ("num_inference_steps", 1))
+_KNOWN = (("attention", ATTENTIONS), ("decode", DECODES), ("start", STARTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA by name (see `lora_files.find_lora`) and how strongly it acts; `sha256` pins its bytes, None takes any."""
+
+    name: str
+    weight: float = 1.0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSpec:
+    """One video. Names and defaults as in the HTTP dialect; `sections` and sizes are already decided.
+
+    height, width: px, multiples of 16 (one token is 16x16 px). flow_shift: None derives it from the number of tokens.
+    cache, cache_threshold: see cache_choice; None is the cache's own. cache_ratios: MagCache's, None: the model's own.
+    attention: what computes it, see attention. guidance_scale is the distilled one, true_cfg_scale costs a second call.
+    prompts: in time order; each takes over from the one before at the section border nearest to its time, mixed with it
+    for `prompt_fade_sections`. start: what an f1 video without a start image begins with. continues: the video goes on
+    from the last frames of another, and its own first frame, the other's last, is not given out again (f1).
+
+    Raises: InvalidSpec naming the field.
+    """
+
+    kind: Kind
+    sections: int
+    height: int
+    width: int
+    seed: int
+    prompt: str
+    negative_prompt: str = ""
+    latent_window_size: int = 9
+    num_inference_steps: int = 25
+    guidance_scale: float = 10.0
+    true_cfg_scale: float = 1.0
+    guidance_rescale: float = 0.0
+    flow_shift: float | None = None
+    flow_exponent: float = 1.0
+    cache: str = "none"
+    cache_threshold: float | None = None
+    cache_ratios: tuple[float, ...] | None = None
+    attention: str = "sdpa"
+    decode: str = "framewise"
+    decode_tile_px: int | None = None
+    crf: int = 16
+    loras: tuple[Lora, ...] = ()
+    prompts: tuple[TimedPrompt, ...] = ()
+    prompt_fade_sections: int = 0
+    start: str = "grey"
+    continues: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can render, by name."""
+        for field, low in (*_AT_LEAST_1, ("crf", 0), ("prompt_fade_sections", 0)):
+            if getattr(self, field) < low:
+                raise InvalidSpec(f"{field}={getattr(self, field)}: need at least {low}", field=field)
+        for field in ("height", "width"):
+            side = getattr(self, field)
+            if side < 16 or side % 16:
+                raise InvalidSpec(
+                    f"{field}={side} px is {side / 8:g} latent rows or columns: need a positive even number, "
+                    "that is a multiple of 16 px",
+                    field=field,
+                )
+        for field, known in (*_KNOWN, ("kind", ("i2v", "f1"))):
+            if getattr(self, field) not in known:
+                raise InvalidSpec(f"{field}={getattr(self, field)!r}: known are {', '.join(known)}", field=field)
+        check_cache(self.cache, self.cache_threshold)
+        check_tile(self.decode, self.decode_tile_px)
+        check_picture(self.decode, self.height, self.width, window=self.latent_window_size)
+        if self.flow_shift is not None and not self.flow_shift > 0:
+            raise InvalidSpec(f"flow_shift={self.flow_shift}: need more than 0", field="flow_shift")
+        if not self.flow_exponent > 0:
+            raise InvalidSpec(f"flow_exponent={self.flow_exponent}: need more than 0", field="flow_exponent")
+        if self.continues and self.kind != "f1":
+            raise InvalidSpec("continues: only an f1 model goes forward from where a video ends", field="continues")
+        times_s = [prompt.at_s for prompt in self.prompts]
+        if times_s != sorted(times_s):
+            raise InvalidSpec("prompts: need rising times", field="prompts")
+        prompt_borders(times_s, sections=self.sections, window=self.latent_window_size)
+
+    @property
+    def frames(self) -> int:
+        """Pixel frames that are made, the start image's included where it is not another video's last."""
+        return frames_for(self.sections, self.latent_window_size) - self.continues
+
+    def prompt_shares(self, index: int) -> tuple[Share, ...]:
+        """The prompts that make the text of section `index`."""
+        return prompt_shares(
+            self.kind,
+            sections=self.sections,
+            window=self.latent_window_size,
+            times_s=[prompt.at_s for prompt in self.prompts],
+            fade_sections=self.prompt_fade_sections,
+        )[index]
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(height, width) of a latent frame."""
+        return self.height // 8, self.width // 8
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the noisy part: one is 2x2 latent pixels."""
+        height, width = self.latent_size
+        return self.latent_window_size * height * width // 4
+
+    @property
+    def threshold(self) -> float:
+        """The cache's threshold; 0 where there is none."""
+        return THRESHOLDS.get(self.cache, 0.0) if self.cache_threshold is None else self.cache_threshold

@@ -1,0 +1,1 @@
+"""One section: packed context, sampler, transformer, caches, attention, LoRAs."""

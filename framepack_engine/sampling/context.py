@@ -1,0 +1,102 @@
+"""The packed context: 19 latent frames that stand for all of the video made so far. Constant size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from framepack_engine.errors import ArtifactMismatch
+from framepack_engine.planning.prompts import Share
+from framepack_engine.planning.sections import HISTORY, HISTORY_1X, HISTORY_2X, HISTORY_4X, Kind
+from framepack_engine.sampling.artifacts import Conditioning
+
+
+@dataclass(frozen=True, slots=True)
+class PackedContext:
+    """What the transformer sees beside the noise, by patch size, each (1, 16, n, h, w) float32.
+
+    clean: the start latent and the nearest frame (n = 2). history_2x: n = 2. history_4x: n = 16.
+    """
+
+    clean: Tensor
+    history_2x: Tensor
+    history_4x: Tensor
+
+
+def first_history(kind: Kind, conditioning: Conditioning) -> Tensor:
+    """Context of the first section, (1, 16, 19, h, w) float32 in time order: zeros where nothing is made yet.
+
+    f1 begins with the start latent as its newest frame, or with the end of the video that it continues; i2v with the
+    end frame's latent (where there is one) as the frame that follows.
+
+    Source: lllyasviel/FramePack demo_gradio_f1.py; nirvash/FramePack (end frame); continuing: docs/decisions.
+    """
+    start = conditioning.start_latent.float()
+    history = start.new_zeros((*start.shape[:2], HISTORY, *start.shape[3:]))
+    if kind == "f1":
+        newest = start if conditioning.history is None else conditioning.history.float()
+        history[:, :, -newest.shape[2] :] = newest
+    elif conditioning.end_latent is not None:
+        history[:, :, :1] = conditioning.end_latent.float()
+    return history
+
+
+def next_history(kind: Kind, history: Tensor, latents: Tensor) -> Tensor:
+    """Context of the next section: i2v keeps the first 19 frames in time, f1 the last; `history` is left unchanged."""
+    if kind == "f1":
+        return torch.cat([history, latents], dim=2)[:, :, -HISTORY:].contiguous()
+    return torch.cat([latents, history], dim=2)[:, :, :HISTORY].contiguous()
+
+
+def start_for(kind: Kind, index: int, conditioning: Conditioning) -> Tensor:
+    """Start latent (1, 16, 1, h, w) float32 that section `index` is given.
+
+    i2v takes the keyframe with the smallest number that is not below `index`, else the start image.
+
+    Source: nirvash/FramePack (keyframes).
+    """
+    later = [number for number in conditioning.keyframes if number >= index]
+    if kind == "i2v" and later:
+        return conditioning.keyframes[min(later)].float()
+    return conditioning.start_latent.float()
+
+
+def pack(kind: Kind, history: Tensor, start: Tensor) -> PackedContext:
+    """Split 19 history frames by patch size: i2v has the nearest frame first, f1 last."""
+    if kind == "f1":
+        far, middle, near = history.split([HISTORY_4X, HISTORY_2X, HISTORY_1X], dim=2)
+    else:
+        near, middle, far = history.split([HISTORY_1X, HISTORY_2X, HISTORY_4X], dim=2)
+    return PackedContext(torch.cat([start, near], dim=2), middle, far)
+
+
+def with_text(conditioning: Conditioning, shares: Sequence[Share]) -> Conditioning:
+    """`conditioning` with the prompt that `shares` name, their embeddings' weighted sum where they are several.
+
+    The shorter ones are padded with zeros; sums are made in float32 and brought back to the encoders' precision.
+
+    Raises: ArtifactMismatch where the conditioning lacks a prompt.
+    """
+    prompts = [(conditioning.prompt_embeds, conditioning.pooled_prompt_embeds), *conditioning.timed]
+    if max(share.number for share in shares) >= len(prompts):
+        raise ArtifactMismatch(f"the conditioning has {len(prompts)} prompts, the video more")
+    chosen = [prompts[share.number] for share in shares]
+    if len(chosen) == 1:
+        embeds, pooled = chosen[0]
+    else:
+        weights = [share.weight for share in shares]
+        embeds = _mixed([embeds for embeds, _ in chosen], weights)
+        pooled = _mixed([pooled[:, None] for _, pooled in chosen], weights)[:, 0]
+    return replace(conditioning, prompt_embeds=embeds, pooled_prompt_embeds=pooled)
+
+
+def _mixed(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Weighted sum of (1, n, D) tensors of unequal n."""
+    length = max(part.shape[1] for part in parts)
+    total = torch.zeros((1, length, parts[0].shape[2]), dtype=torch.float32)
+    for part, weight in zip(parts, weights, strict=True):
+        total[:, : part.shape[1]] += weight * part.float().cpu()
+    return total.to(parts[0].dtype)

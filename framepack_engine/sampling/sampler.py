@@ -1,0 +1,151 @@
+"""From noise to latents: the flow schedule and the UniPC solver, one resumable value a step.
+
+The solver knows no model: it is given x0 = x - σ·v at the points it asks for. Tensors stay float32 where they are.
+Coefficients are float32 too, as the reference's are: with small steps they cancel so far that float64 ones, though
+better, move the latents by 6.5e-4 in 25 steps (3e-6 this way). They come from float64 logarithms, rounded, and plain
+elimination, so that every machine gets the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from framepack_engine.errors import InvalidSpec
+from framepack_engine.planning.schedule import flow_mu
+
+__all__ = ["MAX_ORDER", "SolverState", "advance", "begin", "flow_mu", "flow_sigmas"]
+
+MAX_ORDER = 3
+
+
+def flow_sigmas(steps: int, *, mu: float, exponent: float = 1.0) -> tuple[float, ...]:
+    """The steps + 1 noise levels, falling from about 1 to exactly 0, each a float32 number.
+
+    Raises: InvalidSpec where mu or exponent make two levels equal in float32.
+    Source: arXiv:2403.03206 §5.3.2 (time shifting).
+    """
+    t = torch.linspace(1, 0, steps + 1)
+    shift = math.exp(mu)
+    sigmas = tuple((shift / (shift + (1 / t - 1) ** exponent)).tolist())
+    if any(not later < earlier for earlier, later in pairwise(sigmas)):
+        raise InvalidSpec(
+            f"flow_shift={shift:g} and flow_exponent={exponent:g} leave no distance between two of {steps} steps",
+            field="flow_shift",
+        )
+    return sigmas
+
+
+@dataclass(frozen=True, slots=True)
+class SolverState:
+    """Where the solver is after `step` finished steps.
+
+    x: (1, 16, w, h, w) float32, the corrected sample at sigmas[step - 1] (at first: the noise). outputs: the newest
+    x0 predictions, oldest first, at most 3.
+    """
+
+    step: int
+    x: Tensor
+    outputs: tuple[Tensor, ...] = ()
+
+
+def begin(noise: Tensor) -> SolverState:
+    """The state before the first step; `noise` is left unchanged."""
+    return SolverState(0, noise)
+
+
+def advance(state: SolverState, denoise: Callable[[Tensor, float], Tensor], *, sigmas: Sequence[float]) -> SolverState:
+    """One step: go to sigmas[state.step], ask `denoise` once there, correct what was gone.
+
+    denoise: (x, sigma) -> x0, both float32 and of x's shape.
+    Returns: the next state; the one given is left unchanged. After the last step the clean latents are outputs[-1].
+    Raises:  nothing of its own.
+    Source:  UniPC, arXiv:2302.04867 algorithms 5-8: data prediction, variant bh1, λ = -log σ (alpha absorbed).
+    """
+    step, x, outputs = state.step, state.x, state.outputs
+    if step == 0:
+        return SolverState(1, x, (denoise(x, sigmas[0]),))
+    order = min(step, MAX_ORDER, len(sigmas) - 2)
+    weights = _weights([np.float32(sigmas[step - i]) for i in range(order, -1, -1)])
+    known = outputs[-order:]
+    slopes = [(output - known[-1]).div_(ratio) for output, ratio in zip(known[:-1], weights.ratios, strict=True)]
+    base = (weights.x * x).sub_(known[-1], alpha=weights.phi)
+    new = denoise(_moved(base, weights.predictor, slopes, scale=weights.scale), sigmas[step])
+    corrected = _moved(base, weights.corrector, [*slopes, new - known[-1]], scale=weights.scale)
+    return SolverState(step + 1, corrected, (*outputs, new)[-MAX_ORDER:])
+
+
+def _moved(base: Tensor, rhos: Sequence[float], slopes: Sequence[Tensor], *, scale: float) -> Tensor:
+    """Base - scale · Σ rho · slope, in few passes over the numbers: they are most of a step's cost."""
+    if not slopes:
+        return base
+    total = rhos[0] * slopes[0]
+    for rho, slope in zip(rhos[1:], slopes[1:], strict=True):
+        total.add_(slope, alpha=rho)
+    return torch.sub(base, total, alpha=scale, out=total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """One update: x·σ'/σ - phi·m0 - scale·Σ rho·D, with D = (m - m0) / ratio for known outputs, oldest first."""
+
+    x: float
+    phi: float
+    scale: float
+    ratios: tuple[float, ...]
+    predictor: tuple[float, ...]
+    corrector: tuple[float, ...]
+
+
+def _weights(sigmas: Sequence[np.float32]) -> _Weights:
+    """Weights of the update from sigmas[-2] to sigmas[-1]; the earlier ones are where known outputs were taken."""
+    order = len(sigmas) - 1
+    lambdas = [-np.float32(math.log(sigma)) for sigma in sigmas]
+    h = lambdas[-1] - lambdas[-2]
+    ratios = [(value - lambdas[-2]) / h for value in lambdas[:-2]]
+    one, half = np.float32(1), np.float32(0.5)
+    targets = _targets(-h, order)
+    predictor = [half] if order == 2 else _vandermonde(ratios, targets[: order - 1])
+    corrector = [half] if order == 1 else _vandermonde([*ratios, one], targets)
+    return _Weights(
+        x=float(sigmas[-1] / sigmas[-2]),
+        phi=float(np.float32(math.expm1(-h))),
+        scale=float(-h),
+        ratios=tuple(map(float, ratios)),
+        predictor=tuple(map(float, predictor)),
+        corrector=tuple(map(float, corrector)),
+    )
+
+
+def _targets(hh: np.float32, order: int) -> list[np.float32]:
+    """Right-hand side of UniPC's order conditions for B(h) = hh (bh1)."""
+    one, factorial, values = np.float32(1), 1, []
+    phi = np.float32(math.expm1(hh)) / hh - one
+    for i in range(1, order + 1):
+        values.append(phi * np.float32(factorial) / hh)
+        factorial *= i + 1
+        phi = phi / hh - one / np.float32(factorial)
+    return values
+
+
+def _vandermonde(points: Sequence[np.float32], values: Sequence[np.float32]) -> list[np.float32]:
+    """Solve Σ_j points[j]^i · a[j] = values[i] by elimination with pivoting: at most 3 unknowns."""
+    rows = [[*(np.float32(point**i) for point in points), value] for i, value in enumerate(values)]
+    size = len(rows)
+    for column in range(size):
+        pivot = max(range(column, size), key=lambda i: abs(rows[i][column]))
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        for i in range(column + 1, size):
+            factor = rows[i][column] / rows[column][column]
+            rows[i] = [a - factor * b for a, b in zip(rows[i], rows[column], strict=True)]
+    solution = [np.float32(0)] * size
+    for i in range(size - 1, -1, -1):
+        rest = sum((rows[i][j] * solution[j] for j in range(i + 1, size)), start=np.float32(0))
+        solution[i] = (rows[i][size] - rest) / rows[i][i]
+    return solution
