@@ -42,7 +42,7 @@ autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that lis
 # What only a GPU can show, in minutes; a new card or a new driver begins here.
 gpu: $(STAMP)  ## the tests that need a GPU, then what to run next
 	@$(PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "no GPU that torch can use: framefarm doctor says why")'
-	@status=0; $(PYTHON) -m pytest -m gpu tests/unit/test_on_a_gpu.py --durations=10 || status=$$?; \
+	@status=0; $(PYTHON) -m pytest -m gpu tests/gpu/test_on_a_gpu.py --durations=10 || status=$$?; \
 	  echo "next: framefarm doctor; framefarm bench gpu --rows stock --rows resident --rows hoisted --steps 4 (what a row"; \
 	  echo "      takes), then the whole framefarm bench gpu --json >bench.json for docs/performance.md; make demo"; exit $$status
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
-LOGGERS = ("farm", "actors", "deploy", "framepack_engine")
+LOGGERS = ("farm", "actors", "deploy", "framepack_engine", "lab")
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 _PAIR = re.compile(r"(\w+)=(\S+)")

@@ -14,7 +14,7 @@ from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState
 from framepack_engine.memory.ladder import GIB, HOST_RESERVE_BYTES, Plan, ladder
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
-from framepack_engine.random_model import RandomParts, random_conditioning, random_framepack
+from lab.bench.random_model import RandomParts, random_conditioning, random_framepack
 
 #: FramePack's architecture, heads of 128 numbers as they are, but narrow and short; for the CPU with narrow inputs, too
 WIDTHS: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from framepack_engine.training.recipe import RECIPES, Cut, StageNumbers
+from lab.training.recipe import RECIPES, Cut, StageNumbers
 
 _FEW = StageNumbers(steps=2, rate=1e-3, warmup=1, save_every=1)
 SMALLEST = replace(

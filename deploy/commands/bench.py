@@ -47,7 +47,7 @@ def scheduler(
     Exit 1 where a goal is missed: of 200 videos and more a makespan of 1.10 bounds and 0.65 of the FIFO's mean time at
     most; 2,000 leases a second of CPU time at least.
     """
-    from farm import simulate
+    from lab.bench import scheduler as simulate
 
     rows = []
     for number, every_s in [(number, 0.0) for number in videos or [200, 10_000]] + [(1000, _STREAM_S)]:
@@ -77,7 +77,7 @@ def _missed(rows: list[dict[str, Any]], rate: int) -> Iterator[str]:
 
 def _replay(number: int, every_s: float, seed: int) -> dict[str, Any]:
     """One row: the farm's scheduler beside videos bound to GPUs. The bound is one for videos that come at once."""
-    from farm.simulate import MIXED_FLEET, bound_s, by_section, clips, fifo_bound
+    from lab.bench.scheduler import MIXED_FLEET, bound_s, by_section, clips, fifo_bound
 
     videos = clips(number, seed=seed, every_s=every_s)
     fifo, ours = fifo_bound(videos, MIXED_FLEET), by_section(videos, MIXED_FLEET)
@@ -103,8 +103,8 @@ def engine(
     as_json: Json = False,
 ) -> None:
     """Count what a video costs the engine: forwards, frames encoded, latents decoded, memory, time beside the model."""
-    from framepack_engine import bench
     from framepack_engine.models.shelf import load_models
+    from lab.bench import engine as bench
 
     models, rows = load_models("tiny"), []
     say("a section of 608x640 px …")
@@ -136,9 +136,9 @@ def precision(
     """How far each precision is from the whole weights, in float32 and in bfloat16: RMS of the difference over RMS."""
     from dataclasses import replace
 
-    from framepack_engine import precision_bench
-    from framepack_engine.bench import small_spec
     from framepack_engine.models.shelf import load_models
+    from lab.bench import precision as precision_bench
+    from lab.bench.engine import small_spec
 
     say("a section of 25 steps in each precision …")
     errors = precision_bench.section_errors(load_models("tiny"), small_spec("i2v", 1, steps=25))
@@ -170,9 +170,9 @@ def farm(
     """Press a farm, one of its own or that at --url: exit 1 where a call went wrong. 429 is an answer, not an error."""
     import asyncio
 
-    from deploy.farm_load import Load, press
     from deploy.node.local import raise_file_limit
     from farm.settings import FarmSettings
+    from lab.bench.farm_load import Load, press
 
     load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)
     raise_file_limit()
@@ -196,12 +196,12 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
     if url:
         yield url, {}
         return
-    from deploy.full_storage import fill_storage
     from deploy.node.local import start_background
     from farm.dispatch.dispatcher import Dispatcher
     from farm.jobs import Jobs
     from farm.settings import FarmSettings
     from farm.store import open_store
+    from lab.bench.farm_load import fill_storage
 
     with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
         settings = FarmSettings.from_env(storage=folder, workers="1", model="tiny")
@@ -240,7 +240,7 @@ def pocket(
 ) -> None:
     """Try a model on photos that it has never seen: autoencoder, motions, end frame, drift; clips and a sheet."""
     from framepack_engine.errors import EngineError
-    from framepack_engine.training.bench_report import PARTS, Settings, run_bench
+    from lab.training.evaluate.report import PARTS, Settings, run_bench
 
     unknown = set(only or ()) - set(PARTS)
     if unknown:
@@ -280,8 +280,8 @@ def training(
 ) -> None:
     """Count what a clip costs a step of training, packed and whole: tokens, memory, the batch that 16 GiB hold."""
     from framepack_engine.errors import EngineError
-    from framepack_engine.training.batch_bench import SECTIONS, step_costs
-    from framepack_engine.training.recipe import recipe_of
+    from lab.bench.training import SECTIONS, step_costs
+    from lab.training.recipe import recipe_of
 
     rows = []
     try:

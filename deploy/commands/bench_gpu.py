@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from framepack_engine.planning.spec import RenderSpec
-    from framepack_engine.random_model import RandomParts
+    from lab.bench.random_model import RandomParts
 
 _COLUMNS = (
     *("row", "s_per_forward", "s_per_step", "s_per_frame", "tflops", "mfu", "of_matmul"),
@@ -91,11 +91,11 @@ def _run(
     model: str, device: torch.device, spec: RenderSpec, *, wanted: list[str], caps_gib: list[float], compiled: bool
 ) -> dict[str, Any]:
     """The machine and the rows."""
-    from framepack_engine.gpu_bench import CAPS_GIB, small_caps, usual_cases
-    from framepack_engine.gpu_bench_run import look_at, measure
     from framepack_engine.memory.ladder import GIB, size_of
     from framepack_engine.sampling.attention import usable_attentions
     from framepack_engine.sampling.numeric import default_dtype
+    from lab.bench.gpu import look_at, measure
+    from lab.bench.gpu_rows import CAPS_GIB, small_caps, usual_cases
 
     make = _maker(model, device)
     caps = [int(gib * GIB) for gib in caps_gib or CAPS_GIB]
@@ -127,8 +127,8 @@ def _maker(model: str, device: torch.device) -> Callable[[torch.device], RandomP
 
     import torch
 
-    from framepack_engine.random_model import RandomParts, random_framepack
     from framepack_engine.sampling.numeric import default_dtype
+    from lab.bench.random_model import RandomParts, random_framepack
 
     if model != "tiny":
         return lambda home: random_framepack(device=device, home=home)

@@ -16,7 +16,7 @@ from deploy.commands.videos import put_path
 from deploy.terminal.screen import say
 
 if TYPE_CHECKING:
-    from framepack_engine.training.loop import StepReport
+    from lab.training.loop import StepReport
 
 _EVERY = 50  #: steps between two lines, where no bar can move
 
@@ -61,7 +61,7 @@ def pocket(
     as_json: Json = False,
 ) -> None:
     """Train the pocket model on pictures that are made here; print its folder."""
-    from framepack_engine.training.recipe import STAGES, recipe_of
+    from lab.training.recipe import STAGES, recipe_of
 
     if stage not in (*STAGES, "all"):
         raise typer.BadParameter(f"{stage!r}: there are {', '.join(STAGES)} and all", param_hint="--stage")
@@ -73,8 +73,8 @@ def pocket(
 
     from framepack_engine.errors import EngineError
     from framepack_engine.models.tiny import cache_root
-    from framepack_engine.training.loop import Run
-    from framepack_engine.training.pocket import train_pocket
+    from lab.training.loop import Run
+    from lab.training.pocket import train_pocket
 
     _stop_saves()
     if threads is not None:
@@ -111,8 +111,8 @@ def ship(
     """Copy a trained model into this package, where it is the model `pocket`; print its place there."""
     from framepack_engine.errors import EngineError
     from framepack_engine.models.catalog import FOLDER
-    from framepack_engine.training.recipe import recipe_of
-    from framepack_engine.training.shipping import ship as into_package
+    from lab.training.pocket import ship as into_package
+    from lab.training.recipe import recipe_of
 
     try:
         about = into_package(model, recipe_of(size), into=FOLDER)
@@ -149,9 +149,9 @@ def lora(
     import torch
 
     from framepack_engine.errors import EngineError
-    from framepack_engine.training.loop import Run
-    from framepack_engine.training.lora import LoraNumbers, train_lora
-    from framepack_engine.training.recipe import StageNumbers
+    from lab.training.loop import Run
+    from lab.training.lora.stage import LoraNumbers, train_lora
+    from lab.training.recipe import StageNumbers
 
     _stop_saves()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -186,7 +186,7 @@ def _precision(stage: str, device: str) -> Literal["bf16", "no"]:
     """bfloat16 on a GPU; on a CPU that has units for it for the transformer alone (docs/decisions/0061)."""
     import torch
 
-    from framepack_engine.training.muon import quick_in_bfloat16
+    from lab.training.muon import quick_in_bfloat16
 
     if device == "cuda":
         return "bf16"

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-if TYPE_CHECKING:
-    from framepack_engine.copy_watch import CopyWatch
+
+class CopyObserver(Protocol):
+    """Hears of each copy of a streamed block and of each wait for one, where somebody measures."""
+
+    def copying(self) -> AbstractContextManager[None]:
+        """Inside, one copy is begun."""
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Inside, computing waits for weights."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -66,7 +73,7 @@ class Budget:
         self.held = 0  #: bytes of weights on the device
         self.brought = 0  #: bytes of weights copied to the device so far
         self.peak = 0  #: the most in use so far, as far as it was watched
-        self.watch: CopyWatch | None = None  #: hears of each copy of a streamed block, where somebody measures
+        self.watch: CopyObserver | None = None
         self._count: LiveBytes | None = None
 
     def hold(self, size: int) -> None:

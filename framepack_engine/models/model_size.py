@@ -1,6 +1,6 @@
 """How large the models' parts are. Loads no torch.
 
-tests/unit/test_memory.py counts the same on torch's meta device, in every precision, and compares.
+A test of the plans counts the same on torch's meta device, in every precision, and compares.
 """
 
 from __future__ import annotations

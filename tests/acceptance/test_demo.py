@@ -19,7 +19,7 @@ from deploy.node.local import find_running
 from farm.settings import FarmSettings
 from framepack_engine.frames.video import pictures, probe
 from framepack_engine.models.catalog import MODELS
-from framepack_engine.training.evaluation import Bench, psnr, still
+from lab.training.evaluate.evaluation import Bench, psnr, still
 
 ROOT = Path(__file__).parents[2]
 FIRST_DB = 24.0  #: the first frame against the photo, PSNR; after encoding, so a little below the bench's

@@ -19,9 +19,8 @@ from openai.types import VideoSeconds, VideoSize
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.farm_load import Load, press
-from deploy.full_storage import fill_storage
 from farm.client import Event, read_events
+from lab.bench.farm_load import Load, fill_storage, press
 from tests.farm_process import FarmProcess, running_farm, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]

@@ -16,13 +16,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "framepack_engine": set(),
     "farm": set(),
     "actors": {"farm", "framepack_engine"},
-    "deploy": {"farm", "actors", "framepack_engine"},
+    "lab": {"farm", "framepack_engine"},
+    "deploy": {"farm", "actors", "framepack_engine", "lab"},
 }
 #: Third parties that a package never imports, not even late.
 NEVER = {
     "framepack_engine": {"ray", "fastapi", "starlette", "httpx", "typer"},
     "farm": {"torch", "diffusers", "transformers", "ray"},
     "actors": {"fastapi", "starlette", "typer"},
+    "lab": {"ray", "fastapi", "starlette", "typer"},
     "deploy": set(),
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "base", "misc"}

@@ -1,0 +1,1 @@
+"""What the farm and the engine can do, measured."""

@@ -1,0 +1,243 @@
+"""Press a farm: watchers on /events and new videos at a steady pace. What came back is counted, and timed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from farm.contract import JobPlan
+from farm.jobs import Jobs, Record
+from farm.ledger.layout import index_key
+from farm.request import VideoRequest
+from farm.store import FolderStore
+
+_FIELDS = {
+    "prompt": "a cat looks around",
+    "model": "tiny",
+    "seconds": "0.5",
+    "num_inference_steps": "1",
+    "size": "64x64",
+}
+_TIMEOUT_S = 60.0
+_OVER_S = 5.0  #: after the last POST, for events that are on their way
+_PHOTO_PX = (640, 480)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How hard to press."""
+
+    watchers: int
+    posts_per_s: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class Pressed:
+    """What came of it."""
+
+    accepted: int = 0
+    refused_429: int = 0
+    errors: Counter[str] = field(default_factory=Counter)  #: what went wrong -> how often
+    post_ms: list[float] = field(default_factory=list)
+    list_ms: list[float] = field(default_factory=list)  #: a page of the newest 20
+    lag_ms: list[float] = field(default_factory=list)  #: from a ledger entry's time to its event here
+    streams: int = 0  #: opened
+    streams_open: int = 0
+    most_streams: int = 0  #: open at once
+    events: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """For people and programs; times in ms."""
+        return {
+            "accepted": self.accepted,
+            "errors": sum(self.errors.values()),
+            "refused_429": self.refused_429,
+            **{f"post_{name}": value for name, value in _percentiles(self.post_ms).items()},
+            **{f"list_{name}": value for name, value in _percentiles(self.list_ms).items()},
+            "watchers": self.most_streams,
+            "streams": self.streams,
+            "events": self.events,
+            **{f"lag_{name}": value for name, value in _percentiles(self.lag_ms).items()},
+        }
+
+
+async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
+    """Post and watch for `load.seconds`. Errors are counted, never raised."""
+    found, posted = Pressed(), list[str]()
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, limits=limits, timeout=_TIMEOUT_S, trust_env=False
+    ) as http:
+        over = asyncio.Event()
+        watchers = [asyncio.create_task(_watch(http, posted, n, over, found)) for n in range(load.watchers)]
+        lister = asyncio.create_task(_list(http, over, found))
+        await _post_all(http, load, posted, found)
+        await asyncio.sleep(min(_OVER_S, load.seconds))
+        over.set()
+        for task in (*watchers, lister):
+            task.cancel()
+        await asyncio.gather(*watchers, lister, return_exceptions=True)
+    return found
+
+
+async def _post_all(http: httpx.AsyncClient, load: Load, posted: list[str], found: Pressed) -> None:
+    """A POST every so often, whether or not the ones before were answered."""
+    photo, begun = _photo(), time.perf_counter()
+    tasks = []
+    for number in range(round(load.posts_per_s * load.seconds)):
+        await asyncio.sleep(max(0.0, begun + number / load.posts_per_s - time.perf_counter()))
+        tasks.append(asyncio.create_task(_post(http, photo, number, posted, found)))
+    await asyncio.gather(*tasks)
+
+
+async def _post(http: httpx.AsyncClient, photo: bytes, number: int, posted: list[str], found: Pressed) -> None:
+    begun = time.perf_counter()
+    try:
+        answer = await http.post(
+            "/v1/videos", data=_FIELDS | {"seed": str(number)}, files={"input_reference": ("cat.jpg", photo)}
+        )
+    except httpx.HTTPError as err:
+        found.errors[f"POST {type(err).__name__}"] += 1
+        return
+    if answer.status_code == 200:
+        found.post_ms.append(1000 * (time.perf_counter() - begun))
+        found.accepted += 1
+        posted.append(answer.json()["id"])
+    elif answer.status_code == 429:
+        found.refused_429 += 1
+    else:
+        found.errors[f"POST {answer.status_code}"] += 1
+
+
+async def _list(http: httpx.AsyncClient, over: asyncio.Event, found: Pressed) -> None:
+    while not over.is_set():
+        begun = time.perf_counter()
+        try:
+            answer = await http.get("/v1/videos")
+            if answer.status_code != 200:
+                found.errors[f"list {answer.status_code}"] += 1
+            else:
+                found.list_ms.append(1000 * (time.perf_counter() - begun))
+        except httpx.HTTPError as err:
+            found.errors[f"list {type(err).__name__}"] += 1
+        await asyncio.sleep(1.0)
+
+
+async def _watch(http: httpx.AsyncClient, posted: list[str], number: int, over: asyncio.Event, found: Pressed) -> None:
+    """Follow one video after another, ten watchers to a video."""
+    place = number // 10
+    while not over.is_set():
+        if len(posted) <= place:
+            await asyncio.sleep(0.05)
+            continue
+        try:
+            ended = await _follow(http, posted[place], found)
+        except httpx.HTTPError as err:
+            found.errors[f"events {type(err).__name__}"] += 1
+            await asyncio.sleep(1.0)
+            continue
+        if not ended:
+            found.errors["events broke off"] += 1
+        place += 1
+
+
+async def _follow(http: httpx.AsyncClient, video: str, found: Pressed) -> bool:
+    """Read a video's events to their end; whether it came."""
+    begun, name = time.time(), ""
+    async with http.stream("GET", f"/v1/videos/{video}/events", timeout=httpx.Timeout(_TIMEOUT_S)) as answer:
+        if answer.status_code != 200:
+            found.errors[f"events {answer.status_code}"] += 1
+            return True
+        found.streams += 1
+        found.streams_open += 1
+        found.most_streams = max(found.most_streams, found.streams_open)
+        try:
+            async for line in answer.aiter_lines():
+                kind, _, text = line.partition(": ")
+                name = text if kind == "event" else name
+                if kind == "data":
+                    found.events += 1
+                    at = json.loads(text).get("at")
+                    if at is not None and at > begun:
+                        found.lag_ms.append(1000 * (time.time() - at))
+                    if name == "end":
+                        return True
+        finally:
+            found.streams_open -= 1
+    return False
+
+
+def _photo() -> bytes:
+    """A JPEG with shapes and some noise, as a camera's: about 40 kB."""
+    from PIL import Image
+
+    shapes, noise = Image.radial_gradient("L").resize(_PHOTO_PX), Image.effect_noise(_PHOTO_PX, 12)
+    data = io.BytesIO()
+    Image.merge("RGB", (shapes, Image.blend(shapes, noise, 0.3), shapes)).save(data, "JPEG", quality=85)
+    return data.getvalue()
+
+
+def _percentiles(values: list[float]) -> dict[str, float | None]:
+    if len(values) < 2:
+        return {"p50_ms": values[0] if values else None, "p99_ms": None}
+    cuts = quantiles(values, n=100, method="inclusive")
+    return {"p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1)}
+
+
+_APART_MS = 1000  #: between two videos
+
+
+def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "local", now_ms: int) -> list[str]:
+    """Write `videos` into the folder `root`; the newest `open_videos` are paused. Their ids, oldest first.
+
+    Two real ones are accepted, one of them cancelled, and their files copied under other ids, without a sync: this is
+    for tests and measurements, not for anything to keep.
+    """
+    with tempfile.TemporaryDirectory(prefix="framefarm-fill-") as folder:
+        store = FolderStore(Path(folder))
+        jobs = Jobs(store)
+        paused, ended = (_accept(jobs, owner) for _ in range(2))
+        jobs.wish(paused.job.id, "pause", owner=owner)
+        jobs.wish(ended.job.id, "cancel", owner=owner)
+        files = {
+            record.job.id: {key: store.get(key) for key in store.list(f"jobs/{record.job.id}/")}
+            for record in (paused, ended)
+        }
+        names = [f"video_{uuid4().hex}" for _ in range(videos)]
+        for number, name in enumerate(names):
+            is_open = number >= videos - open_videos
+            made = paused if is_open else ended
+            job = made.job.model_copy(update={"id": name, "created_ms": now_ms - (videos - number) * _APART_MS})
+            for key, data in files[made.job.id].items():
+                _write(root / key.replace(made.job.id, name), data)
+            _write(root / f"jobs/{name}/request.json", job.model_dump_json().encode())
+            _write(root / index_key(job), b"{}")
+            if is_open:
+                _write(root / f"open/{name}", store.get(f"open/{made.job.id}"))
+    return names
+
+
+def _accept(jobs: Jobs, owner: str) -> Record:
+    request = VideoRequest.model_validate(
+        {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "num_inference_steps": 2, "size": "64x64"}
+    )
+    plan = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=64, width=64, frames=73, final_frames=(0, 73))
+    return jobs.accept(request, plan, images={}, owner=owner, fingerprint=uuid4().hex)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,323 @@
+"""Measures one row of `framefarm bench gpu`: a section by the farm's own renderer, on the device at hand.
+
+Counts, bits and bytes are the same on any device; times mean something on a GPU. Each row has a model of its own, made
+anew, so that nothing which one row leaves behind is in another's memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framepack_engine.memory.budget import LiveBytes
+from framepack_engine.memory.ladder import GIB, ladder, usable_bytes
+from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.memory.tenancy import workload_of
+from framepack_engine.models.compiled import compile_blocks
+from framepack_engine.models.host import host_bytes
+from framepack_engine.models.model_size import ModelSize
+from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.weights import weights_of
+from framepack_engine.pipeline import Renderer
+from framepack_engine.planning.spec import RenderSpec
+from lab.bench.copies import CopyWatch, SyncCopies
+from lab.bench.gpu_rows import Case, Row, forward_flops
+from lab.bench.random_model import PROMPT_TOKENS, RandomParts, random_conditioning
+
+_USUAL_STEPS = 25
+_FRAMES_A_LATENT = 4
+_HOST = torch.device("cpu")
+#: dense bfloat16 with float32 sums, TFLOP/s, by NVIDIA's data sheets: the first name that is in the device's own
+_DATA_SHEET = (("H200", 989.4), ("H100 PCIe", 756.0), ("H100", 989.4), ("A100", 312.0), ("RTX 4090", 165.2))
+
+Make = Callable[[torch.device], RandomParts]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The device, and what it does at its best, measured here: a large matrix product, a large copy from pinned memory.
+
+    link_gb_s: 10^9 bytes a second.
+    """
+
+    device: torch.device
+    name: str
+    total_bytes: int
+    matmul_tflops: float
+    link_gb_s: float
+
+    def cells(self) -> dict[str, Any]:
+        """As a table's lines."""
+        return {
+            "device": self.name,
+            "memory_gib": round(self.total_bytes / GIB, 1),
+            "torch": torch.__version__,
+            "matmul_tflops": float(f"{self.matmul_tflops:.4g}"),
+            "data_sheet_tflops": self.data_sheet_tflops,
+            "link_gb_s": float(f"{self.link_gb_s:.4g}"),
+        }
+
+    @property
+    def data_sheet_tflops(self) -> float | None:
+        """Of its maker; None where it is not known here."""
+        if "NVL" in self.name:  # slower than the cards whose names they share
+            return None
+        return next((peak for name, peak in _DATA_SHEET if name in self.name), None)
+
+
+def look_at(device: torch.device, *, side: int, copy_bytes: int) -> Machine:
+    """Measure a device. side: of the matrices; copy_bytes: of the copy."""
+    cuda = device.type == "cuda"
+    dtype = torch.bfloat16 if cuda else torch.float32
+    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    source = torch.zeros(copy_bytes, dtype=torch.uint8, pin_memory=cuda)
+    target = torch.empty_like(source, device=device)
+    product_s = _least_s(lambda: torch.mm(one, other), device)
+    copy_s = _least_s(lambda: target.copy_(source, non_blocking=True), device)
+    total = torch.cuda.get_device_properties(device).total_memory if cuda else host_bytes()
+    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    return Machine(device, name, total, 2 * side**3 / product_s / 1e12, copy_bytes / copy_s / 1e9)
+
+
+def measure(
+    case: Case, make: Make, spec: RenderSpec, *, machine: Machine, stock: Tensor | None = None, home_bytes: int = 0
+) -> tuple[Row, Tensor | None]:
+    """Render one section by `case`, after one of two steps that does not count.
+
+    make: a model of its own at the device that it is given. spec: its first step does not count either.
+    stock: the latents of the stock forward, to compare with. home_bytes: of the model, in the machine's memory, where
+    it is not all on the device.
+    Returns: the row and the latents; None where it could not be measured, which the row says.
+    """
+    device = machine.device
+    _clean(device)
+    resident = case.way == "stock" or (case.cap_bytes is None and not case.rung)
+    if not resident and home_bytes > host_bytes():
+        short = f"the model's home takes {home_bytes / GIB:.1f} GiB of the machine's {host_bytes() / GIB:.1f}"
+        return Row(row=case.name, error=short), None
+    spec = replace(spec, cache=case.cache, attention=case.attention or spec.attention)
+    try:
+        with _held(case, make(device if resident else _HOST), spec, machine) as held:
+            return _measured(case, held, spec, machine=machine, stock=stock)
+    except Exception as err:  # noqa: BLE001 - the other rows are measured all the same
+        short = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
+    _clean(device)  # not inside of `except`: its traceback holds every tensor
+    return Row(row=case.name, error=short), None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A renderer whose model is held in the way of a case. count: watches the CPU's memory where no budget does."""
+
+    parts: RandomParts
+    size: ModelSize
+    renderer: Renderer
+    sync: SyncCopies | None = None
+    count: LiveBytes | None = None
+
+    def copied(self) -> int:
+        """Bytes of weights that came to the device so far."""
+        if self.sync is not None:
+            return self.sync.copied
+        return 0 if self.renderer.tenancy is None else self.renderer.tenancy.budget.brought
+
+    def watching(self) -> AbstractContextManager[Any]:
+        return self.count or nullcontext()
+
+    def begin_peak(self) -> None:
+        if self.renderer.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.renderer.device)
+        if self.count is not None:
+            self.count.peak = self.count.live
+        if self.renderer.tenancy is not None:
+            self.renderer.tenancy.budget.peak = 0
+
+    def peak(self) -> int:
+        """Bytes since then."""
+        if self.renderer.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.renderer.device)
+        if self.count is not None:
+            return self.count.peak
+        return 0 if self.renderer.tenancy is None else self.renderer.tenancy.budget.peak
+
+
+@contextmanager
+def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) -> Iterator[_Held]:
+    """The model on the device as the case wants it, and the device no larger than that."""
+    device = machine.device
+    apply_precision(parts.transformer, case.precision, device=device)
+    if case.compiled:
+        torch.compiler.reset()
+        compile_blocks(parts.transformer)
+    size = parts.size()
+    on_cpu, cap = device.type == "cpu", case.cap_bytes or machine.total_bytes
+    with capped(device, case.cap_bytes):
+        if case.way == "plan":
+            book = PlanBook(size=size, device_bytes=cap, host_bytes=host_bytes(), counted=on_cpu)
+            for plan in ladder(size, workload_of(spec))[: case.rung]:
+                book.too_large(workload_of(spec), plan)
+            renderer = Renderer(parts, device=str(device), book=book)
+            try:
+                yield _Held(parts=parts, size=size, renderer=renderer)
+            finally:
+                renderer.close()
+            return
+        renderer, sync = Renderer(parts, device=str(device)), None  # before the copies: it widens the last layer
+        if case.way == "sync":
+            everything = ladder(size, workload_of(spec))[0]
+            computing = everything.section_bytes - sum(tensor.nbytes for tensor in weights_of(_modules(parts)))
+            room = usable_bytes(cap) - computing - size.largest_hoisted_bytes
+            sync = SyncCopies(parts.transformer, device, resident_bytes=room)
+        resident = sum(t.nbytes for t in weights_of(_modules(parts))) if sync is None else sync.resident
+        count = LiveBytes(base=resident) if on_cpu else None
+        yield _Held(parts=parts, size=size, renderer=renderer, sync=sync, count=count)
+        if sync is not None:
+            sync.close()
+
+
+def _modules(parts: RandomParts) -> list[torch.nn.Module]:
+    return [parts.transformer, parts.vae]
+
+
+@dataclass(slots=True)
+class _Laps:
+    """Times of the steps and forwards of one section."""
+
+    device: torch.device
+    steps: list[float] = field(default_factory=list)
+    forwards: list[tuple[Any, Any]] = field(default_factory=list)
+    begun: Any = None
+
+    def begin(self, *_: Any) -> None:
+        self.begun = self._now()
+
+    def end(self, *_: Any) -> None:
+        self.forwards.append((self.begun, self._now()))
+
+    def step(self) -> None:
+        _finish(self.device)
+        self.steps.append(time.perf_counter())
+
+    def forward_s(self, ran: tuple[int, ...]) -> float:
+        """Median of the forwards whose blocks ran, but for the first step's."""
+        timed = [
+            begin.elapsed_time(end) / 1000 if self.device.type == "cuda" else end - begin
+            for (begin, end), blocks in list(zip(self.forwards, ran, strict=True))[1:]
+            if blocks
+        ]
+        return float(statistics.median(timed))
+
+    def step_s(self) -> float:
+        """Mean of all steps but the first."""
+        return statistics.mean(now - before for before, now in pairwise(self.steps))
+
+    def _now(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event: Any = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+
+def _measured(
+    case: Case, held: _Held, spec: RenderSpec, *, machine: Machine, stock: Tensor | None
+) -> tuple[Row, Tensor]:
+    renderer, laps, watch, copied = held.renderer, _Laps(machine.device), CopyWatch(machine.device), list[int]()
+    transformer, tenancy = held.parts.transformer, renderer.tenancy
+    conditioning = random_conditioning(held.parts, height=spec.height, width=spec.width)
+
+    def stepped(_: object) -> None:
+        laps.step()
+        copied.append(held.copied())
+        if len(copied) == 1:
+            watch.forget()
+
+    with held.watching():
+        renderer.section(replace(spec, num_inference_steps=2), 0, conditioning, None)
+        held.begin_peak()
+        hooks = [
+            transformer.register_forward_pre_hook(laps.begin, prepend=True),
+            transformer.register_forward_hook(laps.end),
+        ]
+        if tenancy is not None:
+            tenancy.budget.watch = watch
+        made = renderer.section(spec, 0, conditioning, None, on_step=stepped)
+    for hook in hooks:
+        hook.remove()
+    gigabytes = (copied[-1] - copied[0]) / 1e9
+    row = Row(
+        row=case.name,
+        plan=None if tenancy is None or tenancy.plan is None else tenancy.plan.words,
+        steps=spec.num_inference_steps,
+        forwards=sum(made.forwards),
+        s_per_forward=laps.forward_s(made.forwards),
+        s_per_step=laps.step_s(),
+        s_per_frame=laps.step_s() * _USUAL_STEPS / (_FRAMES_A_LATENT * spec.latent_window_size),
+        peak_gib=held.peak() / GIB,
+        predicted_gib=None if tenancy is None or tenancy.plan is None else tenancy.plan.section_bytes / GIB,
+        copied_gb=gigabytes / (len(copied) - 1),
+        copy_gb_s=gigabytes / watch.copied_s if watch.copies else None,
+        hidden=watch.hidden,
+        off=None if stock is None else float((made.latents - stock).norm() / stock.norm()),
+    )
+    return _with_rates(row, held.size, spec, machine), made.latents
+
+
+def _with_rates(row: Row, size: ModelSize, spec: RenderSpec, machine: Machine) -> Row:
+    """The row, with what the device computes a second."""
+    flops = forward_flops(size, workload_of(spec), text_tokens=PROMPT_TOKENS)
+    tflops = flops / (row.s_per_forward or 1.0) / 1e12
+    peak = machine.data_sheet_tflops
+    return replace(
+        row,
+        tflops=tflops,
+        mfu=None if peak is None else tflops / peak,
+        of_matmul=tflops / machine.matmul_tflops,
+    )
+
+
+def _least_s(work: Callable[[], object], device: torch.device, *, times: int = 5) -> float:
+    """Seconds of `work` at its best, after once that does not count."""
+    taken = list[float]()
+    for _ in range(times + 1):
+        _finish(device)
+        begun = time.perf_counter()
+        work()
+        _finish(device)
+        taken.append(time.perf_counter() - begun)
+    return min(taken[1:])
+
+
+@contextmanager
+def capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
+    """Inside, torch's allocator refuses what goes beyond; on the CPU the budget of a plan does."""
+    if cap_bytes is None or device.type != "cuda":
+        yield
+        return
+    total = torch.cuda.get_device_properties(device).total_memory
+    number = torch.cuda.current_device() if device.index is None else device.index  # "cuda" alone it does not take
+    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total), number)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, number)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _clean(device: torch.device) -> None:
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()

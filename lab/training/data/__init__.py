@@ -1,0 +1,1 @@
+"""What `pocket` is trained on: pictures, motions and prompts that are made, and photographs."""

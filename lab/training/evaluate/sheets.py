@@ -1,0 +1,107 @@
+"""Many videos on one picture: a row for each, a few frames of it, and what it is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from framepack_engine.frames.video import pictures, probe
+from framepack_engine.planning.sections import FPS
+
+_STRIP_PX = 96
+_LABEL_PX = 16
+_GAP_PX = 2
+
+
+def contact_sheet(path: Path, videos: Sequence[tuple[str, Tensor]], *, columns: int = 6) -> None:
+    """Write a PNG. videos: words and frames (T, H, W, 3) uint8; `columns` of each are shown, both ends included."""
+    rows = [(words, _strip(frames, columns)) for words, frames in videos]
+    width = max(strip.width for _, strip in rows)
+    sheet = Image.new("RGB", (width, len(rows) * (_STRIP_PX + _LABEL_PX)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (words, strip) in enumerate(rows):
+        top = number * (_STRIP_PX + _LABEL_PX)
+        pen.text((2, top + 2), words, fill="black")
+        sheet.paste(strip, (0, top + _LABEL_PX))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+
+
+def _strip(frames: Tensor, columns: int) -> Image.Image:
+    count = min(columns, len(frames))
+    numbers = [round(i * (len(frames) - 1) / max(count - 1, 1)) for i in range(count)]
+    width = round(frames.shape[2] * _STRIP_PX / frames.shape[1])
+    strip = Image.new("RGB", (columns * (width + _GAP_PX), _STRIP_PX), "white")
+    for column, number in enumerate(numbers):
+        thumb = Image.fromarray(frames[number].numpy()).resize((width, _STRIP_PX), Image.Resampling.LANCZOS)
+        strip.paste(thumb, (column * (width + _GAP_PX), 0))
+    return strip
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST_BYTES = 2_000_000
+_MOVING_PX = 128
+_EVERY = 2  #: of the frames, so many-th is shown
+_RESAMPLING = Image.Resampling.LANCZOS
+_QUALITIES = (85, 70, 55, 40, 25)  #: of WebP; the first that is small enough
+
+
+def moving_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Tensor]]]) -> None:
+    """Write an animated WebP that begins again at its end, of 2 MB at most where the lowest quality can do it.
+
+    rows: words, and videos of frames (T, H, W, 3) uint8, of any sizes; all end with the shortest.
+    """
+    count = min(len(frames) for _, videos in rows for frames in videos)
+    _save(path, [_picture(rows, number) for number in range(0, count, _EVERY)])
+
+
+def moving_picture(video: Path, path: Path) -> None:
+    """Write an mp4 as such a WebP: every second frame, at twice its size. Raises: VideoMismatch, where it is none."""
+    shown = pictures(video, range(0, probe(video).frames, _EVERY))
+    _save(path, [picture.resize((2 * picture.width, 2 * picture.height), _RESAMPLING) for picture in shown])
+
+
+def _save(path: Path, frames: Sequence[Image.Image]) -> None:
+    """Write those frames of a video that are shown, at the best quality that is small enough."""
+    for quality in _QUALITIES:
+        data = io.BytesIO()
+        frames[0].save(
+            data,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=round(1000 * _EVERY / FPS),
+            loop=0,
+            quality=quality,
+            method=6,
+        )
+        if data.tell() <= LARGEST_BYTES:
+            break
+    path.write_bytes(data.getvalue())
+
+
+def _picture(rows: Sequence[tuple[str, Sequence[Tensor]]], number: int) -> Image.Image:
+    """Frame `number` of all videos."""
+    shown = [(words, [_thumb(frames[number]) for frames in videos]) for words, videos in rows]
+    width = max(sum(thumb.width + _GAP_PX for thumb in thumbs) for _, thumbs in shown)
+    sheet = Image.new("RGB", (width, len(shown) * (_MOVING_PX + _LABEL_PX)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for row, (words, thumbs) in enumerate(shown):
+        top, left = row * (_MOVING_PX + _LABEL_PX), 0
+        pen.text((2, top + 2), words, fill="black")
+        for thumb in thumbs:
+            sheet.paste(thumb, (left, top + _LABEL_PX))
+            left += thumb.width + _GAP_PX
+    return sheet
+
+
+def _thumb(frame: Tensor) -> Image.Image:
+    width = round(frame.shape[1] * _MOVING_PX / frame.shape[0])
+    return Image.fromarray(frame.numpy()).resize((width, _MOVING_PX), _RESAMPLING)

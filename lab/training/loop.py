@@ -1,0 +1,267 @@
+"""The training loop of every stage: accelerate's processes and precisions, checkpoints that appear whole, exact resume.
+
+A step's data is a pure function of its number, so a run that was stopped goes on bit for bit (same machine, same number
+of processes and threads): weights, optimizer, running mean and step are all there is to keep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from framepack_engine.errors import EngineError
+from lab.training.muon import Muon
+from lab.training.recipe import StageNumbers
+
+_PANEL = (720, 200)
+_MARGIN = (64, 24)
+_INK, _GRID, _FAINT, _LINE = (20, 20, 20), (225, 225, 225), (190, 205, 235), (30, 80, 190)
+_SMOOTHED = 25  #: points that the dark line is the running mean of
+
+
+def write_curves(path: Path, curves: Mapping[str, Sequence[float]], *, every: int) -> None:
+    """Write {"every": steps a point, "curves": {name: points}}, whole or not at all."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(json.dumps({"every": every, "curves": curves}))
+    aside.replace(path)
+
+
+def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], *, every: int, title: str) -> None:
+    """Draw them as a PNG. What has no positive value is left out; with nothing to draw no file is written."""
+    drawn = {name: points for name, points in curves.items() if any(point > 0 for point in points)}
+    if not drawn:
+        return
+    width, height = _PANEL
+    picture = Image.new("RGB", (width, height * len(drawn)), "white")
+    pen = ImageDraw.Draw(picture)
+    for row, (name, points) in enumerate(drawn.items()):
+        _panel(pen, row * height, points, every=every, title=f"{title}: {name}")
+    picture.save(path)
+
+
+def _panel(pen: ImageDraw.ImageDraw, top: int, points: Sequence[float], *, every: int, title: str) -> None:
+    width, height = _PANEL
+    left, gap = _MARGIN
+    low, high = (math.log10(limit) for limit in (min(p for p in points if p > 0), max(points)))
+    span = max(high - low, 1e-3)
+    floor = 10**low
+
+    def at(i: int, value: float) -> tuple[float, float]:
+        share = (math.log10(max(value, floor)) - low) / span
+        across = left + (width - left - gap) * (i + 1) / len(points)
+        return across, top + height - gap - (height - 2 * gap) * share
+
+    for tick in range(5):
+        value = 10 ** (low + span * tick / 4)
+        y = at(0, value)[1]
+        pen.line([(left, y), (width - gap, y)], fill=_GRID)
+        pen.text((4, y - 6), f"{value:.3g}", fill=_INK)
+    pen.text((left, top + 4), f"{title}, {len(points) * every} steps, last {points[-1]:.4g}", fill=_INK)
+    if len(points) > 1:
+        pen.line([at(i, point) for i, point in enumerate(points)], fill=_FAINT)
+        means = [sum(points[max(i - _SMOOTHED + 1, 0) : i + 1]) / min(i + 1, _SMOOTHED) for i in range(len(points))]
+        pen.line([at(i, mean) for i, mean in enumerate(means)], fill=_LINE, width=2)
+
+
+_KEPT = 2  #: checkpoints a stage keeps; the newest may be the one that was being written when the power went
+_GRADIENT_NORM = 1.0
+_PREFIX = "step-"
+
+
+class Stage(Protocol):
+    """What is trained. `model` is what has the weights; its forward must be how the loss reaches them."""
+
+    name: str
+    model: nn.Module
+
+    def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
+        """Scalars to draw, the one to go down under `loss`. model: ours as accelerate wrapped it. A pure function."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a stage is: finished steps, and each scalar's mean over every `every` of them. Part of a checkpoint."""
+
+    every: int = 10
+    step: int = 0
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    open: dict[str, float] = field(default_factory=dict)
+
+    def add(self, scalars: dict[str, float]) -> None:
+        """Count one step."""
+        self.step += 1
+        for name, value in scalars.items():
+            self.open[name] = self.open.get(name, 0.0) + value / self.every
+        if self.step % self.every == 0:
+            for name, value in self.open.items():
+                self.curves.setdefault(name, []).append(round(value, 6))
+            self.open = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For accelerate."""
+        return {"every": self.every, "step": self.step, "curves": self.curves, "open": self.open}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """For accelerate."""
+        self.every, self.step = state["every"], state["step"]
+        self.curves, self.open = state["curves"], state["open"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One finished step, for a progress bar."""
+
+    stage: str
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Where and how long: `folder` holds a folder for each stage. minutes: stop, with a checkpoint, after so long.
+
+    precision: accelerate's mixed precision, "no" or "bf16". compiled: the transformer's blocks are. steps: stop there;
+    the rate falls by the recipe's.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    precision: str = "no"
+    compiled: bool = False
+    resume: bool = False
+    minutes: float | None = None
+    steps: int | None = None
+    on_step: Callable[[StepReport], None] | None = None
+
+
+def averaged(model: nn.Module, *, share: float) -> AveragedModel:
+    """A running mean of the weights: of all at first, later `share` old and the rest new."""
+
+    def mean(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        weight = max(1 - share, 10 / (float(count) + 10))
+        return torch.lerp(old, new.to(old.dtype), weight) if old.is_floating_point() else new
+
+    return AveragedModel(model, avg_fn=mean)
+
+
+def make_optimizer(model: nn.Module, numbers: StageNumbers) -> torch.optim.Optimizer:
+    """Of the weights that are trained: Muon where the recipe has a rate for matrices, else AdamW."""
+    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    if numbers.matrix_rate is not None:
+        return Muon(trained, rate=numbers.rate, matrix_rate=numbers.matrix_rate, momentum=numbers.momentum)
+    return torch.optim.AdamW([weight for _, weight in trained], lr=numbers.rate, betas=(0.9, 0.95), weight_decay=0.01)
+
+
+def share_at(step: int, numbers: StageNumbers) -> float:
+    """Which share of its rates a step has: up in a line, down along a cosine to a tenth."""
+    risen = min((step + 1) / numbers.warmup, 1.0)
+    return risen * (0.1 + 0.45 * (1 + math.cos(math.pi * min(step / numbers.steps, 1.0))))
+
+
+def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
+    """Train until the last step or the time is up, and save; returns the running mean of the weights, on the device.
+
+    Interrupted (Ctrl-C), it saves and lets the interrupt go on; of several processes each may be at another step then,
+    and the last checkpoint stands. With `run.resume` it begins where the newest checkpoint
+    ends, else the stage's folder must not have any.
+
+    Raises: EngineError for a folder in use, or a loss that is not finite.
+    """
+    AcceleratorState._reset_state()  # noqa: SLF001 - one precision a process else, and the stages of a run have two
+    accelerator = Accelerator(cpu=run.device == "cpu", mixed_precision=run.precision)
+    folder, steps = run.folder / stage.name, run.steps or numbers.steps
+    newest = newest_checkpoint(folder)
+    if newest is not None and not run.resume:
+        raise EngineError(f"{folder} has a checkpoint of step {_step_of(newest)}: --resume goes on, or remove it")
+    mean = averaged(stage.model, share=numbers.average).to(accelerator.device)
+    optimizer = make_optimizer(stage.model, numbers)
+    tops = [group["lr"] for group in optimizer.param_groups]
+    model, optimizer = accelerator.prepare(stage.model, optimizer)
+    progress = Progress()
+    accelerator.register_for_checkpointing(progress, mean)
+    if newest is not None:
+        accelerator.load_state(str(newest))
+    ends_s = math.inf if run.minutes is None else time.monotonic() + 60 * run.minutes
+    saved, whole = progress.step, accelerator.num_processes == 1
+    try:
+        while progress.step < steps and not _in_any(accelerator, time.monotonic() >= ends_s):
+            for group, top in zip(optimizer.param_groups, tops, strict=True):
+                group["lr"] = top * share_at(progress.step, numbers)
+            scalars = _step(accelerator, stage, model, optimizer, progress.step)
+            mean.update_parameters(accelerator.unwrap_model(model))
+            progress.add(scalars)
+            if run.on_step is not None and accelerator.is_main_process:
+                run.on_step(StepReport(stage.name, progress.step, steps, scalars["loss"]))
+            if progress.step % numbers.save_every == 0:
+                _save(accelerator, folder, progress)
+                saved = progress.step
+        whole = True
+    finally:
+        if whole and progress.step > saved:
+            _save(accelerator, folder, progress)
+    averaged_model: nn.Module = mean.module
+    return averaged_model
+
+
+def _step(accelerator: Any, stage: Stage, model: nn.Module, optimizer: Any, step: int) -> dict[str, float]:
+    scalars = stage.loss(model, step, accelerator.process_index, accelerator.num_processes)
+    optimizer.zero_grad(set_to_none=True)
+    accelerator.backward(scalars["loss"])
+    accelerator.clip_grad_norm_(model.parameters(), _GRADIENT_NORM)
+    values = {name: float(value.detach()) for name, value in scalars.items()}
+    if _in_any(accelerator, not math.isfinite(values["loss"])):
+        raise EngineError(
+            f"stage {stage.name}, step {step}: the loss is {values['loss']}; the last checkpoint is whole"
+        )
+    optimizer.step()
+    return values
+
+
+def _in_any(accelerator: Any, here: bool) -> bool:  # noqa: FBT001 - it is the value
+    """Whether it is so in any process: one that stopped alone would leave the others waiting for it."""
+    if accelerator.num_processes == 1:
+        return here
+    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum") > 0)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The folder of the last checkpoint that was written to its end."""
+    found = [path for path in folder.glob(f"{_PREFIX}*") if path.is_dir()]
+    return max(found, key=_step_of, default=None)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix(_PREFIX))
+
+
+def _save(accelerator: Any, folder: Path, progress: Progress) -> None:
+    """Write a checkpoint aside and rename it; then the curves; then drop the oldest."""
+    final, aside = folder / f"{_PREFIX}{progress.step:07}", folder / ".being-written"
+    if accelerator.is_main_process:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(aside))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(final, ignore_errors=True)
+        aside.rename(final)
+        write_curves(folder / "losses.json", progress.curves, every=progress.every)
+        draw_curves(folder / "losses.png", progress.curves, every=progress.every, title=f"stage {folder.name}")
+        for old in sorted(folder.glob(f"{_PREFIX}*"), key=_step_of)[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()

@@ -1,0 +1,1 @@
+"""Training a LoRA of a large model on a folder of clips."""

@@ -1,0 +1,224 @@
+"""The pocket model's parts, in the classes of the big one, and the folder that they are kept in.
+
+The folder has the layout of the official repositories, so that `load_models` and FARM_MODELS take it as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from framepack_engine.errors import EngineError
+from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
+from framepack_engine.models.shelf import Models, quiet
+from framepack_engine.models.tiny import (
+    IMAGE_DIM,
+    clip_tokenizer,
+    llama_tokenizer,
+    small_clip,
+    small_llama,
+    small_processor,
+    small_siglip,
+)
+from framepack_engine.models.weights import load_part
+from lab.training.data.prompts import every_word
+from lab.training.recipe import Recipe
+
+#: down and to the right, in tokens; a head each, in turn, from block to block
+_PLACES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (0, 0))
+_LEAST_FREQUENCY = 0.3  #: radians a token; slower rotations hardly tell neighbours apart
+_SHARP = 1.5  #: of queries and keys each: a neighbour counts about a sixth as much as the place itself
+_MARK = 1.5  #: on one channel, plus for what is known and minus for what is noisy
+_MARKED_QUERY, _MARKED_KEY = 0.6, 0.3  #: shares of a vector's length
+_DRAWN = 0.5  #: what is left of the drawn weights of queries and keys
+_OPEN = 0.5  #: gates of attention, 0 otherwise
+_GATE = 2  #: of the modulation's chunks
+
+
+@torch.no_grad()
+def look_nearby(model: Any) -> None:
+    """Write it into the queries, keys and gates of a HunyuanVideoFramepackTransformer3DModel, in place.
+
+    By the rotary embedding a query's phase is an offset: the score of a query turned by θ·o and a key that lies o
+    tokens further on is the largest.
+    """
+    heads, dim = model.config.num_attention_heads, model.config.attention_head_dim
+    channel = heads * dim - 1
+    _mark(model.x_embedder.proj, channel, -_MARK)
+    for conv in model.clean_x_embedder.children():
+        _mark(conv, channel, _MARK)
+    rows = torch.arange(heads) * dim + model.config.rope_axes_dim[0] - 2  # the slowest rotation of time: hardly any
+    places = cycle(_PLACES)
+    for block in (*model.transformer_blocks, *model.single_transformer_blocks):
+        query, key = block.attn.to_q, block.attn.to_k
+        turned = [_turned(model.config, place) for place in islice(places, heads)]
+        query.bias.copy_(torch.cat([one for one, _ in turned]))
+        key.bias.copy_(torch.cat([one for _, one in turned]))
+        for weight in (query.weight, key.weight):
+            weight.mul_(_DRAWN)
+            weight[rows] = 0
+        query.bias[rows] = _MARKED_QUERY * math.sqrt(dim)
+        key.weight[rows, channel] = _MARKED_KEY * math.sqrt(dim)
+        for norm in (block.attn.norm_q, block.attn.norm_k):
+            norm.weight.fill_(_SHARP)
+        modulation = block.norm1.linear if hasattr(block, "norm1") else block.norm.linear
+        modulation.bias.view(-1, heads * dim)[_GATE].fill_(_OPEN)
+
+
+def _mark(conv: nn.Conv3d, channel: int, value: float) -> None:
+    conv.weight[channel] = 0
+    if conv.bias is not None:
+        conv.bias[channel] = value
+
+
+def _turned(config: Any, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A query and a key, (dim,) each, whose score is largest where the key lies at `place` from the query."""
+    dim, axes = config.attention_head_dim, config.rope_axes_dim
+    query, key = torch.zeros(dim), torch.zeros(dim)
+    first = axes[0]
+    for size, offset in zip(axes[1:], place, strict=True):
+        for pair in range(size // 2):
+            frequency = config.rope_theta ** (-2 * pair / size)
+            if frequency > _LEAST_FREQUENCY:
+                query[first + 2 * pair] = math.cos(frequency * offset)
+                query[first + 2 * pair + 1] = math.sin(frequency * offset)
+                key[first + 2 * pair] = 1
+        first += size
+    return query / query.norm() * math.sqrt(dim), key / key.norm() * math.sqrt(dim)
+
+
+TEXT_DIM = 96  #: of both text encoders
+FOLDERS = {
+    "text_encoder": f"{HUNYUAN}/text_encoder",
+    "text_encoder_2": f"{HUNYUAN}/text_encoder_2",
+    "tokenizer": f"{HUNYUAN}/tokenizer",
+    "tokenizer_2": f"{HUNYUAN}/tokenizer_2",
+    "vae": f"{HUNYUAN}/vae",
+    "image_encoder": f"{REDUX}/image_encoder",
+    "feature_extractor": f"{REDUX}/feature_extractor",
+}
+WEIGHTED = ("text_encoder", "text_encoder_2", "vae", "image_encoder", "transformer")
+TRANSFORMERS = (FRAMEPACK_I2V, FRAMEPACK_F1)  #: one set of weights serves both kinds, and lies in both folders
+
+
+def make_text_parts() -> dict[str, Any]:
+    """Both text encoders with drawn weights, and tokenizers that have every word of the prompts as one token."""
+    words = every_word()
+    forms = [form for word in words for form in (f" {word}", word, word.capitalize(), f" {word.capitalize()}")]
+    llama, clip = llama_tokenizer(forms), clip_tokenizer(words)
+    return {
+        "tokenizer": llama,
+        "tokenizer_2": clip,
+        "text_encoder": small_llama(llama, width=TEXT_DIM, layers=4),  # hidden_states[-3]: two layers of attention
+        "text_encoder_2": small_clip(clip, width=TEXT_DIM),
+    }
+
+
+def make_image_parts() -> dict[str, Any]:
+    """The image encoder, with drawn weights: the start latent tells the transformer more than it could."""
+    return {"image_encoder": small_siglip(), "feature_extractor": small_processor()}
+
+
+def make_transformer(recipe: Recipe) -> Any:
+    """The transformer with drawn weights, float32. Output and modulation begin at zero but for gates.
+
+    What embeds noise level and pooled prompt stays as it is drawn: trained, its mean outgrew what tells one prompt from
+    another (docs/decisions/0063).
+
+    No distilled guidance: `guidance_scale` does not act on it, `true_cfg_scale` does.
+    """
+    from diffusers import HunyuanVideoFramepackTransformer3DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        model = HunyuanVideoFramepackTransformer3DModel(
+            num_attention_heads=recipe.heads,
+            attention_head_dim=recipe.head_dim,
+            num_layers=recipe.double_blocks,
+            num_single_layers=recipe.single_blocks,
+            num_refiner_layers=1,
+            mlp_ratio=recipe.mlp_ratio,
+            guidance_embeds=False,
+            text_embed_dim=TEXT_DIM,
+            pooled_projection_dim=TEXT_DIM,
+            rope_axes_dim=recipe.rope_axes,
+            has_image_proj=True,
+            image_proj_dim=IMAGE_DIM,
+            has_clean_x_embedder=True,
+        )
+    for name, parameter in model.named_parameters():
+        if "time_text_embed." in name:
+            parameter.requires_grad_(requires_grad=False)
+        if (".norm" in name and ".linear." in name) or name.startswith(("proj_out.", "norm_out.linear.")):
+            torch.nn.init.zeros_(parameter)
+    _alike(model)
+    look_nearby(model)
+    return model
+
+
+def take_weights(model: Any, root: Path) -> None:
+    """Give a transformer that `make_transformer` made the weights of the one in the folder `root`, in place.
+
+    Raises: EngineError where none is there, or one of another shape.
+    """
+    folder = root / FRAMEPACK_I2V
+    if not folder.is_dir():
+        raise EngineError(f"{folder} is missing: a run begins with the folder of a model, as `train pocket` prints it")
+    with quiet():
+        found = load_part("transformer", folder, device="cpu", dtype=torch.float32)
+    try:
+        model.load_state_dict(found.state_dict())
+    except RuntimeError as err:
+        raise EngineError(f"{folder} is no transformer of this recipe: {err}") from err
+
+
+@torch.no_grad()
+def _alike(model: Any) -> None:
+    """Let a clean frame look to the transformer as a noisy one does, and a coarse one as the mean of its parts.
+
+    Source: arXiv:2504.12626, which gets its coarser patchifying kernels from the trained one too.
+    """
+    one, clean = model.x_embedder.proj, model.clean_x_embedder
+    for coarse, times in ((clean.proj, 1), (clean.proj_2x, 2), (clean.proj_4x, 4)):
+        coarse.weight.copy_(one.weight.repeat(1, 1, times, times, times) / times**3)
+        coarse.bias.copy_(one.bias)
+
+
+def save_parts(root: Path, parts: dict[str, Any]) -> None:
+    """Write parts under `root` in the official layout, weights in float16 (in place: they are not trained any more).
+
+    A part that is there is replaced whole.
+    """
+    with quiet():
+        for name, part in parts.items():
+            folders = TRANSFORMERS if name == "transformer" else (FOLDERS[name],)
+            for folder in folders:
+                final, aside = root / folder, root / f"{folder}.being-written"
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                if name in WEIGHTED:
+                    part.half()
+                part.save_pretrained(aside)
+                shutil.rmtree(final, ignore_errors=True)
+                aside.rename(final)
+
+
+def load_trained(root: Path, *, device: str, transformer: Any = None) -> Models:
+    """The parts under `root` that the transformer's stage needs, float32 on the device.
+
+    transformer: takes the trained one's place. Raises: EngineError naming the stage that has not been made.
+    """
+    parts = {}
+    with quiet():
+        for name, folder in FOLDERS.items():
+            if not (root / folder).is_dir():
+                stage = "vae" if name == "vae" else "text"
+                raise EngineError(f"{root / folder} is missing: train stage {stage} first (--stage {stage})")
+            parts[name] = load_part(name, root / folder, device=device, dtype=torch.float32)
+    return Models(name="pocket", kind="i2v", transformer=transformer, **parts)

@@ -1,0 +1,1 @@
+"""The stages of a training: text, autoencoder, diffusion."""

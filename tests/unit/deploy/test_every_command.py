@@ -1,0 +1,142 @@
+"""Manners that every command has: --json where it prints data, and refusals that name what was wrong, with exit 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from deploy import cli
+from farm.jobs import Record
+from farm.request import VideoRequest
+from tests.imports import ROOT
+
+CAT = str(ROOT / "examples" / "cat.jpg")
+VIDEO = "video_" + "0" * 32
+Out = pytest.CaptureFixture[str]
+UNTIL_STOPPED = {"up", "join"}  #: print one line of a fixed form, `ready URL` or `joined ADDRESS`, and go on
+
+
+def leaves() -> Iterator[tuple[str, Any]]:
+    """Every command that does something, `keys new` and its like too."""
+
+    def below(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+        inner = getattr(command, "commands", {})
+        if not inner or command.invoke_without_command:
+            yield words, command
+        for name, each in inner.items():
+            yield from below(f"{words} {name}", each)
+
+    for name in cli.COMMANDS:
+        yield from below(name, cli.load_command(name))
+
+
+LEAVES = dict(leaves())
+
+
+def flags(words: str) -> list[Any]:
+    """A command's flags."""
+    return [param for param in LEAVES[words].params if param.param_type_name == "option"]
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal on which no word is broken."""
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def refusal(capsys: Out, *argv: str) -> str:
+    """What a command says that must be refused: exit 2, nothing on stdout, no trace."""
+    status = cli.main(argv)
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, ""), f"{argv}: {err}"
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("words", sorted(LEAVES.keys() - UNTIL_STOPPED))
+def test_data_comes_as_json_too(words: str) -> None:
+    """Each command that ends by itself has --json."""
+    assert "--json" in {name for flag in flags(words) for name in flag.opts}
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_a_refused_flag_is_named(words: str, capsys: Out) -> None:
+    """One that is not there; and of each kind that has wrong values, the first: a number, a choice."""
+    assert "--no-such-flag" in refusal(capsys, *words.split(), "--no-such-flag")
+    kinds: dict[object, str] = {}
+    for flag in flags(words):
+        kind = flag.bare_type()
+        if kind in {int, float} or get_origin(kind) is Literal:
+            kinds.setdefault(get_origin(kind) or kind, flag.opts[0])
+    for name in kinds.values():
+        assert name in refusal(capsys, *words.split(), name, "x!")
+
+
+@pytest.mark.parametrize("words", [words for words, leaf in LEAVES.items() if any(p.required for p in leaf.params)])
+def test_what_is_missing_is_named(words: str, capsys: Out) -> None:
+    """Called with nothing, a command names the first argument or flag that it needs."""
+    needed = [param for param in LEAVES[words].params if param.required]
+    said = refusal(capsys, *words.split())
+    assert any((param.metavar or param.opts[0].upper()) in said or param.opts[0] in said for param in needed), said
+
+
+def beyond(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> a number just beyond its limits."""
+    found = {}
+    for name, field in model.model_fields.items():
+        for limit in field.metadata:
+            if (least := getattr(limit, "ge", None)) is not None:
+                found[name] = f"{least - 1:g}"
+            elif (most := getattr(limit, "le", None)) is not None:
+                found[name] = f"{most + 1:g}"
+    return found
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("render", CAT, "--prompt", "a"),
+        ("submit", CAT, "--prompt", "a"),
+        ("extend", VIDEO, "--prompt", "a"),
+        ("batch", str(Path(CAT).parent), "-o", ".", "--prompt", "a"),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_a_refused_field_is_named(argv: tuple[str, ...], capsys: Out) -> None:
+    """Each field beyond its limits, before any farm is asked."""
+    fields = beyond(VideoRequest)
+    assert {"seconds", "num_inference_steps", "priority"} <= fields.keys()
+    for name, value in fields.items():
+        assert f"{name}: " in refusal(capsys, *argv, f"--{name.replace('_', '-')}={value}")
+
+
+@pytest.mark.parametrize("command", ["up", "join 127.0.0.1:1"])
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--stages", "paint"), ("--hours", "late"), ("--preserve-gb", "-1"), ("--vram-class", "v7")]
+)
+def test_a_refused_setting_is_named(command: str, flag: str, value: str, capsys: Out) -> None:
+    """By its variable, before anything is started."""
+    assert f"FARM_{flag[2:].replace('-', '_').upper()}" in refusal(capsys, *command.split(), flag, value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "field"),
+    [
+        (("remix", "ID", "--seconds", "-1"), "seconds"),
+        (("edit", "ID", "--priority", "99"), "priority"),
+        (("list", "--status", "lost"), "status"),
+        (("fetch", "ID", "--variant", "lost"), "variant"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_farm_refuses_is_named(
+    farm_url: str, accept: Callable[..., Record], argv: tuple[str, ...], field: str, capsys: Out
+) -> None:
+    """Where only the farm can tell."""
+    video = accept().job.id
+    assert f"{field}: " in refusal(capsys, *(video if word == "ID" else word for word in argv))

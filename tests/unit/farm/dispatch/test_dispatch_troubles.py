@@ -1,0 +1,193 @@
+"""Poison, a store that is away, and a dispatcher that was frozen: who pays for it, and who does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.contract import Order
+from farm.dispatch.dispatcher import Dispatcher
+from farm.errors import StoreError
+from farm.jobs import Jobs, Record
+from farm.ledger.states import JobState
+from farm.store import FolderStore
+from tests.clock import Clock
+from tests.unit.farm.dispatch.test_dispatch import SETTINGS, ask, card, commit, progress
+
+Accept = Callable[..., Record]
+
+
+@pytest.fixture
+def dispatcher(jobs: Jobs, clock: Clock) -> Dispatcher:
+    """In charge of an empty store."""
+    return Dispatcher(jobs, SETTINGS, clock=clock)
+
+
+def state_of(jobs: Jobs, order: Order) -> JobState:
+    """The video's state."""
+    return jobs.get(order.job.id, owner=None).head.state
+
+
+def die_at(dispatcher: Dispatcher, slot: str, life: int) -> Order:
+    """A worker of this slot takes an order and its process dies."""
+    order = ask(dispatcher, f"{slot}.{life}")
+    dispatcher.worker_died(f"{slot}.{life}")
+    return order
+
+
+def test_poison_ends_after_three_deaths(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """Each worker that takes its order dies: three deaths on two slots end it, and say at what."""
+    dispatcher.nudge(accept().job.id)
+    dispatcher.ask(card("b.0", stages=()))
+    for life, slot in enumerate(("a", "b", "a")):
+        assert dispatcher.workers()
+        order = die_at(dispatcher, slot, life)
+    state = state_of(jobs, order)
+    assert (state.status, [each.code for each in state.failures]) == ("failed", ["worker_died"] * 3)
+    assert state.error
+    assert state.error.message == "worker a.2 died at encode"
+
+
+def test_deaths_at_different_orders_are_bad_luck(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """A long video may lose many workers, as long as each order is made in the end."""
+    dispatcher.nudge(accept().job.id)
+    for life in range(5):  # encode, two sections, decode, finish
+        for slot in "ab":
+            die_at(dispatcher, slot, life)
+        order = ask(dispatcher, f"a.{life + 1}")
+        commit(jobs, order, f"a.{life + 1}")
+        dispatcher.nudge(order.job.id)
+    state = state_of(jobs, order)
+    assert (state.status, len(state.failures)) == ("completed", 10)
+
+
+def test_a_worker_that_could_not_do_it_is_not_waited_for(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
+    """The other one has no such stage: one slot's three deaths are enough."""
+    dispatcher.nudge(accept().job.id)
+    dispatcher.ask(card("b.0", stages=("finish",)))
+    for life in range(3):
+        order = die_at(dispatcher, "a", life)
+    assert state_of(jobs, order).status == "failed"
+
+
+def test_a_death_that_the_store_cannot_take_is_told_later(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing breaks: the lease ends at the first tick after the store is back, long before it would expire."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+
+    def away(key: str, data: bytes | Path) -> bool:
+        raise StoreError("the store does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.store, "put_if_absent", away)
+        dispatcher.worker_died("w0")
+        with pytest.raises(StoreError):
+            dispatcher.tick()
+    assert state_of(jobs, order).leases
+    dispatcher.tick()
+    assert [each.code for each in state_of(jobs, order).failures] == ["worker_died"]
+    assert ask(dispatcher, "w1").key == order.key
+
+
+def test_a_dispatcher_that_was_frozen_blames_nobody(
+    dispatcher: Dispatcher, accept: Accept, clock: Clock, jobs: Jobs
+) -> None:
+    """It did not listen for longer than a lease: the worker has its time again, and no more than a lease."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    clock.now += 500
+    dispatcher.overslept(498)
+    dispatcher.tick()
+    assert dispatcher.beat(card(), progress(order)) == "go"
+    clock.now += 11
+    dispatcher.tick()
+    assert state_of(jobs, order).leases == {}
+
+
+def test_a_store_that_is_slow_to_look_blames_nobody(
+    dispatcher: Dispatcher, accept: Accept, clock: Clock, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at the ledgers takes longer than a lease: what was not heard meanwhile is not counted."""
+    dispatcher.nudge(accept().job.id)
+    order = ask(dispatcher)
+    look = jobs.ledger.head
+
+    def slow(*args: object, **options: object) -> object:
+        clock.now += 60
+        return look(*args, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.ledger, "head", slow)
+        dispatcher.tick()
+    assert state_of(jobs, order).leases
+
+
+def test_a_damaged_ledger_entry_does_not_hold_a_worker(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
+) -> None:
+    """The entry that names what an order starts from cannot be read: that video fails by name, the next is rendered."""
+    damaged, healthy = accept(priority=1).job.id, accept().job.id
+    for job_id in (damaged, healthy):
+        dispatcher.nudge(job_id)
+    encode = ask(dispatcher)
+    assert encode.job.id == damaged
+    commit(jobs, encode)
+    dispatcher.nudge(damaged)
+    (store.root / f"jobs/{damaged}/log/00000002.json").write_bytes(b"{}")
+    for _ in range(3):
+        assert dispatcher.ask(card()) == "go"
+    assert ask(dispatcher).job.id == healthy
+    state = Jobs(jobs.store).ledger.entry(damaged, 9).state
+    assert state.status == "failed"
+    assert state.error
+    assert "00000002.json is damaged" in state.error.message
+
+
+@pytest.mark.parametrize("leased", [True, False])
+def test_damaged_news_do_not_hold_a_worker(
+    *, dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore, leased: bool
+) -> None:
+    """The newest entry cannot be read: its worker, or who would get the video, does another, until it is restored."""
+    damaged, healthy = accept(priority=1).job.id, accept().job.id
+    for job_id in (damaged, healthy):
+        dispatcher.nudge(job_id)
+    if leased:
+        commit(jobs, ask(dispatcher))
+    else:
+        jobs.wish(damaged, "pause", owner="local")
+        jobs.wish(damaged, "resume", owner="local")
+    entry = max((store.root / f"jobs/{damaged}/log").iterdir())
+    whole = entry.read_bytes()
+    entry.write_bytes(b"{}")
+    orders = [dispatcher.ask(card()) for _ in range(2)]  # at the second, at the latest
+    assert [order.job.id for order in orders if isinstance(order, Order)][-1] == healthy
+    dispatcher.tick()
+    dispatcher.sweep()
+    entry.write_bytes(whole)
+    dispatcher.sweep()
+    assert ask(dispatcher, "w1").job.id == damaged
+
+
+def test_a_marker_that_cannot_be_read_stops_nothing(accept: Accept, jobs: Jobs, store: FolderStore) -> None:
+    """It is of an accepting that died; a new dispatcher skips it, and renders the others."""
+    (store.root / "open").mkdir(parents=True)
+    (store.root / "open" / ("video_" + "0" * 32)).write_bytes(b"")
+    healthy = accept().job.id
+    heir = Dispatcher(jobs, SETTINGS)
+    heir.sweep()
+    assert ask(heir).job.id == healthy
+
+
+def test_after_a_freeze_the_workers_are_still_known(dispatcher: Dispatcher, clock: Clock) -> None:
+    """Nobody could be heard of: who was there before is there now, until the time of silence is over anew."""
+    dispatcher.ask(card())
+    clock.now += 500
+    dispatcher.overslept(498)
+    dispatcher.tick()
+    assert [worker.card.id for worker in dispatcher.workers()] == ["w0"]
+    clock.now += 31
+    assert dispatcher.workers() == []

@@ -1,0 +1,92 @@
+"""schemathesis against /openapi.json: whatever is sent, no 5xx, and no status or content type that is not there.
+
+A few examples for each call, always the same ones; ids are made up, and those of real videos.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+from schemathesis import checks
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from farm.contract import Order
+from farm.ingress.content import Variant
+from tests.unit.conftest import Hand
+from tests.unit.farm.ingress.test_ingress import ask
+
+CHECKS: Any = [
+    checks.not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 6  #: a call
+schemathesis.serializer.alias("application/x-tar", "application/octet-stream")  # an archive is bytes like any others
+
+
+def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestClient, hand: Hand) -> None:
+    """Every call under /v1, with made-up bodies, queries and ids, and with ids of videos that wait or have ended."""
+    ended = ask(http, seconds="1")["id"]
+    finish_with_latents(hand)
+    waiting = ask(http, seconds="1")["id"]
+    schema = schemathesis.openapi.from_url(f"{farm_url}/openapi.json")
+    called = set[str]()
+    for result in schema.get_all_operations():
+        operation: Any = result.ok()  # type: ignore[union-attr]  # a broken schema fails here
+        if not operation.path.startswith("/v1/"):
+            continue
+        streams = operation.path.endswith("/events")  # of a video that has not ended: without an end
+        ids = st.none() | st.sampled_from([ended] if streams else [ended, waiting])
+
+        @given(case=operation.as_strategy(), id_=ids)
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def call(case: Any, id_: str | None) -> None:
+            if id_ is not None and "video_id" in case.path_parameters:
+                case.path_parameters["video_id"] = id_
+            case.call_and_validate(checks=CHECKS, timeout=20)
+
+        call()
+        if operation.path == "/v1/videos/{video_id}/content":  # a few examples need not meet each variant
+            for variant, id_ in product(get_args(Variant), (ended, waiting)):
+                case = operation.Case(path_parameters={"video_id": id_}, query={"variant": variant})
+                case.call_and_validate(checks=CHECKS, timeout=20)
+        called.add(f"{operation.method} {operation.path}")
+    assert {"post /v1/videos", "patch /v1/videos/{video_id}", "get /v1/videos/{video_id}/content"} <= called
+
+
+def finish_with_latents(hand: Hand) -> None:
+    """Do every order there is; conditioning and sections hold latents of the right shape."""
+    while isinstance(order := hand.dispatcher.ask(hand.card), Order):
+        plan = hand.jobs.request(order.job.id).plan
+        name = {"encode": "conditioning", "decode": "clip", "finish": "video"}.get(order.key.stage, "section")
+        shape = (1, 16, 1 if name == "conditioning" else plan.latent_window_size, plan.height // 8, plan.width // 8)
+        tensor = save({"start_latent" if name == "conditioning" else "latents": np.zeros(shape, "<f4")})
+        hand.commit(order, **{name: tensor if name in {"conditioning", "section"} else b"x"})
+
+
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/videos/{video_id}", "/v1/videos/{video_id}/events"])
+def test_every_call_documents_its_problems(http: TestClient, path: str) -> None:
+    """As application/problem+json, with the schema of a problem."""
+    for call in http.get("/openapi.json").json()["paths"][path].values():
+        problem = call["responses"]["401"]["content"]["application/problem+json"]
+        assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}

@@ -1,0 +1,129 @@
+"""Presets fill what a request leaves out, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.request import PRESET_FIELDS, Preset
+from framepack_engine.planning.presets import PRESETS, filled
+from framepack_engine.planning.schedule import flow_mu, token_mu
+from framepack_engine.planning.sections import buckets
+from tests.imports import ROOT, modules_after
+
+CAT = (ROOT / "examples" / "cat.jpg").read_bytes()
+FIELDS = ("num_inference_steps", "guidance_scale", "flow_exponent", "cache", "cache_threshold")
+TABLE = {  #: preset -> steps, guidance, exponent, cache, threshold in a request that sets none of them
+    "default": (25, 10, 1.0, "teacache", None),
+    "dance": (30, 12, 1.03, "none", None),
+    "talking": (22, 8, 1.05, "teacache", None),
+    "action": (30, 12, 0.95, "none", None),
+    "subtle": (20, 7, 1.15, "teacache", None),
+    "hands": (35, 14, 1.25, "none", None),
+    "compat-default": (25, 10, 1.0, "teacache", 0.25),
+    "compat-talking": (22, 8, 1.05, "teacache", 0.25),
+    "compat-hands": (35, 14, 1.25, "none", None),
+}
+
+
+def accepted(http: TestClient, **fields: Any) -> dict[str, Any]:
+    """The completed request of a video that must be accepted."""
+    answer = http.post("/v1/videos", data={"prompt": "a cat", **fields}, files={"input_reference": ("cat.jpg", CAT)})
+    assert answer.status_code == 200, answer.text
+    request: dict[str, Any] = answer.json()["request"]
+    return request
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_preset_fills_a_request_that_says_nothing(http: TestClient, name: str) -> None:
+    """The whole request that will be rendered is stored and shown, the preset's name too."""
+    request = accepted(http, preset=name)
+    assert tuple(request[field] for field in FIELDS) == TABLE[name]
+    assert request["preset"] == name
+    assert request["prompt"] == "a cat"
+
+
+def test_what_was_set_stays_even_where_it_is_the_default(http: TestClient) -> None:
+    """25 steps and no cache, said aloud, are not the same as saying nothing."""
+    request = accepted(http, preset="talking", num_inference_steps=25, cache="none")
+    assert (request["num_inference_steps"], request["cache"], request["guidance_scale"]) == (25, "none", 8)
+
+
+def test_the_threshold_follows_the_cache(http: TestClient) -> None:
+    """`hands` with TeaCache after all skips less than usual; the fork's own numbers skip more."""
+    assert accepted(http, preset="hands", cache="teacache")["cache_threshold"] == 0.1
+    assert accepted(http, preset="compat-hands", cache="teacache")["cache_threshold"] == 0.25
+    assert accepted(http, preset="compat-default", cache="none")["cache_threshold"] is None
+    assert accepted(http, preset="compat-default", cache_threshold="0.2")["cache_threshold"] == 0.2
+    assert accepted(http, preset="default", cache_threshold="0.2")["cache"] == "teacache"
+
+
+def test_a_threshold_without_a_cache_is_refused_when_the_preset_is_known(http: TestClient) -> None:
+    """`dance` has no cache that a threshold could belong to."""
+    data = {"prompt": "a", "preset": "dance", "cache_threshold": "0.2"}
+    answer = http.post("/v1/videos", data=data, files={"input_reference": ("cat.jpg", CAT)})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "there is no cache to take it" in answer.text
+
+
+def test_mu_moves_where_its_limit_lets_it(http: TestClient) -> None:
+    """Small pictures have room below ln 7; the fork's floor is 0.3."""
+    tokens = 9 * 6 * 10  # 160x96 px
+    assert accepted(http, preset="dance", size="160x96")["flow_shift"] == math.exp(token_mu(tokens) - 0.15)
+    assert accepted(http, preset="hands", size="160x96")["flow_shift"] == pytest.approx(math.exp(0.3))
+    assert accepted(http, preset="default", size="160x96")["flow_shift"] is None
+    assert accepted(http, preset="hands", size="160x96", flow_shift="3")["flow_shift"] == 3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("bucket", buckets(640))
+def test_at_the_usual_window_only_the_exponent_acts(name: str, bucket: tuple[int, int]) -> None:
+    """Nine latent frames of any 640 bucket have so many tokens that mu is at its limit, moved or not."""
+    tokens = 9 * (bucket[0] // 16) * (bucket[1] // 16)
+    assert "flow_shift" not in filled(name, {}, tokens=tokens)
+    assert flow_mu(tokens) == math.log(7)
+
+
+@given(st.sampled_from(sorted(PRESETS)), st.sets(st.sampled_from([*FIELDS, "flow_shift"])))
+def test_nothing_that_was_given_is_filled(name: str, given_fields: set[str]) -> None:
+    """Whatever the preset says."""
+    values = dict.fromkeys(given_fields, "mine")
+    assert not filled(name, values, tokens=500).keys() & given_fields
+
+
+def test_the_same_key_with_and_without_a_default_said_aloud_are_two_requests(http: TestClient) -> None:
+    """With a preset they would give two videos."""
+    key = {"Idempotency-Key": "k"}
+    for fields, status in (({}, 200), ({}, 200), ({"num_inference_steps": "25"}, 409)):
+        data = {"prompt": "a", "preset": "dance", "seed": "1", **fields}
+        answer = http.post("/v1/videos", data=data, files={"input_reference": ("cat.jpg", CAT)}, headers=key)
+        assert answer.status_code == status
+
+
+def test_a_remix_keeps_what_was_filled_and_takes_another_preset(http: TestClient) -> None:
+    """Without a preset of its own everything stays, defaults that were said aloud too; a new one fills anew."""
+    data = {"prompt": "a cat", "preset": "dance", "num_inference_steps": "25", "seed": "1"}
+    first = http.post("/v1/videos", data=data, files={"input_reference": ("cat.jpg", CAT)}).json()
+    same = http.post(f"/v1/videos/{first['id']}/remix", json={"prompt": "a dog"}).json()["request"]
+    assert same == first["request"] | {"prompt": "a dog"}
+    body = {"preset": "talking", "guidance_scale": 9}
+    other = http.post(f"/v1/videos/{first['id']}/remix", json=body).json()["request"]
+    assert tuple(other[field] for field in FIELDS) == (22, 9, 1.05, "teacache", None)
+
+
+def test_the_request_and_the_engine_know_the_same_presets() -> None:
+    """The farm may not import the engine, so the names stand in both."""
+    assert set(get_args(Preset)) == PRESETS.keys()
+    assert (
+        set().union(*(filled(name, {"cache": "teacache"}, tokens=500) for name in PRESETS)) | {"cache"} == PRESET_FIELDS
+    )
+
+
+def test_presets_load_no_torch() -> None:
+    """The ingress uses them."""
+    assert "torch" not in modules_after("import framepack_engine.planning.presets")

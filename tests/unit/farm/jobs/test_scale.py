@@ -1,0 +1,112 @@
+"""Ten thousand videos in the store: what is read is what is asked for, not what is there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from typing_extensions import override
+
+from farm.contract import JobId
+from farm.dispatch.dispatcher import Dispatcher
+from farm.jobs import Jobs
+from farm.jobs.pages import read_page
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+from lab.bench.farm_load import fill_storage
+
+VIDEOS, OPEN = 10_000, 500
+
+
+class CountingStore(FolderStore):
+    """Counts what is asked of it."""
+
+    def __init__(self, root: Path) -> None:
+        """Nothing was asked yet."""
+        super().__init__(root)
+        self.asked: Counter[str] = Counter()
+        self.names = 0  #: that LISTs gave
+
+    @override
+    def get(self, key: str) -> bytes:
+        self.asked["get"] += 1
+        return super().get(key)
+
+    @override
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        self.asked["list"] += 1
+        names = super().list(prefix, after=after, limit=limit)
+        self.names += len(names)
+        return names
+
+    @override
+    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
+        self.asked["put"] += 1
+        return super().put_if_absent(key, data)
+
+
+class Full(NamedTuple):
+    """A folder with many videos."""
+
+    root: Path
+    ids: list[str]  #: oldest first
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
+    """10,000 videos of one owner; the newest 500 are paused, the others were cancelled."""
+    root = tmp_path_factory.mktemp("full")
+    return Full(root, fill_storage(root, videos=VIDEOS, open_videos=OPEN, now_ms=int(time.time() * 1000)))
+
+
+@pytest.fixture
+def store(full: Full) -> CountingStore:
+    """That folder, counted."""
+    return CountingStore(full.root)
+
+
+def test_a_restart_reads_the_open_videos_only(full: Full, store: CountingStore) -> None:
+    """A new dispatcher knows all 500, after a few reads for each and none for the 9,500 others."""
+    dispatcher = Dispatcher(Jobs(store), FarmSettings())
+    assert all(dispatcher.live(JobId(name)) for name in full.ids[-OPEN:])
+    assert dispatcher.live(JobId(full.ids[0])) is None
+    assert store.asked["get"] <= 3 * OPEN  # request, newest entry, the entry that is not there
+    assert store.asked["list"] <= OPEN + 8  # the ledger of each; besides, folders, as few as with no video
+    assert store.asked["put"] == 1  # the epoch
+    assert store.names <= 3 * OPEN + 10  # markers, and two ledger entries each
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order: str) -> None:
+    """Twenty videos cost what twenty cost; newest first, no more names are listed either."""
+    expected = full.ids[::-1] if order == "desc" else full.ids
+    page = read_page(Jobs(store), owner="local", order=order)  # type: ignore[arg-type]
+    assert ([record.job.id for record in page.records], page.has_more) == (expected[:20], True)
+    assert store.asked["get"] <= 3 * 21
+    assert store.asked["list"] <= 1 + 21
+    assert store.names <= (21 if order == "desc" else VIDEOS) + 2 * 21
+    before = store.asked["get"]
+    page = read_page(Jobs(store), owner="local", after=expected[4999], order=order)  # type: ignore[arg-type]
+    assert [record.job.id for record in page.records] == expected[5000:5020]
+    assert store.asked["get"] - before <= 3 * 22
+
+
+def test_a_page_of_open_videos_asks_the_markers(full: Full, store: CountingStore) -> None:
+    """Paused ones are looked for among the marked ones, from either end, however many ended ones lie before them."""
+    page = read_page(Jobs(store), owner="local", order="asc", status="paused")
+    assert [record.job.id for record in page.records] == full.ids[-OPEN : 20 - OPEN]
+    assert store.asked["get"] <= 3 * 21
+    assert read_page(Jobs(store), owner="local", status="queued") == ([], False, None)
+
+
+def test_a_page_of_ended_videos_looks_at_so_many(full: Full, store: CountingStore) -> None:
+    """Where few match, a page ends after 500 looks, says that there is more, and where to go on."""
+    first = read_page(Jobs(store), owner="local", status="cancelled")
+    assert (first.records, first.has_more, first.last) == ([], True, full.ids[-OPEN])
+    assert store.asked["get"] <= 3 * OPEN
+    second = read_page(Jobs(store), owner="local", status="cancelled", after=first.last)
+    assert [record.job.id for record in second.records] == full.ids[-OPEN - 1 : -OPEN - 21 : -1]
+    assert second.has_more

@@ -1,0 +1,256 @@
+"""The client against the real application, over connections that break."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typing_extensions import override
+
+from deploy import cli
+from farm.client import Event, FarmClient, read_events
+from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
+from farm.jobs import Jobs, Record
+from farm.store import FolderStore
+from tests.imports import ROOT
+from tests.unit.conftest import Hand
+
+CAT = ROOT / "examples" / "cat.jpg"
+MP4 = bytes(range(256)) * 1000
+Accept = Callable[..., Record]
+
+
+class Cut(httpx.SyncByteStream):
+    """A body that breaks off."""
+
+    def __init__(self, data: bytes, *, after: int) -> None:
+        """Breaks after so many bytes."""
+        self._data, self._after = data, after
+
+    @override
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._data[: self._after]
+        if self._after < len(self._data):
+            raise httpx.ReadError("the connection broke")
+
+
+class Fragile(httpx.BaseTransport):
+    """A network on which the first `breaks` answers break off after `after` bytes; of one method, or of any."""
+
+    def __init__(self, *, breaks: int = 0, after: int = 0, method: str | None = None) -> None:
+        """A good one by default."""
+        self._inner, self.breaks, self._after, self._method = httpx.HTTPTransport(), breaks, after, method
+        self.seen: list[httpx.Request] = []
+
+    @override
+    def close(self) -> None:
+        self._inner.close()
+
+    @override
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        answer = self._inner.handle_request(request)
+        if self.breaks == 0 or self._method not in {None, request.method}:
+            return answer
+        self.breaks -= 1
+        with contextlib.closing(answer):
+            answer.read()
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Cut(answer.content, after=self._after))
+
+
+@pytest.fixture
+def finished(accept: Accept, hand: Hand) -> str:
+    """The id of a finished video whose mp4 is MP4."""
+    record = accept()
+    hand.dispatcher.nudge(record.job.id)
+    hand.commit(hand.take(), conditioning=b"c")
+    for _ in range(2):
+        hand.commit(hand.take(), section=b"s")
+    hand.commit(hand.take(), clip=b"clip")
+    hand.commit(hand.take(), video=MP4)
+    return record.job.id
+
+
+def client_over(network: Fragile) -> FarmClient:
+    """A client of the farm that FARM_URL names."""
+    return FarmClient(os.environ["FARM_URL"], transport=network, patience_s=5.0)
+
+
+def test_a_request_is_sent_again_but_stored_once(farm_url: str) -> None:
+    """The answer was lost, the video was not: the second try finds it by its Idempotency-Key."""
+    with client_over(Fragile(breaks=1)) as client:
+        video = client.submit({"prompt": "a cat", "seconds": 2, "metadata": {"a": 1}}, {"input_reference": CAT})
+        assert [found["id"] for found in client.every()] == [video["id"]]
+        assert video["request"]["metadata"] == {"a": 1}
+
+
+def test_a_wish_whose_answer_was_lost_is_not_sent_twice(farm_url: str, accept: Accept) -> None:
+    """Asking for a pause twice would be a conflict: the client looks first whether it is paused already."""
+    record, way = accept(), Fragile(breaks=1)
+    with client_over(way) as client:
+        assert client.wish(record.job.id, "pause")["status"] == "paused"
+        with pytest.raises(Conflict):
+            client.wish(record.job.id, "pause")
+    assert [request.method for request in way.seen] == ["POST", "GET", "POST"]
+
+
+def test_a_wish_that_never_arrived_is_sent_again(farm_url: str, accept: Accept, jobs: Jobs) -> None:
+    """The store refuses once: the video is as it was, and the wish is asked anew."""
+    record, way = accept(), Fragile()
+    put, broken = jobs.store.put_if_absent, [True]
+
+    def once_broken(key: str, data: bytes | Path) -> bool:
+        if broken and broken.pop():
+            raise StoreError("the store does not answer")
+        return put(key, data)
+
+    with client_over(way) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.store, "put_if_absent", once_broken)
+        assert client.wish(record.job.id, "cancel")["status"] == "cancelled"
+    assert [request.method for request in way.seen] == ["POST", "GET", "POST"]
+
+
+def test_an_erasing_whose_answer_was_lost(farm_url: str, finished: str) -> None:
+    """The second try finds nothing: the first did it. Where there never was a video, that is told."""
+    with client_over(Fragile(breaks=1, method="DELETE")) as client:
+        assert client.delete(finished)["deleted"] is True
+    for method in ("GET", "DELETE"):
+        with client_over(Fragile(breaks=1, method=method)) as client, pytest.raises(NotFound):
+            client.delete(finished)
+
+
+def test_a_download_goes_on_where_it_broke(farm_url: str, finished: str, tmp_path: Path) -> None:
+    """Two broken connections: the bytes that arrived are not fetched again, and no part is left behind."""
+    way, out = Fragile(breaks=2, after=100_000), tmp_path / "new" / "out.mp4"
+    with client_over(way) as client:
+        assert client.fetch(finished, out) == out
+    assert out.read_bytes() == MP4
+    assert [request.headers.get("range") for request in way.seen] == [None, "bytes=100000-", "bytes=200000-"]
+    assert [path.name for path in out.parent.iterdir()] == ["out.mp4"]
+
+
+def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, tmp_path: Path) -> None:
+    """The part on disk belongs to bytes that the farm no longer has, or has more than the file: it begins again."""
+    part = tmp_path / f".out.mp4.{finished}.video.part"
+    for size, tag in ((1000, '"old"'), (len(MP4), None)):
+        part.write_bytes(b"x" * size)
+        etag = httpx.head(f"{farm_url}/v1/videos/{finished}/content").headers["etag"]
+        part.with_suffix(".etag").write_text(tag or etag)
+        with client_over(Fragile()) as client:
+            assert client.fetch(finished, tmp_path / "out.mp4").read_bytes() == MP4
+
+
+def test_what_is_damaged_in_the_store_is_not_asked_for_again(
+    farm_url: str, finished: str, store: FolderStore, tmp_path: Path
+) -> None:
+    """The farm breaks off; the client asks for the rest, sees what it has, and says so, without its long patience."""
+    [key] = [key for key in store.list(f"jobs/{finished}/") if "/video." in key]
+    (store.root / key).write_bytes(MP4[:-1] + b"?")
+    way = Fragile()
+    with client_over(way) as client, pytest.raises(StoreError, match="not the one"):
+        client.fetch(finished, tmp_path / "out.mp4")
+    assert [request.headers.get("range") for request in way.seen] == [None, f"bytes={len(MP4) - 1}-"]
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_damaged_file_is_refused(farm_url: str, finished: str, tmp_path: Path) -> None:
+    """A part whose first bytes are wrong ends with a wrong sha256: nothing is handed out."""
+    part = tmp_path / f".out.mp4.{finished}.video.part"
+    part.write_bytes(b"x" * 1000)
+    part.with_suffix(".etag").write_text(httpx.head(f"{farm_url}/v1/videos/{finished}/content").headers["etag"])
+    with client_over(Fragile()) as client:
+        with pytest.raises(StoreError, match="not the one"):
+            client.fetch(finished, tmp_path / "out.mp4")
+        assert not (tmp_path / "out.mp4").exists()
+        assert client.fetch(finished, tmp_path / "out.mp4").read_bytes() == MP4
+
+
+@pytest.mark.parametrize("after", [0, 1, 150, 400, 800])
+def test_watching_survives_broken_connections(farm_url: str, finished: str, after: int) -> None:
+    """Wherever the stream breaks, each event comes once, in order."""
+    with client_over(Fragile()) as client:
+        whole = list(client.watch(finished))
+    with client_over(Fragile(breaks=2, after=after)) as client:
+        assert list(client.watch(finished)) == whole
+    assert whole[-1].name == "end"
+
+
+def test_errors_come_back_as_they_left(farm_url: str, accept: Accept, tmp_path: Path) -> None:
+    """The client raises the exception that the farm raised, message and all."""
+    video_id, text = accept().job.id, tmp_path / "text.jpg"
+    text.write_text("no picture")
+    with client_over(Fragile()) as client:
+        with pytest.raises(InvalidRequest, match="seconds"):
+            client.submit({"prompt": "a", "seconds": -1}, {"input_reference": CAT})
+        with pytest.raises(UnsupportedImage, match="input_reference"):
+            client.submit({"prompt": "a"}, {"input_reference": text})
+        with pytest.raises(NotFound):
+            client.get("../../etc/passwd")
+        with pytest.raises(NotReady):
+            client.fetch(video_id, tmp_path / "out.mp4")
+        with pytest.raises(Conflict):
+            client.wish(video_id, "resume")
+
+
+def test_no_farm_is_unavailable() -> None:
+    """A wrong address is told in words, after a short while."""
+    with (
+        FarmClient("http://127.0.0.1:9", patience_s=0.1) as client,
+        pytest.raises(Unavailable, match=r"127\.0\.0\.1:9"),
+    ):
+        client.models()
+
+
+@pytest.mark.parametrize("page", ["<html>hello</html>", "[]"])
+def test_what_is_no_farm_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], page: str
+) -> None:
+    """A web page at --url is one line on stderr and exit 2."""
+    way = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
+    client = FarmClient("http://example.test", patience_s=0.0, transport=way)
+    monkeypatch.setattr("deploy.commands.connect.client_at", lambda *_, **__: client)
+    assert cli.main(["list", "--url", "http://example.test"]) == 2
+    assert "what answers at http://example.test is no farm" in capsys.readouterr().err
+
+
+def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
+    """Pause and resume arrive; a farm that was busy with it when the answer was lost is not asked a second time."""
+    hand.dispatcher.ask(hand.card)
+    with FarmClient(farm_url) as client:
+        assert client.worker_wish("hand", "pause")["paused"]
+        assert not client.worker_wish("hand", "resume")["paused"]
+    way = Fragile(breaks=1)
+    with client_over(way) as client, pytest.raises(Unavailable):
+        client.worker_wish("hand", "pause")
+    assert len(way.seen) == 1
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
+def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, status: int) -> None:
+    """While a farm starts, or is flooded, Ray Serve's own proxy answers in its place: that is no answer of the farm."""
+    way, record = Fragile(), accept()
+    ask, answers = way.handle_request, [httpx.Response(status, text="Path '/' not found"), None]
+    with client_over(way) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(way, "handle_request", lambda request: answers.pop(0) or ask(request))
+        assert client.get(record.job.id)["id"] == record.job.id
+
+
+def test_pings_and_half_events_are_left_out() -> None:
+    """Comments are not events, and what was cut short does not count."""
+    lines = [
+        ": ping",
+        "",
+        "id: 1.0",
+        "event: status",
+        'data: {"a":',
+        "data: 1}",
+        "",
+        "id: 2.0",
+        "event: end",
+        'data: {"b"',
+    ]
+    assert list(read_events(lines)) == [Event("1.0", "status", {"a": 1})]

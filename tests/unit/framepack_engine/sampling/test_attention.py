@@ -1,0 +1,265 @@
+"""Attention is a value: named, checked, pinned and recorded, whatever else is importable or set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from diffusers.models import attention_dispatch
+from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
+
+from actors.device import describe_device
+from farm.contract import ATTENTIONS as FARM_ATTENTIONS
+from farm.contract import attention_of, family
+from farm.jobs.demand import fits, need_for
+from farm.request import VideoRequest
+from farm.settings import FarmSettings
+from framepack_engine import Renderer, RenderSpec
+from framepack_engine.conformance import case_conditioning, load_case_model
+from framepack_engine.errors import AttentionUnavailable, InvalidSpec
+from framepack_engine.planning.attention_choice import AttentionFacts, best_attention
+from framepack_engine.planning.spec import ATTENTIONS
+from framepack_engine.sampling import attention_trial
+from framepack_engine.sampling.attention import check_attention, pin_attention, usable_attentions
+from framepack_engine.sampling.attention_trial import device_attention, trial_fault
+from tests.imports import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GOLDEN = ROOT / "tests" / "golden"
+SPEC = RenderSpec(
+    kind="i2v",
+    sections=1,
+    height=80,
+    width=112,
+    seed=5,
+    prompt="",
+    latent_window_size=1,
+    num_inference_steps=2,
+)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    """A renderer with the case model."""
+    return Renderer(load_case_model(GOLDEN / "tiny_model"))
+
+
+def test_the_default_is_torchs_own_whatever_diffusers_is_told(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another backend active in the whole process every call still goes to native SDPA, and the bits stay."""
+    cond = case_conditioning(GOLDEN / "i2v_true_cfg")
+    wanted = renderer.section(SPEC, 0, cond, None).to_bytes()
+    backends = attention_dispatch._AttentionBackendRegistry._backends
+    called: list[str] = []
+
+    def spied(name: AttentionBackendName, real: Any) -> Any:
+        def call(**kwargs: Any) -> Any:
+            called.append(name.value)
+            return real(**kwargs)
+
+        return call
+
+    for name, real in list(backends.items()):
+        monkeypatch.setitem(backends, name, spied(name, real))
+    with attention_backend("_native_math"):
+        assert renderer.section(SPEC, 0, cond, None).to_bytes() == wanted
+    blocks = len(renderer.models.transformer.transformer_blocks) + len(
+        renderer.models.transformer.single_transformer_blocks
+    )
+    assert called == ["native"] * blocks * SPEC.num_inference_steps
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("cudnn", "CUDA devices only"),
+        ("flash", "pip install flash-attn"),
+        ("flash-3", "Dao-AILab/flash-attention"),
+        ("sage", "thu-ml/SageAttention"),
+        ("xformers", "pip install xformers"),
+    ],
+)
+def test_what_cannot_compute_here_is_refused_by_name(renderer: Renderer, name: str, package: str) -> None:
+    """On a CPU only SDPA computes; the error says so, and which package the backend would need."""
+    with pytest.raises(AttentionUnavailable, match=package) as caught:
+        renderer.section(replace(SPEC, attention=name), 0, case_conditioning(GOLDEN / "i2v_true_cfg"), None)
+    assert caught.value.facts["attention"] == name
+    assert usable_attentions(device=torch.device("cpu"), dtype=torch.float32) == ("sdpa",)
+
+
+@pytest.mark.parametrize("name", ["flash", "flash-3", "sage", "xformers"])
+def test_a_missing_package_is_named(name: str) -> None:
+    """On a GPU, where the package is not installed: the error names it and how to install it."""
+    with pytest.raises(AttentionUnavailable, match=r"needs the package .* To install it: "):
+        check_attention(name, device=torch.device("cuda"), dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["cudnn", "flash", "flash-3", "sage"])
+def test_half_precision_kernels_say_so(name: str) -> None:
+    """A float32 transformer has SDPA and xformers."""
+    with pytest.raises(AttentionUnavailable, match="bfloat16 or float16"):
+        check_attention(name, device=torch.device("cuda"), dtype=torch.float32)
+
+
+def test_cudnn_needs_no_package() -> None:
+    """It comes with torch: on a GPU in half precision it is taken, and pinned on the blocks alone."""
+    check_attention("cudnn", device=torch.device("cuda"), dtype=torch.bfloat16)
+    model = load_case_model(GOLDEN / "tiny_model").transformer
+    pin_attention(model, "cudnn", device=torch.device("cuda"), dtype=torch.bfloat16)
+    assert model.transformer_blocks[0].attn.processor._attention_backend == AttentionBackendName._NATIVE_CUDNN
+    assert attention_dispatch._AttentionBackendRegistry.get_active_backend()[0] == AttentionBackendName.NATIVE
+
+
+def test_it_is_part_of_the_numeric_class(renderer: Renderer) -> None:
+    """Two attentions are two classes; what a worker says of itself leaves it open."""
+    assert len({renderer.numeric_class_of(replace(SPEC, attention=name)) for name in ATTENTIONS}) == len(ATTENTIONS)
+    assert "-sdpa-" in renderer.numeric_class_of(SPEC)
+    assert renderer.numeric_class_of(SPEC).replace("-sdpa", "") == renderer.numeric_class
+    with pytest.raises(InvalidSpec, match="attention='eager'"):
+        replace(SPEC, attention="eager")
+
+
+H100 = AttentionFacts(capability=(9, 0), cudnn=91_900)
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"),
+    [
+        (H100, "cudnn"),
+        (replace(H100, flash_3=True), "flash-3"),
+        (replace(H100, flash_3=True, cudnn=0), "flash-3"),
+        (replace(H100, cudnn=91_500), "sdpa"),  # wrong where the length is no multiple of 128
+        (replace(H100, cudnn=91_501), "cudnn"),
+        (replace(H100, head_dim=192), "sdpa"),
+        (replace(H100, head_dim=192, flash_3=True), "flash-3"),
+        (replace(H100, half=False, flash_3=True), "sdpa"),
+        (replace(H100, capability=(8, 9), flash_3=True), "sdpa"),  # FlashAttention 3 is Hopper's
+        (replace(H100, capability=(8, 0)), "sdpa"),
+        (replace(H100, capability=(10, 0)), "sdpa"),  # torch's own takes cuDNN there
+        (replace(H100, capability=(12, 0)), "sdpa"),
+        (AttentionFacts(capability=None), "sdpa"),
+    ],
+)
+def test_the_choice_by_device_is_a_pure_function(facts: AttentionFacts, wanted: str) -> None:
+    """Hopper in half precision has two that are exact, deterministic and faster; everything else keeps torch's own."""
+    assert best_attention(facts) == wanted
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A CPU that says it is an H100 with cuDNN 9.19, whose trial is a short one."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_900)
+    real = trial_fault
+
+    def short(name: str, **where: Any) -> str:
+        return real(name, **where | {"device": torch.device("cpu"), "tokens": 300, "heads": 2})
+
+    monkeypatch.setattr(attention_trial, "trial_fault", short)
+    return torch.device("cuda")
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Let cuDNN's place in diffusers' registry be taken by torch's own on this CPU, its answer changed."""
+    backends = attention_dispatch._AttentionBackendRegistry._backends
+    native = backends[AttentionBackendName.NATIVE]
+    monkeypatch.setitem(backends, AttentionBackendName._NATIVE_CUDNN, lambda **given: change(native(**given)))
+
+
+def test_what_passes_its_trial_is_taken(hopper: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own numbers, under cuDNN's name: within the bound, the same twice."""
+    changed(monkeypatch, lambda made: made)
+    assert device_attention(hopper, torch.bfloat16) == "cudnn"
+    assert device_attention(hopper, torch.float32) == "sdpa"
+
+
+def zeroed_end(made: torch.Tensor) -> torch.Tensor:
+    """The last queries are not written: what cuDNN did before 9.15.1 where 128 is no divisor."""
+    made[:, -44:] = 0
+    return made
+
+
+def broken(_: torch.Tensor) -> torch.Tensor:
+    """As torch raises it where no kernel fits."""
+    raise RuntimeError("No available kernel. Aborting execution.")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (zeroed_end, "from a softmax in float32"),
+        (lambda made: made * torch.nan, "nan from a softmax"),
+        (lambda made: made + 1e-5 * torch.randn_like(made), "two calls gave different bits"),
+        (lambda made: made * 1.06, "are 0.0"),
+        (broken, "RuntimeError: No available kernel"),
+    ],
+)
+def test_what_fails_its_trial_is_not_taken(
+    hopper: torch.device, change: Any, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wrong, wavering or raising: torch's own is kept, and the log says why."""
+    changed(monkeypatch, change)
+    assert device_attention(hopper, torch.bfloat16) == "sdpa"
+    assert why in caplog.text
+    assert "action=attention_refused attention=cudnn" in caplog.text
+
+
+def test_after_one_that_fails_comes_the_next(hopper: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of FlashAttention 3 that cannot be called (there is none here) leaves cuDNN its turn."""
+    changed(monkeypatch, lambda made: made)
+    monkeypatch.setattr(attention_trial, "has_flash_3", lambda: True)
+    assert device_attention(hopper, torch.bfloat16) == "cudnn"
+
+
+def test_a_device_that_breaks_in_the_trial_is_not_used_further(
+    hopper: torch.device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CUDA's own errors stay in the process: it must end, and the log names the setting that leaves the trial out."""
+
+    def lost(_: torch.Tensor) -> torch.Tensor:
+        raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    changed(monkeypatch, lost)
+    with pytest.raises(torch.AcceleratorError):
+        device_attention(hopper, torch.bfloat16)
+    assert "FARM_ATTENTION=sdpa" in caplog.text
+
+
+def test_torch_s_own_passes_the_trial_here() -> None:
+    """The bound is wide enough for bfloat16: on this CPU it is kept by a factor of three."""
+    where: dict[str, Any] = {"device": torch.device("cpu"), "heads": 2, "head_dim": 128, "tokens": 1000}
+    assert trial_fault("sdpa", dtype=torch.bfloat16, **where) == ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention_trial, "_BOUND", attention_trial._BOUND / 3)
+        assert trial_fault("sdpa", dtype=torch.bfloat16, **where) == ""
+
+
+def test_a_video_keeps_the_attention_of_its_first_worker() -> None:
+    """`auto` is nobody's before the first commit, then what the class says, whatever another worker would take."""
+    assert FARM_ATTENTIONS == ATTENTIONS
+    request = VideoRequest(prompt="a cat", model="tiny")
+    assert request.attention == "auto"
+    assert need_for(request, "section", None).attention is None
+    for name in ATTENTIONS:
+        for pinned in (f"cuda-nvidia_h100-bfloat16-{name}", f"cpu-avx2-float32-{name}-t4"):
+            assert attention_of(pinned) == name
+            need = need_for(request, "section", pinned)
+            assert need.attention == name
+            assert f"{need.numeric_class}-{name}" == family(pinned)
+            mixed = need_for(request.model_copy(update={"allow_mixed": True}), "section", pinned)
+            assert (mixed.attention, mixed.numeric_class) == (None, None)
+    assert attention_of("cuda-nvidia_h100-bfloat16+compiled") is None
+
+
+def test_a_worker_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FARM_ATTENTION names it, `auto` leaves it to the device; one that cannot compute here keeps the worker away."""
+    settings = FarmSettings(cpu_threads=1)
+    card = describe_device("w", node="n", settings=settings)
+    assert (settings.attention, card.attention) == ("auto", "sdpa")
+    assert fits(card, need_for(VideoRequest(prompt="a", model="tiny"), "section", f"{card.numeric_class}"))
+    with pytest.raises(AttentionUnavailable, match="CUDA devices only"):
+        describe_device("w", node="n", settings=replace(settings, attention="cudnn"))
