@@ -81,7 +81,7 @@ def old(tmp_path: Path) -> Farm:
     """The farm that a video leaves. It had several dispatchers already."""
     farm = Farm(tmp_path / "old")
     for _ in range(3):
-        farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs.jobs, FarmSettings())
+        farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs, FarmSettings())
     return farm
 
 
