@@ -44,7 +44,7 @@ gpu: $(STAMP)  ## the tests that need a GPU, then what to run next
 	@$(PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "no GPU that torch can use: framefarm doctor says why")'
 	@status=0; $(PYTHON) -m pytest -m gpu tests/gpu/test_on_a_gpu.py --durations=10 || status=$$?; \
 	  echo "next: framefarm doctor; framefarm bench gpu --rows stock --rows resident --rows hoisted --steps 4 (what a row"; \
-	  echo "      takes), then the whole framefarm bench gpu --json >bench.json for docs/performance.md; make demo"; exit $$status
+	  echo "      takes), then the whole framefarm bench gpu --json >bench.json for docs/reference/measurements.md; make demo"; exit $$status
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler

@@ -1,6 +1,6 @@
 """What crosses a border: plain data between ingress, dispatcher and workers, and the protocols deploy/ fills in.
 
-Read this file first: it names every noun of the farm. docs/glossary.md explains them.
+Read this file first: it names every noun of the farm. docs/reference/glossary.md explains them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is measured of a farm: one table of series. Where the numbers go is behind `Meter`; no Ray in here.
 
-docs/operations.md shows the same table; tests/unit/farm/test_metrics.py keeps the two equal.
+docs/reference/metrics.md shows the same table; tests/unit/farm/test_metrics.py keeps the two equal.
 """
 
 from __future__ import annotations

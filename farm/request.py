@@ -196,7 +196,7 @@ class VideoRequest(BaseModel):
         default=None,
         max_length=MAX_URL_CHARS,
         exclude=True,  # its path may be a secret: it is kept beside the request, and never shown
-        description="gets a signed POST when the video ends: docs/webhooks.md",
+        description="gets a signed POST when the video ends: docs/how-to/webhooks.md",
     )
     webhook_secret: SecretStr | None = Field(
         default=None,

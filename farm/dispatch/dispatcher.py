@@ -1,8 +1,8 @@
 """The dispatcher's mind: which worker holds which lease. Its memory is a cache of the ledger; no Ray in here.
 
-Workers ask for orders and report; the answers are in docs/protocol.md. One lock makes the methods take turns. What is
-read from the store is read before the lock is taken, or after; entries are written under it, so that the next decision
-knows of them.
+Workers ask for orders and report; docs/reference/protocol.md lists the answers. One lock makes the methods take turns.
+What is read from the store is read before the lock is taken, or after; entries are written under it, so that the
+next decision knows of them.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ async def readyz(parts: PartsDep) -> Any:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics_page(parts: PartsDep, _owner: OwnerDep) -> PlainTextResponse:
-    """What the farm's processes measured, for Prometheus: docs/operations.md names the series."""
+    """What the farm's processes measured, for Prometheus: docs/reference/metrics.md names the series."""
     if parts.metrics is None:
         raise Unavailable("this process measures nothing; ask a farm that `framefarm up` started")
     return PlainTextResponse(await parts.metrics.page(), media_type="text/plain; version=0.0.4")

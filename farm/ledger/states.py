@@ -1,4 +1,4 @@
-"""The life of a video as a pure function: `advance(state, event) -> state`. docs/states.md draws it.
+"""The life of a video as a pure function: `advance(state, event) -> state`. docs/reference/states.md draws it.
 
 queued ──leased──> in_progress ──committed(finish)──> completed
   │  ^                 │ ^

@@ -1,8 +1,8 @@
 """Weights that live in the machine's memory and visit the device: whole parts (`Guest`), or block by block (`Stream`).
 
 Nothing is ever copied back: the home copy is the truth, and leaving the device is forgetting. Why not diffusers' group
-offloading: docs/decisions/0050. CUDA paths follow torch's documented streams and events; docs/memory.md says what has
-run on a GPU.
+offloading: docs/decisions/0050. CUDA paths follow torch's documented streams and events;
+docs/explanation/memory-plans.md says what has run on a GPU.
 """
 
 from __future__ import annotations

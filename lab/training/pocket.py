@@ -84,7 +84,7 @@ _LICENSE = "Apache-2.0"
 _LEARNT_FROM = (
     "pictures drawn by this package; photographs in scikit-image (CC0, public domain, or no known copyright "
     "restrictions) and in scikit-learn (china by danielbuechele, flower by vultilion: CC BY 2.0). Names and rights: "
-    "docs/training.md. Never the photographs of examples/"
+    "docs/explanation/pocket.md. Never the photographs of examples/"
 )
 
 

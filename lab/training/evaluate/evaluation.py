@@ -1,6 +1,6 @@
 """What a trained model can do on photos that it has never seen, in figures, clips and one sheet of pictures.
 
-`framefarm bench pocket` prints it. Nothing here knows which model it is: goals are docs/training.md's.
+`framefarm bench pocket` prints it. Nothing here knows which model it is: goals are docs/explanation/pocket.md's.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import pytest
 
 from deploy.cli import COMMANDS, load_command
 from tests.imports import ROOT
+from tests.unit.docs.pages import PAGES
 
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: a command with what follows on its line, up to what ends a command in a shell or in running text
 _CALL = re.compile(r"framefarm ([a-z]+)((?: [^`|;&#\n)]*)?)")
 _TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
@@ -30,7 +30,7 @@ def flags(name: str) -> frozenset[str]:
     return frozenset(of(load_command(name))) | {"--help", "-h", "--version"}
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_each_command_and_flag_exists(path: Path) -> None:
     """`framefarm NAME --flag`: NAME is a command, and it has the flag."""
     for name, rest in _CALL.findall(path.read_text()):
@@ -39,7 +39,7 @@ def test_each_command_and_flag_exists(path: Path) -> None:
             assert flag in flags(name), f"framefarm {name} … {flag}"
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_each_test_that_is_named_exists(path: Path) -> None:
     """`tests/…::test_…`: the file has a test of that name."""
     for file, name in _TEST.findall(path.read_text()):

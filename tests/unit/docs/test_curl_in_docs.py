@@ -13,9 +13,10 @@ from fastapi.testclient import TestClient
 
 from tests.imports import ROOT
 from tests.unit.conftest import Hand
+from tests.unit.docs.pages import PAGES
 from tests.unit.farm.ingress.test_ingress import ask
 
-DOCS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "$ curl" in path.read_text()]
+DOCS = [path for path in PAGES if "$ curl" in path.read_text()]
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"^\$ ((?:curl|export) (?:.*\\\n)*.*)", re.MULTILINE)
 

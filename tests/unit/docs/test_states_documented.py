@@ -1,4 +1,4 @@
-"""docs/states.md says what farm/ledger/states.py does."""
+"""docs/reference/states.md says what farm/ledger/states.py does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from farm.ledger.states import OPEN, EventName, JobState, Lease, Status, advance
 from farm.ledger.states import Event as LedgerEvent
 from tests.imports import ROOT
 
-TEXT = (ROOT / "docs" / "states.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "states.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| ")]
 HEAD, *_ = ROWS
 TABLE = {row[0]: row[1:] for row in ROWS[1:] if len(row) == len(HEAD)}

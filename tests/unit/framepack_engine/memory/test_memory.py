@@ -36,7 +36,7 @@ from tests.imports import ROOT
 
 SIZE = size_of("framepack-i2v")
 USUAL = Workload()
-TABLE = ROOT / "docs" / "memory.md"
+TABLE = ROOT / "docs" / "explanation" / "memory-plans.md"
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_streamed_blocks_are_spread(count: int) -> None:
 
 
 def test_the_table_in_the_docs_is_the_planner_s_own() -> None:
-    """docs/memory.md shows what the planner answers, for every device it names, and for laptops."""
+    """docs/explanation/memory-plans.md shows what the planner answers, for every device it names, and for laptops."""
     written = TABLE.read_text(encoding="utf-8")
     assert plan_table() in written
     assert plan_table((6, 8), host_gib=16) in written

@@ -30,7 +30,7 @@ def book_of(gib: float, precision: str = "bf16") -> PlanBook:
     [(6, 192), (8, 192), (10, 256), (12, 256), (16, 256), (24, 192), (48, 192), (80, 512), (141, 512)],
 )
 def test_each_card_has_its_tiles(gib: int, tile_px: int) -> None:
-    """Of the nine cards in docs/memory.md; what a forward computes with is not there in a decode, and takes no room."""
+    """Choose for the nine cards in docs/explanation/memory-plans.md; a decode needs no room for a forward's tensors."""
     assert book_of(gib).tile_px(OPEN) == tile_px
 
 

@@ -143,8 +143,8 @@ def test_the_utilisation_is_of_the_data_sheet() -> None:
 
 
 def test_the_page_has_a_line_for_each_row() -> None:
-    """docs/performance.md names what the command prints, no row more and none less."""
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    """docs/reference/measurements.md names what the command prints, no row more and none less."""
+    page = (ROOT / "docs" / "reference" / "measurements.md").read_text(encoding="utf-8")
     table = page.partition("## On a GPU")[2].partition("| row |")[2].partition("\n\n")[0]
     named = [name for line in table.splitlines() for name in re.findall(r"`(.+?)`", line)]
     assert named == [case.name for case in usual_cases([int(gib * GIB) for gib in CAPS_GIB], attentions=EXACT)]

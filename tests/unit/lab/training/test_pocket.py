@@ -20,8 +20,9 @@ from lab.training.evaluate.evaluation import Bench, drift, end_reached, psnr, re
 from lab.training.evaluate.motion_meter import measured_motion
 from tests.imports import ROOT
 
-# What this file demands, below what the weights of 22 November 2026 reach (docs/training.md): of one photo at 8 steps,
-# end 26.0 dB (the start image: 14.7), drift 27.0 dB. They pan and change the light; zooms and turns are hardly seen.
+# What this file demands, below what the weights of 22 November 2026 reach (docs/explanation/pocket.md); one photo, 8
+# steps: end 26.0 dB (the start image: 14.7), drift 27.0 dB. They pan and change the light;
+# zooms and turns are hardly seen.
 STEPS = 8  #: of a section; the bench takes 25
 PROMPTS = {  #: motion -> what asks for it
     "brighten": "The scene gets brighter.",
