@@ -7,15 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psutil
 
-T = TypeVar("T")
+from tests.patience import patient
 
 
 class FarmProcess:
@@ -29,7 +27,7 @@ class FarmProcess:
         url: the storage, where it is no folder; `storage` then only says where the log lies.
         """
         env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-        env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "6", "FARM_CPU_THREADS": "1"}
+        env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1"}
         env |= {f"FARM_{key}": value for key, value in settings.items()}
         command = [sys.executable, "-m", "deploy.cli", "up", "--storage", url or str(storage), "--port", "0"]
         self.storage = storage
@@ -48,7 +46,7 @@ class FarmProcess:
         if not line.startswith("ready http://"):
             self.kill_everything()
             raise AssertionError(f"the farm did not start: {line!r}\n{self.log.read_text()[-3000:]}")
-        self.http = httpx.Client(base_url=line.split()[1], timeout=20)
+        self.http = httpx.Client(base_url=line.split()[1], timeout=patient(20))
 
     def processes(self) -> list[psutil.Process]:
         """The farm's processes, Ray's and all."""
@@ -76,7 +74,7 @@ class FarmProcess:
         """SIGTERM, as a user's service manager sends it; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(patient(60))
         except subprocess.TimeoutExpired:
             self.kill_everything()
             raise
@@ -96,13 +94,3 @@ def running_farm(
         farm.http.close()
         if farm.process.stdout:
             farm.process.stdout.close()
-
-
-def wait_for(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Look again and again until there is something; fail after `seconds`."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 from typing_extensions import override
+
+from tests.patience import patient, wait_for
 
 SECRET = "whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGU="
 OTHER_SECRET = "whsec_YW5vdGhlciB0aGF0IGlzIG5vIHNlY3JldCBlaXRoZXI="
@@ -64,7 +65,7 @@ class HookReceiver:
                     Post(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
                 )
                 if status == 0:
-                    receiver.closed.wait(20)
+                    receiver.closed.wait(patient(20))
                     return
                 self.send_response(status)
                 if receiver.location:
@@ -80,10 +81,7 @@ class HookReceiver:
 
     def wait(self, number: int, *, seconds: float) -> list[Post]:
         """The posts, once there are `number`."""
-        until = time.monotonic() + seconds
-        while len(self.posts) < number:
-            assert time.monotonic() < until, f"{len(self.posts)} of {number} webhooks came in {seconds:.0f} s"
-            time.sleep(0.05)
+        wait_for(lambda: len(self.posts) >= number or None, seconds=seconds, what=f"{number} webhooks")
         return self.posts
 
 

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from farm.settings import FarmSettings
 from farm.store import Store, open_store
+from tests.patience import patient
 
 BUCKET = "farm"
 KEYS = {
@@ -135,7 +136,7 @@ class Server:
 
     def await_bucket(self, seconds: float) -> None:
         """Make the bucket as soon as the server answers."""
-        until, s3 = time.monotonic() + seconds, client(self.endpoint)
+        until, s3 = time.monotonic() + patient(seconds), client(self.endpoint)
         while True:
             try:
                 s3.create_bucket(Bucket=BUCKET)
@@ -264,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _ask(self, body: bytes, *, strip: bool) -> tuple[int, list[tuple[str, str]], bytes]:
         gone = {"expect", "connection"} | ({"if-none-match"} if strip else set())
         headers = {name: value for name, value in self.headers.items() if name.lower() not in gone}
-        upstream = http.client.HTTPConnection(self.owner.upstream.netloc, timeout=60)
+        upstream = http.client.HTTPConnection(self.owner.upstream.netloc, timeout=patient(60))
         try:
             upstream.request(self.command, self.path, body, headers)
             answer = upstream.getresponse()

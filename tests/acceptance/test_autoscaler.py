@@ -21,9 +21,10 @@ import pytest
 from ray._private.services import get_node_ip_address
 
 from actors.cluster import WORKER_RESOURCE
-from tests.farm_process import FarmProcess, running_farm, wait_for
+from tests.farm_process import FarmProcess, running_farm
+from tests.patience import patient, wait_for
 
-pytestmark = [pytest.mark.autoscaler, pytest.mark.acceptance, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.autoscaler, pytest.mark.acceptance]
 TOKEN = "a" * 64
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 HEAD_ID = "f" * 51 + "00000"  #: as the fake provider knows it
@@ -167,7 +168,9 @@ def test_another_farm_leaves_this_one_alone(farm: FarmProcess, head: Head, tmp_p
     env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))} | AUTH
     command = (sys.executable, "-m", "deploy.cli", "up", "--ray", head.address, "--storage", str(tmp_path / "mine"))
     flags = ("--port", "0", "--workers", "0", "--model", "tiny", "--cache", str(tiny_cache))
-    done = subprocess.run([*command, *flags], env=env, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        [*command, *flags], env=env, capture_output=True, text=True, timeout=patient(240), check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert str(farm.storage) in done.stderr
     assert str(tmp_path / "mine") in done.stderr

@@ -11,7 +11,7 @@ from tests.chaos.faults import KINDS
 from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance]
 #: the others restart the farm, which takes 10 s each, or wait for a moment that may not come
 SHORT = {
     "worker killed",

@@ -20,6 +20,7 @@ from farm.settings import FarmSettings
 from framepack_engine.frames.video import pictures, probe
 from framepack_engine.models.catalog import MODELS
 from lab.training.evaluate.evaluation import Bench, psnr, still
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 FIRST_DB = 24.0  #: the first frame against the photo, PSNR; after encoding, so a little below the bench's
@@ -27,7 +28,6 @@ SLOWEST_S = 360
 
 pytestmark = [
     pytest.mark.acceptance,
-    pytest.mark.timeout(400),
     pytest.mark.skipif("pocket" not in MODELS, reason="this package has no weights of pocket"),
 ]
 
@@ -41,7 +41,7 @@ def demo(out: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         try:
-            said, talk = process.communicate(timeout=SLOWEST_S)
+            said, talk = process.communicate(timeout=patient(SLOWEST_S))
         finally:
             if process.poll() is None:  # its farm sees that it is gone, and ends
                 os.killpg(process.pid, signal.SIGTERM)

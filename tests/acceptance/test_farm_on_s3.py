@@ -16,11 +16,12 @@ from farm.contract import JobId
 from farm.jobs import Jobs
 from farm.jobs.fsck import DAY_S, Checker
 from farm.ledger.damage import verified
-from tests.farm_process import FarmProcess, running_farm, wait_for
+from tests.farm_process import FarmProcess, running_farm
 from tests.hook_receiver import SECRET, hook_receiver
+from tests.patience import wait_for
 from tests.s3_servers import BUCKET, KEYS, Fault, Place, Relay, ministack
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance]
 
 
 def test_a_farm_on_s3_renders_although_answers_get_lost(

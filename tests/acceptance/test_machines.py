@@ -18,9 +18,10 @@ import pytest
 
 from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
-from tests.farm_process import FarmProcess, running_farm, wait_for
+from tests.farm_process import FarmProcess, running_farm
+from tests.patience import patient, wait_for
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance]
 STEPS = 50
 FIELDS = {
     "prompt": "a cat",
@@ -69,7 +70,7 @@ def joined(farm: FarmProcess, cache: Path, name: str, vram_class: str) -> Iterat
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=90)
+        process.communicate(timeout=patient(90))
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_who_cannot_join_is_told_why(farm: FarmProcess, tiny_cache: Path, tmp_pa
         address = "127.0.0.1:1"
     flags = ("--storage", str(tmp_path / "elsewhere")) if how == "another store" else ()
     process = command("join", address, *flags, cache=tiny_cache, **settings)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=patient(90))
     assert (process.returncode, out) == (2, "")
     want = {"wrong token": "does not take this token", "wrong address": "nothing answers", "another store": "elsewhere"}
     assert want[how] in err
@@ -225,5 +226,5 @@ def test_a_machine_that_leaves_hands_its_video_over(
     process = machines[slot.removesuffix("-0")]
     process.send_signal(signal.SIGTERM)
     moved_on(farm, video, slot, step, undisturbed)
-    assert process.wait(60) == 0
+    assert process.wait(patient(60)) == 0
     wait_for(lambda: slot not in workers(farm) or None, seconds=60, what="the machine's absence")

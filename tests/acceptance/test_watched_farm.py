@@ -21,9 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from farm.client import Event, read_events
 from lab.bench.farm_load import Load, fill_storage, press
-from tests.farm_process import FarmProcess, running_farm, wait_for
+from tests.farm_process import FarmProcess, running_farm
+from tests.patience import patient, wait_for
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
@@ -162,7 +163,7 @@ def test_no_event_is_missed_when_the_ingress_dies(farm: FarmProcess, video: str)
     assert {each["id"] for each in page["data"] + rest["data"]} == set(batch["videos"])
     again = patiently(farm, "POST", "/v1/videos", data=fields | {"priority": "10"}, headers=key)
     assert again.json()["id"] == made
-    until = time.monotonic() + 120
+    until = time.monotonic() + patient(120)
     while seen[-1].name != "end":
         assert time.monotonic() < until
         seen += events(farm, made, seen[-1].id, kill=False)

@@ -14,6 +14,7 @@ from farm.client import FarmClient
 from farm.errors import Conflict, FarmError
 from farm.keys import new_key
 from tests.chaos.videos import REQUESTS, Made, made_of, photo
+from tests.patience import patient
 
 _PATIENCE_S = 240.0
 _LOOK_S = 1.0
@@ -46,7 +47,7 @@ class Owner:
 
     def client(self, url: str) -> FarmClient:
         """Its way to the farm: the client that users have."""
-        return FarmClient(url, api_key=self.key, patience_s=_PATIENCE_S)
+        return FarmClient(url, api_key=self.key, patience_s=patient(_PATIENCE_S))
 
     def ask(self, client: FarmClient, request: str) -> Asked:
         """Ask for a video. Raises: FarmError where it was not accepted."""
@@ -107,7 +108,7 @@ def keep_busy(
 
 def await_all(owner: Owner, url: str, *, seconds: float) -> None:
     """Wait until every video of the owner's has ended and is fetched. What is still open then stays so."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + patient(seconds)
     with owner.client(url) as client:
         while time.monotonic() < until:
             try:

@@ -19,6 +19,7 @@ from tests.chaos.customers import Owner
 from tests.chaos.farm import DISPATCHER, INGRESS, PROXY, WORKER, FarmUnderTest
 from tests.chaos.service import Service
 from tests.chaos.store import LogWrite, Moment, StoreUnderTest
+from tests.patience import patient
 
 Track = Literal["farm", "store"]  #: faults of one track follow each other; the two tracks run side by side
 _AIM_S = 15.0  #: patience for the moment that a fault waits for
@@ -148,7 +149,7 @@ class Injector:
             self._let_back(client, slot)
 
     def _let_back(self, client: FarmClient, slot: str) -> None:
-        until = time.monotonic() + _BACK_S
+        until = time.monotonic() + patient(_BACK_S)
         while True:
             try:
                 client.worker_wish(slot, "resume")
@@ -164,7 +165,7 @@ class Injector:
 
     def _victim(self, actor: str) -> psutil.Process:
         """One process of this class; an earlier fault, or the poison, may have killed the last one just now."""
-        until = time.monotonic() + _AIM_S
+        until = time.monotonic() + patient(_AIM_S)
         while (victim := self.farm.any_actor(actor, self.dice)) is None:
             if time.monotonic() > until:
                 raise Missed

@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import psutil
 
+from tests.patience import patient
+
 _MARK = "CHAOS_LIFE"  #: in the environment of every process that a life of a service started
 _START_S = 400.0  # on a machine with other work
 _STOP_S = 90.0
@@ -71,7 +73,7 @@ class Service:
 
     def await_next_life(self, lives: int, seconds: float) -> None:
         """Wait until more lives than `lives` were begun. Raises: AssertionError."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + patient(seconds)
         while self.lives <= lives:
             assert time.monotonic() < until, f"{self.name} did not end within {seconds:.0f} s:\n{self.tail()}"
             time.sleep(0.1)
@@ -82,7 +84,7 @@ class Service:
         self.leftovers = []
         self.terminate()
         if self._keeper.is_alive():
-            self._keeper.join(_STOP_S)
+            self._keeper.join(patient(_STOP_S))
         self.signal_all(signal.SIGKILL)
         if self._keeper.is_alive():
             self._keeper.join()
@@ -115,7 +117,7 @@ class Service:
             process.terminate()
         process.wait()
         self._ready.clear()
-        _, orphans = psutil.wait_procs(self.processes(), timeout=_DYING_S)
+        _, orphans = psutil.wait_procs(self.processes(), timeout=patient(_DYING_S))
         for orphan in orphans:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if orphan.status() != psutil.STATUS_ZOMBIE:

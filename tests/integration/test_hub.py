@@ -20,6 +20,7 @@ from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.models.tiny import ensure_tiny
 from framepack_engine.sampling.lora_files import find_lora
 from tests.hub_server import HubServer, hub
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 LARGE = 25 << 20  #: more than two of the pieces that the hub's client writes
@@ -68,7 +69,7 @@ def models(environment: dict[str, str]) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=patient(120),
         )
 
     return run
@@ -86,7 +87,7 @@ def test_a_killed_pull_goes_on_where_it_was(
     server.stall = ("large.safetensors", 22 << 20)
     command = [sys.executable, "-m", "deploy.cli", "models", "pull", "framepack-i2v"]
     with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert server.stalled.wait(60), process.stderr
+        assert server.stalled.wait(patient(60)), process.stderr
         process.kill()
         assert process.stderr
         said = process.stderr.read()

@@ -148,7 +148,6 @@ def test_a_damaged_object_is_noticed(place: Place) -> None:
         verified(store, artifact)
 
 
-@pytest.mark.timeout(60)
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     """Nobody listens: every method is a StoreError that names the store and tells no secret."""
     with socket.socket() as taken:

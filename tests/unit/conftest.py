@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -38,6 +39,10 @@ from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.clock import Clock
 from tests.hands import card
+
+# No example has a deadline, and none is too slow: how long one takes says how busy the machine is.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module", autouse=True)

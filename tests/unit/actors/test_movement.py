@@ -14,6 +14,7 @@ from actors.worker import RenderWorker
 from farm.errors import Stopped
 from farm.jobs import Record
 from farm.settings import FarmSettings
+from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
 
 
@@ -72,7 +73,7 @@ def test_an_order_that_does_not_move_ends_the_process(
         @staticmethod
         def run(*_: object) -> None:
             """Stand still."""
-            assert ended.wait(60)
+            assert ended.wait(patient(60))
             raise Stopped("the process is gone")
 
     def call(method: str, *args: Any, **_: object) -> Any:

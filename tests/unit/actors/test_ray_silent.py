@@ -10,6 +10,7 @@ import ray
 from actors import door, meter
 from farm.contract import JobId
 from farm.errors import Unavailable
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     over = threading.Event()
 
     def hang(*_: object, **__: object) -> list[object]:
-        assert over.wait(60)
+        assert over.wait(patient(60))
         return []
 
     for name in ("get_actor", "nodes"):

@@ -15,6 +15,7 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.farm import WORKER
 from tests.chaos.faults import Injector, Missed
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def hand(farm: Any) -> Injector:
 def test_a_worker_that_is_just_being_born_is_waited_for(victim: subprocess.Popen[bytes]) -> None:
     """The fault happens all the same."""
     hand(Farm(victim, away=3)).kill(WORKER)
-    assert victim.wait(60) == -signal.SIGKILL
+    assert victim.wait(patient(60)) == -signal.SIGKILL
 
 
 def test_nobody_to_hit_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

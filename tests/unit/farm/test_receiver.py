@@ -6,7 +6,7 @@ import base64
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.errors import ConfigError
@@ -38,7 +38,6 @@ INSIDE = st.sampled_from([*NOT_PUBLIC_4, *NOT_PUBLIC_6]).flatmap(lambda block: w
 WRAPPINGS = ("::ffff:0:0/96", "64:ff9b::/96")
 
 
-@settings(deadline=None)
 @given(INSIDE)
 @example("169.254.169.254")
 def test_no_special_address_is_public(address: str) -> None:
@@ -46,7 +45,6 @@ def test_no_special_address_is_public(address: str) -> None:
     assert not is_public(address)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_an_ipv4_address_in_an_ipv6_one_is_what_it_is(inner: IPv4Address) -> None:
     """Mapped, behind NAT64 or in 6to4: no wrapping makes a private address public."""
@@ -57,7 +55,6 @@ def test_an_ipv4_address_in_an_ipv6_one_is_what_it_is(inner: IPv4Address) -> Non
     assert is_public(str(sixtofour)) == is_public(str(inner))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_every_other_ipv4_address_is_public(address: IPv4Address) -> None:
     """The farm refuses no more than it must."""
@@ -71,7 +68,6 @@ def test_the_internets_ipv6_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
-@settings(deadline=None)
 @given(INSIDE)
 def test_a_url_with_such_an_address_is_refused_at_once(address: str) -> None:
     """Written out, in brackets, or as one number; allowed by the setting."""
@@ -84,7 +80,6 @@ def test_a_url_with_such_an_address_is_refused_at_once(address: str) -> None:
             checked_url(f"https://{int(IPv4Address(address))}/x", allow_private=False)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80), st.sampled_from(["", "http://", "https://", "https://a.example"]))
 def test_any_text_is_a_url_or_a_value_error(text: str, head: str) -> None:
     """Nothing that a client sends becomes another error, and no message quotes it."""
@@ -97,7 +92,6 @@ def test_any_text_is_a_url_or_a_value_error(text: str, head: str) -> None:
         assert url.host
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=80))
 def test_a_secret_is_whsec_and_24_to_64_bytes(key: bytes) -> None:
     """As Standard Webhooks asks."""

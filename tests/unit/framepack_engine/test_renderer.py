@@ -141,7 +141,7 @@ def test_what_ran_before_leaves_no_trace(renderer: Renderer) -> None:
 
 
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 33), st.tuples(*[st.integers(1, 4)] * 2), st.integers(1, 4))
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_size_and_step_count_works(
     renderer: Renderer, kind: plan.Kind, window: int, size: tuple[int, int], steps: int
 ) -> None:

@@ -275,7 +275,7 @@ NEWS = st.lists(DEMANDS | CARDS | st.sampled_from([JobId(name) for name in NAMES
 
 
 @given(NEWS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_news_one_by_one_or_all_at_once_give_the_same_plan(news: list[Demand | WorkerCard | JobId]) -> None:
     """What is kept sorted between news is what sorting anew would give; making a plan changes nothing.
 
@@ -301,7 +301,7 @@ def test_news_one_by_one_or_all_at_once_give_the_same_plan(news: list[Demand | W
 
 
 @given(st.lists(DEMANDS, max_size=12, unique_by=lambda demand: demand.job), st.integers(1, 6))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_no_equal_worker_idles_while_an_order_waits(demands: list[Demand], workers: int) -> None:
     """Where all are equally fast nobody is waited for."""
     plan = farm(*(card(f"w{n}") for n in range(workers)), *demands).plan(now=NOW)
@@ -309,7 +309,7 @@ def test_no_equal_worker_idles_while_an_order_waits(demands: list[Demand], worke
 
 
 @given(st.lists(DEMANDS, min_size=1, max_size=8, unique_by=lambda demand: demand.job), st.sampled_from([30.0, 775.0]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
     """Where all workers are free the fastest has something to do: patience never stops the farm."""
     assert "fast" in who(farm(card("fast", 20.0), card("slow", slowest), *demands))
@@ -322,7 +322,7 @@ def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
     st.sampled_from(["same", "other", "many"]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_nobody_starves(sections: int, priority: int, rivals: int, owners: str, due: bool) -> None:
     """However many short videos of the highest priority keep coming, only those of the first four weeks go before."""
     scheduler = farm(card(), video("old", sections, owner="same", priority=priority))

@@ -23,6 +23,7 @@ from farm.ingress import create_app
 from farm.jobs import Jobs, Record
 from farm.jobs.expiry import DAY_S
 from farm.settings import FarmSettings
+from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
 from tests.unit.farm.ingress.test_ingress import CAT, FILES, ask
 
@@ -42,7 +43,7 @@ class GatedMedia(EngineMedia):
 
     @override
     def upright_rgb(self, image: Image.Image) -> Image.Image:
-        assert self.gate.wait(60.0)
+        assert self.gate.wait(patient(60))
         self.decoded += 1
         return super().upright_rgb(image)
 

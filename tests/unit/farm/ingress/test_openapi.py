@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from farm.contract import Order
 from farm.ingress.content import Variant
+from tests.patience import patient
 from tests.unit.conftest import Hand
 from tests.unit.farm.ingress.test_ingress import ask
 
@@ -56,20 +57,19 @@ def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestCli
             max_examples=EXAMPLES,
             derandomize=True,
             database=None,
-            deadline=None,
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
         def call(case: Any, id_: str | None) -> None:
             if id_ is not None and "video_id" in case.path_parameters:
                 case.path_parameters["video_id"] = id_
-            case.call_and_validate(checks=CHECKS, timeout=20)
+            case.call_and_validate(checks=CHECKS, timeout=patient(20))
 
         call()
         if operation.path == "/v1/videos/{video_id}/content":  # a few examples need not meet each variant
             for variant, id_ in product(get_args(Variant), (ended, waiting)):
                 case = operation.Case(path_parameters={"video_id": id_}, query={"variant": variant})
-                case.call_and_validate(checks=CHECKS, timeout=20)
+                case.call_and_validate(checks=CHECKS, timeout=patient(20))
         called.add(f"{operation.method} {operation.path}")
     assert {"post /v1/videos", "patch /v1/videos/{video_id}", "get /v1/videos/{video_id}/content"} <= called
 

@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from farm.ingress.app import rooted
+from tests.patience import patient
 
 pytestmark = pytest.mark.unit
 
@@ -41,8 +42,8 @@ def test_a_thread_outlives_the_request_that_it_began_with(loop: asyncio.Abstract
 
     begun = threading.Event()
     lifespan = asyncio.run_coroutine_threadsafe(life(begun), loop)
-    assert begun.wait(10)
-    threads = [asyncio.run_coroutine_threadsafe(request(), loop).result(10) for _ in range(5)]
+    assert begun.wait(patient(10))
+    threads = [asyncio.run_coroutine_threadsafe(request(), loop).result(patient(10)) for _ in range(5)]
     assert len(set(threads)) == 1
     loop.call_soon_threadsafe(over.set)
-    lifespan.result(10)
+    lifespan.result(patient(10))

@@ -102,7 +102,7 @@ def test_anothers_video_is_not_there_for_any_endpoint(keyed: TestClient, png: by
     assert jobs.get(video, owner="alice") == before
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1, max_size=60))
 @example("../../../etc/passwd")
 @example("..%2f..%2fetc%2fpasswd")

@@ -107,10 +107,14 @@ async def test_while_nothing_happens_nothing_is_read(
     """A video that waits costs no read of its ledger: the dispatcher says that it knows of no newer entry."""
     record = accept()
     await door.nudge(record.job.id)
+    begun = [asyncio.Event() for _ in range(3)]
     tasks = [
-        asyncio.create_task(_story(follow(record, watches=Watches(jobs, door), last_event_id=None))) for _ in range(3)
+        asyncio.create_task(_story(follow(record, watches=Watches(jobs, door), last_event_id=None), first))
+        for first in begun
     ]
-    await asyncio.sleep(0.2)
+    await asyncio.gather(*(first.wait() for first in begun))
+    while door.asked < len(begun):  # noqa: ASYNC110 - a counter has no event
+        await asyncio.sleep(0.01)
     before = store.reads
     await asyncio.sleep(0.5)
     assert store.reads == before

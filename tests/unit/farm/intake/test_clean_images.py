@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -79,7 +79,7 @@ def test_sizes_are_seen_before_decoding() -> None:
         clean(saved(Image.new("1", (31, 100))))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     cut=st.integers(0, len(CAT)),
     flips=st.lists(st.tuples(st.integers(0, len(CAT) - 1), st.integers(0, 255)), max_size=4),

@@ -145,7 +145,7 @@ class Breaking(FolderStore):
 
 
 @given(writes=st.integers(0, 25), key=st.sampled_from([None, "k"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_crash_between_any_two_writes_leaves_all_or_none(
     tmp_path_factory: pytest.TempPathFactory, writes: int, key: str | None
 ) -> None:

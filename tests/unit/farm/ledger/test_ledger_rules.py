@@ -456,7 +456,6 @@ class Farm(RuleBasedStateMachine):
 Farm.TestCase.settings = settings(
     max_examples=EXAMPLES or 60,
     stateful_step_count=40,
-    deadline=None,
     derandomize=not EXAMPLES,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.reuse, Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],  # to shrink takes minutes

@@ -12,6 +12,7 @@ from typing_extensions import override
 from farm.errors import StoreError
 from farm.store import FolderStore, ObjectMissing
 from farm.store.wrapped import PatientStore
+from tests import patience
 
 
 class Flaky(FolderStore):
@@ -93,5 +94,5 @@ def test_who_is_told_to_stop_waits_no_longer(flaky: Flaky) -> None:
     writer.join(0.2)
     assert writer.is_alive()
     stopped.set()
-    writer.join(5)
+    writer.join(patience.patient(5))
     assert [str(err) for err in failed] == ["the store does not answer"]

@@ -53,7 +53,7 @@ NAME = st.from_regex(r"[a-z0-9_-][a-z0-9._-]{0,10}", fullmatch=True)
 PATHS = st.builds(lambda folder, name: f"{folder}/{name}", st.sampled_from(["log", "inputs", "clips"]), NAME)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.dictionaries(PATHS, st.binary(max_size=1500), max_size=6))
 def test_what_is_packed_is_unpacked(objects: Objects) -> None:
     """Byte for byte, at the length that was announced; and any tar program lists the same."""
@@ -64,7 +64,7 @@ def test_what_is_packed_is_unpacked(objects: Objects) -> None:
         assert tar.getnames() == [f"{ID}/{name}" for name in (MANIFEST, *objects)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, len(packed(OBJECTS)) - 1), st.integers(1, 255))
 def test_no_changed_byte_gets_through(at: int, change: int) -> None:
     """An archive that differs in one byte is refused, or says the same (a header's fields that nobody reads)."""
@@ -74,7 +74,7 @@ def test_no_changed_byte_gets_through(at: int, change: int) -> None:
         assert unpacked(bytes(data)) == OBJECTS
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, len(packed(OBJECTS)) - 1))
 def test_a_part_of_an_archive_is_none(size: int) -> None:
     """Wherever it breaks off."""

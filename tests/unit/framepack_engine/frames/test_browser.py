@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from framepack_engine import Models, Renderer
 from tests.engine_worker import Worker, made
+from tests.patience import patient
 from tests.unit.conftest import Hand
 
 CHROMIUM = shutil.which("chromium")
@@ -109,7 +110,7 @@ def test_the_video_plays_in_chromium(
     stage = Stage(f"{farm_url}{path}/content")
     try:
         chromium(stage.url)
-        found = stage.results.get(timeout=60)
+        found = stage.results.get(timeout=patient(60))
     finally:
         stage.close()
     assert (found["how"], found["error"]) == ("seeked", None)

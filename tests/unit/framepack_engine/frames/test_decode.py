@@ -70,7 +70,6 @@ def blended_whole(video: RenderSpec, windows: list[Tensor]) -> Tensor:
 
 
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 7), st.integers(1, 33))
-@settings(deadline=None)
 def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: int) -> None:
     """The runs of final frames, put in time order, are the whole video bit for bit, and as long as planned."""
     video, overlap = spec(kind, sections, window), plan.seam_frames(window)
@@ -84,7 +83,7 @@ def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: 
 
 
 @given(st.sampled_from(["i2v", "f1"]), st.floats(0.1, 600), st.integers(1, 33))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_long_videos_lose_and_repeat_no_frame(kind: Kind, seconds: float, window: int) -> None:
     """Up to 600 s: with pixels that tell their own time the runs put together count up without a gap."""
     video = spec(kind, plan.sections_for(seconds, window=window), window)
@@ -103,7 +102,6 @@ def test_long_videos_lose_and_repeat_no_frame(kind: Kind, seconds: float, window
 
 
 @given(st.integers(1, 33), st.integers(0, 1000))
-@settings(deadline=None)
 def test_a_crossfade_never_leaves_its_clips(window: int, seed: int) -> None:
     """Every pixel lies between the two clips', it begins as the earlier and ends as the later one, at any window."""
     shape = (1, 3, plan.seam_frames(window), 2, 2)

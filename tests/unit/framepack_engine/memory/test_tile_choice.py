@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine import Models, Renderer, RenderSpec
@@ -34,7 +34,6 @@ def test_each_card_has_its_tiles(gib: int, tile_px: int) -> None:
     assert book_of(gib).tile_px(OPEN) == tile_px
 
 
-@settings(deadline=None)
 @given(st.floats(5, 150), st.sampled_from(PRECISIONS))
 def test_tiles_leave_half_of_the_room(gib: float, precision: str) -> None:
     """Weights and twice the tile fit the plan's room, where any size does; the decode of that size is then planned."""

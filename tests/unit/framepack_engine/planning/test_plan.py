@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine.errors import InvalidSpec
@@ -53,7 +53,6 @@ def test_a_video_is_as_long_as_was_asked(seconds: float, window: int) -> None:
 
 
 @given(KINDS, st.floats(0.1, 600), WINDOWS)
-@settings(deadline=None)
 def test_every_length_is_planned_to_the_frame(kind: Kind, seconds: float, window: int) -> None:
     """Up to 600 s: final frames add up, clips follow time, and paddings end beside the start image."""
     sections = plan.sections_for(seconds, window=window)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from framepack_engine.conformance import load_case_model
@@ -41,7 +41,6 @@ def test_the_blocks_run_when_the_sum_reaches_the_threshold(distances: list[float
 
 
 @given(st.integers(1, 100), st.floats(0, 5), st.integers(0, 1000))
-@settings(deadline=None)
 def test_a_section_of_any_length_keeps_the_rule(steps: int, threshold: float, seed: int) -> None:
     """What is skipped is always owed less than the threshold, and the same inputs give the same choice again."""
     generator = torch.Generator().manual_seed(seed)

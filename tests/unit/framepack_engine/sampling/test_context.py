@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -38,7 +38,6 @@ def numbers(latents: Tensor) -> list[float]:
 
 
 @given(KINDS, st.integers(1, 33), st.floats(0.1, 600))
-@settings(deadline=None)
 def test_the_context_is_the_nearest_19_frames(kind: Kind, window: int, seconds: float) -> None:
     """For any window and length: zeros where nothing is, then what was made next to the section, in time order."""
     sections = min(plan.sections_for(seconds, window=window), 1 + 2 * HISTORY // window)  # later ones look alike

@@ -86,7 +86,7 @@ def points(side: int = 5) -> Tensor:
 
 
 @given(st.sampled_from(sorted(SPEEDS)), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_motion_begins_at_rest(kind: str, seed: int) -> None:
     """At time 0 each point is its own and the light is as it was."""
     motion = throw_motion(Dice(seed), kind)
@@ -95,7 +95,7 @@ def test_every_motion_begins_at_rest(kind: str, seed: int) -> None:
 
 
 @given(st.sampled_from(sorted(set(SPEEDS) - {"still"})), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_words_for_a_pace_tell_the_speed(kind: str, seed: int) -> None:
     """All motions that are called slow are slower than those without a word, and these than the quick ones."""
     motion = throw_motion(Dice(seed), kind)
@@ -148,7 +148,7 @@ def words(texts: list[str]) -> set[str]:
 
 
 @given(st.sampled_from(sorted(SPEEDS)), st.integers(0, 10_000), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_prompt_is_whole(kind: str, seed: int, test: bool) -> None:
     """No gap of a template is left open, no space doubled, and every word is in the vocabulary."""
     dice = Dice(seed)

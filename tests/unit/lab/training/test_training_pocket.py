@@ -291,7 +291,7 @@ def test_a_step_of_the_transformer_is_a_function_of_its_number(trained: Path) ->
 
 
 @given(st.integers(1, 8), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_batch_has_noise_of_all_levels(count: int, seed: int) -> None:
     """One level in each of as many stretches as there are rows, all of them levels that the sampler may ask of."""
     drawn = levels(torch.zeros(count, 16, WINDOW, 8, 8), Dice(seed))
