@@ -78,7 +78,7 @@ class DispatcherActor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._news = Bell(), dict[JobId, Bell]()
         self._dispatcher = self._take_charge()
-        log.info("action=take_charge epoch=%d", self._dispatcher.epoch)
+        log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
         self._publish()
         self._fleet = Fleet(
             settings,
@@ -109,10 +109,10 @@ class DispatcherActor:
                     on_end=self._webhooks.nudge,
                 )
             except StoreError as err:
-                log.warning("action=take_charge_failed retry_s=%.0f: %s", self._settings.poll_s, err)
+                log.warning("take_charge_failed: %s", err, extra={"retry_s": f"{self._settings.poll_s:.0f}"})
                 time.sleep(self._settings.poll_s)
             except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
-                log.exception("action=take_charge_failed retry_s=%.0f", self._settings.poll_s)
+                log.exception("take_charge_failed", extra={"retry_s": f"{self._settings.poll_s:.0f}"})
                 time.sleep(self._settings.poll_s)
 
     def _publish(self) -> None:
@@ -191,7 +191,7 @@ class DispatcherActor:
                     self._dispatcher.sweep()
                     sweep_at = time.monotonic() + self._settings.sweep_s
             except StoreError as err:
-                log.warning("action=store_unavailable: %s", err)  # videos wait; the next round tries again
+                log.warning("store_unavailable: %s", err)  # videos wait; the next round tries again
             due = begun + self._settings.poll_s
             time.sleep(self._settings.poll_s)
 
@@ -223,10 +223,10 @@ def _or_die(loop: Callable[[], None]) -> None:
     except LeaseLost as err:
         _step_down(err)
     except Exception:  # border: a thread's exception would vanish
-        log.exception("action=dispatcher_crash")
+        log.exception("dispatcher_crash")
     os._exit(1)
 
 
 def _step_down(err: LeaseLost) -> None:
-    log.error("action=step_down: %s", err)
+    log.error("step_down: %s", err)
     os._exit(1)

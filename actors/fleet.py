@@ -113,7 +113,7 @@ class Fleet:
             for number in range(node.workers):
                 if (node.id, number) not in self._slots:
                     name = f"{_unique(node, nodes)}-{number}"
-                    log.info("action=new_slot slot=%s node=%s gpu=%s", name, node.id, number < node.gpus)
+                    log.info("new_slot", extra={"slot": name, "node": node.id, "gpu": number < node.gpus})
                     slot = self._slots[node.id, number] = _Slot(name, number, node)
                     self._adopt(slot)
         for key, slot in list(self._slots.items()):
@@ -126,14 +126,14 @@ class Fleet:
     def _is_vacant(self, slot: _Slot) -> bool:
         if slot.awaited or slot.node.draining or self._draining.is_set() or time.monotonic() < slot.not_before:
             if slot.birth and time.monotonic() - slot.begun > _BIRTH_S:
-                log.warning("action=worker_unreachable slot=%s", slot.name)
+                log.warning("worker_unreachable", extra={"slot": slot.name})
                 slot.birth, slot.not_before = None, time.monotonic() + _LONGEST_PAUSE_S
             return False
         return self._may_fill(slot.name)
 
     def _ask_for(self, workers: int) -> None:
         if workers != self._asked:
-            log.info("action=ask_for_nodes workers=%d", workers)
+            log.info("ask_for_nodes", extra={"workers": workers})
             ask_for_workers(workers)
             self._asked = workers
 
@@ -155,7 +155,7 @@ class Fleet:
     def _start(self, slot: _Slot) -> Any:
         gpu = slot.number < slot.node.gpus
         settings = replace(self._settings, workers=str(slot.node.workers))  # it shares that machine's memory with them
-        log.info("action=start_worker slot=%s node=%s gpu=%s", slot.name, slot.node.id, gpu)
+        log.info("start_worker", extra={"slot": slot.name, "node": slot.node.id, "gpu": gpu})
         return (
             ray.remote(RenderWorker)
             .options(
@@ -178,14 +178,14 @@ class Fleet:
         try:
             slot.worker_id = birth.result() if birth else ""
         except RayError as err:
-            log.warning("action=worker_unreachable slot=%s: %s", slot.name, str(err).partition("\n")[0])
+            log.warning("worker_unreachable: %s", str(err).partition("\n")[0], extra={"slot": slot.name})
             slot.try_again(time.monotonic())
         else:
             slot.watch = slot.actor.wait_until_dead.remote().future()
 
     def _bury(self, slot: _Slot) -> None:
         error = slot.watch.exception() if slot.watch else None
-        log.warning("action=worker_died worker=%s: %s", slot.worker_id, str(error).partition("\n")[0])
+        log.warning("worker_died: %s", str(error).partition("\n")[0], extra={"worker": slot.worker_id})
         now = time.monotonic()
         if now - slot.begun >= _SHORT_LIFE_S:
             slot.failures = 0

@@ -102,7 +102,7 @@ async def _fetch(http: httpx.AsyncClient, url: str) -> str | None:
         answer = await http.get(url)
         answer.raise_for_status()
     except httpx.HTTPError as err:
-        log.warning("action=metrics_missing url=%s: %s", url, type(err).__name__)
+        log.warning("metrics_missing: %s", type(err).__name__, extra={"url": url})
         return None
     return answer.text
 

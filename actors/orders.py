@@ -183,7 +183,7 @@ class OrderRunner:
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
             source = self._source(order, Path(folder))
             data = renderer.encode(self._spec(order), images, source=source, embeddings=kept).to_bytes()
-        log.info("action=encode job_id=%s embeddings_found=%d embeddings_made=%d", order.job.id, kept.hits, kept.made)
+        log.info("encode", extra={"job_id": order.job.id, "embeddings_found": kept.hits, "embeddings_made": kept.made})
         return {"conditioning": self._put(order, "conditioning.a{}.safetensors", data)}
 
     def _section(self, order: Order, renderer: Renderer, on_step: OnStep) -> dict[str, Artifact]:

@@ -20,7 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors.cluster import DISPATCHER, NAMESPACE
 from actors.meter import RayMeter
 from actors.vitals import Movement, Pace
-from farm.contract import Failure, JobId, Order, OrderKey, Progress, Verdict, slot_of
+from farm.contract import Failure, Order, Progress, Verdict, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.jobs import Jobs
 from farm.logs import setup_logs
@@ -75,7 +75,7 @@ class RenderWorker:
                 pass
             code = 0
         except Exception as err:  # border: nobody is above us; the dispatcher sees the death and replaces us
-            log.exception("action=worker_crash worker=%s", self._id)
+            log.exception("worker_crash", extra={"worker": self._id})
             self._call("worker_failed_to_start", f"{type(err).__name__}: {err}")
         finally:
             self._ended.set()
@@ -117,7 +117,7 @@ class RenderWorker:
             self._do(answer)
             return self._stop != "exit"
         if answer == "pause" and self._runner.model:
-            log.info("action=rest worker=%s", self._id)
+            log.info("rest", extra={"worker": self._id})
             self._runner.let_go()
             self._renderers.let_go()
             self._note_memory()
@@ -144,7 +144,7 @@ class RenderWorker:
         over = threading.Event()
         beats = threading.Thread(target=self._beat, args=(order, over), name="beats")
         beats.start()
-        log.info("action=begin job_id=%s key=%s attempt=%d", *_names(order))
+        log.info("begin", extra=_names(order))
         failure, lost = None, False
         try:
             loaded = self._runner.model
@@ -153,12 +153,12 @@ class RenderWorker:
                 self._pace.note(order, entry.event.seconds)
             self._note(order, entry.event.seconds)
         except Stopped:
-            log.info("action=stopped job_id=%s key=%s attempt=%d", *_names(order))
+            log.info("stopped", extra=_names(order))
         except (LeaseLost, NotFound) as err:
-            log.warning("action=lease_lost job_id=%s key=%s attempt=%d: %s", *_names(order), err)
+            log.warning("lease_lost: %s", err, extra=_names(order))
             self._meter.add("framefarm_leases_lost", stage=order.key.stage)
         except Exception as err:  # border: an order's failure must not end the worker
-            log.exception("action=order_failed job_id=%s key=%s attempt=%d", *_names(order))
+            log.exception("order_failed", extra=_names(order))
             failure, lost = failure_of(order, self._id, err), is_lost(err)
         finally:
             over.set()
@@ -168,12 +168,12 @@ class RenderWorker:
             if not failure.counts:
                 time.sleep(1.0)  # the store's fault: it needs a moment more than the video does
         if lost:
-            log.error("action=device_lost worker=%s", self._id)
+            log.error("device_lost", extra={"worker": self._id})
             self._stop = "exit"  # every order after it would fail, too, and end video after video
 
     def _note(self, order: Order, seconds: float) -> None:
         """Tell logs and metrics of a commit."""
-        log.info("action=commit job_id=%s key=%s attempt=%d seconds=%.2f", *_names(order), seconds)
+        log.info("commit", extra={**_names(order), "seconds": f"{seconds:.2f}"})
         labels = {"stage": order.key.stage, "device": self._card.device}
         self._meter.observe("framefarm_order_seconds", seconds, **labels)
         self._meter.add("framefarm_order_seconds_spent", seconds, **labels)
@@ -213,7 +213,7 @@ class RenderWorker:
         told = self._progress
         where = f" after step {told.step} of {told.steps}" if told and told.steps else ""
         message = f"nothing moved for {self._movement.still_s():.0f} s at {order.key}{where} (FARM_STUCK_S)"
-        log.error("action=stuck job_id=%s key=%s attempt=%d: %s", *_names(order), message)
+        log.error("stuck: %s", message, extra=_names(order))
         failure = Failure(
             job=order.job.id, key=order.key, attempt=order.attempt, worker=self._id, code="stuck", message=message
         )
@@ -225,9 +225,9 @@ class RenderWorker:
         try:
             self._runner.give_back(order)
         except FarmError as err:  # it is over by now, or no longer ours; else the lease expires
-            log.info("action=not_given_back job_id=%s key=%s attempt=%d: %s", *_names(order), err)
+            log.info("not_given_back: %s", err, extra=_names(order))
         else:
-            log.info("action=given_back job_id=%s key=%s attempt=%d", *_names(order))
+            log.info("given_back", extra=_names(order))
 
     def _call(self, method: str, *args: Any, until: threading.Event | None = None) -> Any:
         """Call the dispatcher until it answers; it may be dead and on its way back.
@@ -242,7 +242,7 @@ class RenderWorker:
                 # a future: ray.get would warn, since the actor is an async one
                 return getattr(dispatcher, method).remote(*args).future().result(_CALL_S)
             except RayTaskError as err:  # the dispatcher lives and could not do it: its store does not answer, say
-                log.warning("action=call_failed method=%s: %s", method, str(err).strip().rpartition("\n")[2])
+                log.warning("call_failed: %s", str(err).strip().rpartition("\n")[2], extra={"method": method})
                 if method != "ask":
                     return None
                 time.sleep(_TROUBLE_S)
@@ -252,13 +252,13 @@ class RenderWorker:
                 if until is not None and until.is_set():
                     return "go"
                 if silent_s > self._settings.orphan_s:
-                    log.error("action=orphan worker=%s silent_s=%.0f: %s", self._id, silent_s, err)  # noqa: TRY400
+                    log.error("orphan: %s", err, extra={"worker": self._id, "silent_s": f"{silent_s:.0f}"})  # noqa: TRY400
                     os._exit(0)
                 if silent_s > self._settings.lease_s:
                     self._stop = "stop"
                 time.sleep(0.2)
 
 
-def _names(order: Order) -> tuple[JobId, OrderKey, int]:
-    """What a line of the log says of an order: job_id, key, attempt."""
-    return order.job.id, order.key, order.attempt
+def _names(order: Order) -> dict[str, object]:
+    """Return what each log line about an order names."""
+    return {"job_id": order.job.id, "attempt": order.attempt, **order.key.model_dump(exclude_none=True)}

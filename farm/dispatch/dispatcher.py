@@ -151,7 +151,7 @@ class Dispatcher:
             try:
                 self._end_leases_of_the_dead()
             except StoreError as err:  # the next tick tries again
-                log.warning("action=store_unavailable: %s", err)
+                log.warning("store_unavailable: %s", err)
 
     def overslept(self, seconds: float) -> None:
         """We did not listen for so long (frozen, or held up by the store): it is no worker's silence."""
@@ -185,7 +185,7 @@ class Dispatcher:
         """What an operator asks of a worker, named by its id or its slot. Raises: NotFound, Conflict, StoreError."""
         with self._lock:
             state = self._roster.wish(worker_id, wish)
-            log.info("action=worker_%s worker=%s", wish, worker_id)
+            log.info("worker_%s", wish, extra={"worker": worker_id})
             self._on_orders()
             self._all_changed()
             return state
@@ -315,7 +315,7 @@ class Dispatcher:
             self._scheduler.drop(record.job.id)
             self._hold(record.job.id, state, None)
             self._over.add(record.job.id)
-            log.info("action=end job_id=%s status=%s", record.job.id, state.status)
+            log.info("end", extra={"job_id": record.job.id, "status": state.status})
             self._meter.add("framefarm_videos_ended", status=state.status)
         self._on_orders()
 
@@ -360,7 +360,7 @@ class Dispatcher:
             return "go"
         if self._wall() - seats[worker_id].since <= self._settings.idle_s:
             return "go"
-        log.info("action=worker_too_many worker=%s wanted=%d", worker_id, wanted)
+        log.info("worker_too_many", extra={"worker": worker_id, "wanted": wanted})
         self._unseat(worker_id)
         return "exit"
 
@@ -389,8 +389,8 @@ class Dispatcher:
         self._scheduler.takes(chosen, now=now)
         if self._append(video, Event(name="leased", key=str(chosen.key), worker=worker.card.id)):
             worker.order = bare_order(video.record, chosen.key, video.record.head.seq, lease_s=lease_s)
-            where = (chosen.job, chosen.key, video.record.head.seq, worker.card.id)
-            log.info("action=lease job_id=%s key=%s attempt=%d worker=%s", *where)
+            where = {"job_id": chosen.job, "attempt": video.record.head.seq, "worker": worker.card.id}
+            log.info("lease", extra={**where, **chosen.key.model_dump(exclude_none=True)})
             self._meter.add("framefarm_leases", stage=chosen.key.stage)
             return video.record, worker.order
         self._scheduler.asks(worker.card.id, now=now)
@@ -402,8 +402,8 @@ class Dispatcher:
         video = self._videos.get(job_id)
         while video and (key := video.late(now)):
             failure = video.failure(key, "expired", "the worker fell silent", counts=False)
-            where = (job_id, key, failure.attempt, failure.worker)
-            log.warning("action=expire job_id=%s key=%s attempt=%d worker=%s", *where)
+            where = {"job_id": job_id, "attempt": failure.attempt, "worker": failure.worker}
+            log.warning("expire", extra={**where, **failure.key.model_dump(exclude_none=True)})
             self._end_lease(video, failure)
             self._scheduler.ended(failure.worker, now=self._wall(), silent=True)
             video = self._videos.get(job_id)
@@ -432,7 +432,7 @@ class Dispatcher:
         if failure.counts:
             self._meter.add("framefarm_failures", code=failure.code)
         if failure.counts and video.is_hopeless(failure, self._able(video, failure.key.stage)):
-            log.error("action=fail job_id=%s code=%s: %s", failure.job, failure.code, failure.message)
+            log.error("fail: %s", failure.message, extra={"job_id": failure.job, "code": failure.code})
             self._append(video, Event(name="failed", error=error))
 
     def _able(self, video: OpenVideo, stage: Stage) -> set[str]:
@@ -454,7 +454,7 @@ class Dispatcher:
             self.refresh(job_id)
             return False
         except Damaged as err:
-            log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400
+            log.error("skip_damaged: %s", err, extra={"job_id": job_id})  # noqa: TRY400
             self._forget(job_id)
             return False
         self._advance(video, Record(video.record.asked, head))

@@ -33,7 +33,7 @@ class Leaves:
                 try:
                     card = WorkerCard.model_validate_json(store.get(key))
                 except (Damaged, ValidationError) as err:  # of another version, say: the operator can ask again
-                    log.warning("action=skip_leave key=%s: %s", key, err)
+                    log.warning("skip_leave: %s", err, extra={"key": key})
                 else:
                     self._kinds[slot_of(card.id)], self.cards[slot_of(card.id)] = kind, card
 
@@ -66,7 +66,7 @@ class Leaves:
             try:
                 self.end(slot)
             except StoreError as err:
-                log.warning("action=leave_not_ended slot=%s: %s", slot, err)
+                log.warning("leave_not_ended: %s", err, extra={"slot": slot})
                 del self._kinds[slot], self.cards[slot]
 
 

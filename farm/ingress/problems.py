@@ -63,7 +63,7 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
     if not isinstance(err, FarmError):
         raise err
     if err.status >= 500:
-        log.warning("action=answer code=%s message=%s", err.code, err)
+        log.warning("answer: %s", err, extra={"code": err.code})
     retry_after_s = err.facts.get("retry_after_s", 1)
     headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None
     fields, param = err.facts.get("fields"), err.facts.get("param")
@@ -92,5 +92,5 @@ async def _http_error(_request: Request, err: Exception) -> Response:
 
 
 async def _our_fault(_request: Request, err: Exception) -> Response:
-    log.error("action=answer code=internal error=%s", type(err).__name__)  # the server logs the trace
+    log.error("answer", extra={"code": "internal", "error": type(err).__name__})  # the server logs the trace
     return problem(500, "internal", "something went wrong here; it was logged")

@@ -81,7 +81,7 @@ class Readiness:
             finally:
                 self._store.delete(key)
         except StoreError as err:
-            log.warning("action=store_not_ready: %s", err)
+            log.warning("store_not_ready: %s", err)
             return f"the store does not answer{_reason(err)}"
         return "ok" if same else "the store does not give back what it was given"
 

@@ -82,7 +82,7 @@ async def import_archive(
             record = await to_thread.run_sync(import_video, arrived, parts.jobs, _ways(parts))
     except OSError as err:
         raise Unavailable(f"the archive cannot be kept while it is checked: {err.strerror}") from err
-    log.info("action=import job_id=%s seq=%d", record.job.id, record.head.seq)
+    log.info("import", extra={"job_id": record.job.id, "seq": record.head.seq})
     await _nudge(parts, record.job.id)
     return await _answer(record, parts, response)
 
@@ -132,7 +132,7 @@ async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variant
         return estimate_view(prepared, await _workers(parts))
     write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=key)
     record = await to_thread.run_sync(write, limiter=parts.writing)
-    log.info("action=accept job_id=%s sections=%d", record.job.id, record.job.plan.sections)
+    log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
         await _nudge(parts, job_id)
     return await _answer(record, parts, post.response)
@@ -246,7 +246,7 @@ async def edit_video(
     body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
     write = partial(parts.jobs.edit, video_id, checked_edit(body), owner=owner)
     record = await to_thread.run_sync(write)
-    log.info("action=edit job_id=%s", video_id)
+    log.info("edit", extra={"job_id": video_id})
     await _nudge(parts, record.job.id)
     return await _answer(record, parts, response)
 
@@ -255,14 +255,14 @@ async def edit_video(
 async def delete_video(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
     """Erase an ended video and everything stored of it."""
     await to_thread.run_sync(partial(parts.jobs.delete, video_id, owner=owner))
-    log.info("action=delete job_id=%s", video_id)
+    log.info("delete", extra={"job_id": video_id})
     await _nudge(parts, JobId(video_id))
     return {"id": video_id, "object": "video.deleted", "deleted": True}
 
 
 async def _wish(video_id: str, wish: Wish, response: Response, parts: Parts, owner: str) -> dict[str, Any]:
     record = await to_thread.run_sync(partial(parts.jobs.wish, video_id, wish, owner=owner))
-    log.info("action=%s job_id=%s", wish, video_id)
+    log.info("%s", wish, extra={"job_id": video_id})
     await _nudge(parts, record.job.id)
     return await _answer(record, parts, response)
 
@@ -294,4 +294,4 @@ async def _nudge(parts: Parts, job: JobId) -> None:
     try:
         await parts.door.nudge(job)
     except FarmError as err:  # the dispatcher finds it by itself, later
-        log.info("action=nudge_lost job_id=%s error=%s", job, err)
+        log.info("nudge_lost", extra={"job_id": job, "error": err})

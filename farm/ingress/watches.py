@@ -83,9 +83,9 @@ class Watch:
                     async with self._reading:
                         await self._read(max(self._entries, default=-1) + 1, None)
             except StoreError as err:  # it is waited for
-                log.warning("action=watch_store_unavailable job_id=%s: %s", self._job_id, err)
+                log.warning("watch_store_unavailable: %s", err, extra={"job_id": self._job_id})
             except Exception as err:  # border: those who wait must hear of it
-                log.exception("action=watch_failed job_id=%s", self._job_id)
+                log.exception("watch_failed", extra={"job_id": self._job_id})
                 self._failed = err
                 self._ring()
                 return

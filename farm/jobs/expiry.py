@@ -37,9 +37,9 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
         except (NotFound, Conflict):  # somebody was faster, or retries it just now
             continue
         except Damaged as err:
-            log.info("action=expire_skips job_id=%s: %s", record.job.id, err)
+            log.info("expire_skips: %s", err, extra={"job_id": record.job.id})
             continue
-        log.info("action=expire_video job_id=%s", record.job.id)
+        log.info("expire_video", extra={"job_id": record.job.id})
         erased += 1
     return False
 
@@ -51,4 +51,4 @@ def _made_before(jobs: Jobs, before_s: float) -> Iterator[Record]:
         try:
             yield jobs.get(key.rpartition("/")[2].partition("_")[2], owner=None)
         except (NotFound, Damaged) as err:
-            log.info("action=expire_skips key=%s: %s", key, err)
+            log.info("expire_skips: %s", err, extra={"key": key})

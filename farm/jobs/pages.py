@@ -77,7 +77,7 @@ def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
     except NotFound:  # accepting died before entry 0, or it was deleted just now
         return None
     except Damaged as err:  # the others are not to suffer
-        log.error("action=skip_damaged job_id=%s: %s", JobId(id_), err)  # noqa: TRY400
+        log.error("skip_damaged: %s", err, extra={"job_id": JobId(id_)})  # noqa: TRY400
         return None
 
 

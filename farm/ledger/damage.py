@@ -75,4 +75,4 @@ def skipping_damaged(job_id: JobId) -> Iterator[None]:
     try:
         yield
     except Damaged as err:
-        log.error("action=skip_damaged job_id=%s: %s", job_id, err)  # noqa: TRY400
+        log.error("skip_damaged: %s", err, extra={"job_id": job_id})  # noqa: TRY400

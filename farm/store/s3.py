@@ -257,7 +257,7 @@ class S3Store(Store):
                         where = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
                         self._s3.abort_multipart_upload(**where)
         except (BotoCoreError, ClientError) as err:
-            log.warning("action=sweep_failed store=%s error=%s", self.name, _code(err) or type(err).__name__)
+            log.warning("sweep_failed", extra={"store": self.name, "error": _code(err) or type(err).__name__})
 
     @contextmanager
     def _asking(self, verb: str, key: str) -> Iterator[None]:

@@ -156,4 +156,4 @@ class PatientStore(Store):
 
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    log.warning("action=wait_for_store attempt=%d: %s", state.attempt_number, error)
+    log.warning("wait_for_store: %s", error, extra={"attempt": state.attempt_number})

@@ -103,7 +103,7 @@ class WebhookSender:
             try:
                 asyncio.run(self.serve())
             except Exception:  # border: the dispatcher beside us must not suffer
-                log.exception("action=webhook_crash")
+                log.exception("webhook_crash")
                 time.sleep(FIRST_DELAY_S)
 
     async def serve(self) -> None:
@@ -119,7 +119,7 @@ class WebhookSender:
                         lane.add_done_callback(lanes.discard)
                         lane.add_done_callback(_log_crash)
                 except StoreError as err:
-                    log.warning("action=webhook_store_unavailable: %s", err)
+                    log.warning("webhook_store_unavailable: %s", err)
                     least_s = FIRST_DELAY_S  # what is overdue stays so, and must not make us ask again at once
                 waiting = (at for key, at in self._next.items() if key not in self._under_way)
                 soonest_s = min(waiting, default=float("inf")) - self._clock()
@@ -175,7 +175,7 @@ class WebhookSender:
 
     def _skip(self, owed: Owed, err: Exception) -> None:
         self._next[owed.key] = self._clock() + self._settings.sweep_s
-        log.warning("action=webhook_skipped job_id=%s: %s", owed.job, _words(err))
+        log.warning("webhook_skipped: %s", _words(err), extra={"job_id": owed.job})
 
     def _ended(self, owed: Owed) -> Record | None:
         """The video, where an end of it is to be told now. A marker that is no longer needed goes."""
@@ -204,13 +204,15 @@ class WebhookSender:
         told = await self._try(receiver, record, http)
         now, ended_at = self._clock(), record.head.state.ended_at or 0.0
         log.info(
-            "action=webhook job_id=%s whose=%s event=%s try=%d delivered=%s answer=%s",
-            owed.job,
-            owed.whose,
-            event_type(record),
-            tries,
-            told.ok,
-            told.reason,
+            "webhook",
+            extra={
+                "job_id": owed.job,
+                "whose": owed.whose,
+                "event": event_type(record),
+                "try": tries,
+                "delivered": told.ok,
+                "answer": told.reason,
+            },
         )
         if not told.ok and not told.final and now - ended_at < GIVE_UP_S:
             self._next[owed.key] = now + delay_s(tries)
@@ -288,7 +290,7 @@ async def _way() -> AsyncIterator[_Way]:
 
 def _log_crash(lane: asyncio.Task[None]) -> None:
     if not lane.cancelled() and (err := lane.exception()) is not None:
-        log.error("action=webhook_crash", exc_info=err)
+        log.error("webhook_crash", exc_info=err)
 
 
 def delay_s(tries: int) -> float:

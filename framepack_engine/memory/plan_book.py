@@ -59,7 +59,7 @@ class PlanNotes:
             aside.write_text(json.dumps({"facts": self._facts, "too_large": lines}, indent=1))
             aside.replace(self.path)
         except OSError as err:
-            log.warning("action=plan_not_noted path=%s: %s", self.path, err)
+            log.warning("plan_not_noted: %s", err, extra={"path": self.path})
 
     def _entries(self) -> dict[Tried, tuple[int, float]]:
         try:

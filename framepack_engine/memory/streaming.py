@@ -130,7 +130,7 @@ class Stream:
         for module in modules:
             block = _Block(module, pin=self._cuda, mapped=mapped)
             if not mapped and block.flat is None:
-                log.warning("action=not_pinned bytes=%d: blocks are sent by way of a staging", block.bytes)
+                log.warning("not_pinned: blocks are sent by way of a staging", extra={"bytes": block.bytes})
                 mapped = True
                 for earlier in self._blocks:
                     earlier.unlock()

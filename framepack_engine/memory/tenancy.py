@@ -120,7 +120,7 @@ class Tenancy:
             raise _hopeless(stage, work, plan, short)
         self.book.too_large(work, plan, preserve_bytes=self._preserve_bytes)
         self.stepped_down += 1
-        log.warning("action=step_down stage=%s from=%r to=%r: %s", stage, plan.words, smaller.words, short)
+        log.warning("step_down: %s: %s", stage, short, extra={"stage": stage, "from": plan.words, "to": smaller.words})
 
 
 def workload_of(spec: RenderSpec) -> Workload:

@@ -40,12 +40,14 @@ def device_attention(device: torch.device, dtype: torch.dtype) -> str:
                 name, device=device, dtype=dtype, heads=size.heads, head_dim=facts.head_dim, tokens=tokens
             )
         except torch.AcceleratorError:
-            log.exception("action=attention_broke_device attention=%s: FARM_ATTENTION=sdpa leaves it out", name)
+            log.exception("attention_broke_device: %s; FARM_ATTENTION=sdpa avoids it", name, extra={"attention": name})
             raise
         if not fault:
-            log.info("action=attention_chosen attention=%s capability=%s cudnn=%d", name, facts.capability, facts.cudnn)
+            log.info(
+                "attention_chosen", extra={"attention": name, "capability": facts.capability, "cudnn": facts.cudnn}
+            )
             break
-        log.warning("action=attention_refused attention=%s: %s", name, fault)
+        log.warning("attention_refused: %s: %s", name, fault, extra={"attention": name})
         facts = replace(facts, flash_3=False) if name == "flash-3" else replace(facts, cudnn=0)
     return name
 

@@ -20,6 +20,7 @@ from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
 from farm.ledger.states import complete, inherited
+from farm.logs import facts_of
 from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
 from framepack_engine.frames.video import encode_clip
@@ -342,10 +343,8 @@ def test_embeddings_are_shared_and_go_with_their_last_video(
     one, two = (ask(http, files=START, **SMALL, seconds="0.13") for _ in range(2))
     made(http, worker, one)
     made(http, worker, two)
-    assert [record.getMessage().partition("embeddings_")[2] for record in caplog.records if "encode" in record.msg] == [
-        "found=0 embeddings_made=2",
-        "found=2 embeddings_made=0",
-    ]
+    encodes = [facts for facts in map(facts_of, caplog.records) if facts["action"] == "encode"]
+    assert [(facts["embeddings_found"], facts["embeddings_made"]) for facts in encodes] == [(0, 2), (2, 0)]
     assert len(stored(jobs)) == 2
     assert latents(jobs, one, 0) == latents(jobs, two, 0)
     http.delete(f"/v1/videos/{one['id']}")
