@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.planning.sections import Kind, time_order
+from framepack_engine.planning.sections import FPS, Kind, time_order
 
 TICKS_A_FRAME = 512  #: of the mp4's clock, so that every frame begins at a whole number
 #: without macroblock trees: with AVX-512 x264 reads memory there that it never wrote, and the same frames give other
@@ -39,7 +39,7 @@ class VideoInfo:
     metadata: Mapping[str, str]
 
 
-def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = 30) -> bytes:
+def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = FPS) -> bytes:
     """Encode frames as a clip that `join_clips` can put beside others: H.264, yuv420p, BT.709, first frame a key frame.
 
     frames: (T, H, W, 3) uint8 RGB, a numpy array or a CPU tensor; H and W even. One thread, so that the same frames

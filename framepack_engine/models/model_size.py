@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-#: "bf16": the precision that the model is loaded in (float32 on the CPU); see `precision`
-PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
+from framepack_engine.planning.choices import PRECISIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, linear, pad
 
 from framepack_engine.errors import PrecisionUnavailable
-from framepack_engine.models.model_size import PRECISIONS
+from framepack_engine.planning.choices import PRECISIONS
 
 if TYPE_CHECKING:
     from torchao.quantization import Float8Tensor, Int8Tensor
 
-__all__ = ["PRECISIONS", "Packed", "apply_precision", "check_precision", "precision_of"]
+__all__ = ["Packed", "apply_precision", "check_precision", "precision_of"]
 
 _NF4_BLOCK = 64  #: numbers that share a scale
 _NF4_SCALES = 256  #: scales that share a factor, where so many fit

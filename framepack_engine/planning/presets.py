@@ -14,6 +14,8 @@ from types import MappingProxyType
 
 from framepack_engine.planning.schedule import MU_MAX, flow_mu, token_mu
 
+#: the request's fields that a preset may fill
+PRESET_FIELDS = ("num_inference_steps", "guidance_scale", "flow_exponent", "flow_shift", "cache", "cache_threshold")
 _MU_MIN = 0.3  #: of a shifted mu
 _FORK_THRESHOLD = 0.25  #: of TeaCache, in the fork's usual "optimize for hands and details"
 

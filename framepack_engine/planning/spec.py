@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.planning.cache_choice import THRESHOLDS, check_cache
+from framepack_engine.planning.choices import ATTENTIONS, DECODES, STARTS
 from framepack_engine.planning.prompts import Share, TimedPrompt, prompt_borders, prompt_shares
 from framepack_engine.planning.sections import Kind, frames_for
 from framepack_engine.planning.tiles import check_picture, check_tile
-
-DECODES = ("framewise", "tiled", "whole")
-STARTS = ("grey", "noise")
-ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 
 _AT_LEAST_1 = (("sections", 1), ("latent_window_size", 1), ("num_inference_steps", 1))
 _KNOWN = (("attention", ATTENTIONS), ("decode", DECODES), ("start", STARTS))

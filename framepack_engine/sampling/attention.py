@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from framepack_engine.errors import AttentionUnavailable
-from framepack_engine.planning.spec import ATTENTIONS
+from framepack_engine.planning.choices import ATTENTIONS
 
 
 @dataclass(frozen=True, slots=True)

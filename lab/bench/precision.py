@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.shelf import Models
 from framepack_engine.pipeline import Renderer
+from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.random_model import fill
 

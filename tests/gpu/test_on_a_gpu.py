@@ -31,8 +31,9 @@ from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
-from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import load_part
+from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.sampling.attention import usable_attentions
 from framepack_engine.sampling.attention_trial import device_attention, trial_fault
 from framepack_engine.sampling.numeric import default_dtype

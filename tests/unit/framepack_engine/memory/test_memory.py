@@ -28,9 +28,10 @@ from framepack_engine.memory.ladder import (
     usable_bytes,
 )
 from framepack_engine.memory.model_count import count_model
-from framepack_engine.models.precision import PRECISIONS, apply_precision
+from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.shelf import Models
 from framepack_engine.models.weights import OFFICIAL, weights_of
+from framepack_engine.planning.choices import PRECISIONS
 from lab.bench.gpu_rows import plan_table
 from tests.imports import ROOT
 

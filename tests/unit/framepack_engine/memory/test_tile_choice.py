@@ -14,7 +14,7 @@ from framepack_engine.memory.ladder import GIB, Workload, size_of
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
-from framepack_engine.models.model_size import PRECISIONS
+from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.planning.tiles import TILE_SIZES_PX, tile_bytes
 
 OPEN = Workload(decode="tiled")

@@ -26,8 +26,9 @@ from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.compiled import compile_blocks, is_compiled
-from framepack_engine.models.precision import PRECISIONS, Int8Product, apply_precision
+from framepack_engine.models.precision import Int8Product, apply_precision
 from framepack_engine.models.shelf import Models
+from framepack_engine.planning.choices import PRECISIONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

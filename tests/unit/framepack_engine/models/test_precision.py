@@ -31,7 +31,6 @@ from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.precision import (
-    PRECISIONS,
     Float8,
     Float8Product,
     Int8,
@@ -42,6 +41,7 @@ from framepack_engine.models.precision import (
     precision_of,
 )
 from framepack_engine.models.shelf import Models
+from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.planning.spec import Lora
 from framepack_engine.sampling.numeric import numeric_class
 from lab.bench.engine import small_spec

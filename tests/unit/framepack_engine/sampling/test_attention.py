@@ -20,7 +20,7 @@ from framepack_engine import Renderer, RenderSpec
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import AttentionUnavailable, InvalidSpec
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention
-from framepack_engine.planning.spec import ATTENTIONS
+from framepack_engine.planning.choices import ATTENTIONS
 from framepack_engine.sampling import attention_trial
 from framepack_engine.sampling.attention import check_attention, pin_attention, usable_attentions
 from framepack_engine.sampling.attention_trial import device_attention, trial_fault

@@ -1,0 +1,12 @@
+"""The names that a request or a worker's setting chooses from. Each list is written here only. Loads no torch.
+
+The step caches are named in `cache_choice`, the presets in `presets`: there each name has its numbers beside it.
+"""
+
+from __future__ import annotations
+
+ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+DECODES = ("framewise", "tiled", "whole")
+STARTS = ("grey", "noise")  #: what an f1 video without a start image begins with
+#: of the transformer's weights; "bf16" keeps the precision that they are loaded in, which on a CPU is float32
+PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
