@@ -168,7 +168,7 @@ class Renderers:
         models = self._shelf.get(self._known.get(model, model))
         book = None
         if self._planned:
-            book = self._book(model, count_model(models))
+            book = self._book(model, count_model(**models.modules))
         renderer = Renderer(models, device=self._device, lora_dir=self._settings.lora_dir, book=book)
         renderer.leave_gb(preserve_gb)
         return renderer

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from framepack_engine.errors import EngineError, ModelUnavailable
-from framepack_engine.memory.tenancy import SamplingModels
 from framepack_engine.models.weights import use_onednn
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Renderer, SamplingModels
 from framepack_engine.planning.sections import decode_needs, time_order
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning

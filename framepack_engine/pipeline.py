@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ from torch import Tensor
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.frames.decode import Decoder, latent_preview
 from framepack_engine.frames.provenance import provenance, tags
-from framepack_engine.memory.tenancy import SamplingModels, Tenancy, workload_of
+from framepack_engine.memory.placement import Placement
+from framepack_engine.memory.tenancy import Tenancy, workload_of
+from framepack_engine.models.shelf import Models
 from framepack_engine.planning.sections import decode_needs, section_layout, tail_frames, time_order
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling import context, sampler
@@ -34,10 +36,21 @@ if TYPE_CHECKING:
     from framepack_engine.frames.embeddings import Embeddings
     from framepack_engine.memory.ladder import Stage
     from framepack_engine.memory.plan_book import PlanBook
-    from framepack_engine.models.shelf import Models
 
 _LATENT_CHANNELS = 16
 T = TypeVar("T")
+
+
+class SamplingModels(Protocol):
+    """The two parts that sections and decodes need; `Models` has them, and the encoders besides."""
+
+    @property
+    def transformer(self) -> Any:
+        """A HunyuanVideoFramepackTransformer3DModel."""
+
+    @property
+    def vae(self) -> Any:
+        """An AutoencoderKLHunyuanVideo."""
 
 
 class RenderProgress(NamedTuple):
@@ -70,7 +83,8 @@ class Renderer:
         self.device = torch.device(device)
         self._transformer = Transformer(models.transformer, name=getattr(models, "name", None), device=self.device)
         self._decoder = Decoder(models.vae)
-        self._tenancy = Tenancy(models, self._transformer, book=book) if book is not None else None
+        parts = models.movable if isinstance(models, Models) else {"transformer": models.transformer, "vae": models.vae}
+        self._tenancy = Tenancy(parts, device=self.device, book=book) if book is not None else None
         self.models = models
 
     @property
@@ -100,8 +114,9 @@ class Renderer:
 
         tail = None if source is None else last_frames(source, tail_frames())
 
-        def work(models: SamplingModels) -> Conditioning:
-            return encode(cast("Models", models), spec, images, tail=tail, embeddings=embeddings)
+        def work(places: Placement | None) -> Conditioning:
+            models = replace(cast("Models", self.models), places=places)
+            return encode(models, spec, images, tail=tail, embeddings=embeddings)
 
         return self._fitted("encode", spec, work)
 
@@ -124,12 +139,15 @@ class Renderer:
         self.unload_loras()
         if self._tenancy is not None:
             self._tenancy.close()
+            self._transformer.hoist = None
 
-    def _fitted(self, stage: Stage, spec: RenderSpec, work: Callable[[SamplingModels], T]) -> T:
+    def _fitted(self, stage: Stage, spec: RenderSpec, work: Callable[[Placement | None], T]) -> T:
+        def placed(placement: Placement) -> T:
+            self._transformer.hoist = placement.hoist
+            return work(placement)
+
         with _repeatable():
-            if self._tenancy is None:
-                return work(self.models)
-            return self._tenancy.fitted(stage, workload_of(spec), work)
+            return work(None) if self._tenancy is None else self._tenancy.fitted(stage, workload_of(spec), placed)
 
     @torch.no_grad()
     def section(
@@ -160,7 +178,7 @@ class Renderer:
             if on_step is not None:
                 on_step(state)
 
-        def work(_: SamplingModels) -> SectionState:  # again from the newest step where memory ran out
+        def work(_: Placement | None) -> SectionState:  # again from the newest step where memory ran out
             return self._denoised(spec, index, conditioning, previous, on_step=stepped, resume=newest)
 
         return self._fitted("section", spec, work)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState
-from framepack_engine.memory.ladder import GIB, HOST_RESERVE_BYTES, Plan, ladder
+from framepack_engine.memory.ladder import GIB, HOST_RESERVE_BYTES, MemoryPlan, ladder
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from lab.bench.random_model import RandomParts, random_conditioning, random_framepack
@@ -69,7 +69,7 @@ class Site:
         return _two(self.wanted)
 
     def renderer(
-        self, plan: Plan, *, parts: RandomParts | None = None, lora_dir: Path | None = None, counted: bool = False
+        self, plan: MemoryPlan, *, parts: RandomParts | None = None, lora_dir: Path | None = None, counted: bool = False
     ) -> Renderer:
         """A renderer whose best plan is that one. counted: on the CPU each tensor is, which is slow."""
         parts, host = parts or self.parts, HOST_RESERVE_BYTES if plan.mapped else GIB << 10
@@ -97,7 +97,7 @@ def _two(state: SectionState) -> dict[int, Tensor]:
     return {0: state.latents, 1: state.latents.flip(2)}
 
 
-def plan_named(name: str, site: Site) -> Plan:
+def plan_named(name: str, site: Site) -> MemoryPlan:
     """One of the ladder."""
     plans = ladder(site.parts.size(), workload_of(site.spec))
     streamed = [plan for plan in plans if plan.streamed]

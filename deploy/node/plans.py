@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory.ladder import GIB, Plan, Workload, largest_workload, size_of
+from framepack_engine.memory.ladder import GIB, MemoryPlan, Workload, largest_workload, size_of
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.models.catalog import ModelEntry
 
@@ -93,7 +93,7 @@ def _card_plan(device: str, book: PlanBook, work: Workload, *, lighter: list[Pla
     )
 
 
-def _hint(plan: Plan, work: Workload, lighter: list[PlanBook]) -> str:
+def _hint(plan: MemoryPlan, work: Workload, lighter: list[PlanBook]) -> str:
     """The first precision, most bits first, that streams nothing, else the one that copies least; "" without gain."""
     found = dict[int, str]()
     for book in lighter:
@@ -121,12 +121,12 @@ def _way_in(work: Workload, lighter: list[PlanBook]) -> str:
     return ""
 
 
-def _held(plan: Plan) -> str:
+def _held(plan: MemoryPlan) -> str:
     """A plan's words without its peak, which has a column of its own."""
     return plan.words.rpartition(",")[0]
 
 
-def _left_to_others(plan: Plan) -> str:
+def _left_to_others(plan: MemoryPlan) -> str:
     return f"its decodes take {plan.decode_bytes / GIB:.1f} GiB: a larger card's work, or ask for decode=tiled"
 
 

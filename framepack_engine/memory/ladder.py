@@ -63,7 +63,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class MemoryPlan:
     """One way to hold a model on a device. Bytes are predicted peaks.
 
     rung: its place on the ladder, 0 the largest. precision: of the model that it is for. keeps: what stays on the
@@ -116,9 +116,9 @@ def streamed_blocks(count: int, total: int) -> tuple[int, ...]:
     return tuple((2 * number + 1) * total // (2 * count) for number in range(count))
 
 
-def ladder(size: ModelSize, work: Workload, *, mapped: bool = False) -> list[Plan]:
+def ladder(size: ModelSize, work: Workload, *, mapped: bool = False) -> list[MemoryPlan]:
     """All plans, best first; each takes less in a section, or in a decode, than the one before."""
-    plans = list[Plan]()
+    plans = list[MemoryPlan]()
     for plan in _rungs(size, work, mapped=mapped):
         if not plans or plan.section_bytes < plans[-1].section_bytes or plan.decode_bytes < plans[-1].decode_bytes:
             plans.append(plan)
@@ -133,7 +133,7 @@ def choose_plan(
     host_bytes: int,
     preserve_bytes: int = 0,
     below: int = -1,
-) -> Plan:
+) -> MemoryPlan:
     """The best plan that fits, a pure function of its arguments.
 
     device_bytes, host_bytes: of the GPU and of the machine, all of it. preserve_bytes: of the GPU, left to others.
@@ -163,7 +163,7 @@ def choose_plan(
     )
 
 
-def _at_home(size: ModelSize, plans: list[Plan], host_bytes: int) -> list[Plan]:
+def _at_home(size: ModelSize, plans: list[MemoryPlan], host_bytes: int) -> list[MemoryPlan]:
     """Those that the machine's memory can do. What is packed lies in no file: all of it must find a home there."""
     room = host_bytes - HOST_RESERVE_BYTES
     if size.precision == "bf16":
@@ -219,7 +219,7 @@ def size_of(name: str, precision: str = "bf16") -> ModelSize:
     return MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision]
 
 
-def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[Plan]:
+def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[MemoryPlan]:
     kept: tuple[Keeps, ...] = ("all", "transformer", "nothing")
     for rung, keeps in enumerate(kept):
         yield _plan(size, work, rung=rung, keeps=keeps)
@@ -229,7 +229,7 @@ def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[Plan]:
             yield replace(plan, mapped=mapped)
 
 
-def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed: int = 0) -> Plan:
+def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed: int = 0) -> MemoryPlan:
     blocks = size.block_bytes
     chosen = streamed_blocks(streamed, len(blocks)) if streamed else ()
     moved = sum(blocks[number] for number in chosen)
@@ -255,7 +255,7 @@ def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed:
     else:
         section, decode = loop + forward, size.vae_bytes + decode
         encode = max(streamed_text, size.text_2_bytes, size.image_bytes, size.vae_bytes + picture)
-    return Plan(
+    return MemoryPlan(
         rung=rung,
         keeps=keeps,
         hoisted=keeps != "all",

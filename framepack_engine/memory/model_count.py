@@ -13,12 +13,12 @@ from framepack_engine.models.precision import Packed, precision_of
 from framepack_engine.models.weights import weights_of
 
 
-def count_model(models: Any) -> ModelSize:
-    """Of `models`, which has a transformer and may have the other parts; what it lacks counts nothing."""
-    transformer, vae = models.transformer, getattr(models, "vae", None)
-    hoist, llama = Hoist(transformer), getattr(models, "text_encoder", None)
-    layers = list(llama.layers) if llama is not None else []
-    image = getattr(models, "image_encoder", None)
+def count_model(
+    transformer: Any, *, vae: Any, text_encoder: Any = None, text_encoder_2: Any = None, image_encoder: Any = None
+) -> ModelSize:
+    """Count the parameters and bytes of each part; an encoder that is None counts nothing."""
+    hoist = Hoist(transformer)
+    layers = list(text_encoder.layers) if text_encoder is not None else []
     with hoist.at_work():
         blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         numels, block_bytes = tuple(map(_numel, blocks)), tuple(map(_bytes, blocks))
@@ -35,20 +35,24 @@ def count_model(models: Any) -> ModelSize:
         hoisted_bytes=sum(map(_bytes, hoisted)),
         largest_hoisted_bytes=max(map(_bytes, hoisted)),
         largest_matrix=max(matrices),
-        text=_numel(llama),
+        text=_numel(text_encoder),
         text_block=_numel(layers[0]) if layers else 0,
         text_blocks=len(layers),
-        text_2=_numel(getattr(models, "text_encoder_2", None)),
-        image=_numel(image),
+        text_2=_numel(text_encoder_2),
+        image=_numel(image_encoder),
         vae=_numel(vae),
         dim=transformer.config.num_attention_heads * transformer.config.attention_head_dim,
         heads=transformer.config.num_attention_heads,
-        image_tokens=(image.config.image_size // image.config.patch_size) ** 2 if image is not None else 0,
-        vae_channels=vae.config.block_out_channels[1] if vae is not None else 0,
+        image_tokens=_image_tokens(image_encoder),
+        vae_channels=vae.config.block_out_channels[1],
         itemsize=_itemsize(transformer.x_embedder),
-        encoder_itemsize=_itemsize(llama),
+        encoder_itemsize=_itemsize(text_encoder),
         vae_itemsize=_itemsize(vae),
     )
+
+
+def _image_tokens(encoder: Any) -> int:
+    return 0 if encoder is None else (encoder.config.image_size // encoder.config.patch_size) ** 2
 
 
 def _bytes(module: nn.Module) -> int:

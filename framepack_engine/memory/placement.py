@@ -1,40 +1,35 @@
-"""A plan carried out: which weights of a model are on the device in each stage, and how they come and go."""
+"""A memory plan at work: which weights of a model are on the device in each stage, and how they come and go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from framepack_engine.memory.budget import Budget
 from framepack_engine.memory.hoist import Hoist
-from framepack_engine.memory.ladder import Plan, Stage, streamed_blocks
+from framepack_engine.memory.ladder import MemoryPlan, Stage, streamed_blocks
 from framepack_engine.memory.streaming import Guest, Stream
 from framepack_engine.models.compiled import is_compiled
 from framepack_engine.models.weights import weights_of
 
-if TYPE_CHECKING:
-    from framepack_engine.models.shelf import Models
-
-_ENCODERS = ("text_encoder", "text_encoder_2", "image_encoder")
-
 
 class Placement:
-    """One model on one device, by one plan. Enter `stage` before it; nothing is copied back when weights leave.
+    """One model on one device, by one plan. Enter a stage before computing it. Weights are never copied back.
 
-    Not for two threads at once. Where the plan keeps all, they come once and stay.
+    Not for two threads at once. If the plan keeps all weights on the device, they come once and stay.
     """
 
-    def __init__(self, models: Models, plan: Plan, *, budget: Budget) -> None:
-        """Weights go home to the machine's memory, but where the plan keeps all of them on the device.
+    def __init__(self, parts: Mapping[str, Any], plan: MemoryPlan, *, budget: Budget) -> None:
+        """Send the weights to the machine's memory, unless the plan keeps all of them on the device.
 
-        Encoders that lie on another device than the transformer's on purpose must not be in `budget`'s care: they stay.
+        parts: "transformer", "vae" and the encoders that share their device, by name.
         """
-        self.plan, self.budget, self._models = plan, budget, models
-        transformer: Any = models.transformer
+        self.plan, self.budget, self._parts = plan, budget, parts
+        transformer = parts["transformer"]
         self.hoist = Hoist(transformer) if plan.hoisted or is_compiled(transformer) else None
         self._guests: dict[str, Guest] = {}
         self._streams: dict[str, Stream] = {}
@@ -50,27 +45,21 @@ class Placement:
             self.hoist.visits = self._visit
             with self.hoist.at_work():
                 self._place("transformer", transformer, streamed, mapped=plan.mapped)
-        for part in ("vae", *self._encoders()):
-            module = getattr(models, part)
+        for part, module in parts.items():
+            if part == "transformer":
+                continue
             layers = list(module.layers) if part == "text_encoder" and plan.text == "streamed" else []
             self._place(part, module, layers, mapped=True)
 
     def _keep_all(self) -> None:
-        """What lies elsewhere than the device comes with the first stage, and stays."""
-        for part in ("transformer", "vae", *self._encoders()):
-            weights = weights_of([getattr(self._models, part)])
+        """Let parts that are not on the device come with the first stage, and stay."""
+        for part, module in self._parts.items():
+            weights = weights_of([module])
             if any(tensor.device.type != self.budget.device.type for tensor in weights):
                 self._guests[part] = Guest(weights, budget=self.budget)
             else:
                 self._held += sum(tensor.nbytes for tensor in weights)
         self.budget.hold(self._held)
-
-    def _encoders(self) -> list[str]:
-        """Those that are ours to move."""
-        return [part for part in _ENCODERS if getattr(self._models, part, None) is not None and self._ours(part)]
-
-    def _ours(self, part: str) -> bool:
-        return part not in getattr(self._models, "elsewhere", ())
 
     def _place(self, part: str, module: nn.Module, streamed: list[nn.Module], *, mapped: bool) -> None:
         away = {id(tensor) for tensor in weights_of(streamed)}
@@ -81,7 +70,7 @@ class Placement:
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """Inside, `stage` can compute. What the plan lets stay stays afterwards; weights of other stages leave before.
+        """Bring the weights that `stage` needs; weights that the plan does not keep leave when another stage begins.
 
         Raises: torch.OutOfMemoryError.
         """
@@ -98,24 +87,22 @@ class Placement:
 
     @contextmanager
     def visiting(self, part: str) -> Iterator[torch.device]:
-        """Inside, `part` (an encoder, or the VAE) is on the device that is yielded: its own, where it never moves."""
+        """Keep `part` (an encoder or the VAE) on the device; yields the device."""
         stays = part == "vae" and self.plan.keeps == "transformer"
         self._bring(part)
         try:
-            yield self.device_of(part)
+            yield self.device
         finally:
             if not stays and self.plan.keeps != "all":
                 self._leave(part)
 
-    def device_of(self, part: str) -> torch.device:
-        """Where `part` computes."""
-        if part in self._guests:
-            return self.budget.device
-        device: torch.device = getattr(self._models, part).device
-        return device
+    @property
+    def device(self) -> torch.device:
+        """Where every part computes."""
+        return self.budget.device
 
     def close(self) -> None:
-        """All weights are in the machine's memory and the modules as they were; they may be placed anew."""
+        """Send all weights to the machine's memory and restore the modules; another placement may take them."""
         for part in list(self._guests):
             self._leave(part)
         for stream in self._streams.values():
@@ -138,7 +125,7 @@ class Placement:
 
     @contextmanager
     def _visit(self, *modules: nn.Module) -> Iterator[None]:
-        """Hoisted modules, one at a time."""
+        """Keep hoisted modules on the device."""
         try:
             for module in modules:
                 self._visitors[module].bring()

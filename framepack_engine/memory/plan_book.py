@@ -15,7 +15,7 @@ from framepack_engine.memory.ladder import (
     GIB,
     RESERVE_BYTES,
     RESERVE_SHARE,
-    Plan,
+    MemoryPlan,
     Workload,
     choose_plan,
     decode_work_bytes,
@@ -93,7 +93,7 @@ class PlanBook:
         if self.notes is not None:
             self._too_large = self.notes.read()
 
-    def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> Plan:
+    def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> MemoryPlan:
         """The best plan that fits and did not fail at this size with as much room, or more. Raises: DeviceTooSmall.
 
         below: a rung; only what follows it is looked at.
@@ -124,7 +124,7 @@ class PlanBook:
         free = max(0, self.room(preserve_bytes) - weights)
         return choose_tile_px(free, channels=self.size.vae_channels, itemsize=self.size.vae_itemsize)
 
-    def too_large(self, work: Workload, plan: Plan, *, preserve_bytes: int | None = None) -> None:
+    def too_large(self, work: Workload, plan: MemoryPlan, *, preserve_bytes: int | None = None) -> None:
         """`plan` ran out of memory at this size: it is not tried at it again with no more room than it had."""
         key = work.height, work.width, work.window, self.room(preserve_bytes)
         self._too_large[key] = max(plan.rung, self._too_large.get(key, -1))

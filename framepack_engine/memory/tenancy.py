@@ -1,94 +1,80 @@
-"""How a renderer's models hold their device: by a plan of the book, and by a smaller one when memory runs out."""
+"""How a renderer's models use their device: by a memory plan, and by a smaller one when memory runs out."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory.budget import Budget
-from framepack_engine.memory.ladder import GIB, Plan, Stage, Workload
+from framepack_engine.memory.ladder import GIB, MemoryPlan, Stage, Workload
 from framepack_engine.memory.placement import Placement
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.models.compiled import check_compile, is_compiled
-
-if TYPE_CHECKING:
-    from framepack_engine.models.shelf import Models
-    from framepack_engine.planning.spec import RenderSpec
-    from framepack_engine.sampling.transformer import Transformer
+from framepack_engine.planning.spec import RenderSpec
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-#: torch's convolution tries cuDNN's engines one by one; where each of them ran out of memory it says only this
+#: torch's convolution tries cuDNN's engines in turn; if each of them runs out of memory, torch says only this
 _NO_ENGINE = "unable to find an engine to execute this computation"
 
 
-class SamplingModels(Protocol):
-    """The two parts that the section loop and the decode need; `Models` has them, and the encoders besides."""
-
-    @property
-    def transformer(self) -> Any:
-        """A HunyuanVideoFramepackTransformer3DModel."""
-
-    @property
-    def vae(self) -> Any:
-        """An AutoencoderKLHunyuanVideo."""
-
-
 class Tenancy:
-    """One model's stay on one device. Every plan it takes is equal in bits to the one before."""
+    """One model's stay on one device. All its plans give the same bits."""
 
-    def __init__(self, models: SamplingModels, transformer: Transformer, *, book: PlanBook) -> None:
-        """Nothing is moved before the first stage. Raises: CompileUnavailable."""
-        if is_compiled(transformer.model):
-            check_compile(transformer.device, counted=book.counted)
-        self._models, self._transformer, self.book = models, transformer, book
+    def __init__(self, parts: Mapping[str, Any], *, device: torch.device, book: PlanBook) -> None:
+        """Move nothing before the first stage. Raises: CompileUnavailable.
+
+        parts: see `Placement`.
+        """
+        if is_compiled(parts["transformer"]):
+            check_compile(device, counted=book.counted)
+        self._parts, self.book = parts, book
         self._preserve_bytes: int | None = None
         self._placement: Placement | None = None
-        self.budget = Budget(transformer.device)
-        self.stepped_down = 0  #: times that memory ran out and a smaller plan was taken
+        self.budget = Budget(device)
+        self.stepped_down = 0  #: how often memory ran out and a smaller plan was taken
 
     @property
-    def plan(self) -> Plan | None:
-        """That holds now; None before the first stage."""
+    def plan(self) -> MemoryPlan | None:
+        """The plan in force; None before the first stage."""
         return None if self._placement is None else self._placement.plan
 
     def leave_gb(self, preserve_gb: float | None) -> None:
-        """See `Renderer.leave_gb`."""
+        """Leave so many GiB of the device to others from now on; None: as many as the plan book says."""
         self._preserve_bytes = None if preserve_gb is None else int(preserve_gb * GIB)
 
     def tile_px(self, work: Workload) -> int:
-        """The size of tiles that a decode can have here. Raises: DeviceTooSmall."""
+        """Choose the size of a decode's tiles. Raises: DeviceTooSmall."""
         return self.book.tile_px(work, preserve_bytes=self._preserve_bytes)
 
-    def fitted(self, stage: Stage, work: Workload, do: Callable[[SamplingModels], T]) -> T:
-        """Do a stage by the best plan; where memory runs out, again by the next smaller one, at once.
+    def fitted(self, stage: Stage, work: Workload, do: Callable[[Placement], T]) -> T:
+        """Do a stage by the best plan; when memory runs out, do it again by the next smaller plan.
 
-        do: is given the models; it is called again from where it left off, which is its own business.
-        Raises: OutOfMemory where no smaller plan is left; whatever `do` raises.
+        do: may be called several times, and keeps what it needs to go on where it stopped.
+        Raises: OutOfMemory if no smaller plan is left; what `do` raises.
         """
         while True:
             placement = self._placed(work)
             try:
                 with placement.stage(stage):
-                    return do(self._visible(placement))
+                    return do(placement)
             except RuntimeError as err:
                 if not isinstance(err, torch.OutOfMemoryError) and _NO_ENGINE not in str(err):
                     raise
                 short = str(err).partition("\n")[0]
-            # not inside of `except`: its traceback holds every tensor of the stage
+            # outside the `except`: its traceback holds every tensor of the stage
             self._step_down(stage, work, placement.plan, short)
 
     def close(self) -> None:
-        """The weights go home."""
+        """Send the weights home."""
         if self._placement is not None:
             self._placement.close()
-        self._placement, self._transformer.hoist = None, None
+        self._placement = None
         _free(self.budget.device)
 
     def _placed(self, work: Workload) -> Placement:
@@ -99,24 +85,17 @@ class Tenancy:
         held = self._placement
         if held is None or _arrangement(held.plan) != _arrangement(plan):
             self.close()
-            held = self._placement = Placement(cast("Models", self._models), plan, budget=self.budget)
-            self._transformer.hoist = held.hoist
+            held = self._placement = Placement(self._parts, plan, budget=self.budget)
         held.plan = plan
         return held
 
-    def _visible(self, placement: Placement) -> SamplingModels:
-        """The models, by way of their placement; those of a test may be parts only, which never move by themselves."""
-        if not hasattr(self._models, "places"):
-            return self._models
-        return replace(cast("Models", self._models), places=placement)
-
-    def _step_down(self, stage: Stage, work: Workload, plan: Plan, short: str) -> None:
+    def _step_down(self, stage: Stage, work: Workload, plan: MemoryPlan, short: str) -> None:
         self.close()
         try:
             smaller = self.book.plan(work, preserve_bytes=self._preserve_bytes, below=plan.rung)
         except DeviceTooSmall as err:
             raise _hopeless(stage, work, plan, short) from err
-        if smaller.of(stage) >= plan.of(stage):  # a rung that is no better is not worth the one that we have
+        if smaller.of(stage) >= plan.of(stage):  # the smaller plan takes no less in this stage
             raise _hopeless(stage, work, plan, short)
         self.book.too_large(work, plan, preserve_bytes=self._preserve_bytes)
         self.stepped_down += 1
@@ -124,7 +103,7 @@ class Tenancy:
 
 
 def workload_of(spec: RenderSpec) -> Workload:
-    """What memory depends on in a video."""
+    """Return what the memory of a video depends on."""
     return Workload(
         height=spec.height,
         width=spec.width,
@@ -137,12 +116,12 @@ def workload_of(spec: RenderSpec) -> Workload:
     )
 
 
-def _arrangement(plan: Plan) -> tuple[object, ...]:
-    """What of a plan decides where weights lie: another size of picture alone moves nothing."""
+def _arrangement(plan: MemoryPlan) -> tuple[object, ...]:
+    """Return what decides where weights lie; another picture size alone moves nothing."""
     return plan.keeps, plan.hoisted, plan.streamed, plan.mapped, plan.text
 
 
-def _hopeless(stage: Stage, work: Workload, plan: Plan, short: str) -> OutOfMemory:
+def _hopeless(stage: Stage, work: Workload, plan: MemoryPlan, short: str) -> OutOfMemory:
     return OutOfMemory(
         f"{stage} of {work.width}x{work.height} px does not fit the device, with the smallest plan that gives the same "
         f"bits ({plan.words}): {short}. A smaller size, decode=tiled or a smaller preserve_gb takes less",
@@ -152,7 +131,7 @@ def _hopeless(stage: Stage, work: Workload, plan: Plan, short: str) -> OutOfMemo
 
 
 def _free(device: torch.device) -> None:
-    """Give memory back that nothing uses: to the device, and before that to torch."""
+    """Return unused memory to the device."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

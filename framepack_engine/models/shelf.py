@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -20,21 +20,30 @@ from framepack_engine.models.locate import locate, missing_files, remedy
 from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import load_part, quiet, weights_of
 
-if TYPE_CHECKING:
-    from framepack_engine.memory.placement import Placement
-
 __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+_WEIGHTED = ("transformer", "vae", *_TEXT_ENCODERS, "image_encoder")
+
+
+class Places(Protocol):
+    """Moves parts to a device and away, by a memory plan."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts compute."""
+
+    def visiting(self, part: str) -> AbstractContextManager[torch.device]:
+        """Keep `part` on the device; yields the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
     """All parts of one model, in evaluation mode.
 
-    places: who moves them to the device and away, by a memory plan; None: they are where they were loaded. elsewhere:
-    parts that are kept off the device on purpose, and never move.
+    places: moves the parts to the device and away; None: they stay where they were loaded. elsewhere: parts that are
+    kept on another device on purpose, and never move.
     """
 
     name: str
@@ -47,21 +56,33 @@ class Models:
     tokenizer_2: Any
     image_encoder: Any
     feature_extractor: Any
-    places: Placement | None = None
+    places: Places | None = None
     elsewhere: frozenset[str] = frozenset()
+
+    @property
+    def modules(self) -> dict[str, Any]:
+        """The parts that have weights, by name."""
+        return {part: getattr(self, part) for part in _WEIGHTED}
+
+    @property
+    def movable(self) -> dict[str, Any]:
+        """The parts that a memory plan may move, by name."""
+        return {part: module for part, module in self.modules.items() if part not in self.elsewhere}
 
     @contextmanager
     def visiting(self, part: str) -> Iterator[torch.device]:
-        """Inside, `part` can compute on the device that is yielded."""
-        if self.places is None:
+        """Let `part` compute inside; yields its device."""
+        if self.places is None or part in self.elsewhere:
             yield getattr(self, part).device
             return
         with self.places.visiting(part) as device:
             yield device
 
     def device_of(self, part: str) -> torch.device:
-        """Where `part` computes, wherever its weights lie now."""
-        device: torch.device = getattr(self, part).device if self.places is None else self.places.device_of(part)
+        """Where `part` computes; its weights may be at home now."""
+        if self.places is not None and part not in self.elsewhere:
+            return self.places.device
+        device: torch.device = getattr(self, part).device
         return device
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from framepack_engine.errors import DeviceTooSmall
-from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, Plan, Workload, ladder, size_of
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, MemoryPlan, Workload, ladder, size_of
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.model_size import ModelSize
@@ -158,7 +158,7 @@ def _rows(gib: int, *, host_gib: int) -> Iterator[tuple[str, ...]]:
         yield f"{gib} GiB", precision, named, *cells
 
 
-def _cells(plan: Plan) -> tuple[str, ...]:
+def _cells(plan: MemoryPlan) -> tuple[str, ...]:
     """What a plan says of itself, without its precision."""
     held = plan.words.rpartition(",")[0].removeprefix(f"{plan.precision}, ")
     sizes = [f"{taken / GIB:.1f}" for taken in (plan.section_bytes, plan.encode_bytes, plan.decode_bytes)]

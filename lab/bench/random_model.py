@@ -33,7 +33,7 @@ class RandomParts:
 
     def size(self) -> ModelSize:
         """Counted from the modules."""
-        return replace(count_model(self), image_tokens=self.image_tokens)
+        return replace(count_model(self.transformer, vae=self.vae), image_tokens=self.image_tokens)
 
 
 def random_framepack(

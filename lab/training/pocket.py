@@ -99,7 +99,7 @@ def ship(model: Path, recipe: Recipe, *, into: Path) -> Shipped:
     folders = [*FOLDERS.values(), FRAMEPACK_I2V]
     if lacking := [folder for folder in folders if not (model / folder).is_dir()]:
         raise EngineError(f"{model} has no {', '.join(lacking)}: need what `framefarm train pocket` made, all stages")
-    size = count_model(load_models(str(model), kind="i2v"))
+    size = count_model(**load_models(str(model), kind="i2v").modules)
     weights = [model / folder / _WEIGHTS for folder in TRANSFORMERS]
     if len({path.read_bytes() for path in weights if path.is_file()}) > 1:
         raise EngineError(f"{model}: the weights in {' and '.join(TRANSFORMERS)} differ; the package has room for one")

@@ -417,7 +417,7 @@ def test_encoders_come_and_go(device: str, tiny_cache: Path, photo: Path) -> Non
 
     wanted = rendered(Renderer(load_models("tiny", device=device, cache_dir=tiny_cache), device=device))
     models = ModelShelf(device=device, home="cpu", cache_dir=tiny_cache).get("tiny")
-    size = count_model(models)
+    size = count_model(models.transformer, vae=models.vae)
     plans = ladder(size, workload_of(spec))
     for plan in (plans[1], plans[2], plans[-1]):
         book = PlanBook(size=size, device_bytes=GIB << 8, host_bytes=GIB << 10, counted=False)

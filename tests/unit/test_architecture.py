@@ -1,4 +1,4 @@
-"""The arrow points one way: deploy -> actors -> {farm, framepack_engine}; files and functions stay short."""
+"""The arrow points one way, between packages and inside them; files and functions stay short."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "actors": {"farm", "framepack_engine"},
     "lab": {"farm", "framepack_engine"},
     "deploy": {"farm", "actors", "framepack_engine", "lab"},
+}
+#: Inside a package: which rooms (its folders and modules) each room may import; docs/decisions/0099 says why. A module
+#: that is not named here lies at the bottom: every room may import it, and it may import only its like.
+ROOMS: dict[str, dict[str, set[str]]] = {
+    "framepack_engine": {
+        "conformance": {"pipeline", "frames", "sampling", "memory", "models", "planning"},
+        "pipeline": {"frames", "sampling", "memory", "models", "planning"},
+        "frames": {"sampling", "memory", "models", "planning"},
+        "sampling": {"memory", "models", "kernels", "planning"},
+        "memory": {"models", "kernels", "planning"},
+        "models": {"kernels", "planning"},
+        "kernels": set(),
+        "planning": set(),
+    },
+    "farm": {
+        "ingress": {"intake", "transfer", "webhooks", "dispatch", "jobs", "ledger", "store"},
+        "transfer": {"intake", "jobs", "ledger", "store"},
+        "intake": {"jobs", "ledger", "store"},
+        "webhooks": {"jobs", "ledger", "store"},
+        "dispatch": {"jobs", "ledger", "store"},
+        "jobs": {"ledger", "store"},
+        "ledger": {"store"},
+        "store": set(),
+        "client": {"transfer"},  # the format of an archive
+    },
 }
 #: Third parties that a package never imports, not even late.
 NEVER = {
@@ -39,6 +65,52 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield node.module
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a source file."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def imported_modules(module: str) -> set[str]:
+    """Our own modules that `module` imports: at its top, late, or for types alone."""
+    found = set[str]()
+    for node in ast.walk(ast.parse((ROOT / MODULES[module]).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return (found & MODULES.keys()) - {module}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_imports_inside_a_package_follow_the_arrow(package: str) -> None:
+    """A room imports only the rooms below it, types and late imports counted."""
+    rooms = ROOMS[package]
+    folders = {path.parts[1] for path in SOURCES if path.parts[0] == package and len(path.parts) > 2}
+    assert folders - {"pocket"} <= rooms.keys()
+    wrong = [
+        f"{module} -> {other}"
+        for module in MODULES
+        if module.startswith(f"{package}.")
+        for other in imported_modules(module)
+        if other.startswith(f"{package}.")
+        and (above := module.split(".")[1]) != (below := other.split(".")[1])
+        and below in rooms
+        and below not in rooms.get(above, set())
+    ]
+    assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Every package can be read from its bottom to its top; a circle raises CycleError, which names it."""
+    assert set(TopologicalSorter({module: imported_modules(module) for module in MODULES}).static_order()) == set(
+        MODULES
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -70,15 +142,11 @@ def test_a_function_is_at_most_60_lines(path: Path) -> None:
     assert not long
 
 
-def farm_modules() -> list[str]:
-    """Every module of farm/, by its dotted name."""
-    paths = [path for path in SOURCES if path.parts[0] == "farm"]
-    return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
-
-
 def test_farm_loads_neither_torch_nor_ray() -> None:
     """The whole of farm/ runs on a machine that renders nothing."""
-    assert not {"torch", "ray", "diffusers", "transformers"} & modules_after("import " + ", ".join(farm_modules()))
+    assert not {"torch", "ray", "diffusers", "transformers"} & modules_after(
+        "import " + ", ".join(module for module in MODULES if module.split(".")[0] == "farm")
+    )
 
 
 def test_the_command_line_loads_neither_torch_nor_ray() -> None:
@@ -87,8 +155,9 @@ def test_the_command_line_loads_neither_torch_nor_ray() -> None:
 
 
 def test_planning_loads_no_torch() -> None:
-    """The lengths and sizes of a video, and the table of models, are known without torch."""
-    code = "import framepack_engine.planning.sections, framepack_engine.planning.spec, framepack_engine.models.catalog"
+    """The lengths, sizes and memory plans of a video, and the table of models, are known without torch."""
+    planning = [module for module in MODULES if module.startswith("framepack_engine.planning")]
+    code = "import " + ", ".join([*planning, "framepack_engine.models.catalog", "framepack_engine.memory.plan_book"])
     assert not {"torch", "diffusers", "transformers"} & modules_after(code)
 
 

@@ -16,7 +16,7 @@ from actors.cluster import FarmNode
 from actors.device import device_book
 from actors.fleet import Fleet
 from farm.settings import FarmSettings
-from framepack_engine.memory.ladder import Plan, Workload, size_of
+from framepack_engine.memory.ladder import MemoryPlan, Workload, size_of
 
 
 class Cluster:
@@ -207,7 +207,7 @@ def test_a_worker_knows_how_many_share_its_machine(monkeypatch: pytest.MonkeyPat
         may_fill=lambda _: True,
         wanted=lambda: None,
     )
-    plans = list[Plan]()
+    plans = list[MemoryPlan]()
     for workers in (1, 4):
         node = FarmNode(id="a" * 56, name="den", workers=workers, gpus=workers, draining=False)
         fleet._start(SimpleNamespace(name="den-0", number=0, node=node))  # type: ignore[arg-type]

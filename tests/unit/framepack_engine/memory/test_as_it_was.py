@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec
-from framepack_engine.memory.ladder import GIB, Plan, ladder
+from framepack_engine.memory.ladder import GIB, MemoryPlan, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
@@ -119,16 +119,16 @@ def test_a_video_that_stops_leaves_nothing(models: Models, conditioning: Conditi
     assert changed(models, before) == []
 
 
-def plans(models: Models) -> list[Plan]:
+def plans(models: Models) -> list[MemoryPlan]:
     """Those of the small model, largest first."""
-    return ladder(count_model(models), workload_of(PLAIN))
+    return ladder(count_model(**models.modules), workload_of(PLAIN))
 
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_plan_leaves_nothing(models: Models, conditioning: Conditioning, loras: Path, mapped: bool) -> None:
     """Hoisted, streamed, read from a file, with a cache and a LoRA: the same weights lie in the same parameters."""
     before, values = state_of(models), values_of(models)
-    size, found = count_model(models), plans(models)
+    size, found = count_model(**models.modules), plans(models)
     for plan in (found[1], found[-1]):
         book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB if mapped else GIB << 4, counted=False)
         book.too_large(workload_of(PLAIN), replace(plan, rung=plan.rung - 1))

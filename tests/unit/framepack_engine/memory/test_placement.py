@@ -16,7 +16,7 @@ from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.conformance import case_conditioning, load_case_model, run_conformance
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory.budget import Budget, LiveBytes
-from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, Plan, Workload, ladder
+from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, MemoryPlan, Workload, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.placement import Placement
 from framepack_engine.memory.plan_book import PlanBook
@@ -68,14 +68,16 @@ def plain(case_model: Any) -> Renderer:
 def book_at(models: Any, rung: int, *, mapped: bool = False, counted: bool = False) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
     host = GIB if mapped else GIB << 4
-    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=host, counted=counted)
+    book = PlanBook(
+        size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=host, counted=counted
+    )
     book._too_large[80, 112, 1, book.room()] = rung - 1
     return book
 
 
-def rungs_of(models: Any) -> list[Plan]:
+def rungs_of(models: Any) -> list[MemoryPlan]:
     """The ladder of a model at the size of the tests."""
-    return ladder(count_model(models), workload_of(SPEC))
+    return ladder(count_model(models.transformer, vae=models.vae), workload_of(SPEC))
 
 
 def test_every_rung_of_every_kind_of_video_has_the_same_bits(plain: Renderer, case_model: Any) -> None:
@@ -138,11 +140,11 @@ def test_golden_cases_pass_hoisted_and_streamed(monkeypatch: pytest.MonkeyPatch)
 
 def streaming_book(models: Any) -> PlanBook:
     """A book whose every plan streams all blocks."""
-    size = count_model(models)
+    size = count_model(models.transformer, vae=models.vae)
     last = ladder(size, Workload())[-1].rung
 
     class Streaming(PlanBook):
-        def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> Plan:
+        def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> MemoryPlan:
             return super().plan(work, preserve_bytes=preserve_bytes, below=max(below, last - 1))
 
     return Streaming(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
@@ -166,7 +168,7 @@ def test_a_job_s_tables_are_made_once(case_model: Any) -> None:
 
 def test_hoisted_weights_are_away(case_model: Any) -> None:
     """While steps are made, the device holds the loop's weights and not one byte of the hoisted ones."""
-    size = count_model(case_model)
+    size = count_model(case_model.transformer, vae=case_model.vae)
     loop = sum(size.block_bytes) + size.rest_bytes
     renderer = Renderer(case_model, book=book_at(case_model, 2))
     assert renderer.tenancy is not None
@@ -194,11 +196,12 @@ def test_a_plan_that_keeps_all_brings_what_lies_elsewhere(tiny_models: Models, m
     models = replace(tiny_models, elsewhere=frozenset({"text_encoder"}))
     wanted = weights_of([models.transformer, models.vae, models.text_encoder_2, models.image_encoder])
     budget = Budget(torch.device("meta"))
-    placement = Placement(models, rungs_of(models)[0], budget=budget)
+    placement = Placement(models.movable, rungs_of(models)[0], budget=budget)
+    placed = replace(models, places=placement)
     for stage in ("section", "decode", "encode"):
-        with placement.stage(stage), placement.visiting("image_encoder") as device:
+        with placement.stage(stage), placed.visiting("image_encoder") as device:
             assert device.type == "meta"
-            assert placement.device_of("text_encoder").type == "cpu"
+            assert placed.device_of("text_encoder").type == "cpu"
         assert {id(tensor) for tensor in came} == {id(tensor) for tensor in wanted}
         assert len(came) == len(wanted)
         assert budget.held == sum(tensor.nbytes for tensor in wanted)
@@ -340,7 +343,7 @@ def test_the_budget_raises_torch_s_own_error() -> None:
 
 def cramped(models: Any, room: int) -> PlanBook:
     """A book that believes forwards to be nearly free, on a device of `room` usable bytes."""
-    size = replace(count_model(models), dim=1, heads=0, vae_channels=0)
+    size = replace(count_model(models.transformer, vae=models.vae), dim=1, heads=0, vae_channels=0)
     return PlanBook(size=size, device_bytes=room + RESERVE_BYTES, host_bytes=GIB << 4)
 
 
@@ -419,7 +422,7 @@ def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: Runti
     renderer = Renderer(case_model, book=book_at(case_model, rungs_of(case_model)[-2].rung))
     tenancy = renderer.tenancy
     assert tenancy is not None
-    before, tried = dict(tenancy.book._too_large), list[Plan | None]()
+    before, tried = dict(tenancy.book._too_large), list[MemoryPlan | None]()
 
     def run_out(_: object) -> None:
         tried.append(tenancy.plan)
@@ -472,7 +475,7 @@ def test_encoders_visit_and_leave(tiny_models: Models) -> None:
     spec = replace(SPEC, height=64, width=64, prompt="a cat", true_cfg_scale=2.0)
     photo = Image.new("RGB", (64, 64), "teal")
     wanted = rendered(Renderer(tiny_models), spec, photo)
-    size = count_model(tiny_models)
+    size = count_model(**tiny_models.modules)
     for rung in (1, ladder(size, workload_of(spec))[-1].rung):
         book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4)
         book._too_large[64, 64, 1, book.room()] = rung - 1

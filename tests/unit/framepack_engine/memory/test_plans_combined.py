@@ -45,7 +45,7 @@ def test_loras_act_alike_on_every_plan(
     plain = Renderer(tiny_models, lora_dir=tmp_path)
     wanted = [plain.section(video, 0, conditioning, None).to_bytes() for video in videos]
     assert len(set(wanted)) == 3
-    size = count_model(tiny_models)
+    size = count_model(**tiny_models.modules)
     for plan in ladder(size, workload_of(SPEC))[1:]:
         book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB if mapped else GIB << 4, counted=False)
         book.too_large(workload_of(SPEC), replace(plan, rung=plan.rung - 1))
@@ -65,7 +65,7 @@ def test_a_lora_that_comes_between_two_steps_of_memory_is_not_lost(
     """Memory that runs out takes the weights home and back; the LoRA acts on the smaller plan as before."""
     video = replace(SPEC, loras=(write_lora(tmp_path, "one", tiny_models.transformer, seed=1),))
     wanted = Renderer(tiny_models, lora_dir=tmp_path).section(video, 0, conditioning, None).to_bytes()
-    book = PlanBook(size=count_model(tiny_models), device_bytes=GIB << 4, host_bytes=GIB << 4)
+    book = PlanBook(size=count_model(**tiny_models.modules), device_bytes=GIB << 4, host_bytes=GIB << 4)
     renderer = Renderer(tiny_models, lora_dir=tmp_path, book=book)
     tenancy = renderer.tenancy
     assert tenancy is not None

@@ -51,7 +51,7 @@ def test_tiles_leave_half_of_the_room(gib: float, precision: str) -> None:
 def test_a_video_is_settled_by_the_plan(tiny_models: Models) -> None:
     """A renderer with a plan chooses as its book does, beside what is left to others; a size that is named stays."""
     spec = RenderSpec(kind="i2v", sections=1, height=64, width=64, seed=1, prompt="", decode="tiled")
-    book = PlanBook(size=count_model(tiny_models), device_bytes=2 * GIB, host_bytes=64 * GIB)
+    book = PlanBook(size=count_model(**tiny_models.modules), device_bytes=2 * GIB, host_bytes=64 * GIB)
     renderer, work = Renderer(tiny_models, book=book), workload_of(spec)
     chosen = list[int | None]()
     for preserve_gb in (None, 0.4, 1.0):

@@ -63,7 +63,9 @@ def compiled_copy(models: Models, precision: str = "bf16") -> Models:
 
 def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
-    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
+    book = PlanBook(
+        size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False
+    )
     book._too_large[spec.height, spec.width, spec.latent_window_size, book.room()] = rung - 1
     return book
 
@@ -105,7 +107,7 @@ def test_nothing_is_compiled_twice(tiny_models: Models, precision: str) -> None:
     for name, spec in (SPECS if precision == "bf16" else PACKED_SPECS).items():
         assert section(renderer, spec) == (wanted if spec is SPEC else section(plain, spec)), name
         assert counters["stats"]["unique_graphs"] == 2, name
-    plans = ladder(count_model(ours), workload_of(SPEC))
+    plans = ladder(count_model(ours.transformer, vae=ours.vae), workload_of(SPEC))
     for plan in (plans[0], plans[1], plans[-1]):
         renderer = Renderer(ours, book=book_at(ours, SPEC, plan.rung))
         assert section(renderer) == wanted, plan.words
@@ -180,7 +182,7 @@ def test_inductor_s_kernels(tiny_models: Models, inductor: Any) -> None:
     for state, spec in zip(wanted, specs, strict=True):
         near = section_state(plain, spec).latents
         assert float((state.latents - near).norm() / near.norm()) < 1e-4
-    plans = ladder(count_model(models), workload_of(SPEC))
+    plans = ladder(count_model(models.transformer, vae=models.vae), workload_of(SPEC))
     for plan in (plans[0], plans[1], plans[-1]):
         for state, spec in zip(wanted, specs, strict=True):
             renderer = Renderer(models, book=book_at(models, spec, plan.rung))
@@ -234,7 +236,9 @@ def test_a_lora_acts_on_compiled_blocks(tiny_models: Models, tmp_path: Path) -> 
 def test_counting_each_tensor_and_compiling_exclude_each_other(tiny_models: Models) -> None:
     """A CPU that plays a device of a given size refuses compiled blocks, at the start and by the settings' names."""
     models = compiled_copy(tiny_models)
-    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=True)
+    book = PlanBook(
+        size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=True
+    )
     with pytest.raises(CompileUnavailable, match="FARM_DEVICE_GB"):
         Renderer(models, book=book)
     if not torch.cuda.is_available():

@@ -204,7 +204,12 @@ def packed_model(request: pytest.FixtureRequest, case_model: Any) -> Any:
 
 def book_at(models: Any, rung: int, *, counted: bool = False) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
-    book = PlanBook(size=count_model(models), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=counted)
+    book = PlanBook(
+        size=count_model(models.transformer, vae=models.vae),
+        device_bytes=GIB << 4,
+        host_bytes=GIB << 4,
+        counted=counted,
+    )
     book._too_large[SPEC.height, SPEC.width, SPEC.latent_window_size, book.room()] = rung - 1
     return book
 
@@ -227,7 +232,10 @@ def test_every_plan_has_the_same_bits(packed_model: Any) -> None:
     """
     spec = replace(SPEC, true_cfg_scale=2.0)
     wanted = Renderer(packed_model).section(spec, 0, COND, None).to_bytes()
-    size, plans = count_model(packed_model), ladder(count_model(packed_model), workload_of(spec))
+    size, plans = (
+        count_model(packed_model.transformer, vae=packed_model.vae),
+        ladder(count_model(packed_model.transformer, vae=packed_model.vae), workload_of(spec)),
+    )
     for plan in (*plans[1:3], plans[-1]):
         renderer = Renderer(packed_model, book=book_at(packed_model, plan.rung, counted=True))
         tenancy = renderer.tenancy
@@ -256,7 +264,7 @@ def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) ->
     made = renderer.section(with_lora, 0, COND, None).to_bytes()
     assert made != without
     assert renderer.section(SPEC, 0, COND, None).to_bytes() == without
-    last = ladder(count_model(packed_model), workload_of(SPEC))[-1].rung
+    last = ladder(count_model(packed_model.transformer, vae=packed_model.vae), workload_of(SPEC))[-1].rung
     streamed = Renderer(packed_model, lora_dir=tmp_path, book=book_at(packed_model, last))
     assert streamed.section(with_lora, 0, COND, None).to_bytes() == made
     streamed.close()
@@ -264,7 +272,10 @@ def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) ->
 
 def test_packed_models_are_small(packed_model: Any, case_model: Any) -> None:
     """8 bits are below a third of float32, 4 below a fifth; the size is the catalogue's."""
-    size, whole = count_model(packed_model), count_model(case_model)
+    size, whole = (
+        count_model(packed_model.transformer, vae=packed_model.vae),
+        count_model(case_model.transformer, vae=case_model.vae),
+    )
     assert size.blocks == whole.blocks
     assert sum(size.block_bytes) < sum(whole.block_bytes) / (5 if size.precision == "int4" else 3)
     assert size.hoisted_bytes < whole.hoisted_bytes

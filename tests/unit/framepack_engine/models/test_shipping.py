@@ -82,7 +82,7 @@ def test_what_this_package_holds_is_whole() -> None:
     if about is None:
         pytest.skip("no weights of pocket in framepack_engine/pocket yet")
     assert about.revision == revision_of(FOLDER)
-    assert about.size == size_of("pocket-f1") == count_model(load_models("pocket"))
+    assert about.size == size_of("pocket-f1") == count_model(**load_models("pocket").modules)
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) <= shipping.LARGEST_BYTES
 
 
@@ -113,7 +113,7 @@ def test_one_transformer_serves_both_kinds(run: Path, known: dict[str, catalog.M
     assert all(torch.equal(trained[key], weight) for key, weight in i2v.transformer.state_dict().items())
     about = read_shipped(Path(known["pocket"].path))
     assert about is not None
-    assert about.size == count_model(i2v)
+    assert about.size == count_model(**i2v.modules)
     assert (known["pocket"].resolution, f1_of("pocket", known)) == (128, "pocket-f1")
     assert known["pocket-f1"].needs_image
 
