@@ -23,6 +23,7 @@ from farm.jobs import Jobs
 from farm.jobs.embeddings import StoredEmbeddings
 from farm.ledger import Entry
 from farm.ledger.damage import check_file, verified
+from farm.ledger.layout import artifact_key
 from farm.ledger.states import Event
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.provenance import provenance, tags
@@ -266,7 +267,7 @@ class OrderRunner:
 
     def _put(self, order: Order, name: str, data: bytes | Path) -> Artifact:
         """Write an artifact under the attempt's own key."""
-        key = f"jobs/{order.job.id}/{name.format(order.attempt)}"
+        key = artifact_key(order.job.id, name, attempt=order.attempt)
         sha256, size = _digest(data)
         if not self._jobs.store.put_if_absent(key, data):  # our own put whose answer was lost, or nobody's
             verified(self._jobs.store, Artifact(key=key, sha256=sha256, bytes=size))

@@ -13,6 +13,7 @@ from farm.contract import JobId, Order, Verdict, WorkerCard, WorkerState, Worker
 from farm.dispatch.scheduler import can_do
 from farm.errors import Conflict, Damaged, NotFound, StoreError
 from farm.jobs import Record
+from farm.ledger.layout import leave_folder, leave_key
 from farm.ledger.states import JobState, runnable
 from farm.store import Store
 
@@ -29,7 +30,7 @@ class Leaves:
         self._kinds: dict[str, Kind] = {}
         self.cards: dict[str, WorkerCard] = {}
         for kind in get_args(Kind):
-            for key in store.list(f"workers/{kind}/"):
+            for key in store.list(leave_folder(kind)):
                 try:
                     card = WorkerCard.model_validate_json(store.get(key))
                 except (Damaged, ValidationError) as err:  # of another version, say: the operator can ask again
@@ -44,15 +45,15 @@ class Leaves:
     def begin(self, kind: Kind, card: WorkerCard) -> None:
         """Give the worker's slot a leave, in place of another that it has. Raises: StoreError."""
         slot = slot_of(card.id)
-        self._store.put_if_absent(f"workers/{kind}/{slot}", card.model_dump_json().encode())
-        if (before := self._kinds.get(slot)) not in {None, kind}:
-            self._store.delete(f"workers/{before}/{slot}")
+        self._store.put_if_absent(leave_key(kind, slot), card.model_dump_json().encode())
+        if (before := self._kinds.get(slot)) is not None and before != kind:
+            self._store.delete(leave_key(before, slot))
         self._kinds[slot], self.cards[slot] = kind, card
 
     def end(self, slot: str) -> None:
         """The slot works again. Raises: StoreError."""
         if slot in self._kinds:
-            self._store.delete(f"workers/{self._kinds[slot]}/{slot}")
+            self._store.delete(leave_key(self._kinds[slot], slot))
             del self._kinds[slot], self.cards[slot]
 
     def drained_on_others(self, alive: set[str]) -> list[str]:

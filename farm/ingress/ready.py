@@ -15,9 +15,9 @@ from anyio import to_thread
 from farm.contract import DispatcherDoor
 from farm.errors import FarmError, StoreError
 from farm.store import Store
+from farm.store.probe import PROBES
 
 log = logging.getLogger(__name__)
-_FOLDER = "probe/"
 _NAME = "ready"
 _BYTES = 65_536  #: a full disk may still have room for less
 _HOLDS_S = 5.0  #: a trial that went well is not repeated for so long: load balancers ask often
@@ -72,7 +72,7 @@ class Readiness:
         return found
 
     def _try_store(self) -> str:
-        data, key = uuid4().bytes * (_BYTES // 16), f"{_FOLDER}{_NAME}-{int(time.time())}-{uuid4().hex}"
+        data, key = uuid4().bytes * (_BYTES // 16), f"{PROBES}{_NAME}-{int(time.time())}-{uuid4().hex}"
         try:
             self._remove_litter()
             self._store.put_if_absent(key, data)
@@ -87,8 +87,8 @@ class Readiness:
 
     def _remove_litter(self) -> None:
         """Trials that were killed leave their object behind."""
-        for key in self._store.list(_FOLDER):
-            name, _, rest = key.removeprefix(_FOLDER).partition("-")
+        for key in self._store.list(PROBES):
+            name, _, rest = key.removeprefix(PROBES).partition("-")
             began = rest.partition("-")[0]
             if name == _NAME and began.isdecimal() and time.time() - int(began) > _LITTER_S:
                 with contextlib.suppress(StoreError):

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from farm.contract import Batch, Job, JobId
 from farm.errors import Damaged, NotFound
 from farm.ledger import Ledger
-from farm.ledger.layout import batch_key, read_note
+from farm.ledger.layout import batch_key, request_key
+from farm.ledger.notes import read_note
 from farm.store import ObjectMissing, Store
 
 _ID = re.compile(r"batch_[0-9a-f]{32}")
@@ -50,7 +51,7 @@ def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
 def lost_member(store: Store, job_id: JobId) -> bool:
     """Whether a video without a ledger is of an accepted batch, so that its ledger has to be begun. Raises: Damaged."""
     try:
-        job = Job.model_validate_json(store.get(f"jobs/{job_id}/request.json"))  # the store's word: it may be deleted
+        job = Job.model_validate_json(store.get(request_key(job_id)))  # the store's word: it may be deleted
     except (ObjectMissing, ValidationError):
         return False
     return job.batch is not None and is_accepted(store, job.batch, job.owner)
@@ -65,7 +66,7 @@ def forget_batch(store: Store, job: Job) -> None:
 def _is_there(store: Store, job_id: JobId) -> bool:
     """Whether the video is not deleted. Of two that are deleted at once, one sees the other's tombstone."""
     try:
-        store.size(f"jobs/{job_id}/request.json")
+        store.size(request_key(job_id))
         newest = Ledger(store).newest(job_id)
     except ObjectMissing:
         return False

@@ -7,9 +7,8 @@ with it: deleting a video erases everything of it, its prompt in numbers too.
 from __future__ import annotations
 
 from farm.contract import JobId
+from farm.ledger.layout import embedding_key, use_key, users_folder, uses_folder
 from farm.store import ObjectMissing, Store
-
-_FOLDER = "embeddings"
 
 
 class StoredEmbeddings:
@@ -24,10 +23,10 @@ class StoredEmbeddings:
     def get(self, key: str) -> bytes | None:
         """The bytes kept under `key`, None where there are none."""
         # first: whoever deletes the last other user's video now sees us, or deletes it before we read
-        for use in _uses(key, self._job):
+        for use in (f"{uses_folder(self._job)}{key}", use_key(key, self._job)):
             self._store.put_if_absent(use, b"{}")
         try:
-            data = self._store.get(_object(key))
+            data = self._store.get(embedding_key(key))
         except ObjectMissing:
             return None
         self.hits += 1
@@ -35,24 +34,15 @@ class StoredEmbeddings:
 
     def put(self, key: str, data: bytes) -> None:
         """Keep `data` under `key`; what is there already stays."""
-        self._store.put_if_absent(_object(key), data)
+        self._store.put_if_absent(embedding_key(key), data)
         self.made += 1
 
 
 def forget_embeddings(store: Store, job: JobId) -> None:
     """Take back all uses by `job`, and erase the embeddings that nobody else uses."""
-    for mine in store.list(f"jobs/{job}/{_FOLDER}/"):
-        key = mine.rpartition("/")[2]
-        note, use = _uses(key, job)
-        store.delete(use)
-        if not store.list(f"{_FOLDER}/{key}/", limit=1):
-            store.delete(_object(key))
+    for note in store.list(uses_folder(job)):
+        key = note.rpartition("/")[2]
+        store.delete(use_key(key, job))
+        if not store.list(users_folder(key), limit=1):
+            store.delete(embedding_key(key))
         store.delete(note)  # last: it is what a sweep finds again
-
-
-def _object(key: str) -> str:
-    return f"{_FOLDER}/{key}.safetensors"
-
-
-def _uses(key: str, job: JobId) -> tuple[str, str]:
-    return f"jobs/{job}/{_FOLDER}/{key}", f"{_FOLDER}/{key}/{job}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from farm.errors import Conflict, Damaged, NotFound
 from farm.jobs.jobs import Jobs, Record
-from farm.ledger.layout import created_ms_of
+from farm.ledger.layout import INDEX, parse_index
 from farm.ledger.states import ENDED
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,11 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
 
 
 def _made_before(jobs: Jobs, before_s: float) -> Iterator[Record]:
-    for key in jobs.store.list("owners/"):
-        if created_ms_of(key) >= before_s * 1000:
+    for key in jobs.store.list(INDEX):
+        found = parse_index(key)
+        if found is None or found.created_ms >= before_s * 1000:
             continue
         try:
-            yield jobs.get(key.rpartition("/")[2].partition("_")[2], owner=None)
+            yield jobs.get(found.job, owner=None)
         except (NotFound, Damaged) as err:
             log.info("expire_skips: %s", err, extra={"key": key})

@@ -24,18 +24,21 @@ from farm.jobs.origin import Origin
 from farm.ledger import Entry, Ledger
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.layout import (
-    Claim,
-    Mark,
-    _claim_key,
+    OPEN_MARKERS,
     batch_key,
+    claim_key,
     entry_key,
-    hook_marker,
+    hook_key,
     index_key,
+    input_key,
     log_folder,
-    marked,
-    read_note,
-    second_marker,
+    marker_key,
+    parse_marker,
+    receiver_key,
+    request_key,
+    video_folder,
 )
+from farm.ledger.notes import Claim, Mark, read_note, second_marker
 from farm.ledger.states import ENDED, OPEN, Event, JobState
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoEdit, VideoRequest
@@ -95,7 +98,7 @@ class Jobs:
         _check_readable(request)
         job_id, created_ms, claim = JobId(f"video_{uuid4().hex}"), int(self._clock() * 1000), None
         if idempotency_key is not None:
-            claim = _claim_key(idempotency_key, owner)
+            claim = claim_key(owner, idempotency_key)
         self._mark(job_id, claim)  # before all else: what a crash leaves is found by its marker
         if claim is not None:
             job_id, created_ms = self._claim(claim, fingerprint, job_id, created_ms)
@@ -131,7 +134,7 @@ class Jobs:
         if idempotency_key is None:
             return False
         try:
-            self.store.get(_claim_key(idempotency_key, owner))
+            self.store.get(claim_key(owner, idempotency_key))
         except ObjectMissing:
             return False
         return True
@@ -144,7 +147,7 @@ class Jobs:
         self.store.put_if_absent(index_key(job), b"{}")
         if is_open:
             self._mark(job.id)
-        key, data = f"jobs/{job.id}/request.json", job.model_dump_json().encode()
+        key, data = request_key(job.id), job.model_dump_json().encode()
         if not self.store.put_if_absent(key, data) and self.store.get(key) != data:
             raise Conflict(f"{job.id} is here with another request")
 
@@ -214,7 +217,7 @@ class Jobs:
     def request(self, job_id: JobId) -> Job:
         """request.json. Raises: ObjectMissing; Damaged where it cannot be read."""
         if job_id not in self._requests:
-            key = f"jobs/{job_id}/request.json"
+            key = request_key(job_id)
             try:
                 job = Job.model_validate_json(self.store.get(key))
             except ValidationError as err:
@@ -227,7 +230,7 @@ class Jobs:
 
     def open_ids(self) -> list[JobId]:
         """Videos with a marker: all that have not ended, and what crashes left."""
-        return list(dict.fromkeys(filter(None, map(marked, self.store.list("open/")))))
+        return list(dict.fromkeys(filter(None, map(parse_marker, self.store.list(OPEN_MARKERS)))))
 
     def sweep(self, job_id: JobId) -> Record | None:
         """The video behind a marker if it has not ended; else tidy up what is behind the marker, and None."""
@@ -250,7 +253,7 @@ class Jobs:
         if not self.store.put_if_absent(claim, ours.model_dump_json().encode()):
             ours = read_note(self.store, claim, Claim)
         if ours.id != job_id:
-            self.store.delete(f"open/{job_id}")  # ours will never be
+            self.store.delete(marker_key(job_id))  # ours will never be
         if ours.fingerprint != fingerprint:
             msg = "this Idempotency-Key was used for another request; use a new key for a new video"
             raise Conflict(msg)
@@ -260,7 +263,7 @@ class Jobs:
         """Store all of a new video but its ledger; returns what its entry 0 will say."""
         self._owe(job.id, 0, hooks.hosts)
         if hooks.receiver is not None:
-            self.store.put_if_absent(f"jobs/{job.id}/webhook.json", hooks.receiver.model_dump_json().encode())
+            self.store.put_if_absent(receiver_key(job.id), hooks.receiver.model_dump_json().encode())
         inputs = {name: self._put_input(job.id, name, data) for name, data in sorted(images.items())}
         event, parents = Event(name="accepted"), dict[str, JobId]()
         if origin is not None:
@@ -268,15 +271,13 @@ class Jobs:
             event = origin.copied_work(self.store, job.id)
             parents = {"remixed_from" if origin.relation == "remix" else "extends": origin.job}
         job = job.model_copy(update={"inputs": inputs, **parents})
-        self.store.put_if_absent(f"jobs/{job.id}/request.json", job.model_dump_json().encode())
+        self.store.put_if_absent(request_key(job.id), job.model_dump_json().encode())
         self.store.put_if_absent(index_key(job), b"{}")
         return event
 
     def _put_input(self, job_id: JobId, name: str, data: bytes) -> Artifact:
-        suffix = "video" if name == "source" else "png"
-        artifact = Artifact(
-            key=f"jobs/{job_id}/inputs/{name}.{suffix}", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)
-        )
+        sha256 = hashlib.sha256(data).hexdigest()
+        artifact = Artifact(key=input_key(job_id, name), sha256=sha256, bytes=len(data))
         self.store.put_if_absent(artifact.key, data)
         return artifact
 
@@ -288,7 +289,7 @@ class Jobs:
         return entry
 
     def _mark(self, job_id: JobId, claim: str | None = None) -> None:
-        self.store.put_if_absent(f"open/{job_id}", self._note(claim))
+        self.store.put_if_absent(marker_key(job_id), self._note(claim))
 
     def _note(self, claim: str | None = None) -> bytes:
         return Mark(at=self._clock(), claim=claim).model_dump_json(exclude_none=True).encode()
@@ -298,9 +299,9 @@ class Jobs:
 
         While it is away another stands for it, so that a restart finds the video although we die between two writes.
         """
-        second = f"open/{job_id}.{uuid4().hex}"
+        second = marker_key(job_id, uuid4().hex)
         self.store.put_if_absent(second, self._note())
-        self.store.delete(f"open/{job_id}")
+        self.store.delete(marker_key(job_id))
         newest = self.ledger.newest(job_id)
         if newest is not None and newest.state.status not in ENDED:
             self._mark(job_id)
@@ -313,12 +314,12 @@ class Jobs:
     def _owe(self, job_id: JobId, seq: int, whose: Iterable[str]) -> None:
         """Note, before it can come, that the end from ledger entry `seq` on is to be told (farm/webhooks/sender.py)."""
         for name in whose:
-            self.store.put_if_absent(hook_marker(job_id, seq, name), self._note())
+            self.store.put_if_absent(hook_key(job_id, seq, name), self._note())
 
     def _give_up(self, job_id: JobId) -> None:
         """Behind the marker is no video yet. If its accepting is so old that it has died, there will never be one."""
         try:
-            old = self._is_old(f"open/{job_id}")
+            old = self._is_old(marker_key(job_id))
         except ObjectMissing:  # another sweep was faster, or died when all but its second marker was gone
             self._unmark(job_id)
             return
@@ -346,15 +347,15 @@ class Jobs:
             self.store.delete(index_key(job))
             self._unclaim(job_id, job.idempotency)
         with skipping_damaged(job_id), contextlib.suppress(ObjectMissing):
-            self._unclaim(job_id, read_note(self.store, f"open/{job_id}", Mark).claim)
+            self._unclaim(job_id, read_note(self.store, marker_key(job_id), Mark).claim)
         forget_embeddings(self.store, job_id)
-        request_key = f"jobs/{job_id}/request.json"
-        for key in self.store.list(f"jobs/{job_id}/"):
-            if not key.startswith(log_folder(job_id)) and key != request_key:
+        last = request_key(job_id)
+        for key in self.store.list(video_folder(job_id)):
+            if not key.startswith(log_folder(job_id)) and key != last:
                 self.store.delete(key)
         if job is not None:
             forget_batch(self.store, job)
-        self.store.delete(request_key)  # last: it alone says of which batch the video is
+        self.store.delete(last)  # it alone says which batch the video belongs to
         self._requests.pop(job_id, None)
 
     def _unclaim(self, job_id: JobId, claim: str | None) -> None:

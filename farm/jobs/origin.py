@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from farm.contract import Artifact, JobId
 from farm.errors import NotFound
 from farm.ledger.damage import check_file
+from farm.ledger.layout import copy_key
 from farm.ledger.states import Event, JobState
 from farm.store import ObjectMissing, Store
 
@@ -25,7 +26,7 @@ class Origin(NamedTuple):
 
     def copied_inputs(self, store: Store, job_id: JobId) -> dict[str, Artifact]:
         """The inputs of the new video `job_id`, stored. Raises: as `copied_work`."""
-        return {name: _copy(store, job_id, f"inputs/{name}", found) for name, found in self.inputs.items()}
+        return {name: _copy(store, job_id, "inputs", name, found) for name, found in self.inputs.items()}
 
     def copied_work(self, store: Store, job_id: JobId) -> Event:
         """Entry 0 of the new video, once what it shares is stored.
@@ -34,10 +35,7 @@ class Origin(NamedTuple):
         """
         if not self.work:
             return Event(name="accepted")
-        copies = {
-            name: _copy(store, job_id, f"shared/{name.replace('/', '-')}", artifact)
-            for name, artifact in sorted(self.work.items())
-        }
+        copies = {name: _copy(store, job_id, "shared", name, artifact) for name, artifact in sorted(self.work.items())}
         return Event(
             name="accepted",
             artifacts=copies,
@@ -47,12 +45,11 @@ class Origin(NamedTuple):
         )
 
 
-def _copy(store: Store, job_id: JobId, name: str, artifact: Artifact) -> Artifact:
+def _copy(store: Store, job_id: JobId, folder: Literal["inputs", "shared"], name: str, artifact: Artifact) -> Artifact:
     """A copy under the new video's own prefix."""
-    suffix = artifact.key.rpartition(".")[2]
-    copy = artifact.model_copy(update={"key": f"jobs/{job_id}/{name}.{suffix}"})
-    with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as folder:
-        path = Path(folder, "object")
+    copy = artifact.model_copy(update={"key": copy_key(job_id, folder, name, artifact.key)})
+    with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as temporary:
+        path = Path(temporary, "object")
         try:
             store.download(artifact.key, path)
         except ObjectMissing as err:

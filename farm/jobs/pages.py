@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from farm.contract import Batch, JobId
+from farm.contract import Batch
 from farm.errors import Damaged, NotFound
 from farm.jobs.batches import find_batch
 from farm.jobs.jobs import Jobs, Record
-from farm.ledger.layout import index_folder, index_key
+from farm.ledger.layout import index_folder, index_key, parse_index
 from farm.ledger.states import OPEN, Status
 from farm.store import ObjectMissing, Store
 
@@ -57,7 +57,7 @@ def read_page(
     marked = set(jobs.open_ids()) if status in OPEN else None
     found: list[Record] = []
     looks, last = 0, None
-    for id_ in (key.rpartition("/")[2].partition("_")[2] for key in keys):
+    for id_ in (found.job for found in map(parse_index, keys) if found):
         if marked is not None and id_ not in marked:
             continue
         if looks >= _LOOKS and status is not None and last is not None:  # without `last` nobody could go on
@@ -77,7 +77,7 @@ def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
     except NotFound:  # accepting died before entry 0, or it was deleted just now
         return None
     except Damaged as err:  # the others are not to suffer
-        log.error("skip_damaged: %s", err, extra={"job_id": JobId(id_)})  # noqa: TRY400
+        log.error("skip_damaged: %s", err, extra={"job_id": id_})  # noqa: TRY400
         return None
 
 

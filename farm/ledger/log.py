@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from farm.contract import Artifact, JobId, Value
 from farm.errors import Damaged, LeaseLost, NotFound
-from farm.ledger.layout import entry_key, log_folder
+from farm.ledger.layout import EPOCHS, entry_key, epoch_key, log_folder, parse_epoch
 from farm.ledger.states import Event, JobState, accepted, advance
 from farm.store import ObjectMissing, Store
 
@@ -140,11 +140,11 @@ class Epoch(NamedTuple):
 
 def take_epoch(store: Store) -> Epoch:
     """The next epoch, ours. Raises: StoreError."""
-    keys = store.list("dispatcher/")
-    number = int(keys[-1].rpartition("/")[2]) if keys else 0
+    keys = store.list(EPOCHS)
+    number = parse_epoch(keys[-1]) if keys else 0
     data = json.dumps({"at": time.time(), "nonce": uuid4().hex}).encode()
     while True:
         number += 1
-        key = f"dispatcher/{number:08}"
+        key = epoch_key(number)
         if store.put_if_absent(key, data):
             return Epoch(number, key, data)

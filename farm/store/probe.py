@@ -15,6 +15,8 @@ from farm.store.protocol import Store
 
 _WRITERS = 16
 _RACES = (200, 200, 200, 5_000_000)  #: bytes of the body; small bodies hide some servers' races
+PROBES = "probe/"
+SCRATCH = f"{PROBES}scratch-"
 _VERDICT = "v1"  #: change it where the trial changes: stores are then tried anew
 
 
@@ -24,8 +26,8 @@ def prove_create_once(store: Store, *, name: str, server: str) -> None:
     name:   of the store, for people. server: what the verdict holds for; another server behind it is tried anew.
     Raises: ConfigError where two writers won, or what was written is not read or listed; StoreError where it is silent.
     """
-    verdict = f"probe/{_VERDICT}-{hashlib.sha256(f'{name} {server}'.encode()).hexdigest()[:16]}.json"
-    if store.list("probe/", after=verdict[:-1], limit=1) == [verdict]:
+    verdict = f"{PROBES}{_VERDICT}-{hashlib.sha256(f'{name} {server}'.encode()).hexdigest()[:16]}.json"
+    if store.list(PROBES, after=verdict[:-1], limit=1) == [verdict]:
         return
     for size in _RACES:
         fault = _race(store, size)
@@ -40,7 +42,7 @@ def prove_create_once(store: Store, *, name: str, server: str) -> None:
 
 def _race(store: Store, size: int) -> str:
     """What went wrong in one race; empty: nothing."""
-    key, start = f"probe/scratch-{uuid4().hex}", Barrier(_WRITERS)
+    key, start = f"{SCRATCH}{uuid4().hex}", Barrier(_WRITERS)
     bodies = [uuid4().hex.encode().ljust(size, b".") for _ in range(_WRITERS)]
 
     def write(body: bytes) -> bool:
@@ -57,7 +59,7 @@ def _race(store: Store, size: int) -> str:
             return f"an object of {size} bytes is not what its one writer wrote"
         if store.put_if_absent(key, bodies[0]):
             return "an object that existed was created again"
-        if store.list("probe/", after=key[:-1], limit=1) != [key]:
+        if store.list(PROBES, after=key[:-1], limit=1) != [key]:
             return "an object that was just written is not listed"
     finally:
         with suppress(StoreError):

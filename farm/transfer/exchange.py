@@ -21,12 +21,22 @@ from farm.errors import Conflict, FarmError, NotFound
 from farm.intake.prepare import Ways
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
-from farm.ledger.layout import log_folder
+from farm.ledger.layout import (
+    IMPORTS,
+    REQUEST,
+    RESERVED,
+    entry_key,
+    entry_path,
+    import_key,
+    log_folder,
+    parse_entry,
+    part_of,
+    video_folder,
+)
 from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance
 from farm.transfer.archive import Manifest, Member, bad_archive
 
 _NOBODY = "nobody"  #: owner of a video that is between two farms
-_RESERVED = ("request.json", "webhook.json", "log", "hooks", "embeddings")  #: no artifact lies there
 _LATEST = 1e11  #: unix seconds that a clock could show
 
 
@@ -58,25 +68,26 @@ def snapshot(jobs: Jobs, record: Record) -> Snapshot:
 
     Raises: StoreError. What is damaged is noticed when it is read.
     """
-    job_id, folder = record.job.id, f"jobs/{record.job.id}/"
+    job_id, folder = record.job.id, video_folder(record.job.id)
     request = _neutral(record.asked).model_dump_json().encode()
     named = {artifact.key: artifact for artifact in record.asked.inputs.values()}
-    members = [_member("request.json", request)]
+    members = [_member(REQUEST, request)]
     for seq in range(record.head.seq + 1):
         entry = jobs.ledger.entry(job_id, seq)
         named |= {artifact.key: artifact for artifact in entry.event.artifacts.values()}
-        members.append(_member(_log_path(seq), _entry_bytes(entry)))
+        members.append(_member(entry_path(seq), _entry_bytes(entry)))
     members += [
         Member(path=key.removeprefix(folder), sha256=artifact.sha256, bytes=artifact.bytes)
         for key, artifact in sorted(named.items())
     ]
 
     def read(member: Member) -> Iterator[bytes]:
-        if member.path == "request.json":
+        if member.path == REQUEST:
             return iter([request])
-        if member.path.startswith("log/"):  # read again: a long video's ledger is not kept in memory
-            return iter([_entry_bytes(jobs.ledger.entry(job_id, int(Path(member.path).stem)))])
-        return jobs.store.open_read(f"{folder}{member.path}")
+        key = f"{folder}{member.path}"
+        if (seq := parse_entry(key)) is not None:  # read again: a long video's ledger is not kept in memory
+            return iter([_entry_bytes(jobs.ledger.entry(job_id, seq))])
+        return jobs.store.open_read(key)
 
     return Snapshot(Manifest(id=job_id, objects=tuple(members)), read)
 
@@ -92,18 +103,18 @@ def import_video(arrived: Arrived, jobs: Jobs, ways: Ways) -> Record:
     job, store = arrived.job, jobs.store
     if (found := _existing(arrived, jobs)) is not None:
         return found
-    store.put_if_absent(f"imports/{job.id}", b"{}")  # tells what a crash leaves from what was lost
+    store.put_if_absent(import_key(job.id), b"{}")  # tells what a crash leaves from what was lost
     for path, artifact in sorted(arrived.artifacts.items()):
         if not store.put_if_absent(artifact.key, arrived.folder / path):
             _check_same(jobs, artifact)
     for seq in range(arrived.last + 1):
         data = _entry_bytes(_renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id))
-        key = f"{log_folder(job.id)}{seq:08}.json"
+        key = entry_key(job.id, seq)
         if not store.put_if_absent(key, data) and store.get(key) != data:
             raise _taken(job.id)
     _release(jobs, job.id)
     jobs.enter(job, is_open=arrived.is_open)
-    store.delete(f"imports/{job.id}")
+    store.delete(import_key(job.id))
     return jobs.get(job.id, owner=job.owner)
 
 
@@ -114,7 +125,7 @@ def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) 
     Raises: InvalidRequest where it is not what a farm exports.
     """
     try:
-        sent = Job.model_validate_json((folder / "request.json").read_bytes())
+        sent = Job.model_validate_json((folder / REQUEST).read_bytes())
         named, last, state = _replayed(manifest, folder)
     except (OSError, ValidationError, ValueError) as err:
         raise bad_archive(f"it is no video of a farm: {_words(err)}") from err
@@ -122,16 +133,16 @@ def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) 
         raise bad_archive("request.json is not that of this video")
     named |= {artifact.key: artifact for artifact in sent.inputs.values()}
     members, artifacts = manifest.named(), dict[str, Artifact]()
-    job_id = _new_id(sent.id, owner, members["log/00000000.json"]) if new_id else sent.id
+    job_id = _new_id(sent.id, owner, members[entry_path(0)]) if new_id else sent.id
     for key, artifact in named.items():
-        path = key.removeprefix(f"jobs/{sent.id}/")
+        path = key.removeprefix(video_folder(sent.id))
         member = members.get(path)
-        if path == key or path.partition("/")[0] in _RESERVED or member is None:
+        if path == key or part_of(path) in RESERVED or member is None:
             raise bad_archive(f"its ledger names {key[:80]!r}, which it does not hold")
         if (member.sha256, member.bytes) != (artifact.sha256, artifact.bytes):
             raise bad_archive(f"{path} is not the object that its ledger names")
         artifacts[path] = _moved(artifact, sent.id, job_id)
-    known = {"request.json", *artifacts, *(_log_path(seq) for seq in range(last + 1))}
+    known = {REQUEST, *artifacts, *(entry_path(seq) for seq in range(last + 1))}
     if extra := members.keys() - known:
         raise bad_archive(f"nothing in it names {min(extra)[:80]!r}")
     inputs = {name: _moved(artifact, sent.id, job_id) for name, artifact in sent.inputs.items()}
@@ -143,7 +154,7 @@ def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], in
     """Fold the ledger again: the artifacts it names, its last number, its state. Raises: ValueError, InvalidRequest."""
     named, state, seq = dict[str, Artifact](), JobState(), -1
     paths = manifest.named()
-    while _log_path(seq + 1) in paths:
+    while entry_path(seq + 1) in paths:
         seq += 1
         entry = _read_entry(folder, seq)
         event = entry.event
@@ -169,7 +180,7 @@ def _check_here(arrived: Arrived, ways: Ways) -> None:
     if arrived.is_open:
         planner.pin_loras(job.request.loras)
     for name, artifact in job.inputs.items():
-        path = arrived.folder / artifact.key.removeprefix(f"jobs/{job.id}/")
+        path = arrived.folder / artifact.key.removeprefix(video_folder(job.id))
         if name == "source":
             facts = ways.media.look_at(str(path))
             if (facts.frames, facts.height, facts.width) != (job.plan.source_frames, job.plan.height, job.plan.width):
@@ -200,7 +211,7 @@ def _existing(arrived: Arrived, jobs: Jobs) -> Record | None:
         record = jobs.get(job.id, owner=None)
     except NotFound as err:
         log = jobs.store.list(log_folder(job.id))
-        if log and f"imports/{job.id}" not in jobs.store.list("imports/"):
+        if log and import_key(job.id) not in jobs.store.list(IMPORTS):
             raise Conflict(f"{job.id} was deleted here; wait an hour, or import it under a new id") from err
         return None
     same = (
@@ -238,7 +249,7 @@ def _neutral(job: Job) -> Job:
 
 
 def _moved(artifact: Artifact, old: JobId, new: JobId) -> Artifact:
-    return artifact.model_copy(update={"key": artifact.key.replace(f"jobs/{old}/", f"jobs/{new}/", 1)})
+    return artifact.model_copy(update={"key": artifact.key.replace(video_folder(old), video_folder(new), 1)})
 
 
 def _renamed(entry: Entry, old: JobId, new: JobId) -> Entry:
@@ -256,15 +267,11 @@ def _taken(job_id: JobId) -> Conflict:
 
 
 def _read_entry(folder: Path, seq: int) -> Entry:
-    return Entry.model_validate_json((folder / _log_path(seq)).read_bytes())
+    return Entry.model_validate_json((folder / entry_path(seq)).read_bytes())
 
 
 def _entry_bytes(entry: Entry) -> bytes:
     return entry.model_copy(update={"epoch": 0}).model_dump_json(exclude_defaults=True).encode()
-
-
-def _log_path(seq: int) -> str:
-    return f"log/{seq:08}.json"
 
 
 def _member(path: str, data: bytes) -> Member:

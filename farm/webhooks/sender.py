@@ -26,7 +26,8 @@ from standardwebhooks import Webhook
 
 from farm.errors import NotFound, StoreError
 from farm.jobs import Jobs, Record
-from farm.ledger.layout import Mark, Owed, outcome_key, parsed, read_note
+from farm.ledger.layout import HOOKS, HookMarker, outcome_key, parse_hook, receiver_key
+from farm.ledger.notes import Mark, read_note
 from farm.ledger.states import OPEN
 from farm.receiver import Receiver, Resolve, checked_url
 from farm.settings import FarmSettings
@@ -56,7 +57,7 @@ class _Told(NamedTuple):
 class _End(NamedTuple):
     """An end that is to be told now."""
 
-    owed: Owed
+    owed: HookMarker
     record: Record
     receiver: Receiver | None  #: None: the farm's settings no longer name one
 
@@ -141,13 +142,13 @@ class WebhookSender:
         due = [one for one in owed if self._next.get(one.key, 0.0) <= now and one.key not in self._under_way]
         found = await asyncio.gather(*(asyncio.to_thread(self._end_of, one) for one in due))
         ends = sorted(filter(None, found), key=lambda end: (end.record.head.state.ended_at or 0.0, end.owed.key))
-        lanes: dict[str, list[Owed]] = {}
+        lanes: dict[str, list[HookMarker]] = {}
         for end in ends:
             lanes.setdefault(end.receiver.url if end.receiver else "", []).append(end.owed)
         self._under_way.update(end.owed.key for end in ends)
         return [asyncio.create_task(self._pay(url, lane, way)) for url, lane in lanes.items()]
 
-    async def _pay(self, url: str, lane: list[Owed], way: _Way) -> None:
+    async def _pay(self, url: str, lane: list[HookMarker], way: _Way) -> None:
         """Tell one receiver of these ends, one after the other; behind those that it is being told of already."""
         try:
             async with way.turns.setdefault(url, asyncio.Lock()):
@@ -164,7 +165,7 @@ class WebhookSender:
             self._under_way.difference_update(owed.key for owed in lane)
             self._wake.set()  # what failed is due at a time of its own
 
-    def _end_of(self, owed: Owed) -> _End | None:
+    def _end_of(self, owed: HookMarker) -> _End | None:
         """The end, where it is to be told now. One damaged video must not stop the others: it is looked at later."""
         try:
             record = self._ended(owed)
@@ -173,11 +174,11 @@ class WebhookSender:
             self._skip(owed, err)
             return None
 
-    def _skip(self, owed: Owed, err: Exception) -> None:
+    def _skip(self, owed: HookMarker, err: Exception) -> None:
         self._next[owed.key] = self._clock() + self._settings.sweep_s
         log.warning("webhook_skipped: %s", _words(err), extra={"job_id": owed.job})
 
-    def _ended(self, owed: Owed) -> Record | None:
+    def _ended(self, owed: HookMarker) -> Record | None:
         """The video, where an end of it is to be told now. A marker that is no longer needed goes."""
         store = self._jobs.store
         try:
@@ -224,7 +225,7 @@ class WebhookSender:
         except StoreError as err:  # it is told once more, with the same id
             self._skip(owed, err)
 
-    def _close(self, owed: Owed, record: Record, outcome: Delivery) -> None:
+    def _close(self, owed: HookMarker, record: Record, outcome: Delivery) -> None:
         key = outcome_key(owed.job, record.head.seq, owed.whose)
         self._jobs.store.put_if_absent(key, outcome.model_dump_json().encode())
         self._jobs.store.delete(owed.key)
@@ -272,11 +273,11 @@ class WebhookSender:
                 lost = err
         raise lost
 
-    def _receiver(self, owed: Owed) -> Receiver | None:
+    def _receiver(self, owed: HookMarker) -> Receiver | None:
         if owed.whose == "farm":
             url = self._settings.webhook_url
             return None if url is None else Receiver(url=url)
-        return Receiver.model_validate_json(self._jobs.store.get(f"jobs/{owed.job}/webhook.json"))
+        return Receiver.model_validate_json(self._jobs.store.get(receiver_key(owed.job)))
 
 
 @contextlib.asynccontextmanager
@@ -298,13 +299,13 @@ def delay_s(tries: int) -> float:
     return min(FIRST_DELAY_S * _GROWTH ** min(tries - 1, 20), _MOST_DELAY_S)
 
 
-def owed_in(jobs: Jobs) -> list[Owed]:
+def owed_in(jobs: Jobs) -> list[HookMarker]:
     """The markers of videos that are not open."""
-    found = jobs.store.list("hooks/")
+    found = jobs.store.list(HOOKS)
     if not found:
         return []
     is_open = set(jobs.open_ids())  # after the markers: a video is open before it owes anything
-    owed = [one for one in map(parsed, found) if one is not None]
+    owed = [one for one in map(parse_hook, found) if one is not None]
     return [one for one in owed if one.job not in is_open]
 
 

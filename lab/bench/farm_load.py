@@ -18,7 +18,7 @@ import httpx
 
 from farm.contract import JobPlan
 from farm.jobs import Jobs, Record
-from farm.ledger.layout import index_key
+from farm.ledger.layout import index_key, marker_key, request_key, video_folder
 from farm.request import VideoRequest
 from farm.store import FolderStore
 
@@ -213,7 +213,7 @@ def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "loc
         jobs.wish(paused.job.id, "pause", owner=owner)
         jobs.wish(ended.job.id, "cancel", owner=owner)
         files = {
-            record.job.id: {key: store.get(key) for key in store.list(f"jobs/{record.job.id}/")}
+            record.job.id: {key: store.get(key) for key in store.list(video_folder(record.job.id))}
             for record in (paused, ended)
         }
         names = [f"video_{uuid4().hex}" for _ in range(videos)]
@@ -223,10 +223,10 @@ def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "loc
             job = made.job.model_copy(update={"id": name, "created_ms": now_ms - (videos - number) * _APART_MS})
             for key, data in files[made.job.id].items():
                 _write(root / key.replace(made.job.id, name), data)
-            _write(root / f"jobs/{name}/request.json", job.model_dump_json().encode())
+            _write(root / request_key(job.id), job.model_dump_json().encode())
             _write(root / index_key(job), b"{}")
             if is_open:
-                _write(root / f"open/{name}", store.get(f"open/{made.job.id}"))
+                _write(root / marker_key(job.id), store.get(marker_key(made.job.id)))
     return names
 
 
