@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -154,7 +154,7 @@ class Fleet:
 
     def _start(self, slot: _Slot) -> Any:
         gpu = slot.number < slot.node.gpus
-        settings = replace(self._settings, workers=str(slot.node.workers))  # it shares that machine's memory with them
+        settings = self._settings.replaced(workers=str(slot.node.workers))  # it shares that machine's memory with them
         log.info("start_worker", extra={"slot": slot.name, "node": slot.node.id, "gpu": gpu})
         return (
             ray.remote(RenderWorker)

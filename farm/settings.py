@@ -1,4 +1,7 @@
-"""The farm's settings: FARM_* variables and command line flags, read once in deploy/, frozen, passed down."""
+"""The farm's settings: FARM_* variables and flags of the command line, read once in deploy/, frozen, passed down.
+
+Each field is documented here and nowhere else: flags, deploy/farm.example.env and the reference page are made from it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self, get_args, get_type_hints
+from typing import Annotated, Any, Self, get_args
 
 from platformdirs import user_cache_path, user_data_path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from typing_extensions import override
 
 from farm.contract import ATTENTIONS, AUTO, Stage
 from farm.errors import ConfigError
@@ -18,45 +23,10 @@ from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
 
-_SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
-_DAY_MIN = 24 * 60
-Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
-
-
-def parse_hours(text: str) -> tuple[Span, ...]:
-    """The spans that `text` names; none: always. A span whose end is before its begin goes over midnight.
-
-    Raises: ConfigError.
-    """
-    return tuple(_span(part.strip(), text) for part in text.split(",")) if text.strip() else ()
-
-
-def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
-    """Whether work is allowed at that time of the day."""
-    now = hour * 60 + minute
-    return not spans or any(begin <= now < end if begin < end else now >= begin or now < end for begin, end in spans)
-
-
-def _span(part: str, text: str) -> Span:
-    match = _SPAN.fullmatch(part)
-    if match:
-        hours, minutes = (int(match[1]), int(match[3])), (int(match[2]), int(match[4]))
-        begin, end = hours[0] * 60 + minutes[0], hours[1] * 60 + minutes[1]
-        if max(minutes) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
-            return begin, end
-    msg = f"FARM_HOURS={text!r}: {part!r} is no span of time; need HH:MM-HH:MM with an end that differs from the begin"
-    raise ConfigError(msg)
-
-
-_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
-_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
-
-_GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
 #: as `framepack_engine.models.precision` names them; a test compares
 PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
-_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
-_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
+VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
+_SHARE = 0.9  #: a card reports up to this much less than it is sold with: an L4 of 24 GB reports 22.5 GiB
 
 #: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
@@ -64,126 +34,374 @@ NODE_SETTINGS = (
     *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "compile"),
     "attention",
 )
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
+_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
+_SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_DAY_MIN = 24 * 60
+
+Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FarmSettings:
-    """Built in deploy/ only; never global, never changed. Each field is FARM_<NAME>: see deploy/farm.example.env."""
+def parse_hours(text: str) -> tuple[Span, ...]:
+    """Return the spans of the day that `text` names, or none for "always". A span may cross midnight.
 
-    storage: str = str(user_data_path("framepack-farm", appauthor=False) / "storage")  #: a folder or s3://…
-    s3_endpoint: str | None = None  #: URL of an S3 server other than AWS
-    cache: str = str(user_cache_path("framepack-farm", appauthor=False))  #: built-in models are made here
-    lora_dir: str = str(user_data_path("framepack-farm", appauthor=False) / "loras")  #: LoRAs, by name
-    url: str | None = None  #: the farm that the command line talks to; none: one on this machine
-    api_keys: str = field(default="", repr=False)  #: name:sha256hex,… of those who may ask; none: this machine alone
-    operators: str = ""  #: names of those API keys that may pause, resume and drain workers; none: all of them
-    api_key: str | None = field(default=None, repr=False)  #: sent by the command line to FARM_URL
-    host: str = "127.0.0.1"  #: address to listen on
-    port: int = 8000  #: port to listen on; 0: any free one
-    workers: str = "auto"  #: auto: one a GPU, else one on the CPU; or a number
-    model: str | None = None  #: model of requests that name none
-    models: str = ""  #: the farm's own models, beside the built-in names: NAME=i2v:PATH or NAME=f1:PATH, by commas
-    cpu_threads: int = 0  #: threads of a CPU worker; 0: the machine's cores shared evenly
-    text_encoder_device: str | None = None  #: "cpu": the text encoders stay off the GPU; none: the worker's device
-    device_gb: float | None = None  #: memory of each GPU that memory plans count with, GiB; none: all of it
-    preserve_gb: float = 0.0  #: memory of each GPU that is left to others, GiB; a video's own preserve_gb wins
-    precision: str = "bf16"  #: in which this machine's workers hold the transformer: bf16, fp8, fp8-dynamic, int8, int4
-    compile: bool = False  #: this machine's workers compile the transformer's blocks
-    attention: str = AUTO  #: what computes attention where a request leaves it open; auto: by this machine's device
-    max_upload_mb: int = 32  #: bytes of one request
-    max_open_videos: int | None = None  #: of one owner that have not ended; none: no limit
-    max_queued: int = 10_000  #: videos of all that have not ended; one more is answered 429
-    keep_days: float | None = None  #: days after which an ended video is erased; none: kept for ever
-    max_pixels: int = 64_000_000  #: pixels of one image, seen before decoding
-    max_import_mb: int = 4096  #: bytes of an archive that is imported
-    webhook_url: str | None = field(default=None, repr=False)  #: is told of every video's end, beside a request's own
-    webhook_secret: str | None = field(default=None, repr=False)  #: signs for it, and where a request has no secret
-    webhook_allow_private: bool = False  #: webhooks may go to this machine and its network
-    gpus: str = ""  #: this machine's GPUs that may work, as nvidia-smi numbers them: 0,2; none: all
-    stages: str = ""  #: what this machine's workers do: encode,section,decode,finish; none: all
-    hours: str = ""  #: when this machine's workers work, local time: 22:00-07:00; none: always
-    vram_class: str | None = None  #: class of this machine's GPU memory (farm/settings.py); none: as measured
-    node: str = ""  #: this machine's name in the farm; none: its host name
-    node_ip: str | None = None  #: address at which the farm's machines reach this one; none: this machine alone
-    ray_port: int = 0  #: port at which other machines join; 0: any free one
-    ray: str | None = None  #: HOST:PORT of a Ray cluster to run in; none: one of the farm's own
-    autoscale: int = 0  #: workers up to which that cluster's nodes come with the videos that wait; 0: nodes do not come
-    idle_s: float = 300.0  #: with autoscale, a worker that got no order for this long ends, so that its node may go
-    lease_s: float = 30.0  #: a silent worker loses its order after this
-    heartbeat_s: float = 0.5  #: a busy worker reports this often
-    poll_s: float = 2.0  #: the dispatcher looks for news of leased videos this often
-    sweep_s: float = 30.0  #: the dispatcher lists open videos this often
-    orphan_s: float = 60.0  #: a worker that reaches no dispatcher for this long ends itself
-    stuck_s: float = 1800.0  #: a worker whose order has not moved for this long ends itself
-    log_format: str = "text"  #: of the farm's own log lines: text or json
-    log_level: str = "info"  #: debug, info, warning or error
+    Raises: ValueError.
+    """
+    return tuple(_span(part.strip()) for part in text.split(",")) if text.strip() else ()
 
-    def __post_init__(self) -> None:
-        """Refuse impossible values by name."""
-        if not 0 < self.heartbeat_s < self.lease_s / 3:
-            msg = (
-                f"FARM_HEARTBEAT_S={self.heartbeat_s}: need more than 0 and less than FARM_LEASE_S/3={self.lease_s / 3}"
-            )
-            raise ConfigError(msg)
+
+def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
+    """Return whether the spans allow work at that time of the day."""
+    now = hour * 60 + minute
+    return not spans or any(begin <= now < end if begin < end else now >= begin or now < end for begin, end in spans)
+
+
+def vram_class(gib: float) -> str | None:
+    """Return the largest class that a device of `gib` GiB fills, or None for a smaller device."""
+    fitting = [name for name in VRAM_CLASSES if gib >= _SHARE * int(name[1:])]
+    return fitting[-1] if fitting else None
+
+
+def _span(part: str) -> Span:
+    match = _SPAN.fullmatch(part)
+    if match:
+        hours, minutes = (int(match[1]), int(match[3])), (int(match[2]), int(match[4]))
+        begin, end = hours[0] * 60 + minutes[0], hours[1] * 60 + minutes[1]
+        if max(minutes) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
+            return begin, end
+    raise ValueError(f"{part!r} is not a span of time; need HH:MM-HH:MM with different ends")
+
+
+def _storage(text: str) -> str:
+    if "://" in text and not text.startswith("file://") and not _S3.fullmatch(text):
+        raise ValueError("need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')")
+    return text
+
+
+def _workers(text: str) -> str:
+    if text != "auto" and not text.isdigit():
+        raise ValueError("need 'auto' or a whole number")
+    return text
+
+
+def _gpus(text: str) -> str:
+    gpus = [gpu.strip() for gpu in text.split(",")] if text else []
+    if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
+        raise ValueError("need numbers or UUIDs as `nvidia-smi -L` shows them, each once, separated by commas")
+    return text
+
+
+def _stages(text: str) -> str:
+    if not {stage.strip() for stage in text.split(",")} <= {*get_args(Stage), ""}:
+        raise ValueError(f"need some of {','.join(get_args(Stage))}")
+    return text
+
+
+def _hours(text: str) -> str:
+    parse_hours(text)
+    return text
+
+
+def _node(text: str) -> str:
+    if text and not _NODE.fullmatch(text):
+        raise ValueError("need up to 40 letters, digits, '-', '_' and '.', with a letter or digit at both ends")
+    return text
+
+
+def _ray(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("need HOST:PORT")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if not _ENDPOINT.fullmatch(text):
+        raise ValueError("need http://host:port or https://host; keys belong in AWS_*")
+    return text
+
+
+def _one_of(*names: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"need one of {', '.join(names)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _default(folder: Path, *, shown: str) -> Any:
+    return {"default": str(folder), "json_schema_extra": {"shown": shown}}
+
+
+def _nothing(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _switch(value: Any) -> Any:
+    return False if value == "" else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+EMPTY = BeforeValidator(_nothing)  #: an empty value leaves the setting unset
+
+#: first setting of each part -> the part's title, for the pages that list all settings
+PARTS = {
+    "storage": "Where things are stored",
+    "url": "The command line",
+    "host": "The HTTP door",
+    "workers": "Rendering",
+    "gpus": "This machine's workers (framefarm join takes these, too)",
+    "node_ip": "Several machines: docs/how-to/several-machines.md",
+    "lease_s": "How soon the farm notices a loss, in seconds",
+    "log_format": "Logs: docs/how-to/monitoring.md",
+}
+
+
+class FarmSettings(BaseModel):
+    """Every setting, once. deploy/ builds it; it is never global and never changes. FARM_<NAME> sets a field.
+
+    Raises: ConfigError for an unknown name or an impossible value; the message names the variable and what it needs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    storage: Annotated[str, AfterValidator(_storage)] = Field(
+        **_default(
+            user_data_path("framepack-farm", appauthor=False) / "storage", shown="~/.local/share/framepack-farm/storage"
+        ),
+        description="The object store that holds everything durable: a folder, or s3://bucket/prefix with the usual "
+        "AWS_* variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE …). The bucket must exist: "
+        "docs/how-to/s3.md. The default is a folder in the user's data directory.",
+    )
+    s3_endpoint: Annotated[Annotated[str, AfterValidator(_endpoint)] | None, EMPTY] = Field(
+        None, description="URL of an S3 server other than AWS (Ceph, R2 and others). Used with s3:// only."
+    )
+    cache: str = Field(
+        **_default(user_cache_path("framepack-farm", appauthor=False), shown="~/.cache/framepack-farm"),
+        description="Folder for built-in models and for what a worker learns about its device.",
+    )
+    lora_dir: str = Field(
+        **_default(
+            user_data_path("framepack-farm", appauthor=False) / "loras", shown="~/.local/share/framepack-farm/loras"
+        ),
+        description="Folder of the LoRAs that requests name: .safetensors files, and folders of them. Every machine of "
+        "a farm needs the same files.",
+    )
+
+    url: Annotated[str | None, EMPTY] = Field(
+        None,
+        description="The farm that the commands talk to. Unset: the farm on this machine; `render` starts one if none "
+        "runs.",
+    )
+    api_key: Annotated[str | None, EMPTY] = Field(
+        None, repr=False, description="The key that the commands send to FARM_URL, as a bearer token."
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(8000, description="Port to listen on. 0: any free port.")
+    api_keys: str = Field(
+        "",
+        repr=False,
+        description="API keys that the farm accepts: NAME:SHA256,… (`framefarm keys new NAME` prints a key and its "
+        "entry). A video belongs to the NAME of its key; other keys do not see it. Empty: only this machine may "
+        "connect.",
+    )
+    operators: str = Field(
+        "",
+        description="Names of the API keys that may pause, resume and drain workers: bob,carol. The farm answers "
+        "others with 403. Empty: every key may.",
+    )
+    max_upload_mb: Count = Field(32, description="Largest request, in MB.")
+    max_pixels: Count = Field(64_000_000, description="Largest image, in pixels. The farm checks before it decodes.")
+    max_import_mb: Count = Field(
+        4096,
+        description="Largest imported archive of a video, in MB. While the farm checks it, the temporary folder holds "
+        "it twice.",
+    )
+    webhook_url: Annotated[str | None, EMPTY] = Field(
+        None,
+        repr=False,
+        description="A URL that the farm tells of every video's end by a signed POST, besides the webhook_url of a "
+        "request: docs/how-to/webhooks.md. Needs the secret.",
+    )
+    webhook_secret: Annotated[str | None, EMPTY] = Field(
+        None,
+        repr=False,
+        description="The secret that signs those POSTs, and those to a webhook_url without a webhook_secret: whsec_ "
+        "and the base64 of 24 to 64 random bytes.",
+    )
+    webhook_allow_private: Switch = Field(
+        False,
+        description="Allow webhooks to this machine and to private networks. Anyone who may ask for a video can then "
+        "make the farm send a POST there.",
+    )
+    max_open_videos: Annotated[Count | None, EMPTY] = Field(
+        None,
+        description="Most videos of one owner that have not ended. The farm answers one more with 429. Unset: no "
+        "limit.",
+    )
+    max_queued: Count = Field(
+        10_000, description="Most videos of all owners that have not ended. The farm answers one more with 429."
+    )
+    keep_days: Annotated[Positive | None, EMPTY] = Field(
+        None, description="Days after which the farm erases an ended video and all that it stored of it. Unset: never."
+    )
+
+    workers: Annotated[str, AfterValidator(_workers)] = Field(
+        "auto",
+        description="auto: one worker for each GPU, or one on the CPU if there is none. A number: that many. 0: none "
+        "here, other machines join.",
+    )
+    model: Annotated[str | None, EMPTY] = Field(
+        None,
+        description="Model of requests that name none. Unset: framepack-i2v if the farm finds a GPU, else pocket (or "
+        "tiny in a package without pocket's weights).",
+    )
+    models: str = Field(
+        "",
+        description="The farm's own models besides the built-in ones: NAME=i2v:PATH or NAME=f1:PATH, separated by "
+        "commas. PATH is a folder in the official layout, or a transformer alone (its folder or one .safetensors "
+        "file). Every machine needs the same.",
+    )
+    device_gb: Annotated[Positive | None, EMPTY] = Field(
+        None,
+        description="Memory of each GPU that plans count on, in GiB. Unset: all of it. A CPU worker keeps to it, too, "
+        "by counting each tensor; that is slow and meant for trying plans without a GPU.",
+    )
+    preserve_gb: float = Field(
+        0.0,
+        ge=0,
+        description="Memory of each GPU that workers leave to other programs, in GiB. A video's own preserve_gb takes "
+        "precedence.",
+    )
+    precision: Annotated[str, _one_of(*PRECISIONS)] = Field(
+        "bf16",
+        description="Format in which this machine's workers hold the transformer's matrices. bf16: as they come "
+        "(float32 on the CPU). fp8: 8 bits, unpacked for each product. int8, fp8-dynamic: multiplied in 8 bits "
+        "(fp8-dynamic needs Ada, Hopper or later). int4: NF4, unpacked. All but bf16 need `pip install "
+        "'framepack-farm[precision]'` and change the picture a little: docs/explanation/memory-plans.md. A video stays "
+        "with workers of the precision that made its first section.",
+    )
+    compile: Switch = Field(
+        False,
+        description="Compile the transformer's blocks with torch.compile. The first section then takes minutes longer. "
+        "A video stays with workers that do the same. Not measured on a GPU yet.",
+    )
+    attention: Annotated[str, _one_of(AUTO, *ATTENTIONS)] = Field(
+        AUTO,
+        description="Attention of this machine's workers for requests that leave it open. auto: the best exact one for "
+        "the device (on Hopper FlashAttention 3 if it is installed, else cuDNN; elsewhere torch's own) once it passes "
+        "a trial at the worker's start. A video keeps the attention of its first worker.",
+    )
+    cpu_threads: int = Field(
+        0, ge=0, description="Threads of a worker on the CPU. 0: the workers share the machine's cores evenly."
+    )
+    text_encoder_device: Annotated[Annotated[str, _one_of("cpu")] | None, EMPTY] = Field(
+        None,
+        description="cpu: both text encoders stay in the machine's memory, in bfloat16, which leaves a GPU of 24 GB to "
+        "the rest. The numbers differ from a GPU's, so set it on all workers or on none. Unset: where the worker "
+        "computes.",
+    )
+
+    gpus: Annotated[str, AfterValidator(_gpus)] = Field(
+        "", description="GPUs that may work, as `nvidia-smi -L` numbers them (0,2) or by UUID. Empty: all."
+    )
+    stages: Annotated[str, AfterValidator(_stages)] = Field(
+        "", description="Stages that the workers do: some of encode,section,decode,finish. Empty: all."
+    )
+    hours: Annotated[str, AfterValidator(_hours)] = Field(
+        "",
+        description="Hours in which the workers work, in this machine's local time: 22:00-07:00, several separated by "
+        "commas. Outside of them the workers are paused. Empty: always.",
+    )
+    vram_class: Annotated[Annotated[str, _one_of(*VRAM_CLASSES)] | None, EMPTY] = Field(
+        None, description=f"Class of the GPU memory: {', '.join(VRAM_CLASSES)}. Unset: as measured."
+    )
+    node: Annotated[str, AfterValidator(_node)] = Field(
+        "", description="This machine's name in the farm. Empty: its host name."
+    )
+
+    node_ip: Annotated[str | None, EMPTY] = Field(
+        None,
+        description="Address at which the farm's other machines reach this one. Ray then listens on all addresses, and "
+        "its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine can join.",
+    )
+    ray_port: Port = Field(0, description="Port at which other machines join. 0: any free port, another at each start.")
+    ray: Annotated[Annotated[str, AfterValidator(_ray)] | None, EMPTY] = Field(
+        None,
+        description="HOST:PORT of a running Ray cluster to run in; start the farm on the machine of its head. Unset: "
+        "the farm starts its own.",
+    )
+    autoscale: int = Field(
+        0,
+        ge=0,
+        description="In a cluster that Ray's autoscaler resizes (FARM_RAY): most workers to ask for, one for each "
+        "video that waits or renders. 0: the farm asks for none.",
+    )
+    idle_s: Positive = Field(
+        300.0,
+        description="With autoscale: seconds without an order after which a worker ends, so that the autoscaler can "
+        "remove its node.",
+    )
+
+    lease_s: Positive = Field(30.0, description="A worker that is silent for this long loses its order.")
+    heartbeat_s: Positive = Field(
+        0.5, description="A busy worker reports this often; must be less than a third of lease_s."
+    )
+    poll_s: Positive = Field(2.0, description="The dispatcher looks for news of leased videos this often.")
+    sweep_s: Positive = Field(30.0, description="The dispatcher lists all open videos this often.")
+    orphan_s: Positive = Field(60.0, description="A worker that reaches no dispatcher for this long ends itself.")
+    stuck_s: Positive = Field(
+        1800.0,
+        description="A worker whose order makes no progress for this long (no step ends, or a stage without steps) "
+        "gives it up as `stuck` and ends itself; another worker takes its place, and it counts against the video. The "
+        "longest step and the longest decode must be shorter. Waiting for the store and loading a model do not count.",
+    )
+
+    log_format: Annotated[str, _one_of(*FORMATS)] = Field(
+        "text", description="Format of the farm's log lines: text or json."
+    )
+    log_level: Annotated[str, _one_of(*LEVELS)] = Field(
+        "info", description=f"Least level that is logged: {', '.join(LEVELS)}."
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as err:
+            raise ConfigError(_problem(err.errors(include_url=False)[0])) from None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.heartbeat_s < self.lease_s / 3:
+            limit = self.lease_s / 3
+            raise ValueError(f"FARM_HEARTBEAT_S={self.heartbeat_s}: need less than FARM_LEASE_S/3={limit}")
         parse_operators(self.operators, parse_keys(self.api_keys))
-        _check_node(self)
-        if self.text_encoder_device not in {None, "cpu"}:
-            msg = f"FARM_TEXT_ENCODER_DEVICE={self.text_encoder_device!r}: need 'cpu', or leave it out"
-            raise ConfigError(msg)
-        for name, known in (
-            ("log_format", FORMATS),
-            ("log_level", LEVELS),
-            ("precision", PRECISIONS),
-            ("attention", (AUTO, *ATTENTIONS)),
-        ):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"FARM_{name.upper()}={getattr(self, name)!r}: need one of {', '.join(known)}")
-        for name in ("port", "ray_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                msg = f"FARM_{name.upper()}={getattr(self, name)}: need 0 to 65535"
-                raise ConfigError(msg)
-        for name in (
-            "max_upload_mb",
-            "max_import_mb",
-            "max_queued",
-            "max_open_videos",
-            "keep_days",
-            "max_pixels",
-            "poll_s",
-            "sweep_s",
-            "orphan_s",
-            "stuck_s",
-            "idle_s",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                msg = f"FARM_{name.upper()}={value}: need more than 0"
-                raise ConfigError(msg)
-        self._check_webhooks()
-        if "://" in self.storage and not self.storage.startswith("file://") and not _S3.fullmatch(self.storage):
-            msg = f"FARM_STORAGE={self.storage}: need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')"
-            raise ConfigError(msg)
-        if self.s3_endpoint is not None and not _ENDPOINT.fullmatch(self.s3_endpoint):
-            msg = "FARM_S3_ENDPOINT: need http://host:port or https://host; keys belong in AWS_*"
-            raise ConfigError(msg)  # what was given is not shown: it may hold a password
-
-    def _check_webhooks(self) -> None:
-        for name, check in (
-            ("webhook_url", lambda url: checked_url(url, allow_private=self.webhook_allow_private)),
-            ("webhook_secret", check_secret),
-        ):
-            value = getattr(self, name)
-            try:
-                if value is not None:
-                    check(value)
-            except ValueError as err:
-                raise ConfigError(f"FARM_{name.upper()}: {err}") from err
+        if self.autoscale and self.ray is None:
+            raise ValueError(f"FARM_AUTOSCALE={self.autoscale}: also set FARM_RAY, a cluster that can grow")
+        self._check_webhook("webhook_url", lambda url: checked_url(url, allow_private=self.webhook_allow_private))
+        self._check_webhook("webhook_secret", check_secret)
         if self.webhook_url is not None and self.webhook_secret is None:
-            raise ConfigError("FARM_WEBHOOK_URL needs FARM_WEBHOOK_SECRET, which signs what is sent there")
+            raise ValueError("FARM_WEBHOOK_URL needs FARM_WEBHOOK_SECRET, which signs what the farm sends there")
+        return self
+
+    def _check_webhook(self, name: str, check: Any) -> None:
+        value = getattr(self, name)
+        try:
+            if value is not None:
+                check(value)
+        except ValueError as err:
+            raise ValueError(f"{_variable(name)}: {err}") from err
 
     @property
     def storage_path(self) -> Path:
-        """The storage's folder on this machine, absolute. For s3:// it holds no video, only the farm's lock and log."""
+        """The storage's folder on this machine, absolute. For s3:// it holds only the farm's lock and log."""
         if self.storage.startswith("s3://"):
             name = hashlib.sha256(f"{self.storage} {self.s3_endpoint or ''}".encode()).hexdigest()[:16]
             return user_data_path("framepack-farm", appauthor=False) / "s3" / name
@@ -191,89 +409,59 @@ class FarmSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Self:
-        """Read FARM_*; `flags` (those that are not None) win. Raises: ConfigError for unknown names, bad values."""
+        """Read FARM_* from `env`; flags other than None take precedence. Raises: ConfigError."""
         env = os.environ if env is None else env
-        names = {f"FARM_{field.name.upper()}": field.name for field in fields(cls)}
-        values: dict[str, Any] = {}
-        for key in (key for key in env if key.startswith("FARM_")):
-            if key not in names:
-                msg = f"unknown setting {key}; known settings: {', '.join(sorted(names))}"
-                raise ConfigError(msg)
-            values[names[key]] = _parse(key, env[key])
-        values |= {name: value for name, value in flags.items() if value is not None}
-        return cls(**values)
+        names = {_variable(name): name for name in cls.model_fields}
+        given = {key: text for key, text in env.items() if key.startswith("FARM_")}
+        if unknown := sorted(given.keys() - names.keys()):
+            raise ConfigError(f"unknown setting {unknown[0]}; known settings: {', '.join(sorted(names))}")
+        values: dict[str, Any] = {names[key]: text for key, text in given.items()}
+        return cls(**values | {name: value for name, value in flags.items() if value is not None})
 
     def to_env(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """The FARM_* variables that give these settings (or those of these `names`) again, for processes we start.
+        """Return the FARM_* variables that give these settings (or those of `names`) to a process that we start.
 
-        What is unset is said too, by an empty value: else a worker would take it from the farm's own machine.
+        An unset setting has an empty value there: else a worker would take it from the farm's own machine.
         """
-        wanted = [known.name for known in fields(self)] if names is None else names
-        pairs = {name: getattr(self, name) for name in wanted}
-        return {f"FARM_{name.upper()}": "" if value is None else str(value) for name, value in pairs.items()}
+        pairs = {name: getattr(self, name) for name in names or type(self).model_fields}
+        return {_variable(name): "" if value is None else str(value) for name, value in pairs.items()}
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return these settings with some changed. Raises: ConfigError."""
+        return type(self)(**dict(self) | changes)
 
     def on_node(self, env: Mapping[str, str]) -> Self:
-        """The farm's settings as they hold on the machine of that environment. Raises: ConfigError."""
-        keys = {name: f"FARM_{name.upper()}" for name in NODE_SETTINGS}
-        return replace(self, **{name: _parse(key, env[key]) for name, key in keys.items() if key in env})
+        """Return the farm's settings as they hold on the machine with that environment. Raises: ConfigError."""
+        return self.replaced(**{name: env[key] for name in NODE_SETTINGS if (key := _variable(name)) in env})
+
+    @override
+    def __repr_args__(self) -> Any:
+        return [(name, value) for name, value in super().__repr_args__() if value is not None]
 
 
-def _check_node(settings: FarmSettings) -> None:
-    """What a machine says about itself and its workers."""
-    if settings.workers != "auto" and not settings.workers.isdigit():
-        msg = f"FARM_WORKERS={settings.workers!r}: need 'auto' or a whole number"
-        raise ConfigError(msg)
-    gpus = [gpu.strip() for gpu in settings.gpus.split(",")] if settings.gpus else []
-    if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
-        msg = f"FARM_GPUS={settings.gpus!r}: need numbers or UUIDs as `nvidia-smi -L` shows them, each once, by commas"
-        raise ConfigError(msg)
-    stages = settings.stages.split(",") if settings.stages else []
-    if not {stage.strip() for stage in stages} <= set(get_args(Stage)):
-        msg = f"FARM_STAGES={settings.stages!r}: need some of {','.join(get_args(Stage))}"
-        raise ConfigError(msg)
-    parse_hours(settings.hours)
-    if settings.device_gb is not None and settings.device_gb <= 0:
-        msg = f"FARM_DEVICE_GB={settings.device_gb}: need more than 0, or leave it out"
-        raise ConfigError(msg)
-    if settings.preserve_gb < 0:
-        msg = f"FARM_PRESERVE_GB={settings.preserve_gb}: need 0 or more"
-        raise ConfigError(msg)
-    if settings.vram_class is not None and settings.vram_class not in VRAM_CLASSES:
-        msg = f"FARM_VRAM_CLASS={settings.vram_class!r}: need one of {', '.join(VRAM_CLASSES)}"
-        raise ConfigError(msg)
-    if settings.node and not _NODE.fullmatch(settings.node):
-        msg = f"FARM_NODE={settings.node!r}: need up to 40 letters, digits, '-', '_' and '.', the outer ones no signs"
-        raise ConfigError(msg)
-    if settings.autoscale < 0 or (settings.autoscale and settings.ray is None):
-        msg = f"FARM_AUTOSCALE={settings.autoscale}: need 0 or more, and with more FARM_RAY, a cluster that can grow"
-        raise ConfigError(msg)
-    if settings.ray is not None and not _ADDRESS.fullmatch(settings.ray):
-        msg = f"FARM_RAY={settings.ray!r}: need HOST:PORT"
-        raise ConfigError(msg)
+def _variable(name: str) -> str:
+    return f"FARM_{name.upper()}"
 
 
-def _parse(key: str, text: str) -> Any:
-    """`text` as the type of its setting, where `X | None` is parsed as X, and nothing as None."""
-    kind = get_type_hints(FarmSettings)[key.removeprefix("FARM_").lower()]
-    if not text and type(None) in get_args(kind):
-        return None
-    kind = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
-    if kind is bool:
-        if text.lower() not in _BOOLEANS:
-            raise ConfigError(f"{key}={text!r}: need 1 or 0")
-        return _BOOLEANS[text.lower()]
-    try:
-        return kind(text)
-    except ValueError as err:
-        msg = f"{key}={text!r}: need a value of type {kind.__name__}"
-        raise ConfigError(msg) from err
+_NEEDS = {
+    "greater_than": "need more than {gt:g}",
+    "greater_than_equal": "need {ge:g} or more",
+    "less_than_equal": "need {le:g} or less",
+    "int_parsing": "need a whole number",
+    "float_parsing": "need a number",
+    "bool_parsing": "need 1 or 0",
+}
 
 
-VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
-_SHARE = 0.9  #: what a card reports is up to this much less than it is sold with: an L4 of 24 GB says 22.5 GiB
-
-
-def vram_class(gib: float) -> str | None:
-    """The largest class that a device of `gib` GiB fills; None: it is smaller than all."""
-    fitting = [name for name in VRAM_CLASSES if gib >= _SHARE * int(name[1:])]
-    return fitting[-1] if fitting else None
+def _problem(error: ErrorDetails) -> str:
+    """Return one line that names the variable, its value and what it needs; secrets stay out of it."""
+    need = _NEEDS.get(error["type"], "{error}").format(**{"error": error["msg"], **error.get("ctx", {})})
+    if not error["loc"]:
+        return need
+    name = str(error["loc"][0])
+    field = FarmSettings.model_fields.get(name)
+    if field is None:
+        return f"unknown setting {_variable(name)}"
+    secret = not field.repr or name == "s3_endpoint"  # an endpoint may hold a password
+    value = "" if secret else f"={error['input']!r}"
+    return f"{_variable(name)}{value}: {need}"

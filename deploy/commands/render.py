@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -192,7 +191,7 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
     from deploy.node.local import start_background
 
     say(f"starting a farm on this machine; its storage is {settings.storage}")
-    with start_background(replace(settings, model=settings.model or model)) as started:
+    with start_background(settings.replaced(model=settings.model or model)) as started:
         yield started
         say("stopping the farm")
 

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import replace
 
 from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
 from deploy.node.gpus import class_of, gpu_environment
@@ -62,13 +61,13 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
 
     notice, nodes = look_at(address)
     if not own_store:
-        settings = replace(settings, storage=notice.storage, s3_endpoint=notice.s3_endpoint)
+        settings = settings.replaced(storage=notice.storage, s3_endpoint=notice.s3_endpoint)
     settings, gpus = with_workers(settings)
     if settings.workers == "0":
         raise ConfigError("FARM_WORKERS=0: a machine that joins needs at least 1")
     _check_store(settings, notice)
     name = _free_name(settings.node, set(nodes.values()))
-    return replace(settings, node=name, vram_class=settings.vram_class or class_of(gpus)), gpus
+    return settings.replaced(node=name, vram_class=settings.vram_class or class_of(gpus)), gpus
 
 
 def _check_store(settings: FarmSettings, notice: FarmNotice) -> None:

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -159,7 +158,7 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         found = "a GPU was found" if gpus else "no GPU was found"
         _talk(f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
-    return replace(settings, storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
+    return settings.replaced(storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
 
 
 def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
@@ -170,7 +169,7 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
     gpus = chosen_gpus(settings)
     workers = max(1, len(gpus)) if settings.workers == "auto" else int(settings.workers)
     threads = settings.cpu_threads or max(1, (os.cpu_count() or 1) // max(1, workers))
-    return replace(settings, workers=str(workers), cpu_threads=threads), gpus[:workers]
+    return settings.replaced(workers=str(workers), cpu_threads=threads), gpus[:workers]
 
 
 @contextlib.contextmanager

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields as dataclass_fields
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from deploy.terminal.example_env import shown_default
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 
@@ -60,13 +58,13 @@ def request_flags(model: type[BaseModel] = VideoRequest, *, whole: bool = True) 
 
 
 def settings_flags(*, only: Iterable[str] | None = None, without: Iterable[str] = ()) -> list[Flag]:
-    """One flag for each FARM_ variable, or for some; its text is the comment in farm.example.env."""
-    types, texts, left_out = get_type_hints(FarmSettings), _settings_help(), set(without)
-    left_out |= types.keys() - set(types if only is None else only)
+    """Return a flag for each setting, or for those of `only`, in the order of the settings."""
+    fields = FarmSettings.model_fields
+    wanted = set(fields if only is None else only) - set(without)
     return [
-        _flag(field.name, _simple(types[field.name]), help=texts.get(field.name, ""))
-        for field in dataclass_fields(FarmSettings)
-        if field.name not in left_out
+        _flag(name, _simple(field.annotation), help=_setting_help(name))
+        for name, field in fields.items()
+        if name in wanted
     ]
 
 
@@ -99,17 +97,7 @@ def _request_help(name: str, field: FieldInfo) -> str:
     return _HELP.get(name, field.description or "") + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _settings_help() -> Mapping[str, str]:
-    """Setting -> the comment above its line; lines that follow each other share one."""
-    texts, comment, fresh = dict[str, str](), list[str](), True
-    for line in (Path(__file__).parents[1] / "farm.example.env").read_text().splitlines():
-        match = re.match(r"#FARM_(\w+)=(.*)", line)
-        if match:
-            texts[match[1].lower()] = f"{' '.join(comment)} ({line[1:]})"
-            fresh = True
-        elif not line or line.startswith("# ---"):
-            fresh = True
-        else:
-            comment = [line[2:]] if fresh else [*comment, line[2:]]
-            fresh = False
-    return texts
+def _setting_help(name: str) -> str:
+    default = shown_default(name)
+    text = FarmSettings.model_fields[name].description or ""
+    return f"{text} (FARM_{name.upper()}{f', default {default}' if default else ''})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,8 +50,8 @@ def test_two_workers_share_a_device(hand: Hand, http: TestClient, tiny_cache: Pa
     whole = FarmSettings(cache=str(tiny_cache), cpu_threads=1, device_gb=DEVICE_GB)
     alone = clips(hand, made(http, worker(hand, whole, "alone"), **VIDEO))
     hand.dispatcher.worker_died("alone.a")
-    maker = worker(hand, replace(whole, stages="encode,section", preserve_gb=DECODE_GB), "maker")
-    decoder = worker(hand, replace(whole, stages="decode,finish", device_gb=DECODE_GB), "decoder")
+    maker = worker(hand, whole.replaced(stages="encode,section", preserve_gb=DECODE_GB), "maker")
+    decoder = worker(hand, whole.replaced(stages="decode,finish", device_gb=DECODE_GB), "decoder")
     path, beside = submit(http, **VIDEO), set[tuple[str, str]]()
     while http.get(path).json()["status"] not in {"completed", "failed"}:
         asked = [(each, each.dispatcher.ask(each.card)) for each in (maker, decoder)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ def test_a_decode_goes_where_there_is_room(vram: float, decode: str, wanted: boo
 
 def test_a_worker_plans_within_what_it_is_given(tiny_cache: Any) -> None:
     """FARM_DEVICE_GB makes a CPU worker plan, and what a model taught is kept while another one is loaded."""
-    settings = replace(FarmSettings(), device_gb=2.0, cache=str(tiny_cache))
+    settings = FarmSettings().replaced(device_gb=2.0, cache=str(tiny_cache))
     renderers = Renderers(settings)
     renderer = renderers.load("tiny", None)
     assert renderer.tenancy is not None
@@ -73,7 +72,7 @@ def test_a_worker_plans_within_what_it_is_given(tiny_cache: Any) -> None:
     again = renderers.load("tiny", None)
     assert again.tenancy is not None
     assert again.tenancy.book is book
-    assert Renderers(replace(settings, device_gb=None)).load("tiny", None).tenancy is None
+    assert Renderers(settings.replaced(device_gb=None)).load("tiny", None).tenancy is None
 
 
 def test_no_memory_at_all_is_refused() -> None:

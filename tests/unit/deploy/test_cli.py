@@ -63,7 +63,7 @@ def test_every_setting_is_a_flag_of_up() -> None:
     """Except those of the other end."""
     params = {param.name: param for param in cli.load_command("up").params}
     assert {"storage", "host", "port", "workers", "model", "lease_s"} <= set(params)
-    assert params["port"].help == "Address and port to listen on. Port 0: any free one. (FARM_PORT=8000)"
+    assert params["port"].help == "Port to listen on. 0: any free port. (FARM_PORT, default 8000)"
     assert "url" not in params
 
 

@@ -1,50 +1,28 @@
-"""deploy/farm.example.env names exactly the settings there are, with their defaults."""
+"""deploy/farm.example.env is made from the settings."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
 
-from farm.settings import FarmSettings
-from tests.imports import ROOT
-
-FILE = ROOT / "deploy" / "farm.example.env"
-#: Defaults that differ from machine to machine, or are "none": the file shows an example instead.
-EXAMPLES = {
-    "storage",
-    "s3_endpoint",
-    "cache",
-    "lora_dir",
-    "url",
-    "api_key",
-    "model",
-    "text_encoder_device",
-    "device_gb",
-    *("webhook_url", "webhook_secret"),
-    *("max_open_videos", "keep_days"),
-    *("vram_class", "node_ip", "ray"),
-}
+from deploy.terminal.example_env import FILE, example_env
+from farm.settings import PARTS, FarmSettings
 
 
-def documented() -> list[tuple[str, str]]:
-    """(name, value) of each FARM_ line, in the file's order."""
-    return re.findall(r"^#?(FARM_\w+)=(.*)$", FILE.read_text(), flags=re.MULTILINE)
+def test_the_file_is_the_one_that_the_settings_give() -> None:
+    """`python -m deploy.terminal.example_env` writes it."""
+    assert FILE.read_text(encoding="utf-8") == example_env()
 
 
-def test_each_setting_is_documented_once() -> None:
-    """No setting is missing, none is documented twice, none is documented that does not exist."""
-    assert sorted(name for name, _ in documented()) == sorted(f"FARM_{f.name.upper()}" for f in fields(FarmSettings))
+def test_each_setting_says_what_it_is_for() -> None:
+    """No setting lacks a description; each part's title stands before a setting that exists."""
+    assert all(field.description for field in FarmSettings.model_fields.values())
+    assert PARTS.keys() <= FarmSettings.model_fields.keys()
 
 
-def test_the_values_shown_are_the_defaults() -> None:
-    """What the file shows behind a `#` is what holds without it."""
-    shown = dict(documented())
-    for field in fields(FarmSettings):
-        if field.name not in EXAMPLES and field.default is not MISSING:
-            assert shown[f"FARM_{field.name.upper()}"] == str(field.default)
-
-
-def test_all_values_are_taken() -> None:
-    """A file with every line in force is read without complaint, and each value is the one that is then used."""
-    shown = dict(documented())
-    assert FarmSettings.from_env(shown).to_env() == shown
+def test_all_defaults_are_taken() -> None:
+    """A file with every line in force gives the default settings, but for the folders of the user's home."""
+    shown = dict(re.findall(r"^#(FARM_\w+)=(.*)$", example_env(), flags=re.MULTILINE))
+    assert len(shown) == len(FarmSettings.model_fields)
+    homes = {"storage", "cache", "lora_dir"}
+    read, plain = (settings.model_dump(exclude=homes) for settings in (FarmSettings.from_env(shown), FarmSettings()))
+    assert read == plain

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ConfigError
-from farm.settings import is_open, parse_hours
+from farm.settings import FarmSettings, is_open, parse_hours
 
 DAY_MIN = 24 * 60
 MINUTES = st.integers(0, DAY_MIN - 1)
@@ -51,4 +51,4 @@ def test_no_hours_mean_always() -> None:
 def test_what_is_no_span_is_refused(text: str) -> None:
     """The error names the setting and the part that is wrong."""
     with pytest.raises(ConfigError, match="FARM_HOURS"):
-        parse_hours(text)
+        FarmSettings(hours=text)

@@ -102,4 +102,4 @@ def test_every_log_call_names_its_action(package: str) -> None:
 def test_a_setting_that_is_none_is_refused(name: str) -> None:
     """The message names the variable and what may stand there."""
     with pytest.raises(ConfigError, match=rf"FARM_{name.upper()}='loud': need one of"):
-        FarmSettings(**{name: "loud"})  # type: ignore[arg-type]
+        FarmSettings(**{name: "loud"})

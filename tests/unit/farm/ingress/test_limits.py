@@ -50,7 +50,7 @@ class GatedMedia(EngineMedia):
 
 def door_app(jobs: Jobs, door: DispatcherHere, media: EngineMedia, **settings: object) -> FastAPI:
     """The HTTP door with settings of its own."""
-    chosen = FarmSettings(model="tiny", **settings)  # type: ignore[arg-type]
+    chosen = FarmSettings(model="tiny", **settings)
     return create_app(settings=chosen, jobs=jobs, door=door, planner=EnginePlanner(), media=media)
 
 
@@ -205,7 +205,7 @@ def test_the_client_knows_both(error: type[FarmError]) -> None:
 def test_impossible_limits_are_refused(name: str) -> None:
     """By their names."""
     with pytest.raises(ConfigError, match=f"FARM_{name.upper()}"):
-        FarmSettings(**{name: 0})  # type: ignore[arg-type]
+        FarmSettings(**{name: 0})
 
 
 def test_what_ended_long_ago_is_erased(jobs: Jobs, accept: Accept) -> None:

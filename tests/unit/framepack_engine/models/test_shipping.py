@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,7 +182,7 @@ def test_the_default_is_the_package_s_own_where_no_gpu_is(
     monkeypatch.setattr(local, "chosen_gpus", lambda _settings: [])
     assert local.resolved(settings).model == "pocket"
     assert capsys.readouterr().err == f"default model: pocket (no GPU was found). {known['pocket'].honest}\n"
-    assert local.resolved(replace(settings, model="tiny")).model == "tiny"
+    assert local.resolved(settings.replaced(model="tiny")).model == "tiny"
     monkeypatch.setattr(local, "chosen_gpus", lambda _settings: ["GPU-0"])
     assert local.resolved(settings).model == "framepack-i2v"
 

@@ -262,4 +262,4 @@ def test_a_worker_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.attention, card.attention) == ("auto", "sdpa")
     assert fits(card, need_for(VideoRequest(prompt="a", model="tiny"), "section", f"{card.numeric_class}"))
     with pytest.raises(AttentionUnavailable, match="CUDA devices only"):
-        describe_device("w", node="n", settings=replace(settings, attention="cudnn"))
+        describe_device("w", node="n", settings=settings.replaced(attention="cudnn"))
