@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from farm.contract import AUTO, Artifact, Failure, Job, JobId, Order, WorkerCard, attention_of
+from farm.contract import AUTO, Artifact, Failure, Job, JobId, Order, WorkerCard
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
 from farm.jobs.embeddings import StoredEmbeddings
@@ -25,6 +25,7 @@ from farm.ledger import Entry
 from farm.ledger.damage import check_file, verified
 from farm.ledger.layout import artifact_key
 from farm.ledger.states import Event
+from farm.numeric_class import attention_of, parse_class, same_class
 from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.frames.source import source_clips
@@ -39,7 +40,6 @@ from framepack_engine.frames.video import (
 )
 from framepack_engine.planning.prompts import TimedPrompt
 from framepack_engine.planning.sections import time_order
-from framepack_engine.sampling.numeric import adopt_threads
 
 log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
@@ -150,16 +150,20 @@ class OrderRunner:
                 self._renderer.close()
             self._renderer = None  # the old model's memory is free before the new one comes
             self._renderer, self._model, self._preserve_gb = self._load(model, preserve_gb), model, preserve_gb
-        adopt_threads(order.numeric_class or self._numeric_class)
+        threads = parse_class(order.numeric_class or self._numeric_class).threads
+        if threads is not None:
+            torch.set_num_threads(threads)
         return self._renderer
 
     def _class_of(self, order: Order) -> str | None:
         """The numeric class in which this order is computed here."""
-        return self._renderer.numeric_class_of(self._spec(order)) if self._renderer else None
+        if self._renderer is None:
+            return None
+        return same_class(order.numeric_class, self._renderer.numeric_class_of(self._spec(order)))
 
     def _spec(self, order: Order) -> RenderSpec:
         """The order's video, with the attention of its class, or ours where it has none yet."""
-        return spec_of(order.job, attention=attention_of(order.numeric_class or "") or self._attention)
+        return spec_of(order.job, attention=attention_of(order.numeric_class) or self._attention)
 
     def _decode_spec(self, order: Order) -> RenderSpec:
         """… and with the size of its tiles, whoever chose it."""

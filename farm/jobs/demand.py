@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, attention_for, family, slot_of
+from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, slot_of
 from farm.jobs.jobs import Record
 from farm.ledger.states import JobState, Status, runnable
+from farm.numeric_class import NumericClass, attention_for, parse_class
 from farm.request import VideoRequest
 
 SIDE_WORK = 1 / 9  #: an encode, a decode or a finish beside its section: about what they cost on the big model
@@ -22,7 +23,7 @@ class Need(NamedTuple):
 
     stage: Stage
     model: str
-    numeric_class: str | None = None  #: without threads and attention, which a worker sets for each order; None: any
+    numeric_class: NumericClass | None = None  #: without threads and attention: a worker sets them; None: any
     attention: str | None = None  #: of a section; None: any; where no worker has it, somebody gets it and says so
     preserve_gb: float | None = None  #: None: what the worker leaves to others anyway
     decode: str | None = None  #: how latents become frames, in the stage decode: some ways take more memory
@@ -80,10 +81,13 @@ def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
     """What a worker must have for this stage of a video whose numeric class is `pinned` (None: not yet)."""
     pinned = None if request.allow_mixed else pinned
     attention = attention_for(request.attention, pinned)
+    wanted = None
+    if pinned is not None and stage != "finish":
+        wanted = parse_class(pinned)._replace(attention=None, threads=None)
     return Need(
         stage=stage,
         model=request.model or "",
-        numeric_class=None if pinned is None or stage == "finish" else family(pinned).removesuffix(f"-{attention}"),
+        numeric_class=wanted,
         attention=attention if stage == "section" else None,
         preserve_gb=request.preserve_gb,
         decode=request.decode if stage == "decode" else None,
@@ -102,7 +106,7 @@ def fits(card: WorkerCard, need: Need) -> bool:
             least_gib = card.needs_gib.get(f"{need.model} decode={need.decode}", least_gib)
         if room_gib <= 0 or room_gib < least_gib:
             return False
-    return need.numeric_class in {None, family(card.numeric_class)}
+    return need.numeric_class is None or need.numeric_class.admits(parse_class(card.numeric_class))
 
 
 def whole_work(request: VideoRequest, plan: JobPlan, *, shared: int = 0) -> float:

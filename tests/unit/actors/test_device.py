@@ -7,6 +7,7 @@ import torch
 
 from actors.device import UNPLANNED, Renderers, describe_device, device_book
 from farm.jobs.demand import Need, fits
+from farm.numeric_class import parse_class
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import GIB, largest_workload, size_of
 from framepack_engine.memory.plan_book import PlanBook
@@ -22,6 +23,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (7 * GIB, 8 * GIB))
     monkeypatch.setattr("torch.cuda.get_device_name", lambda _=None: NAME)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 6))
+    monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91_900)
+    monkeypatch.setattr("framepack_engine.sampling.numeric.sdpa_kernel", lambda *_: "flash")
     monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
 
 
@@ -33,7 +36,10 @@ def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
     assert "blocks streamed from host memory" in card.plan
     assert card.plan == book.plan(largest_workload(640)).words
     assert (card.device, card.vram_gib, card.vram_class, card.preserve_gb) == (NAME, 8.0, "v8", 0.5)
-    assert (card.attention, card.numeric_class) == ("sdpa", f"cuda-{NAME.lower().replace(' ', '_')}-bfloat16")
+    assert card.attention == "sdpa"
+    named = parse_class(card.numeric_class)
+    assert (named.device, named.attention) == ("cuda-nvidia_geforce_rtx_3070_laptop_gpu-bfloat16", None)
+    assert named.traits == {f"torch{torch.__version__.partition('+')[0]}", "cudnn9.19.0", "sdpa=flash"}
     for model in ("framepack-i2v", "framepack-f1"):
         needs = Need("section", model), *(Need("decode", model, decode=mode) for mode in ("tiled", "framewise"))
         assert [fits(card, need) for need in needs] == [True, True, False], card.needs_gib
@@ -86,6 +92,8 @@ def test_others_have_what_is_left_to_them(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a worker here computes on the GPU")
 def test_a_cpu_that_plays_a_device_shows_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the farm's model, before its first order; what fits nothing says what it would take; no limit, no plan."""
+    monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91_900)
+    monkeypatch.setattr("framepack_engine.sampling.numeric.sdpa_kernel", lambda *_: "flash")
     monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
     shown = [
         describe_device("w", node="n", settings=FarmSettings(cpu_threads=1, model=model, device_gb=gib)).plan

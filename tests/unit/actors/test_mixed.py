@@ -158,3 +158,27 @@ def test_the_farms_own_share_is_on_a_gpu_workers_card_only() -> None:
     """FARM_PRESERVE_GB speaks of GPU memory."""
     card = describe_device("w", node="n", settings=FarmSettings(preserve_gb=3.0, cpu_threads=1))
     assert card.preserve_gb == (0.0 if card.vram_gib is None else 3.0)
+
+
+def test_a_video_of_an_earlier_version_goes_on(http: TestClient, hand: Hand, tiny_models: Models) -> None:
+    """Its class names no maker and no software: a worker that agrees with the rest goes on, and nothing is mixed."""
+    renderer = Renderer(tiny_models)
+
+    class Earlier(Renderer):
+        """A renderer that names its class as earlier versions did."""
+
+        def numeric_class_of(self, spec: Any) -> str:
+            return renderer.numeric_class_of(spec).partition("@")[0]
+
+    before, now = Worker(hand, Earlier(tiny_models)), Worker(hand, renderer)
+    now.card = now.card.model_copy(update={"id": "now", "numeric_class": renderer.numeric_class})
+    fields = {"prompt": "a cat", "seconds": "0.1", "num_inference_steps": "1", "seed": "1", "latent_window_size": "2"}
+    video = http.post("/v1/videos", data=fields, files=FILES).json()
+    before.runner.run(hand.take(), lambda _: None)
+    hand.dispatcher.nudge(video["id"])
+    while isinstance(order := hand.dispatcher.ask(now.card), Order):
+        now.runner.run(order, lambda _: None)
+        hand.dispatcher.nudge(order.job.id)
+    state = http.get(f"/v1/videos/{video['id']}").json()
+    assert (state["status"], state["numeric_classes"]) == ("completed", [state["numeric_class"]])
+    assert "@" not in state["numeric_class"]

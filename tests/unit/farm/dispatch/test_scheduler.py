@@ -15,6 +15,7 @@ from farm.dispatch.scheduler import Scheduler, assign
 from farm.jobs import Record
 from farm.jobs.demand import Demand, Need, Piece, demand_of
 from farm.ledger.states import JobState
+from farm.numeric_class import parse_class
 from tests import hands
 
 NOW = 1_000_000.0
@@ -196,7 +197,7 @@ def test_a_worker_gets_only_what_it_can_do() -> None:
     piece = Piece(OrderKey(stage="decode", section=0), Need("decode", "a"), 0.1)
     assert who(farm(decodes, video("v"))) == {}
     assert who(farm(decodes, video("v"), video("late", 50, pieces=(piece,)))) == {"w": "late"}
-    pinned = Piece(OrderKey(stage="section", section=0), Need("section", "a", "two"), 1.0)
+    pinned = Piece(OrderKey(stage="section", section=0), Need("section", "a", parse_class("two")), 1.0)
     assert who(farm(card("w"), video("v", pieces=(pinned,)))) == {}
     assert who(farm(card("w", numeric_class="two-t8"), video("v", pieces=(pinned,)))) == {"w": "v"}
 

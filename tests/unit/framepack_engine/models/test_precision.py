@@ -21,7 +21,8 @@ import farm.settings
 from actors.device import Renderers, describe_device
 from deploy import cli
 from farm.errors import ConfigError
-from farm.jobs.demand import Need, fits
+from farm.jobs.demand import fits, need_for
+from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.conformance import case_conditioning, load_case_model
@@ -343,7 +344,7 @@ def test_a_worker_of_that_precision(tiny_cache: Path) -> None:
     assert card.numeric_class != numeric_class(CPU, torch.float32)
     whole = describe_device("v", node="n", settings=FarmSettings(cpu_threads=1))
     pinned = renderer.numeric_class_of(SPEC)
-    need = Need("section", "tiny", numeric_class=pinned.replace("-sdpa", "").removesuffix("-t1"))
+    need = need_for(VideoRequest(prompt="a", model="tiny"), "section", pinned)
     assert fits(card, need)
     assert not fits(whole, need)
     renderer.close()

@@ -12,8 +12,8 @@ from diffusers.models.attention_dispatch import AttentionBackendName, attention_
 
 from actors.device import describe_device
 from farm.contract import ATTENTIONS as FARM_ATTENTIONS
-from farm.contract import attention_of, family
 from farm.jobs.demand import fits, need_for
+from farm.numeric_class import attention_of, parse_class
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec
@@ -245,11 +245,11 @@ def test_a_video_keeps_the_attention_of_its_first_worker() -> None:
     assert request.attention == "auto"
     assert need_for(request, "section", None).attention is None
     for name in ATTENTIONS:
-        for pinned in (f"cuda-nvidia_h100-bfloat16-{name}", f"cpu-avx2-float32-{name}-t4"):
+        for pinned in (f"cuda-nvidia_h100-bfloat16-{name}", f"cpu-avx2-float32+int8-{name}-t4@amd,torch2.13.0"):
             assert attention_of(pinned) == name
             need = need_for(request, "section", pinned)
             assert need.attention == name
-            assert f"{need.numeric_class}-{name}" == family(pinned)
+            assert need.numeric_class == parse_class(pinned)._replace(attention=None, threads=None)
             mixed = need_for(request.model_copy(update={"allow_mixed": True}), "section", pinned)
             assert (mixed.attention, mixed.numeric_class) == (None, None)
     assert attention_of("cuda-nvidia_h100-bfloat16+compiled") is None
