@@ -1,4 +1,4 @@
-"""The memory plans of a card, size by size: what a worker would choose there. Loads no torch."""
+"""The memory plans of a card, size by size, as a worker there chooses them. Loads no torch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PRICE = "it makes another picture (docs/explanation/memory-plans.md), and needs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardPlan:
-    """What a card does with one size of picture. GiB are predicted peaks, copied_gb (10^9 bytes) is of a forward.
+    """What a card does with one size of picture. GiB are predicted peaks; a forward copies copied_gb (10^9 bytes).
 
-    tile_px: the size of tiles that a video gets which begins on this card and leaves it open; None without tiles.
-    plan: in words; None where not even sections fit, and `why` says what they need. hint: the precision that would
-    copy nothing, or less than half, or that has a plan where this one has none.
+    tile_px: tiles of a video that begins on this card and leaves them open; None without tiles.
+    plan: in words; None if not even sections fit (`why` says what they need).
+    hint: a precision that copies nothing or less than half, or that has a plan if this one has none.
     """
 
     device: str
@@ -43,14 +43,14 @@ class CardPlan:
     hint: str = ""
 
     def row(self) -> dict[str, Any]:
-        """As a line of a table."""
+        """Return a line of a table."""
         return asdict(self)
 
 
 def card_plans(
     device: str, *, device_bytes: int, host_bytes: int, preserve_bytes: int, model: ModelEntry, precision: str = "bf16"
 ) -> Iterator[CardPlan]:
-    """The plans of one card for the sizes that `model` is made for and smaller ones, by mode of decoding."""
+    """Yield the card's plans for the sizes of `model` and for smaller ones, each with both modes of decoding."""
     book = PlanBook(
         size=size_of(model.name, precision),
         device_bytes=device_bytes,
@@ -74,10 +74,9 @@ def _card_plan(device: str, book: PlanBook, work: Workload, *, lighter: list[Pla
         decode=work.decode,
     )
     try:
-        tile_px = book.tile_px(work) if work.decode == "tiled" else None
-        plan = book.plan(replace(work, tile_px=tile_px))
+        plan, tile_px = _plan(book, work)
     except DeviceTooSmall as err:
-        return replace(found, why=str(err), hint=_way_in(work, lighter))
+        return replace(found, why=str(err), hint=_hint(None, work, lighter))
     return replace(
         found,
         tile_px=tile_px,
@@ -93,37 +92,39 @@ def _card_plan(device: str, book: PlanBook, work: Workload, *, lighter: list[Pla
     )
 
 
-def _hint(plan: MemoryPlan, work: Workload, lighter: list[PlanBook]) -> str:
-    """The first precision, most bits first, that streams nothing, else the one that copies least; "" without gain."""
-    found = dict[int, str]()
+def _plan(book: PlanBook, work: Workload) -> tuple[MemoryPlan, int | None]:
+    """Return the card's plan for that work, and the tiles that a video gets if it leaves them open.
+
+    Raises: DeviceTooSmall.
+    """
+    tile_px = book.tile_px(work) if work.decode == "tiled" else None
+    return book.plan(replace(work, tile_px=tile_px)), tile_px
+
+
+def _hint(plan: MemoryPlan | None, work: Workload, lighter: list[PlanBook]) -> str:
+    """Name the precision that copies least, or "" if none copies less than half of what `plan` does.
+
+    plan: the card's own, or None if it has none; then name the first precision that has one.
+    """
+    copied = dict[int, str]()  # the most bits come first, and stay
     for book in lighter:
         with suppress(DeviceTooSmall):
-            copied = book.plan(work).streamed_bytes
-            found.setdefault(copied, book.size.precision)
-    least = min(found, default=plan.streamed_bytes)
+            copied.setdefault(_plan(book, work)[0].streamed_bytes, book.size.precision)
+    if plan is None:
+        return f"FARM_PRECISION={next(iter(copied.values()))} has a plan for it; {_PRICE}" if copied else ""
+    least = min(copied, default=plan.streamed_bytes)
     if 2 * least >= plan.streamed_bytes:
         return ""
     of = f"{least / 1e9:.2f} GB" if least else "nothing"
     source = " from file" if plan.mapped else ""
     return (
-        f"FARM_PRECISION={found[least]} copies {of} in a forward, where {plan.precision} copies "
+        f"FARM_PRECISION={copied[least]} copies {of} in a forward, where {plan.precision} copies "
         f"{plan.streamed_bytes / 1e9:.2f} GB{source}; {_PRICE}"
     )
 
 
-def _way_in(work: Workload, lighter: list[PlanBook]) -> str:
-    """The first precision, most bits first, that has a plan; "" where none has."""
-    for book in lighter:
-        with suppress(DeviceTooSmall):
-            tile_px = book.tile_px(work) if work.decode == "tiled" else None
-            book.plan(replace(work, tile_px=tile_px))
-            return f"FARM_PRECISION={book.size.precision} has a plan for it; {_PRICE}"
-    return ""
-
-
 def _held(plan: MemoryPlan) -> str:
-    """A plan's words without its peak, which has a column of its own."""
-    return plan.words.rpartition(",")[0]
+    return plan.words.rpartition(",")[0]  # the peak has a column of its own
 
 
 def _left_to_others(plan: MemoryPlan) -> str:
