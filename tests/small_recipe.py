@@ -23,5 +23,4 @@ SMALLEST = replace(
     text=_FEW,
     vae=replace(_FEW, matrix_rate=0.01),
     dit=replace(_FEW, matrix_rate=0.01),
-    further=replace(_FEW, steps=1, matrix_rate=0.01),
 )

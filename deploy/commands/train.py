@@ -49,9 +49,6 @@ def pocket(
     size: Annotated[str | None, typer.Option("--size", help="128 or 256; 256 with a GPU, else 128")] = None,
     out: Out = None,
     resume: Resume = False,
-    begin: Annotated[
-        Path | None, typer.Option("--begin-with", help="a model's folder: --stage dit goes on with its transformer")
-    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="of the CPU; torch's own choice")] = None,
@@ -65,10 +62,6 @@ def pocket(
 
     if stage not in (*STAGES, "all"):
         raise typer.BadParameter(f"{stage!r}: there are {', '.join(STAGES)} and all", param_hint="--stage")
-    if begin is not None and stage != "dit":
-        raise typer.BadParameter(
-            "goes with --stage dit: a transformer reads what its own model's parts write", param_hint="--begin-with"
-        )
     import torch
 
     from framepack_engine.errors import EngineError
@@ -95,7 +88,7 @@ def pocket(
                     steps=steps,
                     on_step=on_step,
                 )
-                model = train_pocket(recipe, name, run, begin=begin)
+                model = train_pocket(recipe, name, run)
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err

@@ -94,9 +94,11 @@ def _is_matrix(weight: Tensor) -> bool:
 
 
 def quick_in_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 matrices are the faster ones there: a GPU, or a CPU with AMX or AVX512-BF16."""
+    """Tell whether the device multiplies bfloat16 matrices faster: a GPU, or a CPU with AMX or AVX512-BF16."""
+    if device.type != "cpu":
+        return True
     able = torch.cpu.get_capabilities()
-    return device.type != "cpu" or bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -162,22 +162,6 @@ def make_transformer(recipe: Recipe) -> Any:
     return model
 
 
-def take_weights(model: Any, root: Path) -> None:
-    """Give a transformer that `make_transformer` made the weights of the one in the folder `root`, in place.
-
-    Raises: EngineError where none is there, or one of another shape.
-    """
-    folder = root / FRAMEPACK_I2V
-    if not folder.is_dir():
-        raise EngineError(f"{folder} is missing: a run begins with the folder of a model, as `train pocket` prints it")
-    with quiet():
-        found = load_part("transformer", folder, device="cpu", dtype=torch.float32)
-    try:
-        model.load_state_dict(found.state_dict())
-    except RuntimeError as err:
-        raise EngineError(f"{folder} is no transformer of this recipe: {err}") from err
-
-
 @torch.no_grad()
 def _alike(model: Any) -> None:
     """Let a clean frame look to the transformer as a noisy one does, and a coarse one as the mean of its parts.

@@ -43,8 +43,7 @@ class Recipe:
     resolution: of the size buckets, px. vae_channels: from full resolution down. width: of the transformer, in heads x
     head_dim; rope_axes: how head_dim is shared out to time, height and width. batch: videos a step and process.
     max_sections: the longest clip has so many sections of `window` latent frames. kept_groups: the transformer's clips
-    are so many batches, encoded once and kept on disk; None makes new ones all the time. further: in place of `dit`
-    where a transformer that has been trained goes on: at the first rates it would forget.
+    are so many batches, encoded once and kept on disk; None makes new ones all the time.
     """
 
     name: str
@@ -65,7 +64,6 @@ class Recipe:
     text: StageNumbers
     vae: StageNumbers
     dit: StageNumbers
-    further: StageNumbers
 
     def numbers(self, stage: str) -> StageNumbers:
         """Those of a stage. Raises: EngineError for a name that is none."""
@@ -76,7 +74,6 @@ class Recipe:
 
 
 _TEXT = StageNumbers(steps=1_500, rate=2e-3, warmup=50, save_every=100, average=0.98)
-_FURTHER = StageNumbers(steps=6_500, rate=5e-4, matrix_rate=0.004, momentum=0.98, warmup=50, save_every=200)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -98,7 +95,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 text=_TEXT,
                 vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
                 dit=StageNumbers(steps=18_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
-                further=_FURTHER,
             ),
             Recipe(  # meant for a datacentre GPU, and not tried on one yet
                 name="256",
@@ -115,7 +111,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 text=_TEXT,
                 vae=StageNumbers(steps=6_000, rate=2e-3, matrix_rate=0.02, warmup=100, save_every=1000),
                 dit=StageNumbers(steps=18_000, rate=1e-3, matrix_rate=0.01, warmup=500, save_every=1000),
-                further=_FURTHER,
             ),
         )
     }

@@ -19,7 +19,7 @@ from framepack_engine.planning.sections import Kind, buckets, frames_for
 from lab.training.data.clips import ClipMaker
 from lab.training.data.pictures import Dice
 from lab.training.muon import quick_in_bfloat16
-from lab.training.parts import make_transformer, take_weights
+from lab.training.parts import make_transformer
 from lab.training.quick_attention import train_with_quick_attention
 from lab.training.recipe import Recipe
 from lab.training.stages.groups import GroupFolder
@@ -99,15 +99,12 @@ class DiffusionStage:
         reuse: int = 6,
         kept: Path | None = None,
         compiled: bool = False,
-        begin: Path | None = None,
     ) -> None:
         """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them.
 
-        compiled: the transformer's blocks are. begin: a model's folder, whose transformer goes on; None draws one.
+        compiled: the transformer's blocks are.
         """
         self.model = make_transformer(recipe)
-        if begin is not None:
-            take_weights(self.model, begin)
         if compiled:
             if torch.device(device).type == "cpu" and quick_in_bfloat16(torch.device(device)):
                 train_with_quick_attention()

@@ -93,14 +93,10 @@ def test_two_processes_stop_at_one_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "named"),
-    [
-        (["--stage", "unet"], "text, vae, dit"),
-        (["--stage", "dit", "--size", "512"], "128, 256"),
-        (["--begin-with", "model"], "--stage dit"),
-    ],
+    [(["--stage", "unet"], "text, vae, dit"), (["--stage", "dit", "--size", "512"], "128, 256")],
 )
 def test_what_there_is_not_is_named(flags: list[str], named: str, tmp_path: Path, capsys: Out) -> None:
-    """A stage or a size that does not exist, or a beginning for all stages: exit 2, and what there is."""
+    """A stage or a size that does not exist: exit 2, and what there is."""
     assert main(["train", "pocket", "--out", str(tmp_path), *flags]) == 2
     assert named in " ".join(capsys.readouterr().err.split())
 

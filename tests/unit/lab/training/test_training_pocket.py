@@ -106,20 +106,6 @@ def test_a_stage_resumes_to_the_same_bits(stage: str, part: str, trained: Path, 
     assert file.read_bytes() == whole
 
 
-def test_a_run_goes_on_with_a_model_that_is_there(trained: Path, tmp_path: Path) -> None:
-    """The transformer of a model's folder is the one that is trained; none, or one of another shape, is refused."""
-    models = load_trained(trained / "model", device="cpu")
-    drawn, begun = (DiffusionStage(SMALLEST, models, device="cpu", begin=begin) for begin in (None, trained / "model"))
-    assert not drawn.model.proj_out.weight.any()
-    kept = safetensors.torch.load_file(trained / "model/lllyasviel/FramePackI2V_HY/diffusion_pytorch_model.safetensors")
-    for name, weight in begun.model.state_dict().items():
-        assert torch.equal(weight, kept[name].float())
-    with pytest.raises(EngineError, match="is missing"):
-        DiffusionStage(SMALLEST, models, device="cpu", begin=tmp_path)
-    with pytest.raises(EngineError, match="no transformer of this recipe"):
-        DiffusionStage(replace(SMALLEST, heads=3), models, device="cpu", begin=trained / "model")
-
-
 def test_a_stage_names_the_one_that_is_missing(tmp_path: Path) -> None:
     """The transformer cannot be trained before what encodes its clips; nor is there any other stage."""
     with pytest.raises(EngineError, match="--stage text"):
