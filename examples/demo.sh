@@ -12,6 +12,6 @@ echo "demo: the model $model, $honest" >&2
 framefarm render "$top/examples/cat.jpg" --prompt "$prompt" --model "$model" --seconds 3 --seed 7 -o "$out"
 webp=${out%.mp4}.webp
 python -c 'import sys; from pathlib import Path
-from lab.training.evaluate.sheets import moving_picture
+from lab.training.evaluate.moving_sheet import moving_picture
 moving_picture(*map(Path, sys.argv[1:]))' "$out" "$webp"
 echo "demo: $webp is the same, for a page" >&2

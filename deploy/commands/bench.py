@@ -201,7 +201,7 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
     from farm.jobs import Jobs
     from farm.settings import FarmSettings
     from farm.store import open_store
-    from lab.bench.farm_load import fill_storage
+    from lab.bench.full_storage import fill_storage
 
     with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
         settings = FarmSettings.from_env(storage=folder, workers="1", model="tiny")
@@ -272,22 +272,23 @@ def pocket(
 
 def training(
     *,
-    size: Annotated[str, typer.Option("--size", help="whose transformer: 128 or 256")] = "128",
+    size: Annotated[str, typer.Option("--size", help="of the recipe that makes the transformer: 128 or 256")] = "128",
     sections: Annotated[
-        list[int] | None, typer.Option("--sections", min=1, help="a clip's length; again; 1, 2, 4 and 8")
+        list[int] | None,
+        typer.Option("--sections", min=1, max=32, help="length of a clip; may be repeated (default: 1, 2, 4 and 8)"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Count what a clip costs a step of training, packed and whole: tokens, memory, the batch that 16 GiB hold."""
+    """Measure what a clip costs a step of training, packed and whole: tokens, memory and time.
+
+    The batch is an estimate: the memory that 16 GiB leave beside four copies of the weights, over what one clip keeps.
+    """
     from framepack_engine.errors import EngineError
     from lab.bench.training import SECTIONS, step_costs
     from lab.training.recipe import recipe_of
 
-    rows = []
     try:
-        for cost in step_costs(recipe_of(size), sections=tuple(sections or SECTIONS)):
-            say(f"{cost.sections} sections, {cost.how} …")
-            rows.append(cost.row())
+        rows = [cost.row() for cost in step_costs(recipe_of(size), sections=tuple(sections or SECTIONS), say=say)]
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err

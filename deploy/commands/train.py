@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deploy.commands.connect import Json
 from deploy.commands.videos import put_path
+from deploy.terminal.flags import with_flags
+from deploy.terminal.option_flags import option_flags
 from deploy.terminal.screen import say
+from lab.options import taken
+from lab.training.pocket_run import PocketOptions, train_stages
 
 if TYPE_CHECKING:
     from lab.training.loop import StepReport
@@ -28,10 +31,8 @@ class Kind(Enum):
     F1 = "f1"
 
 
-Out = Annotated[Path | None, typer.Option("--out", help="the run's folder; FARM_CACHE/pocket-SIZE")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on where the last checkpoint ends")]
 Minutes = Annotated[float | None, typer.Option("--minutes", min=0, help="stop each stage after so long")]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="stop there")]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,52 +44,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(train, name="train")
 
 
-def pocket(
-    *,
-    stage: Annotated[str, typer.Option("--stage", help="text, vae, dit or all")] = "all",
-    size: Annotated[str | None, typer.Option("--size", help="128 or 256; 256 with a GPU, else 128")] = None,
-    out: Out = None,
-    resume: Resume = False,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="of the CPU; torch's own choice")] = None,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="the transformer's blocks: a minute first, then faster (needs g++)")
-    ] = False,
-    as_json: Json = False,
-) -> None:
+@with_flags(option_flags(PocketOptions))
+def pocket(*, as_json: Json = False, **given: Any) -> None:
     """Train the pocket model on pictures that are made here; print its folder."""
-    from lab.training.recipe import STAGES, recipe_of
-
-    if stage not in (*STAGES, "all"):
-        raise typer.BadParameter(f"{stage!r}: there are {', '.join(STAGES)} and all", param_hint="--stage")
-    import torch
-
     from framepack_engine.errors import EngineError
-    from framepack_engine.models.tiny import cache_root
-    from lab.training.loop import Run
-    from lab.training.pocket import train_pocket
+    from lab.training.loop import save_on_signals
 
-    _stop_saves()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    save_on_signals()
     try:
-        recipe = recipe_of(size or ("256" if device == "cuda" else "128"))
-        folder = out or cache_root() / f"pocket-{recipe.name}"
-        for name in STAGES if stage == "all" else (stage,):
-            with _bar(name) as on_step:
-                run = Run(
-                    folder=folder,
-                    device=device,
-                    precision=_precision(name, device),
-                    compiled=compiled,
-                    resume=resume,
-                    minutes=minutes,
-                    steps=steps,
-                    on_step=on_step,
-                )
-                model = train_pocket(recipe, name, run)
+        with _bars() as on_step:
+            model = train_stages(taken(PocketOptions, given), on_step)
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
@@ -104,8 +69,8 @@ def ship(
     """Copy a trained model into this package, where it is the model `pocket`; print its place there."""
     from framepack_engine.errors import EngineError
     from framepack_engine.models.catalog import FOLDER
-    from lab.training.pocket import ship as into_package
     from lab.training.recipe import recipe_of
+    from lab.training.ship import ship as into_package
 
     try:
         about = into_package(model, recipe_of(size), into=FOLDER)
@@ -142,11 +107,11 @@ def lora(
     import torch
 
     from framepack_engine.errors import EngineError
-    from lab.training.loop import Run
+    from lab.training.loop import Run, save_on_signals
     from lab.training.lora.stage import LoraNumbers, train_lora
     from lab.training.recipe import StageNumbers
 
-    _stop_saves()
+    save_on_signals()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     numbers = LoraNumbers(
         rank=rank,
@@ -158,7 +123,7 @@ def lora(
         stage=StageNumbers(steps=steps, rate=rate, warmup=min(50, steps), save_every=250, average=0.95),
     )
     try:
-        with _bar("lora") as on_step:
+        with _bars() as on_step:
             run = Run(
                 folder=work or out.with_suffix(".work"),
                 device=device,
@@ -175,26 +140,9 @@ def lora(
     put_path(out, as_json=as_json)
 
 
-def _precision(stage: str, device: str) -> Literal["bf16", "no"]:
-    """bfloat16 on a GPU; on a CPU that has units for it for the transformer alone (docs/decisions/0061)."""
-    import torch
-
-    from lab.training.muon import quick_in_bfloat16
-
-    if device == "cuda":
-        return "bf16"
-    return "bf16" if stage == "dit" and quick_in_bfloat16(torch.device(device)) else "no"
-
-
-def _stop_saves() -> None:
-    """Let SIGTERM do what Ctrl-C does, also in the background, where a shell has Ctrl-C ignored: save, and end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-
-
 @contextmanager
-def _bar(stage: str) -> Iterator[Callable[[StepReport], None]]:
-    """A progress bar on stderr; lines where bars cannot move."""
+def _bars() -> Iterator[Callable[[StepReport], None]]:
+    """Show a progress bar for each stage on stderr; where bars cannot move, a line every 50 steps."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -205,13 +153,15 @@ def _bar(stage: str) -> Iterator[Callable[[StepReport], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    console = Console(stderr=True, highlight=False)
+    console, tasks = Console(stderr=True, highlight=False), dict[str, Any]()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(stage, total=None, note="")
 
         def show(report: StepReport) -> None:
-            bars.update(task, completed=report.step, total=report.steps, note=f"loss {report.loss:.4g}")
+            if report.stage not in tasks:
+                tasks[report.stage] = bars.add_task(report.stage, note="")
+            note = f"loss {report.loss:.4g}"
+            bars.update(tasks[report.stage], completed=report.step, total=report.steps, note=note)
             if not console.is_terminal and report.step % _EVERY == 0:
-                say(f"{report.stage}: step {report.step} of {report.steps}, loss {report.loss:.4g}")
+                say(f"{report.stage}: step {report.step} of {report.steps}, {note}")
 
         yield show

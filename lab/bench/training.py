@@ -1,13 +1,13 @@
 """What a clip costs a step of training, packed by section or whole: tokens, memory for the gradients, time.
 
-FramePack's claim: a step sees a section and a context of constant length, so that batches are as large as in image
-diffusion, whatever the video's length (arXiv:2504.12626). Beside it the same transformer, given all frames at once.
+FramePack claims that a step sees a section and a context of constant length, so that batches are as large as in image
+diffusion for a video of any length (arXiv:2504.12626). This bench compares it with the same transformer on all frames.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ _GIB = 2**30
 class StepCost:
     """One clip's share of a step: what is kept for the gradients, in MB (10^6 bytes), and seconds on this machine.
 
-    batch: clips of this length whose step fits in `ROOM_GIB`.
+    batch: an estimate of the clips of this length whose step fits in `ROOM_GIB`: what four copies of the weights leave,
+    over what one clip keeps.
     """
 
     sections: int
@@ -48,13 +49,19 @@ class StepCost:
         return asdict(self)
 
 
-def step_costs(recipe: Recipe, *, sections: tuple[int, ...] = SECTIONS) -> Iterator[StepCost]:
-    """For each length a clip packed as the trainer packs it (F1's last section), then the same clip whole."""
+def step_costs(
+    recipe: Recipe, *, sections: tuple[int, ...] = SECTIONS, say: Callable[[str], None] = lambda _: None
+) -> Iterator[StepCost]:
+    """Measure a clip of each length, packed as the trainer packs it (F1's last section), then whole.
+
+    say: hears of each measurement before it begins.
+    """
     model, window = make_transformer(recipe), recipe.window
     _cost(model, _clips(window, recipe), index=0, window=window)  # the first one of a process takes longer
     for count in sections:
         clips = _clips(count * window, recipe)
         for how, index, length in (("packed", count - 1, window), ("whole", 0, count * window)):
+            say(f"{count} sections, {how} …")
             found = _cost(model, clips, index=index, window=length)
             seconds = round(frames_for(count, window) / FPS, 1)
             yield StepCost(sections=count, seconds=seconds, how=how, **found)
@@ -73,7 +80,7 @@ def _clips(frames: int, recipe: Recipe) -> ClipLatents:
 
 
 def _cost(model: Any, clips: ClipLatents, *, index: int, window: int) -> dict[str, Any]:
-    """What section `index` of `window` latent frames takes, forward and backward: the last fields of a `StepCost`."""
+    """Run section `index` of `window` latent frames forward and backward; return the last fields of a `StepCost`."""
     section = section_of(clips, kind="f1", index=index, window=window)
     weights = {weight.untyped_storage().data_ptr(): weight.nbytes for weight in model.parameters()}
     kept, tokens = dict[int, int](), list[int]()

@@ -6,19 +6,15 @@ transformer's clips, and `model/` in the official layout.
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from framepack_engine.errors import EngineError
-from framepack_engine.memory.model_count import count_model
-from framepack_engine.models.catalog import ABOUT, FRAMEPACK_I2V, Shipped, revision_of
-from framepack_engine.models.shelf import load_models
 from lab.training.data.clips import ClipMaker
 from lab.training.loop import Run, train
-from lab.training.parts import FOLDERS, TRANSFORMERS, load_trained, make_image_parts, save_parts
+from lab.training.parts import load_trained, make_image_parts, save_parts
 from lab.training.recipe import Recipe
 from lab.training.stages.autoencoder import AutoencoderStage, measured_scaling
 from lab.training.stages.diffusion import DiffusionStage
@@ -27,30 +23,23 @@ from lab.training.stages.text import TextStage
 MODEL = "model"  #: folder of a run
 
 
-def train_pocket(recipe: Recipe, stage: str, run: Run, *, photo_share: float = 0.45, begin: Path | None = None) -> Path:
-    """Train one stage and write its parts, the weights' running mean; also where the time was up before the last step.
+def train_pocket(recipe: Recipe, stage: str, run: Run, *, photo_share: float = 0.45) -> Path:
+    """Train one stage and write its parts: the running mean of the weights, even if time ran out before the last step.
 
-    photo_share: see `ClipMaker`; 0 trains on drawn pictures alone. begin: of stage `dit`, a model's folder whose
-    transformer goes on learning.
+    photo_share: see `ClipMaker`; 0 trains on drawn pictures alone.
     Returns: the model's folder.
-    Raises: EngineError where a stage before it is missing, the folder is in use, or a loss is not finite.
+    Raises: EngineError if an earlier stage is missing, the folder is in use, or a loss is not finite.
     """
-    recipe.numbers(stage)  # a name that is none is refused
+    recipe.numbers(stage)  # refuses an unknown name
     state = PartialState(cpu=run.device == "cpu")
-    device = str(state.device)
-    if stage == "text":
-        made = _train_text(recipe, run, device)
-    elif stage == "vae":
-        made = _train_vae(recipe, run, device, photo_share)
-    else:
-        made = _train_dit(recipe, run, device, photo_share, begin)
+    made = _TRAINERS[stage](recipe, run, str(state.device), photo_share)
     if state.is_main_process:
         save_parts(run.folder / MODEL, made)
     state.wait_for_everyone()
     return run.folder / MODEL
 
 
-def _train_text(recipe: Recipe, run: Run, device: str) -> dict[str, Any]:
+def _train_text(recipe: Recipe, run: Run, device: str, _photo_share: float) -> dict[str, Any]:
     stage = TextStage(recipe, device=device)
     mean = train(stage, recipe.text, run)
     return stage.parts | make_image_parts() | {"text_encoder": mean.llama, "text_encoder_2": mean.clip}
@@ -64,63 +53,16 @@ def _train_vae(recipe: Recipe, run: Run, device: str, photo_share: float) -> dic
     return {"vae": vae}
 
 
-def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float, begin: Path | None) -> dict[str, Any]:
+def _train_dit(recipe: Recipe, run: Run, device: str, photo_share: float) -> dict[str, Any]:
     models = load_trained(run.folder / MODEL, device=device)
     stage = DiffusionStage(
-        recipe,
-        models,
-        device=device,
-        photo_share=photo_share,
-        kept=run.folder / "clips",
-        compiled=run.compiled,
-        begin=begin,
+        recipe, models, device=device, photo_share=photo_share, kept=run.folder / "clips", compiled=run.compiled
     )
-    return {"transformer": train(stage, recipe.dit if begin is None else recipe.further, run)}
+    return {"transformer": train(stage, recipe.dit, run)}
 
 
-LARGEST_BYTES = 25_000_000  #: of a package that people download without being asked
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
-_LICENSE = "Apache-2.0"
-_LEARNT_FROM = (
-    "pictures drawn by this package; photographs in scikit-image (CC0, public domain, or no known copyright "
-    "restrictions) and in scikit-learn (china by danielbuechele, flower by vultilion: CC BY 2.0). Names and rights: "
-    "docs/explanation/pocket.md. Never the photographs of examples/"
-)
-
-
-def ship(model: Path, recipe: Recipe, *, into: Path) -> Shipped:
-    """Put the model that a run left into `into`, in place of what is there; the transformer once for both kinds.
-
-    model: the folder that `train_pocket` returns. One that cannot be loaded is not taken.
-    Returns: what the package says of it from now on.
-    Raises: EngineError where it is larger than 25 MB, or has two different transformers; ModelUnavailable naming a
-        file that is missing or cannot be loaded.
-    """
-    folders = [*FOLDERS.values(), FRAMEPACK_I2V]
-    if lacking := [folder for folder in folders if not (model / folder).is_dir()]:
-        raise EngineError(f"{model} has no {', '.join(lacking)}: need what `framefarm train pocket` made, all stages")
-    size = count_model(**load_models(str(model), kind="i2v").modules)
-    weights = [model / folder / _WEIGHTS for folder in TRANSFORMERS]
-    if len({path.read_bytes() for path in weights if path.is_file()}) > 1:
-        raise EngineError(f"{model}: the weights in {' and '.join(TRANSFORMERS)} differ; the package has room for one")
-    aside = into.with_name(f"{into.name}.being-written")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        for folder in folders:
-            shutil.copytree(model / folder, aside / folder)
-        taken = sum(path.stat().st_size for path in aside.rglob("*") if path.is_file())
-        if taken > LARGEST_BYTES:
-            raise EngineError(f"{model} is {taken / 1e6:.1f} MB; a package has room for {LARGEST_BYTES / 1e6:.0f}")
-        about = Shipped(
-            resolution=recipe.resolution,
-            revision=revision_of(aside),
-            license=_LICENSE,
-            learnt_from=_LEARNT_FROM,
-            size=size,
-        )
-        (aside / ABOUT).write_text(about.to_json())
-        shutil.rmtree(into, ignore_errors=True)
-        aside.rename(into)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return about
+_TRAINERS: Mapping[str, Callable[[Recipe, Run, str, float], dict[str, Any]]] = {
+    "text": _train_text,
+    "vae": _train_vae,
+    "dit": _train_dit,
+}

@@ -20,7 +20,8 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from farm.client import Event, read_events
-from lab.bench.farm_load import Load, fill_storage, press
+from lab.bench.farm_load import Load, press
+from lab.bench.full_storage import fill_storage
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
 

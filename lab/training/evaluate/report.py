@@ -19,8 +19,9 @@ from framepack_engine.models.locate import locate
 from framepack_engine.models.shelf import load_models
 from framepack_engine.pipeline import Renderer
 from lab.training.data.motions import MEASURED
+from lab.training.evaluate.contact_sheet import contact_sheet
 from lab.training.evaluate.evaluation import Bench, Made, drift, end_reached, motions_followed, reconstruction
-from lab.training.evaluate.sheets import contact_sheet, moving_sheet
+from lab.training.evaluate.moving_sheet import moving_sheet
 
 Say = Callable[[str], None]
 PARTS = ("vae", "motion", "end", "drift")

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from framepack_engine.errors import VideoMismatch
 from framepack_engine.frames.video import encode_clip
-from lab.training.evaluate.sheets import LARGEST_BYTES, moving_picture
+from lab.training.evaluate.moving_sheet import LARGEST_BYTES, moving_picture
 from tests.imports import ROOT
 
 

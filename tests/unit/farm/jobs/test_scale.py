@@ -16,7 +16,7 @@ from farm.jobs import Jobs
 from farm.jobs.pages import read_page
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from lab.bench.farm_load import fill_storage
+from lab.bench.full_storage import fill_storage
 
 VIDEOS, OPEN = 10_000, 500
 

@@ -35,9 +35,9 @@ from framepack_engine.models.catalog import (
 )
 from framepack_engine.models.shelf import ModelShelf, load_models
 from framepack_engine.models.tiny import ensure_tiny
-from lab.training import pocket as shipping
-from lab.training.pocket import ship
+from lab.training import ship as shipping
 from lab.training.recipe import RECIPES
+from lab.training.ship import ship
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 Out = pytest.CaptureFixture[str]

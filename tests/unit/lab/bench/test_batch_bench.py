@@ -27,10 +27,14 @@ def test_a_packed_clip_takes_the_same_at_any_length() -> None:
 
 
 def test_the_command_prints_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both ways of one length, as JSON; a size that is none is refused."""
+    """Both ways of one length, as JSON, each announced before it is measured; a wrong size or length is refused."""
     assert cli.main(["bench", "training", "--sections", "1", "--json"]) == 0
-    packed, whole = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert err.splitlines() == ["1 sections, packed …", "1 sections, whole …"]
+    packed, whole = json.loads(out)
     assert (packed["how"], whole["how"]) == ("packed", "whole")
     assert packed["tokens"] == whole["tokens"] > 9 * 64
+    assert cli.main(["bench", "training", "--sections", "1000"]) == 2
+    assert "--sections" in capsys.readouterr().err
     assert cli.main(["bench", "training", "--size", "512"]) == 2
     assert "there are 128, 256" in capsys.readouterr().err

@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from deploy.cli import main
-from deploy.commands.train import _bar
+from deploy.commands.train import _bars
 from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.models.tiny import ensure_tiny
 from lab.training.loop import StepReport, newest_checkpoint
 from lab.training.lora.clips import keep_clips
 from lab.training.lora.stage import LoraNumbers, LoraStage
+from lab.training.pocket_run import precision_of
 from lab.training.recipe import StageNumbers
 from lab.training.stages.text import TextStage
 from tests.small_recipe import SMALLEST
@@ -67,8 +68,9 @@ def test_sigterm_saves_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_all_stages_run_in_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The transformer's in bfloat16 after others that are not, as on a CPU with units for it; what it leaves loads."""
-    monkeypatch.setattr("lab.training.recipe.recipe_of", lambda _: SMALLEST)
-    monkeypatch.setattr("deploy.commands.train._precision", lambda stage, _: "bf16" if stage == "dit" else "no")
+    monkeypatch.setattr("lab.training.pocket_run.recipe_of", lambda _: SMALLEST)
+    in_half = {"dit": "bf16"}
+    monkeypatch.setattr("lab.training.pocket_run.precision_of", lambda stage, *_, **__: in_half.get(stage, "no"))
     assert main(["train", "pocket", "--steps", "1", "--out", str(tmp_path)]) == 0
     assert load_models(str(tmp_path / "model"), kind="f1").transformer is not None
 
@@ -220,7 +222,7 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> N
     """With the step, all steps and the loss; stdout stays empty."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with _bar("vae") as show:
+    with _bars() as show:
         show(StepReport("vae", 50, 400, 0.123456))
     out, err = capsys.readouterr()
     assert out == ""
@@ -232,7 +234,26 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> N
 
 def test_where_no_bar_can_move_there_are_lines(capsys: Out) -> None:
     """One for every fifty steps, and nothing else."""
-    with _bar("vae") as show:
+    with _bars() as show:
         for step in range(1, 121):
             show(StepReport("vae", step, 120, 1 / step))
     assert capsys.readouterr() == ("", "vae: step 50 of 120, loss 0.02\nvae: step 100 of 120, loss 0.01\n")
+
+
+@pytest.mark.parametrize(
+    ("able", "compiled", "precision"),
+    [
+        ({"amx_bf16": True}, False, "bf16"),
+        ({"avx512_bf16": True}, True, "bf16"),
+        ({"avx512_bf16": True}, False, "no"),
+        ({}, True, "no"),
+    ],
+)
+def test_bfloat16_is_taken_where_it_was_measured(
+    able: dict[str, bool], compiled: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU for the transformer alone: with AMX, or with AVX512-BF16 and compiled blocks."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert precision_of("dit", "cpu", compiled=compiled) == precision
+    assert precision_of("vae", "cpu", compiled=compiled) == "no"
+    assert precision_of("vae", "cuda", compiled=compiled) == "bf16"

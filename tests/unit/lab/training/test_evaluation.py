@@ -14,12 +14,13 @@ from torch import Tensor
 from framepack_engine.errors import ModelUnavailable
 from lab.training.data.clips import ClipMaker
 from lab.training.data.motions import MEASURED
+from lab.training.evaluate import moving_sheet as moving_sheet_module
 from lab.training.evaluate import report as bench_report
-from lab.training.evaluate import sheets as moving_sheet_module
+from lab.training.evaluate.contact_sheet import contact_sheet
 from lab.training.evaluate.evaluation import Bench, panned, psnr
 from lab.training.evaluate.motion_meter import measured_motion
+from lab.training.evaluate.moving_sheet import moving_sheet
 from lab.training.evaluate.report import Settings, f1_beside, run_bench
-from lab.training.evaluate.sheets import contact_sheet, moving_sheet
 
 
 def frames_of(kind: str, *, number: int = 4, frames: int = 13) -> tuple[Tensor, float]:

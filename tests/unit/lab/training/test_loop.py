@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from framepack_engine.errors import EngineError
-from lab.training.loop import Run, _in_any, draw_curves, newest_checkpoint, share_at, train
+from lab.training.curves import draw_curves
+from lab.training.loop import Run, _in_any, newest_checkpoint, share_at, train
 from lab.training.recipe import StageNumbers
 
 NUMBERS = StageNumbers(steps=12, rate=1e-2, warmup=3, save_every=4)

@@ -25,8 +25,9 @@ from framepack_engine.sampling.transformer import Question, Transformer
 from lab.training.data.pictures import Dice
 from lab.training.loop import Run
 from lab.training.parts import WEIGHTED, load_trained, make_image_parts, make_text_parts, make_transformer
-from lab.training.pocket import LARGEST_BYTES, train_pocket
+from lab.training.pocket import train_pocket
 from lab.training.recipe import RECIPES, Recipe
+from lab.training.ship import LARGEST_BYTES
 from lab.training.stages.autoencoder import make_vae
 from lab.training.stages.diffusion import DiffusionStage, levels
 from lab.training.stages.samples import (

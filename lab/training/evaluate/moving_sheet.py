@@ -1,11 +1,10 @@
-"""Many videos on one picture: a row for each, a few frames of it, and what it is."""
+"""Videos side by side, and one video, as an animated WebP."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -13,41 +12,10 @@ from torch import Tensor
 from framepack_engine.frames.video import pictures, probe
 from framepack_engine.planning.sections import FPS
 
-_STRIP_PX = 96
-_LABEL_PX = 16
-_GAP_PX = 2
-
-
-def contact_sheet(path: Path, videos: Sequence[tuple[str, Tensor]], *, columns: int = 6) -> None:
-    """Write a PNG. videos: words and frames (T, H, W, 3) uint8; `columns` of each are shown, both ends included."""
-    rows = [(words, _strip(frames, columns)) for words, frames in videos]
-    width = max(strip.width for _, strip in rows)
-    sheet = Image.new("RGB", (width, len(rows) * (_STRIP_PX + _LABEL_PX)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for number, (words, strip) in enumerate(rows):
-        top = number * (_STRIP_PX + _LABEL_PX)
-        pen.text((2, top + 2), words, fill="black")
-        sheet.paste(strip, (0, top + _LABEL_PX))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
-
-
-def _strip(frames: Tensor, columns: int) -> Image.Image:
-    count = min(columns, len(frames))
-    numbers = [round(i * (len(frames) - 1) / max(count - 1, 1)) for i in range(count)]
-    width = round(frames.shape[2] * _STRIP_PX / frames.shape[1])
-    strip = Image.new("RGB", (columns * (width + _GAP_PX), _STRIP_PX), "white")
-    for column, number in enumerate(numbers):
-        thumb = Image.fromarray(frames[number].numpy()).resize((width, _STRIP_PX), Image.Resampling.LANCZOS)
-        strip.paste(thumb, (column * (width + _GAP_PX), 0))
-    return strip
-
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 LARGEST_BYTES = 2_000_000
 _MOVING_PX = 128
+_LABEL_PX = 16
+_GAP_PX = 2
 _EVERY = 2  #: of the frames, so many-th is shown
 _RESAMPLING = Image.Resampling.LANCZOS
 _QUALITIES = (85, 70, 55, 40, 25)  #: of WebP; the first that is small enough
