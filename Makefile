@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo gpu test lint format autoscaler clean
+.PHONY: help env bench browser ceph chaos demo docs gpu test lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then $(PYTHON3) -m venv --clear $(VENV); fi
 	@rm -f $@
 	$(PIP) --quiet "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --quiet -e '.[test,lint]'
+	$(PIP) --quiet -e '.[test,lint,docs]'
 	@touch $@
 
 demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops again
@@ -67,10 +67,13 @@ lint: $(STAMP)  ## ruff and mypy
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+docs: $(STAMP)  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
 format: $(STAMP)  ## let ruff put the code in order
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
 clean:  ## remove what make made, the environment included
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,110 @@
+"""Write the pages that come from the code: the command line, the settings, the request's fields, the list of decisions.
+
+mkdocs calls `on_files` while it builds the site (mkdocs.yml, `hooks`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+from typer.cli import get_docs_for_click
+
+from deploy.cli import COMMANDS, load_command
+from deploy.terminal.example_env import shown_default
+from farm.request import VideoRequest
+from farm.settings import PARTS, FarmSettings
+
+DOCS = Path(__file__).parent
+_LIMITS = {
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "max_length": "at most {} long",
+}
+
+
+def command_line() -> str:
+    """Return the page with every command and every flag."""
+    text = "# Command line\n\nEvery command and every flag, as `framefarm COMMAND --help` prints them.\n\n"
+    for name in COMMANDS:
+        command = load_command(name)
+        text += get_docs_for_click(obj=command, ctx=typer.Context(command), name=f"framefarm {name}")
+    head, *commands = re.split(r"^(?=# `)", text, flags=re.MULTILINE)
+    return head + "".join(re.sub(r"^#", "##", each, flags=re.MULTILINE) for each in commands)
+
+
+def settings() -> str:
+    """Return the page with every setting, its default and its meaning."""
+    text = (
+        "# Settings\n\n"
+        "Each setting is an environment variable and a flag: `FARM_MAX_UPLOAD_MB=64` or `--max-upload-mb 64`. "
+        "The flag wins over the variable. The farm refuses an unknown `FARM_` name. "
+        "`deploy/farm.example.env` is a file to copy and edit.\n"
+    )
+    for name, field in FarmSettings.model_fields.items():
+        if name in PARTS:
+            text += f"\n## {PARTS[name].partition(':')[0]}\n\n| setting | default | meaning |\n|---|---|---|\n"
+        default = shown_default(name)
+        shown = f"`{default}`" if default else "unset"
+        text += f"| `FARM_{name.upper()}` | {shown} | {_cell(field.description or '')} |\n"
+    return text
+
+
+def request_fields() -> str:
+    """Return the page with every field of a request, its default, its limits and its meaning."""
+    text = (
+        "# Request fields\n\n"
+        "Every field of `POST /v1/videos`. Each is also a flag of `framefarm render` and `framefarm submit`: "
+        "`true_cfg_scale` is `--true-cfg-scale`. The farm refuses unknown fields. "
+        "[Video options](video-options.md) explains the larger ones.\n\n"
+        "| field | default | limits | meaning |\n|---|---|---|---|\n"
+    )
+    for name, field in VideoRequest.model_fields.items():
+        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        text += f"| `{name}` | {default} | {', '.join(_limits(field))} | {_cell(field.description or '')} |\n"
+    return text
+
+
+def _limits(field: FieldInfo) -> Iterator[str]:
+    for rule in field.metadata:
+        for key, words in _LIMITS.items():
+            if hasattr(rule, key):
+                yield words.format(getattr(rule, key))
+    if get_origin(field.annotation) is Literal:
+        yield ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+
+
+def decisions() -> str:
+    """Return the page that lists the decisions by number."""
+    text = "# Decisions\n\nWhat was chosen, why, and what was measured. Failed ideas stay.\n\n"
+    for path in sorted((DOCS / "decisions").glob("0*.md")):
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        text += f"- [{title}]({path.name})\n"
+    return text
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"docs/([\w/-]+\.md)", r"[\1](../\1)", text.replace("|", "\\|").replace("<", "&lt;"))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/command-line.md": command_line,
+    "reference/settings.md": settings,
+    "reference/request-fields.md": request_fields,
+    "decisions/index.md": decisions,
+}
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Add the generated pages to the site."""
+    from mkdocs.structure.files import File
+
+    for name, page in PAGES.items():
+        files.append(File.generated(config, name, content=page()))
+    return files

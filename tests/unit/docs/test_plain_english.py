@@ -1,0 +1,71 @@
+"""The house rules of CONTRIBUTING.md that a program can check: forbidden words, and the length of lines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.imports import ROOT
+
+MOST_CHARACTERS = 120
+README_LINES = 120
+NOT_YET = ("CHANGELOG.md", "decisions")  #: pages that are still to be rewritten
+PAGES = [
+    page
+    for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
+    if not {page.name, page.parent.name} & set(NOT_YET)
+]
+#: what the rules themselves quote
+QUOTED = re.compile(r"\"[^\"]*\"|`[^`]*`")
+FORBIDDEN = re.compile(
+    r"\b(?:whoever|whatever|whomever|whichever way|anew|to be had|as it is said)\b"
+    r"|(?:^|[.!?]\s+)(?:Whose|Who)\b(?![^.!?]*\?)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def prose(text: str) -> str:
+    """Return Markdown without its code, its quotations, and the examples of the house rules."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^\| instead of \|.*?\n\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    return QUOTED.sub("", text)
+
+
+def overlong(text: str) -> list[str]:
+    """Return the lines that are too long and could break: not in code, not in a table, not one link or code span."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [
+        line for line in text.splitlines() if len(line) > MOST_CHARACTERS and not line.startswith(("|", "#", "    "))
+    ]
+    return [line for line in lines if len(re.sub(r"`[^`]*`|\]\([^)]*\)|!\[[^\]]*\]", "", line).split()) > 3]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_keeps_the_house_rules(page: Path) -> None:
+    """No forbidden word, and no line of prose over 120 characters."""
+    text = page.read_text(encoding="utf-8")
+    assert FORBIDDEN.findall(prose(text)) == []
+    assert overlong(text) == []
+
+
+def test_the_readme_is_short() -> None:
+    """README.md has at most 120 lines."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Whoever asks is answered.", 1),
+        ("The farm begins anew.", 1),
+        ("It ends. Whose lease is gone stops.", 1),
+        ("Who may ask?", 0),
+        ('No "whoever".', 0),
+        ("The farm answers every caller.", 0),
+    ],
+)
+def test_the_lint_finds_what_it_must(text: str, found: int) -> None:
+    """Forbidden words count, quoted ones and questions do not."""
+    assert len(FORBIDDEN.findall(prose(text))) == found
