@@ -14,7 +14,7 @@ from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
 from farm.intake.body import Intake
 from farm.intake.images import CleanImage, clean_image
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, Submission
 from farm.jobs.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks, Receiver, checked_url
 from farm.request import Variants, VideoRequest, invalid
@@ -75,9 +75,9 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
     """Draw the seeds where none were asked for, and store the video, or the batch. Raises: Conflict."""
     request, plan = prepared.request, prepared.plan
     seed = secrets.randbelow(2**32) if request.seed is None else request.seed
-    return jobs.accept(
-        request.model_copy(update={"seed": seed, "size": f"{plan.width}x{plan.height}"}),
-        plan,
+    new = Submission(
+        request=request.model_copy(update={"seed": seed, "size": f"{plan.width}x{plan.height}"}),
+        plan=plan,
         images=prepared.images,
         owner=owner,
         fingerprint=prepared.fingerprint,
@@ -86,6 +86,7 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
         hooks=prepared.hooks,
         seeds=prepared.variants.drawn(request.seed),
     )
+    return jobs.accept(new)
 
 
 def keyframe_section(at_s: float, plan: JobPlan, planner: Planner) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
+from uuid import uuid4
 
 from pydantic import ValidationError
 
 from farm.contract import JobId, Value
 from farm.errors import Damaged
-from farm.ledger.layout import OPEN_MARKERS, marker_key, parse_marker
+from farm.ledger.layout import OPEN_MARKERS, hook_key, marker_key, parse_marker
 from farm.store import Store
 
 
@@ -42,3 +44,25 @@ def second_marker(store: Store, job_id: JobId) -> str | None:
     """Return the key of a marker that stands in for the video's own, if there is one."""
     found = store.list(OPEN_MARKERS, after=f"{marker_key(job_id)}.", limit=1)
     return found[0] if found and parse_marker(found[0]) == job_id else None
+
+
+def mark(store: Store, job_id: JobId, *, at: float, claim: str | None = None) -> None:
+    """Put the video's marker, so that a restart or a sweep finds the video; an existing marker stays as it is."""
+    store.put_if_absent(marker_key(job_id), _text(at, claim))
+
+
+def mark_second(store: Store, job_id: JobId, *, at: float) -> str:
+    """Put a marker that stands in for the video's own; return its key."""
+    key = marker_key(job_id, uuid4().hex)
+    store.put_if_absent(key, _text(at))
+    return key
+
+
+def mark_hooks(store: Store, job_id: JobId, seq: int, receivers: Iterable[str], *, at: float) -> None:
+    """Note for each receiver that the end at entry `seq` or later is to be delivered (farm/webhooks/sender.py)."""
+    for whose in receivers:
+        store.put_if_absent(hook_key(job_id, seq, whose), _text(at))
+
+
+def _text(at: float, claim: str | None = None) -> bytes:
+    return Mark(at=at, claim=claim).model_dump_json(exclude_none=True).encode()

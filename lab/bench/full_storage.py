@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from farm.contract import JobPlan
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, Submission
 from farm.ledger.layout import index_key, marker_key, request_key, video_folder
 from farm.request import VideoRequest
 from farm.store import FolderStore
@@ -50,7 +50,7 @@ def _accept(jobs: Jobs, owner: str) -> Record:
         {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "num_inference_steps": 2, "size": "64x64"}
     )
     plan = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=64, width=64, frames=73, final_frames=(0, 73))
-    return jobs.accept(request, plan, images={}, owner=owner, fingerprint=uuid4().hex)
+    return jobs.accept(Submission(request, plan, {}, owner, fingerprint=uuid4().hex))
 
 
 def _write(path: Path, data: bytes) -> None:

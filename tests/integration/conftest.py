@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from farm.contract import JobPlan
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, Submission
 from farm.request import VideoRequest
 from farm.store import Store
 from tests.s3_servers import BUCKET, KEYS, Place, Relay, ceph, ministack
@@ -83,6 +83,6 @@ def accept(png: bytes) -> Callable[..., Record]:
 
     def accept(jobs: Jobs, *, key: str | None = None) -> Record:
         request = VideoRequest.model_validate({"prompt": "a cat", "model": "tiny", "seed": 1})
-        return jobs.accept(request, plan, images={"start": png}, owner="local", fingerprint="a", idempotency_key=key)
+        return jobs.accept(Submission(request, plan, {"start": png}, "local", fingerprint="a", idempotency_key=key))
 
     return accept

@@ -12,7 +12,7 @@ from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
 from farm.intake.prepare import Ways
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, Submission
 from farm.jobs.fsck import DAY_S, Checker
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
@@ -38,7 +38,7 @@ def asked(jobs: Jobs, png: bytes) -> Record:
     fields = {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "size": "128x96"}
     request = VideoRequest.model_validate(fields)
     plan = WAYS.planner.plan(request, image_size=None)
-    return jobs.accept(request, plan, images={"start": png}, owner="local", fingerprint="a")
+    return jobs.accept(Submission(request, plan, {"start": png}, "local", fingerprint="a"))
 
 
 def objects(store: Store, video: JobId) -> dict[str, bytes]:

@@ -32,7 +32,7 @@ from farm.contract import (
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Unavailable
 from farm.ingress import create_app
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs, Record, Submission
 from farm.ledger.states import Event
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
@@ -99,7 +99,7 @@ def accept(jobs: Jobs, plan: JobPlan, png: bytes) -> Callable[..., Record]:
         *, owner: str = "local", key: str | None = None, sent: str = "a", plan: JobPlan = plan, **fields: object
     ) -> Record:
         request = VideoRequest.model_validate({"prompt": "a cat", "model": "tiny", "seed": 1, **fields})
-        return jobs.accept(request, plan, images={"start": png}, owner=owner, fingerprint=sent, idempotency_key=key)
+        return jobs.accept(Submission(request, plan, {"start": png}, owner, fingerprint=sent, idempotency_key=key))
 
     return accept
 

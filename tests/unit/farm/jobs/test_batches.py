@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.errors import StoreError
-from farm.jobs import Jobs
+from farm.jobs import Jobs, Submission
 from farm.jobs.batches import forget_batch
 from farm.jobs.pages import read_page
 from farm.ledger.layout import batch_key
@@ -116,7 +116,7 @@ def test_a_batch_is_made_and_goes_with_its_last_video(http: TestClient, hand: Ha
 def test_anothers_batch_is_not_there(http: TestClient, jobs: Jobs, plan: JobPlan) -> None:
     """Nor one that never was, whatever its name."""
     record = jobs.accept(
-        VideoRequest(prompt="a", model="tiny"), plan, images={}, owner="other", fingerprint="f", seeds=(1, 2)
+        Submission(VideoRequest(prompt="a", model="tiny"), plan, {}, "other", fingerprint="f", seeds=(1, 2))
     )
     assert record.job.batch
     for name in (record.job.batch.id, "batch_0", "../../x", "batch_" + "0" * 32):
@@ -156,15 +156,8 @@ def test_a_crash_between_any_two_writes_leaves_all_or_none(
     request = VideoRequest(prompt="a", model="tiny")
 
     def accept(jobs: Jobs) -> Any:
-        return jobs.accept(
-            request,
-            plan,
-            images={"start": b"png"},
-            owner="o",
-            fingerprint="f",
-            idempotency_key=key,
-            seeds=(1, 2, 3),
-        )
+        new = Submission(request, plan, {"start": b"png"}, "o", fingerprint="f", idempotency_key=key, seeds=(1, 2, 3))
+        return jobs.accept(new)
 
     store.left = writes
     try:
@@ -193,7 +186,8 @@ def test_a_crash_between_any_two_writes_leaves_all_or_none(
 def two(jobs: Jobs, plan: JobPlan) -> list[JobId]:
     """A batch of two videos that were cancelled."""
     request = VideoRequest(prompt="a", model="tiny")
-    batch = jobs.accept(request, plan, images={"start": b"png"}, owner="o", fingerprint="f", seeds=(1, 2)).job.batch
+    new = Submission(request, plan, {"start": b"png"}, "o", fingerprint="f", seeds=(1, 2))
+    batch = jobs.accept(new).job.batch
     assert batch
     for id_ in batch.videos:
         jobs.wish(id_, "cancel", owner="o")
@@ -230,7 +224,7 @@ def test_of_two_that_are_deleted_at_once_one_takes_the_batch(
         monkeypatch.undo()
         jobs.delete(other, owner="o")
 
-    monkeypatch.setattr("farm.jobs.jobs.forget_batch", look_then_sleep)
+    monkeypatch.setattr("farm.jobs.erase.forget_batch", look_then_sleep)
     jobs.delete(first, owner="o")
     assert jobs.store.list("batches/") == []
 

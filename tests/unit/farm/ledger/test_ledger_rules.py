@@ -11,6 +11,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from PIL import Image
 from farm.contract import Failure, JobId, JobPlan, Order, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
-from farm.jobs import Jobs, Record, Wish
+from farm.jobs import Jobs, Record, Submission, Wish
 from farm.jobs.pages import read_page
 from farm.ledger import Entry, Ledger
 from farm.ledger.states import ENDED, OPEN, accepted, advance
@@ -87,12 +88,10 @@ class Farm(RuleBasedStateMachine):
         self.hands = {worker: hand(worker) for worker in WORKERS}
         self.ingress = [Jobs(self.store, clock=lambda: self.now) for _ in range(2)]
         self.numbers = iter(range(10**6))
-        self.same_names = mock.patch.multiple(  # a story told twice must be the same story
-            "farm.jobs.jobs", uuid4=lambda: UUID(int=next(self.numbers))
-        )
-        self.same_names.start()
-        self.no_threads = mock.patch("farm.ledger.damage.ThreadPoolExecutor", OneAfterTheOther)
-        self.no_threads.start()
+        self.patches = ExitStack()
+        for module in ("farm.jobs.accept", "farm.ledger.notes"):  # a story told twice must be the same story
+            self.patches.enter_context(mock.patch(f"{module}.uuid4", side_effect=lambda: UUID(int=next(self.numbers))))
+        self.patches.enter_context(mock.patch("farm.ledger.damage.ThreadPoolExecutor", OneAfterTheOther))
         self.answered: list[JobId] = []  # the client was told of these
         self.by_key: dict[str, JobId] = {}  # Idempotency-Key -> what the last client who used it was told
         self.deletions: set[JobId] = set()  # somebody asked for it
@@ -166,7 +165,7 @@ class Farm(RuleBasedStateMachine):
         self.begin(
             f"client-{next(self.numbers)}",
             lambda: self.ingress[who].accept(
-                request, PLAN, images={"start": PNG}, owner="alice", fingerprint="a", idempotency_key=key
+                Submission(request, PLAN, {"start": PNG}, "alice", fingerprint="a", idempotency_key=key)
             ),
             answered,
             calls,
@@ -386,8 +385,7 @@ class Farm(RuleBasedStateMachine):
         try:
             self.settle()
         finally:
-            self.same_names.stop()
-            self.no_threads.stop()
+            self.patches.close()
             self.folder.cleanup()
 
     def settle(self) -> None:

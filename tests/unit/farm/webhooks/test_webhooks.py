@@ -17,6 +17,7 @@ from standardwebhooks import WebhookVerificationError
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.ingress import create_app
 from farm.jobs import Jobs
+from farm.ledger.notes import mark_hooks
 from farm.ledger.states import ErrorInfo, Event
 from farm.logs import facts_of
 from farm.receiver import Resolve
@@ -283,7 +284,7 @@ async def test_markers_that_nobody_needs_go(scene: Scene) -> None:
         scene.farm.post(f"/v1/videos/{video}/cancel")
         scene.hand.dispatcher.nudge(video)
     scene.farm.delete(f"/v1/videos/{deleted}")
-    scene.jobs._owe(kept, 2, ["request"])
+    mark_hooks(scene.jobs.store, kept, 2, ["request"], at=scene.clock())
     post_office = scene.sender()
     await post_office.round()
     assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [kept]
@@ -318,7 +319,7 @@ async def test_a_garbled_marker_does_not_stop_the_others(scene: Scene, store: Fo
     scene.hand.finish()
     post_office = scene.sender()
     await post_office.round()
-    scene.jobs._owe(broken, 99, ["request"])
+    mark_hooks(scene.jobs.store, broken, 99, ["request"], at=scene.clock())
     [marker] = owed(scene.jobs)
     (store.root / marker).write_text(data)
     whole = scene.ask()["id"]
