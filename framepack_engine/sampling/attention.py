@@ -1,6 +1,6 @@
-"""Attention backends as values: named in the specification, checked before they are used, pinned on the model.
+"""Attention backends: a specification names one, `check_attention` checks it, `pin_attention` sets it on a model.
 
-Which one computes is never what DIFFUSERS_ATTN_BACKEND says; where nobody names one, see attention_choice.
+The environment variable DIFFUSERS_ATTN_BACKEND has no effect here. `attention_trial` chooses the default.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from framepack_engine.errors import AttentionUnavailable
 from framepack_engine.planning.choices import ATTENTIONS
@@ -18,9 +20,9 @@ from framepack_engine.planning.choices import ATTENTIONS
 
 @dataclass(frozen=True, slots=True)
 class _Backend:
-    """One way to compute attention: diffusers' name for it, and what it needs.
+    """One way to compute attention.
 
-    package: what must be installed, beside torch and diffusers, and `install` how; None: nothing.
+    diffusers: its name there. package: what must be installed beside torch and diffusers, and `install` how.
     """
 
     diffusers: str
@@ -47,17 +49,17 @@ _BACKENDS: Mapping[str, _Backend] = MappingProxyType(
 
 
 def check_attention(name: str, *, device: torch.device, dtype: torch.dtype) -> None:
-    """See that attention `name` can compute on `device` in `dtype`. Raises: AttentionUnavailable saying what lacks."""
+    """Check that attention `name` can compute on `device` in `dtype`. Raises: AttentionUnavailable."""
     backend = _BACKENDS[name]
     if backend.cuda and device.type != "cuda":
         raise AttentionUnavailable(
-            f"attention={name} computes on CUDA devices only, and this one is {device.type}; sdpa computes everywhere"
-            + (f" (it also needs the package {backend.package}: {backend.install})" if backend.package else ""),
+            f"attention={name} needs a CUDA device, and this device is {device.type}; sdpa works everywhere"
+            + (f" ({name} also needs the package {backend.package}: {backend.install})" if backend.package else ""),
             attention=name,
         )
     if backend.half and dtype not in {torch.bfloat16, torch.float16}:
         raise AttentionUnavailable(
-            f"attention={name} computes in bfloat16 or float16, and the transformer is {dtype}; sdpa takes any",
+            f"attention={name} needs bfloat16 or float16, and the transformer is {dtype}; sdpa takes any precision",
             attention=name,
         )
     if backend.package is not None:
@@ -74,7 +76,7 @@ def check_attention(name: str, *, device: torch.device, dtype: torch.dtype) -> N
 
 
 def usable_attentions(*, device: torch.device, dtype: torch.dtype) -> tuple[str, ...]:
-    """The backends that can compute here. Imports diffusers where there is a GPU."""
+    """Return the attentions that can compute on `device` in `dtype`. Imports diffusers on a GPU."""
 
     def usable(name: str) -> bool:
         try:
@@ -86,22 +88,65 @@ def usable_attentions(*, device: torch.device, dtype: torch.dtype) -> tuple[str,
     return tuple(name for name in ATTENTIONS if usable(name))
 
 
-def backend_of(name: str) -> Any:
-    """What diffusers calls attention `name`. Imports diffusers."""
-    from diffusers.models.attention_dispatch import AttentionBackendName
-
-    return AttentionBackendName(_BACKENDS[name].diffusers)
-
-
 def pin_attention(model: Any, name: str, *, device: torch.device, dtype: torch.dtype) -> None:
-    """Let every attention of the transformer's blocks be computed by `name` from now on. Raises: AttentionUnavailable.
+    """Let `name` compute every attention in the transformer's blocks from now on. Raises: AttentionUnavailable.
 
-    The text refiner's (a few hundred tokens, masked) stays with torch's SDPA, as diffusers has it.
+    The text refiner has a few hundred tokens and a mask. It stays with torch's SDPA, as in diffusers.
     """
     check_attention(name, device=device, dtype=dtype)
     backend = backend_of(name)
     for module in model.modules():
-        # Not set_attention_backend: that one also changes what every other model in this process uses.
+        # Not set_attention_backend: that one also changes the backend of every other model in this process.
         processor: Any = getattr(module, "processor", None)
         if hasattr(processor, "_attention_backend"):
             processor._attention_backend = backend  # noqa: SLF001
+
+
+def attend(name: str, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Compute attention `name` as a block of the transformer does; each tensor is (1, tokens, heads, head_dim)."""
+    from diffusers.models.attention_dispatch import dispatch_attention_fn
+
+    dispatch: Any = dispatch_attention_fn
+    made: Tensor = dispatch(query, key, value, dropout_p=0.0, is_causal=False, backend=backend_of(name))
+    return made
+
+
+def backend_of(name: str) -> Any:
+    """Return diffusers' name for attention `name`. Imports diffusers.
+
+    For cuDNN, put `_cudnn_on_views` in the place of diffusers' own function, which gives the same numbers.
+    """
+    from diffusers.models import attention_dispatch
+    from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
+
+    backend = AttentionBackendName(_BACKENDS[name].diffusers)
+    functions = _AttentionBackendRegistry._backends  # noqa: SLF001 - the dispatcher looks only there
+    if functions[backend] is attention_dispatch._native_cudnn_attention:  # noqa: SLF001
+        functions[backend] = _cudnn_on_views
+    return backend
+
+
+def _cudnn_on_views(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    return_lse: bool = False,
+    _parallel_config: Any = None,
+    **options: Any,
+) -> Any:
+    """Call cuDNN's attention on transposed views of (B, tokens, heads, head_dim) tensors.
+
+    cuDNN reads this layout as it is. diffusers' own function copies the three tensors first, and its answer is copied
+    back behind it: about 54 GB of traffic a forward at 640x608 px.
+    """
+    if return_lse or _parallel_config is not None:  # another model of this process, spread over several GPUs
+        from diffusers.models.attention_dispatch import _native_cudnn_attention
+
+        return _native_cudnn_attention(
+            query, key, value, return_lse=return_lse, _parallel_config=_parallel_config, **options
+        )
+    query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
+    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+        made: Tensor = torch.nn.functional.scaled_dot_product_attention(query, key, value, **options)
+    return made.transpose(1, 2)

@@ -1,29 +1,29 @@
-"""Which attention this process's device gets where nobody names one: the best by rule, if it passes a trial."""
+"""Choose the attention of requests that name none: the best one by rule, if it passes a trial on the device."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from framepack_engine.memory.ladder import Workload, size_of
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention, has_flash_3
-from framepack_engine.sampling.attention import backend_of
+from framepack_engine.sampling.attention import attend
 
 log = logging.getLogger(__name__)
-_QUERIES = 64  #: of a stretch that is compared; three of them are
-#: RMS of the difference over RMS; torch's own on a CPU is 0.0022 away in bfloat16, a kernel that leaves the last 85 of
-#: 18,261 keys out 0.07 by arithmetic
+_QUERIES = 64  #: in each of the three stretches that are compared
+#: RMS of the difference over RMS. In bfloat16 torch's own attention on a CPU is 0.0022 away; a kernel that leaves out
+#: the last 85 of 18,261 keys is 0.07 away, by arithmetic.
 _BOUND = 0.02
 
 
 def device_attention(device: torch.device, dtype: torch.dtype) -> str:
-    """The attention of requests that leave it open, on `device`: the best one that passes its trial, else torch's own.
+    """Return the attention of requests that leave it open: the best that passes its trial, else torch's own.
 
-    Raises: torch.AcceleratorError where the trial made the device unusable for this process.
+    Raises: torch.AcceleratorError if the trial made the device unusable for this process; torch.OutOfMemoryError, which
+        says nothing about an attention.
     """
     size, tokens = size_of("framepack-i2v"), Workload().tokens(size_of("framepack-i2v"))
     cuda = device.type == "cuda"
@@ -54,43 +54,34 @@ def device_attention(device: torch.device, dtype: torch.dtype) -> str:
 
 @torch.no_grad()
 def trial_fault(name: str, *, device: torch.device, dtype: torch.dtype, heads: int, head_dim: int, tokens: int) -> str:
-    """Why attention `name` must not compute here; empty where it may. Takes about 2 GiB at a section's real size.
+    """Say why attention `name` must not be used on this device; empty if it may be. Takes about 2 GiB at full size.
 
-    The first, middle and last queries must be those of a softmax in float32: a kernel that is wrong is so at the end of
-    a length that it does not like. A second call must give equal bits.
-    Raises: torch.AcceleratorError.
+    The first, middle and last queries must agree with a softmax in float32: a wrong kernel is wrong at the end of a
+    length that it does not support. A second call must give equal bits.
+    Raises: torch.AcceleratorError, torch.OutOfMemoryError.
     """
     generator = torch.Generator(device).manual_seed(1)
     shape = (1, tokens, heads, head_dim)
     try:
         query, key, value = (torch.randn(shape, generator=generator, device=device).to(dtype) for _ in range(3))
-        made = _attend(name, query, key, value)
+        made = attend(name, query, key, value)
         for begin in sorted({0, max(0, tokens // 2 - _QUERIES), max(0, tokens - _QUERIES)}):
             part = slice(begin, begin + _QUERIES)
             wanted = _softmax(query[:, part], key, value)
             off = float((made[:, part].float() - wanted).norm() / wanted.norm())
-            if not off <= _BOUND:  # nor where it is no number
+            if not off <= _BOUND:  # also if it is NaN
                 return f"queries {begin} to {begin + _QUERIES} are {off:.3g} from a softmax in float32"
-        if not torch.equal(made, _attend(name, query, key, value)):
+        if not torch.equal(made, attend(name, query, key, value)):
             return "two calls gave different bits"
-    except torch.AcceleratorError:
+    except (torch.AcceleratorError, torch.OutOfMemoryError):
         raise
-    except Exception as err:  # noqa: BLE001 - whatever others' kernels raise, torch's own are there
+    except Exception as err:  # noqa: BLE001 - other packages' kernels raise anything; torch's own still work
         return f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
     return ""
 
 
-def _attend(name: str, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """As the transformer's blocks ask for it: (1, tokens, heads, head_dim) each."""
-    from diffusers.models.attention_dispatch import dispatch_attention_fn
-
-    attend: Any = dispatch_attention_fn
-    made: Tensor = attend(query, key, value, dropout_p=0.0, is_causal=False, backend=backend_of(name))
-    return made
-
-
 def _softmax(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The definition, in float32, for a few queries."""
+    """Compute attention by its definition, in float32, for a few queries."""
     query, key, value = (tensor.float().transpose(1, 2) for tensor in (query, key, value))
     scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
     wanted: Tensor = (scores.softmax(dim=-1) @ value).transpose(1, 2)

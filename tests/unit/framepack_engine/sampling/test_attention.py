@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers.models import attention_dispatch
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from actors.device import describe_device
 from farm.contract import ATTENTIONS as FARM_ATTENTIONS
@@ -22,7 +23,7 @@ from framepack_engine.errors import AttentionUnavailable, InvalidSpec
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention
 from framepack_engine.planning.choices import ATTENTIONS
 from framepack_engine.sampling import attention_trial
-from framepack_engine.sampling.attention import check_attention, pin_attention, usable_attentions
+from framepack_engine.sampling.attention import attend, check_attention, pin_attention, usable_attentions
 from framepack_engine.sampling.attention_trial import device_attention, trial_fault
 from tests.imports import ROOT
 
@@ -76,7 +77,7 @@ def test_the_default_is_torchs_own_whatever_diffusers_is_told(
 @pytest.mark.parametrize(
     ("name", "package"),
     [
-        ("cudnn", "CUDA devices only"),
+        ("cudnn", "needs a CUDA device"),
         ("flash", "pip install flash-attn"),
         ("flash-3", "Dao-AILab/flash-attention"),
         ("sage", "thu-ml/SageAttention"),
@@ -112,6 +113,55 @@ def test_cudnn_needs_no_package() -> None:
     pin_attention(model, "cudnn", device=torch.device("cuda"), dtype=torch.bfloat16)
     assert model.transformer_blocks[0].attn.processor._attention_backend == AttentionBackendName._NATIVE_CUDNN
     assert attention_dispatch._AttentionBackendRegistry.get_active_backend()[0] == AttentionBackendName.NATIVE
+
+
+@pytest.fixture
+def cudnn_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, ...]]:
+    """What torch's attention is called with while cuDNN is the only kernel allowed; a CPU's own kernel answers."""
+    real: Any = torch.nn.functional.scaled_dot_product_attention
+    calls = list[tuple[torch.Tensor, ...]]()
+
+    def spied(*views: torch.Tensor, **options: Any) -> Any:
+        if not torch.backends.cuda.cudnn_sdp_enabled() or torch.backends.cuda.math_sdp_enabled():
+            return real(*views, **options)
+        with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
+            made = real(*views, **options)
+        calls.append((*views, made))
+        return made
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spied)
+    return calls
+
+
+def test_cudnn_reads_the_tensors_where_they_lie(cudnn_calls: list[tuple[torch.Tensor, ...]]) -> None:
+    """Query, key and value reach it as views, and its answer is given on as a view: nothing is copied."""
+    generator = torch.Generator().manual_seed(1)
+    given = [torch.randn((1, 300, 2, 64), generator=generator).bfloat16() for _ in range(3)]
+    made = attend("cudnn", *given)
+    ((*views, answer),) = cudnn_calls
+    for view, tensor in zip(views, given, strict=True):
+        assert view.data_ptr() == tensor.data_ptr()
+        assert (view.shape, view.stride()) == ((1, 2, 300, 64), (300 * 2 * 64, 64, 2 * 64, 1))
+    assert made.data_ptr() == answer.data_ptr()
+    assert torch.equal(made, attend("sdpa", *given))
+
+
+def test_the_blocks_layout_is_one_that_cudnn_takes(cudnn_calls: list[tuple[torch.Tensor, ...]]) -> None:
+    """Each block of the transformer gives tensors of tokens, heads, numbers, without gaps: the bits are torch's own."""
+    spec, cond = replace(SPEC, num_inference_steps=1), case_conditioning(GOLDEN / "i2v_true_cfg")
+    parts = load_case_model(GOLDEN / "tiny_model")
+    parts.transformer.to(torch.bfloat16)
+    wanted = Renderer(parts).section(spec, 0, cond, None).latents
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("framepack_engine.sampling.attention.check_attention", lambda *_, **__: None)
+        made = Renderer(parts).section(replace(spec, attention="cudnn"), 0, cond, None).latents
+    assert len(cudnn_calls) == len(parts.transformer.transformer_blocks) + len(
+        parts.transformer.single_transformer_blocks
+    )
+    for *views, _ in cudnn_calls:
+        for view in views:
+            assert view.transpose(1, 2).is_contiguous()
+    assert torch.equal(made, wanted)
 
 
 def test_it_is_part_of_the_numeric_class(renderer: Renderer) -> None:
@@ -208,6 +258,17 @@ def test_what_fails_its_trial_is_not_taken(
     assert "attention_refused: cudnn" in caplog.text
 
 
+def test_a_full_device_says_nothing_about_an_attention(hopper: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory in the trial is an error of its own: otherwise the numeric class would depend on what else runs."""
+
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    changed(monkeypatch, full)
+    with pytest.raises(torch.OutOfMemoryError):
+        device_attention(hopper, torch.bfloat16)
+
+
 def test_after_one_that_fails_comes_the_next(hopper: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build of FlashAttention 3 that cannot be called (there is none here) leaves cuDNN its turn."""
     changed(monkeypatch, lambda made: made)
@@ -261,5 +322,5 @@ def test_a_worker_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     card = describe_device("w", node="n", settings=settings)
     assert (settings.attention, card.attention) == ("auto", "sdpa")
     assert fits(card, need_for(VideoRequest(prompt="a", model="tiny"), "section", f"{card.numeric_class}"))
-    with pytest.raises(AttentionUnavailable, match="CUDA devices only"):
+    with pytest.raises(AttentionUnavailable, match="needs a CUDA device"):
         describe_device("w", node="n", settings=settings.replaced(attention="cudnn"))
