@@ -1,1 +1,1 @@
-"""Telling receivers that a video ended."""
+"""Webhooks: tell receivers that a video has ended."""

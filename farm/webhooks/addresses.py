@@ -1,4 +1,4 @@
-"""The addresses that a webhook may connect to: never this machine or a private network unless allowed."""
+"""The addresses that a webhook may connect to: this machine and private networks only if the farm allows them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """The receiver's address is none that the farm connects to."""
+    """The farm does not connect to the receiver's address."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The host's addresses, as the system knows them. Raises: OSError."""
+    """Ask the system for the host's addresses. Raises: OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 async def addresses_of(url: httpx.URL, *, allow_private: bool, resolve: Resolve) -> Sequence[str]:
-    """The receiver's addresses: connect to one of these, and do not ask again.
+    """Look up the receiver's addresses. Connect to one of these; another look-up could give others.
 
-    Raises: Refused where one of them must not be connected to; OSError where there is none.
+    Raises: Refused if the farm must not connect to one of them; OSError if there is none.
     """
     port = url.port or (443 if url.scheme == "https" else 80)
     found = await resolve(url.raw_host.decode("ascii"), port)

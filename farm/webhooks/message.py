@@ -1,9 +1,12 @@
-"""What a receiver is told of a video that ended: Standard Webhooks' message and its outcome."""
+"""The message that tells a receiver how a video ended, as Standard Webhooks defines it, and the outcome."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from standardwebhooks import Webhook
 
 from farm.contract import Value
 from farm.errors import NotFound
@@ -14,17 +17,36 @@ from farm.store import ObjectMissing
 
 
 class Delivery(Value):
-    """How telling one end to one receiver went."""
+    """The outcome of delivering one end to one receiver."""
 
     state: Literal["delivered", "gave_up"]
     event: str
-    tries: int  #: by the process that ended it; earlier ones forgot theirs
+    tries: int  #: of the process that ended it; a restart begins to count again
     reason: str  #: the receiver's last answer
     at: float  #: unix seconds
 
 
+class Signed(NamedTuple):
+    """A message that is ready to be sent."""
+
+    body: str
+    headers: dict[str, str]
+
+
+def signed(record: Record, secret: str, *, at: float) -> Signed:
+    """Sign the video's message; at: unix seconds at which it is sent."""
+    body, sent_at = message(record), datetime.fromtimestamp(int(at), UTC)
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id(record),
+        "webhook-timestamp": str(int(at)),
+        "webhook-signature": Webhook(secret).sign(message_id(record), sent_at, body),
+    }
+    return Signed(body, headers)
+
+
 def message(record: Record) -> str:
-    """The body: what ended and how, no prompt and no picture."""
+    """Return the body: which video ended, and how; neither prompt nor pictures."""
     job, state = record.job, record.head.state
     data = {
         "id": job.id,
@@ -46,20 +68,20 @@ def message(record: Record) -> str:
 
 
 def event_type(record: Record) -> str:
-    """`video.completed`, `video.failed` or `video.cancelled`."""
+    """Return `video.completed`, `video.failed` or `video.cancelled`."""
     return f"video.{record.head.state.status}"
 
 
 def message_id(record: Record) -> str:
-    """The same for one end of one video, whenever it is told."""
+    """Return the id of this end of this video, the same for every try."""
     return f"evt_{record.job.id.removeprefix('video_')}_{record.head.seq}"
 
 
 def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
-    """How the request's webhook fared with the newest end. Raises: NotFound where the request named none."""
+    """Return the outcome of the request's webhook for the newest end. Raises: NotFound if the request named none."""
     job, head = record.job, record.head
     if "request" not in job.hooks:
-        raise NotFound(f"{job.id} was asked for without a webhook_url")
+        raise NotFound(f"the request of {job.id} names no webhook_url")
     view: dict[str, object] = {"object": "video.webhook", "video": job.id, "host": job.hooks["request"]}
     nothing: dict[str, object] = {"event": None, "tries": None, "reason": None, "at": None}
     if head.state.status not in ENDED:

@@ -1,9 +1,8 @@
-"""Webhooks: tell a receiver that a video has ended, signed, again and again until it says 2xx or a day is over.
+"""Webhooks: tell a receiver that a video has ended, signed, until it answers 2xx or a day is over.
 
-What is owed is a marker in the store, `hooks/<job>.<seq>.<whose>`: the end that comes at or after ledger entry `seq` is
-still to be told to the request's URL, or the farm's. It is there before the video can end (farm/jobs/ writes it when
-a video is accepted or retried) and goes after the receiver was told, so no crash loses an end; one may be told twice,
-with the same id. How it went stays with the video, `jobs/<job>/hooks/<seq of the end>.<whose>.json`.
+A marker in the store, `hooks/<job>.<seq>.<whose>`, says that the end at ledger entry `seq` or later must be delivered
+to the request's URL or the farm's. farm/jobs/ writes it before the video can end, and the sender removes it after the
+delivery, so a crash loses no end; a receiver may get one twice, with the same id. The outcome stays with the video.
 """
 
 from __future__ import annotations
@@ -11,69 +10,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from functools import cache
-from typing import Literal, NamedTuple
-from weakref import WeakValueDictionary
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx
 from pydantic import ValidationError
-from standardwebhooks import Webhook
 
 from farm.errors import NotFound, StoreError
 from farm.jobs import Jobs, Record
 from farm.ledger.layout import HOOKS, HookMarker, outcome_key, parse_hook, receiver_key
 from farm.ledger.notes import Mark, read_note
 from farm.ledger.states import OPEN
-from farm.receiver import Receiver, Resolve, checked_url
+from farm.receiver import Receiver, Resolve
 from farm.settings import FarmSettings
 from farm.store import ObjectMissing
-from farm.webhooks.addresses import Refused, addresses_of, resolve
-from farm.webhooks.message import Delivery, event_type, message, message_id
+from farm.webhooks.addresses import resolve
+from farm.webhooks.message import Delivery, event_type, signed
+from farm.webhooks.post import Answer, http_client, post
 
 log = logging.getLogger(__name__)
 FIRST_DELAY_S = 5.0
 _GROWTH = 3.0
 _MOST_DELAY_S = 3600.0
 GIVE_UP_S = 24 * 3600.0  #: after the video's end
-_UNUSED_S = 3600.0  #: a marker whose retry was never written is one that died, once it is this old
-_TRY_S = 15.0  #: of one try, whatever the receiver does
-_AT_ONCE = 32  #: receivers; each is told one end at a time
-_GONE = 410  #: "do not come back"
+_UNUSED_S = 3600.0  #: a marker is that old and its retry is not in the ledger: the process that wrote it has died
+_TRY_S = 15.0  #: for one try
+_AT_ONCE = 32  #: receivers
 
 
-class _Told(NamedTuple):
-    """What came of one try."""
+@dataclass
+class _Pending:
+    """A marker in the store."""
 
-    ok: bool
-    reason: str
-    final: bool = False  #: another try would not help
+    hook: HookMarker
+    tries: int = 0
+    due: float = 0.0  #: unix seconds of the next try
+    queued: bool = False  #: in its receiver's queue
 
 
 class _End(NamedTuple):
-    """An end that is to be told now."""
+    """An end to deliver now."""
 
-    owed: HookMarker
+    pending: _Pending
     record: Record
     receiver: Receiver | None  #: None: the farm's settings no longer name one
 
-
-class _Way(NamedTuple):
-    """What posts go out by, in one event loop."""
-
-    http: httpx.AsyncClient
-    gate: asyncio.Semaphore  #: of those on their way
-    turns: WeakValueDictionary[str, asyncio.Lock]  #: a receiver's URL -> whose turn it is
+    @property
+    def url(self) -> str:
+        return self.receiver.url if self.receiver else ""
 
 
 class WebhookSender:
-    """Pays what is owed. Several may run at once: receivers are told twice then, no more.
+    """Delivers pending webhooks: a queue and a task for each receiver, so a slow one delays no other.
 
-    A receiver is told one end at a time, the earliest first; a slow one holds up itself alone.
+    Several senders may run at once; receivers then get an end twice.
     """
 
     def __init__(
@@ -85,236 +78,189 @@ class WebhookSender:
         resolve: Resolve = resolve,
         try_s: float = _TRY_S,
     ) -> None:
-        """`clock` gives unix seconds; `resolve` is the one look-up before each try."""
+        """`clock` gives unix seconds; `resolve` looks a host up, once before each try."""
         self._jobs, self._settings, self._clock, self._resolve, self._try_s = jobs, settings, clock, resolve, try_s
-        self._tries: dict[str, int] = {}  # marker -> how often it was tried
-        self._next: dict[str, float] = {}  # marker -> when it is tried again
-        self._under_way: set[str] = set()  # markers that are being tried, or wait for their turn
-        self._wake = threading.Event()
+        self._pending: dict[str, _Pending] = {}  # by the marker's key
+        self._queues: dict[str, deque[_Pending]] = {}  # by the URL of a receiver whose task is at work
+        self._at_once, self._wake = asyncio.Semaphore(_AT_ONCE), asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         for name in ("httpx", "httpcore"):  # they log whole URLs, and a URL's path may be a secret
             logging.getLogger(name).setLevel(logging.WARNING)
 
     def nudge(self) -> None:
-        """A video has ended. Only a hint; from any thread."""
-        self._wake.set()
+        """Look for ended videos now instead of at the next sweep. Any thread may call this."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     def run(self) -> None:
-        """Send for ever. What goes wrong is logged, and tried again."""
-        while True:
-            try:
-                asyncio.run(self.serve())
-            except Exception:  # border: the dispatcher beside us must not suffer
-                log.exception("webhook_crash")
-                time.sleep(FIRST_DELAY_S)
+        """Serve for ever, in a thread of its own."""
+        asyncio.run(self.serve())
 
     async def serve(self) -> None:
-        """Try what is due, whenever something is, for ever. Who is slow to answer is not waited for."""
-        lanes = set[asyncio.Task[None]]()
-        async with _way() as way:
+        """Deliver each webhook when it is due, for ever. Log what goes wrong, and try again."""
+        self._loop = asyncio.get_running_loop()
+        async with http_client(_AT_ONCE) as http, asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
-                least_s = 0.1
+                pause_s = self._settings.sweep_s
                 try:
-                    for lane in await self._begin(way):
-                        lanes.add(lane)
-                        lane.add_done_callback(lanes.discard)
-                        lane.add_done_callback(_log_crash)
+                    for url in await self._enqueue():
+                        tasks.create_task(self._deliver_to(url, http))
                 except StoreError as err:
                     log.warning("webhook_store_unavailable: %s", err)
-                    least_s = FIRST_DELAY_S  # what is overdue stays so, and must not make us ask again at once
-                waiting = (at for key, at in self._next.items() if key not in self._under_way)
-                soonest_s = min(waiting, default=float("inf")) - self._clock()
-                await asyncio.to_thread(self._wake.wait, max(least_s, min(soonest_s, self._settings.sweep_s)))
+                    pause_s = FIRST_DELAY_S
+                except Exception:  # border: the dispatcher beside us must not suffer
+                    log.exception("webhook_crash")
+                    pause_s = FIRST_DELAY_S
+                now = self._clock()
+                later = (one.due - now for one in self._pending.values() if one.due > now and not one.queued)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), min(pause_s, *later, self._settings.sweep_s))
 
     async def round(self) -> None:
-        """Try everything that is due now, once, to the end. Raises: StoreError."""
-        async with _way() as way:
-            await asyncio.gather(*await self._begin(way))
+        """Try everything that is due now, once. Raises: StoreError."""
+        async with http_client(_AT_ONCE) as http:
+            await asyncio.gather(*(self._deliver_to(url, http) for url in await self._enqueue()))
 
-    async def _begin(self, way: _Way) -> list[asyncio.Task[None]]:
-        """Begin to try what is due and not under way, in a task for each receiver. Raises: StoreError."""
-        owed = await asyncio.to_thread(owed_in, self._jobs)
-        keys = {one.key for one in owed}
-        for book in (self._tries, self._next):
-            for key in book.keys() - keys - self._under_way:
-                book.pop(key, None)
+    async def _enqueue(self) -> list[str]:
+        """Put what is due into its receiver's queue, the earliest end first; return the receivers that were idle.
+
+        Raises: StoreError.
+        """
+        hooks = await asyncio.to_thread(hooks_of_ended, self._jobs)
+        known = self._pending
+        self._pending = {hook.key: known.get(hook.key) or _Pending(hook) for hook in hooks}
+        self._pending |= {key: one for key, one in known.items() if one.queued}
         now = self._clock()
-        due = [one for one in owed if self._next.get(one.key, 0.0) <= now and one.key not in self._under_way]
+        due = [one for one in self._pending.values() if one.due <= now and not one.queued]
         found = await asyncio.gather(*(asyncio.to_thread(self._end_of, one) for one in due))
-        ends = sorted(filter(None, found), key=lambda end: (end.record.head.state.ended_at or 0.0, end.owed.key))
-        lanes: dict[str, list[HookMarker]] = {}
+        ends = sorted(
+            filter(None, found), key=lambda end: (end.record.head.state.ended_at or 0.0, end.pending.hook.key)
+        )
+        idle = {end.url: None for end in ends if end.url not in self._queues}
         for end in ends:
-            lanes.setdefault(end.receiver.url if end.receiver else "", []).append(end.owed)
-        self._under_way.update(end.owed.key for end in ends)
-        return [asyncio.create_task(self._pay(url, lane, way)) for url, lane in lanes.items()]
+            self._queues.setdefault(end.url, deque()).append(end.pending)
+            end.pending.queued = True
+        return list(idle)
 
-    async def _pay(self, url: str, lane: list[HookMarker], way: _Way) -> None:
-        """Tell one receiver of these ends, one after the other; behind those that it is being told of already."""
-        try:
-            async with way.turns.setdefault(url, asyncio.Lock()):
-                for owed in lane:
-                    async with way.gate:
-                        end = await asyncio.to_thread(self._end_of, owed)  # again: its turn may have come late
-                        if end is not None:
-                            await self._tell(end, way.http)
-                    self._under_way.discard(owed.key)
-        except Exception:  # logged by whoever waits for this task; it must not come again at once
-            self._next.update((owed.key, self._clock() + FIRST_DELAY_S) for owed in lane)
-            raise
-        finally:
-            self._under_way.difference_update(owed.key for owed in lane)
-            self._wake.set()  # what failed is due at a time of its own
+    async def _deliver_to(self, url: str, http: httpx.AsyncClient) -> None:
+        """Empty one receiver's queue, one end after the other."""
+        queue = self._queues[url]
+        while queue:
+            pending = queue[0]
+            try:
+                async with self._at_once:
+                    end = await asyncio.to_thread(self._end_of, pending)  # again: it may have waited long
+                    if end is not None:
+                        await self._deliver(end, http)
+            except Exception:  # border: one webhook must not stop the others
+                log.exception("webhook_crash", extra={"job_id": pending.hook.job})
+                pending.due = self._clock() + FIRST_DELAY_S
+            queue.popleft()
+            pending.queued = False
+        del self._queues[url]
+        self._wake.set()  # so that `serve` sees when to try again
 
-    def _end_of(self, owed: HookMarker) -> _End | None:
-        """The end, where it is to be told now. One damaged video must not stop the others: it is looked at later."""
+    def _end_of(self, pending: _Pending) -> _End | None:
+        """Return the end if it is to be delivered now. A video that cannot be read must not stop the others."""
         try:
-            record = self._ended(owed)
-            return None if record is None else _End(owed, record, self._receiver(owed))
+            record = self._ended(pending.hook)
+            return None if record is None else _End(pending, record, self._receiver(pending.hook))
         except (StoreError, ValidationError) as err:
-            self._skip(owed, err)
+            self._skip(pending, err)
             return None
 
-    def _skip(self, owed: HookMarker, err: Exception) -> None:
-        self._next[owed.key] = self._clock() + self._settings.sweep_s
-        log.warning("webhook_skipped: %s", _words(err), extra={"job_id": owed.job})
+    def _skip(self, pending: _Pending, err: Exception) -> None:
+        """Come back to it at the next sweep."""
+        pending.due = self._clock() + self._settings.sweep_s
+        log.warning("webhook_skipped: %s", _words(err), extra={"job_id": pending.hook.job})
 
-    def _ended(self, owed: HookMarker) -> Record | None:
-        """The video, where an end of it is to be told now. A marker that is no longer needed goes."""
+    def _ended(self, hook: HookMarker) -> Record | None:
+        """Return the video if an end of it is to be delivered now. Remove the marker if nothing ever will be."""
         store = self._jobs.store
         try:
-            record = self._jobs.get(owed.job, owner=None)
-        except NotFound:  # deleted, or it never came to be
-            store.delete(owed.key)
+            record = self._jobs.get(hook.job, owner=None)
+        except NotFound:  # deleted, or never accepted
+            store.delete(hook.key)
             return None
         if record.head.state.status in OPEN:
             return None
-        if record.head.seq < owed.from_seq:
-            if self._clock() - read_note(store, owed.key, Mark).at > _UNUSED_S:
-                store.delete(owed.key)
+        if record.head.seq < hook.from_seq:
+            if self._clock() - read_note(store, hook.key, Mark).at > _UNUSED_S:
+                store.delete(hook.key)
             return None
         try:
-            store.size(outcome_key(owed.job, record.head.seq, owed.whose))
+            store.size(outcome_key(hook.job, record.head.seq, hook.whose))
         except ObjectMissing:
             return record
-        store.delete(owed.key)  # its removal died, or the request came again with its Idempotency-Key
+        store.delete(hook.key)  # delivered: the sender died before it could remove the marker
         return None
 
-    async def _tell(self, end: _End, http: httpx.AsyncClient) -> None:
-        owed, record, receiver = end
-        tries = self._tries[owed.key] = self._tries.get(owed.key, 0) + 1
-        told = await self._try(receiver, record, http)
-        now, ended_at = self._clock(), record.head.state.ended_at or 0.0
-        log.info(
-            "webhook",
-            extra={
-                "job_id": owed.job,
-                "whose": owed.whose,
-                "event": event_type(record),
-                "try": tries,
-                "delivered": told.ok,
-                "answer": told.reason,
-            },
-        )
-        if not told.ok and not told.final and now - ended_at < GIVE_UP_S:
-            self._next[owed.key] = now + delay_s(tries)
-            return
-        state: Literal["delivered", "gave_up"] = "delivered" if told.ok else "gave_up"
-        outcome = Delivery(state=state, event=event_type(record), tries=tries, reason=told.reason, at=now)
-        try:
-            await asyncio.to_thread(self._close, owed, record, outcome)
-        except StoreError as err:  # it is told once more, with the same id
-            self._skip(owed, err)
-
-    def _close(self, owed: HookMarker, record: Record, outcome: Delivery) -> None:
-        key = outcome_key(owed.job, record.head.seq, owed.whose)
-        self._jobs.store.put_if_absent(key, outcome.model_dump_json().encode())
-        self._jobs.store.delete(owed.key)
-
-    async def _try(self, receiver: Receiver | None, record: Record, http: httpx.AsyncClient) -> _Told:
-        secret = (receiver and receiver.secret) or self._settings.webhook_secret
-        if receiver is None or not secret:
-            return _Told(ok=False, reason="the farm's settings no longer name a receiver, or a secret", final=True)
-        try:
-            async with asyncio.timeout(self._try_s):
-                status = await self._post(receiver.url, secret, record, http)
-        except Refused as err:
-            return _Told(ok=False, reason=str(err), final=True)
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            OSError,
-            TimeoutError,
-            ValueError,
-        ) as err:  # ValueError: a URL that was taken once
-            return _Told(ok=False, reason=type(err).__name__)  # its text could hold the URL
-        return _Told(ok=200 <= status < 300, reason=f"HTTP {status}", final=status == _GONE)
-
-    async def _post(self, text: str, secret: str, record: Record, http: httpx.AsyncClient) -> int:
-        """One POST to an address that was checked; the answer's status. Its body is not read."""
-        allow_private = self._settings.webhook_allow_private
-        url, body = checked_url(text, allow_private=allow_private), message(record)
-        sent_at = datetime.fromtimestamp(int(self._clock()), UTC)
-        headers = {
-            "host": url.netloc.decode("ascii"),
-            "content-type": "application/json",
-            "user-agent": "framepack-farm",
-            "webhook-id": message_id(record),
-            "webhook-timestamp": str(int(sent_at.timestamp())),
-            "webhook-signature": Webhook(secret).sign(message_id(record), sent_at, body),
-        }
-        names = {"sni_hostname": url.raw_host.decode("ascii")}  # whom the certificate must name
-        lost: httpx.TransportError = httpx.ConnectError("no address")
-        for address in await addresses_of(url, allow_private=allow_private, resolve=self._resolve):
-            there = url.copy_with(host=address)
-            try:
-                async with http.stream("POST", there, content=body, headers=headers, extensions=names) as answer:
-                    return answer.status_code
-            except (httpx.ConnectError, httpx.ConnectTimeout) as err:
-                lost = err
-        raise lost
-
-    def _receiver(self, owed: HookMarker) -> Receiver | None:
-        if owed.whose == "farm":
+    def _receiver(self, hook: HookMarker) -> Receiver | None:
+        if hook.whose == "farm":
             url = self._settings.webhook_url
             return None if url is None else Receiver(url=url)
-        return Receiver.model_validate_json(self._jobs.store.get(receiver_key(owed.job)))
+        return Receiver.model_validate_json(self._jobs.store.get(receiver_key(hook.job)))
 
+    async def _deliver(self, end: _End, http: httpx.AsyncClient) -> None:
+        """Try once; note when to try again, or the outcome."""
+        pending, record, _ = end
+        hook, event = pending.hook, event_type(record)
+        pending.tries += 1
+        answer = await self._try(end, http)
+        now, ended_at = self._clock(), record.head.state.ended_at or 0.0
+        facts = {"job_id": hook.job, "whose": hook.whose, "event": event, "try": pending.tries}
+        log.info("webhook", extra={**facts, "delivered": answer.ok, "answer": answer.reason})
+        if not answer.ok and not answer.final and now - ended_at < GIVE_UP_S:
+            pending.due = now + delay_s(pending.tries)
+            return
+        outcome = Delivery(
+            state="delivered" if answer.ok else "gave_up",
+            event=event,
+            tries=pending.tries,
+            reason=answer.reason,
+            at=now,
+        )
+        try:
+            await asyncio.to_thread(self._close, hook, record, outcome)
+        except StoreError as err:  # the receiver gets it once more, with the same id
+            self._skip(pending, err)
 
-@contextlib.asynccontextmanager
-async def _way() -> AsyncIterator[_Way]:
-    # a kept connection could be another name's at the same address
-    limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=0)
-    tls = _certificates()
-    async with httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, limits=limits) as http:
-        yield _Way(http, asyncio.Semaphore(_AT_ONCE), WeakValueDictionary())
+    async def _try(self, end: _End, http: httpx.AsyncClient) -> Answer:
+        _, record, receiver = end
+        settings = self._settings
+        secret = (receiver and receiver.secret) or settings.webhook_secret
+        if receiver is None or not secret:
+            return Answer(ok=False, reason="the farm's settings no longer name a receiver, or a secret", final=True)
+        return await post(
+            signed(record, secret, at=self._clock()),
+            receiver,
+            http,
+            allow_private=settings.webhook_allow_private,
+            resolve=self._resolve,
+            try_s=self._try_s,
+        )
 
-
-def _log_crash(lane: asyncio.Task[None]) -> None:
-    if not lane.cancelled() and (err := lane.exception()) is not None:
-        log.error("webhook_crash", exc_info=err)
+    def _close(self, hook: HookMarker, record: Record, outcome: Delivery) -> None:
+        key = outcome_key(hook.job, record.head.seq, hook.whose)
+        self._jobs.store.put_if_absent(key, outcome.model_dump_json().encode())
+        self._jobs.store.delete(hook.key)
 
 
 def delay_s(tries: int) -> float:
-    """How long to wait after so many tries: 5 s, 15 s, 45 s … at most an hour."""
+    """Return how long to wait after so many tries: 5 s, 15 s, 45 s … at most an hour."""
     return min(FIRST_DELAY_S * _GROWTH ** min(tries - 1, 20), _MOST_DELAY_S)
 
 
-def owed_in(jobs: Jobs) -> list[HookMarker]:
-    """The markers of videos that are not open."""
+def hooks_of_ended(jobs: Jobs) -> list[HookMarker]:
+    """Return the webhooks of videos that are not open."""
     found = jobs.store.list(HOOKS)
     if not found:
         return []
-    is_open = set(jobs.open_ids())  # after the markers: a video is open before it owes anything
-    owed = [one for one in map(parse_hook, found) if one is not None]
-    return [one for one in owed if one.job not in is_open]
+    is_open = set(jobs.open_ids())  # after the list of webhooks: a video gets its open/ marker before any of those
+    return [hook for hook in map(parse_hook, found) if hook is not None and hook.job not in is_open]
 
 
 def _words(err: Exception) -> str:
-    """What went wrong; what cannot be read is not quoted, since it may hold a secret."""
+    """Say what went wrong without quoting webhook.json, which may hold a secret."""
     return f"webhook.json cannot be read: {err.error_count()} faults" if isinstance(err, ValidationError) else str(err)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Whom https trusts; reading the list takes longer than a post."""
-    return httpx.create_ssl_context(trust_env=False)

@@ -249,7 +249,7 @@ async def test_a_redirect_is_not_followed(scene: Scene) -> None:
         assert len(owed(scene.jobs)) == 1
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The process died here."""
 
 
