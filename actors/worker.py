@@ -27,6 +27,7 @@ from farm.logs import setup_logs
 from farm.settings import FarmSettings, is_open, parse_hours
 from farm.store import MeteredStore, open_store
 from farm.store.wrapped import PatientStore
+from framepack_engine.environment import prepare_process
 
 log = logging.getLogger(__name__)
 _NICE = 10  #: of a worker on the CPU
@@ -47,6 +48,7 @@ class RenderWorker:
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         if gpu is None or visible:  # before torch is loaded; a CPU worker must not find the GPUs of the others
             os.environ["CUDA_VISIBLE_DEVICES"] = "" if gpu is None else visible[gpu]
+        prepare_process()
         self._settings, self._id = settings.on_node(os.environ), f"{slot}.{uuid4().hex[:6]}"
         setup_logs(style=settings.log_format, level=settings.log_level, worker=self._id)
         self._meter = RayMeter()

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from deploy.terminal.screen import say
 from farm.errors import FarmError
+from framepack_engine.environment import prepare_process
 
 #: command -> its module and line of help; a module is loaded when one of its commands is called (--help in 0.3 s)
 COMMANDS = {
@@ -113,6 +114,7 @@ def framefarm(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. What went wrong is one line on stderr."""
+    prepare_process()
     try:
         app(args=argv if argv is None else list(argv), prog_name="framefarm")
     except SystemExit as end:  # how typer ends, also when all is well

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from framepack_engine import Renderer, RenderSpec, SectionState, load_models
+from framepack_engine import Renderer, RenderSpec, SectionState, load_models, prepare_process
 from framepack_engine.frames.video import encode_clip
 
+prepare_process()
 torch.set_num_threads(1)
 renderer = Renderer(load_models("tiny"))
 spec = RenderSpec(kind="i2v", sections=3, height=96, width=160, seed=1, prompt="a cat")  # cat.jpg's 128 px bucket

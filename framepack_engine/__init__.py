@@ -1,4 +1,4 @@
-"""FramePack's sampling as a library: knows no Ray, no HTTP, no storage. Names load what they need when first used.
+"""FramePack as a library, without Ray, HTTP or storage. A name loads what it needs at its first use.
 
 `from framepack_engine import sections_for` loads no torch; `from framepack_engine import Renderer` does.
 """
@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framepack_engine.conformance import CaseResult, run_conformance
+    from framepack_engine.environment import prepare_process
     from framepack_engine.errors import EngineError
     from framepack_engine.frames.provenance import read_provenance
     from framepack_engine.models.shelf import Models, ModelShelf, load_models
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from framepack_engine.planning.spec import Lora, RenderSpec
     from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 
-# Left to itself, Intel's MKL on an AMD CPU sums otherwise where a matrix begins at another address: equal weights gave
-# other bits (docs/decisions/0088). Read at a process' first product, so it is set before any.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-
-# torchao, which diffusers loads by itself wherever it is installed, and what the two of them say of each other: nothing
-# that a user could act on. We use none of its compiled kernels, and load none of its checkpoints.
+# diffusers loads torchao if it is installed, and both log what no user can act on: we use none of torchao's compiled
+# kernels, and load none of its checkpoints.
 for _name in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -45,6 +41,7 @@ _HOME = {
     "frames_for": "planning.sections",
     "load_models": "models.shelf",
     "nearest_bucket": "planning.sections",
+    "prepare_process": "environment",
     "read_provenance": "frames.provenance",
     "run_conformance": "conformance",
     "sections_for": "planning.sections",
@@ -66,6 +63,7 @@ __all__ = [
     "frames_for",
     "load_models",
     "nearest_bucket",
+    "prepare_process",
     "read_provenance",
     "run_conformance",
     "sections_for",
@@ -73,7 +71,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that `name` lives in."""
+    """Import the module that defines `name`."""
     try:
         home = _HOME[name]
     except KeyError as err:

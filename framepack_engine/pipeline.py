@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, c
 import torch
 from torch import Tensor
 
+from framepack_engine.environment import warn_if_unprepared
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.frames.decode import Decoder, latent_preview
 from framepack_engine.frames.provenance import provenance, tags
@@ -81,6 +82,8 @@ class Renderer:
     ) -> None:
         self.lora_dir = lora_dir
         self.device = torch.device(device)
+        if self.device.type == "cpu" and torch.backends.mkl.is_available():
+            warn_if_unprepared()
         self._transformer = Transformer(models.transformer, name=getattr(models, "name", None), device=self.device)
         self._decoder = Decoder(models.vae)
         parts = models.movable if isinstance(models, Models) else {"transformer": models.transformer, "vae": models.vae}

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from framepack_engine.environment import prepare_process
+
 if TYPE_CHECKING:
     from framepack_engine.models.shelf import Models
+
+prepare_process()  # before any test loads torch; every process that a test starts inherits it
 
 
 @pytest.hookimpl(optionalhook=True)

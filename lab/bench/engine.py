@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from framepack_engine.environment import prepare_process
 from framepack_engine.frames import video
 from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.pipeline import Renderer
@@ -200,6 +201,7 @@ def step_overhead(models: Models, *, height: int = 608, width: int = 640, steps:
 
 def main(argv: Sequence[str]) -> None:
     """Render `argv[0]` sections with `tiny` and print the peak memory: one process a measurement."""
+    prepare_process()
     torch.set_num_threads(1)
     spec = small_spec("i2v", int(argv[0]), steps=1, side_px=96)
     count_render(load_models("tiny", cache_dir=argv[1] if len(argv) > 1 else None), spec)

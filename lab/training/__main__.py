@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from framepack_engine.environment import prepare_process
 from framepack_engine.errors import EngineError
 from lab.options import parse_options
 from lab.training.pocket_run import ABOUT, PocketOptions, train_stages
@@ -21,6 +22,7 @@ def main(argv: Sequence[str]) -> int:
     if argv[:1] != ["pocket"]:
         sys.stderr.write("usage: python -m lab.training pocket [--help]\n")
         return 2
+    prepare_process()
     options = parse_options(PocketOptions, argv[1:], program="python -m lab.training pocket", about=ABOUT)
     from lab.training.loop import save_on_signals
 

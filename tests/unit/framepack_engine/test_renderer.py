@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from framepack_engine import Conditioning, Models, Renderer, RenderProgress, RenderSpec, SectionState, StepState
+from framepack_engine import (
+    Conditioning,
+    Models,
+    Renderer,
+    RenderProgress,
+    RenderSpec,
+    SectionState,
+    StepState,
+    prepare_process,
+)
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.frames.video import probe
@@ -71,6 +81,25 @@ def test_convolutions_are_chosen_by_rule(renderer: Renderer) -> None:
         )
         assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
     assert seen == {(False, True)}
+
+
+def test_a_process_without_mkl_s_mode_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A renderer on a CPU warns, with what to do; it sets nothing itself. `prepare_process` sets it, once."""
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    parts = load_case_model(MODEL)
+    Renderer(parts)
+    assert "MKL_CBWR=AUTO,STRICT" in caplog.text
+    assert "MKL_CBWR" not in os.environ
+    caplog.clear()
+    prepare_process()
+    Renderer(parts)
+    assert (os.environ["MKL_CBWR"], caplog.text) == ("AUTO,STRICT", "")
+    monkeypatch.setenv("MKL_CBWR", "AVX2,STRICT")
+    prepare_process()
+    assert os.environ["MKL_CBWR"] == "AVX2,STRICT"
 
 
 class Interrupted(Exception):
