@@ -5,7 +5,7 @@ EngineError
 │   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
 ├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
 ├── PrecisionUnavailable precision_unavailable  a precision whose package is not installed, or not for this device
-├── CompileUnavailable compile_unavailable  blocks cannot be compiled: tensors are counted, or torch is too old
+├── KernelsUnavailable kernels_unavailable  the kernels that FARM_KERNELS names cannot be used here
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
 ├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
@@ -56,10 +56,10 @@ class PrecisionUnavailable(EngineError):
     code = "precision_unavailable"
 
 
-class CompileUnavailable(EngineError):
-    """Blocks cannot be compiled where each tensor is counted, or by a torch without the options for it."""
+class KernelsUnavailable(EngineError):
+    """Exact kernels need triton; compiled blocks need a newer torch, and a device whose tensors are not counted."""
 
-    code = "compile_unavailable"
+    code = "kernels_unavailable"
 
 
 class ArtifactDamaged(EngineError):

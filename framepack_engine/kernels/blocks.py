@@ -1,0 +1,127 @@
+"""The transformer's blocks with their element-wise chains fused: the modules, products and bits of diffusers' blocks.
+
+A block calls its own layers as modules, in diffusers' order. Hooks of streaming, hoisting and LoRAs therefore act as on
+a stock block. Concatenations that only bring together what lies together already are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from framepack_engine.errors import KernelsUnavailable
+from framepack_engine.kernels.guard import Guarded
+
+DEVICES = {"cuda"}  #: that the kernels run on; elsewhere blocks stay as they are
+_HEAD = 128  #: numbers of a head, in every FramePack model
+
+modulate, add_gated, join_gelu, join_heads = map(Guarded, ("modulate", "add_gated", "join_gelu", "join_heads"))
+Pair = tuple[Tensor, Tensor]
+
+
+class ExactForward:
+    """A block's forward: by fused kernels, or as it was where they cannot be used."""
+
+    def __init__(self, block: nn.Module, compute: Callable[[Any, Tensor, Tensor, Tensor, Pair], Pair]) -> None:
+        """compute: of the block's class."""
+        self._block, self._compute = block, compute
+
+    def __call__(self, hidden: Tensor, text: Tensor, temb: Tensor, mask: Tensor | None, rotary: Pair) -> Pair:
+        """Run the block on pictures (1, n, D) and text (1, m, D), with tables (n, d) of the rotary embedding."""
+        if mask is not None or torch.is_grad_enabled() or hidden.device.type not in DEVICES:
+            answer: Pair = type(self._block).forward(self._block, hidden, text, temb, mask, rotary)
+            return answer
+        return self._compute(self._block, hidden, text, temb, rotary)
+
+
+def compute_exactly(transformer: Any) -> None:
+    """Let all blocks of a HunyuanVideoFramepackTransformer3DModel compute by fused kernels from now on.
+
+    Blocks with heads of another size stay as they are. Call it before hooks are put on the blocks. Calling it twice
+    changes nothing.
+    """
+    for blocks, compute in ((transformer.transformer_blocks, _double), (transformer.single_transformer_blocks, _single)):
+        for block in blocks:
+            if block.attn.norm_q.weight.shape == (_HEAD,):
+                block.forward = ExactForward(block, compute)
+
+
+def check_exact(device: torch.device) -> None:
+    """See that fused kernels can be compiled for `device`. Raises: KernelsUnavailable."""
+    if device.type in DEVICES and find_spec("triton") is None:
+        raise KernelsUnavailable(
+            "FARM_KERNELS=exact needs the package triton, which is not installed here; torch for CUDA on Linux brings "
+            "it. Install triton, or leave FARM_KERNELS out"
+        )
+
+
+def _double(block: Any, hidden: Tensor, text: Tensor, temb: Tensor, rotary: Pair) -> Pair:
+    """Source: diffusers models/transformers/transformer_hunyuan_video.py, HunyuanVideoTransformerBlock.forward."""
+    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = _adaln(block.norm1, temb, 6)
+    c_shift, c_scale, c_gate, c_mlp_shift, c_mlp_scale, c_mlp_gate = _adaln(block.norm1_context, temb, 6)
+    attn, tokens = block.attn, hidden.shape[1]
+    normed = modulate(block.norm1.norm(hidden), scale, shift)
+    c_normed = modulate(block.norm1_context.norm(text), c_scale, c_shift)
+
+    picture, words = _heads(attn, normed), _heads(attn, c_normed, added=True)
+    query = _joined(picture[0], attn.norm_q, rotary, words[0], attn.norm_added_q)
+    key = _joined(picture[1], attn.norm_k, rotary, words[1], attn.norm_added_k)
+    answer = _attention(attn, query, key, torch.cat([picture[2], words[2]], dim=1))
+
+    hidden = add_gated(hidden, attn.to_out[1](attn.to_out[0](answer[:, :tokens])), gate)
+    text = add_gated(text, attn.to_add_out(answer[:, tokens:]), c_gate)
+    fed = block.ff(modulate(block.norm2(hidden), mlp_scale, mlp_shift))
+    c_fed = block.ff_context(modulate(block.norm2_context(text), c_mlp_scale, c_mlp_shift))
+    return add_gated(hidden, fed, mlp_gate), add_gated(text, c_fed, c_mlp_gate)
+
+
+def _single(block: Any, hidden: Tensor, text: Tensor, temb: Tensor, rotary: Pair) -> Pair:
+    """Source: as `_double`, HunyuanVideoSingleTransformerBlock.forward."""
+    attn, tokens = block.attn, hidden.shape[1]
+    joint = torch.cat([hidden, text], dim=1)
+    shift, scale, gate = _adaln(block.norm, temb, 3)
+    normed = modulate(block.norm.norm(joint), scale, shift)
+    mlp = block.proj_mlp(normed)
+    query, key, value = _heads(attn, normed)
+    query, key = _joined(query, attn.norm_q, rotary), _joined(key, attn.norm_k, rotary)
+    answer = _attention(attn, query, key, value)
+    joint = add_gated(joint, block.proj_out(join_gelu(answer, mlp)), gate)
+    return joint[:, :tokens], joint[:, tokens:]
+
+
+def _adaln(norm: Any, temb: Tensor, parts: int) -> tuple[Tensor, ...]:
+    chunks: tuple[Tensor, ...] = norm.linear(norm.silu(temb)).chunk(parts, dim=1)
+    return chunks
+
+
+def _heads(attn: Any, x: Tensor, *, added: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values (1, n, heads, d); added: by the text's own matrices."""
+    layers = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj) if added else (attn.to_q, attn.to_k, attn.to_v)
+    query, key, value = (layer(x).unflatten(2, (attn.heads, -1)) for layer in layers)
+    return query, key, value
+
+
+def _joined(x: Tensor, norm: Any, rotary: Pair, text: Tensor | None = None, text_norm: Any = None) -> Tensor:
+    return join_heads(x, norm.weight, text, None if text is None else text_norm.weight, *rotary, norm.eps)
+
+
+def _attention(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(1, n + m, D), by the backend that is pinned on the processor."""
+    from diffusers.models.attention_dispatch import dispatch_attention_fn
+
+    processor = attn.processor
+    answer: Tensor = dispatch_attention_fn(
+        query,
+        key,
+        value,
+        attn_mask=None,
+        dropout_p=0.0,
+        is_causal=False,
+        backend=processor._attention_backend,  # noqa: SLF001 - where `pin_attention` writes it
+        parallel_config=processor._parallel_config,  # noqa: SLF001
+    )
+    return answer.flatten(2, 3).to(query.dtype)
