@@ -13,6 +13,7 @@ from farm.contract import AUTO, Stage, WorkerCard
 from farm.settings import FarmSettings, vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.errors import DeviceTooSmall
+from framepack_engine.kernels.blocks import check_exact
 from framepack_engine.memory.ladder import GIB, largest_workload, size_of
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook, PlanNotes
@@ -37,8 +38,10 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     check_precision(settings.precision, device=device)
-    if settings.compile:
+    if settings.kernels == "compiled":
         check_compile(device, counted=settings.device_gb is not None)
+    elif settings.kernels == "exact":
+        check_exact(device)
     on_gpu = device.type == "cuda"
     vram_gib = device_bytes(settings) / GIB if on_gpu else None
     models = known_models(settings.models)
@@ -55,7 +58,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         vram_gib=None if vram_gib is None else round(vram_gib, 1),
         vram_class=settings.vram_class or (None if vram_gib is None else vram_class(vram_gib)),
         numeric_class=numeric_class(
-            device, default_dtype(device), precision=settings.precision, compiled=settings.compile
+            device, default_dtype(device), precision=settings.precision, compiled=settings.kernels == "compiled"
         ),
         attentions=usable_attentions(device=device, dtype=default_dtype(device)),
         attention=_attention(device, settings),
@@ -149,7 +152,7 @@ class Renderers:
             text_encoder_device=here.text_encoder_device,
             home="cpu" if self._planned and not self._keeps_all() else None,
             precision=here.precision,
-            compiled=here.compile,
+            kernels=here.kernels,
         )
 
     def let_go(self) -> None:
@@ -178,7 +181,7 @@ class Renderers:
         if model not in self._books:
             name = torch.cuda.get_device_name() if self._device == "cuda" else self._device
             about = {"device": name, "bytes": device_bytes(self._settings), "model": model, "precision": size.precision}
-            about["compiled"] = self._settings.compile
+            about["compiled"] = self._settings.kernels == "compiled"
             notes = PlanNotes(Path(self._settings.cache, "plans"), about)
             self._books[model] = device_book(size, self._settings, notes=notes)
         return self._books[model]

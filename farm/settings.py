@@ -25,13 +25,16 @@ from farm.receiver import check_secret, checked_url
 
 #: as `framepack_engine.models.precision` names them; a test compares
 PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
+KERNELS = ("eager", "exact", "compiled")  #: as `framepack_engine.planning.choices` names them; a test compares
+#: settings of earlier versions, and what to write in their place
+_RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
 VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
 _SHARE = 0.9  #: a card reports up to this much less than it is sold with: an L4 of 24 GB reports 22.5 GiB
 
 #: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
     *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
-    *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "compile"),
+    *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "kernels"),
     "attention",
 )
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
@@ -288,10 +291,12 @@ class FarmSettings(BaseModel):
         "'framepack-farm[precision]'` and change the picture a little: docs/explanation/memory-plans.md. A video stays "
         "with workers of the precision that made its first section.",
     )
-    compile: Switch = Field(
-        False,
-        description="Compile the transformer's blocks with torch.compile. The first section then takes minutes longer. "
-        "A video stays with workers that do the same. Not measured on a GPU yet.",
+    kernels: Annotated[str, _one_of(*KERNELS)] = Field(
+        "eager",
+        description="What computes the transformer between its matrix products. eager: torch's operations. exact: "
+        "fused Triton kernels with the same bits, on CUDA only; a kernel that differs on this GPU gives way to eager. "
+        "compiled: torch.compile, with other bits and minutes more for the first section; a video stays with workers "
+        "that compile as well. Neither exact nor compiled has run on a GPU yet.",
     )
     attention: Annotated[str, _one_of(AUTO, *ATTENTIONS)] = Field(
         AUTO,
@@ -414,6 +419,8 @@ class FarmSettings(BaseModel):
         names = {_variable(name): name for name in cls.model_fields}
         given = {key: text for key, text in env.items() if key.startswith("FARM_")}
         if unknown := sorted(given.keys() - names.keys()):
+            if new := _RENAMED.get(unknown[0]):
+                raise ConfigError(f"{unknown[0]} is now {new}")
             raise ConfigError(f"unknown setting {unknown[0]}; known settings: {', '.join(sorted(names))}")
         values: dict[str, Any] = {names[key]: text for key, text in given.items()}
         return cls(**values | {name: value for name, value in flags.items() if value is not None})

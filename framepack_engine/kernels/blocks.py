@@ -17,7 +17,7 @@ from framepack_engine.errors import KernelsUnavailable
 from framepack_engine.kernels.guard import Guarded
 
 DEVICES = {"cuda"}  #: that the kernels run on; elsewhere blocks stay as they are
-_HEAD = 128  #: numbers of a head, in every FramePack model
+_HEAD = 128  #: numbers of a head; torch would add another number in another order
 
 modulate, add_gated, join_gelu, join_heads = map(Guarded, ("modulate", "add_gated", "join_gelu", "join_heads"))
 Pair = tuple[Tensor, Tensor]
@@ -44,10 +44,11 @@ def compute_exactly(transformer: Any) -> None:
     Blocks with heads of another size stay as they are. Call it before hooks are put on the blocks. Calling it twice
     changes nothing.
     """
-    for blocks, compute in ((transformer.transformer_blocks, _double), (transformer.single_transformer_blocks, _single)):
-        for block in blocks:
-            if block.attn.norm_q.weight.shape == (_HEAD,):
-                block.forward = ExactForward(block, compute)
+    forwards = [(block, _double) for block in transformer.transformer_blocks]
+    forwards += [(block, _single) for block in transformer.single_transformer_blocks]
+    for block, compute in forwards:
+        if block.attn.norm_q.weight.shape == (_HEAD,):
+            block.forward = ExactForward(block, compute)
 
 
 def check_exact(device: torch.device) -> None:

@@ -35,7 +35,7 @@ def join_gelu(attention: Tensor, mlp: Tensor) -> Tensor:
     return torch.cat([attention, gelu(mlp, approximate="tanh")], dim=2)
 
 
-def join_heads(
+def join_heads(  # noqa: PLR0917 - `fused` has the same, and Guarded passes them by position
     x: Tensor, weight: Tensor, text: Tensor | None, text_weight: Tensor | None, cos: Tensor, sin: Tensor, eps: float
 ) -> Tensor:
     """Normalise queries or keys head by head, turn those of the picture, and put the text's behind them.

@@ -14,16 +14,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-HEAD = 128  #: numbers of a head; another size would be summed in another order
 _ROWS, _COLUMNS, _HEADS = 4, 1024, 8  #: what one program computes: a tile of tokens, or so many heads
-_EXACT: dict[str, Any] = {"enable_fp_fusion": False, "num_warps": 4}
+EXACT: dict[str, Any] = {"enable_fp_fusion": False, "num_warps": 4}
 
 
 @triton.jit
-def modulate_kernel(
-    x, scale, shift, out, rows, width, x_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr
-):  # fmt: skip
-    """out = round(round(x * round(1 + scale)) + shift); `out` is contiguous."""
+def modulate_kernel(x, scale, shift, out, rows, width, x_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Write round(round(x * round(1 + scale)) + shift) to `out`, which is contiguous."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = (row < rows) & (column < width)
@@ -37,8 +34,8 @@ def modulate_kernel(
 @triton.jit
 def add_gated_kernel(
     x, branch, gate, out, rows, width, x_stride, branch_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr
-):  # fmt: skip
-    """out = round(x + round(branch * gate)); `out` is contiguous."""
+):
+    """Write round(x + round(branch * gate)) to `out`, which is contiguous."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = (row < rows) & (column < width)
@@ -71,9 +68,7 @@ def mean_of_squares(x, ROWS: tl.constexpr):
 
 
 @triton.jit
-def join_heads_kernel(
-    x, weight, cos, sin, out, first, rows, heads, turned, x_stride, eps, ROWS: tl.constexpr
-):  # fmt: skip
+def join_heads_kernel(x, weight, cos, sin, out, first, rows, heads, turned, x_stride, eps, ROWS: tl.constexpr):
     """Write the heads of one stream into the joint tensor `out`, which is contiguous, from token `first` on.
 
     rows: tokens x heads of the stream; a token's heads lie behind each other in `x`. turned: tokens of `out` that are
@@ -105,7 +100,7 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     rows, width = _rows(x)
     modulate_kernel[_tiles(rows, width)](
-        x, scale, shift, out, rows, width, x.stride(1), ROWS=_ROWS, COLUMNS=_COLUMNS, **_EXACT
+        x, scale, shift, out, rows, width, x.stride(1), ROWS=_ROWS, COLUMNS=_COLUMNS, **EXACT
     )
     return out
 
@@ -115,7 +110,7 @@ def add_gated(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     rows, width = _rows(x)
     add_gated_kernel[_tiles(rows, width)](
-        x, branch, gate, out, rows, width, x.stride(1), branch.stride(1), ROWS=_ROWS, COLUMNS=_COLUMNS, **_EXACT
+        x, branch, gate, out, rows, width, x.stride(1), branch.stride(1), ROWS=_ROWS, COLUMNS=_COLUMNS, **EXACT
     )
     return out
 
@@ -133,13 +128,13 @@ def join_heads(
     x: Tensor, weight: Tensor, text: Tensor | None, text_weight: Tensor | None, cos: Tensor, sin: Tensor, eps: float
 ) -> Tensor:
     """See `eager.join_heads`."""
-    tokens, heads = x.shape[1:3]
-    out = x.new_empty(1, tokens + (0 if text is None else text.shape[1]), heads, HEAD)
+    batch, tokens, heads, dim = x.shape
+    out = x.new_empty(batch, tokens + (0 if text is None else text.shape[1]), heads, dim)
     for stream, norm, first in ((x, weight, 0), (text, text_weight, tokens)):
         if stream is not None:
             rows, turned = stream.shape[1] * heads, len(cos)
             join_heads_kernel[(triton.cdiv(rows, _HEADS),)](
-                stream, norm, cos, sin, out, first, rows, heads, turned, stream.stride(1), eps, ROWS=_HEADS, **_EXACT
+                stream, norm, cos, sin, out, first, rows, heads, turned, stream.stride(1), eps, ROWS=_HEADS, **EXACT
             )
     return out
 

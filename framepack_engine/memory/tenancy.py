@@ -27,7 +27,7 @@ class Tenancy:
     """One model's stay on one device. All its plans give the same bits."""
 
     def __init__(self, parts: Mapping[str, Any], *, device: torch.device, book: PlanBook) -> None:
-        """Move nothing before the first stage. Raises: CompileUnavailable.
+        """Move nothing before the first stage. Raises: KernelsUnavailable.
 
         parts: see `Placement`.
         """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from framepack_engine.errors import CompileUnavailable
+from framepack_engine.errors import KernelsUnavailable
 
 #: Kernels are chosen by rule, not by a race between them: a race has another winner on another day, and other bits.
 _OPTIONS: dict[str, Any] = {"deterministic": True}
@@ -72,21 +72,21 @@ def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
 
 
 def check_compile(device: torch.device, *, counted: bool) -> None:
-    """See that compiled blocks can compute on `device`, with this torch. Raises: CompileUnavailable.
+    """See that compiled blocks can compute on `device`, with this torch. Raises: KernelsUnavailable.
 
     counted: whether its memory has a limit that plans keep to.
     """
     from torch._inductor import config
 
     if missing := [name for name in _OPTIONS if not hasattr(config, name)]:
-        raise CompileUnavailable(
+        raise KernelsUnavailable(
             f"compiled blocks need torch 2.10 or newer: {torch.__version__} has no option {missing[0]!r}, which keeps "
-            "their bits the same each day. Install a newer torch, or leave FARM_COMPILE out"
+            "their bits the same each day. Install a newer torch, or leave FARM_KERNELS out"
         )
     if counted and device.type == "cpu":
-        raise CompileUnavailable(
+        raise KernelsUnavailable(
             "compiled blocks cannot compute on a CPU that plays a device of a given size: each tensor is counted "
-            "there, and torch.compile does not work under such a count. Leave FARM_COMPILE or FARM_DEVICE_GB out"
+            "there, and torch.compile does not work under such a count. Leave FARM_KERNELS or FARM_DEVICE_GB out"
         )
 
 

@@ -12,13 +12,15 @@ from typing import Any, Literal, Protocol
 import torch
 from safetensors import SafetensorError
 
-from framepack_engine.errors import ModelUnavailable
+from framepack_engine.errors import KernelsUnavailable, ModelUnavailable
+from framepack_engine.kernels.blocks import compute_exactly
 from framepack_engine.models.catalog import ModelEntry
 from framepack_engine.models.compiled import compile_blocks
 from framepack_engine.models.host import available_bytes
 from framepack_engine.models.locate import locate, missing_files, remedy
 from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import load_part, quiet, weights_of
+from framepack_engine.planning.choices import KERNELS
 
 __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
@@ -96,7 +98,7 @@ def load_models(
     say: Callable[[str], None] | None = None,
     text_encoder_device: str | None = None,
     precision: str = "bf16",
-    compiled: bool = False,
+    kernels: str = "eager",
 ) -> Models:
     """Load every part of a model onto `device`.
 
@@ -110,8 +112,9 @@ def load_models(
     say:       hears, before any download, its size and target folder; None: stderr.
     text_encoder_device: of both text encoders, where the device's memory is short; None: `device`. Beside another
         device the CPU holds them in bfloat16 (Llama: 16 GB).
-    precision: of the transformer, see `precision`. compiled: whether its blocks are, see `kernels`.
-    Raises:    ModelUnavailable naming the model, the missing file, and what to do; PrecisionUnavailable.
+    precision: of the transformer, see `precision`. kernels: one of KERNELS, see `kernels.blocks` and `compiled`.
+    Raises:    ModelUnavailable naming the model, the missing file, and what to do; PrecisionUnavailable;
+        KernelsUnavailable.
     """
     shelf = ModelShelf(
         device=device,
@@ -120,7 +123,7 @@ def load_models(
         say=say,
         text_encoder_device=text_encoder_device,
         precision=precision,
-        compiled=compiled,
+        kernels=kernels,
     )
     return shelf.get(name_or_path, kind=kind)
 
@@ -143,16 +146,18 @@ class ModelShelf:
         text_encoder_device: str | None = None,
         home: str | None = None,
         precision: str = "bf16",
-        compiled: bool = False,
+        kernels: str = "eager",
     ) -> None:
         """Arguments as of `load_models`. free_bytes: of the memory that weights lie in; None asks for it.
 
         home: where weights lie: None: on `device`; "cpu": a memory plan brings them there.
         """
+        if kernels not in KERNELS:
+            raise KernelsUnavailable(f"kernels={kernels!r}: known are {', '.join(KERNELS)}")
         self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
         self._text_device = text_encoder_device or device
         self._home = home or device
-        self._precision, self._compiled = precision, compiled
+        self._precision, self._kernels = precision, kernels
         self._free_bytes = free_bytes or (lambda: free_memory(self._home))
         self._parts: dict[tuple[str, Path], Any] = {}
 
@@ -202,8 +207,10 @@ class ModelShelf:
         if packs:
             apply_precision(model, self._precision, device=device)
             model.to(self._home)
-        if part == "transformer" and self._compiled:
+        if part == "transformer" and self._kernels == "compiled":
             compile_blocks(model)
+        elif part == "transformer" and self._kernels == "exact":
+            compute_exactly(model)
         return model
 
 

@@ -69,11 +69,12 @@ def cuda_mean(x: Tensor) -> Tensor:
     sums = lanes[..., 0] + lanes[..., 1] + lanes[..., 2] + lanes[..., 3]
     for offset in (16, 8, 4, 2, 1):
         sums = sums[..., :offset] + sums[..., offset : 2 * offset]
-    return sums * (1 / 128)
+    mean: Tensor = sums * (1 / 128)
+    return mean
 
 
 def streams(dtype: torch.dtype, pool: Callable[..., Tensor]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Arguments of `join_heads`, for a double block and for a single one: 5 pictures' tokens, 3 of the text, 2 heads."""
+    """Arguments of `join_heads` in a double block and in a single one: 5 tokens of a picture, 3 of a text, 2 heads."""
     angles = torch.randn(5, 64, generator=torch.Generator().manual_seed(8)).repeat_interleave(2, dim=1)
     x, text = (pool(1, n, 2, 128, dtype=dtype, seed=n) for n in (5, 3))
     weight, other = (draw(128, dtype=dtype, seed=n) for n in (6, 7))

@@ -64,7 +64,7 @@ def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, t
         assert again.book.plan(workload_of(SPEC)).rung == rung
         assert again.book.plan(workload_of(replace(SPEC, width=64))).rung == 0
     assert Renderers(settings)._book("tiny", tenancy.book.size).remembered
-    for others in (settings.replaced(device_gb=5.0), settings.replaced(compile=True)):
+    for others in (settings.replaced(device_gb=5.0), settings.replaced(kernels="compiled")):
         assert Renderers(others)._book("tiny", tenancy.book.size).remembered == ""
 
 

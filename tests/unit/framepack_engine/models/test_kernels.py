@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from actors.device import describe_device
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, SectionState
-from framepack_engine.errors import CompileUnavailable
+from framepack_engine.errors import KernelsUnavailable
 from framepack_engine.memory.ladder import GIB, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
@@ -195,8 +195,8 @@ def test_inductor_s_kernels(tiny_models: Models, inductor: Any) -> None:
 def test_a_torch_without_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An older one refuses the option that keeps bits the same each day: a worker says so before it loads a model."""
     monkeypatch.delattr("torch._inductor.config.deterministic")
-    with pytest.raises(CompileUnavailable, match=r"torch 2\.10 or newer"):
-        describe_device("w", node="n", settings=FarmSettings(compile=True, cpu_threads=1))
+    with pytest.raises(KernelsUnavailable, match=r"torch 2\.10 or newer"):
+        describe_device("w", node="n", settings=FarmSettings(kernels="compiled", cpu_threads=1))
 
 
 def test_compiling_twice_is_as_good_as_once(tiny_models: Models) -> None:
@@ -239,8 +239,8 @@ def test_counting_each_tensor_and_compiling_exclude_each_other(tiny_models: Mode
     book = PlanBook(
         size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=True
     )
-    with pytest.raises(CompileUnavailable, match="FARM_DEVICE_GB"):
+    with pytest.raises(KernelsUnavailable, match="FARM_DEVICE_GB"):
         Renderer(models, book=book)
     if not torch.cuda.is_available():
-        with pytest.raises(CompileUnavailable, match="FARM_COMPILE"):
-            describe_device("w", node="n", settings=FarmSettings(compile=True, device_gb=4.0, cpu_threads=1))
+        with pytest.raises(KernelsUnavailable, match="FARM_KERNELS"):
+            describe_device("w", node="n", settings=FarmSettings(kernels="compiled", device_gb=4.0, cpu_threads=1))
