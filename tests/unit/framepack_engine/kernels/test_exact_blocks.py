@@ -13,6 +13,7 @@ from PIL import Image
 
 import farm.settings
 from actors.device import describe_device
+from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec
 from framepack_engine.errors import KernelsUnavailable
@@ -90,6 +91,12 @@ def test_exact_is_in_the_class_of_eager() -> None:
     )
     assert eager == exact
     assert farm.settings.KERNELS == KERNELS
+
+
+def test_the_former_setting_names_the_new_one() -> None:
+    """FARM_COMPILE in an older env file is an error that says what to write."""
+    with pytest.raises(ConfigError, match="FARM_COMPILE is now FARM_KERNELS: write FARM_KERNELS=compiled"):
+        FarmSettings.from_env({"FARM_COMPILE": "1"})
 
 
 def test_an_unknown_name_is_refused() -> None:
