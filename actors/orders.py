@@ -8,7 +8,7 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from farm.contract import AUTO, Artifact, Failure, Job, JobId, Order, WorkerCard
+from actors.spec import spec_of
+from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
 from farm.jobs.embeddings import StoredEmbeddings
@@ -26,7 +27,7 @@ from farm.ledger.damage import check_file, verified
 from farm.ledger.layout import artifact_key
 from farm.ledger.states import Event
 from farm.numeric_class import attention_of, parse_class, same_class
-from framepack_engine import Conditioning, Lora, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.frames.source import source_clips
 from framepack_engine.frames.video import (
@@ -38,7 +39,6 @@ from framepack_engine.frames.video import (
     stills_zip,
     thumbnail_png,
 )
-from framepack_engine.planning.prompts import TimedPrompt
 from framepack_engine.planning.sections import time_order
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,8 @@ class OrderRunner:
 
     def _spec(self, order: Order) -> RenderSpec:
         """The order's video, with the attention of its class, or ours where it has none yet."""
-        return spec_of(order.job, attention=attention_of(order.numeric_class) or self._attention)
+        attention = attention_of(order.numeric_class) or self._attention
+        return spec_of(order.job.request, order.job.plan, attention=attention)
 
     def _decode_spec(self, order: Order) -> RenderSpec:
         """… and with the size of its tiles, whoever chose it."""
@@ -304,23 +305,6 @@ def _code_of(err: Exception) -> str:
     if isinstance(err, Damaged):
         return "damaged"
     return getattr(err, "code", "internal")
-
-
-def spec_of(job: Job, *, attention: str = "sdpa") -> RenderSpec:
-    """The engine's view of a job: its request's values and its plan. attention: where its request leaves it open."""
-    plan, fields = job.plan, job.request.model_dump()
-    names = RenderSpec.__dataclass_fields__.keys() & fields.keys()
-    values: Mapping[str, object] = {name: fields[name] for name in names} | {
-        "kind": plan.kind,
-        "sections": plan.sections,
-        "height": plan.height,
-        "width": plan.width,
-        "loras": tuple(Lora(**use) for use in fields["loras"]),
-        "prompts": tuple(TimedPrompt(**prompt) for prompt in fields["prompts"]),
-        "continues": plan.source_frames > 0,
-        "attention": attention if job.request.attention == AUTO else job.request.attention,
-    }
-    return RenderSpec(**values)  # type: ignore[arg-type]  # names and types are those of the request's fields
 
 
 def _before(job: Job, source: Path, *, like: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""framepack_engine's plan and video files, as the farm's protocols want them. Loads no torch."""
+"""The engine behind the farm's protocols: its models, its plans and its video files. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from actors.spec import spec_of
+from deploy.request_type import REQUEST_TYPE
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
-from farm.request import LoraUse, VideoRequest
+from farm.request import MAX_SIDE_PX, LoraUse, VideoRequest, sides_px
 from farm.settings import FarmSettings
 from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
 from framepack_engine.frames.images import upright_rgb
 from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
-from framepack_engine.planning import sections as plan
-from framepack_engine.planning.cache_choice import check_cache, mag_ratios
-from framepack_engine.planning.presets import filled
-from framepack_engine.planning.prompts import prompt_borders
-from framepack_engine.planning.schedule import check_flow, flow_mu
-from framepack_engine.planning.sections import keyframe_section
+from framepack_engine.planning.cache_choice import mag_ratios
+from framepack_engine.planning.presets import PRESET_FIELDS, filled
+from framepack_engine.planning.sections import (
+    FPS,
+    final_frames,
+    frames_for,
+    keyframe_section,
+    nearest_bucket,
+    sections_for,
+)
 from framepack_engine.sampling.lora_files import find_lora, lora_digest
 
 
 def own_models(text: str) -> Mapping[str, ModelEntry]:
-    """The catalogue with the models that `text` (FARM_MODELS) lists. Raises: ConfigError naming what is wrong there."""
+    """Return the catalogue with the models that `text` (FARM_MODELS) adds. Raises: ConfigError."""
     try:
         return known_models(text)
     except ModelUnavailable as err:
@@ -32,7 +38,7 @@ def own_models(text: str) -> Mapping[str, ModelEntry]:
 
 
 def state_of(entry: ModelEntry, settings: FarmSettings) -> str:
-    """complete, partial or none: how much of a model lies on this machine."""
+    """Return how much of a model lies on this machine: complete, partial, none, or "made when used"."""
     from framepack_engine.models.locate import hub_folders, missing_files
 
     if entry.origin == "made":
@@ -43,19 +49,22 @@ def state_of(entry: ModelEntry, settings: FarmSettings) -> str:
     return "partial" if any(lacks) and not all(lacks) else "none" if any(lacks) else "complete"
 
 
-_MAX_SIDE_PX = 2048  #: as in the field `size`
 _SQUARE = (1, 1)  #: the shape of a video that has neither an image nor a size
+_FIELD_OF = {"height": "size", "width": "size", "sections": "seconds"}  #: field of a RenderSpec -> of the request
 
 
 class EnginePlanner(Planner):
-    """What FramePack makes of a request, by framepack_engine.planning.sections."""
+    """The engine's rules and plans, as the farm's protocol wants them."""
+
+    request_type = REQUEST_TYPE
+    preset_fields = frozenset(PRESET_FIELDS)
 
     def __init__(self, *, models: str = "", lora_dir: str | None = None) -> None:
-        """models: the farm's own, see FARM_MODELS. lora_dir: where the names of LoRAs are looked up."""
+        """models: the farm's own, see FARM_MODELS. lora_dir: the folder in which LoRAs are looked up by name."""
         self._models, self._lora_dir = own_models(models), lora_dir
 
     def models(self) -> Mapping[str, ModelCard]:
-        """The engine's catalogue."""
+        """Return the engine's catalogue."""
         return {
             name: ModelCard(
                 name=name,
@@ -68,42 +77,39 @@ class EnginePlanner(Planner):
             for name, entry in self._models.items()
         }
 
-    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0) -> JobPlan:
+    def settle(
+        self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0
+    ) -> tuple[VideoRequest, JobPlan]:
         """See Planner."""
         entry = self._models.get(request.model or "")
         if entry is None:
-            raise _invalid("model", f"unknown model {request.model!r}; this farm has {', '.join(self._models)}")
-        window = request.latent_window_size
-        if request.size is not None:
-            width, height = (int(side) for side in request.size.split("x"))
-        else:
-            image_height, image_width = image_size or _SQUARE
-            height, width = plan.nearest_bucket(image_height, image_width, request.resolution or entry.resolution)
-        if max(height, width) > _MAX_SIDE_PX:
-            raise _invalid(
-                "resolution", f"it makes {width}x{height} px of this image; {_MAX_SIDE_PX} is the most a side"
-            )
-        _check_cache(request)
-        _check_flow(request, tokens=window * (height // 16) * (width // 16))
-        sections, continues = plan.sections_for(request.seconds, window=window), source_frames > 0
-        _check_prompts(request, sections)
-        return JobPlan(
+            raise InvalidRequest.of("model", f"this farm has no {request.model!r}; it has {', '.join(self._models)}")
+        height, width = _size(request, image_size or _SQUARE, entry.resolution)
+        window, continues = request.latent_window_size, source_frames > 0
+        sections = sections_for(request.seconds, window=window)
+        plan = JobPlan(
             kind=entry.kind,
             sections=sections,
             latent_window_size=window,
             height=height,
             width=width,
-            frames=plan.frames_for(sections, window) - continues + source_frames,
-            final_frames=plan.final_frames(entry.kind, sections, window, continues=continues),
+            frames=frames_for(sections, window) - continues + source_frames,
+            final_frames=final_frames(entry.kind, sections, window, continues=continues),
+            fps=FPS,
             source_frames=source_frames,
         )
-
-    def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
-        """See Planner."""
-        if request.preset is None:
-            return {}
-        given = {name: getattr(request, name) for name in request.model_fields_set}
-        return filled(request.preset, given, tokens=plan.latent_window_size * (plan.height // 16) * (plan.width // 16))
+        if request.preset is not None:
+            given = {name: getattr(request, name) for name in request.model_fields_set}
+            tokens = window * (height // 16) * (width // 16)
+            request = request.model_copy(update=filled(request.preset, given, tokens=tokens))
+        try:
+            spec_of(request, plan)
+            if request.cache == "magcache":
+                mag_ratios(request.model, None)
+        except InvalidSpec as err:
+            field = str(err.facts["field"])
+            raise InvalidRequest.of(_FIELD_OF.get(field, field), str(err).removeprefix(f"{field}: ")) from err
+        return request, plan
 
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
         """See Planner."""
@@ -117,14 +123,29 @@ class EnginePlanner(Planner):
         try:
             found = lora_digest(find_lora(use.name, self._lora_dir))
         except LoraUnusable as err:
-            raise _invalid("loras", str(err)) from err
+            raise InvalidRequest.of("loras", str(err)) from err
         if use.sha256 not in {None, found}:
-            raise _invalid("loras", f"{use.name!r} has sha256 {found} here, not {use.sha256}")
+            raise InvalidRequest.of("loras", f"{use.name!r} has sha256 {found} here, not {use.sha256}")
         return use.model_copy(update={"sha256": found})
 
 
+def _size(request: VideoRequest, image_size: tuple[int, int], resolution: int) -> tuple[int, int]:
+    """Return the video's (height, width): the requested one, or the bucket that is nearest to the image in shape.
+
+    resolution: the model's own, used if the request names none.
+    """
+    if request.size is not None:
+        return sides_px(request.size)
+    height, width = nearest_bucket(*image_size, request.resolution or resolution)
+    if max(height, width) > MAX_SIDE_PX:
+        raise InvalidRequest.of(
+            "resolution", f"it gives {width}x{height} px for this image; a side may have at most {MAX_SIDE_PX} px"
+        )
+    return height, width
+
+
 class EngineMedia(Media):
-    """Pictures and video files, by framepack_engine.frames.images, source and video."""
+    """Pictures and video files, read and written by the engine."""
 
     def upright_rgb(self, image: Image) -> Image:
         """See Media."""
@@ -138,7 +159,7 @@ class EngineMedia(Media):
             facts = look_at(Path(path))
         except VideoMismatch as err:
             raise UnsupportedImage(f"video: {err}", param="video") from err
-        return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width)
+        return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width, fps=FPS)
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """See Media."""
@@ -147,37 +168,4 @@ class EngineMedia(Media):
         try:
             join_clips([Path(clip) for clip in clips], Path(out), metadata=None)
         except VideoMismatch as err:
-            raise Damaged("the clips that are final cannot be joined: one of them is none of a worker's") from err
-
-
-def _check_cache(request: VideoRequest) -> None:
-    """See that the model can use the cache that is asked for. Raises: InvalidRequest."""
-    try:
-        check_cache(request.cache, request.cache_threshold)
-        if request.cache == "magcache":
-            mag_ratios(request.model, None)
-    except InvalidSpec as err:
-        raise _invalid(str(err.facts["field"]), str(err)) from err
-
-
-def _check_flow(request: VideoRequest, *, tokens: int) -> None:
-    """See that the steps' noise levels differ. Raises: InvalidRequest."""
-    shift, exponent, steps = request.flow_shift, request.flow_exponent, request.num_inference_steps
-    try:
-        check_flow(steps, mu=flow_mu(tokens, shift=shift), exponent=exponent)
-    except InvalidSpec as err:
-        raise _invalid("flow_exponent" if shift is None else "flow_shift", str(err)) from err
-
-
-def _check_prompts(request: VideoRequest, sections: int) -> None:
-    """Raises: InvalidRequest where a timed prompt has no section of its own."""
-    try:
-        prompt_borders(
-            [prompt.at_s for prompt in request.prompts], sections=sections, window=request.latent_window_size
-        )
-    except InvalidSpec as err:
-        raise InvalidRequest(str(err), fields={"prompts": str(err)}) from err
-
-
-def _invalid(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest(f"{field}: {message}", fields={field: message})
+            raise Damaged("the final clips cannot be joined: a worker did not write all of them") from err

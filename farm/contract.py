@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
-FPS = 30
 
 
 class Value(BaseModel):
@@ -45,7 +44,7 @@ class JobPlan(Value):
     width: int
     frames: int
     final_frames: tuple[int, ...]  #: per section in generation order; 0 = that section's decode is skipped
-    fps: int = FPS
+    fps: int
     source_frames: int = 0  #: of the video that this one goes on from; `frames` counts them too
 
 
@@ -244,37 +243,41 @@ class ModelCard(Value):
 
 
 class Planner(Protocol):
-    """What the farm must know of FramePack without importing torch; framepack_engine.planning.sections behind it."""
+    """What the farm must know of the engine. `deploy/` injects it, so that the farm does not import the engine."""
+
+    request_type: type[VideoRequest]  #: VideoRequest with the engine's ranges and choices
+    preset_fields: frozenset[str]  #: the request's fields that a preset may fill
 
     def models(self) -> Mapping[str, ModelCard]:
-        """Models this farm can render, by name."""
+        """Return the models that this farm can render, by name."""
 
-    def plan(self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0) -> JobPlan:
-        """Sections, frames and size for `request`, whose model is set; `image_size` is (height, width) in px.
+    def settle(
+        self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0
+    ) -> tuple[VideoRequest, JobPlan]:
+        """Fill in the request's preset and plan the video. The request's model is set.
 
-        source_frames: of the video that is extended; then `image_size` is that video's.
-        Raises: InvalidRequest naming the field.
+        image_size: (height, width) in px of the start image, or of the extended video. source_frames: the length of
+        the extended video.
+        Raises: InvalidRequest naming the field that the engine cannot render.
         """
 
-    def preset(self, request: VideoRequest, plan: JobPlan) -> Mapping[str, object]:
-        """What the request's preset says of fields that the request has not set; empty where it names none."""
-
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
-        """The section, in generation order, that shows second `at_s` of the video."""
+        """Return the section, in generation order, that shows second `at_s` of the video."""
 
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
-        """The same with each one's sha256, so that no section is made with other bytes. May read large files.
+        """Return the LoRAs with their sha256, so that every section uses the same bytes. May read large files.
 
-        Raises: InvalidRequest where one is not here, or is not the one that was asked for.
+        Raises: InvalidRequest if a LoRA is missing, or has another sha256 than the request asks for.
         """
 
 
 class VideoFacts(Value):
-    """A video that somebody sent, as it is shown: upright, at 30 frames a second."""
+    """The size and length of a video file, as a player shows it."""
 
     frames: int
     height: int  #: px
     width: int  #: px
+    fps: int
 
 
 class Media(Protocol):

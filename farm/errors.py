@@ -22,6 +22,8 @@ FarmError
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class FarmError(Exception):
     """One message for people, `facts` for logs, `code` for programs; picklable, so it crosses Ray."""
@@ -41,9 +43,14 @@ class ConfigError(FarmError):
 
 
 class InvalidRequest(FarmError):
-    """The request cannot be rendered; `facts["fields"]` maps a field's name to what is wrong with it."""
+    """The request is invalid; `facts["fields"]` maps the name of each bad field to what is wrong with it."""
 
     code, status = "invalid_request", 422
+
+    @classmethod
+    def of(cls, field: str, text: str) -> Self:
+        """Build the error for one bad field."""
+        return cls(f"{field}: {text}", fields={field: text})
 
 
 class UnsupportedImage(FarmError):

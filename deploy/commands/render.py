@@ -116,7 +116,8 @@ def request_of(
     """
     from pydantic import ValidationError
 
-    from farm.request import VideoRequest, invalid
+    from deploy.request_type import REQUEST_TYPE
+    from farm.request import invalid
 
     fields = dict(given)
     images = {"input_reference": image, "end_image": end_image}
@@ -126,9 +127,9 @@ def request_of(
         fields["keyframes"] = [{**frame, "image": f"keyframe_{n}"} for n, frame in enumerate(frames)]
     try:
         if whole:
-            VideoRequest.model_validate(fields)
+            REQUEST_TYPE.model_validate(fields)
     except ValidationError as err:
-        raise invalid(err) from err
+        raise invalid(err.errors()) from err
     for name in ("metadata", "loras", "prompts"):
         if name in fields:
             fields[name] = _json(fields, name)

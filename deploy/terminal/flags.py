@@ -11,8 +11,8 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.example_env import shown_default
-from farm.request import VideoRequest
 from farm.settings import FarmSettings
 
 _PLAIN = (str, int, float, bool)
@@ -46,7 +46,7 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable
     return decorate
 
 
-def request_flags(model: type[BaseModel] = VideoRequest, *, whole: bool = True) -> list[Flag]:
+def request_flags(model: type[BaseModel] = REQUEST_TYPE, *, whole: bool = True) -> list[Flag]:
     """One flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults hold.
 
     whole: false where what the request needs may come from elsewhere than the flags.

@@ -180,8 +180,7 @@ def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
 def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
     """The PNG files of all clips, in time order, as one zip, put together in a file."""
     if record.job.request.save_frames == "none":
-        text = "this video keeps no frames: it was asked for with save_frames=none"
-        raise InvalidRequest(f"variant: {text}", fields={"variant": text})
+        raise InvalidRequest.of("variant", "this video keeps no frames: its request has save_frames=none")
     plan = record.job.plan
     wanted = sum(frames > 0 for frames in plan.final_frames)
     sections = [(plan.final_frames[k], jobs.artifact(record, f"frames/{k}")) for k in final_clips(record)]

@@ -1,4 +1,7 @@
-"""/openapi.json: what FastAPI cannot see by itself, since requests for videos take three kinds of body."""
+"""/openapi.json: FastAPI's document, completed with the request bodies and the errors that FastAPI cannot see.
+
+FastAPI cannot see the bodies because a request for a video may be a multipart form, a urlencoded form or JSON.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,23 @@ from fastapi.openapi.utils import get_openapi
 
 from farm.request import Variants, VideoEdit, VideoRequest
 
-_PROBLEM = "#/components/schemas/Problem"
-_TEXT = {
-    401: "no API key, or a wrong one; without keys: not this machine",
-    403: "a key of this farm, and none of its operators' (FARM_OPERATORS)",
-    404: "no such thing, or another owner's",
-    409: "its state, or an idempotency key used before, forbids it; or it is not ready",
-    413: "more bytes or pixels than the farm takes",
-    415: "an image that cannot be read or is too small",
-    422: "the request must be changed: `errors` names each field",
-    429: "too many open videos (quota, overloaded), or too many requests; Retry-After says when to come back",
-    503: "the store or the dispatcher does not answer; nothing is lost, ask again",
-}
-_WITH_BODY = (413, 415, 429)
-_SCHEMA = {
+_REFS = "#/components/schemas/{model}"
+_FILES = {"input_reference": "the start image", "end_image": "the last picture (not for F1 models)"}
+_FROM_SECTION = (
+    "share the sections before this one with the other video; sections are numbered in the order in which they are "
+    "made, so with an i2v model section 0 is the END"
+)
+
+_PROBLEM = {
     "type": "object",
-    "description": "RFC 9457, with OpenAI's error object beside it",
+    "description": "an RFC 9457 problem that also carries OpenAI's error object",
     "required": ["type", "title", "status", "detail", "code", "errors", "error"],
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "for people"},
-        "code": {"type": "string", "description": "for programs: stable"},
+        "code": {"type": "string", "description": "for programs; stable"},
         "errors": {
             "type": "array",
             "items": {
@@ -51,81 +48,56 @@ _SCHEMA = {
         },
     },
 }
+_PROBLEMS = {
+    401: "the API key is missing or wrong; without keys, the caller is not on the farm's own machine",
+    403: "the API key does not belong to an operator (FARM_OPERATORS)",
+    404: "there is no such thing, or it belongs to another owner",
+    409: "the video's state or an earlier use of the idempotency key forbids this, or the content is not ready",
+    413: "the request has more bytes or pixels than the farm accepts",
+    415: "an image is unreadable or too small",
+    422: "the request is invalid; `errors` names each field",
+    429: "too many unfinished videos (quota, overloaded) or too many requests (busy); see Retry-After",
+    503: "the store or the dispatcher does not answer; nothing is lost, so ask again",
+}
 _CONTENT: dict[str, dict[str, Any]] = {
     "video/mp4": {},
     "image/png": {},
     "application/octet-stream": {},
     "application/zip": {},
 }
-_OTHERS: dict[str, dict[str, Any]] = {  #: path -> good answers that are no JSON
+_NOT_JSON: dict[str, dict[str, Any]] = {  #: path -> successful responses
     "/v1/videos/{video_id}/content": {
-        "200": {"description": "the whole", "content": _CONTENT},
-        "206": {"description": "the range that was asked for", "content": _CONTENT},
-        "304": {"description": "If-None-Match names what there is"},
-        "416": {"description": "a range that is not there", "content": {"application/problem+json": {}}},
+        "200": {"description": "the whole file", "content": _CONTENT},
+        "206": {"description": "the requested range", "content": _CONTENT},
+        "304": {"description": "If-None-Match names the current file"},
+        "416": {"description": "the range lies outside the file", "content": {"application/problem+json": {}}},
     },
     "/v1/videos/{video_id}/export": {
-        "200": {"description": "the video with everything", "content": {"application/x-tar": {}}},
+        "200": {"description": "the whole video as an archive", "content": {"application/x-tar": {}}},
     },
     "/v1/videos/{video_id}/events": {
-        "200": {"description": "Server-Sent Events, until `end`", "content": {"text/event-stream": {}}},
-        "204": {"description": "Last-Event-ID was the end: do not come back"},
+        "200": {"description": "Server-Sent Events up to `end`", "content": {"text/event-stream": {}}},
+        "204": {"description": "Last-Event-ID was the last event; do not reconnect"},
     },
 }
 
 
-def add_answers(schema: dict[str, Any]) -> None:
-    """Put into an OpenAPI document what every call under /v1 can answer."""
-    schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _SCHEMA
-    for path, calls in schema["paths"].items():
-        for method, call in calls.items():
-            if not path.startswith("/v1/"):
-                continue
-            if path in _OTHERS:
-                call["responses"] = {**_OTHERS[path]}
-            call["responses"] |= {str(status): _problem(status) for status in _statuses(path, method, call)}
-
-
-def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
-    statuses = [401, 503]
-    if "{" in path or "parameters" in call:
-        statuses += [404, 422]
-    if path.endswith("/content"):
-        statuses.append(409)
-    if method != "get":
-        statuses += [404, 409, 422]
-    if "requestBody" in call or path.endswith("/import"):
-        statuses += _WITH_BODY
-    if path.startswith("/v1/workers/"):
-        statuses.append(403)
-    if path.endswith("/retry"):
-        statuses.append(429)
-    return sorted(set(statuses))
-
-
-def _problem(status: int) -> dict[str, Any]:
-    return {"description": _TEXT[status], "content": {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}}
-
-
-_REFS = "#/components/schemas/{model}"
-_FILES = {"input_reference": "the start image", "end_image": "the last picture (inverted models only)"}
-_FROM_SECTION = "the sections before this one are shared, in generation order: with an i2v model 0 is the END"
-
-
-def describe(app: FastAPI) -> None:
-    """Let `app` describe the fields and files of a video request."""
+def describe(app: FastAPI, request_type: type[VideoRequest]) -> None:
+    """Let `app` describe the bodies and errors of its calls. request_type: the fields of a video, with their limits."""
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
             schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-            app.openapi_schema = _with_request(schema)
+            _add_bodies(schema, request_type)
+            _add_problems(schema)
+            app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _with_request(schema: dict[str, Any]) -> dict[str, Any]:
-    fields = VideoRequest.model_json_schema(ref_template=_REFS)
+def _add_bodies(schema: dict[str, Any], request_type: type[VideoRequest]) -> None:
+    fields = request_type.model_json_schema(ref_template=_REFS)
     schema.setdefault("components", {}).setdefault("schemas", {}).update(fields.pop("$defs", {}))
     file = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
     url = {"type": "object", "properties": {"image_url": {"type": "string"}}, "required": ["image_url"]}
@@ -151,5 +123,35 @@ def _with_request(schema: dict[str, Any]) -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": VideoEdit.model_json_schema(ref_template=_REFS)}},
     }
-    add_answers(schema)
-    return schema
+
+
+def _add_problems(schema: dict[str, Any]) -> None:
+    """Add the errors that each call under /v1 can answer, and the successful responses that are not JSON."""
+    schema["components"]["schemas"]["Problem"] = _PROBLEM
+    content = {"application/problem+json": {"schema": {"$ref": _REFS.format(model="Problem")}}}
+    for path, calls in schema["paths"].items():
+        if not path.startswith("/v1/"):
+            continue
+        for method, call in calls.items():
+            if path in _NOT_JSON:
+                call["responses"] = {**_NOT_JSON[path]}
+            for status in _statuses(path, method, call):
+                call["responses"][str(status)] = {"description": _PROBLEMS[status], "content": content}
+
+
+def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
+    """Return the error statuses that a call can answer."""
+    statuses = [401, 503]
+    if "{" in path or "parameters" in call:
+        statuses += [404, 422]
+    if path.endswith("/content"):
+        statuses.append(409)
+    if method != "get":
+        statuses += [404, 409, 422]
+    if "requestBody" in call or path.endswith("/import"):
+        statuses += [413, 415, 429]
+    if path.startswith("/v1/workers/"):
+        statuses.append(403)
+    if path.endswith("/retry"):
+        statuses.append(429)
+    return sorted(set(statuses))

@@ -1,26 +1,29 @@
-"""POSTs that ask for a video: what all of them carry, and how many of them are worked on at once."""
+"""POSTs that ask for a video: how they are read, and how many the ingress and the farm accept."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, NamedTuple
 
 from anyio import WouldBlock
 from fastapi import Depends, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Busy, InvalidRequest, Overloaded, Quota, Unavailable
-from farm.ingress.dependencies import OwnerDep, Parts, PartsDep
+from farm.ingress.dependencies import Dependencies, Deps, OwnerDep
 from farm.intake.body import Body, read_body
 
 _KEY_CHARS = 255
-_RETRY_S = 2  #: by then most of those that are inside are answered
+_BUSY_RETRY_S = 2  #: most POSTs that are being handled are answered by then
+_QUEUE_RETRY_S = 10
+_QUOTA_RETRY_S = 30  #: one of the owner's sections has probably ended by then
 
 
 class Post(NamedTuple):
-    """One that has a place."""
+    """A POST that has been read and is being handled."""
 
     body: Body
-    parts: Parts
+    deps: Dependencies
     owner: str
     response: Response
     dry_run: bool
@@ -28,7 +31,7 @@ class Post(NamedTuple):
 
 
 class _Posted:
-    """The dependency that reads a POST and holds its place until it is answered."""
+    """FastAPI dependency that reads a POST and counts it until it is answered."""
 
     def __init__(self, *, takes_video: bool = False) -> None:
         self._takes_video = takes_video
@@ -37,54 +40,67 @@ class _Posted:
         self,
         request: Request,
         response: Response,
-        parts: PartsDep,
+        deps: Deps,
         owner: OwnerDep,
         *,
         dry_run: Annotated[bool, Query(description="store nothing; tell what would be made")] = False,
-        idempotency_key: Annotated[str | None, Header(description="the same key and request: the same video")] = None,
+        idempotency_key: Annotated[
+            str | None, Header(description="sending the same key and the same request again returns the same video")
+        ] = None,
     ) -> AsyncIterator[Post]:
-        """Raises: InvalidRequest, TooLarge; Busy where as many as can be answered soon are inside."""
-        # read first: who uploads slowly takes nobody's place, and who is still sending would not hear the answer
-        limit = parts.settings.max_upload_mb << 20
+        """Raises: InvalidRequest, TooLarge; Busy while the ingress handles as many POSTs as it can."""
+        # read before counting: a slow upload must not block others, and a client that still sends reads no answer
+        limit = deps.settings.max_upload_mb << 20
         body = await read_body(request, max_bytes=limit, takes_video=self._takes_video)
         if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
-            text = f"need 1 to {_KEY_CHARS} characters"
-            raise InvalidRequest(f"Idempotency-Key: {text}", fields={"Idempotency-Key": text})
-        place = object()
+            raise InvalidRequest.of("Idempotency-Key", f"need 1 to {_KEY_CHARS} characters")
+        borrower = object()
         try:
-            parts.posts.acquire_on_behalf_of_nowait(place)
+            deps.posts.acquire_on_behalf_of_nowait(borrower)
         except WouldBlock as err:
-            msg = f"{parts.posts.total_tokens:g} requests for videos are worked on just now; ask again in seconds"
-            raise Busy(msg, retry_after_s=_RETRY_S) from err
+            raise Busy(
+                f"the farm is handling {deps.posts.total_tokens:g} requests for videos; ask again in a few seconds",
+                retry_after_s=_BUSY_RETRY_S,
+            ) from err
         try:
-            yield Post(body, parts, owner, response, dry_run, idempotency_key)
+            yield Post(body, deps, owner, response, dry_run, idempotency_key)
         finally:
-            parts.posts.release_on_behalf_of(place)
+            deps.posts.release_on_behalf_of(borrower)
 
 
 PostDep = Annotated[Post, Depends(_Posted())]
 PostWithVideoDep = Annotated[Post, Depends(_Posted(takes_video=True))]
 
 
-_QUOTA_RETRY_S = 30  #: when it may be worth asking again: some section will have ended
-_QUEUE_RETRY_S = 10
+async def check_room(
+    deps: Dependencies, owner: str, *, wanted: int = 1, is_known: Callable[[], bool] = lambda: False
+) -> None:
+    """Check that the farm has room for `wanted` more videos of this owner.
 
-
-async def check_room(parts: Parts, owner: str, *, wanted: int) -> None:
-    """See that `wanted` more videos of this owner have room. Raises: Quota, Overloaded."""
-    most, most_of_owner = parts.settings.max_queued, parts.settings.max_open_videos
+    is_known: whether the farm accepted this request before; then it needs no room. Called in a thread.
+    Raises: Quota, Overloaded.
+    """
     try:
-        load = await parts.door.load(owner)
+        await _check_load(deps, owner, wanted)
+    except (Quota, Overloaded):
+        if not await run_in_threadpool(is_known):
+            raise
+
+
+async def _check_load(deps: Dependencies, owner: str, wanted: int) -> None:
+    most, most_of_owner = deps.settings.max_queued, deps.settings.max_open_videos
+    try:
+        load = await deps.door.load(owner)
     except Unavailable:
         return
     if most_of_owner is not None and load.of_owner + wanted > most_of_owner:
         raise Quota(
-            f"you have {load.of_owner} videos that have not ended; with {wanted} more it would be over "
-            f"{most_of_owner} (FARM_MAX_OPEN_VIDEOS); wait for one to end, or cancel it",
+            f"you have {load.of_owner} unfinished videos; {wanted} more would exceed your limit of {most_of_owner} "
+            "(FARM_MAX_OPEN_VIDEOS); wait for one to end, or cancel it",
             retry_after_s=_QUOTA_RETRY_S,
         )
     if load.open + wanted > most:
         raise Overloaded(
-            f"{load.open} videos wait or are rendered here, and {most} are the most (FARM_MAX_QUEUED); ask again later",
+            f"the farm has {load.open} unfinished videos and accepts at most {most} (FARM_MAX_QUEUED); ask again later",
             retry_after_s=_QUEUE_RETRY_S,
         )

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from farm.errors import FarmError
-from farm.request import _invalid
+from farm.request import invalid
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
 async def _query_error(request: Request, err: Exception) -> Response:
     if not isinstance(err, RequestValidationError):
         raise err
-    return await _farm_error(request, _invalid(err.errors()))
+    return await _farm_error(request, invalid(err.errors()))
 
 
 async def _http_error(_request: Request, err: Exception) -> Response:

@@ -15,17 +15,18 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.errors import FarmError, Overloaded, Quota, Unavailable
+from farm.errors import FarmError, Unavailable
 from farm.ingress.content import Variant, content
-from farm.ingress.dependencies import OwnerDep, Parts, PartsDep
+from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
 from farm.ingress.views import estimate_view, video_view
 from farm.intake.body import checked, checked_edit, read_body, spool_body
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
-from farm.intake.prepare import Prepared, Ways, accept, prepare
+from farm.intake.prepare import Prepared, accept, prepare
 from farm.jobs import Record, Wish
 from farm.jobs.pages import read_page
 from farm.ledger.states import OPEN
@@ -45,55 +46,54 @@ Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "canc
 
 @router.post("")
 async def create_video(post: PostDep) -> dict[str, Any]:
-    """Ask for a video. Everything that can be refused is refused before anything is stored."""
+    """Ask for a video. The farm stores nothing of a request that it rejects."""
     variants = take_variants(post.body.fields)
-    settle = partial(prepare, checked(post.body.fields, post.body.images), _ways(post.parts))
-    return await _made(post, settle, variants=variants)
+    tools = post.deps.tools
+    intake = checked(post.body.fields, post.body.images, tools.planner.request_type)
+    return await _made(post, partial(prepare, intake, tools), variants=variants)
 
 
 @router.post("/extensions")
 async def extend_video(post: PostWithVideoDep) -> dict[str, Any]:
-    """Go on where a video ends: `video` is {id} or a file, the other fields are those of a new video."""
-    jobs = post.parts.jobs
-    source = await to_thread.run_sync(partial(take_source, post.body, jobs, owner=post.owner))
-    return await _made(post, partial(prepare_extension, source, post.body, jobs, _ways(post.parts)))
+    """Continue where a video ends. `video` is {id} or a file; the other fields are those of a new video."""
+    jobs = post.deps.jobs
+    source = await run_in_threadpool(take_source, post.body, jobs, owner=post.owner)
+    return await _made(post, partial(prepare_extension, source, post.body, jobs, post.deps.tools))
 
 
 @router.post("/import", openapi_extra={"requestBody": {"required": True, "content": _TAR}})
 async def import_archive(
     request: Request,
     response: Response,
-    parts: PartsDep,
+    deps: Deps,
     owner: OwnerDep,
     *,
-    new_id: Annotated[bool, Query(description="give it an id of its own here")] = False,
+    new_id: Annotated[bool, Query(description="give the video a new id on this farm")] = False,
 ) -> dict[str, Any]:
-    """Take a video that a farm exported (the body is that tar). Where it had not ended, it goes on here."""
-    max_bytes = parts.settings.max_import_mb << 20
+    """Import a video that a farm exported; the body is that tar file. An unfinished video continues here."""
+    max_bytes = deps.settings.max_import_mb << 20
     try:
         with tempfile.TemporaryFile() as spool, tempfile.TemporaryDirectory(prefix="framefarm-import-") as name:
             await spool_body(request, spool, max_bytes=max_bytes, setting="FARM_MAX_IMPORT_MB")
             folder = Path(name)
-            manifest = await to_thread.run_sync(unpack, spool, folder)
-            read = partial(read_arrived, manifest, folder, owner=owner, new_id=new_id)
-            arrived = await to_thread.run_sync(read)
+            manifest = await run_in_threadpool(unpack, spool, folder)
+            arrived = await run_in_threadpool(read_arrived, manifest, folder, owner=owner, new_id=new_id)
             if arrived.is_open:
-                await _check_room(parts, owner, partial(is_here, arrived, parts.jobs))
-            record = await to_thread.run_sync(import_video, arrived, parts.jobs, _ways(parts))
+                await check_room(deps, owner, is_known=partial(is_here, arrived, deps.jobs))
+            record = await run_in_threadpool(import_video, arrived, deps.jobs, deps.tools)
     except OSError as err:
-        raise Unavailable(f"the archive cannot be kept while it is checked: {err.strerror}") from err
+        raise Unavailable(f"the farm cannot keep the archive while checking it: {err.strerror}") from err
     log.info("import", extra={"job_id": record.job.id, "seq": record.head.seq})
-    await _nudge(parts, record.job.id)
-    return await _answer(record, parts, response)
+    await _nudge(deps, record.job.id)
+    return await _answer(record, deps, response)
 
 
 @router.get(
     "/{video_id}/export", response_class=Response, responses={200: {"description": "the archive", "content": _TAR}}
 )
-async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Response:
-    """The video with everything, as a tar that another farm imports; a running one as it is at this moment."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    manifest, read = await to_thread.run_sync(snapshot, parts.jobs, record)
+async def export_archive(record: RecordDep, deps: Deps) -> Response:
+    """Export everything stored of a video as a tar file that another farm can import, even while it is rendered."""
+    manifest, read = await run_in_threadpool(snapshot, deps.jobs, record)
     headers = {
         "Content-Length": str(packed_bytes(manifest)),
         "Content-Disposition": f'attachment; filename="{record.job.id}.tar"',
@@ -103,195 +103,172 @@ async def export_archive(video_id: str, parts: PartsDep, owner: OwnerDep) -> Res
 
 @router.post("/edits")
 async def edit_made_video(post: PostDep) -> dict[str, Any]:
-    """The same as remix, as OpenAI's package calls it: `video` is {id}. A file cannot be remixed."""
+    """Remix a video, under the path that OpenAI's package calls. `video` is {id}; a file cannot be remixed."""
     return await _remixed(take_video_id(post.body), post)
 
 
 @router.post("/{video_id}/remix")
 async def remix_video(video_id: str, post: PostDep) -> dict[str, Any]:
-    """A new video with some fields changed; it shares the sections before `from_section`, in generation order."""
+    """Make a new video with some fields changed. It shares the sections that were made before `from_section`."""
     return await _remixed(video_id, post)
 
 
 async def _remixed(video_id: str, post: Post) -> dict[str, Any]:
-    jobs = post.parts.jobs
-    record = await to_thread.run_sync(partial(jobs.get, video_id, owner=post.owner))
-    return await _made(post, partial(prepare_remix, record, post.body, jobs, _ways(post.parts)))
+    jobs = post.deps.jobs
+    record = await run_in_threadpool(jobs.get, video_id, owner=post.owner)
+    return await _made(post, partial(prepare_remix, record, post.body, jobs, post.deps.tools))
 
 
 async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variants = _ONE) -> dict[str, Any]:
-    """Settle the request and store the video, or only tell what would be made."""
-    parts, owner, key = post.parts, post.owner, post.idempotency_key
-    if not post.dry_run:  # before anything is decoded: a full farm says so at once, and cheaply
-        await _check_room(parts, owner, partial(parts.jobs.is_claimed, key, owner=owner), wanted=variants.number)
-    prepared = await to_thread.run_sync(settle, limiter=parts.decoding)
+    """Settle the request, then store the video or, in a dry run, answer with the estimate."""
+    deps, owner, key = post.deps, post.owner, post.idempotency_key
+    if not post.dry_run:  # before any image is decoded, so that a full farm answers at once
+        is_known = partial(deps.jobs.is_claimed, key, owner=owner)
+        await check_room(deps, owner, wanted=variants.number, is_known=is_known)
+    prepared = await to_thread.run_sync(settle, limiter=deps.decoding)
     if variants != _ONE:
         facts = variants.model_dump(mode="json")
         prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
     if post.dry_run:
-        return estimate_view(prepared, await _workers(parts))
-    write = partial(accept, prepared, parts.jobs, owner=owner, idempotency_key=key)
-    record = await to_thread.run_sync(write, limiter=parts.writing)
+        return estimate_view(prepared, await _workers(deps))
+    write = partial(accept, prepared, deps.jobs, owner=owner, idempotency_key=key)
+    record = await to_thread.run_sync(write, limiter=deps.writing)
     log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
-        await _nudge(parts, job_id)
-    return await _answer(record, parts, post.response)
-
-
-async def _check_room(parts: Parts, owner: str, is_known: Callable[[], bool], *, wanted: int = 1) -> None:
-    """See that there is room. What is only asked again is answered whatever came since. Raises: Quota, Overloaded."""
-    try:
-        await check_room(parts, owner, wanted=wanted)
-    except (Quota, Overloaded):
-        if not await to_thread.run_sync(is_known):
-            raise
-
-
-def _ways(parts: Parts) -> Ways:
-    return Ways(parts.settings, parts.planner, parts.media)
+        await _nudge(deps, job_id)
+    return await _answer(record, deps, post.response)
 
 
 @router.get("")
 async def list_videos(
-    parts: PartsDep,
+    deps: Deps,
     owner: OwnerDep,
     *,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(description="the id that the page begins behind")] = None,
+    after: Annotated[str | None, Query(description="start behind this id")] = None,
     order: Literal["asc", "desc"] = "desc",
     status: Annotated[Listed | None, BeforeValidator(lambda text: text or None)] = None,
-    batch: Annotated[str | None, Query(description="only those of this batch")] = None,
+    batch: Annotated[str | None, Query(description="list this batch only")] = None,
 ) -> dict[str, Any]:
-    """Your videos, newest first. With `status` a page may be short and have more: go on after its `last_id`."""
-    page = partial(read_page, parts.jobs, owner=owner, after=after, limit=limit)
-    read = partial(page, order=order, status=status, batch=batch)
-    records, has_more, last = await to_thread.run_sync(read)
-    lives = await asyncio.gather(*(_live(parts, record) for record in records))
-    keep_days = parts.settings.keep_days
+    """List your videos, newest first. With `status`, a short page may have more: continue after its `last_id`."""
+    records, has_more, last = await run_in_threadpool(
+        read_page, deps.jobs, owner=owner, after=after, limit=limit, order=order, status=status, batch=batch
+    )
+    lives = await asyncio.gather(*(_live(deps, record) for record in records))
+    keep_days = deps.settings.keep_days
     data = [video_view(record, live, keep_days=keep_days) for record, live in zip(records, lives, strict=True)]
     first = data[0]["id"] if data else None
     return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
 
 
 @router.get("/{video_id}")
-async def get_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """One video."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    return await _answer(record, parts, response)
+async def get_video(record: RecordDep, response: Response, deps: Deps) -> dict[str, Any]:
+    """Return a video."""
+    return await _answer(record, deps, response)
 
 
 @router.head("/{video_id}/content", include_in_schema=False)
 @router.get("/{video_id}/content")
-async def get_content(
-    video_id: str, request: Request, parts: PartsDep, owner: OwnerDep, variant: Variant = "video"
-) -> Response:
-    """The mp4, or one of its kin. Ranges are honoured."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    make = partial(content, record, parts.jobs, variant=variant, media=parts.media, request=request)
-    return await to_thread.run_sync(make)
+def get_content(record: RecordDep, request: Request, deps: Deps, variant: Variant = "video") -> Response:
+    """Return the mp4 or another file of the video. Ranges are honoured."""
+    return content(record, deps.jobs, variant=variant, media=deps.media, request=request)
 
 
 @router.get("/{video_id}/events")
-async def get_events(
-    video_id: str, parts: PartsDep, owner: OwnerDep, last_event_id: Annotated[str | None, Header()] = None
-) -> Response:
-    """Server-Sent Events: status, section, progress, end. Ids rise; Last-Event-ID takes up where you were."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
+async def get_events(record: RecordDep, deps: Deps, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    """Stream Server-Sent Events: status, section, progress, end. Ids rise; Last-Event-ID resumes the stream."""
     if has_seen_end(record, last_event_id):
-        return Response(status_code=204)  # tells a browser to stop coming back
+        return Response(status_code=204)  # tells a browser not to reconnect
     return EventSourceResponse(
-        follow(record, watches=parts.watches, last_event_id=last_event_id, keep_days=parts.settings.keep_days)
+        follow(record, watches=deps.watches, last_event_id=last_event_id, keep_days=deps.settings.keep_days)
     )
 
 
 @router.get("/{video_id}/webhook")
-async def get_webhook(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """Whether the request's webhook was told of the video's end: waiting, pending, delivered or gave_up."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    return await to_thread.run_sync(delivery_view, parts.jobs, record)
+def get_webhook(record: RecordDep, deps: Deps) -> dict[str, Any]:
+    """Tell whether the request's webhook was delivered: waiting, pending, delivered or gave_up."""
+    return delivery_view(deps.jobs, record)
 
 
 @router.post("/{video_id}/pause")
-async def pause_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
+async def pause_video(video_id: str, response: Response, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
     """Stop at the next step and keep what is made."""
-    return await _wish(video_id, "pause", response, parts, owner)
+    return await _wish(video_id, "pause", response, deps, owner)
 
 
 @router.post("/{video_id}/resume")
-async def resume_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """Go on with a paused video."""
-    return await _wish(video_id, "resume", response, parts, owner)
+async def resume_video(video_id: str, response: Response, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Continue a paused video."""
+    return await _wish(video_id, "resume", response, deps, owner)
 
 
 @router.post("/{video_id}/cancel")
-async def cancel_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """Stop at the next step, for good unless it is retried."""
-    return await _wish(video_id, "cancel", response, parts, owner)
+async def cancel_video(video_id: str, response: Response, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Stop at the next step and end the video. `retry` can continue it."""
+    return await _wish(video_id, "cancel", response, deps, owner)
 
 
 @router.post("/{video_id}/retry")
-async def retry_video(video_id: str, response: Response, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """Go on with a failed or cancelled video; finished sections are kept."""
-    record = await to_thread.run_sync(partial(parts.jobs.get, video_id, owner=owner))
-    if record.head.state.status in {"failed", "cancelled"}:  # else cancelling and retrying went round every limit
-        await check_room(parts, owner, wanted=1)
-    return await _wish(video_id, "retry", response, parts, owner)
+async def retry_video(record: RecordDep, response: Response, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Continue a failed or cancelled video and keep its finished sections."""
+    if record.head.state.status in {"failed", "cancelled"}:  # or else cancel and retry would bypass every limit
+        await check_room(deps, owner)
+    return await _wish(record.job.id, "retry", response, deps, owner)
 
 
 @router.patch("/{video_id}")
 async def edit_video(
-    video_id: str, request: Request, response: Response, parts: PartsDep, owner: OwnerDep
+    video_id: str, request: Request, response: Response, deps: Deps, owner: OwnerDep
 ) -> dict[str, Any]:
-    """Change prompt, priority or name while the video is queued or paused; sections that are made stay."""
-    body = await read_body(request, max_bytes=parts.settings.max_upload_mb << 20)
-    write = partial(parts.jobs.edit, video_id, checked_edit(body), owner=owner)
-    record = await to_thread.run_sync(write)
+    """Change the prompt, priority or name while the video is queued or paused. Finished sections stay."""
+    body = await read_body(request, max_bytes=deps.settings.max_upload_mb << 20)
+    record = await run_in_threadpool(deps.jobs.edit, video_id, checked_edit(body), owner=owner)
     log.info("edit", extra={"job_id": video_id})
-    await _nudge(parts, record.job.id)
-    return await _answer(record, parts, response)
+    await _nudge(deps, record.job.id)
+    return await _answer(record, deps, response)
 
 
 @router.delete("/{video_id}")
-async def delete_video(video_id: str, parts: PartsDep, owner: OwnerDep) -> dict[str, Any]:
-    """Erase an ended video and everything stored of it."""
-    await to_thread.run_sync(partial(parts.jobs.delete, video_id, owner=owner))
+async def delete_video(video_id: str, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Erase everything stored of an ended video."""
+    await run_in_threadpool(deps.jobs.delete, video_id, owner=owner)
     log.info("delete", extra={"job_id": video_id})
-    await _nudge(parts, JobId(video_id))
+    await _nudge(deps, JobId(video_id))
     return {"id": video_id, "object": "video.deleted", "deleted": True}
 
 
-async def _wish(video_id: str, wish: Wish, response: Response, parts: Parts, owner: str) -> dict[str, Any]:
-    record = await to_thread.run_sync(partial(parts.jobs.wish, video_id, wish, owner=owner))
+async def _wish(video_id: str, wish: Wish, response: Response, deps: Dependencies, owner: str) -> dict[str, Any]:
+    record = await run_in_threadpool(deps.jobs.wish, video_id, wish, owner=owner)
     log.info("%s", wish, extra={"job_id": video_id})
-    await _nudge(parts, record.job.id)
-    return await _answer(record, parts, response)
+    await _nudge(deps, record.job.id)
+    return await _answer(record, deps, response)
 
 
-async def _answer(record: Record, parts: Parts, response: Response) -> dict[str, Any]:
+async def _answer(record: Record, deps: Dependencies, response: Response) -> dict[str, Any]:
     if record.head.state.status in OPEN:
         response.headers.update(_POLL_MS)
-    return video_view(record, await _live(parts, record), keep_days=parts.settings.keep_days)
+    return video_view(record, await _live(deps, record), keep_days=deps.settings.keep_days)
 
 
-async def _live(parts: Parts, record: Record) -> LiveJob | None:
-    """What only the dispatcher knows; without it the ledger's part of the truth is told."""
+async def _live(deps: Dependencies, record: Record) -> LiveJob | None:
+    """Ask the dispatcher for progress. None: the video has ended, or the dispatcher does not answer."""
     if record.head.state.status not in OPEN:
         return None
     try:
-        return await parts.door.live(record.job.id)
+        return await deps.door.live(record.job.id)
     except FarmError:
         return None
 
 
-async def _workers(parts: Parts) -> list[WorkerState]:
+async def _workers(deps: Dependencies) -> list[WorkerState]:
     try:
-        return list(await parts.door.workers())
+        return list(await deps.door.workers())
     except FarmError:
         return []
 
 
-async def _nudge(parts: Parts, job: JobId) -> None:
+async def _nudge(deps: Dependencies, job: JobId) -> None:
     try:
-        await parts.door.nudge(job)
-    except FarmError as err:  # the dispatcher finds it by itself, later
+        await deps.door.nudge(job)
+    except FarmError as err:  # the dispatcher finds the news later by itself
         log.info("nudge_lost", extra={"job_id": job, "error": err})

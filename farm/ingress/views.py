@@ -10,7 +10,7 @@ from farm.intake.prepare import Prepared
 from farm.jobs import Record
 from farm.jobs.demand import fits, measured, need_for, whole_work
 from farm.jobs.expiry import expires_at
-from farm.ledger.states import ENDED, complete
+from farm.ledger.states import complete
 from farm.request import VideoRequest
 
 _BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several orders is worth telling
@@ -80,11 +80,6 @@ def percent(record: Record, live: LiveJob | None) -> int:
         return 100
     running = live.progress if live and live.progress and str(live.progress.key) in state.leases else None
     return min(int(100 * complete(plan, state, running)), 99)
-
-
-def is_ended(record: Record) -> bool:
-    """Whether nothing will happen to the video any more, unless a user asks for it."""
-    return record.head.state.status in ENDED
 
 
 def worker_view(worker: WorkerState) -> dict[str, Any]:

@@ -44,12 +44,13 @@ class Body(NamedTuple):
     video: bytes | None = None  #: a file "video", where one is taken
 
 
-def checked(fields: Mapping[str, Any], images: dict[str, bytes]) -> Intake:
-    """Fields and images as a request. Raises: InvalidRequest that names each bad field."""
+def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: type[VideoRequest]) -> Intake:
+    """Check each field against `request_type`. Raises: InvalidRequest naming each bad field."""
     try:
-        return Intake(VideoRequest.model_validate(fields), images)
+        request = request_type.model_validate(fields)
     except ValidationError as err:
-        raise invalid(err) from err
+        raise invalid(err.errors()) from err
+    return Intake(VideoRequest.model_construct(request.model_fields_set, **dict(request)), images)
 
 
 def checked_edit(body: Body) -> VideoEdit:
@@ -58,7 +59,7 @@ def checked_edit(body: Body) -> VideoEdit:
     try:
         edit = VideoEdit.model_validate(body.fields | unknown)
     except ValidationError as err:
-        raise invalid(err) from err
+        raise invalid(err.errors()) from err
     if not edit.changes():
         raise InvalidRequest(f"there is nothing to change; send {', '.join(VideoEdit.model_fields)}")
     return edit

@@ -16,13 +16,12 @@ from typing import Any
 from farm.contract import Artifact, Job, VideoFacts
 from farm.errors import InvalidRequest, NotReady, TooLarge
 from farm.intake.body import Body, Intake, checked
-from farm.intake.prepare import Prepared, Ways, keyframe_section, prepare
+from farm.intake.prepare import Prepared, Tools, keyframe_section, prepare
 from farm.jobs import Jobs, Record
 from farm.jobs.origin import Origin
 from farm.ledger.damage import verified
-from farm.request import PRESET_FIELDS
 
-_MAX_SOURCE_FRAMES = 18_000  #: ten minutes
+_MAX_SOURCE_S = 600
 _NOT_TAKEN_OVER = {"metadata", "name"}
 #: request fields that decide sections already made: sharing some needs them unchanged
 _FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px", "start", "loop", "keyframes")
@@ -30,23 +29,23 @@ _GOES_WITH = {"cache": "cache_threshold", "decode": "decode_tile_px"}  #: anothe
 _DECODED_BY = ("decode", "decode_tile_px", "crf", "save_frames")  #: clips are shared where these are the same
 
 
-def prepare_remix(record: Record, body: Body, jobs: Jobs, ways: Ways) -> Prepared:
+def prepare_remix(record: Record, body: Body, jobs: Jobs, tools: Tools) -> Prepared:
     """A new request made of another's and the fields that were sent; with `from_section`, sharing what is before it.
 
     Raises: InvalidRequest naming what cannot be shared; NotReady where those sections are not made; as `prepare`.
     """
     fields = dict(body.fields)
     from_section = _whole_number(fields.pop("from_section", 0))
-    intake = _changed(record.job, fields, body.images, jobs, ways)
+    intake = _changed(record.job, fields, body.images, jobs, tools)
     source = _facts(record.job)
-    prepared = prepare(intake, ways, source=source)
+    prepared = prepare(intake, tools, source=source)
     inputs = {"source": record.job.inputs["source"]} if source else {}
     work = _shared(record, prepared, body.images, from_section, jobs) if from_section else {}
     origin = Origin("remix", record.job.id, inputs=inputs, work=work, state=record.head.state)
     return prepared._replace(origin=origin, fingerprint=prepared.also("remix", record.job.id, from_section))
 
 
-def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, ways: Ways) -> Prepared:
+def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, tools: Tools) -> Prepared:
     """A request that goes on where a video of the farm, or a file, ends.
 
     Raises: InvalidRequest; UnsupportedImage or TooLarge for a file that cannot be used; NotReady for a video of the
@@ -54,9 +53,9 @@ def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, ways: Ways
     """
     fields = dict(body.fields)
     if isinstance(source, bytes):
-        facts = _look_at(source, ways)
-        fields.setdefault("model", _forward_model(None, ways))
-        prepared = prepare(checked(fields, body.images), ways, source=facts)
+        facts = _look_at(source, tools)
+        fields.setdefault("model", _forward_model(None, tools))
+        prepared = prepare(checked(fields, body.images, tools.planner.request_type), tools, source=facts)
         digest = hashlib.sha256(source).hexdigest()
         images = prepared.images | {"source": source}
         return prepared._replace(images=images, fingerprint=prepared.also("extension", digest))
@@ -65,11 +64,11 @@ def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, ways: Ways
     if video is None:
         raise NotReady(f"{job.id} cannot be extended yet: it is {state.status}")
     plan = job.plan
-    facts = VideoFacts(frames=plan.frames, height=plan.height, width=plan.width)
-    fields.setdefault("model", _forward_model(job.request.model, ways))
+    facts = VideoFacts(frames=plan.frames, height=plan.height, width=plan.width, fps=plan.fps)
+    fields.setdefault("model", _forward_model(job.request.model, tools))
     if "resolution" not in fields:
         fields.setdefault("size", f"{plan.width}x{plan.height}")
-    prepared = prepare(checked(fields, body.images), ways, source=facts)
+    prepared = prepare(checked(fields, body.images, tools.planner.request_type), tools, source=facts)
     origin = Origin("extension", job.id, inputs={"source": video}, work={}, state=state)
     return prepared._replace(origin=origin, fingerprint=prepared.also("extension", job.id))
 
@@ -89,29 +88,29 @@ def take_video_id(body: Body) -> str:
     return _id_of(body.fields.pop("video", None))
 
 
-def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, ways: Ways) -> Intake:
+def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, tools: Tools) -> Intake:
     """The other video's request with the fields that were sent; its images, where the new request has use for them."""
     # what a preset filled in stays as it is; what was left at a default beside it, too
     was_filled = job.request.preset is not None
-    exclude = _NOT_TAKEN_OVER | (PRESET_FIELDS if "preset" in fields else set())
+    exclude = _NOT_TAKEN_OVER | (tools.planner.preset_fields if "preset" in fields else set())
     kept = job.request.model_dump(mode="json", exclude_defaults=not was_filled, exclude=exclude)
     if "resolution" in fields and "size" not in fields:
         del kept["size"]
     for chosen, its_own in _GOES_WITH.items():
         if chosen in fields and its_own not in fields:
             kept.pop(its_own, None)
-    card = ways.planner.models().get(str(fields.get("model") or job.request.model))
+    card = tools.planner.models().get(str(fields.get("model") or job.request.model))
     goes_forward = card is not None and card.kind == "f1"
     for name in ("keyframes", "loop") if goes_forward else ():
         kept.pop(name, None)
-    request = checked(kept | dict(fields), {}).request
+    request = checked(kept | dict(fields), {}, tools.planner.request_type).request
     parts = {"input_reference": "start"}
     if not goes_forward:
         if not job.request.loop and not request.loop:
             parts["end_image"] = "end"
         for frame in job.request.keyframes:
             if frame.image in {wanted.image for wanted in request.keyframes}:
-                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan, ways.planner)}"
+                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan, tools.planner)}"
     found = {part: job.inputs[name] for part, name in parts.items() if name in job.inputs and part not in images}
     return Intake(request, images | {part: verified(jobs.store, artifact) for part, artifact in found.items()})
 
@@ -154,25 +153,28 @@ def _facts(job: Job) -> VideoFacts | None:
     """Of the video that `job` extends."""
     if "source" not in job.inputs:
         return None
-    return VideoFacts(frames=job.plan.source_frames, height=job.plan.height, width=job.plan.width)
+    plan = job.plan
+    return VideoFacts(frames=plan.source_frames, height=plan.height, width=plan.width, fps=plan.fps)
 
 
-def _look_at(data: bytes, ways: Ways) -> VideoFacts:
+def _look_at(data: bytes, tools: Tools) -> VideoFacts:
     with tempfile.NamedTemporaryFile(prefix="framefarm-source-") as file:
         file.write(data)
         file.flush()
-        facts = ways.media.look_at(file.name)
-    if facts.height * facts.width > ways.settings.max_pixels:
+        facts = tools.media.look_at(file.name)
+    if facts.height * facts.width > tools.settings.max_pixels:
         raise TooLarge(f"video has {facts.width}x{facts.height} px (FARM_MAX_PIXELS)", param="video")
-    if facts.frames > _MAX_SOURCE_FRAMES:
-        raise TooLarge(f"video lasts {facts.frames / 30:.0f} s; send its last ten minutes or less", param="video")
+    if facts.frames > _MAX_SOURCE_S * facts.fps:
+        raise TooLarge(
+            f"video lasts {facts.frames / facts.fps:.0f} s; send at most its last {_MAX_SOURCE_S} s", param="video"
+        )
     return facts
 
 
-def _forward_model(name: str | None, ways: Ways) -> str | None:
+def _forward_model(name: str | None, tools: Tools) -> str | None:
     """The F1 model that goes with it; itself if it is one. None: let `prepare` say no."""
-    models = ways.planner.models()
-    wanted = models.get(name or ways.settings.model or next(iter(models), ""))
+    models = tools.planner.models()
+    wanted = models.get(name or tools.settings.model or next(iter(models), ""))
     return name if wanted is None else wanted.forward
 
 

@@ -1,14 +1,11 @@
-"""From a checked request to a stored video: model, images, plan and seed are settled before anything is written."""
+"""From a checked request to a stored video. The farm settles model, images, plan and seed before it writes anything."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
 from typing import NamedTuple
-
-from pydantic import ValidationError
 
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
@@ -17,41 +14,41 @@ from farm.intake.images import CleanImage, clean_image
 from farm.jobs import Jobs, Record, Submission
 from farm.jobs.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks, Receiver, checked_url
-from farm.request import Variants, VideoRequest, invalid
+from farm.request import Variants, VideoRequest
 from farm.settings import FarmSettings
 
 
 class Prepared(NamedTuple):
-    """A request that can be rendered."""
+    """A request that the farm can render."""
 
-    request: VideoRequest  #: with its model set
+    request: VideoRequest  #: with its model and its preset's values filled in
     plan: JobPlan
-    images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG; "source" -> a video that was sent
+    images: dict[str, bytes]  #: "start", "end", "keyframe_<section>" -> PNG; "source" -> an uploaded video file
     fingerprint: str  #: sha256 of the request as it was sent
-    origin: Origin | None = None  #: the video that it comes from
-    hooks: Hooks = NO_HOOKS  #: who is told of its end
+    origin: Origin | None = None  #: the video that it remixes or extends
+    hooks: Hooks = NO_HOOKS  #: the receivers that learn of its end
     variants: Variants = Variants()
 
     def also(self, *facts: object) -> str:
-        """The fingerprint where more than the request decides what is made."""
+        """Return the fingerprint of a video that depends on more than the request."""
         return hashlib.sha256(json.dumps([self.fingerprint, *facts]).encode()).hexdigest()
 
 
-class Ways(NamedTuple):
-    """What requests are settled with."""
+class Tools(NamedTuple):
+    """What requests are prepared with."""
 
     settings: FarmSettings
     planner: Planner
     media: Media
 
 
-def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> Prepared:
-    """Settle everything that can be refused; writes nothing. Takes as long as decoding the images takes.
+def prepare(intake: Intake, tools: Tools, *, source: VideoFacts | None = None) -> Prepared:
+    """Settle everything that the farm may reject, and write nothing. Decoding the images takes the time.
 
-    source: the video that is extended; then it stands for the start image.
+    source: the video that is extended; its last frame replaces the start image.
     Raises: InvalidRequest, UnsupportedImage, TooLarge.
     """
-    settings, planner, media = ways
+    settings, planner, media = tools
     card = _model(intake.request, settings=settings, planner=planner)
     _check_images(intake, card, extends=source is not None)
     clean = {
@@ -60,19 +57,17 @@ def prepare(intake: Intake, ways: Ways, *, source: VideoFacts | None = None) -> 
     }
     start = source or clean.get("input_reference")
     hooks = _hooks(intake.request, settings)
-    settled = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
-    request = intake.request.model_copy(update=settled)
-    plan = planner.plan(
-        request,
+    known = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
+    request, plan = planner.settle(
+        intake.request.model_copy(update=known),
         image_size=(start.height, start.width) if start else None,
         source_frames=source.frames if source else 0,
     )
-    request = _with_preset(request, planner.preset(request, plan))
     return Prepared(request, plan, _inputs(clean, request, plan, planner), _fingerprint(intake), hooks=hooks)
 
 
 def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str | None) -> Record:
-    """Draw the seeds where none were asked for, and store the video, or the batch. Raises: Conflict."""
+    """Draw the seeds that the request leaves out, and store the video or the batch. Raises: Conflict."""
     request, plan = prepared.request, prepared.plan
     seed = secrets.randbelow(2**32) if request.seed is None else request.seed
     new = Submission(
@@ -90,13 +85,9 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
 
 
 def keyframe_section(at_s: float, plan: JobPlan, planner: Planner) -> int:
-    """The section, in generation order, that shows time `at_s`.
-
-    Raises: InvalidRequest where the video is over by then.
-    """
+    """Return the section, in generation order, that shows time `at_s`. Raises: InvalidRequest after the video's end."""
     if at_s > plan.frames / plan.fps:
-        text = f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)"
-        raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
+        raise InvalidRequest.of("keyframes", f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)")
     return planner.keyframe_section(at_s, plan)
 
 
@@ -104,45 +95,31 @@ def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -
     models = planner.models()
     name = request.model or settings.model or next(iter(models), "")
     if name not in models:
-        text = f"no model {name!r} here; there are {', '.join(models)}"
-        raise InvalidRequest(text, fields={"model": text})
+        raise InvalidRequest.of("model", f"this farm has no model {name!r}; it has {', '.join(models)}")
     return models[name]
 
 
-def _with_preset(request: VideoRequest, says: Mapping[str, object]) -> VideoRequest:
-    """Fill in what a preset says: what the user set stays.
-
-    Raises: InvalidRequest where the user's fields and the preset's cannot be one request.
-    """
-    if not says:
-        return request
-    try:
-        return VideoRequest.model_validate(request.model_dump() | dict(says))
-    except ValidationError as err:
-        raise invalid(err) from err
-
-
 def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
-    """Which images a model wants, and whether keyframes and their parts agree."""
+    """Check that the model can use the images, and that the keyframes match theirs. Raises: InvalidRequest."""
     named = [frame.image for frame in intake.request.keyframes]
     sent = [name for name in intake.images if name.startswith("keyframe_")]
     faults = {}
     if extends and card.kind != "f1":
-        faults["model"] = f"{card.name} works from the end to the start; only an F1 model goes on where a video ends"
+        faults["model"] = f"{card.name} works from the end to the start; only an F1 model can extend a video"
     elif extends and "input_reference" in intake.images:
-        faults["input_reference"] = "an extension starts with the last frame of its video"
+        faults["input_reference"] = "an extension starts with the last frame of the other video; leave the image out"
     elif card.needs_image and not extends and "input_reference" not in intake.images:
         faults["input_reference"] = f"the model {card.name} needs a start image"
     if card.kind == "f1" and "end_image" in intake.images:
-        faults["end_image"] = f"{card.name} is an F1 model and makes no end image"
+        faults["end_image"] = f"{card.name} is an F1 model and cannot use an end image"
     if card.kind == "f1" and intake.request.loop:
-        faults["loop"] = f"{card.name} is an F1 model and aims at no last picture"
+        faults["loop"] = f"{card.name} is an F1 model and cannot end with a given picture"
     elif intake.request.loop and "end_image" in intake.images:
-        faults["end_image"] = "loop=true ends with the start image; leave one of them out"
+        faults["end_image"] = "loop=true already ends with the start image; leave one of them out"
     if card.kind == "f1" and (named or sent):
-        faults["keyframes"] = f"{card.name} is an F1 model and takes no keyframes"
+        faults["keyframes"] = f"{card.name} is an F1 model and cannot use keyframes"
     elif sorted(named) != sorted(sent):
-        faults["keyframes"] = f"it names the parts {sorted(named)}, but {sorted(sent)} were sent"
+        faults["keyframes"] = f"it names the parts {sorted(named)}, but the request has {sorted(sent)}"
     if faults:
         raise InvalidRequest("; ".join(faults.values()), fields=faults)
 
@@ -152,14 +129,13 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, 
     for frame in request.keyframes:
         names[frame.image] = f"keyframe_{keyframe_section(frame.at_s, plan, planner)}"
     if len(set(names.values())) != len(names):
-        text = "two of them fall into the same section; a section takes one"
-        raise InvalidRequest(f"keyframes: {text}", fields={"keyframes": text})
+        raise InvalidRequest.of("keyframes", "two of them fall into the same section; a section can have only one")
     inputs = {names[part]: image.png for part, image in clean.items()}
     return inputs | ({"end": inputs["start"]} if request.loop else {})
 
 
 def _hooks(request: VideoRequest, settings: FarmSettings) -> Hooks:
-    """Who is told of the video's end. Raises: InvalidRequest where the farm does not connect there, or cannot sign."""
+    """Return the receivers of the video's end. Raises: InvalidRequest for a forbidden address or a missing secret."""
     hosts, receiver = dict[str, str](), None
     if settings.webhook_url is not None:
         hosts["farm"] = checked_url(settings.webhook_url, allow_private=settings.webhook_allow_private).host
@@ -168,22 +144,21 @@ def _hooks(request: VideoRequest, settings: FarmSettings) -> Hooks:
         try:
             hosts["request"] = checked_url(url, allow_private=settings.webhook_allow_private).host
         except ValueError as err:
-            raise InvalidRequest(f"webhook_url: {err}", fields={"webhook_url": str(err)}) from err
+            raise InvalidRequest.of("webhook_url", str(err)) from err
         if secret is None and settings.webhook_secret is None:
-            text = "this farm has no FARM_WEBHOOK_SECRET, so send one of your own with webhook_url"
-            raise InvalidRequest(f"webhook_secret: {text}", fields={"webhook_secret": text})
+            raise InvalidRequest.of("webhook_secret", "this farm has no FARM_WEBHOOK_SECRET; send a secret of your own")
         receiver = Receiver(url=url, secret=secret.get_secret_value() if secret else None)
     return Hooks(hosts, receiver)
 
 
 def _fingerprint(intake: Intake) -> str:
-    """The same for a form and a JSON body that ask for the same; the seed is not drawn yet."""
+    """Hash the request as it was sent; a form and a JSON body with the same content get the same hash."""
     images = {name: hashlib.sha256(data).hexdigest() for name, data in intake.images.items()}
     fields = intake.request.model_dump(mode="json")
     if (url := intake.request.webhook_url) is not None:
         secret = intake.request.webhook_secret
         fields["webhook"] = [url.get_secret_value(), secret.get_secret_value() if secret else None]
-    if intake.request.preset is not None:  # then it matters whether a default was set or left out
+    if intake.request.preset is not None:  # then a default that was set differs from one that was left out
         fields["set"] = sorted(intake.request.model_fields_set)
     text = json.dumps([fields, images], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

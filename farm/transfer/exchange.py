@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from farm.contract import Artifact, Job, JobId
 from farm.errors import Conflict, FarmError, NotFound
-from farm.intake.prepare import Ways
+from farm.intake.body import checked
+from farm.intake.prepare import Tools
 from farm.jobs import Jobs, Record
 from farm.ledger import Entry
 from farm.ledger.layout import (
@@ -92,14 +93,14 @@ def snapshot(jobs: Jobs, record: Record) -> Snapshot:
     return Snapshot(Manifest(id=job_id, objects=tuple(members)), read)
 
 
-def import_video(arrived: Arrived, jobs: Jobs, ways: Ways) -> Record:
+def import_video(arrived: Arrived, jobs: Jobs, tools: Tools) -> Record:
     """Store a video that was exported; where it had not ended it goes on here, with the same bits.
 
     Sent again it is the same video.
     Raises: InvalidRequest where this farm would make another video of its request; Conflict where its id is taken by
     other content.
     """
-    _check_here(arrived, ways)
+    _check_here(arrived, tools)
     job, store = arrived.job, jobs.store
     if (found := _existing(arrived, jobs)) is not None:
         return found
@@ -172,21 +173,23 @@ def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], in
     return named, seq, state
 
 
-def _check_here(arrived: Arrived, ways: Ways) -> None:
+def _check_here(arrived: Arrived, tools: Tools) -> None:
     """See that this farm can go on with the video, and that its inputs are harmless. Raises: InvalidRequest."""
-    job, planner = arrived.job, ways.planner
-    if planner.plan(job.request, image_size=None, source_frames=job.plan.source_frames) != job.plan:
+    job, planner = arrived.job, tools.planner
+    request = checked(job.request.model_dump(), {}, planner.request_type).request
+    _, plan = planner.settle(request, image_size=None, source_frames=job.plan.source_frames)
+    if plan != job.plan:
         raise bad_archive("this farm plans another video for its request; it comes from another version")
     if arrived.is_open:
         planner.pin_loras(job.request.loras)
     for name, artifact in job.inputs.items():
         path = arrived.folder / artifact.key.removeprefix(video_folder(job.id))
         if name == "source":
-            facts = ways.media.look_at(str(path))
+            facts = tools.media.look_at(str(path))
             if (facts.frames, facts.height, facts.width) != (job.plan.source_frames, job.plan.height, job.plan.width):
                 raise bad_archive("the video that it extends has other frames than its plan says")
         else:
-            _check_picture(path, ways.settings.max_pixels)
+            _check_picture(path, tools.settings.max_pixels)
 
 
 def _check_picture(path: Path, max_pixels: int) -> None:

@@ -27,10 +27,10 @@ def flow_mu(tokens: int, *, shift: float | None = None) -> float:
     return min(token_mu(tokens), MU_MAX) if shift is None else math.log(shift)
 
 
-def check_flow(steps: int, *, mu: float, exponent: float) -> None:
-    """See, without torch, that `flow_sigmas` can tell its steps apart in float32, with a hair's breadth to spare.
+def check_flow(steps: int, *, mu: float, exponent: float, field: str = "flow_shift") -> None:
+    """Check without torch that float32 can tell the noise levels of `flow_sigmas` apart, with a small margin.
 
-    Raises: InvalidSpec naming the field.
+    field: the one to blame. Raises: InvalidSpec.
     """
     shift = math.exp(mu)
     levels = [1.0]
@@ -39,5 +39,5 @@ def check_flow(steps: int, *, mu: float, exponent: float) -> None:
     if min(earlier - later for earlier, later in pairwise(levels)) < _DISTANCE:
         raise InvalidSpec(
             f"flow_shift={shift:g} and flow_exponent={exponent:g} leave no distance between two of {steps} steps",
-            field="flow_shift",
+            field=field,
         )

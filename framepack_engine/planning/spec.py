@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.planning.cache_choice import THRESHOLDS, check_cache
-from framepack_engine.planning.choices import ATTENTIONS, DECODES, STARTS
+from framepack_engine.planning.limits import check_limits
 from framepack_engine.planning.prompts import Share, TimedPrompt, prompt_borders, prompt_shares
+from framepack_engine.planning.schedule import check_flow, flow_mu
 from framepack_engine.planning.sections import Kind, frames_for
 from framepack_engine.planning.tiles import check_picture, check_tile
-
-_AT_LEAST_1 = (("sections", 1), ("latent_window_size", 1), ("num_inference_steps", 1))
-_KNOWN = (("attention", ATTENTIONS), ("decode", DECODES), ("start", STARTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +64,21 @@ class RenderSpec:
     continues: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no model can render, by name."""
-        for field, low in (*_AT_LEAST_1, ("crf", 0), ("prompt_fade_sections", 0)):
-            if getattr(self, field) < low:
-                raise InvalidSpec(f"{field}={getattr(self, field)}: need at least {low}", field=field)
-        for field in ("height", "width"):
-            side = getattr(self, field)
+        """Check everything that can be checked before a model is loaded."""
+        if self.kind not in {"i2v", "f1"}:
+            raise InvalidSpec(f"kind={self.kind!r}: need i2v or f1", field="kind")
+        if self.sections < 1:
+            raise InvalidSpec(f"sections={self.sections}: need at least 1", field="sections")
+        for field, side in (("height", self.height), ("width", self.width)):
             if side < 16 or side % 16:
-                raise InvalidSpec(
-                    f"{field}={side} px is {side / 8:g} latent rows or columns: need a positive even number, "
-                    "that is a multiple of 16 px",
-                    field=field,
-                )
-        for field, known in (*_KNOWN, ("kind", ("i2v", "f1"))):
-            if getattr(self, field) not in known:
-                raise InvalidSpec(f"{field}={getattr(self, field)!r}: known are {', '.join(known)}", field=field)
+                raise InvalidSpec(f"{field}={side} px: need a positive multiple of 16 px", field=field)
+        check_limits(self)
         check_cache(self.cache, self.cache_threshold)
         check_tile(self.decode, self.decode_tile_px)
         check_picture(self.decode, self.height, self.width, window=self.latent_window_size)
-        if self.flow_shift is not None and not self.flow_shift > 0:
-            raise InvalidSpec(f"flow_shift={self.flow_shift}: need more than 0", field="flow_shift")
-        if not self.flow_exponent > 0:
-            raise InvalidSpec(f"flow_exponent={self.flow_exponent}: need more than 0", field="flow_exponent")
+        mu = flow_mu(self.tokens, shift=self.flow_shift)
+        blamed = "flow_exponent" if self.flow_shift is None else "flow_shift"
+        check_flow(self.num_inference_steps, mu=mu, exponent=self.flow_exponent, field=blamed)
         if self.continues and self.kind != "f1":
             raise InvalidSpec("continues: only an f1 model goes forward from where a video ends", field="continues")
         times_s = [prompt.at_s for prompt in self.prompts]

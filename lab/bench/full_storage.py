@@ -49,7 +49,16 @@ def _accept(jobs: Jobs, owner: str) -> Record:
     request = VideoRequest.model_validate(
         {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "num_inference_steps": 2, "size": "64x64"}
     )
-    plan = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=64, width=64, frames=73, final_frames=(0, 73))
+    plan = JobPlan(
+        kind="i2v",
+        sections=2,
+        latent_window_size=9,
+        height=64,
+        width=64,
+        frames=73,
+        final_frames=(0, 73),
+        fps=30,
+    )
     return jobs.accept(Submission(request, plan, {}, owner, fingerprint=uuid4().hex))
 
 

@@ -79,7 +79,9 @@ def relayed(relay: Relay) -> Store:
 @pytest.fixture
 def accept(png: bytes) -> Callable[..., Record]:
     """Accept a video of two sections into the store of some jobs."""
-    plan = JobPlan(kind="i2v", sections=2, latent_window_size=9, height=96, width=128, frames=73, final_frames=(0, 73))
+    plan = JobPlan(
+        kind="i2v", sections=2, latent_window_size=9, fps=30, height=96, width=128, frames=73, final_frames=(0, 73)
+    )
 
     def accept(jobs: Jobs, *, key: str | None = None) -> Record:
         request = VideoRequest.model_validate({"prompt": "a cat", "model": "tiny", "seed": 1})

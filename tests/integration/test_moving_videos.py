@@ -11,7 +11,7 @@ from uuid import uuid4
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
-from farm.intake.prepare import Ways
+from farm.intake.prepare import Tools
 from farm.jobs import Jobs, Record, Submission
 from farm.jobs.fsck import DAY_S, Checker
 from farm.request import VideoRequest
@@ -22,7 +22,7 @@ from farm.transfer.exchange import import_video, read_arrived, snapshot
 from tests.s3_servers import BUCKET, Place
 from tests.unit.conftest import Hand
 
-WAYS = Ways(FarmSettings(), EnginePlanner(), EngineMedia())
+TOOLS = Tools(FarmSettings(), EnginePlanner(), EngineMedia())
 
 
 def moved(video: JobId, here: Jobs, there: Jobs) -> Record:
@@ -30,14 +30,14 @@ def moved(video: JobId, here: Jobs, there: Jobs) -> Record:
     archive = b"".join(pack(*snapshot(here, here.get(video, owner=None))))
     with tempfile.TemporaryDirectory() as name:
         manifest = unpack(io.BytesIO(archive), Path(name))
-        return import_video(read_arrived(manifest, Path(name), owner="local", new_id=False), there, WAYS)
+        return import_video(read_arrived(manifest, Path(name), owner="local", new_id=False), there, TOOLS)
 
 
 def asked(jobs: Jobs, png: bytes) -> Record:
     """A video of two sections that was accepted, as the door does it."""
     fields = {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "size": "128x96"}
     request = VideoRequest.model_validate(fields)
-    plan = WAYS.planner.plan(request, image_size=None)
+    request, plan = TOOLS.planner.settle(request, image_size=None)
     return jobs.accept(Submission(request, plan, {"start": png}, "local", fingerprint="a"))
 
 

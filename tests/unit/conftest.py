@@ -88,7 +88,9 @@ def jobs(store: FolderStore) -> Jobs:
 @pytest.fixture
 def plan() -> JobPlan:
     """Two sections of window 9."""
-    return JobPlan(kind="i2v", sections=2, latent_window_size=9, height=96, width=128, frames=73, final_frames=(0, 73))
+    return JobPlan(
+        kind="i2v", sections=2, latent_window_size=9, fps=30, height=96, width=128, frames=73, final_frames=(0, 73)
+    )
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import torch
 from fastapi.testclient import TestClient
 from safetensors.torch import save_file
 
-from actors.orders import OrderRunner, spec_of
+from actors.orders import OrderRunner
+from actors.spec import spec_of
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import DispatcherDoor, Order
 from farm.ingress import create_app
@@ -81,7 +82,7 @@ def test_a_lora_reaches_the_engine_and_leaves_it(
         assert isinstance(request, dict)
         assert request["loras"] == [{**one, "sha256": digest} for one in use]
         while isinstance(order := hand.dispatcher.ask(hand.card), Order):
-            assert spec_of(order.job).loras == tuple(Lora("style", 0.5, digest) for _ in use)
+            assert spec_of(order.job.request, order.job.plan).loras == tuple(Lora("style", 0.5, digest) for _ in use)
             entry = runner.run(order, lambda _: None)
             hand.dispatcher.nudge(order.job.id)
             if order.key.stage == "section":

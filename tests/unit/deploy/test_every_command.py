@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from deploy import cli
+from deploy.request_type import REQUEST_TYPE
 from farm.jobs import Record
-from farm.request import VideoRequest
 from tests.imports import ROOT
 
 CAT = str(ROOT / "examples" / "cat.jpg")
@@ -109,7 +109,7 @@ def beyond(model: type[BaseModel]) -> dict[str, str]:
 )
 def test_a_refused_field_is_named(argv: tuple[str, ...], capsys: Out) -> None:
     """Each field beyond its limits, before any farm is asked."""
-    fields = beyond(VideoRequest)
+    fields = beyond(REQUEST_TYPE)
     assert {"seconds", "num_inference_steps", "priority"} <= fields.keys()
     for name, value in fields.items():
         assert f"{name}: " in refusal(capsys, *argv, f"--{name.replace('_', '-')}={value}")

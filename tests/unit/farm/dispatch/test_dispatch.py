@@ -78,7 +78,7 @@ def test_a_video_goes_through_its_stages(dispatcher: Dispatcher, jobs: Jobs, acc
 def test_a_decode_runs_beside_the_next_section(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
     """While one worker makes a section, another decodes what the sections before it made final."""
     plan = JobPlan(
-        kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73)
+        kind="i2v", sections=3, latent_window_size=9, fps=30, height=96, width=128, frames=109, final_frames=(0, 36, 73)
     )
     dispatcher.nudge(accept(plan=plan).job.id)
     for _ in ("encode", "section/0", "section/1"):

@@ -113,7 +113,7 @@ class Glue(EngineMedia):
 def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand, http: TestClient) -> None:
     """An i2v video's finished end is shown while its beginning is still being made, in ranges too."""
     plan = JobPlan(
-        kind="i2v", sections=4, latent_window_size=1, height=64, width=64, frames=17, final_frames=(0, 4, 4, 9)
+        kind="i2v", sections=4, latent_window_size=1, fps=30, height=64, width=64, frames=17, final_frames=(0, 4, 4, 9)
     )
     record = accept(plan=plan)
     hand.dispatcher.nudge(record.job.id)
@@ -122,8 +122,8 @@ def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand,
         hand.commit(hand.take(), section=b"s")
         if clip:
             hand.commit(hand.take(), clip=clip)
-    parts = http.app.state.parts  # type: ignore[attr-defined]
-    app = create_app(settings=parts.settings, jobs=parts.jobs, door=parts.door, planner=parts.planner, media=Glue())
+    deps = http.app.state.dependencies  # type: ignore[attr-defined]
+    app = create_app(settings=deps.settings, jobs=deps.jobs, door=deps.door, planner=deps.planner, media=Glue())
     with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1)) as client:
         path = f"/v1/videos/{record.job.id}/content?variant=partial"
         assert client.get(path).content == b"early|late"
@@ -145,6 +145,7 @@ def test_latents_come_as_one_tensor_in_time_order(http: TestClient, accept: Acce
         kind=kind,
         sections=2,
         latent_window_size=3,
+        fps=30,
         height=64,
         width=96,
         frames=25,
@@ -173,7 +174,7 @@ def _as_bf16(data: bytes) -> bytes:
     return out.getvalue()
 
 
-SMALL = JobPlan(kind="f1", sections=1, latent_window_size=1, height=64, width=64, frames=1, final_frames=(1,))
+SMALL = JobPlan(kind="f1", sections=1, latent_window_size=1, fps=30, height=64, width=64, frames=1, final_frames=(1,))
 
 
 def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:

@@ -141,7 +141,7 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
     """As many POSTs as can be answered soon are worked on, the next is refused at once; those inside are all taken."""
     media = GatedMedia()
     app = door_app(jobs, door, media)
-    most = round(app.state.parts.posts.total_tokens)
+    most = round(app.state.dependencies.posts.total_tokens)
     transport = httpx.ASGITransport(app, client=HERE)
 
     async def flood() -> list[httpx.Response]:
@@ -152,7 +152,7 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
                 return await http.post("/v1/videos", data=DATA, files=files, headers=headers)
 
             inside = [asyncio.create_task(post()) for _ in range(most)]
-            while app.state.parts.posts.borrowed_tokens < most:  # noqa: ASYNC110  # a limiter tells nobody
+            while app.state.dependencies.posts.borrowed_tokens < most:  # noqa: ASYNC110  # a limiter tells nobody
                 await asyncio.sleep(0.01)
             refused = await post()
             assert (refused.status_code, refused.json()["code"]) == (429, "busy")
@@ -164,7 +164,7 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
 
     statuses = [answer.status_code for answer in asyncio.run(flood())]
     assert statuses == [200] * most + [200, 422, 200]
-    assert app.state.parts.posts.borrowed_tokens == 0
+    assert app.state.dependencies.posts.borrowed_tokens == 0
 
 
 def test_the_client_comes_back_to_a_busy_farm() -> None:

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from actors.orders import OrderRunner, spec_of
+from actors.orders import OrderRunner
+from actors.spec import spec_of
 from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
@@ -121,7 +122,8 @@ def test_timed_prompts_reach_their_sections(http: TestClient, worker: Worker, jo
     prompts = json.dumps([{"at_s": 0.4, "text": "a bird"}, {"at_s": 0.13, "text": "a dog"}])
     video = ask(http, files=START, prompts=prompts, prompt_fade_sections="1", **FOUR)
     assert len(made(http, worker, video)) == 17
-    spec = spec_of(record_of(jobs, video).job)
+    job = record_of(jobs, video).job
+    spec = spec_of(job.request, job.plan)
     assert [prompt.text for prompt in spec.prompts] == ["a dog", "a bird"]
     assert [[share.number for share in spec.prompt_shares(k)] for k in range(4)] == [[2], [1], [0, 1], [0]]
     plain = ask(http, files=START, **FOUR)

@@ -152,7 +152,9 @@ def test_a_crash_between_any_two_writes_leaves_all_or_none(
     """After the sweep every video of the batch is queued or none is there; the same key then gives one whole batch."""
     now = 1e9
     store = Breaking(tmp_path_factory.mktemp("s") / "storage")
-    plan = JobPlan(kind="i2v", sections=1, latent_window_size=9, height=96, width=128, frames=37, final_frames=(37,))
+    plan = JobPlan(
+        kind="i2v", sections=1, latent_window_size=9, fps=30, height=96, width=128, frames=37, final_frames=(37,)
+    )
     request = VideoRequest(prompt="a", model="tiny")
 
     def accept(jobs: Jobs) -> Any:

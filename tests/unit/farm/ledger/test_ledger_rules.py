@@ -37,7 +37,9 @@ from tests.hands import Hand, commit, hand, release
 from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
 
 #: section 2 may be made beside the decode of section 1
-PLAN = JobPlan(kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73))
+PLAN = JobPlan(
+    kind="i2v", sections=3, latent_window_size=9, fps=30, height=96, width=128, frames=109, final_frames=(0, 36, 73)
+)
 SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)
 WORKERS = ("worker-0.a", "worker-1.b")
 HOUR_S = 3601.0

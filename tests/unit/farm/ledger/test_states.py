@@ -12,7 +12,9 @@ from farm.contract import Artifact, JobPlan
 from farm.errors import Conflict, LeaseLost
 from farm.ledger.states import ENDED, ErrorInfo, Event, EventName, JobState, advance, complete, runnable
 
-PLAN = JobPlan(kind="i2v", sections=3, latent_window_size=9, height=96, width=128, frames=109, final_frames=(0, 36, 73))
+PLAN = JobPlan(
+    kind="i2v", sections=3, latent_window_size=9, fps=30, height=96, width=128, frames=109, final_frames=(0, 36, 73)
+)
 NAMES: tuple[EventName, ...] = tuple(name for name in get_args(EventName) if name != "accepted")
 
 

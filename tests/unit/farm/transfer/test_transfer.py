@@ -23,7 +23,7 @@ from farm.contract import JobId, Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import NotFound
 from farm.ingress import create_app
-from farm.intake.prepare import Ways
+from farm.intake.prepare import Tools
 from farm.jobs import Jobs
 from farm.jobs.fsck import Checker
 from farm.keys import new_key
@@ -338,12 +338,12 @@ def test_a_crash_at_any_write_of_an_import(
     folder = tmp_path / "archive"
     folder.mkdir()
     manifest = unpack(io.BytesIO(old.export(half)), folder)
-    ways = Ways(FarmSettings(), EnginePlanner(), EngineMedia())
+    tools = Tools(FarmSettings(), EnginePlanner(), EngineMedia())
     writes, crashed = 0, True
     while crashed:
         jobs = Jobs(FolderStore(tmp_path / f"mortal-{writes}"))
         arrived = read_arrived(manifest, folder, owner="local", new_id=False)
-        take = partial(import_video, arrived, jobs, ways)
+        take = partial(import_video, arrived, jobs, tools)
         with monkeypatch.context() as broken:
             broken.setattr(jobs.store, "put_if_absent", mortal(jobs.store.put_if_absent, writes))
             try:

@@ -164,7 +164,7 @@ def test_known_ratios_are_of_25_steps() -> None:
 def test_impossible_choices_are_refused_by_name(cache: str, threshold: float | None, field: str) -> None:
     """An unknown cache, or a threshold that means nothing to it."""
     with pytest.raises(InvalidSpec) as caught:
-        check_cache(cache, threshold)
+        replace(PLAIN, cache=cache, cache_threshold=threshold)
     assert caught.value.facts["field"] == field
 
 
