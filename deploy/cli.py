@@ -28,7 +28,7 @@ COMMANDS = {
         "render",
         "Ask for a video that goes on where another ends, for --seconds more, and print its id.",
     ),
-    "up": ("farm", "A farm on this machine, in the foreground."),
+    "up": ("farm", "Run a farm on this machine, in the foreground."),
     "join": ("farm", "Lend this machine's GPUs to a farm that runs elsewhere."),
     "list": ("videos", "Videos, newest first."),
     "show": ("videos", "One video."),

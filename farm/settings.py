@@ -433,6 +433,18 @@ class FarmSettings(BaseModel):
         pairs = {name: getattr(self, name) for name in names or type(self).model_fields}
         return {_variable(name): "" if value is None else str(value) for name, value in pairs.items()}
 
+    def absolute(self) -> Self:
+        """Return these settings with paths that mean the same in every current folder."""
+        folders = {name: str(Path(getattr(self, name)).expanduser().absolute()) for name in ("cache", "lora_dir")}
+        if not self.storage.startswith("s3://"):
+            folders["storage"] = str(self.storage_path)
+        models = [entry.partition(":") for entry in self.models.split(",")]
+        folders["models"] = ",".join(
+            f"{name}:{Path(path.strip()).expanduser().absolute()}" if path.strip() else name + colon
+            for name, colon, path in models
+        )
+        return self.replaced(**folders)
+
     def replaced(self, **changes: Any) -> Self:
         """Return these settings with some changed. Raises: ConfigError."""
         return type(self)(**dict(self) | changes)

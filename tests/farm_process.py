@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.imports import ROOT
 from tests.patience import patient
 
 
@@ -27,15 +28,22 @@ class FarmProcess:
         url: the storage, where it is no folder; `storage` then only says where the log lies.
         """
         env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-        env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1"}
+        env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1", "FARM_PORT": "0"}
         env |= {f"FARM_{key}": value for key, value in settings.items()}
-        command = [sys.executable, "-m", "deploy.cli", "up", "--storage", url or str(storage), "--port", "0"]
+        env["PYTHONPATH"] = str(ROOT)
+        command = [str(Path(sys.executable).with_name("framefarm")), "up", "--storage", url or str(storage)]
+        folder = storage.with_name(f"{storage.name}-started-here")  # where names hide those of Python and of the farm
+        for name in ("farm", "deploy", "actors"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name / "__init__.py").touch()
+        (folder / "token.py").write_text("x = 1\n")
         self.storage = storage
         self.log = storage.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--model", "tiny", "--workers", str(workers)],
                 env=env,
+                cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -62,6 +70,14 @@ class FarmProcess:
                 if "".join(process.cmdline()[:1]).startswith(f"ray::{name}"):
                     return process
         raise AssertionError(f"no process of a {name}")
+
+    def program(self, name: str) -> psutil.Process:
+        """Return one of Ray's own programs, such as raylet."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.name() == name:
+                    return process
+        raise AssertionError(f"no process {name}")
 
     def kill_everything(self) -> None:
         """SIGKILL for every process at once."""

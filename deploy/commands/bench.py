@@ -196,7 +196,7 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
     if url:
         yield url, {}
         return
-    from deploy.node.local import start_background
+    from deploy.node.child import start_background
     from farm.dispatch.dispatcher import Dispatcher
     from farm.jobs import Jobs
     from farm.settings import FarmSettings

@@ -28,7 +28,7 @@ def url_of(settings: FarmSettings) -> str | None:
     """The farm that answers for these settings; None: there is none yet."""
     if settings.url:
         return settings.url
-    from deploy.node.local import find_running
+    from deploy.node.lock import find_running
 
     return find_running(settings)
 

@@ -30,14 +30,24 @@ def register(app: typer.Typer) -> None:
 @with_flags(settings_flags(without=("url", "api_key")))
 def up(
     *,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart/--no-restart", help="start the farm again if it dies; systemd does it itself"),
+    ] = True,
     exit_with_parent: Annotated[int | None, typer.Option("--exit-with-parent", hidden=True)] = None,
     **given: Any,
 ) -> None:
-    """A farm on this machine, in the foreground: prints `ready URL`, stops on Ctrl-C or SIGTERM."""
-    from deploy.node.local import run_foreground
+    """Run a farm on this machine, in the foreground: print `ready URL`, stop on Ctrl-C or SIGTERM."""
     from farm.settings import FarmSettings
 
-    raise typer.Exit(run_foreground(FarmSettings.from_env(**given), exit_with_parent=exit_with_parent))
+    settings = FarmSettings.from_env(**given)
+    if restart:
+        from deploy.node.child import keep_running
+
+        raise typer.Exit(keep_running(settings, exit_with_parent=exit_with_parent))
+    from deploy.node.local import run_foreground
+
+    raise typer.Exit(run_foreground(settings, exit_with_parent=exit_with_parent))
 
 
 @with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip")))

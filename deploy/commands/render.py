@@ -189,7 +189,7 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
     if url:
         yield url
         return
-    from deploy.node.local import start_background
+    from deploy.node.child import start_background
 
     say(f"starting a farm on this machine; its storage is {settings.storage}")
     with start_background(settings.replaced(model=settings.model or model)) as started:

@@ -124,7 +124,7 @@ def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
 @contextlib.contextmanager
 def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
     """From which age on something is dangling; where no farm runs here, none begins while the context lasts."""
-    from deploy.node.local import locked
+    from deploy.node.lock import locked
     from farm.jobs.fsck import DAY_S
 
     if settings.storage.startswith("s3://"):

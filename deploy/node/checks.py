@@ -197,7 +197,7 @@ def _video() -> Check:
 
 def _storage(settings: FarmSettings) -> Check:
     """Whether the store is one, as `up` asks it; a folder that is not there yet is not made."""
-    from deploy.node.local import find_running
+    from deploy.node.lock import find_running
     from farm.store import open_store
 
     in_bucket, folder = settings.storage.startswith("s3://"), settings.storage_path
@@ -253,7 +253,8 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 
 def _port(settings: FarmSettings) -> Check:
     """Whether `up` could listen."""
-    from deploy.node.local import find_running, free_port
+    from deploy.node.local import free_port
+    from deploy.node.lock import find_running
 
     value = f"{settings.host}:{settings.port}"
     if find_running(settings) == f"http://{value}":

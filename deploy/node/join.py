@@ -14,8 +14,9 @@ import threading
 import time
 
 from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
+from deploy.node.child import PACKAGES, end
 from deploy.node.gpus import class_of, gpu_environment
-from deploy.node.local import RAY_ENV, end, with_workers
+from deploy.node.local import RAY_ENV, with_workers
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
 from farm.errors import ConfigError, StoreError, Unavailable
@@ -94,7 +95,8 @@ def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: thre
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
-            env=_node_env(settings, gpus),
+            env=_node_env(settings.absolute(), gpus),
+            cwd=PACKAGES,
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=subprocess.STDOUT,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import logging
 import os
-import queue
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
+from deploy.node.child import PACKAGES, STORAGE_MARK, end_orphans
 from deploy.node.gpus import chosen_gpus, gpu_environment
+from deploy.node.lock import locked, write_lock
 from deploy.node.ray_process import dead_programs, end_programs
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
@@ -28,7 +25,6 @@ from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 from framepack_engine.models.catalog import CPU_MODEL
 
-_LOCK = ".farm.lock"
 #: how the farm wants each of its Ray processes
 RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,113 +35,47 @@ RAY_ENV = {
 }
 _START_S = 120.0
 _DRAIN_S = 30.0
-_STOP_S = 60.0
+_DYING_S = 3.0  #: within this a farm has ended whose `framefarm up` was killed
 
 
 def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
     """Start a farm, print `ready URL` on stdout, serve until SIGINT or SIGTERM, drain, leave nothing running.
 
-    exit_with_parent: also stop when our parent is no longer the process of this id.
-    Raises: ConfigError where the storage or the port is in use, or the storage cannot hold a farm; StoreError.
+    exit_with_parent: end at once when this process's parent is no longer the process of that id.
+    Returns: 0, or 1 if Ray or the parent died. The store has all that the next start needs.
+    Raises: ConfigError if the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
-    stop, out = threading.Event(), sys.stdout
+    stop, out, settings = threading.Event(), sys.stdout, settings.absolute()
+    os.chdir(PACKAGES)  # Ray puts the current folder on the import path of every worker
     raise_file_limit()
     _heed_signals(stop)
-    with contextlib.redirect_stdout(sys.stderr), locked(settings) as lock:  # Ray passes on what workers print
+    with contextlib.redirect_stdout(sys.stderr), locked(settings, wait_s=_DYING_S) as lock:  # Ray prints for workers
+        end_orphans(settings.storage_path)
         settings = resolved(settings)
         if not settings.api_keys:
-            _talk("no API keys: only this machine may ask this farm (`framefarm keys new NAME` makes one)")
+            _talk("no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)")
         open_store(settings).prove()
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
-            _write_lock(lock, url)
+            write_lock(lock, url)
             print(f"ready {url}", file=out, flush=True)
-            while not stop.wait(1.0):
+            while not stop.wait(0.5):
                 if exit_with_parent not in (None, os.getppid()):
-                    break
+                    _end_at_once(settings, lock, "the process that started it is gone")
                 if dead := dead_programs():
-                    _end_at_once(lock, f"Ray's {' and '.join(dead)} died, and the farm with it")
+                    _end_at_once(settings, lock, f"Ray's {' and '.join(dead)} died")
             _talk("stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
     return 0
 
 
-def _end_at_once(lock: IO[str], why: str) -> None:
-    """End the process with 1: nothing can be drained any more. The store has all that a new `up` needs."""
-    _talk(f"framefarm: {why}; start it again: videos go on where they were")
+def _end_at_once(settings: FarmSettings, lock: IO[str], why: str) -> None:
+    """End this process with 1 and Ray's with it: nothing can be drained any more."""
+    _talk(f"framefarm: {why}, so the farm ends; the videos go on at its next start")
     end_programs()
+    end_orphans(settings.storage_path)
     lock.truncate(0)
     os._exit(1)
-
-
-@contextlib.contextmanager
-def start_background(settings: FarmSettings) -> Iterator[str]:
-    """A farm in a process of its own (`framefarm up --port 0`) for as long as the context lasts; gives its URL.
-
-    Raises: ConfigError where it does not start; its last words are in the message.
-    """
-    folder = settings.storage_path
-    folder.mkdir(parents=True, exist_ok=True)
-    log_path = folder / ".farm.log"
-    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--exit-with-parent", str(os.getpid())]
-    env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")} | settings.to_env()
-    env.pop("FARM_URL", None)
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
-    try:
-        yield _await_ready(process, log_path)
-    finally:
-        end(process, within_s=_STOP_S)
-        if process.stdout:
-            process.stdout.close()
-
-
-def end(process: subprocess.Popen[bytes], *, within_s: float) -> None:
-    """Ask a process of ours to end, wait for it, and kill it where it takes longer than that."""
-    process.terminate()
-    try:
-        process.wait(within_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def find_running(settings: FarmSettings) -> str | None:
-    """The URL of the farm that uses this storage now, on this machine."""
-    path = settings.storage_path / _LOCK
-    try:
-        with path.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                url: str | None = json.loads(file.read() or "{}").get("url")
-                return url
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    return None
-
-
-@contextlib.contextmanager
-def locked(settings: FarmSettings, *, holder: str = "a farm") -> Iterator[IO[str]]:
-    """Hold the storage for this process. `holder`: what it is, for others. Raises: ConfigError where another has it."""
-    folder = settings.storage_path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("a+")
-    except OSError as err:
-        msg = f"cannot use {folder} as storage: {err.strerror}; give another with --storage or FARM_STORAGE"
-        raise ConfigError(msg) from err
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            file.seek(0)
-            found = _holder(json.loads(file.read() or "{}"))
-            msg = f"{settings.storage} is in use by {found}; stop that one, or give another with --storage"
-            raise ConfigError(msg) from err
-        _write_lock(file, None, holder=holder)
-        yield file
-        file.truncate(0)
 
 
 def resolved(settings: FarmSettings) -> FarmSettings:
@@ -229,6 +159,7 @@ def _start_ray(settings: FarmSettings) -> None:
         return
     settings, gpus = with_workers(settings)
     os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
+    os.environ[STORAGE_MARK] = str(settings.storage_path)
     os.environ |= {
         "OMP_NUM_THREADS": str(settings.cpu_threads),  # else Ray sets 1, and CPU work crawls
         "RAY_GCS_SERVER_PORT": str(settings.ray_port),
@@ -322,38 +253,6 @@ def free_port(settings: FarmSettings) -> int:
             raise ConfigError(msg) from err
         port: int = probe.getsockname()[1]
         return port
-
-
-def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> str:
-    """The URL on the child's `ready` line."""
-    found: queue.Queue[bytes] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout or ():  # to the end: a full pipe would stop the farm
-            if line.startswith(b"ready "):
-                found.put(line)
-        found.put(b"")
-
-    threading.Thread(target=read, name="farm-stdout", daemon=True).start()
-    with contextlib.suppress(queue.Empty):
-        if line := found.get(timeout=_START_S):
-            return line.decode().split()[1]
-    process.kill()
-    words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
-    raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
-
-
-def _write_lock(file: IO[str], url: str | None, *, holder: str = "a farm") -> None:
-    file.seek(0)
-    file.truncate()
-    file.write(json.dumps({"pid": os.getpid(), "url": url, "holder": holder}))
-    file.flush()
-
-
-def _holder(lock: dict[str, Any]) -> str:
-    """Who wrote it, in words."""
-    at = f" at {lock['url']}" if lock.get("url") else ""
-    return f"{lock.get('holder', 'a farm')}{at}" + (f" (process {lock['pid']})" if "pid" in lock else "")
 
 
 def _talk(message: str) -> None:

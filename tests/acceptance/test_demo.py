@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from deploy import cli
-from deploy.node.local import find_running
+from deploy.node.lock import find_running
 from farm.settings import FarmSettings
 from framepack_engine.frames.video import pictures, probe
 from framepack_engine.models.catalog import MODELS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 from PIL import Image
 from safetensors.numpy import load
@@ -75,6 +77,13 @@ def finished(farm: FarmProcess, video: str) -> Made:
     with av.open(io.BytesIO(farm.http.get(content).content), mode="r") as mp4:
         frames = [frame.to_ndarray().tobytes() for frame in mp4.decode(video=0)]
     return digest.hexdigest(), hashlib.sha256(b"".join(frames)).hexdigest(), len(frames)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; what waits for its parent to look does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def sections_made_twice(farm: FarmProcess, video: str) -> int:
@@ -161,6 +170,31 @@ def test_a_full_disk_in_the_middle_of_a_video(farm: FarmProcess, undisturbed: Ma
     assert farm.http.get("/readyz").status_code == 200
     assert sections_made_twice(farm, video) == 0
     assert Jobs(FolderStore(farm.storage)).get(video, owner=None).head.state.failures == ()
+
+
+def test_ray_itself_killed(farm: FarmProcess, undisturbed: Made) -> None:
+    """SIGKILL the raylet, and the workers with it: `up` starts the farm again at the same address, and all goes on."""
+    video = submit(farm)
+    wait_for_step(farm, video, section=2, step=8)
+    begun = farm.log.stat().st_size
+    farm.program("raylet").kill()
+    back = f"the farm is back at {str(farm.http.base_url).rstrip('/')}".encode()
+    wait_for(lambda: back in farm.log.read_bytes()[begun:] or None, seconds=90, what="the farm's next life")
+    assert finished(farm, video) == undisturbed
+    assert sections_made_twice(farm, video) == 1
+
+
+def test_up_killed_alone(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:
+    """SIGKILL the command that the user typed: all that it started ends, its port is free, the next one goes on."""
+    storage = tmp_path / "storage"
+    with running_farm(storage, cache=tiny_cache) as farm:
+        video, left = submit(farm), farm.processes()[1:]
+        wait_for_step(farm, video, section=1, step=8)
+        farm.process.kill()
+        farm.process.wait()
+        wait_for(lambda: not any(map(alive, left)) or None, seconds=4, what="the end of its processes")
+    with running_farm(storage, cache=tiny_cache, PORT=str(farm.http.base_url.port)) as heir:
+        assert finished(heir, video) == undisturbed
 
 
 def test_everything_killed_then_stopped_then_a_new_farm(tmp_path: Path, tiny_cache: Path, undisturbed: Made) -> None:

@@ -59,7 +59,7 @@ class FarmUnderTest:
         framefarm = [sys.executable, "-m", "deploy.cli"]
         up = ["up", "--storage", store.farms.storage, "--port", str(port)]
         up += ["--ray-port", str(ray_port)] if nodes else []
-        up += ["--model", "tiny", "--workers", str(workers), "--exit-with-parent", str(os.getpid())]
+        up += ["--model", "tiny", "--workers", str(workers), "--no-restart", "--exit-with-parent", str(os.getpid())]
         self.head = Service("up", framefarm + up, env=env | given, log=folder / "up.log")
         self.nodes = [
             Service(

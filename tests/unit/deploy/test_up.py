@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.node import local
+from deploy.node import local, lock
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
@@ -26,6 +26,7 @@ def quick_up(monkeypatch: pytest.MonkeyPatch) -> None:
         yield None
 
     monkeypatch.setattr(local, "_cluster", cluster)
+    monkeypatch.chdir(".")  # and back at the end: it leaves this folder
     monkeypatch.setattr(local, "_drain", lambda _dispatcher: None)
     monkeypatch.setattr(local, "_heed_signals", lambda _stop: None)
 
@@ -36,7 +37,7 @@ def test_up_says_who_may_ask(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     settings = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny")
     assert local.run_foreground(settings) == 0
     said = capsys.readouterr()
-    assert "no API keys: only this machine may ask" in said.err
+    assert "no API keys: only this machine may use this farm" in said.err
     assert said.out.startswith("ready http://")
     _, entry = new_key("alice")
     keyed = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny", api_keys=entry)
@@ -56,9 +57,9 @@ def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_who_holds_the_storage_is_named(tmp_path: Path) -> None:
     """A check is not called a farm, nor a farm a check."""
     settings = FarmSettings(storage=str(tmp_path))
-    with local.locked(settings, holder="`framefarm fsck`"):
-        with pytest.raises(ConfigError, match=r"in use by `framefarm fsck` \(process \d+\)"), local.locked(settings):
+    with lock.locked(settings, holder="`framefarm fsck`"):
+        with pytest.raises(ConfigError, match=r"in use by `framefarm fsck` \(process \d+\)"), lock.locked(settings):
             pass
-        assert local.find_running(settings) is None
-    with local.locked(settings), pytest.raises(ConfigError, match="in use by a farm"), local.locked(settings):
+        assert lock.find_running(settings) is None
+    with lock.locked(settings), pytest.raises(ConfigError, match="in use by a farm"), lock.locked(settings):
         pass

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy import cli
-from deploy.node.local import locked
+from deploy.node.lock import locked
 from farm.contract import Batch, JobId
 from farm.jobs import Jobs, Record
 from farm.jobs.fsck import DAY_S, Checker

@@ -1,0 +1,180 @@
+"""A farm in a process of its own: started, awaited, started again when it dies, and ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from farm.errors import ConfigError
+from farm.settings import FarmSettings
+
+#: A farm's processes, Ray's included, carry their storage's folder in this variable of their environment.
+STORAGE_MARK = "FRAMEFARM_STORAGE"
+#: Where our packages lie. Child processes start there: Python puts the current folder first on the import path, and a
+#: user's `token.py` or `farm/` would hide modules.
+PACKAGES = Path(__file__).parents[2]
+_START_S = 120.0
+_STOP_S = 60.0
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  #: before the next start; a farm that dies more often is given up
+_WITHIN_S = 600.0  #: deaths that are longer ago do not count
+
+
+class FarmChild:
+    """`framefarm up` in a child process, which ends when this process ends.
+
+    restart: whether the child starts its farm again when it dies.
+    """
+
+    def __init__(self, settings: FarmSettings, *, restart: bool = False, stderr: IO[bytes] | None = None) -> None:
+        self._folder = settings.storage_path
+        command = [sys.executable, "-m", "deploy.cli", "up", "--exit-with-parent", str(os.getpid())]
+        command += [] if restart else ["--no-restart"]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")}
+        env |= {**settings.absolute().to_env(), "FARM_URL": ""}
+        self.process = subprocess.Popen(
+            command, env=env, cwd=PACKAGES, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+        self._ready: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, name="farm-stdout", daemon=True).start()
+
+    def await_ready(self, *, timeout_s: float | None = None) -> str | None:
+        """Return the farm's URL once it takes requests, or None if it ends before, or after `timeout_s`."""
+        with contextlib.suppress(queue.Empty):
+            return self._ready.get(timeout=timeout_s)
+        return None
+
+    def stop(self) -> int:
+        """Let the farm drain and end, and end what is left after a minute; return the exit code."""
+        code = end(self.process, within_s=_STOP_S)
+        end_orphans(self._folder)
+        return code
+
+    def _read(self) -> None:
+        with self.process.stdout or contextlib.nullcontext() as lines:
+            for line in lines or ():  # to the end: a full pipe would stop the farm
+                if line.startswith(b"ready "):
+                    self._ready.put(line.decode().split()[1])
+        self._ready.put(None)
+
+
+@contextlib.contextmanager
+def start_background(settings: FarmSettings) -> Iterator[str]:
+    """Run a farm on a free port for as long as the context lasts; give its URL.
+
+    Raises: ConfigError if it does not start; the message ends with its last words.
+    """
+    folder = settings.storage_path
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / ".farm.log"
+    with log_path.open("wb") as log:
+        child = FarmChild(settings.replaced(port=0), restart=True, stderr=log)
+    try:
+        url = child.await_ready(timeout_s=_START_S)
+        if url is None:
+            child.process.kill()
+            words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
+            raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
+        yield url
+    finally:
+        child.stop()
+
+
+def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
+    """Run a farm, print `ready URL` on stdout, start it again if it dies; drain it at SIGINT or SIGTERM.
+
+    A second signal ends it at once. A farm that dies more than 5 times in 10 minutes is given up.
+    exit_with_parent: drain it also when this process's parent is no longer the process of that id.
+    Returns: the exit code.
+    """
+    signals, deaths, known = list[int](), list[float](), ""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: signals.append(number))
+
+    def told_to_stop() -> bool:
+        return bool(signals) or exit_with_parent not in (None, os.getppid())
+
+    while True:
+        child = FarmChild(settings)
+        while child.process.poll() is None and not told_to_stop():
+            if url := child.await_ready(timeout_s=0.2):
+                print(
+                    *(("framefarm: the farm is back at", url) if known else ("ready", url)),
+                    file=sys.stderr if known else sys.stdout,
+                    flush=True,
+                )
+                known, settings = url, settings.replaced(port=int(url.rpartition(":")[2]))
+        if told_to_stop():
+            return _drain(child, signals)
+        code = child.stop()
+        if not known or code in {0, 2}:  # it never worked, it was told to end, or its settings are wrong
+            return code
+        now = time.monotonic()
+        deaths = [*(death for death in deaths if death > now - _WITHIN_S), now]
+        if len(deaths) > len(_PAUSES_S):
+            _talk(f"framefarm: the farm died {len(deaths)} times within {_WITHIN_S / 60:.0f} minutes; giving up")
+            return 1
+        pause_s = _PAUSES_S[len(deaths) - 1]
+        _talk(f"framefarm: the farm died; it starts again in {pause_s:.0f} s, and videos go on where they were")
+        while not told_to_stop() and time.monotonic() < now + pause_s:
+            time.sleep(0.1)
+        if told_to_stop():
+            return 0
+
+
+def _drain(child: FarmChild, signals: list[int]) -> int:
+    """Let the farm drain; end it at once at a further signal. Return 0."""
+    before = len(signals)
+    child.process.terminate()
+    while child.process.poll() is None and len(signals) == before:
+        time.sleep(0.1)
+    if child.process.poll() is None:
+        child.process.kill()
+    child.stop()
+    return 0
+
+
+def end(process: subprocess.Popen[bytes], *, within_s: float) -> int:
+    """Ask a process of ours to end, wait for it, and kill it if it takes longer than that; return its exit code."""
+    process.terminate()
+    try:
+        return process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def end_orphans(folder: Path) -> None:
+    """Kill the processes that a dead farm on this storage left behind, and wait until they are gone.
+
+    Call it while this machine's farm on that storage does not run. Our own process and its ancestors stay.
+    """
+    mark = f"{STORAGE_MARK}={folder}".encode()
+    for _ in range(100):
+        left = [pid for pid in _processes_with(mark) if pid != os.getpid()]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not left:
+            return
+        time.sleep(0.05)
+
+
+def _processes_with(mark: bytes) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it is gone, or another user's
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+
+
+def _talk(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

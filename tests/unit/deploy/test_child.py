@@ -1,0 +1,63 @@
+"""A farm that dies is started again; one that keeps dying is given up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.node import child
+from deploy.node.child import STORAGE_MARK, end_orphans, keep_running
+from farm.settings import FarmSettings
+from tests.patience import patient
+
+READY_THEN_DEAD = "import os; print('ready http://127.0.0.1:18765', flush=True); os._exit(1)"
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
+    """The farms that were started: each says that it is ready, and dies."""
+    begun = list[FarmSettings]()
+
+    class Mortal(child.FarmChild):
+        def __init__(self, settings: FarmSettings) -> None:
+            begun.append(settings)
+            monkeypatch.setattr(sys, "executable", sys.executable)
+            super().__init__(settings)
+
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda _command, **how: real([sys.executable, "-c", READY_THEN_DEAD], **how)
+    )
+    monkeypatch.setattr(child, "FarmChild", Mortal)
+    monkeypatch.setattr(child, "_PAUSES_S", (0.0,) * 5)
+    monkeypatch.setattr(child.signal, "signal", lambda *_: None)
+    return begun
+
+
+def test_a_farm_that_keeps_dying_is_given_up(
+    starts: list[FarmSettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is started again five times, at the same address; `ready` is printed once; the exit code is 1."""
+    assert keep_running(FarmSettings(storage=str(tmp_path), port=0)) == 1
+    said = capsys.readouterr()
+    assert [settings.port for settings in starts] == [0, *[18765] * 5]
+    assert said.out == "ready http://127.0.0.1:18765\n"
+    assert said.err.count("the farm is back at http://127.0.0.1:18765") == 5
+    assert "died 6 times within 10 minutes; giving up" in said.err
+
+
+def test_what_a_dead_farm_left_is_ended(tmp_path: Path) -> None:
+    """Only processes that carry this storage's mark."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (
+        subprocess.Popen(sleep, env=os.environ | {STORAGE_MARK: str(tmp_path / "a")}) as left,
+        subprocess.Popen(sleep, env=os.environ | {STORAGE_MARK: str(tmp_path / "ab")}) as other,
+    ):
+        end_orphans(tmp_path / "a")
+        assert left.wait(patient(10)) == -9
+        assert other.poll() is None
+        other.kill()
