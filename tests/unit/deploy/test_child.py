@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,16 +26,13 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     class Mortal(child.FarmChild):
         def __init__(self, settings: FarmSettings) -> None:
             begun.append(settings)
-            monkeypatch.setattr(sys, "executable", sys.executable)
             super().__init__(settings)
 
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda _command, **how: real([sys.executable, "-c", READY_THEN_DEAD], **how)
-    )
+    real, dies = subprocess.Popen, [sys.executable, "-c", READY_THEN_DEAD]
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **how: real(dies, **how))
     monkeypatch.setattr(child, "FarmChild", Mortal)
     monkeypatch.setattr(child, "_PAUSES_S", (0.0,) * 5)
-    monkeypatch.setattr(child.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     return begun
 
 
