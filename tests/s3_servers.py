@@ -98,7 +98,7 @@ def running_ministack(folder: Path) -> Iterator[Server]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
-        **KEYS,  # of headers it checks none, but those in a presigned URL it does
+        **KEYS,
     }
     with _serving([str(Path(sys.executable).with_name("ministack"))], settings, folder, port, seconds=30) as server:
         yield server

@@ -153,10 +153,6 @@ class SteppedStore(Store):
         self.real.download(key, path)
 
     @override
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        return self.real.presigned(key, expires_s=expires_s)
-
-    @override
     def prove(self) -> None:
         self.real.prove()
 

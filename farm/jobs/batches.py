@@ -35,8 +35,7 @@ def find_batch(store: Store, batch_id: str, *, owner: str) -> Batch:
     if _ID.fullmatch(batch_id):
         with suppress(ObjectMissing):
             return read_note(store, batch_key(owner, batch_id), Batch)
-    msg = f"no batch {batch_id[:60]!r}"
-    raise NotFound(msg)
+    raise NotFound(f"no batch {batch_id[:60]!r}")
 
 
 def is_accepted(store: Store, batch: Batch, owner: str) -> bool:

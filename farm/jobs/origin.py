@@ -53,8 +53,7 @@ def _copy(store: Store, job_id: JobId, folder: Literal["inputs", "shared"], name
         try:
             store.download(artifact.key, path)
         except ObjectMissing as err:
-            msg = "the video that this one comes from was deleted meanwhile"
-            raise NotFound(msg) from err
+            raise NotFound("the video that this one comes from was deleted meanwhile") from err
         check_file(path, artifact)
         store.put_if_absent(copy.key, path)
     return copy

@@ -65,8 +65,7 @@ class Ledger:
         head = self.head(job, after=after)
         while True:
             if 0 < epoch < head.epoch:
-                msg = f"a newer dispatcher (epoch {head.epoch}) is in charge"
-                raise LeaseLost(msg, epoch=head.epoch)
+                raise LeaseLost(f"a newer dispatcher (epoch {head.epoch}) is in charge", epoch=head.epoch)
             check(head.state)
             at = self._clock()
             state = advance(head.state, event, seq=head.seq + 1, at=at)
@@ -79,8 +78,7 @@ class Ledger:
         """The newest entry. Raises: NotFound where there is none, or the video was deleted."""
         newest = self.newest(job, after=after)
         if newest is None or newest.state.status == "deleted":
-            msg = f"no video {job}"
-            raise NotFound(msg)
+            raise NotFound(f"no video {job}")
         return newest
 
     def newest(self, job: JobId, *, after: Entry | None = None) -> Entry | None:
@@ -126,8 +124,7 @@ class Ledger:
         try:
             return Entry.model_validate_json(self.store.get(key))
         except ValidationError as err:
-            msg = f"the ledger entry {key} is damaged: {err.error_count()} faults"
-            raise Damaged(msg, key=key) from err
+            raise Damaged(f"the ledger entry {key} is damaged: {err.error_count()} faults", key=key) from err
 
 
 class Epoch(NamedTuple):

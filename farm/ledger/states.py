@@ -123,8 +123,7 @@ def accepted(event: Event) -> JobState:
         return JobState(status="deleted")
     names = [OrderKey.parse(name) for name in event.artifacts if name.startswith("section/")]
     if sorted(key.section or 0 for key in names) != list(range(len(names))):
-        msg = "a video can only share sections from 0 on, without a gap"
-        raise Conflict(msg)
+        raise Conflict("a video can only share sections from 0 on, without a gap")
     clips = {name.removeprefix("clip/"): 0 for name in event.artifacts if name.startswith("clip/")}
     return JobState(
         sections=(0,) * len(names),
@@ -153,8 +152,7 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
     if event.name == "failed":
         _demand(state, OPEN, event)
         return _change(state, status="failed", leases={}, error=event.error, ended_at=at)
-    msg = f"a video cannot be {event.name} again"
-    raise Conflict(msg, status=state.status)
+    raise Conflict(f"a video cannot be {event.name} again", status=state.status)
 
 
 def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
@@ -201,8 +199,7 @@ def inherited(plan: JobPlan, state: JobState) -> float:
 def _leased(state: JobState, event: Event, seq: int) -> JobState:
     _demand(state, frozenset({"queued", "in_progress"}), event)
     if event.key is None or event.worker is None or event.key in state.leases:
-        msg = f"{event.key} is leased already"
-        raise Conflict(msg)
+        raise Conflict(f"{event.key} is leased already")
     leases = state.leases | {event.key: Lease(attempt=seq, worker=event.worker)}
     is_section = event.key.startswith("section/")
     return _change(
@@ -212,8 +209,7 @@ def _leased(state: JobState, event: Event, seq: int) -> JobState:
 
 def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
     if state.status not in OPEN:
-        msg = f"the video is {state.status}"
-        raise LeaseLost(msg)
+        raise LeaseLost(f"the video is {state.status}")
     key = OrderKey.parse(_own_lease(state, event))
     news: dict[str, object] = {
         "leases": {name: lease for name, lease in state.leases.items() if name != event.key},
@@ -228,8 +224,7 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         news["conditioning"] = seq
     elif key.stage == "section":
         if key.section != len(state.sections):
-            msg = f"section {key.section} cannot follow {len(state.sections)} committed ones"
-            raise LeaseLost(msg)
+            raise LeaseLost(f"section {key.section} cannot follow {len(state.sections)} committed ones")
         news |= {"sections": (*state.sections, seq), "step": None}
     elif key.stage == "decode":
         news["clips"] = state.clips | {str(key.section): seq}
@@ -287,16 +282,17 @@ def _edited(state: JobState, event: Event) -> JobState:
 def _own_lease(state: JobState, event: Event) -> str:
     lease = state.leases.get(event.key or "")
     if lease is None or event.key is None or lease.attempt != event.attempt:
-        msg = f"attempt {event.attempt} does not hold {event.key}"
-        raise LeaseLost(msg)
+        raise LeaseLost(f"attempt {event.attempt} does not hold {event.key}")
     return event.key
 
 
 def _demand(state: JobState, statuses: frozenset[Status], event: Event) -> None:
     if state.status not in statuses:
         verb = {"deleted": "delete", "leased": "lease", "edited": "edit"}.get(event.name, event.name)
-        msg = f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}"
-        raise Conflict(msg, status=state.status)
+        raise Conflict(
+            f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}",
+            status=state.status,
+        )
 
 
 def _change(state: JobState, **news: object) -> JobState:

@@ -36,8 +36,9 @@ class FolderStore(Store):
             self._check_links()
             self._sweep()
         except OSError as err:
-            msg = f"cannot use the folder {root} as a store: {err.strerror}; choose another with --storage"
-            raise StoreError(msg) from err
+            raise StoreError(
+                f"cannot use the folder {root} as a store: {err.strerror}; choose another with --storage"
+            ) from err
 
     @override
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
@@ -131,11 +132,6 @@ class FolderStore(Store):
             raise _failed("delete", key, err) from err
 
     @override
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        check_key(key)
-        return None
-
-    @override
     def prove(self) -> None:
         """Nothing is left to try: hard links were, when the store was opened."""
 
@@ -182,8 +178,9 @@ class FolderStore(Store):
         try:
             os.link(probe, twin)
         except OSError as err:
-            msg = f"the file system of {self.root} has no hard links ({err.strerror}), so it cannot hold a store"
-            raise StoreError(msg) from err
+            raise StoreError(
+                f"the file system of {self.root} has no hard links ({err.strerror}), so it cannot hold a store"
+            ) from err
         finally:
             probe.unlink(missing_ok=True)
             twin.unlink(missing_ok=True)

@@ -32,11 +32,10 @@ def prove_create_once(store: Store, *, name: str, server: str) -> None:
     for size in _RACES:
         fault = _race(store, size)
         if fault:
-            msg = (
+            raise ConfigError(
                 f"{name} cannot hold a farm: {fault}. Its server, {server}, does not keep `If-None-Match: *`, by which "
                 "one of many writers wins; take another (AWS S3, R2, Ceph RGW) or a folder"
             )
-            raise ConfigError(msg)
     store.put_if_absent(verdict, json.dumps({"server": server, "at": time.time()}).encode())
 
 

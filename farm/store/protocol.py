@@ -19,8 +19,7 @@ class ObjectMissing(Damaged):
 def check_key(key: str) -> str:
     """`key` itself, if it is made of [A-Za-z0-9._-] segments that do not begin with a dot. Raises: StoreError."""
     if not is_key(key):
-        msg = f"not an object key: {key!r}; need segments of letters, digits, '.', '_', '-' joined by '/'"
-        raise StoreError(msg)
+        raise StoreError(f"not an object key: {key!r}; need segments of letters, digits, '.', '_', '-' joined by '/'")
     return key
 
 
@@ -61,9 +60,6 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
-
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        """A URL that gives the object to whoever has it, for a time; None where the store has no such thing."""
 
     def prove(self) -> None:
         """Try, on the store itself, that of many writers one wins. Called once, before a farm uses it.

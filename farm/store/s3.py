@@ -142,15 +142,6 @@ class S3Store(Store):
             self._s3.delete_object(Bucket=self._bucket, Key=name)
 
     @override
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        name = self._name(key)
-        with self._asking("sign", key):
-            url: str = self._s3.generate_presigned_url(
-                "get_object", Params={"Bucket": self._bucket, "Key": name}, ExpiresIn=expires_s
-            )
-        return url
-
-    @override
     def prove(self) -> None:
         with self._asking("reach", "the bucket"):
             headers = self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)["ResponseMetadata"]["HTTPHeaders"]

@@ -1,11 +1,11 @@
-"""Stores around a store: one times its answers, one asks again while it makes sense."""
+"""Stores around a store: one measures each answer, the other waits until the store answers again."""
 
 from __future__ import annotations
 
 import logging
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,66 +17,70 @@ from farm.errors import Damaged, StoreError
 from farm.metrics import Meter
 from farm.store.protocol import ObjectMissing, Store, check_key
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-class MeteredStore(Store):
-    """Another store; each operation's seconds and errors are counted. That a key has no object is no error."""
 
-    def __init__(self, store: Store, meter: Meter) -> None:
-        self._store, self._meter = store, meter
+class _WrappedStore(Store):
+    """Another store, each of whose operations goes through `_run`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @abstractmethod
+    def _run(self, operation: str, call: Callable[[], T]) -> T:
+        """Return what `call` returns. operation: its name in the metrics."""
 
     @override
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        with self._timed("put"):
-            return self._store.put_if_absent(key, data)
+        return self._run("put", partial(self._store.put_if_absent, check_key(key), data))
 
     @override
     def get(self, key: str) -> bytes:
-        with self._timed("get"):
-            return self._store.get(key)
+        return self._run("get", partial(self._store.get, check_key(key)))
 
     @override
     def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        with self._timed("open"):  # up to the first piece
-            return self._store.open_read(key, start=start, length=length)
+        # only up to the first piece: the rest comes after `_run`
+        return self._run("open", partial(self._store.open_read, check_key(key), start=start, length=length))
 
     @override
     def size(self, key: str) -> int:
-        with self._timed("size"):
-            return self._store.size(key)
+        return self._run("size", partial(self._store.size, check_key(key)))
 
     @override
     def modified(self, key: str) -> float:
-        with self._timed("size"):
-            return self._store.modified(key)
+        return self._run("size", partial(self._store.modified, check_key(key)))
 
     @override
     def download(self, key: str, path: Path) -> None:
-        with self._timed("download"):
-            self._store.download(key, path)
+        self._run("download", partial(self._store.download, check_key(key), path))
 
     @override
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        with self._timed("list"):
-            return self._store.list(prefix, after=after, limit=limit)
+        return self._run("list", partial(self._store.list, prefix, after=after, limit=limit))
 
     @override
     def delete(self, key: str) -> None:
-        with self._timed("delete"):
-            self._store.delete(key)
-
-    @override
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        return self._store.presigned(key, expires_s=expires_s)
+        self._run("delete", partial(self._store.delete, check_key(key)))
 
     @override
     def prove(self) -> None:
         self._store.prove()
 
-    @contextmanager
-    def _timed(self, operation: str) -> Iterator[None]:
+
+class MeteredStore(_WrappedStore):
+    """Another store whose seconds and errors are measured. A missing object does not count as an error."""
+
+    def __init__(self, store: Store, meter: Meter) -> None:
+        super().__init__(store)
+        self._meter = meter
+
+    @override
+    def _run(self, operation: str, call: Callable[[], T]) -> T:
         begun = time.perf_counter()
         try:
-            yield
+            return call()
         except ObjectMissing:
             raise
         except StoreError:
@@ -86,66 +90,24 @@ class MeteredStore(Store):
             self._meter.observe("framefarm_store_seconds", time.perf_counter() - begun, operation=operation)
 
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
+class PatientStore(_WrappedStore):
+    """Another store whose failures are waited out: a full disk, a server that is down.
 
-
-class PatientStore(Store):
-    """Another store, whose troubles are waited out: a full disk, a server that is away.
-
-    A worker uses it, so that a finished section is not thrown away because it cannot be written this minute. An object
-    that is missing or damaged is told at once.
+    Workers use it, so that a finished section is not lost because it cannot be written this minute. A missing or
+    damaged object is reported at once.
     """
 
     def __init__(self, store: Store, *, may_wait: Callable[[], bool], longest_pause_s: float = 2.0) -> None:
         """`may_wait` is asked after each failure; once it says no, the failure is raised."""
-        self._store, self._may_wait, self._longest_pause_s = store, may_wait, longest_pause_s
+        super().__init__(store)
+        self._may_wait, self._longest_pause_s = may_wait, longest_pause_s
 
     @override
-    def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        return self._patiently(partial(self._store.put_if_absent, check_key(key), data))
-
-    @override
-    def get(self, key: str) -> bytes:
-        return self._patiently(partial(self._store.get, check_key(key)))
-
-    @override
-    def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        return self._patiently(partial(self._store.open_read, check_key(key), start=start, length=length))
-
-    @override
-    def size(self, key: str) -> int:
-        return self._patiently(partial(self._store.size, check_key(key)))
-
-    @override
-    def modified(self, key: str) -> float:
-        return self._patiently(partial(self._store.modified, check_key(key)))
-
-    @override
-    def download(self, key: str, path: Path) -> None:
-        self._patiently(partial(self._store.download, check_key(key), path))
-
-    @override
-    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        return self._patiently(partial(self._store.list, prefix, after=after, limit=limit))
-
-    @override
-    def delete(self, key: str) -> None:
-        self._patiently(partial(self._store.delete, check_key(key)))
-
-    @override
-    def presigned(self, key: str, *, expires_s: int) -> str | None:
-        return self._store.presigned(key, expires_s=expires_s)
-
-    @override
-    def prove(self) -> None:
-        self._store.prove()
-
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _run(self, operation: str, call: Callable[[], T]) -> T:
         asking = Retrying(
             retry=retry_if_exception(self._passes),
             wait=wait_exponential(multiplier=0.1, max=self._longest_pause_s),
-            before_sleep=_tell,
+            before_sleep=_log_wait,
             reraise=True,
         )
         return asking(call)
@@ -154,6 +116,6 @@ class PatientStore(Store):
         return isinstance(err, StoreError) and not isinstance(err, Damaged) and self._may_wait()
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_wait(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning("wait_for_store: %s", error, extra={"attempt": state.attempt_number})

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from farm.errors import Conflict, NotFound, StoreError
@@ -124,19 +123,6 @@ def test_keys_cannot_leave_the_store(store: Store, key: str) -> None:
     for call in (store.get, store.size, store.open_read, store.delete, lambda key: store.put_if_absent(key, b"")):
         with pytest.raises(StoreError, match="not an object key"):
             call(key)
-
-
-def test_a_presigned_url_gives_the_object_to_anyone(store: Store) -> None:
-    """Whoever has the URL reads the object without keys; a folder has no such thing."""
-    store.put_if_absent("a/video.mp4", b"frames")
-    url = store.presigned("a/video.mp4", expires_s=60)
-    if isinstance(store, FolderStore):
-        assert url is None
-    else:
-        assert url
-        answer = httpx.get(url)
-        assert (answer.status_code, answer.content) == (200, b"frames"), f"{url}\n{answer.text}"
-        assert httpx.get(url, headers={"Range": "bytes=2-3"}).content == b"am"
 
 
 def test_the_trial_passes_and_is_remembered(store: Store) -> None:
