@@ -1,7 +1,7 @@
 """The transformer's blocks with their element-wise chains fused: the modules, products and bits of diffusers' blocks.
 
-A block calls its own layers as modules, in diffusers' order. Hooks of streaming, hoisting and LoRAs therefore act as on
-a stock block. Concatenations that only bring together what lies together already are left out.
+A block calls its own layers as modules. Hooks of streaming, hoisting and LoRAs therefore act as on a stock block.
+Concatenations of tensors that lie together already are left out.
 """
 
 from __future__ import annotations
@@ -66,12 +66,7 @@ def _double(block: Any, hidden: Tensor, text: Tensor, temb: Tensor, rotary: Pair
     c_shift, c_scale, c_gate, c_mlp_shift, c_mlp_scale, c_mlp_gate = _adaln(block.norm1_context, temb, 6)
     attn, tokens = block.attn, hidden.shape[1]
     normed = modulate(block.norm1.norm(hidden), scale, shift)
-    c_normed = modulate(block.norm1_context.norm(text), c_scale, c_shift)
-
-    picture, words = _heads(attn, normed), _heads(attn, c_normed, added=True)
-    query = _joined(picture[0], attn.norm_q, rotary, words[0], attn.norm_added_q)
-    key = _joined(picture[1], attn.norm_k, rotary, words[1], attn.norm_added_k)
-    answer = _attention(attn, query, key, torch.cat([picture[2], words[2]], dim=1))
+    answer = _attended(attn, normed, modulate(block.norm1_context.norm(text), c_scale, c_shift), rotary)
 
     hidden = add_gated(hidden, attn.to_out[1](attn.to_out[0](answer[:, :tokens])), gate)
     text = add_gated(text, attn.to_add_out(answer[:, tokens:]), c_gate)
@@ -82,14 +77,12 @@ def _double(block: Any, hidden: Tensor, text: Tensor, temb: Tensor, rotary: Pair
 
 def _single(block: Any, hidden: Tensor, text: Tensor, temb: Tensor, rotary: Pair) -> Pair:
     """Source: as `_double`, HunyuanVideoSingleTransformerBlock.forward."""
-    attn, tokens = block.attn, hidden.shape[1]
+    tokens = hidden.shape[1]
     joint = torch.cat([hidden, text], dim=1)
     shift, scale, gate = _adaln(block.norm, temb, 3)
     normed = modulate(block.norm.norm(joint), scale, shift)
     mlp = block.proj_mlp(normed)
-    query, key, value = _heads(attn, normed)
-    query, key = _joined(query, attn.norm_q, rotary), _joined(key, attn.norm_k, rotary)
-    answer = _attention(attn, query, key, value)
+    answer = _attended(block.attn, normed, None, rotary)
     joint = add_gated(joint, block.proj_out(join_gelu(answer, mlp)), gate)
     return joint[:, :tokens], joint[:, tokens:]
 
@@ -99,22 +92,28 @@ def _adaln(norm: Any, temb: Tensor, parts: int) -> tuple[Tensor, ...]:
     return chunks
 
 
-def _heads(attn: Any, x: Tensor, *, added: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (1, n, heads, d); added: by the text's own matrices."""
-    layers = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj) if added else (attn.to_q, attn.to_k, attn.to_v)
-    query, key, value = (layer(x).unflatten(2, (attn.heads, -1)) for layer in layers)
-    return query, key, value
+def _attended(attn: Any, x: Tensor, text: Tensor | None, rotary: Pair) -> Tensor:
+    """(1, n + m, D), by the backend that is pinned on the processor.
 
-
-def _joined(x: Tensor, norm: Any, rotary: Pair, text: Tensor | None = None, text_norm: Any = None) -> Tensor:
-    return join_heads(x, norm.weight, text, None if text is None else text_norm.weight, *rotary, norm.eps)
-
-
-def _attention(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(1, n + m, D), by the backend that is pinned on the processor."""
+    text: with matrices of its own; None where the last tokens of `x` are the text's.
+    Source: as `_double`, HunyuanVideoAttnProcessor2_0.
+    """
     from diffusers.models.attention_dispatch import dispatch_attention_fn
 
-    processor = attn.processor
+    def heads(layer: Any, stream: Tensor) -> Tensor:
+        projected: Tensor = layer(stream).unflatten(2, (attn.heads, -1))
+        return projected
+
+    def turned(layer: Any, norm: Any, text_layer: Any, text_norm: Any) -> Tensor:
+        if text is None:
+            return join_heads(heads(layer, x), norm.weight, None, None, *rotary, norm.eps)
+        return join_heads(heads(layer, x), norm.weight, heads(text_layer, text), text_norm.weight, *rotary, norm.eps)
+
+    query = turned(attn.to_q, attn.norm_q, attn.add_q_proj, attn.norm_added_q)
+    key = turned(attn.to_k, attn.norm_k, attn.add_k_proj, attn.norm_added_k)
+    value = heads(attn.to_v, x)
+    if text is not None:
+        value = torch.cat([value, heads(attn.add_v_proj, text)], dim=1)
     answer: Tensor = dispatch_attention_fn(
         query,
         key,
@@ -122,7 +121,7 @@ def _attention(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         attn_mask=None,
         dropout_p=0.0,
         is_causal=False,
-        backend=processor._attention_backend,  # noqa: SLF001 - where `pin_attention` writes it
-        parallel_config=processor._parallel_config,  # noqa: SLF001
+        backend=attn.processor._attention_backend,  # noqa: SLF001 - where `pin_attention` writes it
+        parallel_config=attn.processor._parallel_config,  # noqa: SLF001
     )
     return answer.flatten(2, 3).to(query.dtype)

@@ -45,11 +45,11 @@ def join_heads(  # noqa: PLR0917 - `fused` has the same, and Guarded passes them
     Returns: (B, n + m, heads, d).
     Source: diffusers models/normalization.py, RMSNorm; models/embeddings.py, apply_rotary_emb.
     """
-    joint = _normed(x, weight, eps)
+    x = _normed(x, weight, eps)
+    x, words = x[:, : len(cos)], x[:, len(cos) :]
     if text is not None and text_weight is not None:
-        joint = torch.cat([joint, _normed(text, text_weight, eps)], dim=1)
-    turned = _turned(joint[:, : len(cos)], cos, sin)
-    return turned if len(cos) == joint.shape[1] else torch.cat([turned, joint[:, len(cos) :]], dim=1)
+        words = _normed(text, text_weight, eps)
+    return torch.cat([_turned(x, cos, sin), words], dim=1)
 
 
 def _normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
