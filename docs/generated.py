@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 
 from deploy.cli import COMMANDS, load_command
+from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.example_env import shown_default
-from farm.request import VideoRequest
 from farm.settings import PARTS, FarmSettings
 
 DOCS = Path(__file__).parent
@@ -26,6 +26,7 @@ _LIMITS = {
     "le": "at most {}",
     "lt": "less than {}",
     "max_length": "at most {} long",
+    "multiple_of": "a multiple of {}",
 }
 
 
@@ -65,7 +66,7 @@ def request_fields() -> str:
         "[Video options](video-options.md) explains the larger ones.\n\n"
         "| field | default | limits | meaning |\n|---|---|---|---|\n"
     )
-    for name, field in VideoRequest.model_fields.items():
+    for name, field in REQUEST_TYPE.model_fields.items():
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
         text += f"| `{name}` | {default} | {', '.join(_limits(field))} | {_cell(field.description or '')} |\n"
     return text
@@ -76,8 +77,9 @@ def _limits(field: FieldInfo) -> Iterator[str]:
         for key, words in _LIMITS.items():
             if hasattr(rule, key):
                 yield words.format(getattr(rule, key))
-    if get_origin(field.annotation) is Literal:
-        yield ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if get_origin(kind) is Literal:
+            yield ", ".join(f"`{choice}`" for choice in get_args(kind))
 
 
 def decisions() -> str:
