@@ -1,172 +1,150 @@
-"""The fleet as the scheduler sees it: who is free, who will be when, and how fast each is. No clocks in here."""
+"""The workers that the dispatcher has heard of: what each one does, when it is free, how fast it is."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from statistics import median
 from typing import Literal
 
-from farm.contract import WorkerCard, slot_of
-from farm.jobs.demand import Need, fits, measured
+from farm.contract import Order, WorkerCard
+from farm.jobs.demand import measured
 
+_FORGET_S = 30.0  #: a worker that is silent for this long is no longer listed
 _SOON_S = 5.0  #: a worker that has just ended an order asks for the next within this time, or is away
 _GUESSES = ((60.0, 30.0), (22.0, 120.0), (11.0, 230.0), (0.0, 775.0))  #: (GiB at least, s): H200, 4090, 4070, 3060 6 GB
 _CPU_GUESS_S = 20_000.0
-_CACHED = 50_000  #: answers to "can it do that" that are remembered
 
-Place = Literal["idle", "busy", "soon", "away"]
+#: idle: it asked for an order; busy: it has one; soon: it has just ended one; away: nobody knows; resting: it gets none
+Place = Literal["idle", "busy", "soon", "away", "resting"]
 
 
-@dataclass(slots=True)
-class Seat:
-    """A worker's place. idle: it asked; busy: has an order; soon: has just ended one; away: nobody knows."""
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A worker as the dispatcher heard of it last. `Crew` alone changes it."""
 
     card: WorkerCard
-    pace: float  #: seconds a standard section
+    seen: float  #: monotonic seconds
+    pace_s: float  #: seconds a standard section
     skill: int  #: workers of equal skill can do the same orders
     place: Place = "away"
-    since: float = 0.0
+    since: float = 0.0  #: unix seconds: when it came to that place
     work: float = 0.0  #: of its order, standard sections
-    free_at: float = inf  #: when it could begin an order of another video, if it stays with its own to the end
+    chain: float = 0.0  #: what the order's video will need afterwards
+    order: Order | None = None  #: what it does, by its own account
 
-    def late(self, now: float) -> float:
-        """Seconds by which its order takes longer than it should: as long again it is expected to take."""
-        return 2 * max(0.0, now - self.since - self.pace * self.work)
+    def free_at(self, now: float) -> float:
+        """Return when it could begin an order of another video, if it stays with its own to the end.
 
-
-@dataclass
-class Crew:
-    """All workers heard of lately, fastest first."""
-
-    seats: dict[str, Seat] = field(default_factory=dict)
-    throughput: float = 0.0  #: standard sections a second of all together
-    _by_pace: list[tuple[float, str]] = field(default_factory=list)
-    _idle: set[str] = field(default_factory=set)
-    _warm: dict[str, set[str]] = field(default_factory=dict)  # video -> who rendered for it last
-    _skills: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _able: dict[tuple[int, Need], bool] = field(default_factory=dict)
-
-    def seat(self, card: WorkerCard) -> Seat:
-        """Take in what a worker says about itself; what it does stays as it is."""
-        seat = self.seats.get(card.id)
-        if seat is not None and seat.card == card:
-            return seat
-        skill, pace = self._skills.setdefault(_skill(card), len(self._skills)), self._pace(card)
-        if seat is None:
-            seat = self.seats[card.id] = Seat(card, pace, skill)
-            self._place(seat)
-            self._able.clear()
-            return seat
-        if seat.skill != skill:
-            self._able.clear()
-        self._unplace(seat)
-        seat.card, seat.pace, seat.skill = card, pace, skill
-        self._place(seat)
-        return seat
-
-    def unseat(self, worker_id: str) -> None:
-        """Forget a worker."""
-        if seat := self.seats.pop(worker_id, None):
-            self._unplace(seat)
-            self._idle.discard(worker_id)
-            self._able.clear()
-
-    def set(self, worker_id: str, place: Place, *, now: float = 0.0, work: float = 0.0, chain: float = 0.0) -> None:
-        """What a worker does from now on."""
-        seat = self.seats[worker_id]
-        seat.place, seat.since, seat.work = place, now, work
-        seat.free_at = inf if place == "away" else now + seat.pace * (work + chain)
-        (self._idle.add if place == "idle" else self._idle.discard)(worker_id)
-
-    def idle(self) -> list[Seat]:
-        """Those who wait for an order, fastest first."""
-        return sorted((self.seats[id_] for id_ in self._idle), key=lambda seat: (seat.pace, seat.card.id))
-
-    def able(self, seat: Seat, need: Need) -> bool:
-        """Whether the worker can do it, and no other has what this one lacks (the video's attention)."""
-        answer = self._able.get((seat.skill, need))
-        if answer is None:
-            answer = fits(seat.card, need) and (_has_attention(seat.card, need) or not self._someone_has(need))
-            if len(self._able) > _CACHED:
-                self._able.clear()
-            self._able[seat.skill, need] = answer
-        return answer
-
-    def others(self, need: Need, failed: frozenset[str]) -> bool:
-        """Whether somebody could do it who has not failed on that video."""
-        return any(slot_of(id_) not in failed and self.able(seat, need) for id_, seat in self.seats.items())
-
-    def warm(self, job: str) -> Iterator[Seat]:
-        """Who rendered for the video last."""
-        for id_ in sorted(self._warm.get(job, ())):
-            yield self.seats[id_]
-
-    def fastest(self) -> float:
-        """The best pace there is, seconds a standard section."""
-        return self._by_pace[0][0]
-
-    def ahead(self, seat: Seat, need: Need, work: float, failed: frozenset[str], *, now: float) -> Iterator[float]:
-        """Work that faster workers would have done by the time at which `seat` ends an order of that `work`.
-
-        A sum that grows from worker to worker, in whole orders of this size; read it as far as it matters. A faster
-        worker that has an order is taken to stay with its video. failed: who does not count.
+        A worker that is late is expected to stay late for as long again.
         """
-        end, total, seats = now + seat.pace * work, 0.0, self.seats
-        for pace, id_ in self._by_pace:
-            if pace >= seat.pace:
-                return
-            other = seats[id_]
-            if other.free_at + pace * work <= end and slot_of(id_) not in failed and self.able(other, need):
-                if other.place == "soon" and now - other.since > _SOON_S:
-                    continue
-                begin = max(now, other.free_at + other.late(now) if other.place == "busy" else now)
-                total += max(0.0, (end - begin) // (pace * work)) * work
-                yield total
+        if self.place == "busy":
+            late = max(0.0, now - self.since - self.pace_s * self.work)
+            return max(now, self.since + self.pace_s * (self.work + self.chain) + 2 * late)
+        is_free = self.place == "idle" or (self.place == "soon" and now - self.since <= _SOON_S)
+        return now if is_free else inf
 
-    def _pace(self, card: WorkerCard) -> float:
-        """Measured, else as measured on the same device, else guessed and put right by what others measured."""
+
+class Crew:
+    """All workers heard of, by their id."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic."""
+        self._clock = clock
+        self.version = 0  #: rises with all news but a lease
+        self._workers: dict[str, Worker] = {}
+        self._dead: dict[str, bool] = {}  # workers whose process is gone -> whether they died alone
+        self._skills: dict[tuple[object, ...], int] = {}
+
+    def hear(self, card: WorkerCard) -> Worker:
+        """Note that a worker was heard of just now, and what it says about itself."""
+        worker, now = self._workers.get(card.id), self._clock()
+        if worker is not None and worker.card == card:
+            worker.seen = now
+            return worker
+        self.version += 1
+        skill, pace_s = self._skills.setdefault(_skill(card), len(self._skills)), self._pace_s(card)
+        if worker is None:
+            self._workers[card.id] = Worker(card, now, pace_s, skill)
+        else:
+            worker.card, worker.seen, worker.pace_s, worker.skill = card, now, pace_s, skill
+        return self._workers[card.id]
+
+    def get(self, worker_id: str) -> Worker | None:
+        """Return the worker of that id, if it was heard of and has not died."""
+        return self._workers.get(worker_id)
+
+    def reserve(self, worker: Worker, order: Order | None, *, work: float, chain: float, now: float) -> None:
+        """Note that the worker does an order of that `work`; its video will need `chain` more, in standard sections."""
+        worker.place, worker.since, worker.order = "busy", now, order
+        worker.work, worker.chain = work, max(0.0, chain)
+
+    def release(self, worker: Worker, place: Place, *, now: float) -> None:
+        """Note that the worker holds no lease."""
+        if worker.place != place:
+            worker.place, worker.since = place, now
+            self.version += 1
+
+    def bury(self, worker_id: str, *, alone: bool) -> None:
+        """Note that the worker's process is gone. alone: its node lives on, and nobody told it to go."""
+        self._dead[worker_id] = alone
+        if self._workers.pop(worker_id, None):
+            self.version += 1
+
+    def is_dead(self, worker_id: str) -> bool:
+        """Whether its process is gone. A call that it made before may still be on the way."""
+        return worker_id in self._dead
+
+    def died_alone(self, worker_id: str) -> bool:
+        """Whether it is dead, and neither its node nor an operator is the reason."""
+        return self._dead.get(worker_id, False)
+
+    def present(self) -> list[Worker]:
+        """Return the workers heard of lately."""
+        now = self._clock()
+        return [worker for worker in self._workers.values() if now - worker.seen < _FORGET_S]
+
+    def serving(self) -> list[Worker]:
+        """Return the workers that may get orders, silent ones until `forget_silent` is called."""
+        return [worker for worker in self._workers.values() if worker.place != "resting"]
+
+    def forget_silent(self) -> bool:
+        """Forget the workers not heard of lately; return whether there were any."""
+        present = {worker.card.id: worker for worker in self.present()}
+        if len(present) == len(self._workers):
+            return False
+        self._workers = present
+        self.version += 1
+        return True
+
+    def overslept(self, seconds: float) -> None:
+        """Count `seconds` as heard: the dispatcher did not listen."""
+        now = self._clock()
+        for worker in self._workers.values():
+            worker.seen = min(now, worker.seen + seconds)
+
+    def _pace_s(self, card: WorkerCard) -> float:
+        """Return its own measurement, else that of the same device, else a guess scaled by what others measured."""
         own = measured(card)
         if own is not None:
             return own
         known = [
-            (other.card.device == card.device, pace / _guess(other.card))
-            for other in self.seats.values()
-            if (pace := measured(other.card)) is not None
+            (other.card.device == card.device, pace_s / _guess_s(other.card))
+            for other in self._workers.values()
+            if (pace_s := measured(other.card)) is not None
         ]
         same = [ratio for is_same, ratio in known if is_same]
-        return _guess(card) * (median(same or [ratio for _, ratio in known]) if known else 1.0)
-
-    def _someone_has(self, need: Need) -> bool:
-        return any(_has_attention(seat.card, need) and fits(seat.card, need) for seat in self.seats.values())
-
-    def _place(self, seat: Seat) -> None:
-        insort(self._by_pace, (seat.pace, seat.card.id))
-        self.throughput += 1 / seat.pace
-        if seat.card.warm:
-            self._warm.setdefault(seat.card.warm, set()).add(seat.card.id)
-
-    def _unplace(self, seat: Seat) -> None:
-        del self._by_pace[bisect_left(self._by_pace, (seat.pace, seat.card.id))]
-        self.throughput -= 1 / seat.pace
-        if seat.card.warm:
-            self._warm[seat.card.warm].discard(seat.card.id)
-            if not self._warm[seat.card.warm]:
-                del self._warm[seat.card.warm]
+        return _guess_s(card) * (median(same or [ratio for _, ratio in known]) if known else 1.0)
 
 
-def _guess(card: WorkerCard) -> float:
+def _guess_s(card: WorkerCard) -> float:
     if card.vram_gib is None:
         return _CPU_GUESS_S
     return next(s for gib, s in _GUESSES if card.vram_gib >= gib)
 
 
-def _has_attention(card: WorkerCard, need: Need) -> bool:
-    return need.attention is None or need.attention in card.attentions
-
-
 def _skill(card: WorkerCard) -> tuple[object, ...]:
+    """Return all that `farm.jobs.demand.fits` looks at."""
     room = tuple(sorted(card.needs_gib.items())), card.vram_gib, card.preserve_gb
     return card.stages, card.models, card.numeric_class, card.attentions, room

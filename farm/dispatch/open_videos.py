@@ -1,115 +1,162 @@
-"""A video that has not ended, as the dispatcher saw it last: its newest state, and the clocks of its leases."""
+"""All videos that have not ended: the dispatcher's one copy of what their ledgers say."""
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from farm.contract import Failure, Order, OrderKey, Progress, slot_of
+from farm.contract import JobId
+from farm.dispatch.open_video import OpenVideo
+from farm.dispatch.queue import Queue
+from farm.errors import Conflict, Damaged, LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.ledger.states import complete, inherited
+from farm.jobs.demand import demand_of
+from farm.ledger.states import OPEN, Event, JobState, Status
 
-_SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
+log = logging.getLogger(__name__)
+News = Record | Damaged | None  #: a video's newest state; why it cannot be read; None: it has ended or is gone
 
 
-@dataclass
-class OpenVideo:
-    """The dispatcher's lock guards it. Times are monotonic seconds."""
+@dataclass(frozen=True)
+class Change:
+    """A video's newest known state is another one."""
 
-    record: Record
-    progress: Progress | None = None
-    version: int = 0  #: rises with whatever is said of it
-    _deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires
-    _begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased
+    job: JobId
+    freed: Collection[str]  #: workers that hold no lease any more
+    ended: Status | None = None
 
-    def advance(self, record: Record, *, now: float, lease_s: float) -> None:
-        """Take in a newer state: clocks follow the leases, new ones run for `lease_s`."""
-        self.record, leases = record, record.head.state.leases
-        self._deadlines = {key: self._deadlines.get(key, now + lease_s) for key in leases}
-        self._begun = {key: self._begun.get(key, now) for key in leases}
-        if self.progress and str(self.progress.key) not in leases:
-            self.progress = None
 
-    def holds(self, progress: Progress) -> bool:
-        """Whether what is reported on is leased, and this attempt has it."""
-        lease = self.record.head.state.leases.get(str(progress.key))
-        return lease is not None and lease.attempt == progress.attempt
+class OpenVideos:
+    """Reads ledgers, appends to them, and keeps what they say: leases, their holders, and the queue of orders.
 
-    def reported(self, progress: Progress, *, until: float) -> None:
-        """Its worker is alive: the lease runs until then."""
-        self._deadlines[str(progress.key)] = until
-        self.progress = progress
+    Not for several threads at once.
+    """
 
-    def overslept(self, seconds: float, *, latest: float) -> None:
-        """Nobody listened for so long: the leases run as much longer, until `latest` at most."""
-        self._deadlines = {key: min(at + seconds, latest) for key, at in self._deadlines.items()}
+    def __init__(
+        self,
+        jobs: Jobs,
+        *,
+        epoch: int,
+        lease_s: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_change: Callable[[Change], None],
+    ) -> None:
+        """`clock` is monotonic, `wall` gives unix seconds. `on_change` hears of each change once it is complete."""
+        self._jobs, self._epoch, self._lease_s = jobs, epoch, lease_s
+        self._clock, self._wall, self._on_change = clock, wall, on_change
+        self.queue = Queue()
+        self._videos: dict[JobId, OpenVideo] = {}
+        self._held: dict[str, set[tuple[JobId, str]]] = {}  # worker -> the leases (video, order key) that it holds
+        self._ended: set[JobId] = set()  # their markers in open/ are still there
 
-    def late(self, now: float) -> str | None:
-        """A lease that had run out by `now`: its order's key."""
-        return next((key for key, deadline in self._deadlines.items() if deadline < now), None)
+    def get(self, job_id: JobId) -> OpenVideo | None:
+        """Return the video, if it is known and has not ended."""
+        return self._videos.get(job_id)
 
-    def failure(self, key: str, code: str, message: str, *, counts: bool = True) -> Failure:
-        """How the lease of the order `key` ends, though its worker does not say so."""
-        lease = self.record.head.state.leases[key]
-        return Failure(
-            job=self.record.job.id,
-            key=OrderKey.parse(key),
-            attempt=lease.attempt,
-            worker=lease.worker,
-            code=code,
-            message=message,
-            counts=counts,
-        )
+    def all(self) -> Collection[OpenVideo]:
+        """Return every video."""
+        return self._videos.values()
 
-    def is_hopeless(self, failure: Failure, able: AbstractSet[str]) -> bool:
-        """Three failures of one kind at one order, on two workers where two could do it.
+    def held_by(self, worker_id: str) -> Collection[tuple[JobId, str]]:
+        """Return the leases (video, order key) that the ledgers give to the worker."""
+        return frozenset(self._held.get(worker_id, ()))
 
-        able: slots of those who could do that order now.
+    def holders(self) -> list[str]:
+        """Return the workers that hold a lease."""
+        return list(self._held)
+
+    def pop_ended(self) -> JobId | None:
+        """Return, once, a video that has ended since its marker was seen."""
+        return self._ended.pop() if self._ended else None
+
+    def take_in(self, job_id: JobId, known: Record | None, news: News) -> None:
+        """Take in what `read_news` found, unless something newer is known by now. Raises: Damaged."""
+        video = self._videos.get(job_id)
+        if isinstance(news, Damaged):
+            self.forget(job_id)
+            raise news
+        if news is None:
+            if known is not None:  # else another thread may have found it reopened meanwhile
+                self.forget(job_id)
+        elif video is None:
+            if known is None:  # else it has ended meanwhile
+                self._advance(OpenVideo(news), JobState(), news)
+        elif news.head.seq > video.record.head.seq:
+            self._advance(video, video.record.head.state, news)
+
+    def refresh(self, job_id: JobId) -> OpenVideo | None:
+        """Take in the video's news, or the whole video. Raises: Damaged; StoreError."""
+        video = self._videos.get(job_id)
+        known = video.record if video else None
+        self.take_in(job_id, known, read_news(self._jobs, job_id, known))
+        return self._videos.get(job_id)
+
+    def append(self, video: OpenVideo, event: Event) -> bool:
+        """Write a ledger entry; return False if the ledger has news that forbid it, and take the news in.
+
+        Raises: LeaseLost, with `epoch`, if another dispatcher is in charge; StoreError.
         """
-        failures = self.record.head.state.failures
-        same = [each for each in failures if (each.key, each.code) == (str(failure.key), failure.code)]
-        slots = {slot_of(each.worker) for each in same}
-        if failure.code == "out_of_memory" and able - slots:
-            return False  # a larger GPU may do it
-        return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
+        job_id = video.record.job.id
+        try:
+            head = self._jobs.ledger.append(job_id, event, epoch=self._epoch, after=video.record.head)
+        except LeaseLost as err:
+            if "epoch" in err.facts:
+                raise
+            self.refresh(job_id)
+            return False
+        except (Conflict, NotFound):
+            self.refresh(job_id)
+            return False
+        except Damaged as err:
+            log.error("skip_damaged: %s", err, extra={"job_id": job_id})  # noqa: TRY400
+            self.forget(job_id)
+            return False
+        self._advance(video, video.record.head.state, Record(video.record.asked, head))
+        return True
 
-    def eta_s(self, now: float) -> float | None:
-        """Device seconds still to come, from those that it took so far; None: nothing is known yet."""
-        state, plan = self.record.head.state, self.record.job.plan
-        spent = state.gpu_seconds + sum(now - begun for begun in self._begun.values())
-        share = complete(plan, state, self.progress)
-        here = share - inherited(plan, state)  # what a remix shares cost this video nothing
-        return None if here <= 0 or not any(state.sections) else spent * (1 - share) / here
+    def forget(self, job_id: JobId) -> None:
+        """Drop a video that is gone or cannot be read. A sweep takes it in again if it can be read later."""
+        if video := self._videos.pop(job_id, None):
+            self.queue.dequeue(job_id)
+            self._on_change(Change(job_id, self._hold(job_id, video.record.head.state, JobState())))
+
+    def _advance(self, video: OpenVideo, before: JobState, record: Record) -> None:
+        job_id, after = record.job.id, record.head.state
+        video.advance(record, now=self._clock(), lease_s=self._lease_s)
+        video.version += 1
+        if after.status in OPEN:
+            self._videos[job_id] = video
+            self.queue.enqueue(demand_of(record), now=self._wall())
+            self._on_change(Change(job_id, self._hold(job_id, before, after)))
+        else:
+            self._videos.pop(job_id, None)
+            self.queue.dequeue(job_id)
+            self._ended.add(job_id)
+            self._on_change(Change(job_id, self._hold(job_id, before, JobState()), ended=after.status))
+
+    def _hold(self, job_id: JobId, before: JobState, after: JobState) -> list[str]:
+        """Bring the holders up to date; return those that hold nothing any more."""
+        freed = []
+        for key, lease in before.leases.items():
+            if after.leases.get(key) != lease and (held := self._held.get(lease.worker)) is not None:
+                held.discard((job_id, key))
+                if not held:
+                    del self._held[lease.worker]
+                    freed.append(lease.worker)
+        for key, lease in after.leases.items():
+            self._held.setdefault(lease.worker, set()).add((job_id, key))
+        return [worker for worker in freed if worker not in self._held]
 
 
-def bare_order(record: Record, key: OrderKey, attempt: int, *, lease_s: float) -> Order:
-    """An order, without what it needs: enough for the dispatcher to know what a worker does."""
-    state = record.head.state
-    return Order(
-        job=record.job,
-        key=key,
-        attempt=attempt,
-        needs={},
-        numeric_class=None if record.job.request.allow_mixed else state.numeric_class,
-        numeric_classes=state.numeric_classes,
-        decode_tile_px=state.decode_tile_px,
-        lease_s=lease_s,
-    )
-
-
-def whole_order(jobs: Jobs, record: Record, order: Order) -> Order:
-    """The order as its worker gets it. A ledger entry is read for each artifact: hold no lock. Raises: StoreError."""
-    found = {name: jobs.artifact(record, name) for name in _needs(record, order.key)}
-    return order.model_copy(update={"needs": {name: artifact for name, artifact in found.items() if artifact}})
-
-
-def _needs(record: Record, key: OrderKey) -> list[str]:
-    """Names of the artifacts that an order starts from; framepack.md says why."""
-    k = key.section or 0
-    if key.stage == "section":
-        return ["conditioning", "step", *([f"section/{k - 1}"] if k else [])]
-    if key.stage == "decode":
-        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
-    if key.stage == "finish":
-        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
-    return []
+def read_news(jobs: Jobs, job_id: JobId, known: Record | None) -> News:
+    """Read what was added to the video's ledger after `known` (None: read all of it). Raises: StoreError."""
+    try:
+        if known is None:
+            return jobs.sweep(job_id)
+        return Record(known.asked, jobs.ledger.head(job_id, after=known.head))
+    except NotFound:
+        return None
+    except Damaged as err:
+        return err

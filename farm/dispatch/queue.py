@@ -1,203 +1,197 @@
-"""The orders that wait, most urgent first: sorted lists that change a little with each news, never sorted anew.
+"""The orders that wait, most urgent first.
 
-Who comes first, each rule only among those whom the rule before leaves equal:
+Each rule decides only between orders that the rule before leaves equal:
 
-1. level: the request's priority, one more for each day waited; a video in danger of its deadline stands above all
-   priorities. A day's waiting always wins in the end, so nobody starves.
-2. fairness between owners: who was given less work lately (start-time fair queueing).
-3. within an owner: shortest remaining work, where `PATIENCE_S` of waiting makes up for a section. The sum is a number
-   that time does not change, so that the lists stay sorted.
+1. Level: the request's priority, plus one for each day of waiting. A video in danger of missing its deadline is above
+   all priorities. Waiting long enough beats every priority, so no video starves.
+2. Fairness: the owner whose videos were given less work goes first (start-time fair queueing).
+3. Standing, within an owner: the least remaining work goes first; `PATIENCE_S` of waiting counts as one section less.
+   Time does not change this number, so the lists stay sorted.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import NamedTuple
 
 from farm.contract import JobId
 from farm.jobs.demand import Demand, Need, Piece
 
 PATIENCE_S = 600.0  #: this much waiting counts as much as one standard section less to do
-LOADING = 4.0  #: a worker changes its model only for an order that is ahead by more than this many sections
-DAY_S = 86_400.0  #: a day's waiting is worth a point of priority
-URGENT = 11  #: the level of a video in danger of its deadline; priorities end at 10
+DAY_S = 86_400.0  #: a day of waiting is worth one point of priority
+URGENT = 11  #: the level of a video in danger of missing its deadline; priorities end at 10
 
-_Item = tuple[int, float, int, JobId]  # -level, standing, place within the video, video
-_Head = tuple[int, float, float, int, JobId, str]  # -level, account, standing, place, video, owner
+
+class Rank(NamedTuple):
+    """A video's place among one owner's videos. Lower goes first."""
+
+    level: int  #: negative: the highest level goes first
+    standing: float
+    until: float  #: unix seconds; time may change the level then
+
+
+class Line(NamedTuple):
+    """Which orders wait together: sorted by their standing, equal in all else."""
+
+    level: int
+    owner: str
+    need: Need
 
 
 class Waiting(NamedTuple):
-    """An order that waits, with its video."""
+    """An order that waits, with its video and what ranks it."""
 
+    level: int
+    account: float
+    standing: float
     demand: Demand
     piece: Piece
 
 
-@dataclass(slots=True)
-class _Lane:
-    """The orders of one owner and one need."""
+class Queue:
+    """All open videos and their waiting orders. Times are unix seconds, and given."""
 
-    items: list[_Item] = field(default_factory=list)
-    head: _Head | None = None  # as it stands in the line's heads
+    def __init__(self) -> None:
+        self.version = 0  #: rises with all news but an order that is gone
+        self.accounts: dict[str, float] = {}  #: owner -> work given, standard sections
+        self._served = 0.0  # the account of the owner who was served last: a newcomer begins there
+        self._demands: dict[JobId, Demand] = {}
+        self._ranks: dict[JobId, Rank] = {}
+        self._lines: dict[Line, list[tuple[float, int, JobId]]] = {}  # standing, number of the piece, video
+        self._waiting: Counter[str] = Counter()  # owner -> orders
+        self._due: list[tuple[float, JobId]] = []  # a heap: when to rank a video again
+        self._positions: dict[JobId, int] | None = None
+        self._fastest_s = 0.0  # seconds that the fastest worker takes for a standard section
 
-
-@dataclass(slots=True)
-class _Line:
-    """All orders of one need; `heads` has each owner's first."""
-
-    lanes: dict[str, _Lane] = field(default_factory=dict)
-    heads: list[_Head] = field(default_factory=list)
-
-
-@dataclass
-class WaitingRoom:
-    """Every order that waits."""
-
-    work: float = 0.0  #: standard sections still to do of all videos that have an order waiting
-    _lines: dict[Need, _Line] = field(default_factory=dict)
-    _levels: dict[JobId, tuple[int, float]] = field(default_factory=dict)  # video -> level and standing in the lists
-    _demands: dict[JobId, Demand] = field(default_factory=dict)
-    _accounts: dict[str, float] = field(default_factory=dict)  # owner -> work given
-    _orders: dict[str, int] = field(default_factory=dict)  # owner -> orders that wait
-    _virtual: float = 0.0  # the account of who was served last: where a newcomer begins
-
-    def __contains__(self, job: JobId) -> bool:
-        return job in self._demands
-
-    def put(self, demand: Demand, *, level: int, standing: float) -> None:
-        """Let the video's pieces wait, instead of those that did."""
-        self.drop(demand.job)
-        if not demand.pieces:
+    def enqueue(self, demand: Demand, *, now: float) -> None:
+        """Let the video's orders wait, in place of those that did."""
+        before = self._demands.get(demand.job)
+        if before == demand:
             return
-        self._demands[demand.job], self._levels[demand.job] = demand, (level, standing)
-        self.work += demand.remaining
-        owner = demand.owner
-        if not self._orders.get(owner):
-            self._accounts[owner] = max(self._accounts.get(owner, 0.0), self._virtual)
-        self._orders[owner] = self._orders.get(owner, 0) + len(demand.pieces)
-        for place, piece in enumerate(demand.pieces):
-            line = self._lines.setdefault(piece.need, _Line())
-            lane = line.lanes.setdefault(owner, _Lane())
-            insort(lane.items, (-level, standing, place, demand.job))
-            self._lead(line, lane, owner)
+        if before is None or not _only_took_orders(before, demand):
+            self.version += 1
+        self._withdraw(demand.job)
+        self._insert(demand, now)
 
-    def drop(self, job: JobId) -> None:
-        """Let the video wait no more."""
-        demand = self._demands.pop(job, None)
-        if demand is None:
-            return
-        level, standing = self._levels.pop(job)
-        self.work -= demand.remaining
-        owner = demand.owner
-        self._orders[owner] -= len(demand.pieces)
-        for place, piece in enumerate(demand.pieces):
-            line = self._lines[piece.need]
-            lane = line.lanes[owner]
-            del lane.items[bisect_left(lane.items, (-level, standing, place, job))]
-            self._lead(line, lane, owner)
-            if not lane.items:
-                del line.lanes[owner]
-                if not line.lanes:
-                    del self._lines[piece.need]
-        if not self._demands:
-            self.work = 0.0  # no rounding error is carried on
+    def dequeue(self, job: JobId) -> None:
+        """Forget the video and its orders."""
+        self._withdraw(job)
+        self._demands.pop(job, None)
+        self._ranks.pop(job, None)
+
+    def age(self, *, now: float, fastest_s: float) -> None:
+        """Rank again the videos whose time has come, and those with a deadline if the fastest worker is another one."""
+        changed = set[JobId]()
+        if fastest_s != self._fastest_s:
+            self._fastest_s = fastest_s
+            changed = {job for job, demand in self._demands.items() if demand.deadline_s is not None}
+        while self._due and self._due[0][0] <= now:
+            until, job = heapq.heappop(self._due)
+            if job in self._ranks and self._ranks[job].until == until:
+                changed.add(job)
+        for job in sorted(changed):
+            self._withdraw(job)
+            self._insert(self._demands[job], now)
+            self.version += 1
 
     def charge(self, owner: str, work: float) -> None:
-        """Work of this owner was given to a worker."""
-        account = self._accounts.get(owner, 0.0)
-        self._virtual = max(self._virtual, account)
-        self._settle(owner, account + work)
+        """Note that work of this owner was given to a worker."""
+        self._served = max(self._served, self.accounts[owner])
+        self.accounts[owner] += work
 
-    def accounts(self) -> tuple[float, dict[str, float]]:
-        """The books, to go back to later."""
-        return self._virtual, dict(self._accounts)
+    def has(self, job: JobId, piece: Piece) -> bool:
+        """Whether the order still waits."""
+        return job in self._demands and piece in self._demands[job].pieces
 
-    def restore(self, books: tuple[float, dict[str, float]]) -> None:
-        """Undo charges."""
-        self._virtual, accounts = books
-        for owner, account in list(self._accounts.items()):
-            if account != accounts.get(owner, 0.0):
-                self._settle(owner, accounts.get(owner, 0.0))
+    def counts(self) -> Mapping[Line, int]:
+        """Return the number of orders in each line."""
+        return {line: len(orders) for line, orders in self._lines.items()}
 
-    def needs(self) -> Collection[Need]:
-        """Kinds of orders that wait."""
-        return self._lines.keys()
+    def in_order(self, lines: Iterable[Line], accounts: Mapping[str, float]) -> Iterator[Waiting]:
+        """Yield the orders of these lines, most urgent first. Do not change the queue meanwhile."""
 
-    def count(self, need: Need) -> int:
-        """Orders of one kind that wait."""
-        return sum(len(lane.items) for lane in self._lines[need].lanes.values())
+        def rank(line: Line) -> tuple[int, float]:
+            return line.level, 0.0 if -line.level >= URGENT else accounts[line.owner]
 
-    def rank(self, job: JobId) -> tuple[int, float]:
-        """Lower goes first, among one owner's videos."""
-        level, standing = self._levels[job]
-        return -level, standing
+        for (level, account), group in groupby(sorted(lines, key=rank), key=rank):
+            for standing, number, job in heapq.merge(*(self._lines[line] for line in group)):
+                demand = self._demands[job]
+                yield Waiting(level, account, standing, demand, demand.pieces[number])
 
-    def in_order(self, needs: Collection[Need], *, model: str | None) -> Iterator[Waiting]:
-        """The orders of these kinds, most urgent first, for a worker that holds `model`. Stop before you change us.
+    def position(self, job: JobId) -> int | None:
+        """Return how many videos will begin before this one; None: it was begun, or it waits for nothing."""
+        if self._positions is None:
+            self._positions = {job: place for place, job in enumerate(self.to_begin())}
+        return self._positions.get(job)
 
-        An order of another model has to be ahead by more than `LOADING`.
-        """
-        loaded = self._walk([need for need in needs if model in {None, need.model} or need.stage == "finish"])
-        others = self._walk([need for need in needs if model not in {None, need.model} and need.stage != "finish"])
-        ours, other = next(loaded, None), next(others, None)
-        while ours or other:
-            if other and (ours is None or _is_far_ahead(other, ours)):
-                yield self._waiting(other)
-                other = next(others, None)
-            elif ours:
-                yield self._waiting(ours)
-                ours = next(loaded, None)
+    def to_begin(self) -> list[JobId]:
+        """Return the videos that were not begun, in the order in which they get workers if nothing else comes."""
+        queued = [demand for demand in self._demands.values() if demand.status == "queued" and demand.pieces]
+        spent, places = dict(self.accounts), []
+        for demand in sorted(queued, key=lambda demand: (self._ranks[demand.job], demand.job)):
+            level, standing, _ = self._ranks[demand.job]
+            places.append((level, spent[demand.owner], standing, demand.job))
+            if -level < URGENT:
+                spent[demand.owner] += demand.remaining
+        return [job for *_, job in sorted(places)]
 
-    def _waiting(self, head: _Head) -> Waiting:
-        demand = self._demands[head[4]]
-        return Waiting(demand, demand.pieces[head[3]])
+    def wanted(self) -> int:
+        """Return how many workers would have something to do: one a video, since its sections follow one another."""
+        return sum(demand.status in {"queued", "in_progress"} for demand in self._demands.values())
 
-    def _walk(self, needs: Iterable[Need]) -> Iterator[_Head]:
-        """The orders of these kinds, in order."""
-        heap: list[tuple[_Head, Need, int, int]] = []  # the order, its need, its number among the heads and in its lane
-        for need in needs:
-            heapq.heappush(heap, (self._lines[need].heads[0], need, 0, 0))
-        while heap:
-            head, need, number, depth = heapq.heappop(heap)
-            yield head
-            line = self._lines[need]
-            if depth == 0 and number + 1 < len(line.heads):
-                heapq.heappush(heap, (line.heads[number + 1], need, number + 1, 0))
-            items = line.lanes[head[5]].items
-            if depth + 1 < len(items):
-                heapq.heappush(heap, (self._head(items[depth + 1], head[5]), need, number, depth + 1))
+    def _withdraw(self, job: JobId) -> None:
+        self._positions = None
+        if demand := self._demands.get(job):
+            for line, item in self._items(demand):
+                orders = self._lines[line]
+                del orders[bisect_left(orders, item)]
+                if not orders:
+                    del self._lines[line]
+            self._waiting[demand.owner] -= len(demand.pieces)
 
-    def _head(self, item: _Item, owner: str) -> _Head:
-        level, standing, place, job = item
-        return level, 0.0 if -level >= URGENT else self._accounts[owner], standing, place, job, owner
+    def _insert(self, demand: Demand, now: float) -> None:
+        owner, rank, before = demand.owner, _rank(demand, self._fastest_s, now), self._ranks.get(demand.job)
+        self._demands[demand.job], self._ranks[demand.job] = demand, rank
+        if demand.pieces and not self._waiting[owner]:
+            self.accounts[owner] = max(self.accounts.get(owner, 0.0), self._served)
+        self._waiting[owner] += len(demand.pieces)
+        for line, item in self._items(demand):
+            insort(self._lines.setdefault(line, []), item)
+        if before is None or before.until != rank.until:
+            heapq.heappush(self._due, (rank.until, demand.job))
 
-    def _lead(self, line: _Line, lane: _Lane, owner: str) -> None:
-        """Put the lane's first order among the heads, where it belongs now."""
-        head = self._head(lane.items[0], owner) if lane.items else None
-        if head == lane.head:
-            return
-        if lane.head is not None:
-            del line.heads[bisect_left(line.heads, lane.head)]
-        if head is not None:
-            insort(line.heads, head)
-        lane.head = head
-
-    def _settle(self, owner: str, account: float) -> None:
-        self._accounts[owner] = account
-        if self._orders.get(owner):
-            for line in self._lines.values():
-                if lane := line.lanes.get(owner):
-                    self._lead(line, lane, owner)
+    def _items(self, demand: Demand) -> Collection[tuple[Line, tuple[float, int, JobId]]]:
+        """Return where each of the video's orders waits."""
+        level, standing, _ = self._ranks[demand.job]
+        return [
+            (Line(level, demand.owner, piece.need), (standing, number, demand.job))
+            for number, piece in enumerate(demand.pieces)
+        ]
 
 
-def _is_far_ahead(other: _Head, ours: _Head) -> bool:
-    """Whether an order is worth changing the model for."""
-    level, account, standing, _, _, owner = other
-    if level != ours[0]:
-        return level < ours[0]
-    if owner != ours[5] and -level < URGENT:
-        return account + LOADING < ours[1]
-    return standing + LOADING * PATIENCE_S < ours[2]
+def _only_took_orders(before: Demand, after: Demand) -> bool:
+    """Whether nothing but a lease or a commit lies between the two: no order came, no rank changed."""
+    same = before._replace(pieces=after.pieces, remaining=after.remaining, status=after.status)
+    return after == same and set(after.pieces) <= set(before.pieces)
+
+
+def _rank(demand: Demand, fastest_s: float, now: float) -> Rank:
+    """Rank the video.
+
+    A deadline is in danger once the time left is less than twice what the fastest worker would take. After the deadline
+    the video ranks like any other.
+    """
+    days = max(0, int((now - demand.created_s) // DAY_S))
+    level, standing = demand.priority + days, demand.created_s + PATIENCE_S * demand.remaining
+    until = demand.created_s + (days + 1) * DAY_S
+    if demand.deadline_s is not None and now < demand.deadline_s:
+        begin = demand.deadline_s - 2 * demand.remaining * fastest_s
+        until = min(until, demand.deadline_s)
+        if now >= begin:
+            return Rank(-max(level, URGENT), demand.deadline_s - demand.remaining * fastest_s, until)
+        until = min(until, begin)
+    return Rank(-level, standing, until)

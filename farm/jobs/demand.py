@@ -1,4 +1,4 @@
-"""What a video asks of the fleet, as plain numbers: the orders that wait, what each needs, how much work is left.
+"""What a video asks of the workers, as plain numbers: its waiting orders, what each one needs, how much work is left.
 
 The unit of work is the standard section: 9 latent frames at 640x608 in 25 steps, without true CFG.
 """
@@ -13,7 +13,7 @@ from farm.ledger.states import JobState, Status, runnable
 from farm.numeric_class import NumericClass, attention_for, parse_class
 from farm.request import VideoRequest
 
-SIDE_WORK = 1 / 9  #: an encode, a decode or a finish beside its section: about what they cost on the big model
+SIDE_WORK = 1 / 9  #: an encode, a decode or a finish, beside its section: about its share with the 13B model
 _STANDARD_LATENTS = 9 * 640 * 608
 _STANDARD_STEPS = 25
 
@@ -24,9 +24,9 @@ class Need(NamedTuple):
     stage: Stage
     model: str
     numeric_class: NumericClass | None = None  #: without threads and attention: a worker sets them; None: any
-    attention: str | None = None  #: of a section; None: any; where no worker has it, somebody gets it and says so
-    preserve_gb: float | None = None  #: None: what the worker leaves to others anyway
-    decode: str | None = None  #: how latents become frames, in the stage decode: some ways take more memory
+    attention: str | None = None  #: of a section; None: any. If no worker has it, another one gets the order
+    preserve_gb: float | None = None  #: GPU memory left to other programs; None: the worker's own setting
+    decode: str | None = None  #: how the stage `decode` makes frames: some ways take more memory
 
 
 class Piece(NamedTuple):
@@ -43,28 +43,25 @@ class Demand(NamedTuple):
     job: JobId
     owner: str
     created_s: float
-    pieces: tuple[Piece, ...]  #: most urgent first; empty where somebody has them all, or the video is paused
+    pieces: tuple[Piece, ...]  #: most urgent first; empty if all are leased, or the video is paused
     remaining: float  #: standard sections of all that is left, leased orders included
     priority: int = 0
-    deadline_s: float | None = None  #: when the video is wanted
+    deadline_s: float | None = None
     failed: frozenset[str] = frozenset()  #: slots whose workers failed on it
     status: Status = "queued"
 
 
 def demand_of(record: Record) -> Demand:
-    """The demand of a video in its newest known state."""
+    """Return the demand of a video in its newest known state."""
     job, state = record.job, record.head.state
-    section = section_work(job)
-    pieces = tuple(
-        Piece(key, need_of(record, key.stage), section if key.stage == "section" else section * SIDE_WORK)
-        for key in runnable(job.plan, state)
-    )
     return Demand(
         job=job.id,
         owner=job.owner,
         created_s=job.created_ms / 1000,
-        pieces=pieces,
-        remaining=section * _sections_left(job, state),
+        pieces=tuple(
+            Piece(key, need_of(record, key.stage), order_work(job, key.stage)) for key in runnable(job.plan, state)
+        ),
+        remaining=section_work(job) * _sections_left(job, state),
         priority=job.request.priority,
         deadline_s=_deadline_s(job),
         failed=frozenset(slot_of(failure.worker) for failure in state.failures),
@@ -73,12 +70,12 @@ def demand_of(record: Record) -> Demand:
 
 
 def need_of(record: Record, stage: Stage) -> Need:
-    """What a worker must have for this stage of the video."""
+    """Return what a worker must have for this stage of the video."""
     return need_for(record.job.request, stage, record.head.state.numeric_class)
 
 
 def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
-    """What a worker must have for this stage of a video whose numeric class is `pinned` (None: not yet)."""
+    """Return what a worker must have for this stage of a video whose numeric class is `pinned` (None: not yet)."""
     pinned = None if request.allow_mixed else pinned
     attention = attention_for(request.attention, pinned)
     wanted = None
@@ -95,12 +92,11 @@ def need_for(request: VideoRequest, stage: Stage, pinned: str | None) -> Need:
 
 
 def fits(card: WorkerCard, need: Need) -> bool:
-    """Whether the worker has the stage and the model, room for it, and computes in the video's numeric class."""
+    """Whether the worker has the stage, the model and enough memory, and computes in the video's numeric class."""
     if need.stage not in card.stages or need.model not in card.models:
         return False
-    preserve_gb = card.preserve_gb if need.preserve_gb is None else need.preserve_gb
     if card.vram_gib is not None and need.stage != "finish":
-        room_gib = card.vram_gib - preserve_gb
+        room_gib = card.vram_gib - (card.preserve_gb if need.preserve_gb is None else need.preserve_gb)
         least_gib = card.needs_gib.get(need.model, 0.0)
         if need.decode is not None:
             least_gib = card.needs_gib.get(f"{need.model} decode={need.decode}", least_gib)
@@ -109,22 +105,32 @@ def fits(card: WorkerCard, need: Need) -> bool:
     return need.numeric_class is None or need.numeric_class.admits(parse_class(card.numeric_class))
 
 
+def can_do(card: WorkerCard, record: Record, stage: Stage) -> bool:
+    """Whether the worker could do this stage of the video."""
+    return fits(card, need_of(record, stage))
+
+
 def whole_work(request: VideoRequest, plan: JobPlan, *, shared: int = 0) -> float:
-    """A whole video, in standard sections, without its first `shared` sections and their decodes."""
+    """Return a whole video's work without its first `shared` sections and their decodes, in standard sections."""
     decodes = sum(1 for frames in plan.final_frames[shared:] if frames)
-    return work_of(request, plan) * (plan.sections - shared + SIDE_WORK * (decodes + 2))
+    return _work_of(request, plan) * (plan.sections - shared + SIDE_WORK * (decodes + 2))
 
 
 def section_work(job: Job) -> float:
-    """A section of this video, in standard sections."""
-    return work_of(job.request, job.plan)
+    """Return the work of one section of this video, in standard sections."""
+    return _work_of(job.request, job.plan)
 
 
-def work_of(request: VideoRequest, plan: JobPlan) -> float:
-    """A section of such a video, in standard sections.
+def order_work(job: Job, stage: Stage) -> float:
+    """Return the work of one order of this video, in standard sections."""
+    return section_work(job) * (1 if stage == "section" else SIDE_WORK)
 
-    Half of a standard section's time is attention, which grows with the square of the tokens; true CFG computes every
-    step twice. Source: the counts of 640x608 in design.md (494 TFLOP a forward, half of it attention).
+
+def _work_of(request: VideoRequest, plan: JobPlan) -> float:
+    """Return the work of one section, in standard sections.
+
+    Half of a standard section's time is attention, which grows with the square of the tokens. True CFG doubles every
+    step. Source: arithmetic, not a measurement. A forward at 640x608 costs 494 TFLOP, half of it attention.
     """
     size = plan.latent_window_size * plan.height * plan.width / _STANDARD_LATENTS
     steps = request.num_inference_steps / _STANDARD_STEPS * (2 if request.true_cfg_scale > 1 else 1)
@@ -132,14 +138,14 @@ def work_of(request: VideoRequest, plan: JobPlan) -> float:
 
 
 def _sections_left(job: Job, state: JobState) -> float:
-    """Sections and what goes with them; the saved steps of a stopped section are not counted."""
+    """Return how many sections are left, with their side work; the saved steps of a stopped section do not count."""
     sides = sum(1 for frames in job.plan.final_frames if frames) - len(state.clips)
     sides += (state.conditioning is None) + (state.video is None)
     return job.plan.sections - len(state.sections) + SIDE_WORK * sides
 
 
 def _deadline_s(job: Job) -> float | None:
-    """`metadata.deadline_s`: seconds after its acceptance at which the video is wanted; what is no number is none."""
+    """Read `metadata.deadline_s`, seconds after acceptance; ignore a value that is not a positive number."""
     wished = job.request.metadata.get("deadline_s")
     if isinstance(wished, bool) or not isinstance(wished, int | float) or wished <= 0:
         return None
@@ -147,6 +153,6 @@ def _deadline_s(job: Job) -> float | None:
 
 
 def measured(card: WorkerCard) -> float | None:
-    """Seconds a standard section, as the worker measured them."""
+    """Return the seconds that the worker measured for a standard section."""
     pace = card.s_per_section if card.s_per_standard_section is None else card.s_per_standard_section
     return pace if pace and pace > 0 else None

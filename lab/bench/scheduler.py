@@ -10,7 +10,9 @@ from statistics import fmean
 from typing import NamedTuple, get_args
 
 from farm.contract import JobId, OrderKey, Stage, WorkerCard
-from farm.dispatch.scheduler import Assignment, Scheduler
+from farm.dispatch.crew import Crew
+from farm.dispatch.queue import Queue
+from farm.dispatch.scheduler import Assignment, Offers, schedule
 from farm.jobs.demand import SIDE_WORK, Demand, Need, Piece
 
 MIXED_FLEET = (30.0,) + (120.0,) * 4 + (230.0,) * 4 + (775.0,) * 8  #: seconds a section of 17 GPUs
@@ -32,7 +34,6 @@ class Outcome(NamedTuple):
     makespan_s: float
     flow_s: float  #: mean time from arrival to end
     leases: int
-    decision_s: float  #: CPU time that the scheduler took, all together
 
 
 def clips(number: int, *, seed: int, owners: int = 1, every_s: float = 0.0) -> list[Clip]:
@@ -69,7 +70,7 @@ def fifo_bound(videos: Sequence[Clip], fleet: Sequence[float]) -> Outcome:
         end = begin + _work(clip.sections) * s
         heapq.heappush(free, (end, s))
         ends, flow = max(ends, end), flow + end - clip.arrives_s
-    return Outcome(ends, flow / len(videos), len(videos), 0.0)
+    return Outcome(ends, flow / len(videos), len(videos))
 
 
 def by_section(videos: Sequence[Clip], fleet: Sequence[float]) -> Outcome:
@@ -85,60 +86,57 @@ def decisions_per_s(*, videos: int, workers: int, seconds: float = 2.0) -> float
 
 
 class _Farm:
-    """Videos and workers in made-up time."""
+    """Made-up videos and workers in made-up time."""
 
     def __init__(self, videos: Sequence[Clip], fleet: Sequence[float]) -> None:
         self._clips = {JobId(f"video_{n:06}"): clip for n, clip in enumerate(videos)}
         self._pace = {f"worker-{n:04}": s for n, s in enumerate(fleet)}
-        self._scheduler = Scheduler()
+        self._queue, self._crew = Queue(), Crew(clock=lambda: 0.0)
         self._demands: dict[JobId, Demand] = {}
         self._events: list[tuple[float, int, str]] = []  # when, 0: a video comes, 1: an order ends; which
         self._orders: dict[str, tuple[JobId, OrderKey]] = {}
         self._flows: list[float] = []
-        self._leases, self._decision_s = 0, 0.0
+        self._leases = 0
         for worker, s in self._pace.items():
-            self._scheduler.seat(_card(worker, s))
-            self._scheduler.asks(worker, now=0.0)
+            self._crew.release(self._crew.hear(_card(worker, s)), "idle", now=0.0)
         for job, clip in self._clips.items():
             heapq.heappush(self._events, (clip.arrives_s, 0, job))
 
     def run(self) -> Outcome:
-        """Until every video has ended."""
+        """Run until every video has ended."""
         now = 0.0
         while self._events:
             now, _, name = heapq.heappop(self._events)
-            card = self._card_after(name)
-            begun = time.thread_time()
-            self._happen(now, name, card)
+            self._happen(now, name, self._card_after(name))
             if not (self._events and self._events[0][0] == now):
-                for assignment in self._scheduler.plan(now=now):
-                    self._lease(*assignment, now)
-            self._decision_s += time.thread_time() - begun
-        return Outcome(now, fmean(self._flows), self._leases, self._decision_s)
+                for assignment in schedule(self._queue, self._crew.serving(), now=now):
+                    self._lease(assignment, now)
+        return Outcome(now, fmean(self._flows), self._leases)
 
     def rate(self, seconds: float) -> float:
-        """Leases a second of CPU time, asked for as the dispatcher does, after everybody got a first one."""
-        self.fill()
+        """Return the leases a second of CPU time, asked for as the dispatcher does, after each worker got one."""
+        offers = Offers(self._queue, self._crew)
+        self._fill(offers)
         spent, leases = 0.0, 0
         while self._events and spent < seconds:
             now, _, name = heapq.heappop(self._events)
             card = self._card_after(name)
             begun = time.thread_time()
             self._happen(now, name, card)
-            if assignment := self._scheduler.offer(name, now=now):
-                self._lease(*assignment, now)
+            if assignment := offers.to(name, now=now):
+                self._lease(assignment, now, offers)
                 leases += 1
             spent += time.thread_time() - begun
         return leases / spent
 
-    def fill(self) -> None:
+    def _fill(self, offers: Offers) -> None:
         """Let every video come and give every worker its first order."""
         while self._events:
             now, _, name = heapq.heappop(self._events)
             self._happen(now, name, None)
         for worker in self._pace:
-            if assignment := self._scheduler.offer(worker, now=0.0):
-                self._lease(*assignment, 0.0)
+            if assignment := offers.to(worker, now=0.0):
+                self._lease(assignment, 0.0, offers)
 
     def _card_after(self, name: str) -> WorkerCard | None:
         return _card(name, self._pace[name], self._orders[name][0]) if name in self._orders else None
@@ -150,13 +148,11 @@ class _Farm:
             return
         job, key = self._orders.pop(name)
         clip = self._clips[job]
-        self._scheduler.seat(card)
-        self._scheduler.ended(name, now=now)
-        self._scheduler.asks(name, now=now)
+        self._crew.release(self._crew.hear(card), "idle", now=now)
         following = (key.section or 0) + 1 if key.stage == "section" else 0
         left = self._demands[job].remaining - (1.0 if key.stage == "section" else SIDE_WORK)
         if key.stage == "finish":
-            self._scheduler.drop(job)
+            self._queue.dequeue(job)
             self._flows.append(now - clip.arrives_s)
         elif following < clip.sections:
             self._tell(job, left, OrderKey(stage="section", section=following), now)
@@ -170,16 +166,22 @@ class _Farm:
             pieces = [Piece(key, Need(key.stage, _MODEL), work)]
         demand = Demand(job, clip.owner, clip.arrives_s, tuple(pieces), remaining, status="in_progress")
         self._demands[job] = demand
-        self._scheduler.put(demand, now=now)
+        self._queue.enqueue(demand, now=now)
 
-    def _lease(self, worker: str, job: JobId, key: OrderKey, now: float) -> None:
-        demand = self._demands[job]
-        (piece,) = demand.pieces
-        self._scheduler.takes(Assignment(worker, job, key), now=now)
+    def _lease(self, assignment: Assignment, now: float, offers: Offers | None = None) -> None:
+        name, job, piece = assignment
+        demand, worker = self._demands[job], self._crew.get(name)
         self._tell(job, demand.remaining, None, now)
-        self._orders[worker] = job, key
+        if offers:
+            offers.take(assignment, owner=demand.owner)
+        else:
+            self._queue.charge(demand.owner, piece.work)
+        if worker:
+            chain = demand.remaining - piece.work
+            self._crew.reserve(worker, None, work=piece.work, chain=chain, now=now)
+        self._orders[name] = job, piece.key
         self._leases += 1
-        heapq.heappush(self._events, (now + piece.work * self._pace[worker], 1, worker))
+        heapq.heappush(self._events, (now + piece.work * self._pace[name], 1, name))
 
 
 def _work(sections: int) -> float:

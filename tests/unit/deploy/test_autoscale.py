@@ -55,14 +55,16 @@ def test_a_worker_too_many_ends_after_a_while(dispatcher: Dispatcher, jobs: Jobs
     assert isinstance(dispatcher.ask(card("w0")), Order)
 
 
-def test_the_last_one_stays_while_it_is_wanted(dispatcher: Dispatcher, accept: Accept, clock: Clock) -> None:
+def test_the_last_one_stays_while_it_is_wanted(
+    dispatcher: Dispatcher, jobs: Jobs, accept: Accept, clock: Clock
+) -> None:
     """A video that it cannot do does not send it away; when nothing is wanted, it goes too."""
     assert dispatcher.ask(card("w0", stages=("finish",))) == "go"
     job = accept().job
     dispatcher.nudge(job.id)
     clock.now += 2 * IDLE_S
     assert dispatcher.ask(card("w0", stages=("finish",))) == "go"
-    dispatcher._jobs.wish(job.id, "cancel", owner="local")
+    jobs.wish(job.id, "cancel", owner="local")
     dispatcher.nudge(job.id)
     assert dispatcher.ask(card("w0", stages=("finish",))) == "exit"
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.contract import JobId, OrderKey, WorkerCard
-from farm.dispatch.queue import DAY_S, PATIENCE_S
-from farm.dispatch.scheduler import Scheduler, assign
+from farm.dispatch.crew import Crew, Worker
+from farm.dispatch.queue import DAY_S, PATIENCE_S, Queue
+from farm.dispatch.scheduler import Assignment, Offers, schedule
 from farm.jobs import Record
 from farm.jobs.demand import Demand, Need, Piece, demand_of
 from farm.ledger.states import JobState
@@ -40,28 +41,57 @@ def video(name: str, sections: float = 4, *, model: str = "a", section: int = 0,
     return Demand(**values | fields)
 
 
-def farm(*news: WorkerCard | Demand, busy: dict[str, float] | None = None) -> Scheduler:
-    """A scheduler with these videos and workers. busy: who is busy since NOW, and what its video needs afterwards."""
-    scheduler = Scheduler()
-    for one in news:
+class Farm:
+    """Videos that wait and workers, at times that the test gives."""
+
+    def __init__(self, *news: WorkerCard | Demand, busy: dict[str, float] | None = None) -> None:
+        """busy: workers that got an order at NOW, and what its video needs afterwards."""
+        self.queue, self.crew = Queue(), Crew(clock=lambda: 0.0)
+        self.offers, self.owners = Offers(self.queue, self.crew), dict[str, str]()
+        for one in news:
+            self.tell(one)
+        for worker, chain in (busy or {}).items():
+            self.crew.reserve(self.worker(worker), None, work=1.0, chain=chain, now=NOW)
+
+    def tell(self, one: WorkerCard | Demand) -> None:
+        """A video is new or another one; a worker asks."""
         if isinstance(one, Demand):
-            scheduler.put(one, now=NOW)
+            self.queue.enqueue(one, now=NOW)
+            self.owners[one.job] = one.owner
         else:
-            scheduler.seat(one)
-            scheduler.asks(one.id, now=NOW)
-    for worker, chain in (busy or {}).items():
-        scheduler.holds(worker, work=1.0, chain=chain, now=NOW)
-    return scheduler
+            self.crew.release(self.crew.hear(one), "idle", now=NOW)
+
+    def worker(self, name: str) -> Worker:
+        """One that was told of."""
+        worker = self.crew.get(name)
+        assert worker
+        return worker
+
+    def schedule(self, now: float = NOW) -> list[Assignment]:
+        """Who shall do what."""
+        workers = self.crew.serving()
+        self.queue.age(now=now, fastest_s=min((worker.pace_s for worker in workers), default=0.0))
+        return schedule(self.queue, workers, now=now)
+
+    def give_one(self, now: float = NOW) -> str:
+        """The lone worker gets an order, which ends its video, and asks again."""
+        offer = self.offers.to("w0", now=now)
+        assert offer
+        self.offers.take(offer, owner=self.owners[offer.job])
+        self.queue.dequeue(offer.job)
+        self.crew.reserve(self.worker("w0"), None, work=1.0, chain=0.0, now=now)
+        self.crew.release(self.worker("w0"), "idle", now=now)
+        return offer.job
 
 
-def who(scheduler: Scheduler, now: float = NOW) -> dict[str, str]:
-    """The plan: worker -> video."""
-    return {one.worker: one.job for one in scheduler.plan(now=now)}
+def who(farm: Farm, now: float = NOW) -> dict[str, str]:
+    """The schedule: worker -> video."""
+    return {one.worker: one.job for one in farm.schedule(now)}
 
 
 def first(*demands: Demand, now: float = NOW) -> str:
     """Which video a lone worker gets."""
-    return who(farm(card(), *demands), now)["w0"]
+    return who(Farm(card(), *demands), now)["w0"]
 
 
 def test_the_least_work_left_comes_first() -> None:
@@ -86,10 +116,10 @@ def test_priority_comes_before_shortness_and_fairness() -> None:
 def test_a_deadline_in_danger_comes_before_priority() -> None:
     """A deadline changes nothing while there is time, puts the video first when there is not, nothing once missed."""
     due = video("due", 10, deadline_s=NOW + 10_000)
-    scheduler = farm(card(pace=100.0), due, video("vip", 2, priority=10))
-    assert who(scheduler, NOW) == {"w0": "vip"}
-    assert who(scheduler, NOW + 8_500) == {"w0": "due"}
-    assert who(scheduler, NOW + 10_001) == {"w0": "vip"}
+    farm = Farm(card(pace=100.0), due, video("vip", 2, priority=10))
+    assert who(farm, NOW) == {"w0": "vip"}
+    assert who(farm, NOW + 8_500) == {"w0": "due"}
+    assert who(farm, NOW + 10_001) == {"w0": "vip"}
 
 
 def test_of_two_deadlines_the_one_with_less_room_comes_first() -> None:
@@ -100,83 +130,78 @@ def test_of_two_deadlines_the_one_with_less_room_comes_first() -> None:
 
 def test_owners_share_the_work() -> None:
     """Whoever floods the farm gets every second section while somebody else waits; a newcomer has no credit."""
-    scheduler = farm(card(), *(video(f"many-{n}", 1, owner="many") for n in range(9)))
+    farm = Farm(card(), *(video(f"many-{n}", 1, owner="many") for n in range(9)))
     got = []
     for turn in range(8):
         if turn == 4:
             for n in range(4):
-                scheduler.put(video(f"few-{n}", 50, owner="few"), now=NOW)
-        offer = scheduler.offer("w0", now=NOW)
-        assert offer
-        scheduler.takes(offer, now=NOW)
-        scheduler.drop(offer.job)
-        scheduler.asks("w0", now=NOW)
-        got.append(offer.job.partition("-")[0])
+                farm.tell(video(f"few-{n}", 50, owner="few"))
+        got.append(farm.give_one().partition("-")[0])
     assert got[:4] == ["many"] * 4
     assert sorted(got[4:]) == ["few", "few", "many", "many"]
 
 
 def test_the_fastest_free_worker_is_taken() -> None:
     """One video, four free workers: the fastest, wherever it stands in the list."""
-    assert who(farm(card("a", 300), card("b", 30), card("c", 100), card("d", 775), video("v"))) == {"b": "v"}
+    assert who(Farm(card("a", 300), card("b", 30), card("c", 100), card("d", 775), video("v"))) == {"b": "v"}
 
 
 def test_the_shortest_video_goes_to_the_fastest_worker() -> None:
     """Three videos, three free workers that differ a little."""
     news = card("c", 50), card("b", 40), card("a", 30), video("x", 2), video("y", 4), video("z", 9)
-    assert who(farm(*news)) == {"a": "x", "b": "y", "c": "z"}
+    assert who(Farm(*news)) == {"a": "x", "b": "y", "c": "z"}
 
 
 def test_a_slow_worker_leaves_to_a_fast_one_what_that_ends_sooner() -> None:
     """The fast one is free in 30 s and needs 30 s: a card of 775 s waits, one of 59 s does not."""
-    assert who(farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})) == {}
-    assert who(farm(card("fast", 30), card("near", 59), video("v"), busy={"fast": 0.0})) == {"near": "v"}
+    assert who(Farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})) == {}
+    assert who(Farm(card("fast", 30), card("near", 59), video("v"), busy={"fast": 0.0})) == {"near": "v"}
 
 
 def test_a_slow_worker_helps_where_fast_ones_are_taken_for_long() -> None:
     """A fast card that stays with its own video for 40 sections is none to wait for; nor is one that is stuck."""
-    scheduler = farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 40.0})
-    assert who(scheduler) == {"slow": "v"}
-    stuck = farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})
+    farm = Farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 40.0})
+    assert who(farm) == {"slow": "v"}
+    stuck = Farm(card("fast", 30), card("slow", 775), video("v"), busy={"fast": 0.0})
     assert who(stuck, NOW + 900) == {"slow": "v"}
 
 
 def test_a_slow_worker_takes_what_is_too_much_for_the_fast_ones() -> None:
     """In 775 s the fast card can do the first videos; the slow one begins behind them, not in front."""
     videos = [video(f"v{n:02}", 4 + n) for n in range(20)]
-    plan = who(farm(card("fast", 30), card("slow", 775), *videos, busy={"fast": 0.0}))
+    plan = who(Farm(card("fast", 30), card("slow", 775), *videos, busy={"fast": 0.0}))
     assert plan == {"slow": "v05"}
 
 
 def test_a_video_moves_to_a_fast_card_at_its_next_section() -> None:
     """The card that it was warm on is free as well, but slow."""
-    assert who(farm(card("fast", 30), card("slow", 775, warm="v"), video("v", 30, section=20))) == {"fast": "v"}
+    assert who(Farm(card("fast", 30), card("slow", 775, warm="v"), video("v", 30, section=20))) == {"fast": "v"}
 
 
 def test_a_worker_that_is_about_to_ask_counts_as_free() -> None:
     """A fast card that has just ended its section does the next one, not the slow one that asks a moment earlier."""
-    scheduler = farm(card("fast", 30), card("slow", 775), video("v"))
-    scheduler.ended("fast", now=NOW)
-    assert who(scheduler, NOW + 1) == {}
-    assert who(scheduler, NOW + 60) == {"slow": "v"}
-    scheduler.ended("fast", now=NOW + 60, silent=True)
-    assert who(scheduler, NOW + 61) == {"slow": "v"}
+    farm = Farm(card("fast", 30), card("slow", 775), video("v"))
+    farm.crew.release(farm.worker("fast"), "soon", now=NOW)
+    assert who(farm, NOW + 1) == {}
+    assert who(farm, NOW + 60) == {"slow": "v"}
+    farm.crew.release(farm.worker("fast"), "away", now=NOW + 60)
+    assert who(farm, NOW) == {"slow": "v"}
 
 
 def test_warm_workers_are_taken_among_near_equals_only() -> None:
     """A tenth slower is near enough for context and for a loaded model; twice as slow is not."""
-    assert who(farm(card("a", 100), card("b", 110, warm="v"), video("v"))) == {"b": "v"}
-    assert who(farm(card("a", 100), card("b", 200, warm="v"), video("v"))) == {"a": "v"}
-    assert who(farm(card("a", 100, model="b"), card("b", 110, model="a"), video("v"))) == {"b": "v"}
-    assert who(farm(card("a", 100, model="b"), card("b", 200, model="a"), video("v"))) == {"a": "v"}
+    assert who(Farm(card("a", 100), card("b", 110, warm="v"), video("v"))) == {"b": "v"}
+    assert who(Farm(card("a", 100), card("b", 200, warm="v"), video("v"))) == {"a": "v"}
+    assert who(Farm(card("a", 100, model="b"), card("b", 110, model="a"), video("v"))) == {"b": "v"}
+    assert who(Farm(card("a", 100, model="b"), card("b", 200, model="a"), video("v"))) == {"a": "v"}
 
 
 def test_a_worker_changes_its_model_only_where_that_pays() -> None:
     """An order for the loaded model goes before one that is a little shorter, not before one that is much shorter."""
     holds_a = card("w", model="a")
-    assert who(farm(holds_a, video("same", 6), video("other", 4, model="b"))) == {"w": "same"}
-    assert who(farm(holds_a, video("same", 20), video("other", 4, model="b"))) == {"w": "other"}
-    assert who(farm(holds_a, video("same", 6), video("other", 50, model="b", priority=1))) == {"w": "other"}
+    assert who(Farm(holds_a, video("same", 6), video("other", 4, model="b"))) == {"w": "same"}
+    assert who(Farm(holds_a, video("same", 20), video("other", 4, model="b"))) == {"w": "other"}
+    assert who(Farm(holds_a, video("same", 6), video("other", 50, model="b", priority=1))) == {"w": "other"}
 
 
 def test_a_video_goes_where_it_fits() -> None:
@@ -184,39 +209,38 @@ def test_a_video_goes_where_it_fits() -> None:
     small = card("w", vram_gib=12.0, needs_gib={"a": 9.0})
     roomy = Need("section", "a", preserve_gb=4.0)
     greedy = video("v", pieces=(Piece(OrderKey(stage="section", section=0), roomy, 1.0),))
-    assert who(farm(small, video("v"))) == {"w": "v"}
-    assert who(farm(small, greedy)) == {}
-    assert who(farm(small.model_copy(update={"preserve_gb": 4.0}), video("v"))) == {}
-    assert who(farm(small.model_copy(update={"needs_gib": {"a": 14.0}}), video("v"))) == {}
-    assert who(farm(card("big", vram_gib=80.0, needs_gib={"a": 9.0}), greedy)) == {"big": "v"}
+    assert who(Farm(small, video("v"))) == {"w": "v"}
+    assert who(Farm(small, greedy)) == {}
+    assert who(Farm(small.model_copy(update={"preserve_gb": 4.0}), video("v"))) == {}
+    assert who(Farm(small.model_copy(update={"needs_gib": {"a": 14.0}}), video("v"))) == {}
+    assert who(Farm(card("big", vram_gib=80.0, needs_gib={"a": 9.0}), greedy)) == {"big": "v"}
 
 
 def test_a_worker_gets_only_what_it_can_do() -> None:
     """Stage, model and numeric class; what it cannot do does not stop it from doing what comes after."""
     decodes = card("w", stages=("decode",))
     piece = Piece(OrderKey(stage="decode", section=0), Need("decode", "a"), 0.1)
-    assert who(farm(decodes, video("v"))) == {}
-    assert who(farm(decodes, video("v"), video("late", 50, pieces=(piece,)))) == {"w": "late"}
+    assert who(Farm(decodes, video("v"))) == {}
+    assert who(Farm(decodes, video("v"), video("late", 50, pieces=(piece,)))) == {"w": "late"}
     pinned = Piece(OrderKey(stage="section", section=0), Need("section", "a", parse_class("two")), 1.0)
-    assert who(farm(card("w"), video("v", pieces=(pinned,)))) == {}
-    assert who(farm(card("w", numeric_class="two-t8"), video("v", pieces=(pinned,)))) == {"w": "v"}
+    assert who(Farm(card("w"), video("v", pieces=(pinned,)))) == {}
+    assert who(Farm(card("w", numeric_class="two-t8"), video("v", pieces=(pinned,)))) == {"w": "v"}
 
 
 def test_a_worker_that_failed_a_video_gets_it_where_nobody_else_can() -> None:
     """Another that is busy is waited for."""
     failed = video("v", failed=frozenset({"w0"}))
-    assert who(farm(card("w0"), failed)) == {"w0": "v"}
-    assert who(farm(card("w0"), card("w1", 110), failed)) == {"w1": "v"}
-    assert who(farm(card("w0"), card("w1", 110), failed, busy={"w1": 0.0})) == {}
+    assert who(Farm(card("w0"), failed)) == {"w0": "v"}
+    assert who(Farm(card("w0"), card("w1", 110), failed)) == {"w1": "v"}
+    assert who(Farm(card("w0"), card("w1", 110), failed, busy={"w1": 0.0})) == {}
 
 
 def test_unknown_speeds_are_guessed_from_what_is_known() -> None:
     """By the same device's measurements; else by memory, put right by what other devices measured."""
-    scheduler = farm(card("a", 60.0, device="4090"), card("b", 1.0, device="4090", s_per_section=None))
-    scheduler.seat(card("c", device="3060", vram_gib=12.0, s_per_section=None))
-    paces = {id_: seat.pace for id_, seat in scheduler.crew.seats.items()}
-    assert paces["b"] == 60.0
-    assert paces["c"] == pytest.approx(60.0 * 230 / 120)
+    farm = Farm(card("a", 60.0, device="4090"), card("b", 1.0, device="4090", s_per_section=None))
+    farm.tell(card("c", device="3060", vram_gib=12.0, s_per_section=None))
+    assert farm.worker("b").pace_s == 60.0
+    assert farm.worker("c").pace_s == pytest.approx(60.0 * 230 / 120)
 
 
 def test_records_become_demands(accept: Accept) -> None:
@@ -237,22 +261,21 @@ def test_records_become_demands(accept: Accept) -> None:
         assert demand_of(accept(metadata={"deadline_s": wrong})).deadline_s is None
 
 
-def test_assign_is_the_whole_in_one_call(accept: Accept) -> None:
-    """Videos and workers in, leases out; older first where nothing else tells them apart."""
+def test_records_are_scheduled_oldest_first(accept: Accept) -> None:
+    """Where nothing else tells them apart."""
     accepted = [accept() for _ in range(3)]  # within one millisecond, now and then
     records = [Record(one.job.model_copy(update={"created_ms": n}), one.head) for n, one in enumerate(accepted)]
     cards = [card(f"w{n}", models=("tiny",)) for n in range(2)]
-    plan = assign(records, cards, cards)
-    assert {one.job for one in plan} == {record.job.id for record in records[:2]}
-    assert plan == assign(records, cards, cards)
+    given = Farm(*map(demand_of, records), *cards).schedule(now=0.0)
+    assert {one.job for one in given} == {record.job.id for record in records[:2]}
 
 
 def test_the_queue_tells_the_order() -> None:
     """Owners take turns in it, too; a video that was begun is not in it."""
     mine = [video(f"a{n}", 4 + n, owner="a") for n in range(3)]
-    scheduler = farm(*mine, video("b0", 5, owner="b"), video("begun", status="in_progress"))
-    assert scheduler.queue() == ["a0", "b0", "a1", "a2"]
-    assert (scheduler.position(JobId("b0")), scheduler.position(JobId("begun"))) == (1, None)
+    farm = Farm(*mine, video("b0", 5, owner="b"), video("begun", status="in_progress"))
+    assert farm.queue.to_begin() == ["a0", "b0", "a1", "a2"]
+    assert (farm.queue.position(JobId("b0")), farm.queue.position(JobId("begun"))) == (1, None)
 
 
 NAMES = [f"v{n}" for n in range(8)]
@@ -277,43 +300,40 @@ NEWS = st.lists(DEMANDS | CARDS | st.sampled_from([JobId(name) for name in NAMES
 
 @given(NEWS)
 @settings(max_examples=60)
-def test_news_one_by_one_or_all_at_once_give_the_same_plan(news: list[Demand | WorkerCard | JobId]) -> None:
-    """What is kept sorted between news is what sorting anew would give; making a plan changes nothing.
-
-    A minute later, that is: so long a deadline may be weighed by the speed of workers that were there before.
-    """
-    scheduler, videos, workers = Scheduler(), dict[JobId, Demand](), dict[str, WorkerCard]()
+def test_news_one_by_one_or_all_at_once_give_the_same_schedule(news: list[Demand | WorkerCard | JobId]) -> None:
+    """What is kept sorted between news is what sorting again would give; making a schedule changes nothing."""
+    farm, videos, workers = Farm(), dict[JobId, Demand](), dict[str, WorkerCard]()
     for one in news:
         if isinstance(one, Demand):
-            scheduler.put(one, now=NOW)
             videos[one.job] = one
         elif isinstance(one, WorkerCard):
-            scheduler.seat(one)
-            scheduler.asks(one.id, now=NOW)
             workers[one.id] = one
-        else:
-            scheduler.drop(one)
+        if isinstance(one, str):
+            farm.queue.dequeue(one)
             videos.pop(one, None)
-        scheduler.plan(now=NOW)
-    plan = scheduler.plan(now=NOW + 61)
-    assert sorted(plan) == sorted(farm(*workers.values(), *videos.values()).plan(now=NOW + 61))
-    assert len({lease.worker for lease in plan}) == len({(lease.job, lease.key) for lease in plan}) == len(plan)
-    assert all(scheduler.offer(lease.worker, now=NOW + 61) == lease for lease in plan)
+        else:
+            farm.tell(one)
+        farm.schedule()
+    given = farm.schedule()
+    assert sorted(given, key=str) == sorted(Farm(*workers.values(), *videos.values()).schedule(), key=str)
+    orders = {(lease.job, lease.piece.key) for lease in given}
+    assert len({lease.worker for lease in given}) == len(orders) == len(given)
+    assert all(farm.offers.to(lease.worker, now=NOW) == lease for lease in given)
 
 
 @given(st.lists(DEMANDS, max_size=12, unique_by=lambda demand: demand.job), st.integers(1, 6))
 @settings(max_examples=40)
 def test_no_equal_worker_idles_while_an_order_waits(demands: list[Demand], workers: int) -> None:
     """Where all are equally fast nobody is waited for."""
-    plan = farm(*(card(f"w{n}") for n in range(workers)), *demands).plan(now=NOW)
-    assert len(plan) == min(workers, len(demands))
+    given = Farm(*(card(f"w{n}") for n in range(workers)), *demands).schedule()
+    assert len(given) == min(workers, len(demands))
 
 
 @given(st.lists(DEMANDS, min_size=1, max_size=8, unique_by=lambda demand: demand.job), st.sampled_from([30.0, 775.0]))
 @settings(max_examples=40)
 def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
     """Where all workers are free the fastest has something to do: patience never stops the farm."""
-    assert "fast" in who(farm(card("fast", 20.0), card("slow", slowest), *demands))
+    assert "fast" in who(Farm(card("fast", 20.0), card("slow", slowest), *demands))
 
 
 @given(
@@ -326,19 +346,15 @@ def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
 @settings(max_examples=30)
 def test_nobody_starves(sections: int, priority: int, rivals: int, owners: str, due: bool) -> None:
     """However many short videos of the highest priority keep coming, only those of the first four weeks go before."""
-    scheduler = farm(card(), video("old", sections, owner="same", priority=priority))
+    farm = Farm(card(), video("old", sections, owner="same", priority=priority))
     for turn in range(28 * rivals):
         now = NOW + turn * DAY_S
         for n in range(rivals):
             owner = f"owner-{turn}-{n}" if owners == "many" else owners
             deadline = now + 150.0 if due else None
             rival = video(f"new-{turn}-{n}", 1, owner=owner, priority=10, created_s=now, deadline_s=deadline)
-            scheduler.put(rival, now=now)
-        offer = scheduler.offer("w0", now=now)
-        assert offer
-        if offer.job == "old":
+            farm.queue.enqueue(rival, now=now)
+            farm.owners[rival.job] = owner
+        if farm.give_one(now) == "old":
             return
-        scheduler.takes(offer, now=now)
-        scheduler.drop(offer.job)
-        scheduler.asks("w0", now=now)
     pytest.fail("more than they went before")

@@ -209,14 +209,13 @@ class Farm(RuleBasedStateMachine):
         def took_charge(operation: Operation) -> None:
             if isinstance(operation.answer, Dispatcher):
                 process.mind = operation.answer
-                process.mind._lock = SteppedLock()  # type: ignore[assignment]
             else:
                 self.dispatchers.remove(process)
 
         jobs = Jobs(self.store, clock=lambda: self.now)
         self.begin(
             process.name,
-            lambda: Dispatcher(jobs, SETTINGS, clock=lambda: self.now, wall=lambda: self.now),
+            lambda: Dispatcher(jobs, SETTINGS, clock=lambda: self.now, wall=lambda: self.now, lock=SteppedLock()),
             took_charge,
             calls,
         )

@@ -34,7 +34,7 @@ def test_a_replay_is_the_same_every_time() -> None:
     """Owners and arrivals included: nothing but the news decides."""
     videos = clips(60, seed=5, owners=3, every_s=100.0)
     first, again = by_section(videos, MIXED_FLEET), by_section(videos, MIXED_FLEET)
-    assert first[:3] == again[:3]
+    assert first == again
 
 
 def test_one_gpu_loses_nothing() -> None:
@@ -52,12 +52,12 @@ def test_bench_scheduler_prints_what_it_measured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row for each number of videos, one for a stream of them, and the decisions a second."""
-    monkeypatch.setattr(simulate, "decisions_per_s", lambda **_: 2000.0)
+    monkeypatch.setattr(simulate, "decisions_per_s", lambda **_: 300.0)
     assert cli.main(["bench", "scheduler", "--videos", "20", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [row["videos"] for row in answer["replays"]] == [20, 1000]
     assert answer["replays"][0]["makespan_over_bound"] >= 1
-    assert answer["leases_per_cpu_s"] == 2000
+    assert answer["leases_per_cpu_s"] == 300
     assert answer["goals_missed"] == []
 
 
@@ -65,11 +65,11 @@ def test_bench_scheduler_says_what_it_missed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 1 where the schedule is a FIFO's and too few leases are decided; few videos are not judged."""
-    monkeypatch.setattr(simulate, "decisions_per_s", lambda **_: 1999.0)
+    monkeypatch.setattr(simulate, "decisions_per_s", lambda **_: 299.0)
     monkeypatch.setattr(simulate, "by_section", fifo_bound)
     assert cli.main(["bench", "scheduler", "--videos", "200", "--videos", "20", "--json"]) == 1
     said = capsys.readouterr()
     missed = json.loads(said.out)["goals_missed"]
-    assert [text.split()[0] for text in missed] == ["makespan_over_bound", "flow_over_fifo", "flow_over_fifo", "1999"]
+    assert [text.split()[0] for text in missed] == ["makespan_over_bound", "flow_over_fifo", "flow_over_fifo", "299"]
     assert said.err.count("goal missed") == 4
     assert not any("(20 videos" in text for text in missed)
