@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from typing_extensions import override
 
+from actors.link import DispatcherLink
+from actors.order_loop import OrderLoop
+from actors.orders import OnStep, OrderRunner
 from actors.vitals import Movement
-from actors.worker import RenderWorker
+from farm.contract import Order
 from farm.jobs import Record
+from farm.ledger import Entry
+from farm.metrics import Unmetered
 from farm.settings import FarmSettings
+from framepack_engine import Renderer
+from tests.ray_handle import RayHandle
 from tests.unit.conftest import DispatcherHere, Hand
 
 
@@ -29,45 +36,31 @@ def test_a_worker_ends_with_its_device_and_with_nothing_less(
     hand: Hand,
     door: DispatcherHere,
     accept: Callable[..., Record],
-    monkeypatch: pytest.MonkeyPatch,
     err: Exception,
     goes_on: bool,
 ) -> None:
     """The order's failure counts once; after an error that stays, the worker asks for no other order."""
     door.dispatcher.nudge(accept().job.id)
 
-    class Fails:
+    class Fails(OrderRunner):
         """An engine whose device does this."""
 
-        model, memory_plan, warm_job = None, None, None
-
-        @staticmethod
-        def run(*_: object) -> None:
-            """Fail."""
+        @override
+        def run(self, order: Order, on_step: OnStep) -> Entry:
             raise err
 
-    class Pace:
-        """Nothing was measured."""
+    def load(*_: object) -> Renderer:
+        raise AssertionError("it renders nothing")
 
-        @staticmethod
-        def of(_: object) -> dict[str, float]:
-            """No time of any model."""
-            return {}
-
-    worker: Any = object.__new__(RenderWorker)  # without Ray and without the thread that asks
-    parts = {
-        "_settings": FarmSettings(heartbeat_s=0.02),
-        "_id": hand.card.id,
-        "_card": hand.card,
-        "_runner": Fails(),
-        "_pace": Pace(),
-        "_movement": Movement(),
-        "_call": lambda method, *args, **_: getattr(door.dispatcher, method)(*args),
-        "_is_asleep": lambda: False,
-    }
-    for name, part in parts.items():
-        monkeypatch.setattr(worker, name, part, raising=False)
-    assert worker._serve_one() is goes_on
+    loop = OrderLoop(
+        hand.card,
+        FarmSettings(heartbeat_s=0.02),
+        runner=Fails(hand.jobs, hand.card, load=load),
+        link=DispatcherLink(hand.card.id, lease_s=10.0, orphan_s=60.0, find=lambda: RayHandle(door.dispatcher)),
+        movement=Movement(),
+        meter=Unmetered(),
+    )
+    assert loop.serve_one() is goes_on
     (record,) = [hand.jobs.get(job_id, owner=None) for job_id in hand.jobs.open_ids()]
     assert len(record.head.state.failures) == 1
     assert record.head.state.leases == {}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from typing import Any
 
-import pytest
+from typing_extensions import override
 
+from actors.link import DispatcherLink
+from actors.order_loop import OrderLoop
+from actors.orders import OnStep, OrderRunner
 from actors.vitals import Movement, _io_bytes
-from actors.worker import RenderWorker
+from farm.contract import Order
 from farm.errors import Stopped
 from farm.jobs import Record
+from farm.ledger import Entry
+from farm.metrics import Unmetered
 from farm.settings import FarmSettings
+from framepack_engine import Renderer
 from tests.patience import patient
+from tests.ray_handle import RayHandle
 from tests.unit.conftest import DispatcherHere, Hand
 
 
@@ -57,48 +62,39 @@ def test_this_process_has_read_something() -> None:
 
 
 def test_an_order_that_does_not_move_ends_the_process(
-    hand: Hand, door: DispatcherHere, accept: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+    hand: Hand, door: DispatcherHere, accept: Callable[..., Record]
 ) -> None:
     """The engine hangs while the reports go on: the dispatcher is told `stuck`, it counts, and the process ends."""
-    door.dispatcher.nudge(accept().job.id)
-    order = hand.take()
-    told: list[str] = []
-    ended = threading.Event()
+    job_id = accept().job.id
+    door.dispatcher.nudge(job_id)
+    handle, ended = RayHandle(door.dispatcher), threading.Event()
 
-    class Hangs:
+    class Hangs(OrderRunner):
         """An engine that never comes back, until its process ends."""
 
-        model = "tiny"
-
-        @staticmethod
-        def run(*_: object) -> None:
-            """Stand still."""
+        @override
+        def run(self, order: Order, on_step: OnStep) -> Entry:
             assert ended.wait(patient(60))
             raise Stopped("the process is gone")
 
-    def call(method: str, *args: Any, **_: object) -> Any:
-        told.append(method)
-        return getattr(door.dispatcher, method)(*args)
+    def load(*_: object) -> Renderer:
+        raise AssertionError("it renders nothing")
 
     def leave(code: int) -> None:
-        told.append(f"exit {code}")
+        handle.called.append(f"exit {code}")
         ended.set()
 
-    worker = object.__new__(RenderWorker)  # without Ray and without the thread that asks
-    parts = {
-        "_settings": FarmSettings(stuck_s=0.3, heartbeat_s=0.02),
-        "_id": hand.card.id,
-        "_card": hand.card,
-        "_runner": Hangs(),
-        "_movement": Movement(),
-        "_call": call,
-        "_is_asleep": lambda: False,
-    }
-    for name, part in parts.items():
-        monkeypatch.setattr(worker, name, part, raising=False)
-    monkeypatch.setattr(os, "_exit", leave)
-    worker._do(order)
-    assert "beat" in told
-    assert [each for each in told if each != "beat"][:2] == ["give_up", "exit 1"]
-    (failed,) = hand.jobs.get(order.job.id, owner=None).head.state.failures
+    loop = OrderLoop(
+        hand.card,
+        FarmSettings(stuck_s=0.3, heartbeat_s=0.02),
+        runner=Hangs(hand.jobs, hand.card, load=load),
+        link=DispatcherLink(hand.card.id, lease_s=10.0, orphan_s=60.0, find=lambda: handle),
+        movement=Movement(),
+        meter=Unmetered(),
+        leave=leave,
+    )
+    loop.serve_one()
+    assert "beat" in handle.called
+    assert [each for each in handle.called if each != "beat"][:3] == ["ask", "give_up", "exit 1"]
+    (failed,) = hand.jobs.get(job_id, owner=None).head.state.failures
     assert (failed.key, failed.code, failed.worker) == ("encode", "stuck", hand.card.id)

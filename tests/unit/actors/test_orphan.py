@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +13,18 @@ from fastapi.testclient import TestClient
 from ray.exceptions import ActorUnavailableError
 from typing_extensions import override
 
-import actors.worker
+from actors.link import DispatcherLink
+from actors.order_loop import OrderLoop
 from actors.orders import OrderRunner
-from actors.vitals import Movement, Pace
-from actors.worker import RenderWorker
-from farm.contract import Order
+from actors.vitals import Movement
+from farm.contract import Order, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.ledger import Entry
 from farm.metrics import Unmetered
 from farm.settings import FarmSettings
 from framepack_engine import Models, Renderer
 from tests.engine_worker import submit
+from tests.ray_handle import RayHandle
 from tests.unit.conftest import Hand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,12 +33,13 @@ LEASE_S = 2.0
 _LONG_S = 60.0  #: nothing here takes so long unless it is broken
 
 
-class Line:
+class Line(RayHandle):
     """Ray between a worker and the dispatcher. Once it is cut, a step takes as long as a worker's pause."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         """It is whole."""
-        self.dispatcher, self.now, self.cut_at = dispatcher, 1000.0, 0.0
+        super().__init__(dispatcher)
+        self.now, self.cut_at = 1000.0, 0.0
         self.heard = threading.Event()  # a report was acknowledged
         self.step = threading.Barrier(2)
 
@@ -59,20 +60,14 @@ class Line:
         with contextlib.suppress(threading.BrokenBarrierError):
             self.step.wait(_LONG_S)
 
-    def __getattr__(self, method: str) -> SimpleNamespace:
-        """A method of the dispatcher, as Ray gives it."""
-
-        def remote(*args: object) -> SimpleNamespace:
-            answer: Future[Any] = Future()
-            if self.cut_at:
-                answer.set_exception(ActorUnavailableError("cut off", None))
-            else:
-                answer.set_result(getattr(self.dispatcher, method)(*args))
-                if method == "beat":
-                    self.heard.set()
-            return SimpleNamespace(future=lambda: answer)
-
-        return SimpleNamespace(remote=remote)
+    @override
+    def answer(self, method: str, *args: object) -> Any:
+        if self.cut_at:
+            raise ActorUnavailableError("cut off", None)
+        answer = super().answer(method, *args)
+        if method == "beat":
+            self.heard.set()
+        return answer
 
 
 class CutOff(OrderRunner):
@@ -103,34 +98,35 @@ class CutOff(OrderRunner):
 
 
 @pytest.fixture
-def worker(hand: Hand, tiny_models: Models, monkeypatch: pytest.MonkeyPatch) -> RenderWorker:
-    """A real one, with `tiny`, but without Ray and without the thread that asks; it ends where its process would."""
-    renderer, line = Renderer(tiny_models), Line(hand.dispatcher)
-    card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
+def card(hand: Hand, tiny_models: Models) -> WorkerCard:
+    """What the worker says about itself."""
+    return hand.card.model_copy(update={"numeric_class": Renderer(tiny_models).numeric_class})
+
+
+@pytest.fixture
+def runner(hand: Hand, card: WorkerCard, tiny_models: Models) -> CutOff:
+    """Renders with `tiny`."""
+    renderer = Renderer(tiny_models)
     runner = CutOff(hand.jobs, card, load=lambda *_: renderer)
-    runner.line, runner.steps = line, []
+    runner.line, runner.steps = Line(hand.dispatcher), []
+    return runner
 
-    def leave(code: int) -> None:
-        raise SystemExit(code)
 
-    monkeypatch.setattr("ray.get_actor", lambda *_, **__: line)
-    monkeypatch.setattr(actors.worker, "time", SimpleNamespace(monotonic=lambda: line.now, sleep=line.sleep))
-    monkeypatch.setattr(actors.worker, "os", SimpleNamespace(_exit=leave))
-    worker = object.__new__(RenderWorker)
-    parts = {
-        "_settings": FarmSettings(lease_s=LEASE_S, heartbeat_s=0.01, orphan_s=100.0),
-        "_id": card.id,
-        "_card": card,
-        "_runner": runner,
-        "_pace": Pace(),
-        "_meter": Unmetered(),
-        "_movement": Movement(),
-        "_progress": None,
-        "_stop": "go",
-    }
-    for name, part in parts.items():
-        monkeypatch.setattr(worker, name, part, raising=False)
-    return worker
+@pytest.fixture
+def loop(card: WorkerCard, runner: CutOff) -> OrderLoop:
+    """A worker without Ray and without the thread that asks; it ends where its process would."""
+    line = runner.line
+    settings = FarmSettings(lease_s=LEASE_S, heartbeat_s=0.01, orphan_s=100.0)
+    link = DispatcherLink(
+        card.id,
+        lease_s=LEASE_S,
+        orphan_s=settings.orphan_s,
+        find=lambda: line,
+        clock=lambda: line.now,
+        sleep=line.sleep,
+        leave=sys.exit,
+    )
+    return OrderLoop(card, settings, runner=runner, link=link, movement=Movement(), meter=Unmetered())
 
 
 def events(hand: Hand, video: str) -> list[str]:
@@ -139,34 +135,34 @@ def events(hand: Hand, video: str) -> list[str]:
     return [entry.event.name for entry in entries if entry.event.key == "section/0"]
 
 
-def serve(worker: RenderWorker, *, orders: int) -> None:
+def serve(loop: OrderLoop, *, orders: int) -> None:
     """So many orders."""
     for _ in range(orders):
-        assert worker._serve_one()
+        assert loop.serve_one()
 
 
-def test_a_worker_that_nobody_hears_gives_its_section_back(http: TestClient, hand: Hand, worker: RenderWorker) -> None:
+def test_a_worker_that_nobody_hears_gives_its_section_back(
+    http: TestClient, hand: Hand, runner: CutOff, loop: OrderLoop
+) -> None:
     """After the lease's time without an answer it stops at its next step and saves it; later somebody goes on there."""
-    runner: Any = worker._runner
     runner.silent_s = 50 * LEASE_S
     video = submit(http, seconds="0.1", num_inference_steps="25").rpartition("/")[2]
-    serve(worker, orders=2)  # the encode, and the section
+    serve(loop, orders=2)  # the encode, and the section
     assert LEASE_S < runner.stopped_after_s < LEASE_S + 1.0  # on the test's own clock
     assert events(hand, video) == ["leased", "released"]
     head = hand.jobs.get(video, owner="local").head
     assert (head.state.leases, head.state.failures) == ({}, ())
     assert head.state.step == head.seq
-    serve(worker, orders=3)
+    serve(loop, orders=3)
     assert events(hand, video) == ["leased", "released", "leased", "committed"]
     assert hand.jobs.get(video, owner="local").head.state.status == "completed"
     assert runner.steps == list(range(1, 26))  # it went on behind the saved step
 
 
-def test_a_shorter_silence_is_nothing(http: TestClient, hand: Hand, worker: RenderWorker) -> None:
+def test_a_shorter_silence_is_nothing(http: TestClient, hand: Hand, runner: CutOff, loop: OrderLoop) -> None:
     """The dispatcher restarts within the lease's time: the section goes on, and is committed once."""
-    runner: Any = worker._runner
     runner.silent_s = LEASE_S / 2
     video = submit(http, seconds="0.1", num_inference_steps="25").rpartition("/")[2]
-    serve(worker, orders=4)
+    serve(loop, orders=4)
     assert events(hand, video) == ["leased", "committed"]
     assert hand.jobs.get(video, owner="local").head.state.status == "completed"
