@@ -22,7 +22,7 @@ def worker_name(slot: str, node_id: str) -> str:
     return f"{slot}@{node_id[:16]}"
 
 
-_KEY = b"farm"  #: in Ray's own key-value store: what who joins must know
+_KEY = b"farm"  #: in Ray's own key-value store: what a machine that joins must know
 _ANSWER_S = 5.0
 _HEAD_SLOTS = "worker"  #: workers of a node without a name are worker-0, worker-1 …
 
@@ -34,11 +34,11 @@ class FarmNode(NamedTuple):
     name: str
     workers: int
     gpus: int
-    draining: bool  #: it goes soon: nothing may begin there
+    draining: bool  #: it goes soon; nothing may begin there
 
 
 class FarmNotice(NamedTuple):
-    """What a farm tells those who join: its store, and an object there by which they know that it is the same one."""
+    """What a farm tells machines that join: its store, and an object there that proves it is the same store."""
 
     storage: str
     s3_endpoint: str | None
@@ -46,7 +46,7 @@ class FarmNotice(NamedTuple):
     sha256: str
 
     def is_of(self, store: Store) -> bool:
-        """Whether that farm's store is this one, whatever it is called here. Raises: StoreError."""
+        """Whether that farm's store is this one, even under another name. Raises: StoreError."""
         try:
             return hashlib.sha256(store.get(self.key)).hexdigest() == self.sha256
         except Damaged:
@@ -54,10 +54,10 @@ class FarmNotice(NamedTuple):
 
 
 def farm_nodes() -> list[FarmNode]:
-    """The living nodes that declare workers. A few ms; call it where Ray is connected."""
+    """Return the living nodes that declare workers. Takes a few ms; Ray must be connected."""
     import ray
 
-    draining = ray._private.state.state.get_draining_nodes()  # noqa: SLF001 - Ray tells nobody else of it
+    draining = ray._private.state.state.get_draining_nodes()  # noqa: SLF001 - no public call tells it
     return [
         FarmNode(
             id=node["NodeID"],
@@ -72,9 +72,9 @@ def farm_nodes() -> list[FarmNode]:
 
 
 def ask_for_workers(number: int) -> None:
-    """Let Ray's autoscaler keep nodes for so many workers, those that are there included, until it is asked anew.
+    """Ask Ray's autoscaler to keep nodes for this many workers in all, until the next call.
 
-    It is asked by the resource that such nodes declare; without an autoscaler nobody listens.
+    The request names the resource that such nodes declare. Without an autoscaler it has no effect.
     """
     from ray.autoscaler.sdk import request_resources
 
@@ -82,14 +82,14 @@ def ask_for_workers(number: int) -> None:
 
 
 def publish(notice: FarmNotice) -> None:
-    """Tell those who will join."""
+    """Publish the notice in this cluster."""
     from ray.experimental.internal_kv import _internal_kv_put
 
     _internal_kv_put(_KEY, json.dumps(notice._asdict()).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
 def published() -> FarmNotice | None:
-    """What the farm of this cluster told last, and it may be gone; None: there never was one."""
+    """Return the newest notice in this cluster, even if its farm is gone; None: there never was one."""
     from ray.experimental.internal_kv import _internal_kv_get
 
     data = _internal_kv_get(_KEY, namespace=NAMESPACE.encode())
@@ -97,9 +97,9 @@ def published() -> FarmNotice | None:
 
 
 def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
-    """The farm's notice and its living nodes (id -> name), asked for from outside; the token is in the environment.
+    """Ask a cluster from outside for its farm's notice and living nodes (id -> name). The environment has the token.
 
-    Raises: ConfigError where the token is not the farm's; Unavailable where no farm answers.
+    Raises: ConfigError if the token is not the farm's; Unavailable if no farm answers.
     """
     host, _, port = address.rpartition(":")
     try:  # Ray's own client would try for 40 s
@@ -115,8 +115,9 @@ def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
         data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
         nodes = client.get_all_node_info(timeout=_ANSWER_S)
     except AuthenticationError as err:
-        msg = f"the farm at {address} does not take this token; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to its own"
-        raise ConfigError(msg) from err
+        raise ConfigError(
+            f"the farm at {address} rejects this token; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the farm's own"
+        ) from err
     except RayError as err:
         raise Unavailable(f"no Ray answers at {address}: {str(err).partition(chr(10))[0]}") from err
     if data is None:
@@ -127,10 +128,10 @@ def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
 
 
 def stay_on_loopback() -> None:
-    """Let 127.0.0.1 be 127.0.0.1: Ray listens on that alone then.
+    """Make Ray listen on 127.0.0.1 alone. Call it before Ray starts in this process.
 
-    Ray replaces it by the machine's outward address, and listens on all of them; there is no setting against it (2.60:
-    services.resolve_ip_for_localhost). Call it before Ray is started in this process.
+    Otherwise Ray replaces 127.0.0.1 by the machine's outward address and listens on all addresses. No setting prevents
+    that (Ray 2.60: services.resolve_ip_for_localhost).
     """
     from ray._private import services
 

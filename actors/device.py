@@ -27,13 +27,13 @@ from framepack_engine.sampling.attention_trial import device_attention
 from framepack_engine.sampling.numeric import default_dtype, numeric_class
 
 UNPLANNED = "all resident"
-USUAL_MODEL = "framepack-i2v"  #: the largest there is; every GPU can be asked for it
-#: of a GPU, that CUDA's context and its libraries take beside torch's allocator. An assumption, not measured so far
+USUAL_MODEL = "framepack-i2v"  #: the largest model; any GPU may be asked for it
+#: GPU memory that CUDA's context and its libraries take beside torch's allocator: an assumption, not measured
 _CONTEXT_BYTES = 512 << 20
 
 
 def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> WorkerCard:
-    """The card of a worker on this process's device. Sets torch's threads, which are part of the numeric class."""
+    """Return the card of a worker on this process's device. Set torch's threads: they belong to the numeric class."""
     threads = settings.cpu_threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -72,7 +72,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
 
 
 def _attention(device: torch.device, settings: FarmSettings) -> str:
-    """Of videos that leave it open. Raises: AttentionUnavailable where the settings name one that is not here."""
+    """Return the attention for videos that leave it open. Raises: AttentionUnavailable if the settings' is missing."""
     dtype = default_dtype(device)
     if settings.attention == AUTO:
         return device_attention(device, dtype)
@@ -81,12 +81,12 @@ def _attention(device: torch.device, settings: FarmSettings) -> str:
 
 
 def is_lost(err: Exception) -> bool:
-    """Whether this process can compute no more on its device: most errors of CUDA's own stay until the process ends."""
+    """Whether this process has lost its device: most of CUDA's own errors last until the process ends."""
     return isinstance(err, torch.AcceleratorError)
 
 
 def gpu_memory() -> dict[str, int]:
-    """Bytes of this process's GPU: "used", by whomever, and "total"; nothing on a CPU."""
+    """Return the bytes of this process's GPU: "used", by any process, and "total"; nothing on a CPU."""
     if not torch.cuda.is_available():
         return {}
     free, total = torch.cuda.mem_get_info()
@@ -94,25 +94,25 @@ def gpu_memory() -> dict[str, int]:
 
 
 def _stages(settings: FarmSettings) -> tuple[Stage, ...]:
-    """Those that the machine's settings name, in the order of making; all where they name none."""
+    """Return the stages that the machine's settings name, in the order of making; all if they name none."""
     named = {stage.strip() for stage in settings.stages.split(",") if stage.strip()}
     every: tuple[Stage, ...] = get_args(Stage)
     return tuple(stage for stage in every if not named or stage in named)
 
 
 def device_bytes(settings: FarmSettings) -> int:
-    """Memory of this process's device that plans may count with: all of it, or FARM_DEVICE_GB."""
+    """Return the device memory that plans may use: all of it, or FARM_DEVICE_GB."""
     total = torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else host_bytes()
     return total if settings.device_gb is None else min(total, int(settings.device_gb * GIB))
 
 
 def host_share(settings: FarmSettings) -> int:
-    """What plans count with of the machine's memory: a worker pins what it streams, and so do its neighbours."""
+    """Return the machine's memory that plans may use. Workers of one machine share it: each pins what it streams."""
     return host_bytes() // max(1, int(settings.workers) if settings.workers.isdigit() else 1)
 
 
 def device_book(size: ModelSize, settings: FarmSettings, *, notes: PlanNotes | None = None) -> PlanBook:
-    """A plan book for a model of that size on this process's device."""
+    """Return a plan book for a model of that size on this process's device."""
     return PlanBook(
         size=size,
         device_bytes=device_bytes(settings),
@@ -123,7 +123,7 @@ def device_book(size: ModelSize, settings: FarmSettings, *, notes: PlanNotes | N
 
 
 def _first_plan(settings: FarmSettings) -> str:
-    """The plan of the farm's model at its usual size, in words, before anything is loaded."""
+    """Describe the plan of the farm's model at its usual size, before anything is loaded."""
     models = known_models(settings.models)
     usual = USUAL_MODEL if torch.cuda.is_available() else CPU_MODEL
     entry = models.get(settings.model or usual, models[usual])
@@ -135,7 +135,7 @@ def _first_plan(settings: FarmSettings) -> str:
 
 
 class Renderers:
-    """Renderers by the name of their model, on this process's device; what two models share is loaded once."""
+    """Makes renderers on this process's device. What two models share is loaded once."""
 
     def __init__(self, settings: FarmSettings) -> None:
         self._settings, self._known = settings, known_models(settings.models)
@@ -156,16 +156,16 @@ class Renderers:
         )
 
     def let_go(self) -> None:
-        """Hold nothing any more, and leave the GPU's memory to others. The renderers must have been dropped by then."""
+        """Free the GPU's memory. Drop all renderers first."""
         self._shelf = self._new_shelf()
         gc.collect()
         if self._device == "cuda":
             torch.cuda.empty_cache()
 
     def load(self, model: str, preserve_gb: float | None = None) -> Renderer:
-        """A renderer, weights loaded; the one before must have been dropped by then. Raises: EngineError.
+        """Return a renderer with its weights loaded. Drop the one before first. Raises: EngineError.
 
-        preserve_gb: GPU memory that is left to others, GiB; None: as the settings say.
+        preserve_gb: GPU memory left to other programs, GiB; None: the settings' value.
         """
         self._preserve(self._settings.preserve_gb if preserve_gb is None else preserve_gb)
         models = self._shelf.get(self._known.get(model, model))
@@ -177,7 +177,7 @@ class Renderers:
         return renderer
 
     def _book(self, model: str, size: ModelSize) -> PlanBook:
-        """What was learnt of a model on this device, now or by an earlier process."""
+        """Return what this or an earlier process learnt of a model on this device."""
         if model not in self._books:
             name = torch.cuda.get_device_name() if self._device == "cuda" else self._device
             about = {"device": name, "bytes": device_bytes(self._settings), "model": model, "precision": size.precision}
@@ -187,7 +187,7 @@ class Renderers:
         return self._books[model]
 
     def _keeps_all(self) -> bool:
-        """Whether the largest model's best plan moves nothing: then weights are loaded straight onto the device."""
+        """Whether the largest model's best plan streams nothing: then weights are loaded straight onto the device."""
         usual = largest_workload(self._known[USUAL_MODEL].resolution)
         try:
             size = size_of(USUAL_MODEL, self._settings.precision)
@@ -196,7 +196,7 @@ class Renderers:
             return False
 
     def _preserve(self, gib: float) -> None:
-        """Let torch's allocator refuse what would leave less than `gib` of the GPU to others."""
+        """Make torch's allocator refuse what would leave less than `gib` of the GPU to other programs."""
         if self._device != "cuda":
             return
         torch.cuda.empty_cache()  # what an earlier, larger share left behind

@@ -29,15 +29,14 @@ from farm.webhooks.sender import WebhookSender
 
 
 class Bell:
-    """Wakes everybody who listens, once. Use it in one event loop only."""
+    """Wakes all listeners, once. Use it in one event loop only."""
 
     def __init__(self) -> None:
-        """Nobody listens."""
         self.listeners: set[asyncio.Event] = set()
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:
-        """What is set by the next ring: begin to listen before you look, so that no news falls in between."""
+        """Give an event that the next ring sets. Listen before you look, so that no news falls in between."""
         event = asyncio.Event()
         self.listeners.add(event)
         try:
@@ -46,13 +45,13 @@ class Bell:
             self.listeners.discard(event)
 
     def ring(self) -> None:
-        """There are news."""
+        """Wake all who listen now."""
         for event in self.listeners:
             event.set()
 
 
 async def heard(ringing: asyncio.Event, timeout_s: float) -> bool:
-    """Whether it rang before the time was over."""
+    """Wait for the ring; return whether it came in time."""
     if ringing.is_set():
         return True
     try:
@@ -65,11 +64,11 @@ async def heard(ringing: asyncio.Event, timeout_s: float) -> bool:
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_ASK_S = 5.0  #: an idle worker's question waits this long for an order before it is answered "go"
+_ASK_S = 5.0  #: an idle worker's question waits this long for an order before the answer is "go"
 
 
 class DispatcherActor:
-    """Passes calls on to the Dispatcher, wakes those who wait for a change, and keeps the workers alive."""
+    """Passes calls on to the Dispatcher, wakes callers that wait for a change, and keeps the workers alive."""
 
     def __init__(self, settings: FarmSettings) -> None:
         """Take charge of the store, and of the workers of every node that declares some."""
@@ -95,7 +94,7 @@ class DispatcherActor:
             threading.Thread(target=_or_die, args=(loop,), name=name, daemon=True).start()
 
     def _take_charge(self) -> Dispatcher:
-        """A dispatcher, as soon as the store answers. Ray gives up an actor whose constructor raises: it never does."""
+        """Return a dispatcher once the store answers. Never raise: Ray gives up an actor whose constructor raises."""
         while True:
             try:
                 jobs = Jobs(MeteredStore(open_store(self._settings), self._meter))
@@ -111,44 +110,44 @@ class DispatcherActor:
             except StoreError as err:
                 log.warning("take_charge_failed: %s", err, extra={"retry_s": f"{self._settings.poll_s:.0f}"})
                 time.sleep(self._settings.poll_s)
-            except Exception:  # border: whatever it is, the farm must have a dispatcher once it is over
+            except Exception:  # border: the farm must have a dispatcher once the trouble is over
                 log.exception("take_charge_failed", extra={"retry_s": f"{self._settings.poll_s:.0f}"})
                 time.sleep(self._settings.poll_s)
 
     def _publish(self) -> None:
-        """Tell those who will join the farm which store is ours."""
+        """Publish which store is the farm's, for machines that join."""
         claim, settings = self._dispatcher.claim, self._settings
         sha256 = hashlib.sha256(claim.data).hexdigest()
         publish(FarmNotice(settings.storage, settings.s3_endpoint, claim.key, sha256))
 
     async def ask(self, card: WorkerCard) -> Order | Verdict:
-        """See Dispatcher.ask; waits a while for an order."""
+        """Answer like Dispatcher.ask, but wait up to `_ASK_S` for an order."""
         until = time.monotonic() + _ASK_S
         while True:
             with self._orders.listening() as ringing:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
-                resting = answer == "pause" and card.model is None  # else it shall let its model go at once
+                resting = answer == "pause" and card.model is None  # else it must let its model go at once
                 if not (answer == "go" or resting) or not await heard(ringing, until - time.monotonic()):
                     return answer
 
     async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
-        """See Dispatcher.beat."""
+        """Pass on to Dispatcher.beat."""
         return await self._call(self._dispatcher.beat, card, progress)
 
     async def give_up(self, failure: Failure) -> None:
-        """See Dispatcher.give_up."""
+        """Pass on to Dispatcher.give_up."""
         await self._call(self._dispatcher.give_up, failure)
 
     async def worker_failed_to_start(self, message: str) -> None:
-        """See Dispatcher.worker_failed_to_start."""
+        """Pass on to Dispatcher.worker_failed_to_start."""
         await self._call(self._dispatcher.worker_failed_to_start, message)
 
     async def nudge(self, job_id: JobId) -> None:
-        """See Dispatcher.nudge."""
+        """Pass on to Dispatcher.nudge."""
         await self._call(self._dispatcher.nudge, job_id)
 
     async def live(self, job_id: JobId, *, after_version: int, timeout_s: float) -> LiveJob | None:
-        """What is known of the video, as soon as its version passes `after_version` or the time is over."""
+        """Return what is known of the video once its version passes `after_version` or the time is over."""
         until, bell = time.monotonic() + timeout_s, self._news.setdefault(job_id, Bell())
         try:
             while True:
@@ -163,19 +162,19 @@ class DispatcherActor:
                 self._news.pop(job_id, None)
 
     async def workers(self) -> list[WorkerState]:
-        """See Dispatcher.workers."""
+        """Pass on to Dispatcher.workers."""
         return await self._call(self._dispatcher.workers)
 
     async def load(self, owner: str) -> Load:
-        """See Dispatcher.load."""
+        """Pass on to Dispatcher.load."""
         return await self._call(self._dispatcher.load, owner)
 
     async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """See Dispatcher.worker_wish."""
+        """Pass on to Dispatcher.worker_wish."""
         return await self._call(self._dispatcher.worker_wish, worker_id, wish)
 
     async def drain(self) -> list[str]:
-        """Let the workers stop at their next step, give back their leases and end. The slots that still live."""
+        """Let the workers stop at their next step, give back their leases and end; return the slots that still live."""
         await self._call(self._dispatcher.drain)
         return await self._call(self._fleet.drain)
 
@@ -205,19 +204,19 @@ class DispatcherActor:
             raise
 
     def _tell(self, job_id: JobId | None) -> None:
-        """Wake those who wait for news of the video; None: of any."""
+        """Wake the callers that wait for news of the video; None: of any video."""
         for bell in list(self._news.values()) if job_id is None else [self._news.get(job_id)]:
             if bell is not None:
                 bell.ring()
 
     def _soon(self, tell: Callable[P, None], *args: P.args, **_: P.kwargs) -> None:
-        """Let the event loop do it: the dispatcher calls from its threads."""
+        """Run `tell` in the event loop, because the dispatcher calls from its threads."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(tell, *args)
 
 
 def _or_die(loop: Callable[[], None]) -> None:
-    """Run a loop that never ends; where it does, end the process: Ray starts a new dispatcher."""
+    """Run a loop that never ends. If it does end, end the process: Ray starts a new dispatcher."""
     try:
         loop()
     except LeaseLost as err:

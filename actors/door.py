@@ -1,4 +1,4 @@
-"""The dispatcher as the ingress reaches it: through Ray, and never for longer than a moment."""
+"""The ingress's way to the dispatcher: a Ray call with a short time limit."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
 
 class RayDoor(DispatcherDoor):
-    """Calls the dispatcher's actor. Raises: Unavailable where it does not answer."""
+    """Calls the dispatcher's actor. Raises: Unavailable if it does not answer."""
 
     def __init__(self) -> None:
-        """The actor is looked up at the first call, and again after a failure."""
-        self._actor: Any = None
+        self._actor: Any = None  # looked up at the first call, and again after a failure
 
     async def nudge(self, job: JobId) -> None:
-        """See DispatcherDoor."""
+        """Implement DispatcherDoor."""
         await self._call("nudge", job)
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        """See DispatcherDoor."""
+        """Implement DispatcherDoor."""
         answer: LiveJob | None = await self._call(
             "live", job, wait_s=timeout_s, after_version=after_version, timeout_s=timeout_s
         )
         return answer
 
     async def workers(self) -> Sequence[WorkerState]:
-        """See DispatcherDoor."""
+        """Implement DispatcherDoor."""
         answer: list[WorkerState] = await self._call("workers")
         return answer
 
     async def load(self, owner: str) -> Load:
-        """See DispatcherDoor."""
+        """Implement DispatcherDoor."""
         answer: Load = await self._call("load", owner)
         return answer
 
     async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """See DispatcherDoor."""
+        """Implement DispatcherDoor."""
         answer: WorkerState = await self._call("worker_wish", worker_id, wish)
         return answer
 
@@ -56,8 +55,7 @@ class RayDoor(DispatcherDoor):
             raise (err.cause if isinstance(err.cause, FarmError) else Unavailable(str(err.cause))) from err
         except (RayError, TimeoutError, ValueError) as err:  # ValueError: no actor of that name
             self._actor = None
-            msg = "the dispatcher does not answer; it restarts by itself, ask again in a moment"
-            raise Unavailable(msg) from err
+            raise Unavailable("the dispatcher does not answer; it restarts by itself, ask again in a moment") from err
 
     async def _ask(self, method: str, *args: object, **kwargs: object) -> Any:
         if self._actor is None:

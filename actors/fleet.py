@@ -27,13 +27,13 @@ _LONGEST_PAUSE_S = 30.0
 
 @dataclass
 class _Slot:
-    """A place for one worker."""
+    """A place for one worker on a node."""
 
     name: str
     number: int
     node: FarmNode
     birth: Future[str] | None = None  # gives the new worker's id
-    watch: Future[None] | None = None  # fails when the worker dies
+    watch: Future[None] | None = None  # fails once the worker dies
     actor: Any = None
     worker_id: str = ""
     begun: float = 0.0
@@ -42,18 +42,18 @@ class _Slot:
 
     @property
     def awaited(self) -> Future[Any] | None:
-        """What is to come of its worker; None: there is none."""
+        """Return the future that tells of its worker; None: it has none."""
         return self.watch or self.birth
 
     def try_again(self, now: float) -> None:
-        """Its worker could not start: the next one comes at once, later ones after pauses that double."""
+        """Note that its worker could not start. The next one comes at once, later ones after pauses that double."""
         self.failures += 1
         pause_s = 2.0 ** min(self.failures - 2, 10) if self.failures > 1 else 0.0
         self.not_before = now + min(_LONGEST_PAUSE_S, pause_s)
 
 
 class Fleet:
-    """Keeps every slot's worker alive. `keep` runs in a thread of its own."""
+    """Keeps each slot's worker alive. Run `keep` in a thread of its own."""
 
     def __init__(
         self,
@@ -64,24 +64,27 @@ class Fleet:
         may_fill: Callable[[str], bool],
         wanted: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`on_death(worker_id, alone=…)` hears of each worker that died, and whether its node lives on;
-        `on_nodes` hears the ids of the living nodes, and the slots of those that go soon; `may_fill` says whether a
-        slot shall have a worker; `wanted` how many shall there be in all, for which Ray's autoscaler is asked for nodes
-        (None: one a slot, and it is not asked).
+        """Start nothing yet.
+
+        on_death: hears `(worker_id, alone=…)` of each worker that died; alone: its node lives on.
+        on_nodes: hears the ids of the living nodes, and the slots of nodes that go soon.
+        may_fill: whether a slot shall have a worker.
+        wanted:   how many workers there shall be in all; the fleet asks Ray's autoscaler for their nodes. None: one a
+                  slot, and the fleet does not ask.
         """
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
         self._wanted = wanted
-        self._asked: int | None = None  # what the autoscaler heard last; it keeps that beyond our end
+        self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._draining = threading.Event()
 
     def keep(self) -> None:
-        """Start workers where there are none, wait for deaths, tell of them, for ever."""
+        """Start missing workers, wait for deaths and report them, for ever."""
         while True:
             self.look_around()
 
     def look_around(self) -> None:
-        """One round of it; it takes until something happens, half a second at most."""
+        """Do one round of it. Return when something has happened, after half a second at the latest."""
         self._look()
         wanted = self._wanted()
         if wanted is not None:
@@ -100,14 +103,14 @@ class Fleet:
             (self._bury if future is slot.watch else self._welcome)(slot)
 
     def drain(self) -> list[str]:
-        """Replace nobody from now on. The slots that still live."""
+        """Replace no worker from now on; return the slots that still live."""
         self._draining.set()
         if self._asked:
             self._ask_for(0)
         return [slot.name for slot in list(self._slots.values()) if slot.watch]
 
     def _look(self) -> None:
-        """Nodes come and go, and so do their slots."""
+        """Bring the slots up to date with Ray's nodes."""
         nodes = {node.id: node for node in farm_nodes()}
         for node in nodes.values():
             for number in range(node.workers):
@@ -119,7 +122,7 @@ class Fleet:
         for key, slot in list(self._slots.items()):
             if key[0] in nodes:
                 slot.node = nodes[key[0]]
-            elif not slot.watch:  # else its worker's death is told first
+            elif not slot.watch:  # else its worker's death must be reported first
                 del self._slots[key]
         self._on_nodes(set(nodes), {slot.name for slot in self._slots.values() if slot.node.draining})
 
@@ -138,13 +141,13 @@ class Fleet:
             self._asked = workers
 
     def _fill(self, slot: _Slot) -> None:
-        """Take over the slot's living worker, or start one. Waits for neither."""
+        """Take over the slot's living worker, or start one. Wait for neither."""
         if not self._adopt(slot):
             slot.actor = self._start(slot)
             slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
 
     def _adopt(self, slot: _Slot) -> bool:
-        """Take over the slot's living worker, if it has one: we may be a new dispatcher."""
+        """Take over the slot's living worker, if an earlier dispatcher started one."""
         try:
             slot.actor = ray.get_actor(worker_name(slot.name, slot.node.id), namespace=NAMESPACE)
         except ValueError:
@@ -173,7 +176,7 @@ class Fleet:
         )
 
     def _welcome(self, slot: _Slot) -> None:
-        """A new worker answers, or did not come into being."""
+        """Watch a new worker that answers, or try again."""
         birth, slot.birth = slot.birth, None
         try:
             slot.worker_id = birth.result() if birth else ""
@@ -195,7 +198,7 @@ class Fleet:
             self._on_death(slot.worker_id, alone=self._died_alone(slot, error))
 
     def _died_alone(self, slot: _Slot, error: BaseException | None) -> bool:
-        """Whether the worker died and its node did not: of a node that dies, Ray says 'unavailable' first."""
+        """Whether only the worker died. If a node dies, Ray calls its workers unavailable first."""
         if isinstance(error, ActorDiedError):
             if error.preempted:
                 return False
@@ -205,6 +208,6 @@ class Fleet:
 
 
 def _unique(node: FarmNode, nodes: dict[str, FarmNode]) -> str:
-    """The node's name; where an older one has the same, with the beginning of its id."""
+    """Return the node's name; if another node has the same, add the beginning of its id."""
     same = sorted(other.id for other in nodes.values() if other.name == node.name)
     return node.name if same == [node.id] else f"{node.name}.{node.id[:6]}"

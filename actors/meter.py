@@ -29,13 +29,13 @@ _NOISE = "otel_scope_"  #: labels that say nothing of a farm
 
 
 class RayMeter(Meter):
-    """Records into this process's Ray worker, which reports now and then (`RAY_metrics_report_interval_ms`).
+    """Records into this process's Ray worker, which reports every `RAY_metrics_report_interval_ms`.
 
-    Ray reports a gauge's value once and then forgets it, so that each is told again and again, until the process ends.
+    Ray reports a gauge's value once and then forgets it, so a thread repeats each gauge until the process ends.
+    A series appears with its first number.
     """
 
     def __init__(self) -> None:
-        """Nothing is recorded yet: a series appears with its first number."""
         self._made: dict[str, Any] = {}
         self._making = threading.Lock()
         self._levels: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
@@ -83,7 +83,7 @@ class RayMetrics(MetricsDoor):
     """Gathers the pages of all nodes' agents."""
 
     async def page(self) -> str:
-        """See MetricsDoor. A node that does not answer is left out, and logged."""
+        """Implement MetricsDoor. Leave out a node that does not answer, and log it."""
         try:
             nodes = await asyncio.wait_for(asyncio.to_thread(ray.nodes), _ANSWER_S)
         except (ray.exceptions.RayError, TimeoutError) as err:
@@ -108,7 +108,7 @@ async def _fetch(http: httpx.AsyncClient, url: str) -> str | None:
 
 
 def merged(pages: Iterable[str]) -> str:
-    """The farm's own families of several Prometheus pages as one page."""
+    """Merge the farm's own families of several Prometheus pages into one page."""
     families: dict[str, Metric] = {}
     for page in pages:
         for family in text_string_to_metric_families(_ours(page)):
@@ -129,6 +129,6 @@ class _Families(Collector):
 
 
 def _ours(page: str) -> str:
-    """The lines of our series: Ray's own are many times more."""
+    """Return the lines of the farm's series, and skip Ray's own, which are many more."""
     ours = (f"{PREFIX}framefarm_", f"# HELP {PREFIX}framefarm_", f"# TYPE {PREFIX}framefarm_")
     return "".join(f"{line}\n" for line in page.splitlines() if line.startswith(ours))

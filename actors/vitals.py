@@ -1,4 +1,4 @@
-"""Whether an order still moves: a computation that never returns is noticed by what it does not do."""
+"""What a worker measures of itself: whether its order still moves, and how fast it makes sections."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _IO_BYTES = 1 << 20  #: so much read or written is movement; less is a log line
 
 
 class Movement:
-    """How long nothing has happened in an order. Called from the order's thread and from the one that watches it.
+    """How long nothing has happened in an order. The order's thread and the one that watches it call this.
 
-    What counts: a step ends, a stage's call to the store fails and is tried again, a model's loading begins or ends. A
-    first loading may bring 50 GB from the hub, so while it lasts, bytes from or to the disk count too.
+    These count as movement: a step ends, a call to the store fails and is repeated, a model's loading begins or ends.
+    A first loading may bring 50 GB from the hub, so while a model loads, bytes from or to the disk count too.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class Movement:
         self._at, self._loading, self._seen_bytes = clock(), False, 0
 
     def moved(self) -> None:
-        """Something happened."""
+        """Note that something happened."""
         self._at = self._clock()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """A model is loaded meanwhile."""
+        """Count disk traffic as movement, because a model loads."""
         self._loading, self._seen_bytes = True, self._io_bytes()
         self.moved()
         try:
@@ -45,7 +45,7 @@ class Movement:
             self.moved()
 
     def still_s(self) -> float:
-        """Seconds since something happened."""
+        """Return the seconds since something happened."""
         if self._loading and self._io_bytes() - self._seen_bytes >= _IO_BYTES:
             self._seen_bytes = self._io_bytes()
             self.moved()
@@ -53,7 +53,7 @@ class Movement:
 
 
 def _io_bytes() -> int:
-    """Linux counts them; elsewhere nothing is known, so that a loading has the time of any other stretch."""
+    """Return what this process has read from and written to disks; always 0 where the system is not Linux."""
     with suppress(OSError):
         lines = Path("/proc/self/io").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith(("read_bytes:", "write_bytes:")))
@@ -64,19 +64,18 @@ _LATELY = 9  #: sections that count
 
 
 class Pace:
-    """Hears of finished orders; says what belongs on the worker's card."""
+    """The medians of the newest sections' times, by model."""
 
     def __init__(self) -> None:
-        """Nothing is measured yet."""
         self._took_s: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=_LATELY))
 
     def note(self, order: Order, seconds: float) -> None:
-        """An order was done in `seconds`. Only whole sections tell something: a resumed one was partly done before."""
+        """Note how long an order took. Only whole sections count: a resumed one was partly done before."""
         if order.key.stage == "section" and "step" not in order.needs:
             self._took_s[order.job.request.model or ""].append((seconds, seconds / section_work(order.job)))
 
     def of(self, model: str | None) -> Mapping[str, float | str | None]:
-        """The card's fields for a worker that holds `model`; None where nothing is measured."""
+        """Return the card's fields for a worker that holds `model`; None: nothing was measured."""
         took_s = self._took_s.get(model or "")
         return {
             "model": model,
