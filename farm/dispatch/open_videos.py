@@ -120,7 +120,7 @@ class OpenVideos:
         """Drop a video that is gone or cannot be read. A sweep takes it in again if it can be read later."""
         if video := self._videos.pop(job_id, None):
             self.queue.dequeue(job_id)
-            self._on_change(Change(job_id, self._hold(job_id, video.record.head.state, JobState())))
+            self._on_change(Change(job_id, self._update_holders(job_id, video.record.head.state, JobState())))
 
     def _advance(self, video: OpenVideo, before: JobState, record: Record) -> None:
         job_id, after = record.job.id, record.head.state
@@ -129,14 +129,14 @@ class OpenVideos:
         if after.status in OPEN:
             self._videos[job_id] = video
             self.queue.enqueue(demand_of(record), now=self._wall())
-            self._on_change(Change(job_id, self._hold(job_id, before, after)))
+            self._on_change(Change(job_id, self._update_holders(job_id, before, after)))
         else:
             self._videos.pop(job_id, None)
             self.queue.dequeue(job_id)
             self._ended.add(job_id)
-            self._on_change(Change(job_id, self._hold(job_id, before, JobState()), ended=after.status))
+            self._on_change(Change(job_id, self._update_holders(job_id, before, JobState()), ended=after.status))
 
-    def _hold(self, job_id: JobId, before: JobState, after: JobState) -> list[str]:
+    def _update_holders(self, job_id: JobId, before: JobState, after: JobState) -> list[str]:
         """Bring the holders up to date; return those that hold nothing any more."""
         freed = []
         for key, lease in before.leases.items():

@@ -1,4 +1,4 @@
-"""Farms that exist only as numbers: the scheduler's own code on made-up videos and workers, in made-up time."""
+"""Run the farm's scheduler on simulated videos and workers, in simulated time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODEL = "framepack-i2v"
 
 
 class Clip(NamedTuple):
-    """A made-up video."""
+    """A simulated video."""
 
     owner: str
     sections: int
@@ -29,7 +29,7 @@ class Clip(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a made-up day went."""
+    """How a simulation went."""
 
     makespan_s: float
     flow_s: float  #: mean time from arrival to end
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 def clips(number: int, *, seed: int, owners: int = 1, every_s: float = 0.0) -> list[Clip]:
-    """Videos in the issue's mix, in random order: all at once, or one after another at random, `every_s` on average."""
+    """Draw videos of `MIXED_LENGTHS` in random order: all at once, or one every `every_s` on average."""
     draw = random.Random(seed)
     made, at = [], 0.0
     for n in range(number):
@@ -55,13 +55,13 @@ def clips(number: int, *, seed: int, owners: int = 1, every_s: float = 0.0) -> l
 
 
 def bound_s(videos: Sequence[Clip], fleet: Sequence[float]) -> float:
-    """No schedule of videos that all come at once ends sooner: max(work / throughput, longest video on the fastest)."""
+    """Return a lower bound of the makespan of videos that all come at once: all work, or the longest on the fastest."""
     work = [_work(clip.sections) for clip in videos]
     return max(sum(work) / sum(1 / s for s in fleet), max(work) * min(fleet))
 
 
 def fifo_bound(videos: Sequence[Clip], fleet: Sequence[float]) -> Outcome:
-    """Each free GPU, the fastest first, takes the oldest video and keeps it to its end."""
+    """Let each free GPU, the fastest first, take the oldest video and keep it to its end."""
     free, ends, flow = [(0.0, s) for s in sorted(fleet)], 0.0, 0.0
     for clip in sorted(videos, key=lambda clip: clip.arrives_s):
         free = [(max(at, clip.arrives_s), s) for at, s in free]
@@ -74,19 +74,19 @@ def fifo_bound(videos: Sequence[Clip], fleet: Sequence[float]) -> Outcome:
 
 
 def by_section(videos: Sequence[Clip], fleet: Sequence[float]) -> Outcome:
-    """The farm's scheduler leases every order; workers ask as soon as they are free."""
+    """Let the farm's scheduler lease every order. Workers ask as soon as they are free."""
     return _Farm(videos, fleet).run()
 
 
 def decisions_per_s(*, videos: int, workers: int, seconds: float = 2.0) -> float:
-    """Leases a second that one thread decides, where `videos` wait and all `workers` are busy but the one that asks."""
+    """Return how many leases a second one thread decides, if all `workers` are busy but the one that asks."""
     fleet = [MIXED_FLEET[n % len(MIXED_FLEET)] for n in range(workers)]
     farm = _Farm(clips(videos, seed=2, owners=50), fleet)
     return farm.rate(seconds)
 
 
 class _Farm:
-    """Made-up videos and workers in made-up time."""
+    """Simulated videos and workers in simulated time."""
 
     def __init__(self, videos: Sequence[Clip], fleet: Sequence[float]) -> None:
         self._clips = {JobId(f"video_{n:06}"): clip for n, clip in enumerate(videos)}
@@ -185,7 +185,7 @@ class _Farm:
 
 
 def _work(sections: int) -> float:
-    """Standard sections of a whole video; decodes run beside the sections and are not simulated."""
+    """Return a whole video's work in standard sections. Decodes run beside the sections and are not simulated."""
     return sections + 2 * SIDE_WORK
 
 

@@ -1,4 +1,4 @@
-"""Farms in numbers: what leasing sections is worth beside binding videos to GPUs."""
+"""Simulated farms: what leasing sections gains over binding videos to GPUs."""
 
 from __future__ import annotations
 
