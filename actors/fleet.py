@@ -63,6 +63,7 @@ class Fleet:
         on_nodes: Callable[[set[str], set[str]], None],
         may_fill: Callable[[str], bool],
         wanted: Callable[[], int | None] = lambda: None,
+        start: Callable[[str, int, FarmNode, FarmSettings], Any] | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -71,9 +72,10 @@ class Fleet:
         may_fill: whether a slot shall have a worker.
         wanted:   how many workers there shall be in all; the fleet asks Ray's autoscaler for their nodes. None: one a
                   slot, and the fleet does not ask.
+        start:    another way than `start_worker` to start one.
         """
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
-        self._wanted = wanted
+        self._wanted, self._start = wanted, start or start_worker
         self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._draining = threading.Event()
@@ -143,7 +145,8 @@ class Fleet:
     def _fill(self, slot: _Slot) -> None:
         """Take over the slot's living worker, or start one. Wait for neither."""
         if not self._adopt(slot):
-            slot.actor = self._start(slot)
+            settings = self._settings.replaced(workers=str(slot.node.workers))  # they share that machine's memory
+            slot.actor = self._start(slot.name, slot.number, slot.node, settings)
             slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
 
     def _adopt(self, slot: _Slot) -> bool:
@@ -154,26 +157,6 @@ class Fleet:
             return False
         slot.begun, slot.birth = time.monotonic(), slot.actor.identify.remote().future()
         return True
-
-    def _start(self, slot: _Slot) -> Any:
-        gpu = slot.number < slot.node.gpus
-        settings = self._settings.replaced(workers=str(slot.node.workers))  # it shares that machine's memory with them
-        log.info("start_worker", extra={"slot": slot.name, "node": slot.node.id, "gpu": gpu})
-        return (
-            ray.remote(RenderWorker)
-            .options(
-                name=worker_name(slot.name, slot.node.id),
-                namespace=NAMESPACE,
-                lifetime="detached",
-                num_cpus=0,
-                num_gpus=1 if gpu else 0,
-                resources={WORKER_RESOURCE: 1},
-                scheduling_strategy=NodeAffinitySchedulingStrategy(slot.node.id, soft=False),
-                max_restarts=0,
-                max_task_retries=0,
-            )
-            .remote(slot.name, settings, gpu=slot.number if gpu else None)
-        )
 
     def _welcome(self, slot: _Slot) -> None:
         """Watch a new worker that answers, or try again."""
@@ -205,6 +188,27 @@ class Fleet:
         elif not isinstance(error, OutOfMemoryError):  # Ray kills before the machine's memory is full
             return False
         return any(node.id == slot.node.id and not node.draining for node in farm_nodes())
+
+
+def start_worker(slot: str, number: int, node: FarmNode, settings: FarmSettings) -> Any:
+    """Start the worker of a node's slot `number` as a detached actor; return its handle."""
+    gpu = number < node.gpus
+    log.info("start_worker", extra={"slot": slot, "node": node.id, "gpu": gpu})
+    return (
+        ray.remote(RenderWorker)
+        .options(
+            name=worker_name(slot, node.id),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            num_gpus=1 if gpu else 0,
+            resources={WORKER_RESOURCE: 1},
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+            max_restarts=0,
+            max_task_retries=0,
+        )
+        .remote(slot, settings, gpu=number if gpu else None)
+    )
 
 
 def _unique(node: FarmNode, nodes: dict[str, FarmNode]) -> str:

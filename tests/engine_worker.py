@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi.testclient import TestClient
@@ -32,7 +33,13 @@ class Worker:
         self.card: WorkerCard = hand.card.model_copy(update={"id": name, "numeric_class": renderer.numeric_class})
         self.dispatcher: Dispatcher = hand.dispatcher
         self.jobs: Jobs = hand.jobs
-        self.runner = OrderRunner(self.jobs, self.card, load=lambda *_: renderer)
+        self.renderer: Renderer = renderer
+        self.on_load: Callable[[], None] = lambda: None  #: called each time the model is loaded
+        self.runner = OrderRunner(self.jobs, self.card, load=self._load)
+
+    def _load(self, *_: object) -> Renderer:
+        self.on_load()
+        return self.renderer
 
     def work(self) -> None:
         """Do all orders there are, as a worker does: errors are reported."""

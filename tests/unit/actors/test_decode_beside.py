@@ -64,7 +64,7 @@ def test_two_workers_share_a_device(hand: Hand, http: TestClient, tiny_cache: Pa
     assert ("section/2", "decode/1") in beside
     assert http.get(path).json()["status"] == "completed"
     assert clips(hand, path) == alone
-    peaks = [renderer.tenancy.budget.peak for each in (maker, decoder) if (renderer := each.runner._renderer)]  # type: ignore[union-attr]
+    peaks = [tenancy.budget.peak for each in (maker, decoder) if (tenancy := each.renderer.tenancy)]
     assert len(peaks) == 2
     assert all(peaks)
     assert peaks[1] <= DECODE_GB * GIB

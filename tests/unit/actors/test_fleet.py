@@ -26,6 +26,7 @@ class Cluster:
         """No worker has been started."""
         self.now, self.workers = 1000.0, workers
         self.begun: list[float] = []  # when each worker was started
+        self.told: list[FarmSettings] = []  # by which each of them goes
         self.dies_at_birth = 0  # so many more workers
         self.draining = False
         self.alive: list[Future[None]] = []
@@ -39,7 +40,6 @@ class Cluster:
         monkeypatch.setattr(actors.fleet, "_LOOK_S", 0.01)
         monkeypatch.setattr(actors.fleet, "farm_nodes", self.nodes)
         monkeypatch.setattr("ray.get_actor", get_actor)
-        monkeypatch.setattr(Fleet, "_start", lambda *_: self.start())
 
     def sleep(self, seconds: float) -> None:
         """Half a second, whatever was said: rounds shall be few."""
@@ -49,7 +49,12 @@ class Cluster:
         """As Ray lists them."""
         return [FarmNode(id="n" * 56, name="den", workers=self.workers, gpus=0, draining=self.draining)]
 
-    def start(self) -> Any:
+    def start(self, _slot: str, _number: int, _node: FarmNode, settings: FarmSettings) -> Any:
+        """Start a worker, as the fleet wants it."""
+        self.told.append(settings)
+        return self.worker()
+
+    def worker(self) -> Any:
         """A worker's process comes into being, or dies of it."""
         self.begun.append(self.now)
         birth, life = Future[str](), Future[None]()
@@ -73,6 +78,7 @@ class Cluster:
             on_nodes=lambda *_: None,
             may_fill=lambda _: True,
             wanted=wanted,
+            start=self.start,
         )
 
 
@@ -176,7 +182,7 @@ def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest
     """The dispatcher restarts while more live than are wanted: it watches them all and starts none."""
     cluster.workers = 2
     monkeypatch.setattr(actors.fleet, "ask_for_workers", lambda _: None)
-    monkeypatch.setattr("ray.get_actor", lambda *_, **__: cluster.start())
+    monkeypatch.setattr("ray.get_actor", lambda *_, **__: cluster.worker())
     fleet = cluster.fleet(wanted=lambda: 1)
     for _ in range(3):
         fleet.look_around()
@@ -185,33 +191,14 @@ def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest
 
 def test_a_worker_knows_how_many_share_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it plans with is its share of the machine's memory, whatever the farm's own machine has."""
-    told = list[FarmSettings]()
-
-    class Remote:
-        """Ray's way to an actor."""
-
-        def options(self, **_: object) -> Remote:
-            return self
-
-        def remote(self, _slot: str, settings: FarmSettings, **_: object) -> None:
-            told.append(settings)
-
-    monkeypatch.setattr("ray.remote", lambda _: Remote())
     monkeypatch.setattr("actors.device.host_bytes", lambda: 64 << 30)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (8 << 30, 8 << 30))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    fleet = Fleet(
-        FarmSettings(workers="1"),
-        on_death=lambda *_: None,
-        on_nodes=lambda *_: None,
-        may_fill=lambda _: True,
-        wanted=lambda: None,
-    )
     plans = list[MemoryPlan]()
     for workers in (1, 4):
-        node = FarmNode(id="a" * 56, name="den", workers=workers, gpus=workers, draining=False)
-        fleet._start(SimpleNamespace(name="den-0", number=0, node=node))  # type: ignore[arg-type]
-        plans.append(device_book(size_of("framepack"), told[-1]).plan(Workload()))
+        cluster = Cluster(monkeypatch, workers=workers)
+        cluster.fleet().look_around()
+        plans.append(device_book(size_of("framepack"), cluster.told[-1]).plan(Workload()))
     alone, shared = plans
     assert alone.streamed_bytes > 12 << 30
     assert (alone.mapped, shared.mapped) == (False, True)

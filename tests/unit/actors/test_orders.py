@@ -213,26 +213,23 @@ def test_two_videos_stopped_at_the_same_attempt_are_both_given_back(http: TestCl
     assert saved[0] != saved[1]
 
 
-def test_a_stop_while_the_model_is_loaded_saves_no_other_videos_step(http: TestClient, worker: Worker) -> None:
+def test_a_stop_while_the_model_is_loaded_saves_no_other_videos_step(
+    http: TestClient, hand: Hand, tiny_models: Models, worker: Worker
+) -> None:
     """Before the first step of its own an order has nothing to save, whatever the worker did before."""
     first = submit(http).rpartition("/")[2]
     stopped_in_section_0(worker, on_step=stop)
     http.post(f"/v1/videos/{first}/pause")
-    second = submit(http, seed="8").rpartition("/")[2]
+    second = submit(http, seed="8", preserve_gb="1").rpartition("/")[2]  # the worker must load the model again for it
+    other = Worker(hand, Renderer(tiny_models), name="other")
+    encode = other.dispatcher.ask(other.card)
+    assert isinstance(encode, Order)
+    assert encode.job.id == second
+    other.runner.run(encode, lambda _step: None)
+    other.dispatcher.nudge(encode.job.id)
     order = worker.dispatcher.ask(worker.card)
     assert isinstance(order, Order)
-    assert order.job.id == second
-    worker.runner.run(order, lambda _step: None)
-    worker.dispatcher.nudge(order.job.id)
-    order = worker.dispatcher.ask(worker.card)
-    assert isinstance(order, Order)
-    load = worker.runner._load
-
-    def notice(model: str, preserve_gb: float | None) -> Renderer:
-        worker.runner.give_back(order)
-        return load(model, preserve_gb)
-
-    worker.runner._load, worker.runner._model = notice, ""
+    worker.on_load = lambda: worker.runner.give_back(order)
     with pytest.raises(LeaseLost):
         worker.runner.run(order, lambda _step: None)
     record = worker.jobs.get(second, owner=None)
