@@ -1,4 +1,4 @@
-"""API keys: made here, kept by their holders, known to the farm by their sha256 only."""
+"""API keys: users hold them, the farm knows only their sha256."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Mapping
 
 from farm.errors import ConfigError, Unauthorized
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes part of object keys
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # a name becomes part of object keys
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A fresh key for `name`, and its entry for FARM_API_KEYS, which does not give it away. Raises: ConfigError."""
+    """Make a key for `name`; return it and its entry for FARM_API_KEYS. Raises: ConfigError."""
     _check_name(name)
     key = f"farm-{secrets.token_urlsafe(32)}"
     return key, f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def parse_keys(text: str) -> dict[str, str]:
-    """FARM_API_KEYS, `name:sha256hex,…`, as name -> sha256 of the key. Raises: ConfigError."""
+    """Parse FARM_API_KEYS, `name:sha256hex,…`, into name -> sha256 of the key. Raises: ConfigError."""
     keys: dict[str, str] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         name, _, digest = entry.partition(":")
@@ -32,13 +32,13 @@ def parse_keys(text: str) -> dict[str, str]:
                 f"FARM_API_KEYS: {name} needs the sha256 of its key, 64 hex digits; see `framefarm keys new`"
             )
         if name in keys:
-            raise ConfigError(f"FARM_API_KEYS: {name} is there twice")
+            raise ConfigError(f"FARM_API_KEYS: {name} appears twice")
         keys[name] = digest
     return keys
 
 
 def parse_operators(text: str, keys: Mapping[str, str]) -> frozenset[str]:
-    """FARM_OPERATORS, `name,…`: whose keys may pause, resume and drain workers; empty: all. Raises: ConfigError."""
+    """Parse FARM_OPERATORS, `name,…`: their keys may pause, resume and drain workers. Raises: ConfigError."""
     names = frozenset(filter(None, (part.strip() for part in text.split(","))))
     if unknown := sorted(names - keys.keys()):
         raise ConfigError(f"FARM_OPERATORS names {', '.join(unknown)}; need names of keys in FARM_API_KEYS")
@@ -46,7 +46,7 @@ def parse_operators(text: str, keys: Mapping[str, str]) -> frozenset[str]:
 
 
 def owner_of(authorization: str, keys: Mapping[str, str]) -> str:
-    """The name whose key an Authorization header carries; every key is compared, each in constant time.
+    """Return the name of the key in an Authorization header. Compare every key, each in constant time.
 
     Raises: Unauthorized.
     """
@@ -54,10 +54,10 @@ def owner_of(authorization: str, keys: Mapping[str, str]) -> str:
     digest = hashlib.sha256(key.strip().encode()).hexdigest()
     names = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
     if scheme.lower() != "bearer" or not names:
-        raise Unauthorized("this farm wants an API key of its own: Authorization: Bearer KEY (framefarm: FARM_API_KEY)")
+        raise Unauthorized("this farm needs one of its API keys: Authorization: Bearer KEY (framefarm: FARM_API_KEY)")
     return names[0]
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for an API key; need letters, digits, '-' and '_', 64 at the most")
+        raise ConfigError(f"{name!r} cannot name an API key; need at most 64 letters, digits, '-' and '_'")

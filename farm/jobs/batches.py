@@ -1,8 +1,8 @@
-"""Several variants of one video, asked for at once: all of them are accepted, or none.
+"""A batch: several variants of one video in one request. The farm accepts all of them or none.
 
-The object `batches/<owner>/<id>.json` decides. It is put once every video's request and inputs are stored and before
-the first ledger begins; a video of a batch without it is an accepting that died. Where accepting dies behind it, the
-sweep that finds the videos' markers begins their ledgers.
+The object `batches/<owner>/<id>.json` decides. The ingress writes it once every video's request and inputs are stored,
+and before the first ledger begins. Without it, the acceptance was interrupted and none of the videos exists. With it,
+a sweep that finds a video's marker but no ledger begins the ledger.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from uuid import UUID, uuid5
-
-from pydantic import ValidationError
 
 from farm.contract import Batch, Job, JobId
 from farm.errors import Damaged, NotFound
@@ -24,14 +22,14 @@ _ID = re.compile(r"batch_[0-9a-f]{32}")
 
 
 def batch_of(first: JobId, number: int) -> Batch:
-    """The batch that begins with video `first`: the same ids for whoever asks with the same idempotency key."""
+    """Return the batch that begins with video `first`. The same `first` gives the same ids."""
     root = UUID(first.removeprefix("video_"))
     others = (JobId(f"video_{uuid5(root, str(k)).hex}") for k in range(1, number))
     return Batch(id=f"batch_{root.hex}", videos=(first, *others))
 
 
 def find_batch(store: Store, batch_id: str, *, owner: str) -> Batch:
-    """An accepted batch of the owner's. Raises: NotFound; Damaged where it cannot be read."""
+    """Return an accepted batch of this owner. Raises: NotFound; Damaged if it cannot be read."""
     if _ID.fullmatch(batch_id):
         with suppress(ObjectMissing):
             return read_note(store, batch_key(owner, batch_id), Batch)
@@ -39,7 +37,7 @@ def find_batch(store: Store, batch_id: str, *, owner: str) -> Batch:
 
 
 def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
-    """Whether the batch was accepted, and some of it is still there. Raises: Damaged."""
+    """Tell whether the batch was accepted and some of its videos are left. Raises: Damaged."""
     try:
         find_batch(store, batch.id, owner=owner)
     except NotFound:
@@ -48,22 +46,22 @@ def is_accepted(store: Store, batch: Batch, owner: str) -> bool:
 
 
 def lost_member(store: Store, job_id: JobId) -> bool:
-    """Whether a video without a ledger is of an accepted batch, so that its ledger has to be begun. Raises: Damaged."""
+    """Tell whether a video without a ledger is in an accepted batch, so that a sweep must begin it. Raises: Damaged."""
     try:
-        job = Job.model_validate_json(store.get(request_key(job_id)))  # the store's word: it may be deleted
-    except (ObjectMissing, ValidationError):
+        job = read_note(store, request_key(job_id), Job)  # not from a cache: the video may be deleted
+    except Damaged:
         return False
     return job.batch is not None and is_accepted(store, job.batch, job.owner)
 
 
 def forget_batch(store: Store, job: Job) -> None:
-    """The video is being erased, its tombstone written: with its last video a batch goes too."""
+    """Erase the batch with its last video. The video's ledger must end in a tombstone by now."""
     if job.batch is not None and not any(_is_there(store, other) for other in job.batch.videos if other != job.id):
         store.delete(batch_key(job.owner, job.batch.id))
 
 
 def _is_there(store: Store, job_id: JobId) -> bool:
-    """Whether the video is not deleted. Of two that are deleted at once, one sees the other's tombstone."""
+    """Tell whether the video is not deleted. Of two deleted at once, one sees the other's tombstone."""
     try:
         store.size(request_key(job_id))
         newest = Ledger(store).newest(job_id)

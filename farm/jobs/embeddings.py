@@ -1,7 +1,7 @@
-"""Embeddings in the store, shared between videos: `embeddings/<sha256>.safetensors`.
+"""Embeddings in the store, which videos share: `embeddings/<sha256>.safetensors`.
 
-Who uses one is written down twice, by the embedding and by the video, so that what the last user leaves behind goes
-with it: deleting a video erases everything of it, its prompt in numbers too.
+Each use is noted twice, beside the embedding and beside the video. Erasing a video therefore also erases the embeddings
+that no other video uses: they are its prompt, as numbers.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from farm.store import ObjectMissing, Store
 
 
 class StoredEmbeddings:
-    """What one video finds and keeps; counts both. Losing an embedding costs time only, so no write is checked."""
+    """One video's access to the shared embeddings. Losing one costs time only, so no write is checked."""
 
     def __init__(self, store: Store, job: JobId) -> None:
-        """For `job`."""
+        """Begin for the video `job`."""
         self._store, self._job = store, job
         self.hits = 0  #: found
         self.made = 0  #: not found, and put
 
     def get(self, key: str) -> bytes | None:
-        """The bytes kept under `key`, None where there are none."""
-        # first: whoever deletes the last other user's video now sees us, or deletes it before we read
+        """Return the bytes kept under `key`, or None."""
+        # before reading: a deletion of the last other user sees our use, or is done before we read
         for use in (f"{uses_folder(self._job)}{key}", use_key(key, self._job)):
             self._store.put_if_absent(use, b"{}")
         try:
@@ -33,16 +33,16 @@ class StoredEmbeddings:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`; what is there already stays."""
+        """Keep `data` under `key`, unless there is something already."""
         self._store.put_if_absent(embedding_key(key), data)
         self.made += 1
 
 
 def forget_embeddings(store: Store, job: JobId) -> None:
-    """Take back all uses by `job`, and erase the embeddings that nobody else uses."""
+    """Remove all uses by `job`, and erase the embeddings that no other video uses."""
     for note in store.list(uses_folder(job)):
         key = note.rpartition("/")[2]
         store.delete(use_key(key, job))
         if not store.list(users_folder(key), limit=1):
             store.delete(embedding_key(key))
-        store.delete(note)  # last: it is what a sweep finds again
+        store.delete(note)  # last: a sweep finds the rest by it

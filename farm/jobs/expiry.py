@@ -1,4 +1,4 @@
-"""Ended videos that are old enough are erased: FARM_KEEP_DAYS. The index of creation times says which to look at."""
+"""Erase ended videos after FARM_KEEP_DAYS. The index, ordered by creation time, tells which ones to read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from farm.ledger.states import ENDED
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
-_AT_ONCE = 10  #: videos: on S3 it takes seconds each, and the dispatcher looks at nothing else meanwhile
+_AT_ONCE = 10  #: videos: each takes seconds on S3, and the dispatcher does nothing else meanwhile
 
 
 def expires_at(record: Record, keep_days: float | None) -> int | None:
-    """Unix seconds at which an ended video may be erased; None: never, or it has not ended."""
+    """Return the unix time from which an ended video may be erased; None: never, or it has not ended."""
     state = record.head.state
     if keep_days is None or state.ended_at is None or state.status not in ENDED:
         return None
@@ -24,7 +24,7 @@ def expires_at(record: Record, keep_days: float | None) -> int | None:
 
 
 def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
-    """Erase some videos that ended more than `keep_days` ago; whether there may be more. Reads those as old as that."""
+    """Erase some videos that ended more than `keep_days` ago; tell whether there may be more."""
     erased = 0
     for record in _made_before(jobs, now_s - keep_days * DAY_S):
         due = expires_at(record, keep_days)
@@ -34,7 +34,7 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
             return True
         try:
             jobs.delete(record.job.id, owner=record.job.owner)
-        except (NotFound, Conflict):  # somebody was faster, or retries it just now
+        except (NotFound, Conflict):  # its user deletes or retries it just now
             continue
         except Damaged as err:
             log.info("expire_skips: %s", err, extra={"job_id": record.job.id})

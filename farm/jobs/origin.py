@@ -1,4 +1,4 @@
-"""What a new video takes over from another: inputs, sections, clips. They are copied, so that either may be deleted."""
+"""What a new video takes over from another one: copies of inputs, sections and clips, so that either can be deleted."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from farm.store import ObjectMissing, Store
 
 
 class Origin(NamedTuple):
-    """The other video, and what of it is taken over."""
+    """The other video, and which of its objects the new one takes over."""
 
     relation: Literal["remix", "extension"]
     job: JobId
-    inputs: Mapping[str, Artifact]  #: name -> object that becomes an input
-    work: Mapping[str, Artifact]  #: "section/0", "preview/0", "clip/0" … -> object that counts as made
-    state: JobState  #: of that video, whose pinned class and tiles go with its sections
+    inputs: Mapping[str, Artifact]  #: name -> object to become an input
+    work: Mapping[str, Artifact]  #: "section/0", "preview/0", "clip/0" … -> finished object
+    state: JobState  #: of the other video; its numeric class and tile size go with its sections
 
     def copied_inputs(self, store: Store, job_id: JobId) -> dict[str, Artifact]:
-        """The inputs of the new video `job_id`, stored. Raises: as `copied_work`."""
+        """Store the inputs of the new video `job_id`. Raises: as `copied_work`."""
         return {name: _copy(store, job_id, "inputs", name, found) for name, found in self.inputs.items()}
 
     def copied_work(self, store: Store, job_id: JobId) -> Event:
-        """Entry 0 of the new video, once what it shares is stored.
+        """Store the shared sections; return the new video's entry 0, which names them.
 
-        Raises: NotFound where the other video is gone; StoreError where an object of its is damaged.
+        Raises: NotFound if the other video is gone; StoreError if one of its objects is damaged.
         """
         if not self.work:
             return Event(name="accepted")
@@ -46,14 +46,14 @@ class Origin(NamedTuple):
 
 
 def _copy(store: Store, job_id: JobId, folder: Literal["inputs", "shared"], name: str, artifact: Artifact) -> Artifact:
-    """A copy under the new video's own prefix."""
+    """Copy an object to the new video."""
     copy = artifact.model_copy(update={"key": copy_key(job_id, folder, name, artifact.key)})
     with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as temporary:
         path = Path(temporary, "object")
         try:
             store.download(artifact.key, path)
         except ObjectMissing as err:
-            raise NotFound("the video that this one comes from was deleted meanwhile") from err
+            raise NotFound("the video that this one comes from was deleted in the meantime") from err
         check_file(path, artifact)
         store.put_if_absent(copy.key, path)
     return copy

@@ -1,4 +1,4 @@
-"""A page of an owner's videos. Only what is on it is read: the index tells the order, its names alone are listed."""
+"""A page of an owner's videos. The index gives the order; only the videos on the page are read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from farm.ledger.states import OPEN, Status
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
-_LOOKS = 500  #: videos that a page with a status of ended ones reads at most
-_NAMES = 1000  #: of the index, in one LIST
+_LOOKS = 500  #: videos that a page with a `status` reads at most
+_NAMES = 1000  #: in one LIST of the index
 
 
 class Page(NamedTuple):
-    """Some of an owner's videos, and where the next page begins."""
+    """Some of an owner's videos, and the place where the next page begins."""
 
     records: list[Record]
     has_more: bool
-    last: str | None  #: the video behind which the next page begins: the last here, or the last that was looked at
+    last: str | None  #: the next page begins after this video: the last one here, or the last one that was read
 
 
 def read_page(
@@ -38,13 +38,13 @@ def read_page(
     status: Status | None = None,
     batch: str | None = None,
 ) -> Page:
-    """Up to `limit` of the owner's videos behind the video `after`, newest first (desc) or last.
+    """Return up to `limit` of the owner's videos after the video `after`, newest first (desc) or oldest first (asc).
 
-    Whether a video is queued, in progress or paused is asked only of those with a marker. For another status each video
-    is read in turn, 500 a page at most: a page may then be short, or empty, and say `has_more`.
-    Oldest first lists the names of the owner's whole index, a thousand a LIST; newest first only as far as needed.
-    batch: only the videos of this one.
-    Raises: NotFound where there is no video `after`, or no such batch.
+    With a status of open videos, only videos with a marker are read. With another status each video is read in turn,
+    at most 500 a page: such a page may be short or even empty and still say `has_more`.
+    Oldest first lists the owner's whole index, a thousand names a LIST; newest first lists only as far as needed.
+    batch: only the videos of this batch.
+    Raises: NotFound if there is no video `after` or no such batch.
     """
     prefix, cursor = index_folder(owner), index_key(jobs.get(after, owner=owner).job) if after else ""
     keys: Iterator[str]
@@ -60,7 +60,7 @@ def read_page(
     for id_ in (found.job for found in map(parse_index, keys) if found):
         if marked is not None and id_ not in marked:
             continue
-        if looks >= _LOOKS and status is not None and last is not None:  # without `last` nobody could go on
+        if looks >= _LOOKS and status is not None and last is not None:  # without `last` the client could not go on
             return Page(found, has_more=True, last=last)
         record, looks = _read(jobs, id_, owner), looks + 1
         if record is not None and status in {None, record.head.state.status}:
@@ -74,15 +74,15 @@ def read_page(
 def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
     try:
         return jobs.get(id_, owner=owner)
-    except NotFound:  # accepting died before entry 0, or it was deleted just now
+    except NotFound:  # its acceptance was interrupted before entry 0, or it was deleted just now
         return None
-    except Damaged as err:  # the others are not to suffer
+    except Damaged as err:  # the other videos still go on the page
         log.error("skip_damaged: %s", err, extra={"job_id": id_})  # noqa: TRY400
         return None
 
 
 def _of_batch(jobs: Jobs, batch: Batch, cursor: str, order: Literal["asc", "desc"]) -> Iterator[str]:
-    """The index's keys of a batch's videos behind `cursor`."""
+    """Yield the index keys of a batch's videos after `cursor`."""
     keys = []
     for job_id in batch.videos:
         with contextlib.suppress(ObjectMissing):  # it was deleted
@@ -94,7 +94,7 @@ def _of_batch(jobs: Jobs, batch: Batch, cursor: str, order: Literal["asc", "desc
 
 
 def _newest_first(store: Store, prefix: str, cursor: str, first: int) -> Iterator[str]:
-    """The index's keys behind `cursor`; `first` of them are listed at once, more when they are asked for."""
+    """Yield the index keys after `cursor`; list `first` of them at once, more on demand."""
     most = first
     while keys := store.list(prefix, after=cursor, limit=most):
         yield from keys

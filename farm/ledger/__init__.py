@@ -1,4 +1,4 @@
-"""The append-only ledger of one video, and the layout of all keys in the store."""
+"""The append-only ledger of each video, and the layout of all keys in the store."""
 
 from farm.ledger.log import Entry, Ledger
 

@@ -1,6 +1,6 @@
-"""Objects are read with the sha256 that the ledger gave them: what was damaged is never rendered, nor sent whole.
+"""Read objects and check the sha256 that the ledger names: the farm neither renders nor sends a damaged object.
 
-Only a range of an object is sent unchecked: the sha256 is that of all its bytes.
+Only a range of an object is sent unchecked, because the sha256 covers all of its bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from farm.store import Store
 
 
 def verified(store: Store, artifact: Artifact) -> bytes:
-    """The artifact's bytes. Raises: Damaged where they are not those that the ledger named."""
+    """Return the artifact's bytes. Raises: Damaged if their sha256 is not the one in the ledger."""
     data = store.get(artifact.key)
     if hashlib.sha256(data).hexdigest() != artifact.sha256:
         raise _damaged(artifact)
@@ -26,7 +26,7 @@ def verified(store: Store, artifact: Artifact) -> bytes:
 
 
 def check_file(path: Path, artifact: Artifact) -> None:
-    """Raises: Damaged where the file is not the object that the ledger named."""
+    """Check a downloaded artifact. Raises: Damaged if its sha256 is not the one in the ledger."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != artifact.sha256:
@@ -34,10 +34,10 @@ def check_file(path: Path, artifact: Artifact) -> None:
 
 
 def checked(pieces: Iterator[bytes], artifact: Artifact) -> Iterator[bytes]:
-    """The bytes of a whole object, the last one only once all are known to be right. Raises, before it: Damaged.
+    """Yield the bytes of a whole object, the last one only once all are known to be right. Raises, before it: Damaged.
 
-    One byte is enough to tell whoever reads that it is not whole, and little enough for our client, which asks for the
-    rest: it then has all of it, sees that it is damaged, and gives up.
+    The missing byte tells a reader that the object is incomplete. Our own client asks for the rest, gets it, sees that
+    the object is damaged and gives up.
     """
     digest, held = hashlib.sha256(), b""
     for piece in filter(None, pieces):
@@ -58,7 +58,7 @@ _READERS = 16  #: threads
 
 
 def look_at_each(look: Callable[[JobId], object], job_ids: Collection[JobId]) -> None:
-    """Several at a time: a store answers slowly, but many at once. Raises: what `look` raises, but for Damaged."""
+    """Call `look` for several videos at once. Skip damaged ones. Raises: any other error of `look`."""
 
     def skipping(job_id: JobId) -> None:
         with skipping_damaged(job_id):
@@ -71,7 +71,7 @@ def look_at_each(look: Callable[[JobId], object], job_ids: Collection[JobId]) ->
 
 @contextlib.contextmanager
 def skipping_damaged(job_id: JobId) -> Iterator[None]:
-    """One video that cannot be read must not stop the others."""
+    """Log a video that cannot be read, so that it does not stop the others."""
     try:
         yield
     except Damaged as err:

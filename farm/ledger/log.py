@@ -1,7 +1,7 @@
 """A video's ledger: numbered entries, each created once with put-if-absent. The store decides every race.
 
 There are no locks. A writer finds the head, asks `states.advance` whether its event is legal there, and creates the
-next entry; whoever comes second reads what the first wrote and begins again.
+next entry. If another writer was faster, it reads that entry and begins again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Entry(Value):
     """One ledger entry: the event, and the state it led to."""
 
     seq: int
-    nonce: str  #: tells our own entry from another's when a put's answer was lost
-    epoch: int  #: of the dispatcher that wrote it, or that the writer's lease came from; a user's wish keeps the head's
-    at: float  #: unix seconds, for people; nothing is decided by it
+    nonce: str  #: identifies our own entry if the answer to a put got lost
+    epoch: int  #: of the dispatcher that wrote it or gave the lease; a user's wish copies the head's
+    at: float  #: unix seconds, for people; no decision depends on it
     event: Event
     state: JobState
 
@@ -40,9 +40,9 @@ class Ledger:
         self.store, self._clock = store, clock
 
     def begin(self, job: JobId, event: Event) -> Entry:
-        """Write entry 0: `accepted`, and from here on the video is; or `deleted`, and it will never be.
+        """Write entry 0: `accepted` makes the video exist; `deleted` makes sure that it never will.
 
-        Returns the entry that stands there, ours or not.
+        Return the entry 0 that exists now, ours or not.
         """
         entry = self._entry(0, event, accepted(event), epoch=0)
         return entry if self._put(job, entry) else self.entry(job, 0)
@@ -56,11 +56,11 @@ class Ledger:
         after: Entry | None = None,
         check: Callable[[JobState], None] = lambda _: None,
     ) -> Entry:
-        """Write `event` behind the head (looked for from `after` on) and return its entry.
+        """Write `event` after the head and return its entry; start to look for the head at `after`.
 
-        check: sees the state that `event` would follow, and may raise; for what the state's own rules cannot know.
-        Raises: Conflict or LeaseLost where it is not legal there; LeaseLost where a dispatcher of a higher epoch has
-        written; NotFound without a video.
+        check: gets the state that `event` would follow, and may raise, for rules that need more than the state.
+        Raises: Conflict or LeaseLost if the event is not legal there; LeaseLost if a dispatcher of a higher epoch has
+        written; NotFound if there is no such video.
         """
         head = self.head(job, after=after)
         while True:
@@ -75,14 +75,14 @@ class Ledger:
             head = self.head(job, after=head)
 
     def head(self, job: JobId, *, after: Entry | None = None) -> Entry:
-        """The newest entry. Raises: NotFound where there is none, or the video was deleted."""
+        """Return the newest entry. Raises: NotFound if there is none or the video was deleted."""
         newest = self.newest(job, after=after)
         if newest is None or newest.state.status == "deleted":
             raise NotFound(f"no video {job}")
         return newest
 
     def newest(self, job: JobId, *, after: Entry | None = None) -> Entry | None:
-        """The newest entry (looked for from `after` on), a tombstone too; None where there is none."""
+        """Return the newest entry, also a tombstone; None if there is none. Start to look at `after`."""
         if after is None:
             keys = self.store.list(log_folder(job))
             try:
@@ -94,7 +94,7 @@ class Ledger:
         return after
 
     def following(self, job: JobId, seq: int) -> Iterator[Entry]:
-        """The entries after `seq` that exist now, in order."""
+        """Yield the entries after `seq` that exist now, in order."""
         while True:
             seq += 1
             try:
@@ -103,11 +103,11 @@ class Ledger:
                 return
 
     def entry(self, job: JobId, seq: int) -> Entry:
-        """Entry `seq`. Raises: ObjectMissing."""
+        """Return entry `seq`. Raises: ObjectMissing."""
         return self._read(entry_key(job, seq))
 
     def artifact(self, job: JobId, seq: int, name: str) -> Artifact | None:
-        """The artifact that entry `seq` names `name`."""
+        """Return the artifact that entry `seq` names `name`."""
         return self.entry(job, seq).event.artifacts.get(name)
 
     def _entry(self, seq: int, event: Event, state: JobState, *, epoch: int, at: float | None = None) -> Entry:
@@ -118,7 +118,7 @@ class Ledger:
         key = entry_key(job, entry.seq)
         if self.store.put_if_absent(key, entry.model_dump_json(exclude_defaults=True).encode()):
             return True
-        return self._read(key).nonce == entry.nonce  # our own put, whose answer was lost
+        return self._read(key).nonce == entry.nonce  # ours, if the answer to our put got lost
 
     def _read(self, key: str) -> Entry:
         try:
@@ -128,7 +128,7 @@ class Ledger:
 
 
 class Epoch(NamedTuple):
-    """A dispatcher's turn, and the object that says so: nobody else's store has one with these bytes."""
+    """A dispatcher's epoch, and the object that claims it. No other store has an object with these bytes."""
 
     number: int
     key: str
@@ -136,7 +136,7 @@ class Epoch(NamedTuple):
 
 
 def take_epoch(store: Store) -> Epoch:
-    """The next epoch, ours. Raises: StoreError."""
+    """Claim the next epoch. Raises: StoreError."""
     keys = store.list(EPOCHS)
     number = parse_epoch(keys[-1]) if keys else 0
     data = json.dumps({"at": time.time(), "nonce": uuid4().hex}).encode()

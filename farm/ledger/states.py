@@ -5,7 +5,7 @@ queued ──leased──> in_progress ──committed(finish)──> completed
   │  └─────resume──────┼─┼── paused <──pause── queued, in_progress
   │                    │ └── committed, released, expired, failed_attempt: stays in_progress
   └──────cancel────────┴──> cancelled        failed: too many failures of one kind
-        edited: what waits (queued, paused) stays what it is
+        edited: a queued or paused video keeps its status
         cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
 """
 
@@ -49,29 +49,29 @@ _WISHES: dict[EventName, tuple[frozenset[Status], Status]] = {
 
 
 class ErrorInfo(Value):
-    """What went wrong, for programs and for people."""
+    """An error, for programs and for people."""
 
     code: str
     message: str
 
 
 class Event(Value):
-    """Something that happened to a video. Fields beyond `name` are set as the name needs them."""
+    """Something that happened to a video. `name` decides which other fields are set."""
 
     name: EventName
     key: str | None = None  #: an OrderKey's text
-    attempt: int | None = None  #: which lease is meant; a new lease's attempt is its entry's seq
+    attempt: int | None = None  #: of the lease; a new lease's attempt is its entry's seq
     worker: str | None = None
     artifacts: dict[str, Artifact] = Field(
         default_factory=dict
     )  #: "conditioning", "section", "preview", "clip", "video", … -> object
     numeric_class: str | None = None  #: of the worker that commits, or that saved a step
-    numeric_classes: tuple[str, ...] = ()  #: of what a remix shares, where it was made in several
-    decode_tile_px: int | None = None  #: what an encode chose, where the request leaves it open
+    numeric_classes: tuple[str, ...] = ()  #: of the sections that a remix shares, if there are several
+    decode_tile_px: int | None = None  #: the choice of an encode, if the request leaves it open
     seconds: float = 0.0  #: device time that a commit took
-    forwards: int = 0  #: how often the transformer's blocks ran for a commit
+    forwards: int = 0  #: runs of the transformer's blocks for a commit
     error: ErrorInfo | None = None
-    edit: VideoEdit | None = None  #: what a user changes
+    edit: VideoEdit | None = None  #: a user's changes
 
 
 class Lease(Value):
@@ -90,22 +90,24 @@ class Failed(Value):
 
 
 class JobState(Value):
-    """A video's state, folded; kept small, since each ledger entry holds one."""
+    """A video's state, folded from its events; small, because each ledger entry holds one."""
 
     status: Status = "queued"
     conditioning: int | None = None  #: this and the next: the seq of the entry that named the artifacts
     sections: tuple[int, ...] = ()  #: in generation order
-    step: int | None = None  #: inside the next section: its state after a step, saved when its worker was stopped
+    step: int | None = (
+        None  #: seq of the entry with a saved step of the next section; saved when its worker was stopped
+    )
     clips: dict[str, int] = Field(default_factory=dict)  #: section -> seq; sections that make no frame final have none
     video: int | None = None
-    leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> who has it
+    leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> lease
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
     numeric_classes: tuple[str, ...] = ()  #: all that took part, oldest first: several only with allow_mixed
     decode_tile_px: int | None = None  #: pinned by the first commit that chose one
     edits: tuple[Edit, ...] = ()  #: what users changed while the video waited, oldest first; one for each section
     attempt: int = 0  #: of the newest lease
-    leased_sections: int = 0  #: how often a section was leased: the work that was started
+    leased_sections: int = 0  #: leases of sections so far: the work that was started
     gpu_seconds: float = 0.0
     forwards: int = 0  #: of the transformer, in the committed sections
     error: ErrorInfo | None = None
@@ -113,11 +115,11 @@ class JobState(Value):
 
 
 def accepted(event: Event) -> JobState:
-    """The state of entry 0. What its artifacts name ("section/0" …, "clip/1" …) counts as committed by that entry.
+    """Return the state of entry 0. Its artifacts ("section/0" …, "clip/1" …) count as committed by that entry.
 
-    A remix begins so: with copies of the sections that it shares with another video. `deleted` as entry 0 gives up an
-    accepting that died, so that one which only slept cannot go on.
-    Raises: Conflict where the sections do not begin with 0 or have a gap.
+    A remix begins with copies of the sections that it shares with another video. `deleted` as entry 0 gives up a video
+    whose acceptance was interrupted, so that a suspended process cannot accept it after all.
+    Raises: Conflict if the sections do not begin with 0 or have a gap.
     """
     if event.name == "deleted":
         return JobState(status="deleted")
@@ -135,9 +137,9 @@ def accepted(event: Event) -> JobState:
 
 
 def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
-    """`state` after `event`, which becomes ledger entry `seq` at unix time `at`.
+    """Return the state after `event`, which becomes ledger entry `seq` at unix time `at`.
 
-    Raises: LeaseLost where a lease is meant that is not current; Conflict where the state forbids the event.
+    Raises: LeaseLost if the event's lease is not current; Conflict if the state forbids the event.
     """
     if event.name == "leased":
         return _leased(state, event, seq)
@@ -156,7 +158,7 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
 
 
 def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
-    """Orders that could be leased now: every earlier stage is committed, and nobody has them. Most urgent first."""
+    """Return the orders that can be leased now, most urgent first: earlier stages are committed, no lease is held."""
     if state.status not in {"queued", "in_progress"}:
         return []
     keys = []
@@ -177,9 +179,9 @@ def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
 
 
 def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -> float:
-    """The share of the video's work that is done, 0 to 1, the steps of `progress` included.
+    """Return the share of the video's work that is done, 0 to 1, including the steps of `progress`.
 
-    A section counts nine times its decode: about what they cost on the big model.
+    A section counts nine times its decode: roughly their cost on the big model.
     """
     decodes = sum(1 for frames in plan.final_frames if frames)
     done: float = 9 * len(state.sections) + len(state.clips)
@@ -190,7 +192,7 @@ def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -
 
 
 def inherited(plan: JobPlan, state: JobState) -> float:
-    """The share of the work that was there from entry 0 on: what a remix shares with another video."""
+    """Return the share of the work that entry 0 brought: what a remix shares with another video."""
     sections = tuple(seq for seq in state.sections if seq == 0)
     clips = {section: seq for section, seq in state.clips.items() if seq == 0}
     return complete(plan, JobState(sections=sections, clips=clips))
@@ -218,7 +220,7 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         "numeric_class": state.numeric_class or event.numeric_class,
         "decode_tile_px": state.decode_tile_px or event.decode_tile_px,
     }
-    if key.stage != "finish":  # it computes nothing
+    if key.stage != "finish":  # which computes nothing
         news["numeric_classes"] = _with_class(state, event)
     if key.stage == "encode":
         news["conditioning"] = seq
@@ -245,7 +247,7 @@ def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
 
 
 def _with_class(state: JobState, event: Event) -> tuple[str, ...]:
-    """The classes that took part, the event's included."""
+    """Return the classes that took part, including the event's."""
     new = event.numeric_class
     return state.numeric_classes if new is None or new in state.numeric_classes else (*state.numeric_classes, new)
 
@@ -261,9 +263,9 @@ def _wished(state: JobState, event: Event, at: float) -> JobState:
 
 
 def _edited(state: JobState, event: Event) -> JobState:
-    """Another prompt holds from the next section on: conditioning and a begun section are of no more use.
+    """Apply a user's changes. A new prompt holds from the next section on and voids conditioning and saved steps.
 
-    Whoever works on what the edit changes loses the lease.
+    A worker whose order depends on the change loses its lease.
     """
     _demand(state, WAITING, event)
     edit = Edit(from_section=len(state.sections), **(event.edit.changes() if event.edit else {}))

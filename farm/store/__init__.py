@@ -1,4 +1,4 @@
-"""Object stores: the one place where everything durable lies."""
+"""Object stores: the one place for everything durable."""
 
 from farm.store.choice import open_store
 from farm.store.folder import FolderStore

@@ -1,4 +1,4 @@
-"""From settings to a store."""
+"""Open the store that the settings name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from farm.store.protocol import Store
 
 
 def open_store(settings: FarmSettings) -> Store:
-    """The store of FARM_STORAGE: a bucket for s3://, else a folder. Raises: StoreError where it cannot be used."""
+    """Open FARM_STORAGE: a bucket for s3://, otherwise a folder. Raises: StoreError if it cannot be used."""
     if settings.storage.startswith("s3://"):
         from farm.store.s3 import S3Store  # boto3 takes 0.3 s to load
 

@@ -1,7 +1,7 @@
 """An object store in a local folder: crash-safe, for several processes on one host.
 
-An object is written to a temporary file, synced, and linked to its key: `link` fails where the key exists, so of many
-writers exactly one wins (300 of 300 races of 20 processes, docs/decisions/0004). NFS is not tested.
+The store writes an object to a temporary file, syncs it and links it to its key. `link` fails if the key exists, so
+exactly one of many writers wins (300 of 300 races of 20 processes, docs/decisions/0004). NFS is not tested.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing_extensions import override
 from farm.errors import StoreError
 from farm.store.protocol import ObjectMissing, Store, check_key, is_key
 
-_TEMPORARY = ".tmp"  #: no key segment begins with a dot, so this folder never meets a key
+_TEMPORARY = ".tmp"  #: not a key: no segment of a key begins with a dot
 _PIECE_BYTES = 1 << 20
 _STALE_S = 24 * 3600.0
 
 
 class FolderStore(Store):
-    """Objects are files below `root`, which is made if it does not exist."""
+    """Objects as files below `root`, which is created if necessary."""
 
     def __init__(self, root: Path) -> None:
-        """Raises: StoreError where the folder cannot be made or its file system has no hard links."""
+        """Raises: StoreError if the folder cannot be created or its file system has no hard links."""
         self.root = root
         try:
             (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
@@ -133,17 +133,17 @@ class FolderStore(Store):
 
     @override
     def prove(self) -> None:
-        """Nothing is left to try: hard links were, when the store was opened."""
+        """Do nothing: opening the store has already tried hard links."""
 
     def _walk(self, folder: str, after: str) -> Iterator[str]:
-        """Keys below `folder` (it ends in '/') behind `after`, in order; a subfolder is opened when its turn comes.
+        """Yield the keys below `folder` (it ends in '/') after `after`, in order; open a subfolder when its turn comes.
 
-        A file system gives a folder's names in no order, so all of them are read; nothing is asked of their files.
+        A file system lists a folder's names in no order, so this reads all of them, but nothing about their files.
         """
         try:
             with os.scandir(self.root / folder) as found:
                 names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in found)
-        except (FileNotFoundError, NotADirectoryError):  # deleted while we looked
+        except (FileNotFoundError, NotADirectoryError):  # it was deleted while we looked
             return
         for key in (folder + name for name in names):
             if key.endswith("/"):
@@ -156,7 +156,7 @@ class FolderStore(Store):
         return self.root / check_key(key)
 
     def _link(self, temporary: Path, target: Path) -> bool:
-        """Give `temporary` its final name, durably; False where the name is taken."""
+        """Give `temporary` its final name, durably; return False if the name is taken."""
         while True:
             try:
                 _make_folders(target.parent)
@@ -166,12 +166,12 @@ class FolderStore(Store):
             except FileNotFoundError:
                 if not temporary.exists():
                     raise
-                continue  # a `delete` beside us has just removed the empty folder
+                continue  # another process has just removed the empty folder
             _sync_folder(target.parent)
             return True
 
     def _check_links(self) -> None:
-        """A file system without hard links (exFAT, some mounts) has no create-if-absent."""
+        """Refuse a file system without hard links (exFAT, some mounts): it has no create-if-absent."""
         probe = self.root / _TEMPORARY / uuid4().hex
         probe.touch()
         twin = probe.with_suffix(".link")
@@ -186,15 +186,15 @@ class FolderStore(Store):
             twin.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove what writers that were killed left behind; by age, since others may be writing now."""
+        """Remove old temporary files of killed writers; other processes may still be writing the recent ones."""
         for path in (self.root / _TEMPORARY).iterdir():
-            with suppress(FileNotFoundError):  # its writer has just finished
+            with suppress(FileNotFoundError):  # its writer has just removed it
                 if time.time() - path.stat().st_mtime > _STALE_S:
                     path.unlink()
 
 
 def _make_folders(folder: Path) -> None:
-    """Make `folder` and its parents, each durable in its own parent."""
+    """Create `folder` and its parents, each durably in its own parent."""
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -207,7 +207,7 @@ def _make_folders(folder: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:  # emptied and removed by a `delete` beside us
+    except FileNotFoundError:  # another process has just removed the empty folder
         return
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Whether a store really lets one writer win: tried on the store itself, since neither name nor version tells."""
+"""Try out whether a store lets exactly one writer win. Neither its name nor its version tells."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from farm.errors import ConfigError, StoreError
 from farm.store.protocol import Store
 
 _WRITERS = 16
-_RACES = (200, 200, 200, 5_000_000)  #: bytes of the body; small bodies hide some servers' races
+_RACES = (200, 200, 200, 5_000_000)  #: bytes of the body; some servers fail only with big ones
 PROBES = "probe/"
 SCRATCH = f"{PROBES}scratch-"
-_VERDICT = "v1"  #: change it where the trial changes: stores are then tried anew
+_VERDICT = "v1"  #: change it when the trial changes, so that stores are tried again
 
 
 def prove_create_once(store: Store, *, name: str, server: str) -> None:
-    """Let 16 writers race for one scratch key, several times. What passes is remembered in the store, for `server`.
+    """Let 16 writers race for one scratch key, several times. Remember a success in the store, for this server.
 
-    name:   of the store, for people. server: what the verdict holds for; another server behind it is tried anew.
-    Raises: ConfigError where two writers won, or what was written is not read or listed; StoreError where it is silent.
+    name:   of the store, for people. server: the verdict holds for this one; another server is tried again.
+    Raises: ConfigError if two writers won, or a written object cannot be read or listed; StoreError if the store does
+    not answer.
     """
     verdict = f"{PROBES}{_VERDICT}-{hashlib.sha256(f'{name} {server}'.encode()).hexdigest()[:16]}.json"
     if store.list(PROBES, after=verdict[:-1], limit=1) == [verdict]:
@@ -33,14 +34,14 @@ def prove_create_once(store: Store, *, name: str, server: str) -> None:
         fault = _race(store, size)
         if fault:
             raise ConfigError(
-                f"{name} cannot hold a farm: {fault}. Its server, {server}, does not keep `If-None-Match: *`, by which "
-                "one of many writers wins; take another (AWS S3, R2, Ceph RGW) or a folder"
+                f"{name} cannot hold a farm: {fault}. Its server, {server}, ignores `If-None-Match: *`, so "
+                "several writers can create one object; use AWS S3, R2, Ceph RGW or a folder"
             )
     store.put_if_absent(verdict, json.dumps({"server": server, "at": time.time()}).encode())
 
 
 def _race(store: Store, size: int) -> str:
-    """What went wrong in one race; empty: nothing."""
+    """Run one race; return what went wrong, or nothing."""
     key, start = f"{SCRATCH}{uuid4().hex}", Barrier(_WRITERS)
     bodies = [uuid4().hex.encode().ljust(size, b".") for _ in range(_WRITERS)]
 
@@ -54,7 +55,7 @@ def _race(store: Store, size: int) -> str:
         found = store.get(key)
         if len(won) > 1:
             return f"{len(won)} of {_WRITERS} writers created the same object of {size} bytes"
-        if found not in (won or bodies):  # nobody won: the winner's answer was lost
+        if found not in (won or bodies):  # if nobody won, the winner's answer got lost
             return f"an object of {size} bytes is not what its one writer wrote"
         if store.put_if_absent(key, bodies[0]):
             return "an object that existed was created again"

@@ -1,4 +1,4 @@
-"""What the farm asks of an object store: immutable objects, each created at most once."""
+"""The object store that the farm needs: immutable objects, each created at most once."""
 
 from __future__ import annotations
 
@@ -17,52 +17,53 @@ class ObjectMissing(Damaged):
 
 
 def check_key(key: str) -> str:
-    """`key` itself, if it is made of [A-Za-z0-9._-] segments that do not begin with a dot. Raises: StoreError."""
+    """Return `key` if its segments are of [A-Za-z0-9._-] and do not begin with a dot. Raises: StoreError."""
     if not is_key(key):
         raise StoreError(f"not an object key: {key!r}; need segments of letters, digits, '.', '_', '-' joined by '/'")
     return key
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` could be a key of ours; a bucket may hold other things too."""
+    """Tell whether `text` could be a key of the farm; a bucket may hold other objects too."""
     return _KEY.fullmatch(text) is not None
 
 
 class Store(Protocol):
-    """Immutable objects under keys. Every method may be called from several processes and threads at once.
+    """Immutable objects under keys. Several processes and threads may call every method at once.
 
-    Raises: StoreError where the store cannot answer; ObjectMissing where a key has no object.
+    Raises: StoreError if the store cannot answer; ObjectMissing if a key has no object.
     """
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        """Create the object, durably, unless the key has one; True: it was created now. Big data: give a file.
+        """Create the object durably, unless the key has one; tell whether this call created it.
 
-        False: the key has an object. It may be ours all the same, where an answer was lost: compare before giving up.
+        Pass big data as a file. If an answer got lost, the existing object may be ours although this returns
+        False: compare before giving up.
         """
 
     def get(self, key: str) -> bytes:
-        """The whole object."""
+        """Return the whole object."""
 
     def open_read(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The object's bytes from `start`, in pieces; the first piece is read before this returns."""
+        """Yield the object's bytes from `start` in pieces. Read the first piece before returning."""
 
     def size(self, key: str) -> int:
-        """The object's length in bytes."""
+        """Return the object's length in bytes."""
 
     def modified(self, key: str) -> float:
-        """When the object was created, unix seconds by the store's clock."""
+        """Return when the object was created, in unix seconds by the store's clock."""
 
     def download(self, key: str, path: Path) -> None:
         """Write the object to `path`."""
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        """Keys that begin with `prefix` (a folder: it ends in '/') and sort after `after`, in order, subfolders too."""
+        """Return the keys below the folder `prefix` (it ends in "/") that sort after `after`, in order."""
 
     def delete(self, key: str) -> None:
-        """Remove the object; nothing happens where there is none."""
+        """Remove the object if there is one."""
 
     def prove(self) -> None:
-        """Try, on the store itself, that of many writers one wins. Called once, before a farm uses it.
+        """Try out whether exactly one of many writers wins. Each farm calls this once, before it uses the store.
 
-        Raises: ConfigError where it is not so: such a store must not hold a farm.
+        Raises: ConfigError if the store lets several win: it cannot hold a farm.
         """

@@ -1,8 +1,8 @@
-"""An object store in an S3 bucket: AWS, Ceph RGW, R2 and others that heed `If-None-Match: *`.
+"""An object store in an S3 bucket: AWS, Ceph RGW, R2 and others that honour `If-None-Match: *`.
 
-An answer may get lost after the server has stored the object, and the client's own repetition then hears 412. So False
-from `put_if_absent` means "there is an object", not "it is another's": callers compare what lies there with what they
-wrote (a nonce, a sha256). Which servers were tried, and what they did: docs/decisions/0011.
+An answer may get lost after the server has stored the object; boto's own retry then gets 412. So False from
+`put_if_absent` means "there is an object", not "somebody else wrote it": callers compare the object with what they
+wrote (a nonce, a sha256). docs/decisions/0011 lists the servers that were tried.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from farm.store.protocol import ObjectMissing, Store, check_key, is_key
 
 log = logging.getLogger(__name__)
 _PIECE_BYTES = 1 << 20
-_BROKEN_READS = 4  #: a read that breaks so often in a row, without a byte in between, has failed
-_CONFLICTS = 8  #: a put that meets so many 409s has failed
-_STALE = timedelta(hours=24)  #: older unfinished uploads are those of writers that were killed
+_BROKEN_READS = 4  #: consecutive failures without a byte in between, after which a read has failed
+_CONFLICTS = 8  #: 409s after which a put has failed
+_STALE = timedelta(hours=24)  #: the writers of older unfinished uploads were killed
 _BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 class S3Store(Store):
-    """Objects of the bucket, below the prefix. Making one asks the server nothing; keys and region are the AWS_* ones.
+    """Objects of the bucket, below the prefix. Opening it sends no request; keys and region come from AWS_*.
 
-    An object is never split over several puts with a condition: up to `multipart_bytes` it is one conditional put;
-    beyond, a multipart upload without a condition, for keys that only one attempt writes.
+    An object of up to `multipart_bytes` is one conditional put. A bigger one is a multipart upload without a
+    condition: only one attempt ever writes its key.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class S3Store(Store):
     ) -> None:
         """url: s3://bucket/prefix. endpoint: of a server other than AWS. part_bytes: at least 5 MiB, S3's own limit.
 
-        Raises: StoreError where the AWS_* variables cannot be used at all.
+        Raises: StoreError if the AWS_* variables cannot be used at all.
         """
         self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
@@ -153,7 +153,7 @@ class S3Store(Store):
         return f"{self._prefix}{check_key(key)}"
 
     def _create(self, name: str, body: BinaryIO) -> bool:
-        """One conditional put. 409 says that others are at it just now: ask again, until somebody has won."""
+        """Send one conditional put. 409 means that others are writing just now: repeat it until one has won."""
 
         def put() -> None:
             body.seek(0)
@@ -174,12 +174,12 @@ class S3Store(Store):
         return True
 
     def _put_in_parts(self, name: str, body: BinaryIO, size: int) -> bool:
-        """Upload part by part; what is begun and fails is taken back. The look before it is no condition."""
+        """Upload part by part; take a failed upload back. The look beforehand is no condition."""
         if self._exists(name):
             return False
         where = {"Bucket": self._bucket, "Key": name}
         upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
-        part_bytes = max(self._part_bytes, -(-size // 10_000))  # S3 takes 10,000 parts
+        part_bytes = max(self._part_bytes, -(-size // 10_000))  # S3 accepts 10,000 parts
         parts: list[dict[str, object]] = []
         try:
             body.seek(0)
@@ -192,7 +192,7 @@ class S3Store(Store):
             with suppress(BotoCoreError, ClientError):
                 self._s3.abort_multipart_upload(**upload)
             if _code(err) == "NoSuchUpload" and self._exists(name):
-                return False  # completed, and the answer got lost
+                return False  # it was completed, and the answer got lost
             raise
         return True
 
@@ -206,7 +206,7 @@ class S3Store(Store):
         return True
 
     def _pieces(self, key: str, start: int, stop: int | None) -> Iterator[bytes]:
-        """The object's bytes [start, stop); a connection that breaks is taken up again at the byte where it broke."""
+        """Yield the object's bytes [start, stop). After a broken connection, go on at the byte where it broke."""
         broken = 0
         while stop is None or start < stop:
             body = self._body(key, start, stop)
@@ -219,14 +219,14 @@ class S3Store(Store):
             except _BROKEN as err:
                 broken += 1
                 if broken == _BROKEN_READS:
-                    raise StoreError(f"cannot read {key}: the answer breaks off at byte {start}", key=key) from err
+                    raise StoreError(f"cannot read {key}: the connection broke at byte {start}", key=key) from err
             else:
                 return
             finally:
                 body.close()
 
     def _body(self, key: str, start: int, stop: int | None) -> Any:
-        """The answer's body; None where no byte lies at `start` or behind it."""
+        """Return the answer's body; None if the object ends before `start`."""
         where = {"Bucket": self._bucket, "Key": self._name(key)}
         if start or stop is not None:
             where["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
@@ -239,7 +239,7 @@ class S3Store(Store):
                 raise
 
     def _sweep(self) -> None:
-        """Take back uploads that writers left unfinished when they were killed; a server that cannot is left alone."""
+        """Remove unfinished uploads of killed writers, if the server can."""
         try:
             pages = self._s3.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
@@ -252,7 +252,7 @@ class S3Store(Store):
 
     @contextmanager
     def _asking(self, verb: str, key: str) -> Iterator[None]:
-        """Turn the client's errors into ours. Only codes and names of errors get out: no header, no key, no token."""
+        """Turn boto's errors into ours. Only codes and names of errors get out: no header, no key, no token."""
         try:
             yield
         except ClientError as err:
@@ -264,10 +264,8 @@ class S3Store(Store):
             hint = "; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if status in {401, 403} else ""
             raise StoreError(f"cannot {verb} {key}: {self.name} answers {status} {code}{hint}", key=key) from err
         except (NoCredentialsError, PartialCredentialsError) as err:
-            msg = (
-                f"cannot {verb} {key}: no credentials for {self.name}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
-            raise StoreError(msg, key=key) from err
+            how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            raise StoreError(f"cannot {verb} {key}: no credentials for {self.name}; {how}", key=key) from err
         except BotoCoreError as err:
             raise StoreError(f"cannot {verb} {key}: {self.name}: {type(err).__name__}", key=key) from err
         except OSError as err:
@@ -275,7 +273,7 @@ class S3Store(Store):
 
 
 def _config(*, own_endpoint: bool) -> Config:
-    """The client's habits: a dead server is known within seconds, one that hangs within a minute."""
+    """Configure the client to notice a dead server within seconds and a hanging one within a minute."""
     return Config(
         connect_timeout=3,
         read_timeout=15,
@@ -283,7 +281,7 @@ def _config(*, own_endpoint: bool) -> Config:
         tcp_keepalive=True,
         max_pool_connections=32,
         signature_version="s3v4",
-        # the body's sha256 is signed, so servers check it; the newer CRC trailers are refused by older servers
+        # servers check the signed sha256 of the body; older ones reject the newer CRC trailers
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"payload_signing_enabled": True, "addressing_style": "path" if own_endpoint else "auto"},
@@ -291,7 +289,7 @@ def _config(*, own_endpoint: bool) -> Config:
 
 
 def _status(err: BaseException) -> int:
-    """The HTTP status of a server's answer; 0 where there was none."""
+    """Return the HTTP status of the server's answer; 0 without an answer."""
     return int(err.response["ResponseMetadata"]["HTTPStatusCode"]) if isinstance(err, ClientError) else 0
 
 

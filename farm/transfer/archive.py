@@ -1,7 +1,7 @@
-"""A video in one file: plain tar, its manifest first. What is read is read with suspicion, block by block.
+"""A video in one file: a plain tar with a manifest first, checked block by block as it is read.
 
-Only regular files, in the manifest's order and with its lengths and sha256, under names that are object keys: nothing
-else can be said in such a file, so nothing else has to be guarded against. `tar xf` unpacks it.
+It holds only regular files, in the manifest's order, with its lengths and sha256, under names that are object keys.
+Nothing else is accepted. `tar xf` unpacks it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _PIECE_BYTES = 1 << 20
 
 
 class Member(Value):
-    """An object: where it lies below the video's folder, and what its bytes must be."""
+    """An object: its path below the video's folder, and the length and sha256 of its bytes."""
 
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0, lt=8 << 30)  #: what a plain tar can hold
+    bytes: int = Field(ge=0, lt=8 << 30)  #: the limit of a plain tar
 
 
 class Manifest(Value):
-    """What an archive holds, in this order."""
+    """The contents of an archive, in this order."""
 
     format: Literal[1] = 1
     id: JobId
     objects: tuple[Member, ...]
 
     def named(self) -> dict[str, Member]:
-        """Path -> member."""
+        """Return path -> member."""
         return {member.path: member for member in self.objects}
 
 
@@ -51,12 +51,12 @@ Read = Callable[[Member], Iterator[bytes]]
 
 
 def bad_archive(text: str) -> InvalidRequest:
-    """The error of whoever sent it."""
+    """Return the error for the client that sent the archive."""
     return InvalidRequest(f"archive: {text}", fields={"archive": text})
 
 
 def pack(manifest: Manifest, read: Read) -> Iterator[bytes]:
-    """The archive, piece by piece. Raises, in its middle: Damaged where `read` gives other bytes than the manifest."""
+    """Yield the archive piece by piece. Raises, half-way: Damaged if `read` gives other bytes."""
     data = manifest.model_dump_json().encode()
     yield from _entry(f"{manifest.id}/{MANIFEST}", len(data), [data])
     for member in manifest.objects:
@@ -65,15 +65,15 @@ def pack(manifest: Manifest, read: Read) -> Iterator[bytes]:
 
 
 def packed_bytes(manifest: Manifest) -> int:
-    """How long the archive will be."""
+    """Return the length of the archive."""
     sizes = [len(manifest.model_dump_json().encode()), *(member.bytes for member in manifest.objects)]
     return sum(_BLOCK + size + -size % _BLOCK for size in sizes) + len(_END)
 
 
 def unpack(source: BinaryIO, folder: Path | None) -> Manifest:
-    """Check an archive, and write its objects below `folder`, which is empty (None: only check).
+    """Check an archive, and write its objects below the empty `folder` (None: only check).
 
-    Raises: InvalidRequest where it is not exactly what `pack` makes.
+    Raises: InvalidRequest unless it is exactly what `pack` makes.
     """
     name, size = _header(source)
     if not name.endswith(f"/{MANIFEST}") or size > _MANIFEST_BYTES:
@@ -81,33 +81,31 @@ def unpack(source: BinaryIO, folder: Path | None) -> Manifest:
     data = b"".join(_body(source, size))
     manifest = read_manifest(data)
     if name != f"{manifest.id}/{MANIFEST}":
-        raise bad_archive("its folder is not named for the video's id")
+        raise bad_archive("its folder is not named after the video's id")
     if folder is not None:
         (folder / MANIFEST).write_bytes(data)
     for member in manifest.objects:
         name, size = _header(source)
         if (name, size) != (f"{manifest.id}/{member.path}", member.bytes):
-            raise bad_archive(
-                f"after the manifest comes {name[:80]!r} where {member.path} of {member.bytes} bytes should"
-            )
+            raise bad_archive(f"{name[:80]!r} stands where {member.path} of {member.bytes} bytes should")
         try:
             _write(None if folder is None else folder / member.path, _checked(member, _body(source, size)))
         except Damaged as err:
             raise bad_archive(str(err)) from err
     if _exactly(source, len(_END)) != _END:
-        raise bad_archive("it goes on where the manifest ends")
+        raise bad_archive("there is more after the last object of the manifest")
     return manifest
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """Raises: InvalidRequest where it is none, or names what cannot be a video's object."""
+    """Parse a manifest. Raises: InvalidRequest if it is malformed or names what cannot be an object of a video."""
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as err:
         raise bad_archive(f"its {MANIFEST} cannot be read: {err.error_count()} faults") from err
     paths = manifest.named()
     if not is_id(manifest.id) or len(paths) != len(manifest.objects):
-        raise bad_archive("its id is none, or it names an object twice")
+        raise bad_archive("its id is malformed, or it names an object twice")
     for path in paths:
         if not is_key(path) or path == MANIFEST or any(str(parent) in paths for parent in Path(path).parents):
             raise bad_archive(f"{path[:80]!r} cannot be an object's path")
@@ -115,9 +113,9 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def read_folder(folder: Path) -> tuple[Manifest, Read]:
-    """An archive that was unpacked.
+    """Read an unpacked archive.
 
-    Raises: InvalidRequest where a file is missing, is no plain file, or has another length.
+    Raises: InvalidRequest if a file is missing, is no plain file, or has another length.
     """
     try:
         manifest = read_manifest((folder / MANIFEST).read_bytes())
@@ -126,7 +124,7 @@ def read_folder(folder: Path) -> tuple[Manifest, Read]:
     for member in manifest.objects:
         steps = [folder / parent for parent in reversed(Path(member.path).parents[:-1])]
         if any(step.is_symlink() for step in steps) or not _is_plain(folder / member.path, member.bytes):
-            raise bad_archive(f"{member.path} is missing, is no plain file, or has not {member.bytes} bytes")
+            raise bad_archive(f"{member.path} is missing, is no plain file, or does not have {member.bytes} bytes")
 
     def read(member: Member) -> Iterator[bytes]:
         with (folder / member.path).open("rb") as file:
@@ -153,7 +151,7 @@ def _entry(name: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _checked(member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same pieces. Raises: Damaged where they are not the member's bytes."""
+    """Yield the same pieces. Raises: Damaged if they are not the member's bytes."""
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
         digest.update(piece)
@@ -165,13 +163,13 @@ def _checked(member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _header(source: BinaryIO) -> tuple[str, int]:
-    """Name and size of the regular file that comes next."""
+    """Return name and size of the next file."""
     try:
         info = tarfile.TarInfo.frombuf(_exactly(source, _BLOCK), "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as err:
-        raise bad_archive("it is no tar file, or ends too early") from err
+        raise bad_archive("it is not a tar file, or it is truncated") from err
     if info.type != tarfile.REGTYPE or info.size < 0:
-        raise bad_archive(f"{info.name[:80]!r} is no plain file; links, folders and devices are not taken")
+        raise bad_archive(f"{info.name[:80]!r} is no plain file; links, folders and devices are not accepted")
     return info.name, info.size
 
 
@@ -180,7 +178,7 @@ def _body(source: BinaryIO, size: int) -> Iterator[bytes]:
     while left:
         piece = source.read(min(left, _PIECE_BYTES))
         if not piece:
-            raise bad_archive("it breaks off")
+            raise bad_archive("it is truncated")
         left -= len(piece)
         yield piece
     _exactly(source, -size % _BLOCK)
@@ -189,7 +187,7 @@ def _body(source: BinaryIO, size: int) -> Iterator[bytes]:
 def _exactly(source: BinaryIO, size: int) -> bytes:
     data = source.read(size)
     if len(data) != size:
-        raise bad_archive("it breaks off")
+        raise bad_archive("it is truncated")
     return data
 
 

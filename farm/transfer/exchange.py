@@ -1,7 +1,7 @@
-"""A video from one farm to another: its request, inputs, ledger and artifacts, as they were at one ledger entry.
+"""Export and import a video: its request, inputs, ledger and artifacts, as they are at one ledger entry.
 
-What belongs to a farm stays there: owner, idempotency key, batch, webhook, and the epochs of its dispatchers, which
-would be orders to another farm's.
+Some facts belong to a farm and stay there: owner, idempotency key, batch, webhook, and the epochs of its dispatchers,
+which would outrank the dispatcher of the other farm.
 """
 
 from __future__ import annotations
@@ -37,37 +37,41 @@ from farm.ledger.layout import (
 from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance
 from farm.transfer.archive import Manifest, Member, bad_archive
 
-_NOBODY = "nobody"  #: owner of a video that is between two farms
-_LATEST = 1e11  #: unix seconds that a clock could show
+_NOBODY = "nobody"  #: the owner in an archive
+_LATEST_S = 1e11  #: later unix times are impossible
 
 
 class Snapshot(NamedTuple):
-    """A video as it was at one ledger entry."""
+    """A video as it is at one ledger entry."""
 
     manifest: Manifest
     read: Callable[[Member], Iterator[bytes]]
 
 
 class Arrived(NamedTuple):
-    """An unpacked archive that makes sense; nothing of it is stored."""
+    """An unpacked archive that has passed all checks. Nothing of it is stored yet."""
 
-    job: Job  #: with the id and owner that it gets here
+    job: Job  #: with its id and owner on this farm
     folder: Path
     manifest: Manifest
-    last: int  #: number of its newest ledger entry
+    last: int  #: seq of its newest ledger entry
     state: JobState
-    artifacts: dict[str, Artifact]  #: path -> artifact, with the key that it gets here
+    artifacts: dict[str, Artifact]  #: path -> artifact, with its key on this farm
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended: then it takes room among the videos that wait here."""
+        """Tell whether the video has not ended, so that it counts against the limits of this farm."""
         return self.state.status in OPEN
+
+    def entry(self, seq: int) -> Entry:
+        """Return a ledger entry as this farm stores it."""
+        return _renamed(_read_entry(self.folder, seq), self.manifest.id, self.job.id)
 
 
 def snapshot(jobs: Jobs, record: Record) -> Snapshot:
-    """Everything that the ledger names up to the head that was read; what is added meanwhile stays out.
+    """Collect everything that the ledger names up to the record's head; later entries stay out.
 
-    Raises: StoreError. What is damaged is noticed when it is read.
+    Raises: StoreError. A damaged object is noticed only when it is read.
     """
     job_id, folder = record.job.id, video_folder(record.job.id)
     request = _neutral(record.asked).model_dump_json().encode()
@@ -94,22 +98,21 @@ def snapshot(jobs: Jobs, record: Record) -> Snapshot:
 
 
 def import_video(arrived: Arrived, jobs: Jobs, tools: Tools) -> Record:
-    """Store a video that was exported; where it had not ended it goes on here, with the same bits.
+    """Store an exported video. If it has not ended, this farm goes on with it, with the same bits.
 
-    Sent again it is the same video.
-    Raises: InvalidRequest where this farm would make another video of its request; Conflict where its id is taken by
-    other content.
+    A second import of the same archive returns the same video.
+    Raises: InvalidRequest if this farm would plan another video for the request; Conflict if other content has its id.
     """
     _check_here(arrived, tools)
     job, store = arrived.job, jobs.store
     if (found := _existing(arrived, jobs)) is not None:
         return found
-    store.put_if_absent(import_key(job.id), b"{}")  # tells what a crash leaves from what was lost
+    store.put_if_absent(import_key(job.id), b"{}")  # tells an interrupted import from a damaged video
     for path, artifact in sorted(arrived.artifacts.items()):
         if not store.put_if_absent(artifact.key, arrived.folder / path):
             _check_same(jobs, artifact)
     for seq in range(arrived.last + 1):
-        data = _entry_bytes(_renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id))
+        data = _entry_bytes(arrived.entry(seq))
         key = entry_key(job.id, seq)
         if not store.put_if_absent(key, data) and store.get(key) != data:
             raise _taken(job.id)
@@ -120,18 +123,18 @@ def import_video(arrived: Arrived, jobs: Jobs, tools: Tools) -> Record:
 
 
 def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) -> Arrived:
-    """Check that what was unpacked into `folder` is one video, and that its ledger could have come to be.
+    """Check that the files in `folder` are one video with a legal ledger.
 
-    new_id: it gets an id of its own, made of the old one and the owner.
-    Raises: InvalidRequest where it is not what a farm exports.
+    new_id: give it a new id, made from the old one and the owner.
+    Raises: InvalidRequest if no farm could have exported it.
     """
     try:
         sent = Job.model_validate_json((folder / REQUEST).read_bytes())
         named, last, state = _replayed(manifest, folder)
     except (OSError, ValidationError, ValueError) as err:
-        raise bad_archive(f"it is no video of a farm: {_words(err)}") from err
+        raise bad_archive(f"it is not a video of a farm: {_words(err)}") from err
     if sent.id != manifest.id or not 0 <= sent.created_ms <= (time.time() + 86400) * 1000:
-        raise bad_archive("request.json is not that of this video")
+        raise bad_archive("its request is not that of this video")
     named |= {artifact.key: artifact for artifact in sent.inputs.values()}
     members, artifacts = manifest.named(), dict[str, Artifact]()
     job_id = _new_id(sent.id, owner, members[entry_path(0)]) if new_id else sent.id
@@ -152,14 +155,14 @@ def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) 
 
 
 def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], int, JobState]:
-    """Fold the ledger again: the artifacts it names, its last number, its state. Raises: ValueError, InvalidRequest."""
+    """Replay the ledger; return its artifacts, its last seq and its state. Raises: ValueError, InvalidRequest."""
     named, state, seq = dict[str, Artifact](), JobState(), -1
     paths = manifest.named()
     while entry_path(seq + 1) in paths:
         seq += 1
         entry = _read_entry(folder, seq)
         event = entry.event
-        if not (0 <= entry.at < _LATEST and math.isfinite(event.seconds) and event.seconds >= 0):
+        if not (0 <= entry.at < _LATEST_S and math.isfinite(event.seconds) and event.seconds >= 0):
             raise ValueError(f"ledger entry {seq} has impossible times")
         try:
             state = advance(state, event, seq=seq, at=entry.at) if seq else accepted(event)
@@ -174,12 +177,12 @@ def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], in
 
 
 def _check_here(arrived: Arrived, tools: Tools) -> None:
-    """See that this farm can go on with the video, and that its inputs are harmless. Raises: InvalidRequest."""
+    """Check that this farm can go on with the video and that its inputs are harmless. Raises: InvalidRequest."""
     job, planner = arrived.job, tools.planner
     request = checked(job.request.model_dump(), {}, planner.request_type).request
     _, plan = planner.settle(request, image_size=None, source_frames=job.plan.source_frames)
     if plan != job.plan:
-        raise bad_archive("this farm plans another video for its request; it comes from another version")
+        raise bad_archive("this farm plans another video for its request; the exporting farm has another version")
     if arrived.is_open:
         planner.pin_loras(job.request.loras)
     for name, artifact in job.inputs.items():
@@ -187,7 +190,7 @@ def _check_here(arrived: Arrived, tools: Tools) -> None:
         if name == "source":
             facts = tools.media.look_at(str(path))
             if (facts.frames, facts.height, facts.width) != (job.plan.source_frames, job.plan.height, job.plan.width):
-                raise bad_archive("the video that it extends has other frames than its plan says")
+                raise bad_archive("the video that it extends differs in size or length from its plan")
         else:
             _check_picture(path, tools.settings.max_pixels)
 
@@ -197,18 +200,18 @@ def _check_picture(path: Path, max_pixels: int) -> None:
         with Image.open(path, formats=["PNG"]) as image:
             width, height = image.size
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as err:
-        raise bad_archive(f"{path.name} is no PNG") from err
+        raise bad_archive(f"{path.name} is not a PNG") from err
     if width * height > max_pixels:
         raise bad_archive(f"{path.name} has {width}x{height} px, over the limit of {max_pixels:,} px (FARM_MAX_PIXELS)")
 
 
 def is_here(arrived: Arrived, jobs: Jobs) -> bool:
-    """Whether the video was imported before. Raises: Conflict where its id is taken by other content."""
+    """Tell whether the video was imported before. Raises: Conflict if other content has its id."""
     return _existing(arrived, jobs) is not None
 
 
 def _existing(arrived: Arrived, jobs: Jobs) -> Record | None:
-    """The same video, where it is here already, at this entry or a later one. Raises: Conflict where it is another."""
+    """Return the same video, at this entry or a later one, if it is here. Raises: Conflict if another one is."""
     job = arrived.job
     try:
         record = jobs.get(job.id, owner=None)
@@ -217,19 +220,18 @@ def _existing(arrived: Arrived, jobs: Jobs) -> Record | None:
         if log and import_key(job.id) not in jobs.store.list(IMPORTS):
             raise Conflict(f"{job.id} was deleted here; wait an hour, or import it under a new id") from err
         return None
-    same = (
-        record.head.seq >= arrived.last and _neutral(record.asked) == _neutral(job) and record.asked.owner == job.owner
+    here = (
+        jobs.ledger.entry(job.id, seq).model_copy(update={"epoch": 0}) == arrived.entry(seq)
+        for seq in range(arrived.last + 1)
     )
-    for seq in range(arrived.last + 1) if same else ():
-        here = jobs.ledger.entry(job.id, seq).model_copy(update={"epoch": 0})
-        same = same and here == _renamed(_read_entry(arrived.folder, seq), arrived.manifest.id, job.id)
-    if not same:
-        raise _taken(job.id)
-    return record
+    same_request = (_neutral(record.asked), record.asked.owner) == (_neutral(job), job.owner)
+    if same_request and record.head.seq >= arrived.last and all(here):
+        return record
+    raise _taken(job.id)
 
 
 def _check_same(jobs: Jobs, artifact: Artifact) -> None:
-    """An object of that name is there: ours, where an import was cut short. Raises: Conflict where it is another."""
+    """Accept an existing object if an interrupted import of ours wrote it. Raises: Conflict if it differs."""
     digest = hashlib.sha256()
     for piece in jobs.store.open_read(artifact.key):
         digest.update(piece)
@@ -238,7 +240,7 @@ def _check_same(jobs: Jobs, artifact: Artifact) -> None:
 
 
 def _release(jobs: Jobs, job_id: JobId) -> None:
-    """End the leases of the other farm's workers: nobody here holds them."""
+    """End the leases of the other farm's workers."""
     head = jobs.ledger.head(job_id)
     for key, lease in head.state.leases.items():
         error = ErrorInfo(code="imported", message="the video moved to another farm")
@@ -247,7 +249,7 @@ def _release(jobs: Jobs, job_id: JobId) -> None:
 
 
 def _neutral(job: Job) -> Job:
-    """What is the video's own."""
+    """Remove what belongs to one farm only."""
     return job.model_copy(update={"owner": _NOBODY, "idempotency": None, "hooks": {}, "edits": (), "batch": None})
 
 
@@ -261,7 +263,7 @@ def _renamed(entry: Entry, old: JobId, new: JobId) -> Entry:
 
 
 def _new_id(old: JobId, owner: str, first: Member) -> JobId:
-    """The same for the same video and owner, so that sending it again makes no second one."""
+    """Return the same id for the same video and owner, so that a repeated import makes no second video."""
     return JobId(f"video_{hashlib.sha256(f'{old} {owner} {first.sha256}'.encode()).hexdigest()[:32]}")
 
 
@@ -282,7 +284,7 @@ def _member(path: str, data: bytes) -> Member:
 
 
 def _words(err: Exception) -> str:
-    """What went wrong, without quoting what was sent."""
+    """Say what is wrong without quoting the archive."""
     if isinstance(err, ValidationError):
         return f"{err.error_count()} faults in its request or ledger"
     return err.strerror or "a file is missing" if isinstance(err, OSError) else str(err)

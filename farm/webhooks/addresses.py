@@ -31,5 +31,5 @@ async def addresses_of(url: httpx.URL, *, allow_private: bool, resolve: Resolve)
     port = url.port or (443 if url.scheme == "https" else 80)
     found = await resolve(url.raw_host.decode("ascii"), port)
     if not allow_private and not all(is_public(address) for address in found):
-        raise Refused("its host leads to this machine or a private network (FARM_WEBHOOK_ALLOW_PRIVATE)")
+        raise Refused("its host leads to this machine or a private network (see FARM_WEBHOOK_ALLOW_PRIVATE)")
     return found

@@ -311,7 +311,7 @@ def test_inputs_are_looked_at_again(old: Farm, new: Farm, half: str, tmp_path: P
         return change
 
     archive = old.export(half)
-    assert "no PNG" in new.take(forged(archive, tmp_path, swap(b"GIF89a")))["detail"]
+    assert "not a PNG" in new.take(forged(archive, tmp_path, swap(b"GIF89a")))["detail"]
     strict = Farm(tmp_path / "strict", max_pixels=1000)
     assert "FARM_MAX_PIXELS" in strict.take(archive)["detail"]
 
