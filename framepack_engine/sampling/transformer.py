@@ -22,7 +22,7 @@ from framepack_engine.sampling.attention import pin_attention
 from framepack_engine.sampling.cache_diffusers import DiffusersCache
 from framepack_engine.sampling.caches import CacheState, StepCache, TeaCache
 from framepack_engine.sampling.context import PackedContext
-from framepack_engine.sampling.lora import LoraSlots
+from framepack_engine.sampling.lora import LoraStack
 from framepack_engine.sampling.numeric import numeric_class
 
 TEXT_TOKENS = 512  #: every prompt is zero-padded to this, with a mask
@@ -91,7 +91,7 @@ class Transformer:
             # Source: lllyasviel/FramePack's high_quality_fp32_output_for_inference
             model.proj_out.to(torch.float32)
             model.proj_out.register_forward_pre_hook(_float32_input)
-        self.loras = LoraSlots(model, device=self.device, dtype=self.dtype)
+        self.loras = LoraStack(model, device=self.device, dtype=self.dtype)
 
     def numeric_class(self, attention: str | None = None) -> str:
         """Of what it computes; attention: the video's."""
@@ -106,7 +106,7 @@ class Transformer:
         """
         pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
         compute_plainly(self.model, plain=bool(self.loras.using))  # compiled code does not ask for the hooks of LoRAs
-        with nullcontext() if self.hoist is None else self.hoist.at_work():
+        with self.loras.at_work(), nullcontext() if self.hoist is None else self.hoist.at_work():
             if spec.cache == "none":
                 yield None
                 return

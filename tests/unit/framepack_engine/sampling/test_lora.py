@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.errors import LoraUnusable
-from framepack_engine.sampling.lora import LowRank, read_lora
 from framepack_engine.sampling.lora_files import find_lora, list_loras, lora_digest
+from framepack_engine.sampling.lora_formats import LowRank, read_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -204,15 +204,16 @@ def test_the_base_comes_back_bit_for_bit(
     assert rendered(renderer, replace(SPEC, loras=(replace(lora, weight=0.0),)), conditioning) == base
 
 
-def test_a_new_renderer_begins_with_the_base(
+def test_two_renderers_of_one_model_have_their_own_loras(
     tiny_models: Models, conditioning: Conditioning, linears: dict[str, nn.Linear], tmp_path: Path
 ) -> None:
-    """A model that another renderer left with a LoRA on it gives the base, and the same LoRA acts once, not twice."""
-    lora = write(tmp_path, "style", linears)
-    base = rendered(Renderer(tiny_models, lora_dir=tmp_path), SPEC, conditioning)
-    styled = rendered(Renderer(tiny_models, lora_dir=tmp_path), replace(SPEC, loras=(lora,)), conditioning)
-    assert rendered(Renderer(tiny_models, lora_dir=tmp_path), replace(SPEC, loras=(lora,)), conditioning) == styled
-    assert rendered(Renderer(tiny_models, lora_dir=tmp_path), SPEC, conditioning) == base != styled
+    """Each begins with the base, in any order, and a LoRA that both use acts once: nothing stays on the model."""
+    styled_spec = replace(SPEC, loras=(write(tmp_path, "style", linears),))
+    one, other = (Renderer(tiny_models, lora_dir=tmp_path) for _ in range(2))
+    base, styled = rendered(one, SPEC, conditioning), rendered(one, styled_spec, conditioning)
+    assert rendered(other, SPEC, conditioning) == base != styled
+    assert rendered(other, styled_spec, conditioning) == rendered(one, styled_spec, conditioning) == styled
+    assert rendered(one, SPEC, conditioning) == base
 
 
 def test_unfused_equals_merged_weights(

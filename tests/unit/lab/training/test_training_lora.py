@@ -18,7 +18,7 @@ from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling import context
 from framepack_engine.sampling.artifacts import Conditioning
-from framepack_engine.sampling.lora import read_lora
+from framepack_engine.sampling.lora_formats import read_lora
 from framepack_engine.sampling.transformer import Question, Transformer
 from lab.training.data.clips import ClipMaker
 from lab.training.loop import Run, train
@@ -194,10 +194,8 @@ def test_the_file_acts_in_the_engine_as_it_did_in_training(
         noise = (x - 0.4 * section.target) / 0.6
         learned = velocity_of(pairs, section, clips.text, clips.image_embeds, noise=noise, sigma=torch.tensor([0.6]))
         engine.loras.use(spec.loras, folder=tmp_path)
-        try:
+        with engine.loras.at_work():
             with_lora = asked()
-        finally:
-            engine.loras.clear()
     torch.testing.assert_close(with_lora, learned, atol=1e-4, rtol=1e-4)
     assert float((plain - learned).abs().max()) > 0.01
 
