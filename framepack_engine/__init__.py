@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from framepack_engine.errors import EngineError
     from framepack_engine.frames.provenance import read_provenance
     from framepack_engine.models.shelf import Models, ModelShelf, load_models
-    from framepack_engine.pipeline import Renderer, RenderProgress
+    from framepack_engine.pipeline import Renderer, RenderProgress, Sampler
     from framepack_engine.planning.sections import final_frames, frames_for, nearest_bucket, sections_for
     from framepack_engine.planning.spec import Lora, RenderSpec
     from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
@@ -35,6 +35,7 @@ _HOME = {
     "RenderProgress": "pipeline",
     "RenderSpec": "planning.spec",
     "Renderer": "pipeline",
+    "Sampler": "pipeline",
     "SectionState": "sampling.artifacts",
     "StepState": "sampling.artifacts",
     "final_frames": "planning.sections",
@@ -57,6 +58,7 @@ __all__ = [
     "RenderProgress",
     "RenderSpec",
     "Renderer",
+    "Sampler",
     "SectionState",
     "StepState",
     "final_frames",

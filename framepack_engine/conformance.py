@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from framepack_engine.errors import EngineError, ModelUnavailable
 from framepack_engine.models.weights import use_onednn
-from framepack_engine.pipeline import Renderer, SamplingModels
+from framepack_engine.pipeline import Sampler
 from framepack_engine.planning.sections import decode_needs, time_order
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning
@@ -38,9 +38,8 @@ class CaseResult:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The two parts of a model that a case needs."""
+class CaseModel(NamedTuple):
+    """The parts of the model that the cases were made with."""
 
     transformer: Any
     vae: Any
@@ -56,16 +55,16 @@ def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> It
     unknown = sorted(set(only or ()) - set(cases))
     if unknown or not cases:
         raise EngineError(f"{root} has no case {', '.join(unknown)}; it has: {', '.join(cases) or 'none'}")
-    renderer = Renderer(load_case_model(root / "tiny_model"))
+    sampler = Sampler(*load_case_model(root / "tiny_model"))
     for name, case in cases.items():
         if not only or name in only:
             try:
-                yield _run(renderer, name, case)
+                yield _run(sampler, name, case)
             except EngineError as err:
                 yield CaseResult(name=name, passed=False, error=f"{err.code}: {err}")
 
 
-def load_case_model(folder: Path) -> SamplingModels:
+def load_case_model(folder: Path) -> CaseModel:
     """The transformer and VAE that cases are made with, float32 on the CPU. Raises: ModelUnavailable."""
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
@@ -77,16 +76,16 @@ def load_case_model(folder: Path) -> SamplingModels:
     )
     vae = AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae", torch_dtype=torch.float32)
     use_onednn(vae)  # as `load_models` does: what is compared is what renders
-    return _Parts(transformer, vae)
+    return CaseModel(transformer, vae)
 
 
-def _run(renderer: Renderer, name: str, folder: Path) -> CaseResult:
+def _run(sampler: Sampler, name: str, folder: Path) -> CaseResult:
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     expected = safetensors.torch.load_file(folder / "expected.safetensors")
     spec, conditioning = case_spec(case), case_conditioning(folder)
     state, states = None, []
     for index in range(spec.sections):
-        state = renderer.section(spec, index, conditioning, state)
+        state = sampler.section(spec, index, conditioning, state)
         states.append(state)
     latents = {i: made.latents for i, made in enumerate(states)}
     pairs = [(latents[i], expected[f"section_{i:03}"]) for i in range(spec.sections)]
@@ -96,7 +95,7 @@ def _run(renderer: Renderer, name: str, folder: Path) -> CaseResult:
     frames_diff = None
     if "frames_uint8" in expected:
         wanted = expected["frames_uint8"][0].permute(1, 2, 3, 0)
-        frames_diff = int(_difference(_frames(renderer, spec, conditioning, latents), wanted))
+        frames_diff = int(_difference(_frames(sampler, spec, conditioning, latents), wanted))
     calls = [list(made.forwards) for made in states] == case["transformer_calls_per_step"]
     return CaseResult(
         name=name,
@@ -107,9 +106,9 @@ def _run(renderer: Renderer, name: str, folder: Path) -> CaseResult:
     )
 
 
-def _frames(renderer: Renderer, spec: RenderSpec, conditioning: Conditioning, latents: dict[int, Tensor]) -> Tensor:
+def _frames(sampler: Sampler, spec: RenderSpec, conditioning: Conditioning, latents: dict[int, Tensor]) -> Tensor:
     clips = {
-        k: renderer.decode(spec, k, conditioning, latents)
+        k: sampler.decode(spec, k, conditioning, latents)
         for k in range(spec.sections)
         if decode_needs(spec.kind, spec.sections, k)
     }

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState
+from framepack_engine import Conditioning, RenderSpec, Sampler, SectionState
 from framepack_engine.memory.ladder import GIB, HOST_RESERVE_BYTES, MemoryPlan, ladder
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
@@ -70,7 +70,7 @@ class Site:
 
     def renderer(
         self, plan: MemoryPlan, *, parts: RandomParts | None = None, lora_dir: Path | None = None, counted: bool = False
-    ) -> Renderer:
+    ) -> Sampler:
         """A renderer whose best plan is that one. counted: on the CPU each tensor is, which is slow."""
         parts, host = parts or self.parts, HOST_RESERVE_BYTES if plan.mapped else GIB << 10
         counted = counted and self.device == "cpu"
@@ -78,13 +78,13 @@ class Site:
         for larger in ladder(parts.size(), workload_of(self.spec)):
             if larger.rung < plan.rung:
                 book.too_large(workload_of(self.spec), larger)
-        return Renderer(parts, device=self.device, lora_dir=lora_dir, book=book)
+        return Sampler(parts.transformer, parts.vae, device=self.device, lora_dir=lora_dir, book=book)
 
 
 def make_site(device: str) -> Site:
     """That of a device."""
     here = model_of(device, home=device)
-    plain, spec = Renderer(here, device=device), SPECS[device]
+    plain, spec = Sampler(here.transformer, here.vae, device=device), SPECS[device]
     conditioning = random_conditioning(here, height=spec.height, width=spec.width)
     wanted = plain.section(spec, 0, conditioning, None)
     frames = plain.decode(spec, 1, conditioning, _two(wanted))
@@ -117,7 +117,7 @@ PLANS = ("keeps all", "keeps transformer", "keeps nothing", "some streamed", "al
 class Watched:
     """The most that a renderer takes on its device: by torch's own statistics on a GPU, by the budget on the CPU."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Sampler) -> None:
         """Begin now."""
         assert renderer.tenancy is not None
         self._budget, self._cuda = renderer.tenancy.budget, renderer.device.type == "cuda"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from framepack_engine.errors import ArtifactDamaged
 from framepack_engine.sampling.caches import CacheState
-from framepack_engine.sampling.sampler import SolverState
+from framepack_engine.sampling.solver import SolverState
 
 _ENTRY = "framepack"
 _VERSION = 1

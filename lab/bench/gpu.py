@@ -27,7 +27,7 @@ from framepack_engine.models.host import host_bytes
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import weights_of
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Sampler
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.copies import CopyWatch, SyncCopies
 from lab.bench.gpu_rows import Case, Row, forward_flops
@@ -120,7 +120,7 @@ class _Held:
 
     parts: RandomParts
     size: ModelSize
-    renderer: Renderer
+    renderer: Sampler
     sync: SyncCopies | None = None
     count: LiveBytes | None = None
 
@@ -165,13 +165,14 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
             book = PlanBook(size=size, device_bytes=cap, host_bytes=host_bytes(), counted=on_cpu)
             for plan in ladder(size, workload_of(spec))[: case.rung]:
                 book.too_large(workload_of(spec), plan)
-            renderer = Renderer(parts, device=str(device), book=book)
+            renderer = Sampler(parts.transformer, parts.vae, device=str(device), book=book)
             try:
                 yield _Held(parts=parts, size=size, renderer=renderer)
             finally:
                 renderer.close()
             return
-        renderer, sync = Renderer(parts, device=str(device)), None  # before the copies: it widens the last layer
+        renderer = Sampler(parts.transformer, parts.vae, device=str(device))  # it widens the last layer: before copies
+        sync = None
         if case.way == "sync":
             everything = ladder(size, workload_of(spec))[0]
             computing = everything.section_bytes - sum(tensor.nbytes for tensor in weights_of(_modules(parts)))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.shelf import Models
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Renderer, Sampler
 from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.random_model import fill
@@ -62,7 +62,7 @@ def section_errors(models: Models, spec: RenderSpec) -> list[Errors]:
         parts, answers = replace(models, transformer=transformer), list[Tensor]()
         apply_precision(parts.transformer, precision)
         hook = parts.transformer.register_forward_hook(lambda _module, _args, output: answers.append(output[0]))
-        latents = Renderer(parts).section(spec, 0, conditioning, None).latents
+        latents = Sampler(parts.transformer, parts.vae).section(spec, 0, conditioning, None).latents
         hook.remove()
         return answers[0], latents
 

@@ -26,7 +26,7 @@ from actors.device import Renderers, describe_device
 from deploy import cli
 from farm.numeric_class import attention_of
 from farm.settings import FarmSettings
-from framepack_engine import Lora, ModelShelf, Renderer, RenderSpec, SectionState, StepState, load_models
+from framepack_engine import Lora, ModelShelf, Renderer, RenderSpec, Sampler, SectionState, StepState, load_models
 from framepack_engine.frames.video import encode_clip
 from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder
 from framepack_engine.memory.model_count import count_model
@@ -90,7 +90,7 @@ def site(device: str, sites: dict[str, Site]) -> Site:
     return sites[device]
 
 
-def copied_by_step(renderer: Renderer, site: Site, spec: RenderSpec) -> tuple[SectionState, list[int]]:
+def copied_by_step(renderer: Sampler, site: Site, spec: RenderSpec) -> tuple[SectionState, list[int]]:
     """A section, and the bytes of weights that had come to the device after each step."""
     copied = list[int]()
 
@@ -257,7 +257,7 @@ def test_memory_that_runs_out_leads_to_the_next_plan(site: Site) -> None:
     hopeful = replace(site.parts.size(), dim=1, heads=0, vae_channels=0)  # forwards are believed to be nearly free
     device_bytes = room + RESERVE_BYTES if site.device == "cpu" else GIB << 8
     book = PlanBook(size=hopeful, device_bytes=device_bytes, host_bytes=GIB << 10, counted=site.device == "cpu")
-    renderer = Renderer(site.parts, device=site.device, book=book)
+    renderer = Sampler(site.parts.transformer, site.parts.vae, device=site.device, book=book)
     with capped(torch.device(site.device), lies_there(site.device) + room):
         state = renderer.section(site.spec, 0, site.conditioning, None)
     assert state.to_bytes() == site.wanted.to_bytes()
@@ -352,8 +352,10 @@ def test_a_prompt_of_three_tokens_is_enough(device: str, precision: str) -> None
         negative_prompt_embeds=whole.prompt_embeds[:, 3:4],
         negative_pooled_prompt_embeds=whole.pooled_prompt_embeds.flip(1),
     )
-    state = Renderer(parts, device=device).section(spec, 0, short, None)
-    assert not torch.equal(state.latents, Renderer(parts, device=device).section(SMALL, 0, whole, None).latents)
+    state = Sampler(parts.transformer, parts.vae, device=device).section(spec, 0, short, None)
+    assert not torch.equal(
+        state.latents, Sampler(parts.transformer, parts.vae, device=device).section(SMALL, 0, whole, None).latents
+    )
 
 
 @on_cuda

@@ -11,7 +11,8 @@ import torch
 from framepack_engine import EngineError, RenderSpec, run_conformance
 from framepack_engine.conformance import case_spec
 from framepack_engine.errors import ModelUnavailable
-from framepack_engine.sampling import sampler
+from framepack_engine.planning.schedule import flow_mu
+from framepack_engine.sampling.solver import flow_sigmas
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,8 +36,8 @@ def test_the_schedule_is_the_reference_s(name: str) -> None:
     """Noise levels agree bit for bit."""
     case = json.loads((GOLDEN / name / "case.json").read_text())
     spec: RenderSpec = case_spec(case)
-    mu = sampler.flow_mu(spec.tokens, shift=spec.flow_shift)
-    assert list(sampler.flow_sigmas(spec.num_inference_steps, mu=mu)) == case["sigmas"]
+    mu = flow_mu(spec.tokens, shift=spec.flow_shift)
+    assert list(flow_sigmas(spec.num_inference_steps, mu=mu)) == case["sigmas"]
 
 
 def test_a_case_that_is_not_there_is_an_error() -> None:

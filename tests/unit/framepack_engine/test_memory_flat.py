@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from framepack_engine import Conditioning, Renderer, RenderSpec
+from framepack_engine import Conditioning, RenderSpec, Sampler
 from framepack_engine.conformance import load_case_model
 from tests.imports import ROOT
 
@@ -34,7 +34,7 @@ conditioning = Conditioning(
     image_embeds=torch.randn((1, 5, 20), generator=draw),
     start_latent=torch.randn((1, 16, 1, 8, 8), generator=draw),
 )
-renderer = Renderer(load_case_model(Path(sys.argv[1])))
+renderer = Sampler(*load_case_model(Path(sys.argv[1])))
 for sections in map(int, sys.argv[2:]):
     spec = RenderSpec(kind="i2v", sections=sections, height=64, width=64, seed=1, prompt="", latent_window_size=1,
                       num_inference_steps=2)
@@ -81,6 +81,6 @@ def test_a_render_holds_the_same_tensors_all_along() -> None:
         kind="i2v", sections=12, height=32, width=32, seed=1, prompt="", latent_window_size=1, num_inference_steps=1
     )
     gc.collect()
-    seen = [live_bytes() for _ in Renderer(load_case_model(MODEL)).clips(spec, conditioning)]
+    seen = [live_bytes() for _ in Sampler(*load_case_model(MODEL)).clips(spec, conditioning)]
     assert len(seen) == 11
     assert len(set(seen[2:-1])) == 1

@@ -21,6 +21,7 @@ from framepack_engine import (
     Renderer,
     RenderProgress,
     RenderSpec,
+    Sampler,
     SectionState,
     StepState,
     prepare_process,
@@ -64,12 +65,12 @@ def conditioning(height: int = 4, width: int = 6, *, seed: int = 0, fill: float 
 
 
 @pytest.fixture(scope="module")
-def renderer() -> Renderer:
-    """A renderer with the case model."""
-    return Renderer(load_case_model(MODEL))
+def renderer() -> Sampler:
+    """A sampler with the case model."""
+    return Sampler(*load_case_model(MODEL))
 
 
-def test_convolutions_are_chosen_by_rule(renderer: Renderer) -> None:
+def test_convolutions_are_chosen_by_rule(renderer: Sampler) -> None:
     """Whatever the process says: no race between cuDNN's kernels, none that adds in any order; afterwards as before."""
     cudnn, seen = torch.backends.cudnn, set[tuple[bool, bool]]()
     with pytest.MonkeyPatch.context() as patch:
@@ -90,12 +91,12 @@ def test_a_process_without_mkl_s_mode_is_told(
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.delenv("MKL_CBWR", raising=False)
     parts = load_case_model(MODEL)
-    Renderer(parts)
+    Sampler(*parts)
     assert "MKL_CBWR=AUTO,STRICT" in caplog.text
     assert "MKL_CBWR" not in os.environ
     caplog.clear()
     prepare_process()
-    Renderer(parts)
+    Sampler(*parts)
     assert (os.environ["MKL_CBWR"], caplog.text) == ("AUTO,STRICT", "")
     monkeypatch.setenv("MKL_CBWR", "AVX2,STRICT")
     prepare_process()
@@ -107,7 +108,7 @@ class Interrupted(Exception):
 
 
 def interrupted(
-    renderer: Renderer, spec: RenderSpec, index: int, previous: SectionState | None, *, after: int
+    renderer: Sampler, spec: RenderSpec, index: int, previous: SectionState | None, *, after: int
 ) -> StepState:
     """The state of a section that was stopped after `after` steps."""
     kept: list[StepState] = []
@@ -123,7 +124,7 @@ def interrupted(
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_bytes_resume_to_the_same_bits(renderer: Renderer, name: str) -> None:
+def test_bytes_resume_to_the_same_bits(renderer: Sampler, name: str) -> None:
     """From any finished step, and from the section before, through bytes: the same section, byte for byte."""
     spec, cond = VARIANTS[name], conditioning()
     first = renderer.section(spec, 0, cond, None)
@@ -137,7 +138,7 @@ def test_bytes_resume_to_the_same_bits(renderer: Renderer, name: str) -> None:
         assert min(whole.forwards) < max(whole.forwards)
 
 
-def test_another_process_resumes_to_the_same_bits(renderer: Renderer, tmp_path: Path) -> None:
+def test_another_process_resumes_to_the_same_bits(renderer: Sampler, tmp_path: Path) -> None:
     """A worker elsewhere, given only bytes, goes on in mid-section and ends with the same bytes."""
     spec, cond = VARIANTS["teacache_cfg"], conditioning()
     first = renderer.section(spec, 0, cond, None)
@@ -147,12 +148,12 @@ def test_another_process_resumes_to_the_same_bits(renderer: Renderer, tmp_path: 
     code = f"""
 import torch
 from pathlib import Path
-from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine import Conditioning, RenderSpec, Renderer, Sampler, SectionState, StepState
 from framepack_engine.conformance import load_case_model
 torch.set_num_threads(1)
 folder = Path({str(tmp_path)!r})
 read = lambda name: (folder / name).read_bytes()
-state = Renderer(load_case_model(Path({str(MODEL)!r}))).section(
+state = Sampler(*load_case_model(Path({str(MODEL)!r}))).section(
     {spec!r}, 1, Conditioning.from_bytes(read("conditioning")), SectionState.from_bytes(read("previous")),
     resume=StepState.from_bytes(read("step")))
 (folder / "out").write_bytes(state.to_bytes())
@@ -161,7 +162,7 @@ state = Renderer(load_case_model(Path({str(MODEL)!r}))).section(
     assert (tmp_path / "out").read_bytes() == renderer.section(spec, 1, cond, first).to_bytes()
 
 
-def test_what_ran_before_leaves_no_trace(renderer: Renderer) -> None:
+def test_what_ran_before_leaves_no_trace(renderer: Sampler) -> None:
     """Other videos, cached or not, and the global generator change no bit of a section."""
     wanted = renderer.section(SPEC, 0, conditioning(), None).to_bytes()
     renderer.section(VARIANTS["teacache"], 0, conditioning(seed=3), None)
@@ -172,7 +173,7 @@ def test_what_ran_before_leaves_no_trace(renderer: Renderer) -> None:
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 33), st.tuples(*[st.integers(1, 4)] * 2), st.integers(1, 4))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_size_and_step_count_works(
-    renderer: Renderer, kind: plan.Kind, window: int, size: tuple[int, int], steps: int
+    renderer: Sampler, kind: plan.Kind, window: int, size: tuple[int, int], steps: int
 ) -> None:
     """Windows from 1 to 33, any even latent sizes and steps from 1 give a section and its context, all finite."""
     spec = replace(
@@ -192,7 +193,7 @@ def test_any_window_size_and_step_count_works(
     assert state.forwards == (1,) * steps
 
 
-def test_history_is_the_next_context(renderer: Renderer) -> None:
+def test_history_is_the_next_context(renderer: Sampler) -> None:
     """i2v keeps the first 19 frames in time, the newest section first; f1 the last 19, the start image before all."""
     cond = conditioning()
     one = renderer.section(SPEC, 0, cond, None)
@@ -205,7 +206,7 @@ def test_history_is_the_next_context(renderer: Renderer) -> None:
     assert not one.history[:, :, :-3].any()
 
 
-def test_keyframes_steer_the_sections_up_to_theirs(renderer: Renderer) -> None:
+def test_keyframes_steer_the_sections_up_to_theirs(renderer: Sampler) -> None:
     """A keyframe of section 1 is what sections 0 and 1 aim at; section 2 aims at the start image again."""
     cond = conditioning()
     keyframed = replace(cond, keyframes={1: conditioning(seed=7).start_latent})
@@ -219,7 +220,7 @@ def test_keyframes_steer_the_sections_up_to_theirs(renderer: Renderer) -> None:
         previous = made
 
 
-def test_artifacts_of_another_video_are_refused(renderer: Renderer) -> None:
+def test_artifacts_of_another_video_are_refused(renderer: Sampler) -> None:
     """Wrong section, size or step count is an error before anything is computed."""
     cond = conditioning()
     first = renderer.section(SPEC, 0, cond, None)
@@ -228,7 +229,7 @@ def test_artifacts_of_another_video_are_refused(renderer: Renderer) -> None:
         renderer.section(SPEC, 2, cond, first)
     with pytest.raises(ArtifactMismatch, match="needs section"):
         renderer.section(SPEC, 1, cond, None)
-    with pytest.raises(ArtifactMismatch, match="of a video of 3"):
+    with pytest.raises(ArtifactMismatch, match="of a video with 3"):
         renderer.section(SPEC, 3, cond, first)
     with pytest.raises(ArtifactMismatch, match="start latent"):
         renderer.section(SPEC, 0, conditioning(6, 6), None)
@@ -240,19 +241,19 @@ def test_artifacts_of_another_video_are_refused(renderer: Renderer) -> None:
         renderer.section(VARIANTS["true_cfg"], 0, replace(cond, negative_prompt_embeds=None), None)
 
 
-def test_a_section_of_nan_is_an_error(renderer: Renderer) -> None:
+def test_a_section_of_nan_is_an_error(renderer: Sampler) -> None:
     """What is no number is never committed."""
     with pytest.raises(NotFinite, match="section 0"):
         renderer.section(SPEC, 0, conditioning(fill=math.nan), None)
 
 
-def test_previews_are_one_pixel_a_latent(renderer: Renderer) -> None:
+def test_previews_are_one_pixel_a_latent(renderer: Sampler) -> None:
     """The newest estimate can be looked at after any step: frames side by side."""
     state = interrupted(renderer, SPEC, 0, None, after=1)
     assert renderer.preview(state.estimate).size == (2 * 6, 4)
 
 
-def test_clips_come_as_planned(renderer: Renderer) -> None:
+def test_clips_come_as_planned(renderer: Sampler) -> None:
     """All sections in one go: clips in generation order, each as long as planned, progress told for every step."""
     told: list[tuple[str, int, int]] = []
     clips = dict(renderer.clips(SPEC, conditioning(), on_progress=lambda p: told.append((p.stage, p.section, p.step))))
@@ -269,19 +270,19 @@ def test_half_precision_keeps_a_float32_sampler() -> None:
     """
     parts, exact = load_case_model(MODEL), load_case_model(MODEL)
     parts.transformer.to(torch.bfloat16)
-    half = Renderer(parts)
+    half = Sampler(*parts)
     states: list[StepState] = []
     made = half.section(SPEC, 0, conditioning(), None, on_step=states.append)
     assert {t.dtype for s in states for t in (s.solver.x, *s.solver.outputs)} == {torch.float32}
     assert parts.transformer.proj_out.weight.dtype == torch.float32
     assert "bfloat16" in half.numeric_class
-    assert "bfloat16" in Renderer(parts).numeric_class
+    assert "bfloat16" in Sampler(*parts).numeric_class
 
     def rounded(_module: object, args: tuple[object, ...], kwargs: dict[str, torch.Tensor]) -> object:
         return args, kwargs | {name: kwargs[name].bfloat16().float() for name in ("timestep", "guidance")}
 
     exact.transformer.register_forward_pre_hook(rounded, with_kwargs=True)
-    wanted = Renderer(exact).section(SPEC, 0, conditioning(), None).latents
+    wanted = Sampler(*exact).section(SPEC, 0, conditioning(), None).latents
     assert 0 < float((made.latents - wanted).abs().mean()) < 0.05 * float(wanted.abs().mean())
 
 

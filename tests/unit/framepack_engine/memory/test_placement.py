@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from framepack_engine import Renderer, RenderSpec, SectionState, StepState
-from framepack_engine.conformance import case_conditioning, load_case_model, run_conformance
+from framepack_engine import Renderer, RenderSpec, Sampler, SectionState, StepState
+from framepack_engine.conformance import CaseModel, case_conditioning, load_case_model, run_conformance
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory.budget import Budget, LiveBytes
 from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, MemoryPlan, Workload, ladder
@@ -60,9 +60,9 @@ def case_model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def plain(case_model: Any) -> Renderer:
+def plain(case_model: Any) -> Sampler:
     """A renderer whose model simply lies there."""
-    return Renderer(copy.deepcopy(case_model))
+    return Sampler(*copy.deepcopy(case_model))
 
 
 def book_at(models: Any, rung: int, *, mapped: bool = False, counted: bool = False) -> PlanBook:
@@ -80,7 +80,7 @@ def rungs_of(models: Any) -> list[MemoryPlan]:
     return ladder(count_model(models.transformer, vae=models.vae), workload_of(SPEC))
 
 
-def test_every_rung_of_every_kind_of_video_has_the_same_bits(plain: Renderer, case_model: Any) -> None:
+def test_every_rung_of_every_kind_of_video_has_the_same_bits(plain: Sampler, case_model: Any) -> None:
     """A section and its decode, with each cache and each way of guidance, on each plan of the ladder."""
     wanted = {name: plain.section(spec, 0, COND, None) for name, spec in SPECS.items()}
     second = plain.section(SPEC, 1, COND, wanted["plain"])
@@ -95,7 +95,7 @@ def test_every_rung_of_every_kind_of_video_has_the_same_bits(plain: Renderer, ca
     }
     for plan in (*plans[:3], plans[-1]):
         for mapped in (False, True) if plan.streamed else (False,):
-            renderer = Renderer(case_model, book=book_at(case_model, plan.rung, mapped=mapped))
+            renderer = Sampler(*case_model, book=book_at(case_model, plan.rung, mapped=mapped))
             for name, spec in SPECS.items() if plan == plans[-1] and not mapped else [("plain", SPEC)]:
                 made = renderer.section(spec, 0, COND, None)
                 assert made.to_bytes() == wanted[name].to_bytes(), (plan.words, name)
@@ -113,14 +113,14 @@ def test_half_precision_has_the_same_bits_on_every_plan(case_model: Any, precisi
     models, spec = copy.deepcopy(case_model), replace(SPEC, num_inference_steps=2)
     models.transformer.to(torch.bfloat16)
     apply_precision(models.transformer, precision)
-    at_home = Renderer(models)
+    at_home = Sampler(*models)
     assert "-bfloat16" in at_home.numeric_class
     wanted, plans = at_home.section(spec, 0, COND, None), rungs_of(models)
     assert plans[-1].streamed == plans[-1].blocks
     ways = [(1, False), (2, False), (plans[-1].rung, False)]
     ways += [(plans[-1].rung, True)] if precision == "bf16" else []  # what is packed lies in no file
     for rung, mapped in ways:
-        renderer = Renderer(models, book=book_at(models, rung, mapped=mapped))
+        renderer = Sampler(*models, book=book_at(models, rung, mapped=mapped))
         assert renderer.section(spec, 0, COND, None).to_bytes() == wanted.to_bytes(), (rung, mapped)
         assert renderer.tenancy is not None
         assert renderer.tenancy.plan is not None
@@ -131,8 +131,8 @@ def test_half_precision_has_the_same_bits_on_every_plan(case_model: Any, precisi
 def test_golden_cases_pass_hoisted_and_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference's own numbers, with every block streamed and everything hoisted."""
     monkeypatch.setattr(
-        "framepack_engine.conformance.Renderer",
-        lambda models: Renderer(models, book=streaming_book(models)),
+        "framepack_engine.conformance.Sampler",
+        lambda *parts: Sampler(*parts, book=streaming_book(CaseModel(*parts))),
     )
     results = list(run_conformance(GOLDEN, ["i2v_1_section"]))
     assert [result.passed for result in results] == [True], results
@@ -154,7 +154,7 @@ def test_a_job_s_tables_are_made_once(case_model: Any) -> None:
     """One table a distinct prompt, for all its steps and sections; another guidance scale is another table."""
     spec = replace(SPEC, sections=4, true_cfg_scale=2.0, prompts=(TimedPrompt(at_s=0.25, text="b"),))
     timed = replace(COND, timed=((COND.prompt_embeds.flip(1), COND.pooled_prompt_embeds.flip(1)),))
-    renderer = Renderer(case_model, book=book_at(case_model, 1))
+    renderer = Sampler(*case_model, book=book_at(case_model, 1))
     states: list[SectionState] = []
     for index in range(4):
         states.append(renderer.section(spec, index, timed, states[-1] if states else None))
@@ -170,7 +170,7 @@ def test_hoisted_weights_are_away(case_model: Any) -> None:
     """While steps are made, the device holds the loop's weights and not one byte of the hoisted ones."""
     size = count_model(case_model.transformer, vae=case_model.vae)
     loop = sum(size.block_bytes) + size.rest_bytes
-    renderer = Renderer(case_model, book=book_at(case_model, 2))
+    renderer = Sampler(*case_model, book=book_at(case_model, 2))
     assert renderer.tenancy is not None
     budget, held = renderer.tenancy.budget, list[int]()
     renderer.section(SPEC, 0, COND, None, on_step=lambda _: held.append(budget.held))
@@ -352,7 +352,7 @@ def taken(case_model: Any) -> dict[int, int]:
     """What rungs really take in a section, as the budget counts it."""
     found, plans = {}, rungs_of(case_model)
     for plan in (*plans[:2], plans[-1]):
-        renderer = Renderer(case_model, book=book_at(case_model, plan.rung, counted=True))
+        renderer = Sampler(*case_model, book=book_at(case_model, plan.rung, counted=True))
         renderer.section(replace(SPEC, num_inference_steps=2), 0, COND, None)
         assert renderer.tenancy is not None
         found[plan.rung] = renderer.tenancy.budget.peak
@@ -367,11 +367,11 @@ def test_predictions_hold(case_model: Any, taken: dict[int, int]) -> None:
 
 
 def test_out_of_memory_takes_the_next_smaller_plan_and_the_same_bits(
-    plain: Renderer, case_model: Any, taken: dict[int, int]
+    plain: Sampler, case_model: Any, taken: dict[int, int]
 ) -> None:
     """A section that outgrows its plan ends on a smaller one, bit for bit, and the next one begins there."""
     assert taken[0] > taken[1]
-    renderer = Renderer(case_model, book=cramped(case_model, (taken[0] + taken[1]) // 2))
+    renderer = Sampler(*case_model, book=cramped(case_model, (taken[0] + taken[1]) // 2))
     tenancy = renderer.tenancy
     assert tenancy is not None
     made = renderer.section(SPEC, 0, COND, None)
@@ -385,9 +385,9 @@ def test_out_of_memory_takes_the_next_smaller_plan_and_the_same_bits(
     renderer.close()
 
 
-def test_a_section_goes_on_behind_its_last_step(plain: Renderer, case_model: Any) -> None:
+def test_a_section_goes_on_behind_its_last_step(plain: Sampler, case_model: Any) -> None:
     """Memory that runs out in the middle repeats no finished step: torch's own error, from another tenant's grip."""
-    renderer = Renderer(case_model, book=book_at(case_model, 0, counted=True))
+    renderer = Sampler(*case_model, book=book_at(case_model, 0, counted=True))
     tenancy = renderer.tenancy
     assert tenancy is not None
     seen: list[int] = []
@@ -406,7 +406,7 @@ def test_a_section_goes_on_behind_its_last_step(plain: Renderer, case_model: Any
 
 def test_without_a_smaller_plan_it_says_so(case_model: Any, taken: dict[int, int]) -> None:
     """When the last rung runs out too, the error is ours, names the plan, and what would take less."""
-    renderer = Renderer(case_model, book=cramped(case_model, min(taken.values()) - 1_000_000))
+    renderer = Sampler(*case_model, book=cramped(case_model, min(taken.values()) - 1_000_000))
     with pytest.raises(OutOfMemory, match="decode=tiled") as caught:
         renderer.section(SPEC, 0, COND, None)
     assert caught.value.code == "out_of_memory"
@@ -419,7 +419,7 @@ NO_ENGINE = RuntimeError("GET was unable to find an engine to execute this compu
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), NO_ENGINE])
 def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: RuntimeError) -> None:
     """All streamed plans decode alike: the decode fails by name, and what makes sections is as it was."""
-    renderer = Renderer(case_model, book=book_at(case_model, rungs_of(case_model)[-2].rung))
+    renderer = Sampler(*case_model, book=book_at(case_model, rungs_of(case_model)[-2].rung))
     tenancy = renderer.tenancy
     assert tenancy is not None
     before, tried = dict(tenancy.book._too_large), list[MemoryPlan | None]()
@@ -442,7 +442,7 @@ def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: Runti
 
 def test_what_is_no_lack_of_memory_is_passed_on(case_model: Any) -> None:
     """Another RuntimeError costs no plan."""
-    renderer = Renderer(case_model, book=book_at(case_model, 0))
+    renderer = Sampler(*case_model, book=book_at(case_model, 0))
     tenancy = renderer.tenancy
     assert tenancy is not None
 

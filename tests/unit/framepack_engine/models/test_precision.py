@@ -24,7 +24,7 @@ from farm.errors import ConfigError
 from farm.jobs.demand import fits, need_for
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
-from framepack_engine import Renderer, RenderSpec, SectionState, StepState
+from framepack_engine import Renderer, RenderSpec, Sampler, SectionState, StepState
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import DeviceTooSmall, PrecisionUnavailable
 from framepack_engine.memory.ladder import GIB, Workload, choose_plan, ladder, size_of
@@ -215,7 +215,7 @@ def book_at(models: Any, rung: int, *, counted: bool = False) -> PlanBook:
     return book
 
 
-def watched_section(renderer: Renderer, spec: RenderSpec) -> tuple[SectionState, list[int]]:
+def watched_section(renderer: Sampler, spec: RenderSpec) -> tuple[SectionState, list[int]]:
     """The first section, and the bytes that had come to the device after each of its steps."""
     brought = list[int]()
 
@@ -232,13 +232,13 @@ def test_every_plan_has_the_same_bits(packed_model: Any) -> None:
     Each section's peak is within its plan's prediction, and a forward copies the packed bytes, no more.
     """
     spec = replace(SPEC, true_cfg_scale=2.0)
-    wanted = Renderer(packed_model).section(spec, 0, COND, None).to_bytes()
+    wanted = Sampler(*packed_model).section(spec, 0, COND, None).to_bytes()
     size, plans = (
         count_model(packed_model.transformer, vae=packed_model.vae),
         ladder(count_model(packed_model.transformer, vae=packed_model.vae), workload_of(spec)),
     )
     for plan in (*plans[1:3], plans[-1]):
-        renderer = Renderer(packed_model, book=book_at(packed_model, plan.rung, counted=True))
+        renderer = Sampler(*packed_model, book=book_at(packed_model, plan.rung, counted=True))
         tenancy = renderer.tenancy
         assert tenancy is not None
         made, brought = watched_section(renderer, spec)
@@ -260,13 +260,13 @@ def test_a_lora_acts_beside_packed_weights(packed_model: Any, tmp_path: Path) ->
         for half, shape in (("A", (2, layers[name].in_features)), ("B", (layers[name].out_features, 2))):
             weights[f"transformer.{name}.lora_{half}.weight"] = torch.randn(shape, generator=generator)
     save_file(weights, tmp_path / "style.safetensors")
-    renderer, with_lora = Renderer(packed_model, lora_dir=tmp_path), replace(SPEC, loras=(Lora("style"),))
+    renderer, with_lora = Sampler(*packed_model, lora_dir=tmp_path), replace(SPEC, loras=(Lora("style"),))
     without = renderer.section(SPEC, 0, COND, None).to_bytes()
     made = renderer.section(with_lora, 0, COND, None).to_bytes()
     assert made != without
     assert renderer.section(SPEC, 0, COND, None).to_bytes() == without
     last = ladder(count_model(packed_model.transformer, vae=packed_model.vae), workload_of(SPEC))[-1].rung
-    streamed = Renderer(packed_model, lora_dir=tmp_path, book=book_at(packed_model, last))
+    streamed = Sampler(*packed_model, lora_dir=tmp_path, book=book_at(packed_model, last))
     assert streamed.section(with_lora, 0, COND, None).to_bytes() == made
     streamed.close()
 

@@ -10,7 +10,7 @@ import torch
 from framepack_engine.errors import ArtifactDamaged, EngineError, InvalidSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.sampling.caches import TeaCacheState
-from framepack_engine.sampling.sampler import SolverState
+from framepack_engine.sampling.solver import SolverState
 
 RNG = torch.Generator().manual_seed(1).get_state()
 

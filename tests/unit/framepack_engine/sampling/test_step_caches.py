@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framepack_engine import Renderer, RenderSpec, SectionState, StepState
+from framepack_engine import RenderSpec, Sampler, SectionState, StepState
 from framepack_engine.conformance import case_conditioning, load_case_model
 from framepack_engine.errors import ArtifactMismatch, CacheUnusable, InvalidSpec
 from framepack_engine.planning.cache_choice import MAG_RATIOS, THRESHOLDS, check_cache
@@ -41,13 +41,13 @@ CACHED = {
 
 
 @pytest.fixture(scope="module")
-def renderer() -> Renderer:
+def renderer() -> Sampler:
     """A renderer with the case model."""
-    return Renderer(load_case_model(GOLDEN / "tiny_model"))
+    return Sampler(*load_case_model(GOLDEN / "tiny_model"))
 
 
 def steps_of(
-    renderer: Renderer, spec: RenderSpec, index: int, previous: SectionState | None
+    renderer: Sampler, spec: RenderSpec, index: int, previous: SectionState | None
 ) -> tuple[SectionState, list[bytes]]:
     """A section, and its state after each step."""
     states: list[bytes] = []
@@ -56,7 +56,7 @@ def steps_of(
 
 
 @pytest.mark.parametrize("cache", CACHED)
-def test_every_step_resumes_to_the_same_bits(renderer: Renderer, cache: str) -> None:
+def test_every_step_resumes_to_the_same_bits(renderer: Sampler, cache: str) -> None:
     """After any step, through bytes and on a model that has rendered something else since, the section is the same."""
     spec = CACHED[cache]
     first, _ = steps_of(renderer, spec, 0, None)
@@ -68,7 +68,7 @@ def test_every_step_resumes_to_the_same_bits(renderer: Renderer, cache: str) -> 
 
 
 @pytest.mark.parametrize("cache", CACHED)
-def test_a_cache_skips_and_leaves_no_trace(renderer: Renderer, cache: str) -> None:
+def test_a_cache_skips_and_leaves_no_trace(renderer: Sampler, cache: str) -> None:
     """Fewer forwards, the first and last step among those that ran; the same again, and exact again without it."""
     plain = renderer.section(PLAIN, 0, COND, None)
     cached = renderer.section(CACHED[cache], 0, COND, None)
@@ -80,7 +80,7 @@ def test_a_cache_skips_and_leaves_no_trace(renderer: Renderer, cache: str) -> No
 
 
 @pytest.mark.parametrize("cache", CACHED)
-def test_guidance_branches_have_a_state_each(renderer: Renderer, cache: str) -> None:
+def test_guidance_branches_have_a_state_each(renderer: Sampler, cache: str) -> None:
     """A negative prompt equal to the prompt gives the bits of no true CFG at all: neither branch sees the other's."""
     twin = replace(
         COND, negative_prompt_embeds=COND.prompt_embeds, negative_pooled_prompt_embeds=COND.pooled_prompt_embeds
@@ -92,7 +92,7 @@ def test_guidance_branches_have_a_state_each(renderer: Renderer, cache: str) -> 
 
 
 @pytest.mark.parametrize("cache", ["first_block", "magcache"])
-def test_a_threshold_of_nothing_is_exact(renderer: Renderer, cache: str) -> None:
+def test_a_threshold_of_nothing_is_exact(renderer: Sampler, cache: str) -> None:
     """A cache that never skips changes no bit."""
     careful = renderer.section(
         replace(CACHED[cache], cache_threshold=0.0, cache_ratios=(2.0, 2.0) if cache == "magcache" else None),
@@ -104,13 +104,13 @@ def test_a_threshold_of_nothing_is_exact(renderer: Renderer, cache: str) -> None
     assert torch.equal(careful.latents, renderer.section(PLAIN, 0, COND, None).latents)
 
 
-def test_taylorseer_runs_at_its_interval(renderer: Renderer) -> None:
+def test_taylorseer_runs_at_its_interval(renderer: Sampler) -> None:
     """Three steps to learn, then one in three (diffusers counts from step 4), and the last."""
     spec = replace(CACHED["taylorseer"], true_cfg_scale=1.0)
     assert renderer.section(spec, 0, COND, None).forwards == (1, 1, 1, 0, 1, 0, 0, 1, 0, 1)
 
 
-def test_a_stopped_section_leaves_the_model_clean(renderer: Renderer) -> None:
+def test_a_stopped_section_leaves_the_model_clean(renderer: Sampler) -> None:
     """What stops a cached section takes the cache's hooks off the model too."""
     plain = renderer.section(PLAIN, 0, COND, None)
 
@@ -122,14 +122,14 @@ def test_a_stopped_section_leaves_the_model_clean(renderer: Renderer) -> None:
     assert renderer.section(PLAIN, 0, COND, None).to_bytes() == plain.to_bytes()
 
 
-def test_the_state_of_another_cache_is_refused(renderer: Renderer) -> None:
+def test_the_state_of_another_cache_is_refused(renderer: Sampler) -> None:
     """A step saved under one cache is none of a section with another."""
     _, states = steps_of(renderer, CACHED["first_block"], 0, None)
     with pytest.raises(ArtifactMismatch, match="not of this video"):
         renderer.section(CACHED["magcache"], 0, COND, None, resume=StepState.from_bytes(states[2]))
 
 
-def test_magcache_needs_to_know_the_model(renderer: Renderer) -> None:
+def test_magcache_needs_to_know_the_model(renderer: Sampler) -> None:
     """Without ratios it is refused by name; measured ones are one a step, the first being 1, and then it runs."""
     spec = replace(PLAIN, cache="magcache")
     with pytest.raises(CacheUnusable, match="framepack-i2v") as caught:

@@ -184,14 +184,14 @@ def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int
 
 def test_torch_counts_the_same_operations(tiny_models: Models) -> None:
     """In the small model's blocks, with a prompt of 32 tokens: products of matrices and attention."""
-    from framepack_engine import Renderer
+    from framepack_engine import Sampler
 
     spec = small_spec("i2v", 1, steps=1)
     parts = RandomParts(tiny_models.transformer, tiny_models.vae, image_tokens=16)
     work = Workload(height=64, width=64)
     on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}  # torch counts CUDA's alone
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
-        Renderer(parts).section(spec, 0, random_conditioning(parts, height=64, width=64), None)
+        Sampler(parts.transformer, parts.vae).section(spec, 0, random_conditioning(parts, height=64, width=64), None)
     counted = counter.get_flop_counts()
     blocks = sum(
         sum(found.values())

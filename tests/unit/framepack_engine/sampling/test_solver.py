@@ -14,27 +14,27 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack_engine.errors import InvalidSpec
-from framepack_engine.planning.schedule import check_flow
+from framepack_engine.planning.schedule import check_flow, flow_mu
 from framepack_engine.planning.sections import buckets
-from framepack_engine.sampling import sampler
-from framepack_engine.sampling.sampler import SolverState, flow_sigmas
+from framepack_engine.sampling import solver
+from framepack_engine.sampling.solver import SolverState, flow_sigmas
 
 NOISE = torch.randn((1, 16, 2, 4, 4), generator=torch.Generator().manual_seed(0))
 
 
 def solve(steps: int, denoise: Callable[[Tensor, float], Tensor], x: Tensor = NOISE) -> SolverState:
     """Run all steps."""
-    sigmas = sampler.flow_sigmas(steps, mu=math.log(3))
-    state = sampler.begin(x)
+    sigmas = flow_sigmas(steps, mu=math.log(3))
+    state = solver.begin(x)
     for _ in range(steps):
-        state = sampler.advance(state, denoise, sigmas=sigmas)
+        state = solver.advance(state, denoise, sigmas=sigmas)
     return state
 
 
 @given(st.integers(1, 100), st.floats(-1.0, math.log(7)), st.floats(0.9, 1.3))
 def test_noise_levels_fall_from_one_to_zero(steps: int, mu: float, exponent: float) -> None:
     """Any schedule begins at pure noise, ends at exactly 0, and never stands still."""
-    sigmas = sampler.flow_sigmas(steps, mu=mu, exponent=exponent)
+    sigmas = flow_sigmas(steps, mu=mu, exponent=exponent)
     assert len(sigmas) == steps + 1
     assert sigmas[0] == pytest.approx(1, abs=1e-6)
     assert sigmas[-1] == 0
@@ -45,10 +45,10 @@ def test_noise_levels_fall_from_one_to_zero(steps: int, mu: float, exponent: flo
 def test_every_size_has_a_schedule(steps: int, window: int, bucket: tuple[int, int]) -> None:
     """For all buckets, windows and step counts the shift is that of the tokens, and no two noise levels are equal."""
     height, width = bucket
-    mu = sampler.flow_mu(window * height * width // 256)
+    mu = flow_mu(window * height * width // 256)
     assert 0.5 < mu <= math.log(7)
     assert (mu == math.log(7)) == (window >= 6)
-    sigmas = sampler.flow_sigmas(steps, mu=mu)
+    sigmas = flow_sigmas(steps, mu=mu)
     assert all(later < earlier for earlier, later in pairwise(sigmas))
     assert sigmas[-1] == 0
 
@@ -58,15 +58,15 @@ def test_every_size_has_a_schedule(steps: int, window: int, bucket: tuple[int, i
 def test_any_step_can_be_the_last_of_a_process(steps: int, window: int, data: st.DataObject) -> None:
     """Cut anywhere and carried over as copies, the solver comes to the same bits; at most three outputs go along."""
     x = torch.randn((1, 16, window, 2, 2), generator=torch.Generator().manual_seed(window))
-    sigmas = sampler.flow_sigmas(steps, mu=math.log(7))
+    sigmas = flow_sigmas(steps, mu=math.log(7))
     cut = data.draw(st.integers(0, steps))
-    whole = moved = sampler.begin(x)
+    whole = moved = solver.begin(x)
     for step in range(steps):
         if step == cut:
             moved = SolverState(moved.step, moved.x.clone(), tuple(output.clone() for output in moved.outputs))
-        whole, moved = (sampler.advance(one, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for one in (whole, moved))
+        whole, moved = (solver.advance(one, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for one in (whole, moved))
         assert torch.equal(whole.x, moved.x)
-        assert len(moved.outputs) == min(step + 1, sampler.MAX_ORDER)
+        assert len(moved.outputs) == min(step + 1, solver.MAX_ORDER)
     assert torch.equal(whole.outputs[-1], moved.outputs[-1])
     assert bool(torch.isfinite(whole.outputs[-1]).all())
 
@@ -74,15 +74,15 @@ def test_any_step_can_be_the_last_of_a_process(steps: int, window: int, data: st
 def test_a_shift_too_strong_for_float32_is_refused() -> None:
     """Two equal noise levels would divide by zero: the request is at fault, and hears which field."""
     with pytest.raises(InvalidSpec, match="flow_shift"):
-        sampler.flow_sigmas(25, mu=math.log(1e9))
+        flow_sigmas(25, mu=math.log(1e9))
 
 
 @given(st.integers(1, 20_000))
 def test_the_automatic_shift_stops_at_seven(tokens: int) -> None:
     """More tokens shift more, up to ln 7; an explicit shift is taken as it is."""
-    assert sampler.flow_mu(tokens) <= math.log(7)
-    assert sampler.flow_mu(tokens) <= sampler.flow_mu(tokens + 1)
-    assert sampler.flow_mu(tokens, shift=3.0) == math.log(3)
+    assert flow_mu(tokens) <= math.log(7)
+    assert flow_mu(tokens) <= flow_mu(tokens + 1)
+    assert flow_mu(tokens, shift=3.0) == math.log(3)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 25])
@@ -106,9 +106,9 @@ def test_halving_the_step_divides_the_error_by_more_than_four() -> None:
 
     def error(steps: int) -> float:
         sigmas = [*(last ** (i / (steps - 1)) for i in range(steps)), 0.0]
-        state = sampler.begin(NOISE)
+        state = solver.begin(NOISE)
         for _ in range(steps):
-            state = sampler.advance(state, lambda x, _: c * x, sigmas=sigmas)
+            state = solver.advance(state, lambda x, _: c * x, sigmas=sigmas)
         true = c * last ** (1 - c) * NOISE
         return float((state.outputs[-1] - true).abs().max() / true.abs().max())
 
@@ -119,15 +119,15 @@ def test_halving_the_step_divides_the_error_by_more_than_four() -> None:
 
 def test_a_step_leaves_the_state_before_it_unchanged() -> None:
     """The solver is a function: the same state gives the same next one, bit for bit."""
-    sigmas = sampler.flow_sigmas(6, mu=0.5)
-    state = sampler.begin(NOISE.clone())
+    sigmas = flow_sigmas(6, mu=0.5)
+    state = solver.begin(NOISE.clone())
     for _ in range(6):
         before = [t.clone() for t in (state.x, *state.outputs)]
-        one, two = (sampler.advance(state, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for _ in range(2))
+        one, two = (solver.advance(state, lambda x, s: torch.tanh(x * s), sigmas=sigmas) for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(before, (state.x, *state.outputs), strict=True))
         assert torch.equal(one.x, two.x)
         assert torch.equal(one.outputs[-1], two.outputs[-1])
-        assert len(one.outputs) <= sampler.MAX_ORDER
+        assert len(one.outputs) <= solver.MAX_ORDER
         state = one
 
 
@@ -136,7 +136,7 @@ def test_elimination_solves_what_it_is_given(points: list[float]) -> None:
     """The little linear solver agrees with its own equations."""
     exact = [np.float32(point) for point in points]
     values = [np.float32(i + 0.5) for i in range(len(points))]
-    found = sampler._vandermonde(exact, values)
+    found = solver._vandermonde(exact, values)
     if all(abs(a - b) > 0.1 for i, a in enumerate(exact) for b in exact[:i]):
         for i, value in enumerate(values):
             total = sum(float(p) ** i * float(a) for p, a in zip(exact, found, strict=True))

@@ -18,9 +18,6 @@ import torch
 from torch import Tensor
 
 from framepack_engine.errors import InvalidSpec
-from framepack_engine.planning.schedule import flow_mu
-
-__all__ = ["MAX_ORDER", "SolverState", "advance", "begin", "flow_mu", "flow_sigmas"]
 
 MAX_ORDER = 3
 
