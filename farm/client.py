@@ -1,4 +1,7 @@
-"""A farm over HTTP, for scripts and the command line. Errors come back as the farm's own exceptions."""
+"""A client of a farm, for scripts and the command line. It raises the farm's own exceptions.
+
+Importing it loads httpx and farm.errors, and nothing else of the farm.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,10 @@ from farm.errors import (
     Unavailable,
     UnsupportedImage,
 )
-from farm.transfer.archive import pack, packed_bytes, read_folder, unpack
 
 
 class Event(NamedTuple):
-    """One event of a video's stream."""
+    """An event of a video's stream."""
 
     id: str
     name: str  #: status, progress, section or end
@@ -45,7 +47,7 @@ class Event(NamedTuple):
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Events from the lines of a stream; comments (pings) and what a broken connection cut short are left out."""
+    """Read events from the lines of a stream. Skip comments (pings) and an event that a broken connection cut short."""
     fields: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith(":"):
@@ -67,22 +69,22 @@ _ERRORS: dict[str, type[FarmError]] = {
         *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable),
     )
 }
-_LOST = (httpx.TransportError, Unavailable, Busy)  #: worth another try
-_WISHED = {  #: what a video is once the wish was heard
+_LOST = (httpx.TransportError, Unavailable, Busy)  #: worth another attempt
+_WISHED = {  #: wish -> the statuses that show that the farm heard it
     "pause": {"paused"},
     "resume": {"queued", "in_progress", "completed"},
     "cancel": {"cancelled"},
     "retry": {"queued", "in_progress", "completed"},
 }
-_FIRST_S = 5.0  #: patience with a farm that has not answered yet: its address may be wrong
-_IMPORT_S = 3600.0  #: until a farm has stored a large archive
+_FIRST_S = 5.0  #: patience with a farm that has never answered: its address may be wrong
+_IMPORT_S = 3600.0  #: time for the farm to store a large archive
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 
 T = TypeVar("T")
 
 
 class FarmClient:
-    """One farm. Safe to ask again: whatever a broken connection interrupts is retried for `patience_s`."""
+    """A connection to one farm. It retries every call that a broken connection interrupts, for `patience_s`."""
 
     def __init__(
         self,
@@ -92,10 +94,10 @@ class FarmClient:
         patience_s: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`transport`: another way to the farm than the network (tests)."""
+        """transport: replaces the network in tests."""
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx.Timeout(_READ_S, connect=5.0)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # one for each video that is watched
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # each watched video holds one
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, limits=limits, transport=transport)
         self._patience_s, self._answered = patience_s, False
 
@@ -108,32 +110,32 @@ class FarmClient:
     def submit(
         self, fields: Mapping[str, Any], images: Mapping[str, Path], *, key: str | None = None
     ) -> dict[str, Any]:
-        """Ask for a video; the same call is never stored twice. `images`: "input_reference", "end_image" … -> file.
+        """Ask for a video; a retry never stores it twice. images: "input_reference", "end_image" … -> file.
 
-        key: an Idempotency-Key under which another call, or another process, gets the same video; None: a new one.
-        Raises: InvalidRequest, UnsupportedImage, TooLarge, Quota, Overloaded; Unavailable where no farm answers.
+        key: an Idempotency-Key. Another call, even of another process, gets the same video with it. None: a new key.
+        Raises: InvalidRequest, UnsupportedImage, TooLarge, Quota, Overloaded; Unavailable if no farm answers.
         """
         return self._send("/v1/videos", fields, images, key=key)
 
     def estimate(self, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
-        """What would be made, and how long each worker would take; nothing is stored. Raises: as `submit`."""
+        """Return what would be made and how long each worker would take; store nothing. Raises: as `submit`."""
         return self._send("/v1/videos", fields, images, query={"dry_run": "1"})
 
     def remix(self, video_id: str, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
-        """A new video with other `fields`; it shares the sections before `fields["from_section"]` (none: 0).
+        """Make a new video with other `fields`. It shares the sections before `fields["from_section"]` (default: 0).
 
-        Raises: NotFound; NotReady where those sections are not made; as `submit`.
+        Raises: NotFound; NotReady if those sections are not made yet; as `submit`.
         """
         return self._send(f"/v1/videos/{_segment(video_id)}/remix", fields, images)
 
     def extend(self, video: str | Path, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A new video that goes on where `video`, an id or a file, ends. Raises: NotFound, NotReady; as `submit`."""
+        """Make a new video that continues `video`, an id or a file. Raises: NotFound, NotReady; as `submit`."""
         if isinstance(video, Path):
             return self._send("/v1/videos/extensions", fields, {"video": video})
         return self._send("/v1/videos/extensions", {**fields, "video": {"id": video}}, {})
 
     def get(self, video_id: str) -> dict[str, Any]:
-        """The video object. Raises: NotFound."""
+        """Return the video object. Raises: NotFound."""
         return self._ask("GET", f"/v1/videos/{_segment(video_id)}")
 
     def list(
@@ -145,9 +147,9 @@ class FarmClient:
         order: str = "desc",
         batch: str | None = None,
     ) -> dict[str, Any]:
-        """A page of videos, newest first (or with order="asc" last): {data, has_more, last_id …}.
+        """Return a page of videos: {data, has_more, last_id …}. order: "desc" puts the newest first.
 
-        Raises: NotFound for an unknown batch, or where there is no video `after`.
+        Raises: NotFound for an unknown `batch` or `after`.
         """
         query = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
         return self._ask(
@@ -155,7 +157,7 @@ class FarmClient:
         )
 
     def every(self, *, status: str | None = None) -> Iterator[dict[str, Any]]:
-        """All videos, newest first, page by page."""
+        """Iterate over all videos, newest first."""
         after = None
         while True:
             page = self.list(limit=100, status=status, after=after)
@@ -165,12 +167,12 @@ class FarmClient:
                 return
 
     def wish(self, video_id: str, wish: str) -> dict[str, Any]:
-        """pause, resume, cancel or retry. Raises: Conflict where the video's state forbids it."""
+        """Pause, resume, cancel or retry a video. Raises: Conflict if its state forbids that."""
         path, lost = f"/v1/videos/{_segment(video_id)}", False
 
         def once() -> dict[str, Any]:
             nonlocal lost
-            if lost:  # the second of two pauses is a conflict: look whether the first arrived
+            if lost:  # pausing twice is a conflict, so look first whether the first call arrived
                 video = self._once("GET", path)
                 if video["status"] in _WISHED[wish]:
                     return video
@@ -180,12 +182,12 @@ class FarmClient:
         return self._patiently(once)
 
     def edit(self, video_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change prompt, priority or name. Raises: InvalidRequest; Conflict where the video no longer waits."""
+        """Change prompt, priority or name. Raises: InvalidRequest; Conflict if the video is not queued or paused."""
         return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
 
     def delete(self, video_id: str) -> dict[str, Any]:
-        """Erase an ended video. Raises: NotFound; Conflict where it has not ended."""
-        self.get(video_id)  # it is there: where an answer is lost and it is gone then, it was erased
+        """Erase an ended video. Raises: NotFound; Conflict if it has not ended."""
+        self.get(video_id)  # it exists now, so if it is gone after a lost answer, the first attempt erased it
         lost = False
 
         def once() -> dict[str, Any]:
@@ -193,7 +195,7 @@ class FarmClient:
             try:
                 return self._once("DELETE", f"/v1/videos/{_segment(video_id)}")
             except NotFound:
-                if lost:  # the first try erased it
+                if lost:
                     return {"id": video_id, "object": "video.deleted", "deleted": True}
                 raise
             except _LOST:
@@ -203,22 +205,22 @@ class FarmClient:
         return self._patiently(once)
 
     def models(self) -> dict[str, Any]:
-        """What can be asked for."""
+        """List the models that a request may name."""
         return self._ask("GET", "/v1/models")
 
     def workers(self) -> dict[str, Any]:
-        """Who renders."""
+        """List the workers."""
         return self._ask("GET", "/v1/workers")
 
     def worker_wish(self, worker_id: str, wish: str) -> dict[str, Any]:
-        """Pause, resume or drain a worker, named by its id or its slot. Raises: Forbidden, NotFound, Conflict."""
-        # not sent again once it may have arrived: the second of two pauses is a conflict
+        """Pause, resume or drain a worker, by its id or slot. Raises: Forbidden, NotFound, Conflict."""
+        # not sent twice once it may have arrived: pausing twice is a conflict
         return self._ask("POST", f"/v1/workers/{_segment(worker_id)}/{wish}", again=(httpx.ConnectError,))
 
     def watch(self, video_id: str) -> Iterator[Event]:
-        """Every event up to `end`; a lost connection is taken up where it broke.
+        """Iterate over the events up to `end`. After a lost connection, resume where it broke.
 
-        Raises: NotFound; Unavailable where the farm stays away for `patience_s`.
+        Raises: NotFound; Unavailable if the farm does not answer for `patience_s`.
         """
         last_id: str | None = None
         while True:
@@ -226,7 +228,7 @@ class FarmClient:
             with contextlib.closing(response):
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return
-                with contextlib.suppress(httpx.TransportError):  # the connection broke: come back with the last id
+                with contextlib.suppress(httpx.TransportError):  # the connection broke: reconnect with the last id
                     for event in read_events(response.iter_lines()):
                         last_id = event.id or last_id
                         yield event
@@ -234,10 +236,10 @@ class FarmClient:
                             return
 
     def fetch(self, video_id: str, out: Path, *, variant: str = "video") -> Path:
-        """Write a video's content to `out`, going on with what an earlier call began.
+        """Write a video's content to `out`. Resume a download that an earlier call began.
 
-        The part lies beside `out` until it is complete and its sha256 is right.
-        Raises: NotReady, NotFound; StoreError where the bytes are not those that the farm announced.
+        The partial file lies beside `out` until it is complete and its sha256 is right.
+        Raises: NotReady, NotFound; StoreError if the bytes differ from those that the farm announced.
         """
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_name(f".{out.name}.{video_id}.{variant}.part")
@@ -247,17 +249,19 @@ class FarmClient:
         return out
 
     def export(self, video_id: str, out: Path) -> Path:
-        """Write a video with everything to `out`: a file *.tar, else a new folder. It is there only when it is whole.
+        """Write everything stored of a video to `out`: a file *.tar, or else a new folder. Write all or nothing.
 
-        Raises: NotFound; StoreError where an object of it is damaged; InvalidRequest where the farm sent no archive.
+        Raises: NotFound; StoreError if an object is damaged; InvalidRequest if the farm sent no archive.
         """
+        from farm.transfer.archive import unpack
+
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
             part, folder = Path(name, "archive.tar"), Path(name, "folder")
             self._patiently(partial(self._export_once, video_id, part))
             with part.open("rb") as file:
                 if out.suffix == ".tar":
-                    unpack(file, None)  # to see that it is whole
+                    unpack(file, None)  # only checks it
                 else:
                     folder.mkdir()
                     unpack(file, folder)
@@ -265,10 +269,11 @@ class FarmClient:
         return out
 
     def import_archive(self, source: Path, *, new_id: bool = False) -> dict[str, Any]:
-        """Give the farm a video that was exported to `source`, a file or a folder; the video object.
+        """Import the exported video in `source`, a file or a folder. Return the video object.
 
-        Raises: InvalidRequest where it is none, or is damaged; Conflict where its id is taken; TooLarge.
+        Raises: InvalidRequest if it is damaged or no exported video; Conflict if its id is taken; TooLarge.
         """
+        from farm.transfer.archive import pack, packed_bytes, read_folder
 
         def once() -> dict[str, Any]:
             with contextlib.ExitStack() as held:
@@ -301,7 +306,7 @@ class FarmClient:
         key: str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Ask for a video, under a key by which asking again stores nothing twice."""
+        """Ask for a video under a key, so that a retry stores nothing twice."""
         data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
         parts = {name: (file.name, file.read_bytes()) for name, file in files.items()}
         headers = {"Idempotency-Key": key or uuid4().hex}
@@ -314,8 +319,8 @@ class FarmClient:
         path = f"/v1/videos/{_segment(video_id)}/content"
         with self._http.stream("GET", path, params={"variant": variant}, headers=headers) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                part.unlink()  # whole already, or longer than the file: begin again
-                raise httpx.ReadError("the part on disk does not fit")
+                part.unlink()  # complete already, or longer than the file: start over
+                raise httpx.ReadError("the partial file does not match")
             _check(response)
             tag.write_text(response.headers.get("etag", ""))
             with part.open("ab" if response.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as file:
@@ -346,11 +351,11 @@ class FarmClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Unavailable(f"what answers at {self._http.base_url} is no farm; is --url (FARM_URL) right?")
+            raise Unavailable(f"the server at {self._http.base_url} is not a farm; check --url (FARM_URL)")
         return answer
 
     def _patiently(self, call: Callable[[], T], *, again: tuple[type[Exception], ...] = _LOST) -> T:
-        """`call` until it does not fail by `again`; a farm that never answered is given up soon."""
+        """Repeat `call` while it raises one of `again`. Give up soon on a farm that has never answered."""
         patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
         retrying = Retrying(
             retry=retry_if_exception_type(again),
@@ -367,14 +372,14 @@ class FarmClient:
 
 
 def _check(response: httpx.Response) -> None:
-    """Raise the farm's error that the answer carries."""
+    """Raise the farm's error that the response carries."""
     if response.is_success:
         return
     response.read()
     try:
         problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):  # not our farm, or Ray Serve's proxy: it starts, or has no room just now
+    except (ValueError, KeyError, TypeError):  # Ray Serve's proxy while it starts or is full, or another server
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
         if response.status_code in {httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS} or response.is_server_error:
             code = Unavailable.code
@@ -384,21 +389,21 @@ def _check(response: httpx.Response) -> None:
 
 
 def _check_digest(path: Path, header: str) -> None:
-    """Compare with the sha256 of a Repr-Digest header (RFC 9530). Raises: StoreError; `path` is removed then."""
+    """Compare `path` with a Repr-Digest header (RFC 9530). On a mismatch, remove it. Raises: StoreError."""
     if not header.startswith("sha-256=:"):
         return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").digest()
     if base64.b64encode(found).decode() != header.removeprefix("sha-256=:").rstrip(":"):
         path.unlink()
-        raise StoreError("the file that arrived is not the one that the farm announced; fetch it again")
+        raise StoreError("the downloaded file differs from what the farm announced; fetch it again")
 
 
 def _tag_of(part: Path) -> Path:
-    """Where a part's ETag is kept."""
+    """Return the file that keeps a partial file's ETag."""
     return part.with_suffix(".etag")
 
 
 def _segment(video_id: str) -> str:
-    """An id as one segment of a path, whatever was typed."""
+    """Quote an id as a single segment of a path."""
     return quote(video_id, safe="")

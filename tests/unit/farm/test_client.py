@@ -16,12 +16,20 @@ from farm.client import Event, FarmClient, read_events
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
 from farm.store import FolderStore
-from tests.imports import ROOT
+from tests.imports import ROOT, all_modules_after
 from tests.unit.conftest import Hand
 
 CAT = ROOT / "examples" / "cat.jpg"
 MP4 = bytes(range(256)) * 1000
 Accept = Callable[..., Record]
+
+
+def test_importing_the_client_loads_httpx_and_nothing_else_of_the_farm() -> None:
+    """Users import it in scripts: neither FastAPI nor the farm's other rooms come along."""
+    loaded = all_modules_after("import farm.client")
+    assert {name for name in loaded if name.split(".")[0] == "farm"} == {"farm", "farm.client", "farm.errors"}
+    assert not {"fastapi", "starlette", "pydantic", "torch", "ray"} & loaded
+    assert len(loaded - all_modules_after("import httpx, tenacity")) <= 10
 
 
 class Cut(httpx.SyncByteStream):
@@ -214,7 +222,7 @@ def test_what_is_no_farm_is_named(
     client = FarmClient("http://example.test", patience_s=0.0, transport=way)
     monkeypatch.setattr("deploy.commands.connect.client_at", lambda *_, **__: client)
     assert cli.main(["list", "--url", "http://example.test"]) == 2
-    assert "what answers at http://example.test is no farm" in capsys.readouterr().err
+    assert "the server at http://example.test is not a farm" in capsys.readouterr().err
 
 
 def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
