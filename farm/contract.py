@@ -1,6 +1,6 @@
-"""What crosses a border: plain data between ingress, dispatcher and workers, and the protocols deploy/ fills in.
+"""What crosses a border: plain data between ingress, dispatcher and workers, and the protocols that deploy/ fills in.
 
-Read this file first: it names every noun of the farm. docs/reference/glossary.md explains them.
+Read this file first: it names every noun of the farm. The glossary explains them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,30 @@ if TYPE_CHECKING:
 
 JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
+Verdict = Literal["go", "stop", "pause", "exit"]  #: to a worker: go on; drop this order; drop it and rest; end
+WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
+AUTO = "auto"  #: a request's attention: the worker that starts the video chooses it
+_ID = re.compile(r"video_[0-9a-f]{32}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of a video's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def slot_of(worker_id: str) -> str:
+    """Return the worker's slot. The worker that replaces a dead one has the same slot and another id."""
+    return worker_id.rpartition(".")[0] or worker_id
 
 
 class Value(BaseModel):
-    """Frozen plain data; an unknown name is an error, so that two versions notice each other."""
+    """Frozen plain data. Unknown names are errors, so that two versions of the farm notice each other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Artifact(Value):
-    """An object that a stage (or the ingress) wrote: where it lies and what its bytes must be."""
+    """An object that a stage (or the ingress) wrote: its key, and what its bytes must be."""
 
     key: str
     sha256: str
@@ -35,7 +49,7 @@ class Artifact(Value):
 
 
 class JobPlan(Value):
-    """What a video will be, known before the first step: lengths, size, and the frames each section makes final."""
+    """What a video will be, before its first step: its size, its length, and the frames that each section completes."""
 
     kind: Literal["i2v", "f1"]
     sections: int
@@ -43,29 +57,29 @@ class JobPlan(Value):
     height: int
     width: int
     frames: int
-    final_frames: tuple[int, ...]  #: per section in generation order; 0 = that section's decode is skipped
+    final_frames: tuple[int, ...]  #: per section in generation order; 0: that section needs no decode
     fps: int
-    source_frames: int = 0  #: of the video that this one goes on from; `frames` counts them too
+    source_frames: int = 0  #: frames of the extended video; `frames` includes them
 
 
 class Edit(VideoEdit):
-    """A user's changes to a video that waited, and from which section on, in generation order, they hold."""
+    """A user's changes to a waiting video, and the first section that they affect."""
 
     from_section: int
 
 
 class Batch(Value):
-    """Videos that were asked for together, and accepted together."""
+    """Videos that one request asked for."""
 
     id: str
     videos: tuple[JobId, ...]
 
 
 class Job(Value):
-    """What was asked for, completed (seed drawn, model and size chosen).
+    """An accepted video: its request with every choice made (seed, model, size), and its plan.
 
-    As request.json it never changes. With a state (farm.jobs.Record) it also says what users changed since: that one
-    goes into orders and answers.
+    request.json holds it as it was accepted. `farm.jobs.Record.job` adds the user's later edits; orders and answers
+    use that one.
     """
 
     id: JobId
@@ -73,16 +87,16 @@ class Job(Value):
     created_ms: int
     request: VideoRequest
     plan: JobPlan
-    inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG; "source": the video that this one extends
-    idempotency: str | None = None  #: key of the object that claims the request's Idempotency-Key
-    remixed_from: JobId | None = None  #: whose request, and sections where it shares some, this one began with
-    extends: JobId | None = None  #: whose video this one goes on from; None: it was sent, or there is none
-    hooks: dict[str, str] = {}  #: who is told of its end: "request" and "farm" -> host of the URL
-    batch: Batch | None = None  #: that it is of
-    edits: tuple[Edit, ...] = ()  #: already in `request`; never in request.json
+    inputs: dict[str, Artifact]  #: "start", "end", "keyframe_0" … -> PNG; "source" -> the extended video
+    idempotency: str | None = None  #: the key of the object that claims the request's Idempotency-Key
+    remixed_from: JobId | None = None  #: the video that it remixes
+    extends: JobId | None = None  #: the video of this farm that it extends
+    hooks: dict[str, str] = {}  #: receivers of its end: "request" and "farm" -> host of the URL
+    batch: Batch | None = None
+    edits: tuple[Edit, ...] = ()  #: already applied to `request`; never in request.json
 
     def edited(self, edits: tuple[Edit, ...]) -> Job:
-        """The same with the ledger's edits, oldest first, in its request."""
+        """Apply the ledger's edits, oldest first, to the request."""
         if not edits:
             return self
         changes = {name: value for edit in edits for name, value in edit.changes().items()}
@@ -90,13 +104,13 @@ class Job(Value):
 
 
 class OrderKey(Value):
-    """Which piece of a video: the stage and, for `section` and `decode`, the section in generation order."""
+    """Which piece of a video an order makes: the stage and, for `section` and `decode`, the section's number."""
 
     stage: Stage
-    section: int | None = None
+    section: int | None = None  #: in generation order
 
     def __str__(self) -> str:
-        """`encode`, `section/3`: the form used in ledger states."""
+        """Return `encode` or `section/3`, as ledger states write it."""
         return self.stage if self.section is None else f"{self.stage}/{self.section}"
 
     @classmethod
@@ -107,25 +121,20 @@ class OrderKey(Value):
 
 
 class Order(Value):
-    """One stage of one video, handed to a worker with everything it needs."""
+    """A stage of a video for one worker, with everything that the worker needs."""
 
     job: Job
     key: OrderKey
-    attempt: int  #: sequence number of the lease's ledger entry; fences the commit
-    needs: dict[str, Artifact]  #: "conditioning", "section/2", "clip/1" …: artifacts of earlier stages
-    numeric_class: str | None  #: pinned by the video's first commit; None: the worker's own
-    numeric_classes: tuple[str, ...] = ()  #: that took part so far
+    attempt: int  #: the sequence number of the lease's ledger entry; it fences the commit
+    needs: dict[str, Artifact]  #: "conditioning", "section/2", "clip/1" … -> artifacts of earlier stages
+    numeric_class: str | None  #: that of the video's first commit; None: the worker uses its own
+    numeric_classes: tuple[str, ...] = ()  #: all that have taken part so far
     lease_s: float
-    decode_tile_px: int | None = None  #: pinned by the video's encode, where the request leaves it open
-
-
-def slot_of(worker_id: str) -> str:
-    """The place that a worker fills: a worker that replaces a dead one has another id and the same slot."""
-    return worker_id.rpartition(".")[0] or worker_id
+    decode_tile_px: int | None = None  #: chosen by the video's encode if the request leaves it open
 
 
 class Progress(Value):
-    """How far a worker is with its order; lives in memory only."""
+    """How far a worker is with its order. It lives in memory only."""
 
     job: JobId
     key: OrderKey
@@ -136,7 +145,7 @@ class Progress(Value):
 
 
 class Failure(Value):
-    """Why an order ended without a commit. `counts` is false where the video is not to blame (drain, shutdown)."""
+    """Why an order ended without a commit."""
 
     job: JobId
     key: OrderKey
@@ -144,37 +153,33 @@ class Failure(Value):
     worker: str
     code: str
     message: str
-    counts: bool = True
+    counts: bool = True  #: False: the video is not to blame (drain, shutdown)
 
 
 class WorkerCard(Value):
-    """What a worker says about itself."""
+    """What a worker tells the dispatcher about itself."""
 
     id: str
-    node: str  #: its machine's name in the farm
+    node: str  #: the name of its machine in the farm
     device: str
     vram_gib: float | None
-    vram_class: str | None = None  #: farm/settings.py; None: a CPU, or less than the smallest class
+    vram_class: str | None = None  #: see farm/settings.py; None: a CPU, or less than the smallest class
     numeric_class: str  #: without the attention, which each video chooses
     attentions: tuple[str, ...] = ("sdpa",)  #: those that can compute here
-    attention: str = "sdpa"  #: which of them a video gets that leaves it open and begins here
+    attention: str = "sdpa"  #: the one for videos that start here and leave it open
     stages: tuple[Stage, ...]
     models: tuple[str, ...]
     plan: str  #: the memory plan in words
-    s_per_section: float | None = None  #: median of the sections it made lately with the model that it holds
-    s_per_standard_section: float | None = None  #: the same, as if all had been of farm/jobs/demand.py's standard size
-    model: str | None = None  #: the model it holds
-    #: GPU memory without which it cannot run here: by model for encode and sections, by "MODEL decode=HOW" for a decode
+    s_per_section: float | None = None  #: the median of recent sections with the loaded model
+    s_per_standard_section: float | None = None  #: the same, scaled to the standard section of farm/jobs/demand.py
+    model: str | None = None  #: the loaded model
+    #: the least GPU memory: MODEL -> for encode and section, "MODEL decode=HOW" -> for a decode
     needs_gib: dict[str, float] = Field(default_factory=dict)
-    preserve_gb: float = 0.0  #: GPU memory left to others
-    hours: str = ""  #: of the day in which it works, its machine's local time; none: always
-    asleep: bool = False  #: it is outside of them
-    ray_node: str = ""  #: Ray's id of its machine, another one at each start of Ray there
-    warm: JobId | None = None  #: the video it rendered last, whose context it still holds
-
-
-Verdict = Literal["go", "stop", "pause", "exit"]  #: to a worker: carry on; drop this order; and rest; end yourself
-WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
+    preserve_gb: float = 0.0  #: GPU memory left to other programs
+    hours: str = ""  #: when it works, in its machine's local time; empty: always
+    asleep: bool = False  #: it is outside its hours
+    ray_node: str = ""  #: Ray's id of its machine; it changes whenever Ray starts there
+    warm: JobId | None = None  #: the video that it rendered last; it still holds the context
 
 
 class WorkerState(Value):
@@ -182,64 +187,64 @@ class WorkerState(Value):
 
     card: WorkerCard
     state: Literal["idle", "busy", "paused", "draining", "drained"]
-    paused: Literal["operator", "hours"] | None = None  #: who wants it to rest; it may be at its last step yet
+    paused: Literal["operator", "hours"] | None = None  #: why it pauses; it may still be at its last step
     job: JobId | None = None
     key: OrderKey | None = None
 
 
 class LiveJob(Value):
-    """What only the dispatcher's memory knows of a video; `version` rises with every change."""
+    """What only the dispatcher's memory knows of a video. `version` rises with every change."""
 
     version: int
-    seq: int  #: the newest entry of its ledger that the dispatcher has seen
+    seq: int  #: the newest ledger entry that the dispatcher has seen
     progress: Progress | None = None
     eta_s: float | None = None
     queue_position: int | None = None
-    waiting_for: str | None = None  #: why nobody can work on it now; None: somebody does, or could
+    waiting_for: str | None = None  #: why no worker can take it now; None: a worker has it, or could
 
 
 class Load(Value):
     """How many videos have not ended."""
 
     open: int
-    of_owner: int  #: of the one that was asked for
+    of_owner: int  #: of the owner that was asked about
 
 
 class DispatcherDoor(Protocol):
-    """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger stays the truth."""
+    """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger remains the truth."""
 
     async def nudge(self, job: JobId) -> None:
-        """Say that the ledger of `job` has news. Only a hint: a lost one delays, never loses."""
+        """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing."""
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        """What is known of `job` now, or as soon as its version passes `after_version`; None: nothing is."""
+        """Return what the dispatcher knows of `job`. Wait up to `timeout_s` for a version after `after_version`."""
 
     async def workers(self) -> Sequence[WorkerState]:
-        """All workers the dispatcher has heard of lately, and those on leave."""
+        """Return all workers that the dispatcher has heard of lately, and the paused and drained ones."""
 
     async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """Pause, resume or drain a worker, named by its id or its slot. Raises: NotFound; Conflict; StoreError."""
+        """Pause, resume or drain a worker, by its id or slot. Raises: NotFound; Conflict; StoreError."""
 
     async def load(self, owner: str) -> Load:
-        """How many videos have not ended, as far as the dispatcher knows."""
+        """Return how many videos have not ended, as far as the dispatcher knows."""
 
 
 class MetricsDoor(Protocol):
-    """What all processes of the farm have measured, as the ingress sees it."""
+    """The measurements of all the farm's processes, as the ingress sees them."""
 
     async def page(self) -> str:
-        """The farm's series as Prometheus text. Raises: Unavailable."""
+        """Return the farm's series as Prometheus text. Raises: Unavailable."""
 
 
 class ModelCard(Value):
-    """A model that can be asked for; `honest` says what to expect of it."""
+    """A model that a request may name."""
 
     name: str
     kind: Literal["i2v", "f1"]
-    resolution: int  #: class of the size buckets, px
+    resolution: int  #: its size class, px
     needs_image: bool
-    honest: str
-    forward: str  #: the F1 model that goes on where a video of this one ends
+    honest: str  #: what to expect of it
+    forward: str  #: the F1 model that extends a video of this one
 
 
 class Planner(Protocol):
@@ -281,29 +286,13 @@ class VideoFacts(Value):
 
 
 class Media(Protocol):
-    """Pictures and video files, as far as the ingress handles them."""
+    """The engine's reading and writing of pictures and video files. `deploy/` injects it."""
 
     def upright_rgb(self, image: Image) -> Image:
-        """`image` in 8-bit RGB, turned by its EXIF tag, transparency over white. Raises whatever damaged data does."""
+        """Convert to 8-bit RGB, turned by the EXIF tag, white behind transparency. Damaged data raises any error."""
 
     def look_at(self, path: str) -> VideoFacts:
-        """What a video file is, without decoding all of it. Raises: UnsupportedImage where it is none."""
+        """Read a video file's size and length without decoding all of it. Raises: UnsupportedImage."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
-        """Write the mp4 files `clips`, in time order, into `out` without encoding anything again.
-
-        Raises: Damaged where they cannot be joined.
-        """
-
-
-_ID = re.compile(r"video_[0-9a-f]{32}")
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` could be a video's id."""
-    return _ID.fullmatch(text) is not None
-
-
-AUTO = "auto"  #: in a request: by the worker that begins the video
-#: as `framepack_engine.planning.spec` names them; a test compares
-ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+        """Join the mp4 files `clips`, given in time order, into `out` without encoding again. Raises: Damaged."""

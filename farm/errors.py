@@ -2,36 +2,39 @@
 
 FarmError
 ├── ConfigError        exit 2   the operator must change a setting
-├── InvalidRequest     422      the caller must change the request; `fields` names each one
+├── InvalidRequest     422      the caller must change the request; `fields` names each bad field
 ├── UnsupportedImage   415      the caller must send another image
 ├── TooLarge           413      the caller must send less
-├── Unauthorized       401      no key, or a wrong one
-├── Forbidden          403      the key is known, and may not do this
-├── NotFound           404      no such video (or another owner's)
-├── Conflict           409      the video's state forbids it
-├── NotReady           409      ask again later
-├── Quota              429      this owner has too many open videos
-├── Overloaded         429      the farm has too many open videos
-│   └── Busy           429      too many requests for videos at this moment: ask again in seconds
-├── Unavailable        503      store or dispatcher does not answer
-├── StoreError         503      the store does not answer, or an object cannot be written
-│   └── Damaged        503      an object is missing, or is not what the ledger says: asking again does not help
-├── LeaseLost          409      another attempt owns the order: stop, write nothing
-└── Stopped            -        inside a worker: the order was given back, as the dispatcher asked
+├── Unauthorized       401      the API key is missing or wrong
+├── Forbidden          403      the API key is not an operator's
+├── NotFound           404      there is no such video, or it belongs to another owner
+├── Conflict           409      the video's state forbids this
+├── NotReady           409      the content is not made yet: ask again later
+├── Quota              429      this owner has too many unfinished videos
+├── Overloaded         429      the farm has too many unfinished videos
+│   └── Busy           429      the ingress handles too many requests for videos: ask again in seconds
+├── Unavailable        503      the store or the dispatcher does not answer
+├── StoreError         503      the store does not answer, or cannot write an object
+│   └── Damaged        503      an object is missing or has wrong bytes: asking again does not help
+├── LeaseLost          409      another attempt owns the order: stop and write nothing
+└── Stopped            -        the worker gave the order back, because the dispatcher said so
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
+
+_NAME_CHARS = 80  #: of a field in a message; a client may nest objects a thousand levels deep
 
 
 class FarmError(Exception):
-    """One message for people, `facts` for logs, `code` for programs; picklable, so it crosses Ray."""
+    """Carries a message for people, `facts` for logs and a `code` for programs. Pickles, so that it can cross Ray."""
 
     code, status = "internal", 500
 
     def __init__(self, message: str, /, **facts: object) -> None:
-        """`message` says what was found, what was wanted, what to do."""
+        """message: what is wrong, what the farm needs, and what to do."""
         super().__init__(message)
         self.facts = facts
 
@@ -50,7 +53,13 @@ class InvalidRequest(FarmError):
     @classmethod
     def of(cls, field: str, text: str) -> Self:
         """Build the error for one bad field."""
-        return cls(f"{field}: {text}", fields={field: text})
+        return cls.naming({field: text})
+
+    @classmethod
+    def naming(cls, fields: Mapping[str, str]) -> Self:
+        """Build the error for bad fields: name -> what is wrong. Clients choose some names, so long ones are cut."""
+        fields = {name[:_NAME_CHARS]: text for name, text in fields.items()}
+        return cls("; ".join(f"{name}: {text}" for name, text in fields.items()), fields=fields)
 
 
 class UnsupportedImage(FarmError):
@@ -60,82 +69,82 @@ class UnsupportedImage(FarmError):
 
 
 class TooLarge(FarmError):
-    """More bytes or more pixels than the farm's settings allow; seen before decoding."""
+    """The request has more bytes or pixels than the settings allow; the farm notices before it decodes them."""
 
     code, status = "too_large", 413
 
 
 class Unauthorized(FarmError):
-    """No API key, or one the farm does not know."""
+    """The API key is missing or unknown."""
 
     code, status = "unauthorized", 401
 
 
 class Forbidden(FarmError):
-    """The API key is known to the farm, and is not one of those that may do this."""
+    """The farm knows the API key, but this key may not do this."""
 
     code, status = "forbidden", 403
 
 
 class NotFound(FarmError):
-    """No such video here; another owner's video looks the same."""
+    """There is no such video; the answer is the same for another owner's video."""
 
     code, status = "not_found", 404
 
 
 class Conflict(FarmError):
-    """The video's state, or an idempotency key used before, forbids it."""
+    """The video's state or an earlier use of the idempotency key forbids this."""
 
     code, status = "conflict", 409
 
 
 class NotReady(FarmError):
-    """What was asked for is not made yet."""
+    """The content is not made yet."""
 
     code, status = "not_ready", 409
 
 
 class Quota(FarmError):
-    """The owner has as many open videos as one may have; `facts["retry_after_s"]`."""
+    """The owner has too many unfinished videos; `facts["retry_after_s"]` says when to ask again."""
 
     code, status = "quota", 429
 
 
 class Overloaded(FarmError):
-    """The farm has as many open videos as it takes; `facts["retry_after_s"]`."""
+    """The farm has too many unfinished videos; `facts["retry_after_s"]` says when to ask again."""
 
     code, status = "overloaded", 429
 
 
 class Busy(Overloaded):
-    """As many requests for videos as can be answered soon are worked on now; `facts["retry_after_s"]`."""
+    """The ingress handles as many requests for videos as it can; `facts["retry_after_s"]` says when to ask again."""
 
     code = "busy"
 
 
 class Unavailable(FarmError):
-    """The store or the dispatcher does not answer; nothing was lost."""
+    """The store or the dispatcher does not answer. Nothing is lost."""
 
     code, status = "unavailable", 503
 
 
 class StoreError(FarmError):
-    """The store does not answer, or an object cannot be written."""
+    """The store does not answer, or cannot write an object."""
 
     code, status = "unavailable", 503
 
 
 class Damaged(StoreError):
-    """An object is missing, or its bytes are not those that were written."""
+    """An object is missing, or its bytes have changed since they were written."""
 
 
 class LeaseLost(FarmError):
-    """Another attempt owns the order now: stop, write nothing."""
+    """Another attempt owns the order now. Stop and write nothing."""
 
     code, status = "lease_lost", 409
 
 
 class Stopped(FarmError):
-    """Inside a worker: the order was dropped at a step because the dispatcher said so."""
+    """Inside a worker: the order ended at a step, because the dispatcher said so."""
 
     code = "stopped"

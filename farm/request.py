@@ -33,7 +33,6 @@ _MIN_SIDE_PX = 64
 _SEEDS = 2**63
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
-_PATH_CHARS = 80  #: of a field's name in a message; a client may nest objects a thousand levels deep
 
 
 def _from_json_text(value: object) -> object:
@@ -311,7 +310,7 @@ def invalid(errors: Sequence[Any]) -> InvalidRequest:
     for error in errors:
         where = [str(part) for part in error["loc"] if part not in {"query", "path", "header"}]
         text = error["msg"].removeprefix("Value error, ")
-        path = ".".join(where)[:_PATH_CHARS]
+        path = ".".join(where)
         if not path:  # the message of a rule over several fields begins with the name of the field to change
             path, _, text = text.partition(": ") if ": " in text else ("body", "", text)
         if error["type"] == "extra_forbidden":
@@ -319,4 +318,4 @@ def invalid(errors: Sequence[Any]) -> InvalidRequest:
         elif error["type"] == "missing":
             text = "this field is required"
         fields.setdefault(path, text)
-    return InvalidRequest("; ".join(f"{name}: {text}" for name, text in fields.items()), fields=fields)
+    return InvalidRequest.naming(fields)

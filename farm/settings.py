@@ -17,15 +17,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 from typing_extensions import override
 
-from farm.contract import ATTENTIONS, AUTO, Stage
+from farm.contract import AUTO, Stage
 from farm.errors import ConfigError
 from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
 
-#: as `framepack_engine.models.precision` names them; a test compares
+# as `framepack_engine.planning.choices` names them; tests compare
 PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
-KERNELS = ("eager", "exact", "compiled")  #: as `framepack_engine.planning.choices` names them; a test compares
+KERNELS = ("eager", "exact", "compiled")
+ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
 VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")

@@ -1,4 +1,4 @@
-"""From an HTTP body to fields and files: multipart and urlencoded forms, JSON, and images as data: URLs."""
+"""The body of a request: multipart and urlencoded forms, JSON, and images as data: URLs become fields and files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from anyio import to_thread
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -26,22 +26,22 @@ _VIDEO = "video"
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
 _MAX_PARTS = 200
-_SPOOL_BYTES = 1 << 20  #: written at once: a thread for each of a body's pieces would cost more than the writing
+_SPOOL_BYTES = 1 << 20  #: written at once: a call into a thread costs more than writing one piece of a body
 
 
 class Intake(NamedTuple):
-    """What a client asked for."""
+    """A checked request and its images."""
 
     request: VideoRequest
-    images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as it was sent
+    images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as the client sent it
 
 
 class Body(NamedTuple):
-    """An HTTP body, read but not checked."""
+    """An HTTP body that is read but not checked."""
 
-    fields: dict[str, Any]  #: a form's are texts
+    fields: dict[str, Any]  #: texts, in a form
     images: dict[str, bytes]  #: as Intake has them
-    video: bytes | None = None  #: a file "video", where one is taken
+    video: bytes | None = None  #: the file "video", on a path that accepts one
 
 
 def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: type[VideoRequest]) -> Intake:
@@ -54,53 +54,53 @@ def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: t
 
 
 def checked_edit(body: Body) -> VideoEdit:
-    """The changes to a video. Raises: InvalidRequest that names each bad field, or where there is none."""
-    unknown = dict.fromkeys(body.images, "there is no such field")
+    """Check the changes to a video. Raises: InvalidRequest naming each bad field, or if there is no change."""
+    unknown = dict.fromkeys(body.images, "not a field of an edit")
     try:
         edit = VideoEdit.model_validate(body.fields | unknown)
     except ValidationError as err:
         raise invalid(err.errors()) from err
     if not edit.changes():
-        raise InvalidRequest(f"there is nothing to change; send {', '.join(VideoEdit.model_fields)}")
+        raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")
     return edit
 
 
 async def read_body(request: Request, *, max_bytes: int, takes_video: bool = False) -> Body:
-    """Read a body of any of the kinds that are taken. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
+    """Read a form or a JSON body. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
     limited = Request(request.scope, _limited(request, max_bytes))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
         fields, images = await _read_form(limited, max_bytes, takes_video=takes_video)
-    else:  # in threads, here and below: megabytes of JSON and base64 would hold up everybody else
-        fields, images = await to_thread.run_sync(_read_json, await limited.body(), kind), {}
+    else:  # in threads, here and below: megabytes of JSON and base64 would block the event loop
+        fields, images = await run_in_threadpool(_read_json, await limited.body(), kind), {}
     if any(_IMAGE.fullmatch(name) for name in fields):
-        await to_thread.run_sync(_take_urls, fields, images)
+        await run_in_threadpool(_take_urls, fields, images)
     return Body(fields, images, images.pop(_VIDEO, None))
 
 
 async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setting: str) -> None:
-    """Write the whole body into `file`, in threads: a slow disk holds up nobody else.
+    """Write the whole body into `file`, in threads, so that a slow disk does not block the event loop.
 
-    Raises: TooLarge, naming the setting; InvalidRequest where it breaks off; OSError.
+    Raises: TooLarge, naming the setting; InvalidRequest if the body breaks off; OSError.
     """
     pieces = bytearray()
     try:
         async for piece in Request(request.scope, _limited(request, max_bytes, setting=setting)).stream():
             pieces += piece
             if len(pieces) >= _SPOOL_BYTES:
-                await to_thread.run_sync(file.write, bytes(pieces))
+                await run_in_threadpool(file.write, bytes(pieces))
                 pieces.clear()
     except ClientDisconnect as err:
         raise InvalidRequest("the body breaks off") from err
-    await to_thread.run_sync(file.write, bytes(pieces))
+    await run_in_threadpool(file.write, bytes(pieces))
     file.seek(0)
 
 
 def _limited(request: Request, max_bytes: int, *, setting: str = "FARM_MAX_UPLOAD_MB") -> Receive:
-    """The request's body, cut off by TooLarge.
+    """Return a `receive` that raises TooLarge for a longer body.
 
-    Up to as much again is read and thrown away first: a client that is still sending when we hang up would see a broken
-    connection in place of the answer.
+    It first reads and discards up to as much again: a client that is still sending would see a broken connection
+    instead of the answer.
     """
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() else 0
@@ -114,18 +114,18 @@ def _limited(request: Request, max_bytes: int, *, setting: str = "FARM_MAX_UPLOA
             while message.get("more_body") and seen < 2 * max_bytes:
                 message = await request.receive()
                 seen += len(message.get("body", b""))
-            raise TooLarge(f"the request has more than {max_bytes >> 20} MiB ({setting}); send less")
+            raise TooLarge(f"the request is larger than {max_bytes >> 20} MiB ({setting}); send less")
         return message
 
     return receive
 
 
 def _read_json(body: bytes, kind: str) -> dict[str, Any]:
-    """A JSON object; an empty body is an empty one, so that the answer names what is missing."""
+    """Read a JSON object. An empty body counts as {}, so that the answer names the missing fields."""
     if not body.strip():
         return {}
     if kind and kind != "application/json":
-        raise InvalidRequest(f"the body is {kind[:60]}; send multipart/form-data or application/json")
+        raise InvalidRequest(f"the body's type is {kind[:60]}; send multipart/form-data or application/json")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as err:
@@ -155,33 +155,33 @@ async def _read_form(request: Request, max_bytes: int, *, takes_video: bool) -> 
 
 async def _take_file(images: dict[str, bytes], name: str, file: UploadFile, *, takes_video: bool) -> None:
     if not _IMAGE.fullmatch(name) and not (takes_video and name == _VIDEO):
-        hint = "send this field as text" if name in VideoRequest.model_fields else "there is no such file"
-        raise _fault(name, f"{hint}; the files are input_reference, end_image, keyframe_0 …")
+        hint = "send this field as text" if name in VideoRequest.model_fields else "no file has this name"
+        raise InvalidRequest.of(name, f"{hint}; the files are input_reference, end_image, keyframe_0 …")
     data = await file.read()
-    if not file.filename and not data:  # a browser's form in which no file was chosen
+    if not file.filename and not data:  # a browser sends this if the user chose no file
         return
     if name in images:
-        raise _fault(name, "given more than once")
+        raise InvalidRequest.of(name, "the request has it more than once")
     images[name] = data
 
 
 def _take_text(fields: dict[str, Any], name: str, value: str) -> None:
-    """Add a form field. `metadata[key]` and `input_reference[image_url]` are how the openai package sends objects."""
+    """Add a form field. The openai package sends objects as `metadata[key]` and `input_reference[image_url]`."""
     bracketed = _BRACKETS.fullmatch(name)
     if not bracketed:
         if name in fields:
-            raise _fault(name, "given more than once")
+            raise InvalidRequest.of(name, "the request has it more than once")
         fields[name] = value
         return
     outer, inner = bracketed.groups()
     members = fields.setdefault(outer, {})
     if not isinstance(members, dict) or inner in members:
-        raise _fault(outer, "given more than once")
+        raise InvalidRequest.of(outer, "the request has it more than once")
     members[inner] = value
 
 
 def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
-    """Move the images that were sent as data: URLs from the fields to the images."""
+    """Move images that are data: URLs from the fields to the images."""
     for name in [name for name in fields if _IMAGE.fullmatch(name)]:
         value = fields.pop(name)
         if value not in (None, ""):
@@ -189,24 +189,20 @@ def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
 
 
 def _image_of(value: object, name: str) -> bytes:
-    """The image in `{"image_url": "data:…"}`, as an object, as its JSON text, or the bare data: URL."""
+    """Decode `{"image_url": "data:…"}`, given as an object, as its JSON text, or as the bare data: URL."""
     if isinstance(value, str) and not value.startswith("data:"):
-        with contextlib.suppress(ValueError, RecursionError):  # it is refused below
+        with contextlib.suppress(ValueError, RecursionError):  # refused below
             value = json.loads(value)
     url = value.get("image_url") if isinstance(value, Mapping) else value
     if isinstance(value, Mapping) and (set(value) != {"image_url"} or not isinstance(url, str)):
-        raise _fault(name, 'need {"image_url": "data:image/…"} and nothing else; a file_id is not taken here')
+        raise InvalidRequest.of(name, 'need {"image_url": "data:image/…"} and nothing else; there are no file ids')
     head = _DATA_URL.match(url) if isinstance(url, str) else None
     if not isinstance(url, str) or not head:
-        raise _fault(name, "need a file, or an image as a data: URL; other addresses are not fetched")
+        raise InvalidRequest.of(name, "need a file, or an image as a data: URL; the farm fetches no other addresses")
     body = unquote_to_bytes(url[head.end() :])
     if not head[1]:
         return body
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as err:
-        raise _fault(name, f"the data: URL is not base64: {err}") from err
-
-
-def _fault(name: str, text: str) -> InvalidRequest:
-    return InvalidRequest(f"{name[:80]}: {text}", fields={name[:80]: text})
+        raise InvalidRequest.of(name, f"the data: URL is not base64: {err}") from err

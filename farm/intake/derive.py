@@ -1,7 +1,7 @@
-"""Videos that come from others: a remix shares another's inputs and first sections, an extension goes on from its end.
+"""Requests that start from another video: a remix shares its inputs and first sections, an extension continues it.
 
-Both become ordinary requests, settled by `accepting.prepare`; what they take over is named in their `Origin` and copied
-when they are accepted.
+Both become ordinary requests for `prepare`. Their `Origin` names what the new video takes over; the farm copies that
+when it accepts the video.
 """
 
 from __future__ import annotations
@@ -23,16 +23,25 @@ from farm.ledger.damage import verified
 
 _MAX_SOURCE_S = 600
 _NOT_TAKEN_OVER = {"metadata", "name"}
-#: request fields that decide sections already made: sharing some needs them unchanged
+#: fields that influence finished sections: a remix that shares sections must not change them
 _FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px", "start", "loop", "keyframes")
-_GOES_WITH = {"cache": "cache_threshold", "decode": "decode_tile_px"}  #: another choice leaves this to its default
-_DECODED_BY = ("decode", "decode_tile_px", "crf", "save_frames")  #: clips are shared where these are the same
+_NEEDS_0 = "changing it changes the shared sections, so it needs from_section=0"
+_GOES_WITH = {
+    "cache": "cache_threshold",
+    "decode": "decode_tile_px",
+}  #: changing the first drops the second
+_DECODED_BY = (
+    "decode",
+    "decode_tile_px",
+    "crf",
+    "save_frames",
+)  #: if a remix changes none of these, it shares the clips
 
 
 def prepare_remix(record: Record, body: Body, jobs: Jobs, tools: Tools) -> Prepared:
-    """A new request made of another's and the fields that were sent; with `from_section`, sharing what is before it.
+    """Prepare a remix: the other video's request with the body's fields, sharing the sections before `from_section`.
 
-    Raises: InvalidRequest naming what cannot be shared; NotReady where those sections are not made; as `prepare`.
+    Raises: InvalidRequest naming what prevents the sharing; NotReady if those sections are not made; as `prepare`.
     """
     fields = dict(body.fields)
     from_section = _whole_number(fields.pop("from_section", 0))
@@ -46,10 +55,9 @@ def prepare_remix(record: Record, body: Body, jobs: Jobs, tools: Tools) -> Prepa
 
 
 def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, tools: Tools) -> Prepared:
-    """A request that goes on where a video of the farm, or a file, ends.
+    """Prepare a video that continues `source`: a video of the farm, or the bytes of a file.
 
-    Raises: InvalidRequest; UnsupportedImage or TooLarge for a file that cannot be used; NotReady for a video of the
-    farm that is not complete.
+    Raises: InvalidRequest; UnsupportedImage or TooLarge for an unusable file; NotReady for an unfinished video.
     """
     fields = dict(body.fields)
     if isinstance(source, bytes):
@@ -74,12 +82,12 @@ def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, tools: Too
 
 
 def take_source(body: Body, jobs: Jobs, *, owner: str) -> Record | bytes:
-    """Take what is extended out of a body: `video`, {id} or a file. Raises: InvalidRequest, NotFound."""
+    """Take `video`, {id} or a file, out of an extension's body. Raises: InvalidRequest, NotFound."""
     named = body.fields.pop("video", None)
     if named is None and body.video is not None:
         return body.video
     if named is None or body.video is not None:
-        raise _fault("video", 'need {"id": "video_…"}, or a file')
+        raise InvalidRequest.of("video", 'need {"id": "video_…"}, or a file')
     return jobs.get(_id_of(named), owner=owner)
 
 
@@ -89,8 +97,8 @@ def take_video_id(body: Body) -> str:
 
 
 def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs: Jobs, tools: Tools) -> Intake:
-    """The other video's request with the fields that were sent; its images, where the new request has use for them."""
-    # what a preset filled in stays as it is; what was left at a default beside it, too
+    """Merge the other video's request with the new fields. Add those of its images that the new request can use."""
+    # after a preset, keep every value: even a default may differ from what a new preset would fill in
     was_filled = job.request.preset is not None
     exclude = _NOT_TAKEN_OVER | (tools.planner.preset_fields if "preset" in fields else set())
     kept = job.request.model_dump(mode="json", exclude_defaults=not was_filled, exclude=exclude)
@@ -118,25 +126,25 @@ def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs
 def _shared(
     record: Record, prepared: Prepared, images: Mapping[str, bytes], from_section: int, jobs: Jobs
 ) -> dict[str, Artifact]:
-    """Artifacts of the sections before `from_section`, their pictures and, where they would be equal, their clips."""
+    """Return the artifacts to share: sections before `from_section`, their previews and, if equal, their clips."""
     old, new = record.job, prepared
-    faults = {name: _needs_0(name) for name in images}
+    faults = dict.fromkeys(images, _NEEDS_0)
     for name in _FIXED:
         if getattr(old.request, name) != getattr(new.request, name):
-            faults[name] = _needs_0(name)
+            faults[name] = _NEEDS_0
     if len(record.head.state.numeric_classes) > 1 and not new.request.allow_mixed:
-        faults["allow_mixed"] = "allow_mixed: the sections to share are of several numeric classes; set it to true"
+        faults["allow_mixed"] = "the sections to share have several numeric classes; set it to true"
     if (old.plan.height, old.plan.width) != (new.plan.height, new.plan.width):
-        faults["size"] = _needs_0("size")
+        faults["size"] = _NEEDS_0
     if old.plan.sections != new.plan.sections and new.plan.kind == "i2v":
-        faults["seconds"] = "sections of an i2v video are counted from its end: another length needs from_section=0"
+        faults["seconds"] = "an i2v model makes the end first, so another length needs from_section=0"
     if from_section >= new.plan.sections:
         faults["from_section"] = f"the video has sections 0 to {new.plan.sections - 1}"
     if faults:
-        raise InvalidRequest("; ".join(faults.values()), fields=faults)
+        raise InvalidRequest.naming(faults)
     done = len(record.head.state.sections)
     if from_section > done:
-        raise NotReady(f"{old.id} has made {done} sections; from_section={from_section} shares {from_section}")
+        raise NotReady(f"{old.id} has {done} finished sections, but from_section={from_section} shares {from_section}")
     names = [f"{kind}/{k}" for kind in ("section", "preview") for k in range(from_section)]
     if all(getattr(old.request, name) == getattr(new.request, name) for name in _DECODED_BY):
         same = [k for k in range(from_section) if old.plan.final_frames[k] == new.plan.final_frames[k]]
@@ -145,12 +153,8 @@ def _shared(
     return {name: artifact for name, artifact in found.items() if artifact is not None}
 
 
-def _needs_0(name: str) -> str:
-    return f"{name}: another one makes other sections; it needs from_section=0"
-
-
 def _facts(job: Job) -> VideoFacts | None:
-    """Of the video that `job` extends."""
+    """Return the facts of the video that `job` extends, if any."""
     if "source" not in job.inputs:
         return None
     plan = job.plan
@@ -172,30 +176,26 @@ def _look_at(data: bytes, tools: Tools) -> VideoFacts:
 
 
 def _forward_model(name: str | None, tools: Tools) -> str | None:
-    """The F1 model that goes with it; itself if it is one. None: let `prepare` say no."""
+    """Return the F1 model that extends a video of model `name`. An unknown name stays, for `prepare` to reject."""
     models = tools.planner.models()
     wanted = models.get(name or tools.settings.model or next(iter(models), ""))
     return name if wanted is None else wanted.forward
 
 
 def _id_of(named: object) -> str:
-    """The id in {"id": …}, an object or its JSON text."""
+    """Read the id in {"id": …}, given as an object or as its JSON text."""
     if isinstance(named, str):
         try:
             named = json.loads(named)
         except (ValueError, RecursionError) as err:
-            raise _fault("video", f"this text is not JSON: {err}") from err
+            raise InvalidRequest.of("video", f"this text is not JSON: {err}") from err
     if not isinstance(named, Mapping) or set(named) != {"id"} or not isinstance(named["id"], str):
-        raise _fault("video", 'need {"id": "video_…"} and nothing else, or a file')
+        raise InvalidRequest.of("video", 'need {"id": "video_…"} and nothing else, or a file')
     return str(named["id"])
 
 
 def _whole_number(value: object) -> int:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,6}", text, re.ASCII):
-        raise _fault("from_section", "need a whole number from 0 on")
+        raise InvalidRequest.of("from_section", "need a whole number from 0 on")
     return int(text)
-
-
-def _fault(name: str, text: str) -> InvalidRequest:
-    return InvalidRequest(f"{name}: {text}", fields={name: text})

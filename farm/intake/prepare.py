@@ -121,7 +121,7 @@ def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
     elif sorted(named) != sorted(sent):
         faults["keyframes"] = f"it names the parts {sorted(named)}, but the request has {sorted(sent)}"
     if faults:
-        raise InvalidRequest("; ".join(faults.values()), fields=faults)
+        raise InvalidRequest.naming(faults)
 
 
 def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, planner: Planner) -> dict[str, bytes]:

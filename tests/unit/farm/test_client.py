@@ -159,7 +159,7 @@ def test_what_is_damaged_in_the_store_is_not_asked_for_again(
     [key] = [key for key in store.list(f"jobs/{finished}/") if "/video." in key]
     (store.root / key).write_bytes(MP4[:-1] + b"?")
     way = Fragile()
-    with client_over(way) as client, pytest.raises(StoreError, match="not the one"):
+    with client_over(way) as client, pytest.raises(StoreError, match="differs from what the farm announced"):
         client.fetch(finished, tmp_path / "out.mp4")
     assert [request.headers.get("range") for request in way.seen] == [None, f"bytes={len(MP4) - 1}-"]
     assert not (tmp_path / "out.mp4").exists()
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_refused(farm_url: str, finished: str, tmp_path: Path)
     part.write_bytes(b"x" * 1000)
     part.with_suffix(".etag").write_text(httpx.head(f"{farm_url}/v1/videos/{finished}/content").headers["etag"])
     with client_over(Fragile()) as client:
-        with pytest.raises(StoreError, match="not the one"):
+        with pytest.raises(StoreError, match="differs from what the farm announced"):
             client.fetch(finished, tmp_path / "out.mp4")
         assert not (tmp_path / "out.mp4").exists()
         assert client.fetch(finished, tmp_path / "out.mp4").read_bytes() == MP4

@@ -410,7 +410,7 @@ def test_every_kind_of_image_becomes_upright_rgb(
         (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "SVG"),
         (bytes(4) + b"ftypisom" + bytes(50), "mp4"),
         (saved(RED, "ICO"), "icon"),
-        (saved(RED, "PPM"), "no image that can be read"),
+        (saved(RED, "PPM"), "not a readable image"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
