@@ -5,6 +5,7 @@ mkdocs calls `on_files` while it builds the site (mkdocs.yml, `hooks`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,16 +68,20 @@ def request_fields() -> str:
         "| field | default | limits | meaning |\n|---|---|---|---|\n"
     )
     for name, field in REQUEST_TYPE.model_fields.items():
-        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         text += f"| `{name}` | {default} | {', '.join(_limits(field))} | {_cell(field.description or '')} |\n"
     return text
+
+
+def _shown(value: object) -> str:
+    return "unset" if value is None else f"`{json.dumps(value)}`"
 
 
 def _limits(field: FieldInfo) -> Iterator[str]:
     for rule in field.metadata:
         for key, words in _LIMITS.items():
             if hasattr(rule, key):
-                yield words.format(getattr(rule, key))
+                yield words.format(getattr(rule, key)).replace(str(2**63), "2^63")
     for kind in (field.annotation, *get_args(field.annotation)):
         if get_origin(kind) is Literal:
             yield ", ".join(f"`{choice}`" for choice in get_args(kind))
