@@ -30,15 +30,8 @@ from farm.numeric_class import attention_of, parse_class, same_class
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.frames.source import source_clips
-from framepack_engine.frames.video import (
-    border_frames,
-    encode_clip,
-    first_frame,
-    join_clips,
-    spritesheet_png,
-    stills_zip,
-    thumbnail_png,
-)
+from framepack_engine.frames.stills import border_frames, first_frame, spritesheet_png, stills_zip, thumbnail_png
+from framepack_engine.frames.video import encode_clip, join_clips
 from framepack_engine.planning.sections import time_order
 
 log = logging.getLogger(__name__)

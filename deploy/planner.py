@@ -16,16 +16,10 @@ from farm.settings import FarmSettings
 from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
 from framepack_engine.frames.images import upright_rgb
 from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
+from framepack_engine.planning.buckets import nearest_bucket
 from framepack_engine.planning.cache_choice import mag_ratios
 from framepack_engine.planning.presets import PRESET_FIELDS, filled
-from framepack_engine.planning.sections import (
-    FPS,
-    final_frames,
-    frames_for,
-    keyframe_section,
-    nearest_bucket,
-    sections_for,
-)
+from framepack_engine.planning.sections import FPS, final_frames, frames_for, keyframe_section, sections_for
 from framepack_engine.sampling.lora_files import find_lora, lora_digest
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from framepack_engine.frames.provenance import read_provenance
     from framepack_engine.models.shelf import Models, ModelShelf, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress, Sampler
-    from framepack_engine.planning.sections import final_frames, frames_for, nearest_bucket, sections_for
+    from framepack_engine.planning.buckets import nearest_bucket
+    from framepack_engine.planning.sections import final_frames, frames_for, sections_for
     from framepack_engine.planning.spec import Lora, RenderSpec
     from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 
@@ -41,7 +42,7 @@ _HOME = {
     "final_frames": "planning.sections",
     "frames_for": "planning.sections",
     "load_models": "models.shelf",
-    "nearest_bucket": "planning.sections",
+    "nearest_bucket": "planning.buckets",
     "prepare_process": "environment",
     "read_provenance": "frames.provenance",
     "run_conformance": "conformance",

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from framepack_engine.models.shelf import Models
-from framepack_engine.planning.prompts import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
+from framepack_engine.planning.prompt_template import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
 from framepack_engine.sampling.numeric import numeric_class
 
 

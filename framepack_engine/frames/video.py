@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.planning.sections import FPS, Kind, time_order
+from framepack_engine.planning.sections import FPS
 
 TICKS_A_FRAME = 512  #: of the mp4's clock, so that every frame begins at a whole number
 #: without macroblock trees: with AVX-512 x264 reads memory there that it never wrote, and the same frames give other
@@ -168,48 +166,6 @@ def probe(path: Path) -> VideoInfo:
         raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
 
 
-def pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
-    """The frames with these rising numbers, one at a time, as RGB. Raises: VideoMismatch where there are fewer."""
-    waiting = list(numbers)
-    try:
-        with av.open(str(path)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number == waiting[0]:
-                    yield frame.to_image()
-                    waiting.pop(0)
-                if not waiting:
-                    return
-    except (*UNREADABLE, IndexError) as err:
-        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
-    raise VideoMismatch(f"{Path(path).name} ends before frame {waiting[0]}")
-
-
-def thumbnail_png(path: Path, *, side_px: int = 480) -> bytes:
-    """The video's first frame as a PNG whose longer side is at most `side_px`. Raises: VideoMismatch."""
-    return _png(next(pictures(path, [0])), side_px)
-
-
-def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int = 160) -> bytes:
-    """Frames spread evenly over the video, first and last included, as one PNG grid, row by row.
-
-    A video with fewer frames than places fills as many as it has. One frame is in memory at a time, besides the grid.
-    Raises: VideoMismatch.
-    """
-    count = probe(path).frames
-    places = min(columns * rows, count)
-    wanted = [round(i * (count - 1) / max(places - 1, 1)) for i in range(places)]
-    sheet: Image.Image | None = None
-    for place, picture in enumerate(pictures(path, wanted)):
-        picture.thumbnail((side_px, side_px))
-        if sheet is None:
-            used = min(columns, places)
-            sheet = Image.new("RGB", (used * picture.width, -(-places // used) * picture.height))
-        sheet.paste(picture, (place % columns * picture.width, place // columns * picture.height))
-    if sheet is None:
-        raise VideoMismatch(f"{Path(path).name} holds no frame")
-    return _png(sheet, max(sheet.size))
-
-
 def _timed(packet: Any) -> Any:
     packet.duration = 1  # in frames: the muxer would guess the last one's
     return packet
@@ -223,41 +179,3 @@ def _kind(stream: Any) -> tuple[object, ...]:
 
 def _words(kind: tuple[object, ...]) -> str:
     return " ".join(str(fact) for fact in kind[:-1]) + f", {len(bytes(kind[-1]))} bytes of parameters"  # type: ignore[call-overload]
-
-
-def _png(image: Image.Image, side_px: int) -> bytes:
-    image.thumbnail((side_px, side_px))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: a zip's earliest date: the same frames give the same bytes
-
-
-def first_frame(kind: Kind, final_frames: Sequence[int], index: int) -> int:
-    """The number, in the whole video, of the first frame that section `index` makes final; the video's first is 0."""
-    order = time_order(kind, len(final_frames))
-    return sum(final_frames[k] for k in order[: order.index(index)]) if index in order else 0
-
-
-def border_frames(first: int, count: int, *, total: int, window: int) -> list[int]:
-    """Which of the frames [first, first + count) are the last of a section, or the video's start image.
-
-    total: frames of the whole video. Sections are 4 · window frames long and end with the video's end.
-    """
-    return [number for number in range(first, first + count) if (total - 1 - number) % (4 * window) == 0]
-
-
-def stills_zip(frames: Any, numbers: Sequence[int], *, first: int) -> bytes:
-    """Some frames of a clip as a zip of PNG files, named by their number in the video: 000042.png.
-
-    frames: (T, H, W, 3) uint8. numbers: of the wanted ones; first: of frames[0].
-    """
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for number in numbers:
-            picture = io.BytesIO()
-            Image.fromarray(np.asarray(frames[number - first])).save(picture, "PNG")
-            archive.writestr(zipfile.ZipInfo(f"{number:06}.png", _LONG_AGO), picture.getvalue())
-    return file.getvalue()

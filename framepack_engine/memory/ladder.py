@@ -14,7 +14,7 @@ from typing import Literal
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.models.catalog import read_shipped
 from framepack_engine.models.model_size import MODEL_SIZES, ModelSize
-from framepack_engine.planning.sections import buckets
+from framepack_engine.planning.buckets import buckets
 from framepack_engine.planning.tiles import TILE_DEFAULT_PX, TILE_SIZES_PX, picture_bytes, tile_bytes
 
 Keeps = Literal["all", "transformer", "nothing"]

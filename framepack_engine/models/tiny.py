@@ -37,7 +37,7 @@ def llama_tokenizer(texts: Sequence[str] = ()) -> Any:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from framepack_engine.planning.prompts import TEMPLATE
+    from framepack_engine.planning.prompt_template import TEMPLATE
 
     cut = pre_tokenizers.Sequence(
         [

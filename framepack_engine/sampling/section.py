@@ -13,8 +13,9 @@ from framepack_engine.planning.schedule import flow_mu
 from framepack_engine.planning.sections import section_layout
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
-from framepack_engine.sampling.context import first_history, next_history, pack, start_for, with_text
+from framepack_engine.sampling.context import first_history, next_history, pack, start_for
 from framepack_engine.sampling.solver import advance, begin, flow_sigmas
+from framepack_engine.sampling.text import with_text
 from framepack_engine.sampling.transformer import Question, Transformer
 
 LATENT_CHANNELS = 16

@@ -24,23 +24,13 @@ from framepack_engine.sampling.caches import CacheState, StepCache, TeaCache
 from framepack_engine.sampling.context import PackedContext
 from framepack_engine.sampling.lora import LoraStack
 from framepack_engine.sampling.numeric import numeric_class
+from framepack_engine.sampling.text import padded_text
 
-TEXT_TOKENS = 512  #: every prompt is zero-padded to this, with a mask
 _SCALE = 1000.0  #: the model counts timesteps and guidance in thousandths
 
 
 def _float32_input(_module: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return (args[0].float(), *args[1:])
-
-
-def padded_text(embeds: Tensor) -> tuple[Tensor, Tensor]:
-    """Pad (1, n, D) text to (1, 512, D) with zeros; returns it and its mask (1, 512) of 1 and 0."""
-    count = embeds.shape[1]
-    if not 0 < count <= TEXT_TOKENS:
-        raise ArtifactMismatch(f"a prompt of {count} tokens: need 1 to {TEXT_TOKENS}")
-    mask = torch.zeros((1, TEXT_TOKENS), dtype=torch.long, device=embeds.device)
-    mask[:, :count] = 1
-    return torch.nn.functional.pad(embeds, (0, 0, 0, TEXT_TOKENS - count)), mask
 
 
 def guided(positive: Tensor, negative: Tensor, *, scale: float, rescale: float) -> Tensor:

@@ -17,7 +17,8 @@ from PIL import Image
 from deploy import cli
 from deploy.node.lock import find_running
 from farm.settings import FarmSettings
-from framepack_engine.frames.video import pictures, probe
+from framepack_engine.frames.stills import pictures
+from framepack_engine.frames.video import probe
 from framepack_engine.models.catalog import MODELS
 from lab.training.evaluate.evaluation import Bench, psnr, still
 from tests.patience import patient

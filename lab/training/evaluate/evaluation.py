@@ -20,7 +20,8 @@ from framepack_engine.frames.decode import to_uint8
 from framepack_engine.frames.images import fit, pixels
 from framepack_engine.frames.video import encode_clip
 from framepack_engine.pipeline import Renderer
-from framepack_engine.planning.sections import FPS, nearest_bucket, time_order
+from framepack_engine.planning.buckets import nearest_bucket
+from framepack_engine.planning.sections import FPS, time_order
 from framepack_engine.planning.spec import RenderSpec
 from lab.training.data.motions import MEASURED, Motion
 from lab.training.data.pictures import Dice

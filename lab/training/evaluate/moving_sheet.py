@@ -9,7 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from framepack_engine.frames.video import pictures, probe
+from framepack_engine.frames.stills import pictures
+from framepack_engine.frames.video import probe
 from framepack_engine.planning.sections import FPS
 
 LARGEST_BYTES = 2_000_000

@@ -22,7 +22,8 @@ from framepack_engine.frames.embeddings import weights_digest
 from framepack_engine.frames.images import fit, pixels
 from framepack_engine.frames.source import look_at, video_frames
 from framepack_engine.models.shelf import Models
-from framepack_engine.planning.sections import frames_for, nearest_bucket
+from framepack_engine.planning.buckets import nearest_bucket
+from framepack_engine.planning.sections import frames_for
 from lab.training.stages.diffusion import ClipEncoder
 from lab.training.stages.samples import ClipLatents
 

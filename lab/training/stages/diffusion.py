@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from framepack_engine.frames.decode import to_uint8
 from framepack_engine.frames.embeddings import embed_picture, embed_prompt
 from framepack_engine.models.shelf import Models
+from framepack_engine.planning.buckets import buckets
 from framepack_engine.planning.schedule import flow_mu
-from framepack_engine.planning.sections import Kind, buckets, frames_for
+from framepack_engine.planning.sections import Kind, frames_for
 from lab.training.data.clips import ClipMaker
 from lab.training.data.pictures import Dice
 from lab.training.muon import quick_in_bfloat16

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from framepack_engine.planning.prompts import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
+from framepack_engine.planning.prompt_template import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
 from lab.training.data.motions import SPEEDS, Motion, throw_motion
 from lab.training.data.pictures import Dice
 from lab.training.data.prompts import prompt_for

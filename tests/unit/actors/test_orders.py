@@ -23,7 +23,8 @@ from farm.contract import Order
 from farm.errors import LeaseLost, Stopped
 from farm.numeric_class import parse_class
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
-from framepack_engine.frames.video import border_frames, first_frame, probe
+from framepack_engine.frames.stills import border_frames, first_frame
+from framepack_engine.frames.video import probe
 from framepack_engine.models.catalog import TINY_VERSION
 from framepack_engine.models.shelf import load_models
 from framepack_engine.planning.sections import final_frames

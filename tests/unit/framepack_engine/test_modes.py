@@ -21,7 +21,7 @@ from framepack_engine.frames.source import last_frames, look_at
 from framepack_engine.frames.video import encode_clip, probe
 from framepack_engine.planning.prompts import Share, TimedPrompt
 from framepack_engine.planning.sections import final_frames, tail_frames
-from framepack_engine.sampling.context import with_text
+from framepack_engine.sampling.text import with_text
 
 F1 = RenderSpec(
     kind="f1", sections=3, height=64, width=96, seed=7, prompt="a cat", latent_window_size=2, num_inference_steps=2

@@ -29,7 +29,7 @@ from framepack_engine import (
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
 from framepack_engine.frames.video import probe
-from framepack_engine.planning import sections as plan
+from framepack_engine.planning.sections import HISTORY, Kind, final_frames
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,7 +148,7 @@ def test_another_process_resumes_to_the_same_bits(renderer: Sampler, tmp_path: P
     code = f"""
 import torch
 from pathlib import Path
-from framepack_engine import Conditioning, RenderSpec, Renderer, Sampler, SectionState, StepState
+from framepack_engine import Conditioning, RenderSpec, Sampler, SectionState, StepState
 from framepack_engine.conformance import load_case_model
 torch.set_num_threads(1)
 folder = Path({str(tmp_path)!r})
@@ -173,7 +173,7 @@ def test_what_ran_before_leaves_no_trace(renderer: Sampler) -> None:
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 33), st.tuples(*[st.integers(1, 4)] * 2), st.integers(1, 4))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_size_and_step_count_works(
-    renderer: Sampler, kind: plan.Kind, window: int, size: tuple[int, int], steps: int
+    renderer: Sampler, kind: Kind, window: int, size: tuple[int, int], steps: int
 ) -> None:
     """Windows from 1 to 33, any even latent sizes and steps from 1 give a section and its context, all finite."""
     spec = replace(
@@ -189,7 +189,7 @@ def test_any_window_size_and_step_count_works(
     state = renderer.section(spec, 0, cond, None)
     state = renderer.section(spec, 1, cond, state)
     assert state.latents.shape == (1, 16, window, *spec.latent_size)
-    assert state.history.shape == (1, 16, plan.HISTORY, *spec.latent_size)
+    assert state.history.shape == (1, 16, HISTORY, *spec.latent_size)
     assert state.forwards == (1,) * steps
 
 
@@ -257,7 +257,7 @@ def test_clips_come_as_planned(renderer: Sampler) -> None:
     """All sections in one go: clips in generation order, each as long as planned, progress told for every step."""
     told: list[tuple[str, int, int]] = []
     clips = dict(renderer.clips(SPEC, conditioning(), on_progress=lambda p: told.append((p.stage, p.section, p.step))))
-    finals = plan.final_frames("i2v", 3, 2)
+    finals = final_frames("i2v", 3, 2)
     assert {k: len(frames) for k, frames in clips.items()} == {k: n for k, n in enumerate(finals) if n}
     assert [entry for entry in told if entry[0] == "section"] == [("section", k, s) for k in range(3) for s in range(6)]
 

@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framepack_engine.planning.buckets import buckets
 from framepack_engine.planning.presets import PRESET_FIELDS, PRESETS, filled
 from framepack_engine.planning.schedule import flow_mu, token_mu
-from framepack_engine.planning.sections import buckets
 from tests.imports import ROOT, modules_after
 
 CAT = (ROOT / "examples" / "cat.jpg").read_bytes()

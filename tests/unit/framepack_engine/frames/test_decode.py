@@ -11,8 +11,16 @@ from torch import Tensor
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, BlackFrames, InvalidSpec, NotFinite
 from framepack_engine.frames.decode import Decoder, assemble, crossfade, to_uint8
-from framepack_engine.planning import sections as plan
-from framepack_engine.planning.sections import Kind
+from framepack_engine.planning.sections import (
+    Kind,
+    decode_needs,
+    final_frames,
+    seam_frames,
+    sections_for,
+    time_order,
+    window_has_start,
+    window_sections,
+)
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.planning.tiles import TILE_SIZES_PX, choose_tile_px, tile_bytes
 from tests.imports import ROOT
@@ -55,13 +63,13 @@ def latents(sections: int, window: int) -> dict[int, Tensor]:
 
 def window_frames(video: RenderSpec, k: int) -> int:
     """Pixel frames of the decode window of section k."""
-    count = len(plan.window_sections(video.kind, k)) * video.latent_window_size
-    return 4 * (count + plan.window_has_start(video.kind, video.sections, k)) - 3
+    count = len(window_sections(video.kind, k)) * video.latent_window_size
+    return 4 * (count + window_has_start(video.kind, video.sections, k)) - 3
 
 
 def blended_whole(video: RenderSpec, windows: list[Tensor]) -> Tensor:
     """As the reference does it: keep every pixel, append window after window."""
-    whole, overlap = windows[0], plan.seam_frames(video.latent_window_size)
+    whole, overlap = windows[0], seam_frames(video.latent_window_size)
     for window in windows[1:]:
         earlier, later = (whole, window) if video.kind == "f1" else (window, whole)
         seam = crossfade(earlier[:, :, -overlap:], later[:, :, :overlap])
@@ -72,13 +80,13 @@ def blended_whole(video: RenderSpec, windows: list[Tensor]) -> Tensor:
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 7), st.integers(1, 33))
 def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: int) -> None:
     """The runs of final frames, put in time order, are the whole video bit for bit, and as long as planned."""
-    video, overlap = spec(kind, sections, window), plan.seam_frames(window)
+    video, overlap = spec(kind, sections, window), seam_frames(window)
     generator = torch.Generator().manual_seed(sections)
     windows = [torch.randn((1, 3, window_frames(video, k), 1, 1), generator=generator) for k in range(sections)]
     seams = [None, *(w[:, :, -overlap:] if kind == "f1" else w[:, :, :overlap] for w in windows[:-1])]
     runs = [assemble(video, k, windows[k], seams[k]) for k in range(sections)]
-    assert tuple(run.shape[2] for run in runs) == plan.final_frames(kind, sections, window)
-    streamed = torch.cat([runs[k] for k in plan.time_order(kind, sections)], dim=2)
+    assert tuple(run.shape[2] for run in runs) == final_frames(kind, sections, window)
+    streamed = torch.cat([runs[k] for k in time_order(kind, sections)], dim=2)
     assert torch.equal(streamed, blended_whole(video, windows))
 
 
@@ -86,17 +94,17 @@ def test_streamed_blending_is_whole_blending(kind: Kind, sections: int, window: 
 @settings(max_examples=25)
 def test_long_videos_lose_and_repeat_no_frame(kind: Kind, seconds: float, window: int) -> None:
     """Up to 600 s: with pixels that tell their own time the runs put together count up without a gap."""
-    video = spec(kind, plan.sections_for(seconds, window=window), window)
-    per_section, overlap, clips, seam = 4 * window, plan.seam_frames(window), [], None
+    video = spec(kind, sections_for(seconds, window=window), window)
+    per_section, overlap, clips, seam = 4 * window, seam_frames(window), [], None
     for k in range(video.sections):
         before = max(k - 1, 0) if kind == "f1" else video.sections - 1 - k
         # a window's first latent decodes to the last of the four frames that it stands for, but the start's to its one
-        first = 0 if plan.window_has_start(kind, video.sections, k) else 4 + before * per_section
+        first = 0 if window_has_start(kind, video.sections, k) else 4 + before * per_section
         decoded = torch.arange(first, first + window_frames(video, k), dtype=torch.float64).view(1, 1, -1, 1, 1)
         run = assemble(video, k, decoded, seam)
         clips.append(run[0, 0, :, 0, 0])
         seam = decoded[:, :, -overlap:] if kind == "f1" else decoded[:, :, :overlap]
-    times = torch.cat([clips[k] for k in plan.time_order(kind, video.sections)])
+    times = torch.cat([clips[k] for k in time_order(kind, video.sections)])
     assert len(times) == video.frames
     assert float((times[1:] - times[:-1] - 1).abs().max()) < 1e-6
 
@@ -104,7 +112,7 @@ def test_long_videos_lose_and_repeat_no_frame(kind: Kind, seconds: float, window
 @given(st.integers(1, 33), st.integers(0, 1000))
 def test_a_crossfade_never_leaves_its_clips(window: int, seed: int) -> None:
     """Every pixel lies between the two clips', it begins as the earlier and ends as the later one, at any window."""
-    shape = (1, 3, plan.seam_frames(window), 2, 2)
+    shape = (1, 3, seam_frames(window), 2, 2)
     generator = torch.Generator().manual_seed(seed)
     earlier, later = torch.rand(shape, generator=generator), torch.rand(shape, generator=generator)
     mixed = crossfade(earlier, later)
@@ -135,9 +143,9 @@ def test_a_cold_decoder_gives_the_bits_of_a_warm_one(kind: Kind, window: int) ->
     video, made = spec(kind, 4, window), latents(4, window)
     vae = load_case_model(MODEL).vae
     warm = Decoder(vae)
-    for k, count in enumerate(plan.final_frames(kind, 4, window)):
+    for k, count in enumerate(final_frames(kind, 4, window)):
         mine = warm.frames(video, k, START, made)
-        needed = {n: made[n] for n in plan.decode_needs(kind, 4, k)}
+        needed = {n: made[n] for n in decode_needs(kind, 4, k)}
         assert torch.equal(mine, Decoder(vae).frames(video, k, START, needed))
         assert mine.shape == (count, 32, 48, 3)
 

@@ -18,7 +18,7 @@ from framepack_engine.frames.embeddings import embed_picture, embed_prompt
 from framepack_engine.frames.encode import encode
 from framepack_engine.frames.images import fit
 from framepack_engine.models.shelf import Models
-from framepack_engine.planning.prompts import TEMPLATE
+from framepack_engine.planning.prompt_template import TEMPLATE
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning
 

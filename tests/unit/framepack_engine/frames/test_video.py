@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.frames.video import encode_clip, join_clips, probe, spritesheet_png, thumbnail_png
+from framepack_engine.frames.stills import spritesheet_png, thumbnail_png
+from framepack_engine.frames.video import encode_clip, join_clips, probe
 
 Frames = NDArray[np.uint8]
 

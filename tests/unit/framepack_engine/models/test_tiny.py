@@ -14,7 +14,7 @@ from framepack_engine.models import tiny
 from framepack_engine.models.catalog import HUNYUAN, MODELS, TINY_VERSION
 from framepack_engine.models.shelf import Models
 from framepack_engine.models.tiny import cache_root, clip_tokenizer, ensure_tiny, llama_tokenizer, merges_for
-from framepack_engine.planning.prompts import CROPPED_TOKENS, TEMPLATE
+from framepack_engine.planning.prompt_template import CROPPED_TOKENS, TEMPLATE
 
 LLAMA = llama_tokenizer()
 

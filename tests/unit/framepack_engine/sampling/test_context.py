@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from framepack_engine.planning import sections as plan
-from framepack_engine.planning.sections import HISTORY, Kind
+from framepack_engine.planning.sections import HISTORY, Kind, section_layout, sections_for
 from framepack_engine.sampling import context
 from framepack_engine.sampling.artifacts import Conditioning
 
@@ -40,7 +39,7 @@ def numbers(latents: Tensor) -> list[float]:
 @given(KINDS, st.integers(1, 33), st.floats(0.1, 600))
 def test_the_context_is_the_nearest_19_frames(kind: Kind, window: int, seconds: float) -> None:
     """For any window and length: zeros where nothing is, then what was made next to the section, in time order."""
-    sections = min(plan.sections_for(seconds, window=window), 1 + 2 * HISTORY // window)  # later ones look alike
+    sections = min(sections_for(seconds, window=window), 1 + 2 * HISTORY // window)  # later ones look alike
     history = context.first_history(kind, COND)
     made: list[float] = [-1.0] if kind == "f1" else []
     for section in range(sections):
@@ -70,7 +69,7 @@ def test_packing_puts_the_nearest_frames_in_the_finest_patches(kind: Kind) -> No
 def test_positions_and_frames_agree(kind: Kind, window: int, sections: int, data: st.DataObject) -> None:
     """Each packed frame has one position in time, and among the packed ones nearer frames have nearer positions."""
     index = data.draw(st.integers(0, sections - 1))
-    layout = plan.section_layout(kind, sections=sections, index=index, window=window)
+    layout = section_layout(kind, sections=sections, index=index, window=window)
     packed = context.pack(kind, frames(1, HISTORY), START)
     parts = (
         (packed.clean[:, :, 1:], layout.clean[1:]),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from framepack_engine.errors import InvalidSpec
+from framepack_engine.planning.buckets import buckets
 from framepack_engine.planning.schedule import check_flow, flow_mu
-from framepack_engine.planning.sections import buckets
 from framepack_engine.sampling import solver
 from framepack_engine.sampling.solver import SolverState, flow_sigmas
 

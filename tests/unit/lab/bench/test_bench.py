@@ -9,7 +9,7 @@ import torch
 
 from framepack_engine import Models
 from framepack_engine.frames.decode import Decoder
-from framepack_engine.planning import sections as plan
+from framepack_engine.planning.sections import Kind, decode_needs
 from lab.bench.engine import count_render, small_spec, step_overhead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,7 +29,7 @@ def test_nothing_is_done_twice(tiny_models: Models, scale: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["i2v", "f1"])
-def test_the_cold_count_is_what_cold_decoders_do(tiny_models: Models, kind: plan.Kind) -> None:
+def test_the_cold_count_is_what_cold_decoders_do(tiny_models: Models, kind: Kind) -> None:
     """Each section decoded by a worker that has nothing warm."""
     spec = replace(small_spec("i2v", 4, window=2), kind=kind)
     made = {k: torch.randn(1, 16, 2, 8, 8) for k in range(4)}
@@ -43,7 +43,7 @@ def test_the_cold_count_is_what_cold_decoders_do(tiny_models: Models, kind: plan
     vae.decode = decode
     try:
         for k in range(4):
-            if plan.decode_needs(kind, 4, k):
+            if decode_needs(kind, 4, k):
                 Decoder(vae).frames(spec, k, torch.randn(1, 16, 1, 8, 8), made)
     finally:
         del vae.decode
