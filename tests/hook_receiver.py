@@ -1,4 +1,4 @@
-"""A receiver of webhooks on a real port of this machine, that answers as a test tells it to."""
+"""A receiver of webhooks on a real port of this machine; a test decides how it answers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ OTHER_SECRET = "whsec_YW5vdGhlciB0aGF0IGlzIG5vIHNlY3JldCBlaXRoZXI="
 
 
 class Post(NamedTuple):
-    """A request that arrived."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
     body: bytes
 
     def verified(self, secret: str = SECRET) -> Any:
-        """The event, by the library that receivers use. Raises: WebhookVerificationError."""
+        """Verify the event with the library that receivers use. Raises: WebhookVerificationError."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
 class HookReceiver:
-    """Answers with the statuses in `script`, one a post, then with 204. 0: no answer at all. Keeps what came."""
+    """Answers with the statuses in `script`, one for each POST, then with 204; 0 means no answer. Keeps every POST."""
 
     def __init__(self) -> None:
-        """Listens at once."""
+        """Begin to listen."""
         self.posts: list[Post] = []
         self.script: list[int] = []
         self.location = ""  #: of a redirect
@@ -45,11 +45,11 @@ class HookReceiver:
 
     @property
     def url(self) -> str:
-        """Its address; the path is a secret of its own."""
+        """Return the receiver's URL, with a secret in its path."""
         return f"http://127.0.0.1:{self.port}/told/path-token"
 
     def close(self) -> None:
-        """Hang up on whoever waits, and listen no more."""
+        """Close open connections and stop listening."""
         self.closed.set()
         self._server.shutdown()
         self._server.server_close()
@@ -80,14 +80,14 @@ class HookReceiver:
         return Handler
 
     def wait(self, number: int, *, seconds: float) -> list[Post]:
-        """The posts, once there are `number`."""
+        """Wait until there are `number` POSTs, and return them."""
         wait_for(lambda: len(self.posts) >= number or None, seconds=seconds, what=f"{number} webhooks")
         return self.posts
 
 
 @contextmanager
 def hook_receiver() -> Iterator[HookReceiver]:
-    """One, for as long as the context lasts."""
+    """Run a receiver while the context lasts."""
     receiver = HookReceiver()
     try:
         yield receiver

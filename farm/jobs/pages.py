@@ -16,7 +16,7 @@ from farm.ledger.states import OPEN, Status
 from farm.store import ObjectMissing, Store
 
 log = logging.getLogger(__name__)
-_LOOKS = 500  #: videos that a page with a `status` reads at most
+MOST_READS = 500  #: videos that a page with a `status` reads at most
 _NAMES = 1000  #: in one LIST of the index
 
 
@@ -60,7 +60,7 @@ def read_page(
     for id_ in (found.job for found in map(parse_index, keys) if found):
         if marked is not None and id_ not in marked:
             continue
-        if looks >= _LOOKS and status is not None and last is not None:  # without `last` the client could not go on
+        if looks >= MOST_READS and status is not None and last is not None:  # without `last` the client could not go on
             return Page(found, has_more=True, last=last)
         record, looks = _read(jobs, id_, owner), looks + 1
         if record is not None and status in {None, record.head.state.status}:

@@ -67,7 +67,7 @@ def test_a_trace_stays_with_its_line() -> None:
 
 
 def test_what_is_set_up_logs_once_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """Twice set up, one line a log; the level is heeded; other libraries' loggers are left alone."""
+    """Setting logs up twice still logs each event once, at the chosen level, and leaves other libraries alone."""
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).level) for name in LOGGERS}
     try:
         for _ in range(2):
@@ -100,6 +100,6 @@ def test_every_log_call_names_its_action(package: str) -> None:
 
 @pytest.mark.parametrize("name", ["log_format", "log_level"])
 def test_a_setting_that_is_none_is_refused(name: str) -> None:
-    """The message names the variable and what may stand there."""
+    """The error names the variable and its possible values."""
     with pytest.raises(ConfigError, match=rf"FARM_{name.upper()}='loud': need one of"):
         FarmSettings(**{name: "loud"})

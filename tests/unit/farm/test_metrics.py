@@ -1,4 +1,4 @@
-"""What is measured: recorded where it happens, merged from all nodes into one page, and described in the docs."""
+"""Metrics are recorded where they occur, merged from all nodes into one page, and documented."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SERIES_PAGE = ROOT / "docs" / "reference" / "metrics.md"
 
 
 class Recorder(Meter):
-    """Keeps what was recorded; a name or label that the table lacks is an error."""
+    """A meter that keeps every value; an unknown name or label is an error."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Begin empty."""
         self.values: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
     def _take(self, kind: str, name: str, value: float, labels: dict[str, str]) -> None:
@@ -57,7 +57,7 @@ class Recorder(Meter):
 
 
 def test_the_dispatcher_counts(jobs: Jobs, accept: Accept) -> None:
-    """Leases, failures by code, videos by status, workers by state: as they were."""
+    """The dispatcher counts leases, failures by code, videos by status and workers by state."""
     meter = Recorder()
     dispatcher = Dispatcher(jobs, FarmSettings(), meter=meter)
     hand, first, second = Hand(jobs, dispatcher), accept().job.id, accept().job.id
@@ -80,7 +80,7 @@ def test_the_dispatcher_counts(jobs: Jobs, accept: Accept) -> None:
 
 
 def test_a_store_is_timed_by_operation(tmp_path: Path) -> None:
-    """Each call once; what is not there is an answer, a store that fails is counted as such."""
+    """Each call counts once. A missing object is no error; a failing store is one."""
     meter = Recorder()
     store = MeteredStore(FolderStore(tmp_path), meter)
     store.put_if_absent("a/b", b"1")
@@ -98,7 +98,7 @@ def test_a_store_is_timed_by_operation(tmp_path: Path) -> None:
 
 
 def test_watchers_are_counted(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
-    """One more with each that comes, one less with each that goes."""
+    """The gauge follows the number of open streams."""
     meter = Recorder()
     watches = Watches(jobs, door, meter=meter)
     with watches.following(accept().job.id), watches.following(accept().job.id):
@@ -116,7 +116,7 @@ ray_framefarm_sections_total{{WorkerId="{node}",device="CPU",otel_scope_name="ra
 
 
 def test_pages_of_several_nodes_become_one() -> None:
-    """Each family once, with every node's numbers; Ray's own series and its noise are left out."""
+    """The page shows each family once with every node's numbers, without Ray's own series."""
     page = merged([PAGE.format(node="a", made=3.0), PAGE.format(node="b", made=4.0), ""])
     assert page.count("# TYPE") == 1
     (family,) = text_string_to_metric_families(page)
@@ -128,7 +128,7 @@ def test_pages_of_several_nodes_become_one() -> None:
 
 
 class OnePage(MetricsDoor):
-    """A farm with one number."""
+    """A farm with one metric."""
 
     @override
     async def page(self) -> str:
@@ -136,7 +136,7 @@ class OnePage(MetricsDoor):
 
 
 def test_the_page_needs_a_key_where_there_are_keys(jobs: Jobs, door: DispatcherHere) -> None:
-    """Prometheus sends the key as a bearer token, or is refused; a process that measures nothing says so."""
+    """Prometheus must send a key as a bearer token. A process without metrics says so."""
     secret, entry = new_key("ops")
     parts = {"jobs": jobs, "door": door, "planner": EnginePlanner(), "media": EngineMedia()}
     with TestClient(create_app(settings=FarmSettings(api_keys=entry), metrics=OnePage(), **parts)) as http:  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_the_page_needs_a_key_where_there_are_keys(jobs: Jobs, door: DispatcherH
 
 
 def test_the_docs_name_every_series() -> None:
-    """The table in docs/reference/metrics.md is SERIES, with the names that the page shows."""
+    """The table in docs/reference/metrics.md lists SERIES under the names on the page."""
     rows = re.findall(r"^\| `(ray_framefarm_\w+)` \| (\w+) \| (.*?) \|", SERIES_PAGE.read_text(), re.MULTILINE)
     told = {(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert told == {

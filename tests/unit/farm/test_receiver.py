@@ -1,4 +1,4 @@
-"""Which addresses a webhook may go to: over the whole space of addresses."""
+"""The addresses that a webhook may go to, tested over the whole address space."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_PUBLIC_6 = [
 
 
 def within(network: IPv4Network | IPv6Network) -> st.SearchStrategy[str]:
-    """Addresses of a block, its ends more often than the others."""
+    """Draw addresses of a block, its ends more often than others."""
     first, last = int(network[0]), int(network[-1])
     kind = type(network[0])
     return st.one_of(st.sampled_from([first, last]), st.integers(first, last)).map(lambda number: str(kind(number)))
@@ -41,13 +41,13 @@ WRAPPINGS = ("::ffff:0:0/96", "64:ff9b::/96")
 @given(INSIDE)
 @example("169.254.169.254")
 def test_no_special_address_is_public(address: str) -> None:
-    """Loopback, private, link-local, multicast, documentation, reserved …: none passes."""
+    """No loopback, private, link-local, multicast, documentation or reserved address is public."""
     assert not is_public(address)
 
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_an_ipv4_address_in_an_ipv6_one_is_what_it_is(inner: IPv4Address) -> None:
-    """Mapped, behind NAT64 or in 6to4: no wrapping makes a private address public."""
+    """No wrapping (mapped, NAT64, 6to4) makes a private address public."""
     for block in WRAPPINGS:
         wrapped = IPv6Address(int(IPv6Address(block.partition("/")[0])) + int(inner))
         assert is_public(str(wrapped)) == is_public(str(inner))
@@ -57,20 +57,20 @@ def test_an_ipv4_address_in_an_ipv6_one_is_what_it_is(inner: IPv4Address) -> Non
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
 def test_every_other_ipv4_address_is_public(address: IPv4Address) -> None:
-    """The farm refuses no more than it must."""
+    """The farm accepts every other address."""
     special = any(address in ip_network(block) for block in (*NOT_PUBLIC_4, "192.0.0.0/24"))
     assert is_public(str(address)) != special
 
 
 @pytest.mark.parametrize("address", ["2606:4700:4700::1111", "2a00:1450:4001:80b::200e", "2400:cb00::1"])
 def test_the_internets_ipv6_addresses_are_public(address: str) -> None:
-    """Those of known services."""
+    """Addresses of well-known services are public."""
     assert is_public(address)
 
 
 @given(INSIDE)
 def test_a_url_with_such_an_address_is_refused_at_once(address: str) -> None:
-    """Written out, in brackets, or as one number; allowed by the setting."""
+    """The farm refuses a private address in any notation, unless the setting allows it."""
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(ValueError, match="private network"):
         checked_url(f"https://{host}/x", allow_private=False)
@@ -82,7 +82,7 @@ def test_a_url_with_such_an_address_is_refused_at_once(address: str) -> None:
 
 @given(st.text(max_size=80), st.sampled_from(["", "http://", "https://", "https://a.example"]))
 def test_any_text_is_a_url_or_a_value_error(text: str, head: str) -> None:
-    """Nothing that a client sends becomes another error, and no message quotes it."""
+    """Any text is a URL or a ValueError, whose message does not quote it."""
     try:
         url = checked_url(head + text, allow_private=False)
     except ValueError as err:
@@ -94,7 +94,7 @@ def test_any_text_is_a_url_or_a_value_error(text: str, head: str) -> None:
 
 @given(st.binary(min_size=1, max_size=80))
 def test_a_secret_is_whsec_and_24_to_64_bytes(key: bytes) -> None:
-    """As Standard Webhooks asks."""
+    """The farm accepts the secrets that Standard Webhooks specifies, and no others."""
     text = f"whsec_{base64.b64encode(key).decode()}"
     if 24 <= len(key) <= 64:
         assert check_secret(text) == text
@@ -113,13 +113,13 @@ def test_a_secret_is_whsec_and_24_to_64_bytes(key: bytes) -> None:
     ],
 )
 def test_impossible_settings_are_named(env: dict[str, str], text: str) -> None:
-    """When the farm starts, not when the first video ends."""
+    """The farm reports impossible settings when it starts."""
     with pytest.raises(ConfigError, match=text):
         FarmSettings.from_env(env)
 
 
 def test_settings_survive_their_way_into_another_process() -> None:
-    """What `render` hands to the farm that it starts."""
+    """The settings that `render` passes to its own farm arrive unchanged."""
     env = {"FARM_WEBHOOK_URL": "http://[::1]:9000/x", "FARM_WEBHOOK_SECRET": SECRET, "FARM_WEBHOOK_ALLOW_PRIVATE": "1"}
     settings = FarmSettings.from_env(env)
     assert settings.webhook_allow_private is True

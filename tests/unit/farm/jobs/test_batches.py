@@ -1,4 +1,4 @@
-"""Several variants at once: one answer, one batch, all of it or nothing, whatever dies on the way."""
+"""Several variants in one request: the farm accepts the whole batch or nothing, even across crashes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ HOUR = 3600.0
 
 
 def batch(http: TestClient, /, *, key: str | None = None, **fields: str) -> dict[str, Any]:
-    """The first video of a batch, which must be accepted."""
+    """Submit a batch and return its first video."""
     return ask(http, headers={"Idempotency-Key": key} if key else None, **fields)
 
 
 def test_n_videos_differ_by_their_seed(http: TestClient, jobs: Jobs) -> None:
-    """The answer is the first video; each names all; a list of the batch has them, in both orders and by pages."""
+    """The answer is the first video. Each names all of them; a list of the batch shows them in order, by pages."""
     first = batch(http, n="3")
     ids = first["batch"]["videos"]
     assert (ids[0], len(set(ids))) == (first["id"], 3)
@@ -52,7 +52,7 @@ def test_n_videos_differ_by_their_seed(http: TestClient, jobs: Jobs) -> None:
 
 
 def test_seeds_are_taken_as_they_are(http: TestClient) -> None:
-    """As JSON or as text; a seed and n count on from it; n=1 is no batch."""
+    """Seeds may be JSON or text; `seed` and `n` count up from the seed; n=1 is no batch."""
 
     def seeds(video: dict[str, Any]) -> list[int]:
         return [http.get(f"/v1/videos/{id_}").json()["seed"] for id_ in video["batch"]["videos"]]
@@ -78,14 +78,14 @@ def test_seeds_are_taken_as_they_are(http: TestClient) -> None:
     ],
 )
 def test_bad_variants_are_named(http: TestClient, fields: dict[str, str], field: str) -> None:
-    """And nothing is stored."""
+    """The error names the field, and the farm stores nothing."""
     answer = http.post("/v1/videos", data={"prompt": "a cat", **fields}, files=FILES)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)
     assert http.get("/v1/videos").json()["data"] == []
 
 
 def test_the_same_key_gives_the_same_batch(http: TestClient, jobs: Jobs) -> None:
-    """Another number of variants under that key is a conflict; what was deleted of it does not come back."""
+    """Another number of variants under the same key is a conflict. A deleted video of the batch stays deleted."""
     first = batch(http, n="3", key="k")
     assert batch(http, n="3", key="k")["batch"] == first["batch"]
     for fields in ({"n": "2"}, {}):
@@ -103,7 +103,7 @@ def test_the_same_key_gives_the_same_batch(http: TestClient, jobs: Jobs) -> None
 
 
 def test_a_batch_is_made_and_goes_with_its_last_video(http: TestClient, hand: Hand, jobs: Jobs) -> None:
-    """Nothing of it is left in the store."""
+    """Deleting the last video of a batch leaves nothing of it in the store."""
     first = batch(http, n="2", seconds="1")
     hand.finish()
     for id_ in first["batch"]["videos"]:
@@ -114,7 +114,7 @@ def test_a_batch_is_made_and_goes_with_its_last_video(http: TestClient, hand: Ha
 
 
 def test_anothers_batch_is_not_there(http: TestClient, jobs: Jobs, plan: JobPlan) -> None:
-    """Nor one that never was, whatever its name."""
+    """Another owner's batch is not found, just like a batch that never existed."""
     record = jobs.accept(
         Submission(VideoRequest(prompt="a", model="tiny"), plan, {}, "other", fingerprint="f", seeds=(1, 2))
     )
@@ -125,19 +125,19 @@ def test_anothers_batch_is_not_there(http: TestClient, jobs: Jobs, plan: JobPlan
 
 
 def test_a_dry_run_of_a_batch_counts_it(http: TestClient) -> None:
-    """And stores nothing."""
+    """A dry run estimates all videos of the batch and stores nothing."""
     answer = http.post("/v1/videos?dry_run=1", data={"prompt": "a cat", "n": "4"}, files=FILES).json()
     assert (answer["object"], answer["videos"]) == ("video.estimate", 4)
     assert http.get("/v1/videos").json()["data"] == []
 
 
 class Breaking(FolderStore):
-    """A folder whose process dies before one of its writes."""
+    """A folder store whose process dies before one of its writes."""
 
     left = 10**9
 
     def put_if_absent(self, key: str, data: Any) -> bool:
-        """Write, as long as we live."""
+        """Write, unless the process has died."""
         if self.left <= 0:
             raise StoreError("died")
         self.left -= 1
@@ -149,7 +149,7 @@ class Breaking(FolderStore):
 def test_a_crash_between_any_two_writes_leaves_all_or_none(
     tmp_path_factory: pytest.TempPathFactory, writes: int, key: str | None
 ) -> None:
-    """After the sweep every video of the batch is queued or none is there; the same key then gives one whole batch."""
+    """After a sweep, every video of the batch is queued or none exists. The same key then gives one whole batch."""
     now = 1e9
     store = Breaking(tmp_path_factory.mktemp("s") / "storage")
     plan = JobPlan(
@@ -186,7 +186,7 @@ def test_a_crash_between_any_two_writes_leaves_all_or_none(
 
 
 def two(jobs: Jobs, plan: JobPlan) -> list[JobId]:
-    """A batch of two videos that were cancelled."""
+    """Make a batch of two cancelled videos."""
     request = VideoRequest(prompt="a", model="tiny")
     new = Submission(request, plan, {"start": b"png"}, "o", fingerprint="f", seeds=(1, 2))
     batch = jobs.accept(new).job.batch
@@ -197,7 +197,7 @@ def two(jobs: Jobs, plan: JobPlan) -> list[JobId]:
 
 
 def test_a_crash_while_deleting_the_last_video_leaves_no_batch(tmp_path: Path, plan: JobPlan) -> None:
-    """After a death between any two writes the batch is there as long as the video is; sweeps remove the rest."""
+    """After a crash between any two writes, the batch exists as long as its video does; sweeps remove the rest."""
     left = []
     for store, writes in deaths(tmp_path):
         jobs = Jobs(store)
@@ -218,7 +218,7 @@ def test_a_crash_while_deleting_the_last_video_leaves_no_batch(tmp_path: Path, p
 def test_of_two_that_are_deleted_at_once_one_takes_the_batch(
     jobs: Jobs, plan: JobPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first has looked for the other, and not yet erased its own request, when the other goes."""
+    """The second deletion runs after the first one has looked for the other video, before it erases its own request."""
     first, other = two(jobs, plan)
 
     def look_then_sleep(store: Store, job: Job) -> None:
@@ -232,7 +232,7 @@ def test_of_two_that_are_deleted_at_once_one_takes_the_batch(
 
 
 def test_a_deleted_video_is_not_begun_again(http: TestClient, jobs: Jobs) -> None:
-    """Its log is gone after an hour; the batch is still there, and so is a marker that a crash left."""
+    """An hour later its ledger is gone, while the batch and a leftover marker are still there."""
     first = batch(http, n="2")
     id_ = first["batch"]["videos"][1]
     jobs.wish(id_, "cancel", owner="local")

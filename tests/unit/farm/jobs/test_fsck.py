@@ -1,4 +1,4 @@
-"""fsck: each kind of damage is found and named, a clean store is clean, and only what is dangling goes."""
+"""fsck finds and names each kind of damage, finds none in a clean store, and erases only dangling objects."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Accept = Callable[..., Record]
 
 
 def found(store: FolderStore, *, grace_s: float = 0.0, later_s: float = 1.0) -> list[tuple[str, str]]:
-    """(kind, key) of all that a check finds."""
+    """Return (kind, key) of all findings."""
     checker = Checker(store, now=time.time() + later_s, grace_s=grace_s)
     return sorted((finding.kind, finding.key) for finding in checker.findings())
 
 
 @pytest.fixture
 def video(http: TestClient, hand: Hand) -> JobId:
-    """A completed video, beside one that waits, one that was cancelled and one that was deleted."""
+    """Make a completed video, beside a waiting, a cancelled and a deleted one."""
     done = submit(http).rpartition("/")[2]
     hand.finish()
     cancelled, deleted = submit(http), submit(http)
@@ -46,7 +46,7 @@ def video(http: TestClient, hand: Hand) -> JobId:
 
 
 def test_a_store_in_use_is_clean(video: JobId, store: FolderStore, jobs: Jobs) -> None:
-    """Completed, waiting, cancelled and just deleted videos; the bytes of all artifacts were read."""
+    """There are no findings among completed, waiting, cancelled and deleted videos, and all artifacts were read."""
     checker = Checker(store, now=time.time() + 1, grace_s=0)
     assert list(checker.findings()) == []
     assert checker.videos == 5
@@ -55,14 +55,14 @@ def test_a_store_in_use_is_clean(video: JobId, store: FolderStore, jobs: Jobs) -
 
 
 def spoil(path: Path) -> None:
-    """Change one byte and nothing else."""
+    """Change one byte."""
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
 
 
 def test_each_damage_is_found(video: JobId, store: FolderStore, jobs: Jobs) -> None:
-    """One at a time: what is done to the store -> exactly what is found; then it is taken back."""
+    """Damage the store in one way at a time, and check for exactly that finding."""
     record = jobs.get(video, owner=None)
     folder = store.root / "jobs" / video
     waiting, _ = [id_ for id_ in jobs.open_ids() if (store.root / "jobs" / id_ / "request.json").exists()]
@@ -104,7 +104,7 @@ def test_each_damage_is_found(video: JobId, store: FolderStore, jobs: Jobs) -> N
 
 
 def test_a_second_marker_is_a_marker(video: JobId, store: FolderStore, jobs: Jobs) -> None:
-    """A sweep died while one stood for the video's own: a restart finds the video, so nothing is wrong or dangling."""
+    """A crash in a sweep can leave only the second marker. A restart finds the video by it: that is no fault."""
     assert video not in jobs.open_ids()
     for job_id in jobs.open_ids():  # two wait; of one only the tombstone is left
         store.put_if_absent(f"open/{job_id}.{'a' * 32}", b'{"at": 0}')
@@ -114,7 +114,7 @@ def test_a_second_marker_is_a_marker(video: JobId, store: FolderStore, jobs: Job
 
 
 def test_a_member_of_a_damaged_batch_is_kept(video: JobId, store: FolderStore, jobs: Jobs) -> None:
-    """Whether its ledger is to be begun cannot be known: the batch is told of, the walk goes on, nothing dangles."""
+    """A damaged batch does not tell whether a video was accepted: fsck reports the batch and nothing dangling."""
     [batch] = store.list("batches/")
     lost = next(id_ for id_ in jobs.open_ids() if f"jobs/{id_}/request.json" in store.list(f"jobs/{id_}/"))
     (store.root / "jobs" / lost / "log" / "00000000.json").unlink()
@@ -123,7 +123,7 @@ def test_a_member_of_a_damaged_batch_is_kept(video: JobId, store: FolderStore, j
 
 
 def test_a_log_that_is_gone_is_no_rubbish(video: JobId, store: FolderStore) -> None:
-    """Artifacts without any entry are a loss to be looked at, not something to erase."""
+    """The check reports artifacts without a ledger as damage and does not offer to erase them."""
     for path in (store.root / "jobs" / video / "log").iterdir():
         path.unlink()
     assert ("ledger", f"jobs/{video}/log/") in found(store)
@@ -131,7 +131,7 @@ def test_a_log_that_is_gone_is_no_rubbish(video: JobId, store: FolderStore) -> N
 
 
 def litter(video: JobId, store: FolderStore) -> list[str]:
-    """One of each thing that a crash may leave behind."""
+    """Write one of each object that a crash can leave behind."""
     gone = f"video_{'0' * 32}"
     keys = [
         f"jobs/{video}/clips/0000.a99.mp4",
@@ -157,7 +157,7 @@ def litter(video: JobId, store: FolderStore) -> list[str]:
 
 
 def test_what_nothing_refers_to_is_dangling_once_it_is_old(video: JobId, store: FolderStore) -> None:
-    """A day later; what is younger may be an order's, or an accepting's, that is at work."""
+    """Unreferenced objects are dangling after a day; younger ones may belong to work in progress."""
     keys = litter(video, store)
     assert found(store, grace_s=DAY_S) == []
     assert found(store, grace_s=DAY_S, later_s=DAY_S + 5) == [("dangling", key) for key in keys]
@@ -166,7 +166,7 @@ def test_what_nothing_refers_to_is_dangling_once_it_is_old(video: JobId, store: 
 def test_the_command_line_checks_and_erases(
     video: JobId, store: FolderStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 1 and a line a finding; a running farm's fresh objects stay; afterwards the store is clean."""
+    """The command exits with 1 and prints a line a finding; it keeps fresh objects of a running farm."""
     where = ["--storage", str(store.root)]
     assert cli.main(["fsck", *where]) == 0
     keys = litter(video, store)
@@ -189,7 +189,7 @@ def test_the_command_line_checks_and_erases(
 
 
 def test_a_video_deleted_meanwhile_is_no_fault(video: JobId, store: FolderStore, jobs: Jobs) -> None:
-    """Its objects vanish while they are read."""
+    """A user deletes the video while fsck reads it."""
     checker, read = Checker(store, now=time.time() + 1, grace_s=0), store.open_read
 
     def delete_first(key: str, *, start: int = 0, length: int | None = None) -> object:

@@ -1,4 +1,4 @@
-"""Accepting, finding and erasing videos, also when the process dies between two writes."""
+"""The farm accepts, finds and erases videos, even if the process dies between two writes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from farm.contract import Failure, JobId, Order
+from farm.contract import Failure, JobId, JobPlan, Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from farm.jobs import Jobs, Record, pages
+from farm.jobs import Jobs, Record, Submission, pages
 from farm.jobs.pages import read_page
 from farm.ledger import Entry
 from farm.ledger.notes import mark
 from farm.ledger.states import OPEN, Event
+from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.unit.conftest import Hand
@@ -28,7 +29,7 @@ Accept = Callable[..., Record]
 
 
 def test_accept_then_get(jobs: Jobs, accept: Accept, png: bytes) -> None:
-    """What was accepted is found again by another process, inputs included."""
+    """Another process finds the accepted video and its inputs."""
     job, head = accept(prompt="a dog")
     again = Jobs(jobs.store).get(job.id, owner="local")
     assert again == Record(job, head)
@@ -38,7 +39,7 @@ def test_accept_then_get(jobs: Jobs, accept: Accept, png: bytes) -> None:
 
 
 def test_another_owners_video_is_not_there(jobs: Jobs, accept: Accept) -> None:
-    """Another owner gets the same NotFound as for an id that never was."""
+    """Another owner gets the same NotFound as for an id that never existed."""
     job, _ = accept(owner="alice")
     with pytest.raises(NotFound):
         jobs.get(job.id, owner="bob")
@@ -47,31 +48,32 @@ def test_another_owners_video_is_not_there(jobs: Jobs, accept: Accept) -> None:
 
 @pytest.mark.parametrize("bad", ["../../etc", "video_" + "0" * 32, "video_/../x", "", "video_" + "Z" * 32])
 def test_ids_that_are_none(jobs: Jobs, bad: str) -> None:
-    """An unknown or malformed id is NotFound, and never meets a path."""
+    """An unknown or malformed id is NotFound and never becomes part of a path."""
     with pytest.raises(NotFound):
         jobs.get(bad, owner="local")
 
 
 def test_the_same_key_gives_the_same_video(accept: Accept) -> None:
-    """An Idempotency-Key with the same request returns the first video, another owner's key is another key."""
+    """An Idempotency-Key with the same request returns the first video; keys of two owners are different keys."""
     first = accept(key="k")
     assert accept(key="k").job.id == first.job.id
     assert accept(key="k", owner="bob").job.id != first.job.id
 
 
 def test_the_same_key_for_another_request_is_refused(accept: Accept, jobs: Jobs) -> None:
-    """It is a Conflict, and nothing is stored."""
+    """The same key with another request is a Conflict, and the farm stores nothing."""
     accept(key="k", sent="a")
     with pytest.raises(Conflict, match="Idempotency-Key"):
         accept(key="k", sent="b")
     assert len(jobs.open_ids()) == 1
 
 
-def test_pages(jobs: Jobs, accept: Accept) -> None:
-    """Newest first by default, oldest first on demand, without gaps or repeats, and filtered by status."""
+def test_pages(jobs: Jobs, plan: JobPlan) -> None:
+    """Pages show videos newest first or oldest first, without gaps or repeats, and filter by status."""
     ticks = count(1000)
-    jobs._clock = lambda: next(ticks)
-    made = [accept().job.id for _ in range(5)]
+    apart = Jobs(jobs.store, clock=lambda: next(ticks))
+    request = VideoRequest(prompt="a cat", model="tiny")
+    made = [apart.accept(Submission(request, plan, {}, "local", fingerprint="a")).job.id for _ in range(5)]
     jobs.wish(made[2], "cancel", owner="local")
     for order, expected in (("desc", made[::-1]), ("asc", made)):
         seen: list[str] = []
@@ -92,8 +94,8 @@ def test_pages(jobs: Jobs, accept: Accept) -> None:
 
 
 def test_a_page_that_says_more_says_where(jobs: Jobs, accept: Accept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where all that it may look at died before it was accepted: else who reads on would begin again for ever."""
-    monkeypatch.setattr(pages, "_LOOKS", 3)
+    """A page that met only unaccepted videos says where to go on; otherwise a client would start over for ever."""
+    monkeypatch.setattr(pages, "MOST_READS", 3)
     jobs.wish(accept().job.id, "cancel", owner="local")
     for number in range(5):
         jobs.store.put_if_absent(f"owners/local/{number:013}_video_{number:032x}", b"{}")
@@ -106,12 +108,12 @@ def test_a_page_that_says_more_says_where(jobs: Jobs, accept: Accept, monkeypatc
 
 
 def left_in(store: FolderStore) -> list[str]:
-    """Everything that is stored, by the last part of its name."""
+    """Return the last part of each key in the store."""
     return sorted(path.name for path in store.root.rglob("*") if path.is_file())
 
 
 def test_deleting_needs_an_end_and_leaves_nothing(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
-    """A running video is a Conflict; an ended one goes at once, its log after an hour, and its key is free again."""
+    """A running video is a Conflict. An ended one goes at once, its ledger an hour later; its key is then free."""
     job, _ = accept(key="k")
     with pytest.raises(Conflict, match="cannot delete a video that is queued"):
         jobs.delete(job.id, owner="local")
@@ -128,7 +130,7 @@ def test_deleting_needs_an_end_and_leaves_nothing(jobs: Jobs, accept: Accept, st
 
 
 def test_a_deleted_video_cannot_be_leased(jobs: Jobs, accept: Accept) -> None:
-    """Whoever still believes in it finds the tombstone."""
+    """The tombstone refuses a late lease."""
     job, head = accept()
     jobs.wish(job.id, "cancel", owner="local")
     jobs.delete(job.id, owner="local")
@@ -137,11 +139,11 @@ def test_a_deleted_video_cannot_be_leased(jobs: Jobs, accept: Accept) -> None:
 
 
 class Crash(Exception):
-    """The process died here."""
+    """The process dies here."""
 
 
 class Mortal(FolderStore):
-    """A store whose process dies after so many more writes and deletes."""
+    """A store whose process dies after `left` more writes and deletes."""
 
     left = 10_000
 
@@ -151,24 +153,24 @@ class Mortal(FolderStore):
         self.left -= 1
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        """Put, or die before."""
+        """Put, or die first."""
         self._live()
         return super().put_if_absent(key, data)
 
     def delete(self, key: str) -> None:
-        """Delete, or die before."""
+        """Delete, or die first."""
         self._live()
         super().delete(key)
 
 
 def deaths(tmp_path: Path, *, most: int = 12) -> Iterator[tuple[Mortal, int]]:
-    """Stores that die after 0, 1, 2 … writes."""
+    """Yield stores that die after 0, 1, 2 … writes."""
     for writes in range(most):
         yield Mortal(tmp_path / str(writes)), writes
 
 
 def test_a_crash_while_accepting(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
-    """After a death between any two writes the client's retry, with its key, makes exactly one video."""
+    """After a crash between any two writes, the client's retry with the same key makes exactly one video."""
     survived = 0
     for store, writes in deaths(tmp_path):
         jobs.store = jobs.ledger.store = store
@@ -193,7 +195,7 @@ def test_a_crash_while_accepting(tmp_path: Path, accept: Accept, jobs: Jobs) -> 
 
 
 def test_a_crash_while_deleting(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
-    """After a death between any two deletes the video is gone for users or untouched, and sweeps remove the rest."""
+    """After a crash between any two deletes, the video is gone for users or untouched; sweeps remove the rest."""
     for store, writes in deaths(tmp_path):
         jobs.store = jobs.ledger.store = store
         job, _ = accept(key="k")
@@ -210,7 +212,7 @@ def test_a_crash_while_deleting(tmp_path: Path, accept: Accept, jobs: Jobs) -> N
 
 
 def fail(hand: Hand, *, at_most: int = 9) -> None:
-    """Whatever is tried goes wrong, until the video has ended or so many times."""
+    """Fail each order until the video has ended, `at_most` times."""
     while at_most and isinstance(order := hand.dispatcher.ask(hand.card), Order):
         where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": hand.card.id}
         hand.dispatcher.give_up(Failure(**where, code="boom", message="x"))
@@ -219,14 +221,14 @@ def fail(hand: Hand, *, at_most: int = 9) -> None:
 
 
 def cancel(hand: Hand) -> None:
-    """A user's wish, and its nudge."""
+    """Cancel the video and nudge the dispatcher."""
     (job_id,) = hand.jobs.open_ids()
     hand.jobs.wish(job_id, "cancel", owner="local")
     hand.dispatcher.nudge(job_id)
 
 
 def all_but_the_finish(hand: Hand) -> None:
-    """The finish is leased."""
+    """Commit every order but the last."""
     while (order := hand.take()).key.stage != "finish":
         hand.commit(order, **{{"encode": "conditioning", "decode": "clip"}.get(order.key.stage, "section"): b"x"})
 
@@ -249,7 +251,7 @@ def test_a_crash_while_ending(
     begin: Callable[[Hand], None],
     end: Callable[[Hand], None],
 ) -> None:
-    """After a death between any two writes of an ending a restart knows the video as open, or takes its marker."""
+    """After a crash between any two writes of an ending, a restart knows the video as open or removes its marker."""
     survived, left_open = 0, 0
     for store, writes in deaths(tmp_path):
         jobs.store = jobs.ledger.store = store
@@ -276,7 +278,7 @@ def test_a_crash_while_ending(
 
 
 def test_a_crash_while_retrying(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
-    """The marker comes before the entry: whatever dies, a queued video is found by a restart."""
+    """The marker comes before the entry, so a restart finds a queued video after any crash."""
     states = set()
     for store, writes in deaths(tmp_path):
         jobs.store = jobs.ledger.store = store
@@ -295,7 +297,7 @@ def test_a_crash_while_retrying(tmp_path: Path, accept: Accept, jobs: Jobs) -> N
 
 
 def test_markers_of_ended_and_abandoned_videos_go(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
-    """A sweep keeps open videos, drops ended ones' markers, and drops acceptings that died only once they are old."""
+    """A sweep keeps open videos, removes markers of ended ones, and gives up interrupted acceptances after an hour."""
     job, head = accept()
     assert jobs.sweep(job.id) == Record(job, head)
     jobs.ledger.append(job.id, Event(name="cancel"))
@@ -314,10 +316,10 @@ def test_markers_of_ended_and_abandoned_videos_go(jobs: Jobs, accept: Accept, st
 
 
 def test_an_accepting_that_slept_for_an_hour_is_told_so(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
-    """It was given up before it woke: the client hears 503, and its next try makes the video."""
+    """A sweep gives the video up while the process is suspended: the client gets 503, and its next try succeeds."""
 
     class Sleepy(FolderStore):
-        """Sleeps, once, just before entry 0 is written; meanwhile somebody sweeps."""
+        """A store that sleeps once before it writes entry 0, while another process sweeps."""
 
         slept = False
 
@@ -338,7 +340,7 @@ def test_an_accepting_that_slept_for_an_hour_is_told_so(tmp_path: Path, accept: 
 
 
 def test_retry_is_found_by_a_restart(jobs: Jobs, accept: Accept) -> None:
-    """Retrying an ended video puts its marker back."""
+    """A retry of an ended video restores its marker."""
     job, _ = accept()
     jobs.wish(job.id, "cancel", owner="local")
     jobs.sweep(job.id)
@@ -347,12 +349,12 @@ def test_retry_is_found_by_a_restart(jobs: Jobs, accept: Accept) -> None:
 
 
 class Meanwhile(FolderStore):
-    """A store in which something happens just before a marker is removed."""
+    """A store that lets something happen just before it removes a marker."""
 
     happens: Callable[[], object] | None = None
 
     def delete(self, key: str) -> None:
-        """Let it happen, once; then delete."""
+        """Let it happen once, then delete."""
         happens, self.happens = self.happens, None
         if happens and key.startswith("open/"):
             happens()
@@ -361,7 +363,7 @@ class Meanwhile(FolderStore):
 
 @pytest.mark.parametrize("event", ["retry", "delete"])
 def test_a_sweep_beside_a_retry_keeps_the_marker(tmp_path: Path, accept: Accept, jobs: Jobs, event: str) -> None:
-    """The sweep has read the cancelled state when the retry (or deletion) comes: a restart finds the video."""
+    """A retry or deletion comes after the sweep has read the cancelled state: a restart still finds the video."""
     jobs.store = jobs.ledger.store = store = Meanwhile(tmp_path / "meanwhile")
     job, _ = accept()
     jobs.wish(job.id, "cancel", owner="local")
@@ -376,7 +378,7 @@ def test_a_sweep_beside_a_retry_keeps_the_marker(tmp_path: Path, accept: Accept,
 
 
 def test_what_cannot_be_read_back_is_not_stored(accept: Accept, store: FolderStore) -> None:
-    """A request that this version writes but could not read is refused by name; nothing is stored."""
+    """The farm refuses a request that it could write but not read back, names it, and stores nothing."""
     deep: object = "x"
     for _ in range(230):
         deep = [deep]
@@ -388,7 +390,7 @@ def test_what_cannot_be_read_back_is_not_stored(accept: Accept, store: FolderSto
 def test_a_sweep_beside_an_accepting_erases_nothing(
     jobs: Jobs, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The video's entry 0 is written between a sweep's two looks at the log: it is new, not deleted."""
+    """Entry 0 appears between a sweep's two looks at the ledger: the sweep keeps the new video."""
     written = jobs.ledger.begin
 
     def swept_meanwhile(job_id: JobId, event: Event) -> Entry:

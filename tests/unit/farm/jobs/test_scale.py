@@ -1,4 +1,4 @@
-"""Ten thousand videos in the store: what is read is what is asked for, not what is there."""
+"""With ten thousand videos in the store, the cost follows the question, not the size of the store."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ VIDEOS, OPEN = 10_000, 500
 
 
 class CountingStore(FolderStore):
-    """Counts what is asked of it."""
+    """A folder store that counts its calls."""
 
     def __init__(self, root: Path) -> None:
-        """Nothing was asked yet."""
+        """Begin with all counts at 0."""
         super().__init__(root)
         self.asked: Counter[str] = Counter()
         self.names = 0  #: that LISTs gave
@@ -49,7 +49,7 @@ class CountingStore(FolderStore):
 
 
 class Full(NamedTuple):
-    """A folder with many videos."""
+    """A folder store with many videos."""
 
     root: Path
     ids: list[str]  #: oldest first
@@ -57,19 +57,19 @@ class Full(NamedTuple):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
-    """10,000 videos of one owner; the newest 500 are paused, the others were cancelled."""
+    """Fill a store with 10,000 videos of one owner: the newest 500 are paused, the others cancelled."""
     root = tmp_path_factory.mktemp("full")
     return Full(root, fill_storage(root, videos=VIDEOS, open_videos=OPEN, now_ms=int(time.time() * 1000)))
 
 
 @pytest.fixture
 def store(full: Full) -> CountingStore:
-    """That folder, counted."""
+    """Open that folder as a counting store."""
     return CountingStore(full.root)
 
 
 def test_a_restart_reads_the_open_videos_only(full: Full, store: CountingStore) -> None:
-    """A new dispatcher knows all 500, after a few reads for each and none for the 9,500 others."""
+    """A new dispatcher reads each of the 500 open videos a few times and the 9,500 others never."""
     dispatcher = Dispatcher(Jobs(store), FarmSettings())
     assert all(dispatcher.live(JobId(name)) for name in full.ids[-OPEN:])
     assert dispatcher.live(JobId(full.ids[0])) is None
@@ -81,7 +81,7 @@ def test_a_restart_reads_the_open_videos_only(full: Full, store: CountingStore) 
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order: str) -> None:
-    """Twenty videos cost what twenty cost; newest first, no more names are listed either."""
+    """A page of twenty videos reads twenty videos; newest first, it lists no more names either."""
     expected = full.ids[::-1] if order == "desc" else full.ids
     page = read_page(Jobs(store), owner="local", order=order)  # type: ignore[arg-type]
     assert ([record.job.id for record in page.records], page.has_more) == (expected[:20], True)
@@ -95,7 +95,7 @@ def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order
 
 
 def test_a_page_of_open_videos_asks_the_markers(full: Full, store: CountingStore) -> None:
-    """Paused ones are looked for among the marked ones, from either end, however many ended ones lie before them."""
+    """A page of paused videos reads only videos with a marker, in both orders."""
     page = read_page(Jobs(store), owner="local", order="asc", status="paused")
     assert [record.job.id for record in page.records] == full.ids[-OPEN : 20 - OPEN]
     assert store.asked["get"] <= 3 * 21
@@ -103,7 +103,7 @@ def test_a_page_of_open_videos_asks_the_markers(full: Full, store: CountingStore
 
 
 def test_a_page_of_ended_videos_looks_at_so_many(full: Full, store: CountingStore) -> None:
-    """Where few match, a page ends after 500 looks, says that there is more, and where to go on."""
+    """If few videos match, a page ends after 500 reads and says where to go on."""
     first = read_page(Jobs(store), owner="local", status="cancelled")
     assert (first.records, first.has_more, first.last) == ([], True, full.ids[-OPEN])
     assert store.asked["get"] <= 3 * OPEN

@@ -1,4 +1,4 @@
-"""One object that cannot be read, a marker, a claim, a batch, is one video's trouble and no one else's."""
+"""An unreadable marker, claim or batch affects one video and no other."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ GARBLED = [b"\x00\xff{", b"[1]", b'{"at": "soon", "id": 7}']
 
 
 def hours_later(jobs: Jobs, hours: float) -> Jobs:
-    """The same store, so much later."""
+    """Return the same store with a later clock."""
     return Jobs(jobs.store, clock=lambda: time.time() + hours * 3600)
 
 
 def garble(store: FolderStore, key: str, data: bytes) -> None:
-    """A bad disk, or a hand."""
+    """Make an object unreadable."""
     assert store.get(key)
     (store.root / key).write_bytes(data)
 
 
 def deleted(jobs: Jobs, accept: Accept, **fields: str) -> JobId:
-    """A video that was deleted just now."""
+    """Make a video and delete it."""
     job_id = accept(**fields).job.id
     jobs.wish(job_id, "cancel", owner="local")
     jobs.delete(job_id, owner="local")
@@ -45,7 +45,7 @@ def deleted(jobs: Jobs, accept: Accept, **fields: str) -> JobId:
 def test_a_garbled_marker_keeps_no_farm_without_a_dispatcher(
     jobs: Jobs, accept: Accept, store: FolderStore, data: bytes
 ) -> None:
-    """That of a video that was deleted long ago: the dispatcher starts, serves the others, and buries it."""
+    """Despite the unreadable marker of a deleted video, the dispatcher starts, serves the others and erases it."""
     gone, waits = deleted(jobs, accept), accept().job.id
     garble(store, f"open/{gone}", data)
     dispatcher = Dispatcher(hours_later(jobs, 2), FarmSettings())
@@ -57,7 +57,7 @@ def test_a_garbled_marker_keeps_no_farm_without_a_dispatcher(
 
 @pytest.mark.parametrize("data", GARBLED)
 def test_a_garbled_claim_stops_no_sweep(jobs: Jobs, accept: Accept, store: FolderStore, data: bytes) -> None:
-    """FARM_KEEP_DAYS erases the video and those behind it; the claim stays, for fsck to tell of."""
+    """FARM_KEEP_DAYS erases the video and the following ones; the claim stays, and fsck reports it."""
     ids = [accept(key=key).job.id for key in ("k", "l")]
     [claim] = [
         accept_claim for accept_claim in store.list("idempotency/") if ids[0].encode() in store.get(accept_claim)
@@ -73,7 +73,7 @@ def test_a_garbled_claim_stops_no_sweep(jobs: Jobs, accept: Accept, store: Folde
 
 
 def test_an_entry_that_is_garbled_meanwhile_stops_no_sweep(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
-    """The video was read as ended, and what lies behind its head cannot be: the others are erased."""
+    """A ledger becomes unreadable while its video expires: the farm still erases the other videos."""
     bad, good = [accept().job.id for _ in range(2)]
     for job_id in (bad, good):
         jobs.wish(job_id, "cancel", owner="local")
@@ -94,7 +94,7 @@ def test_an_entry_that_is_garbled_meanwhile_stops_no_sweep(jobs: Jobs, accept: A
 
 @pytest.mark.parametrize("data", GARBLED)
 def test_a_garbled_claim_is_told_to_whoever_sends_the_key(http: TestClient, store: FolderStore, data: bytes) -> None:
-    """503, with the claim's name; other keys work."""
+    """A client that sends the key gets 503 with the claim's name; other keys work."""
     ask(http, headers={"Idempotency-Key": "k"})
     [claim] = store.list("idempotency/")
     garble(store, claim, data)
@@ -105,7 +105,7 @@ def test_a_garbled_claim_is_told_to_whoever_sends_the_key(http: TestClient, stor
 
 
 def test_a_garbled_batch_stops_no_dispatcher(http: TestClient, jobs: Jobs, store: FolderStore) -> None:
-    """A member whose ledger was never begun waits until the batch can be read; its list says that it cannot be."""
+    """A video without a ledger waits until its batch can be read; a list of the batch reports the damage."""
     first = batch(http, n="2")["batch"]
     lost, waits = first["videos"]
     (store.root / entry_key(lost, 0)).unlink()

@@ -1,4 +1,4 @@
-"""The ledger: one writer wins each entry, and a lost answer is not a lost race."""
+"""Exactly one writer wins each ledger entry, and a lost answer is not a lost race."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Accept = Callable[..., Record]
 
 
 def test_of_many_leases_one_is_written(jobs: Jobs, accept: Accept) -> None:
-    """Eight threads lease the same order at once: one entry, seven conflicts."""
+    """Eight threads lease the same order at once: one writes the entry, seven get a Conflict."""
     job, head = accept()
     outcomes: list[str] = []
 
@@ -42,19 +42,19 @@ def test_of_many_leases_one_is_written(jobs: Jobs, accept: Accept) -> None:
 
 
 class LostAnswer(FolderStore):
-    """A store whose answer to the next put gets lost: the object is there, the writer hears that it existed."""
+    """A store that loses its answer to the next put: the object exists, but the writer gets False."""
 
     lose = False
 
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        """Put, and perhaps lie as a retried request would."""
+        """Put, and once report that the object existed."""
         won, lost = super().put_if_absent(key, data), self.lose
         self.lose = False
         return won and not lost
 
 
 def test_a_lost_answer_is_not_a_lost_race(tmp_path: Path, accept: Accept, jobs: Jobs) -> None:
-    """The entry with our own nonce is ours: the lease is not written a second time."""
+    """A writer recognises its own nonce and does not write the lease a second time."""
     job, head = accept()
     jobs.ledger.store = store = LostAnswer(jobs.ledger.store.root)  # type: ignore[attr-defined]
     store.lose = True
@@ -64,15 +64,15 @@ def test_a_lost_answer_is_not_a_lost_race(tmp_path: Path, accept: Accept, jobs: 
 
 
 class Stale(FolderStore):
-    """A store whose lists lack what was written last, be it all there is."""
+    """A store whose lists lack the three newest objects."""
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        """All but the newest three."""
+        """List all but the newest three."""
         return super().list(prefix, after=after, limit=limit)[:-3]
 
 
 def test_a_stale_list_costs_a_read(accept: Accept, jobs: Jobs) -> None:
-    """However little a list shows, the head is the newest entry, and the next one is written behind it."""
+    """Even with a stale list, the head is the newest entry and the next one follows it."""
     job, _ = accept()
     stale = Jobs(Stale(jobs.ledger.store.root))  # type: ignore[attr-defined]
     for name in ("pause", "resume", "pause", "resume", "cancel"):
@@ -81,7 +81,7 @@ def test_a_stale_list_costs_a_read(accept: Accept, jobs: Jobs) -> None:
 
 
 def test_a_dispatcher_of_the_past_cannot_write(jobs: Jobs, accept: Accept) -> None:
-    """Once a higher epoch has written, an older dispatcher's event is refused; a worker's commit is not."""
+    """Once a higher epoch has written, the ledger refuses an older dispatcher's event, but not a worker's commit."""
     job, _ = accept()
     jobs.ledger.append(job.id, Event(name="leased", key="encode", worker="w"), epoch=1)
     jobs.ledger.append(job.id, Event(name="pause"))
@@ -96,7 +96,7 @@ def test_a_dispatcher_of_the_past_cannot_write(jobs: Jobs, accept: Accept) -> No
 
 
 def test_a_damaged_entry_is_named(jobs: Jobs, accept: Accept, store: FolderStore) -> None:
-    """Bytes that are no entry are an error that names the object."""
+    """An unreadable entry is an error that names the object."""
     job, _ = accept()
     store.put_if_absent(f"jobs/{job.id}/log/00000001.json", b"{}")
     with pytest.raises(StoreError, match=r"log/00000001\.json is damaged"):
@@ -104,6 +104,6 @@ def test_a_damaged_entry_is_named(jobs: Jobs, accept: Accept, store: FolderStore
 
 
 def test_no_ledger_no_video(jobs: Jobs) -> None:
-    """A video without entries does not exist."""
+    """A video without ledger entries does not exist."""
     with pytest.raises(NotFound):
         jobs.ledger.head("video_" + "0" * 32)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The ledger's rules hold in every interleaving of ingress, dispatchers and workers, whoever dies before which write.
+"""The ledger's rules hold in every interleaving of ingress, dispatchers and workers, and after any death.
 
 Hypothesis writes the story: it begins operations, lets each go on for some calls to the store, and decides what the
 next call meets (tests/stepping.py). The store is a real folder. CONTRIBUTING.md lists the rules and
@@ -48,7 +48,7 @@ EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "0"))  #: 0: the short form, th
 
 
 def picture() -> bytes:
-    """A small PNG."""
+    """Return a small PNG."""
     data = io.BytesIO()
     Image.new("RGB", (32, 32), "teal").save(data, "PNG")
     return data.getvalue()
@@ -59,7 +59,7 @@ PNG = picture()
 
 @dataclass
 class Running:
-    """An operation that has not ended, and what its caller does with the answer."""
+    """An unfinished operation, and what its caller does with the answer."""
 
     operation: Operation
     who: str  #: one operation at a time for each dispatcher and each worker
@@ -68,7 +68,7 @@ class Running:
 
 @dataclass
 class Process:
-    """A dispatcher; None while it is taking charge."""
+    """A dispatcher's process; `mind` is None while it takes charge."""
 
     name: str
     mind: Dispatcher | None = None
@@ -78,7 +78,7 @@ class Farm(RuleBasedStateMachine):
     """Ingress processes, dispatchers and workers on one store."""
 
     def __init__(self) -> None:
-        """An empty store, and clocks that the story turns."""
+        """Begin with an empty store and a clock that the story turns."""
         super().__init__()
         memory = Path("/dev/shm")
         self.folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
@@ -108,7 +108,7 @@ class Farm(RuleBasedStateMachine):
         self.proceed(running, "go", calls)
 
     def proceed(self, running: Running, fate: Fate, calls: int) -> None:
-        """The next call meets `fate`, `calls` more are undisturbed."""
+        """Let the next call meet `fate`, and `calls` more succeed."""
         for turn in range(calls + 1):
             if running.operation.over:
                 break
@@ -122,24 +122,24 @@ class Farm(RuleBasedStateMachine):
             running.then(running.operation)
 
     def busy(self, who: str) -> bool:
-        """Whether it is in the middle of something."""
+        """Tell whether this process is in the middle of an operation."""
         return any(running.who == who for running in self.running)
 
     @rule(data=st.data(), fate=st.sampled_from(("go", "go", *FATES)), calls=CALLS)
     @precondition(lambda self: self.running)
     def go_on(self, data: st.DataObject, fate: Fate, calls: int) -> None:
-        """One of those that stand goes on, or meets its fate."""
+        """Let one suspended operation go on or meet its fate."""
         self.proceed(data.draw(st.sampled_from(self.running)), fate, calls)
 
     @rule(seconds=st.sampled_from((3.0, 12.0, HOUR_S)))
     def time_passes(self, seconds: float) -> None:
-        """Leases run out, markers grow old. No operation lasts an hour: what stands by then has died."""
+        """Let time pass: leases expire, markers grow old. An operation that is suspended for an hour dies."""
         if seconds == HOUR_S:
             self.all_die()
         self.now += seconds
 
     def all_die(self) -> None:
-        """Every operation that stands."""
+        """Kill every suspended operation."""
         while self.running:
             self.proceed(self.running[0], "die", 0)
 
@@ -147,7 +147,7 @@ class Farm(RuleBasedStateMachine):
 
     @rule(calls=CALLS, who=st.integers(0, 1), key=st.sampled_from((None, "k")))
     def accept(self, calls: int, who: int, key: str | None) -> None:
-        """A client asks for a video, perhaps for the second time with its key."""
+        """Let a client submit a video, perhaps again with the same key."""
         if len(self.logs) - len(self.forgotten) >= 3 and key is None:
             return
         request = VideoRequest.model_validate({"prompt": "a cat", "model": "tiny", "seed": 1})
@@ -181,7 +181,7 @@ class Farm(RuleBasedStateMachine):
     )
     @precondition(lambda self: self.answered)
     def wish(self, data: st.DataObject, wish: Wish | Any, calls: int, who: int) -> None:
-        """A user wants something of a video that they were told of."""
+        """Let a user change a video that they know."""
         video, jobs = data.draw(st.sampled_from(self.answered)), self.ingress[who]
         if wish == "delete":
             self.deletions.add(video)
@@ -196,13 +196,13 @@ class Farm(RuleBasedStateMachine):
 
     @initialize()
     def first_dispatcher(self) -> None:
-        """A farm has one."""
+        """Start the first dispatcher."""
         self.new_dispatcher(10_000)
 
     @rule(calls=CALLS)
     @precondition(lambda self: len(self.dispatchers) < 2)
     def new_dispatcher(self, calls: int) -> None:
-        """It takes charge, while another may believe that it still is."""
+        """Start another dispatcher; an older one may still believe that it is in charge."""
         process = Process(f"dispatcher-{next(self.numbers)}")
         self.dispatchers.append(process)
 
@@ -221,11 +221,11 @@ class Farm(RuleBasedStateMachine):
         )
 
     def free(self) -> list[Process]:
-        """Dispatchers that can be called: those that have taken charge. Of each, several calls may run at once."""
+        """Return the dispatchers that have taken charge. Several calls to one may run at once."""
         return [process for process in self.dispatchers if process.mind]
 
     def end(self, process: Process) -> None:
-        """Its process ends, and with it every call that it was in."""
+        """End a process and every call in it."""
         if process in self.dispatchers:
             self.dispatchers.remove(process)
         for running in [each for each in self.running if each.who == process.name]:
@@ -233,7 +233,7 @@ class Farm(RuleBasedStateMachine):
                 self.proceed(running, "die", 0)
 
     def tell(self, process: Process, call: Callable[[Dispatcher], object], calls: int, then: Any = None) -> None:
-        """Call a dispatcher. It ends where it dies, or sees a higher epoch."""
+        """Call a dispatcher, which ends if it dies or sees a higher epoch."""
         mind = process.mind
         assert mind
 
@@ -249,7 +249,7 @@ class Farm(RuleBasedStateMachine):
     @rule(data=st.data(), what=st.sampled_from(("tick", "sweep", "nudge")), calls=CALLS)
     @precondition(lambda self: self.free())
     def look_around(self, data: st.DataObject, what: str, calls: int) -> None:
-        """A dispatcher looks for news."""
+        """Let a dispatcher look for news."""
         process = data.draw(st.sampled_from(self.free()))
         if what == "nudge" and self.answered:
             video = data.draw(st.sampled_from(self.answered))
@@ -260,7 +260,7 @@ class Farm(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.free())
     def kill_dispatcher(self, data: st.DataObject) -> None:
-        """Wherever it is."""
+        """Kill a dispatcher at any point."""
         self.end(data.draw(st.sampled_from(self.free())))
 
     # --- workers ---------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Farm(RuleBasedStateMachine):
     @rule(data=st.data(), worker=st.sampled_from(WORKERS), calls=CALLS)
     @precondition(lambda self: self.free())
     def ask(self, data: st.DataObject, worker: str, calls: int) -> None:
-        """A worker asks for an order; the answer may never arrive."""
+        """Let a worker ask for an order; the answer may get lost."""
         worker_hand = self.hands[worker]
 
         def got(answer: object) -> None:
@@ -279,13 +279,13 @@ class Farm(RuleBasedStateMachine):
         self.tell(process, lambda mind: mind.ask(worker_hand.card), calls, got)
 
     def with_order(self) -> list[tuple[Hand, Order]]:
-        """Who could end which order now."""
+        """Return the workers that could end an order now."""
         return [(each, order) for each in self.hands.values() if not self.busy(each.card.id) for order in each.orders]
 
     @rule(data=st.data(), how=st.sampled_from(("commit", "commit", "commit", "release")), calls=CALLS)
     @precondition(lambda self: self.with_order())
     def end_order(self, data: st.DataObject, how: str, calls: int) -> None:
-        """A worker stores what it made and commits, or gives its lease back; it may have lost it long ago."""
+        """Let a worker commit or return its lease, which it may have lost long ago."""
         worker_hand, order = data.draw(st.sampled_from(self.with_order()))
         worker_hand.orders.remove(order)
 
@@ -300,7 +300,7 @@ class Farm(RuleBasedStateMachine):
     @rule(data=st.data(), how=st.sampled_from(("beat", "error", "store")), calls=CALLS)
     @precondition(lambda self: self.free() and self.with_order())
     def report(self, data: st.DataObject, how: str, calls: int) -> None:
-        """A worker says how far it is, or that it cannot go on."""
+        """Let a worker report progress or failure."""
         worker_hand, order = data.draw(st.sampled_from(self.with_order()))
         process, worker = data.draw(st.sampled_from(self.free())), worker_hand.card.id
         where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": worker}
@@ -314,7 +314,7 @@ class Farm(RuleBasedStateMachine):
     @rule(data=st.data(), worker=st.sampled_from(WORKERS), calls=CALLS)
     @precondition(lambda self: self.free())
     def kill_worker(self, data: st.DataObject, worker: str, calls: int) -> None:
-        """Its process dies; a dispatcher hears of it, and another process takes its place."""
+        """Kill a worker; a dispatcher hears of it, and a new process takes its place."""
         died = self.hands[worker].card.id
         for running in [each for each in self.running if each.who == died]:
             self.proceed(running, "die", 0)
@@ -323,7 +323,7 @@ class Farm(RuleBasedStateMachine):
         self.tell(process, lambda mind: mind.worker_died(died), calls)
 
     def replace(self, old: Hand) -> None:
-        """A new process in the old one's slot."""
+        """Start a new process in the same slot."""
         for slot, each in self.hands.items():
             if each is old:
                 self.hands[slot] = hand(f"{slot.partition('.')[0]}.{next(self.numbers)}")
@@ -332,7 +332,7 @@ class Farm(RuleBasedStateMachine):
 
     @invariant()
     def the_logs_obey(self) -> None:
-        """Each entry follows by the rules from those before it, and none is ever changed or lost."""
+        """Check that each entry follows from the earlier ones, and that none changes or gets lost."""
         ledger = Ledger(self.real)
         names = {path.name for path in (self.real.root / "jobs").glob("video_*")}
         for video in sorted({*map(JobId, names), *self.logs}):
@@ -347,7 +347,7 @@ class Farm(RuleBasedStateMachine):
             assert self.logs.get(video), "an answered video has no ledger"
 
     def check_next(self, video: JobId, before: list[Entry], entry: Entry) -> None:
-        """Told without farm/ledger/states.py as far as can be, so that an error in it shows."""
+        """Check an entry, as far as possible without farm/ledger/states.py, to find errors in it."""
         event = entry.event
         if not before:
             assert entry.state == (accepted(event) if event.name == "accepted" else entry.state)
@@ -376,13 +376,13 @@ class Farm(RuleBasedStateMachine):
             assert not any(other.name == "committed" and other.key == event.key for other in since)
 
     def abandoned(self, video: JobId | None) -> bool:
-        """Whether its accepting was given up."""
+        """Tell whether a sweep gave the video up."""
         return video is not None and [entry.event.name for entry in self.logs.get(video, [])] == ["deleted"]
 
     # --- the end: everything that runs dies or ends, then the farm is left alone ---------------------------------
 
     def teardown(self) -> None:
-        """Whatever happened, a farm without further trouble renders what was accepted and tidies up the rest."""
+        """Check that a farm without further trouble renders every accepted video and tidies up the rest."""
         try:
             self.settle()
         finally:
@@ -390,7 +390,7 @@ class Farm(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def settle(self) -> None:
-        """The last part of each story."""
+        """End the story."""
         self.all_die()
         self.the_logs_obey()
         jobs, minds = Jobs(self.real, clock=lambda: self.now), [each.mind for each in self.dispatchers if each.mind]
@@ -422,15 +422,15 @@ class Farm(RuleBasedStateMachine):
         assert {record.job.id for record in page.records} == {job.id for job in live}
 
     def living(self) -> list[JobId]:
-        """Videos that were accepted and not deleted, whether their client heard of it or not."""
+        """Return the accepted videos that are not deleted, even if their client got no answer."""
         return [video for video, log in self.logs.items() if log and log[-1].state.status != "deleted"]
 
     def heir(self, jobs: Jobs) -> Dispatcher:
-        """A dispatcher on the store as it is."""
+        """Start a dispatcher on the store as it is."""
         return Dispatcher(jobs, SETTINGS, clock=lambda: self.now, wall=lambda: self.now)
 
     def render(self, mind: Dispatcher) -> None:
-        """Two new workers do all there is to do."""
+        """Let two new workers do everything."""
         mind.tick()  # leases of those that are gone run out
         self.now += 60.0
         mind.tick()
@@ -444,7 +444,7 @@ class Farm(RuleBasedStateMachine):
             self.now += 6.0
 
     def does_one(self, mind: Dispatcher, jobs: Jobs, worker: Hand) -> bool:
-        """The worker does an order, if there is one for it."""
+        """Let the worker do one order, if there is one for it."""
         order = mind.ask(worker.card)
         if not isinstance(order, Order):
             return False

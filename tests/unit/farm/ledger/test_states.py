@@ -1,4 +1,4 @@
-"""The life of a video: which events are legal where, and that no history can break the rules."""
+"""A video's state machine: each event is legal only in some states, and no history breaks the rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def commit(state: JobState, key: str, attempt: int, seq: int) -> JobState:
 
 
 def test_a_video_from_start_to_end() -> None:
-    """Encode, sections with the decodes they make possible, finish: in this order, each once."""
+    """Orders come in this sequence, each once: encode, sections with their decodes, finish."""
     state, done, seq = JobState(), [], 0
     while state.status != "completed":
         state, key = lease(state, seq := seq + 1)
@@ -43,13 +43,13 @@ def test_a_video_from_start_to_end() -> None:
 
 
 def test_decode_and_next_section_run_side_by_side() -> None:
-    """Section 2 and the decode of section 1 may be leased at once."""
+    """Two workers can lease section 2 and the decode of section 1 at once."""
     state = JobState(status="in_progress", conditioning=1, sections=(2, 3))
     assert [str(key) for key in runnable(PLAN, state)] == ["decode/1", "section/2"]
 
 
 def test_a_zombie_cannot_commit() -> None:
-    """After its lease expired and another worker has the order, the first worker's commit is refused."""
+    """Once its lease has expired and another worker has the order, the first worker's commit is refused."""
     state, key = lease(JobState(), 1, "zombie")
     state = advance(state, Event(name="expired", key=key, attempt=1), seq=2, at=0.0)
     with pytest.raises(LeaseLost):
@@ -61,7 +61,7 @@ def test_a_zombie_cannot_commit() -> None:
 
 
 def test_cancel_beats_a_later_commit() -> None:
-    """What a worker commits after a cancel is refused."""
+    """A commit after a cancel is refused."""
     state, key = lease(JobState(), 1)
     state = advance(state, Event(name="cancel"), seq=2, at=9.0)
     with pytest.raises(LeaseLost, match="cancelled"):
@@ -69,7 +69,7 @@ def test_cancel_beats_a_later_commit() -> None:
 
 
 def test_a_commit_after_pause_is_taken() -> None:
-    """A worker that was done just then loses nothing, and the video stays paused."""
+    """A commit that follows a pause counts, and the video stays paused."""
     state, key = lease(JobState(), 1)
     state = commit(advance(state, Event(name="pause"), seq=2, at=0.0), key, 1, 3)
     assert state.status == "paused"
@@ -79,13 +79,13 @@ def test_a_commit_after_pause_is_taken() -> None:
 
 @pytest.mark.parametrize(("wish", "status"), [("cancel", "completed"), ("resume", "queued"), ("retry", "in_progress")])
 def test_wishes_that_the_state_forbids(wish: EventName, status: str) -> None:
-    """Each is a Conflict that says what the video is and what it would have to be."""
+    """A forbidden wish is a Conflict that names the current and the required status."""
     with pytest.raises(Conflict, match=f"cannot {wish} a video that is {status}; it must be "):
         advance(JobState.model_validate({"status": status}), Event(name=wish), seq=9, at=0.0)
 
 
 def test_a_saved_step_lasts_until_its_section_is_committed() -> None:
-    """A lease given back with a saved step leaves it to the next lease; another's expiry does not touch it."""
+    """A returned lease leaves its saved step to the next lease; the expiry of another lease keeps it."""
     state, key = lease(JobState(status="in_progress", conditioning=1), 2)
     step = Artifact(key="jobs/x/steps/0000.a2", sha256="0" * 64, bytes=1)
     state = advance(state, Event(name="released", key=key, attempt=2, artifacts={"step": step}), seq=3, at=0.0)
@@ -98,7 +98,7 @@ def test_a_saved_step_lasts_until_its_section_is_committed() -> None:
 
 
 def test_retry_keeps_what_is_made() -> None:
-    """A failed video goes on where it was, with a clean record."""
+    """After a retry, a failed video goes on where it was and has no failures."""
     state = JobState(status="in_progress", conditioning=1, sections=(2,))
     state = advance(state, Event(name="failed", error=ErrorInfo(code="x", message="y")), seq=5, at=0.0)
     assert state.error
@@ -108,7 +108,7 @@ def test_retry_keeps_what_is_made() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 40), st.booleans()), max_size=60))
 def test_no_history_breaks_the_rules(history: list[tuple[EventName, int, bool]]) -> None:
-    """Whatever comes in whatever order: products only grow, an ended video has no leases, a commit has its lease."""
+    """For any events in any order, results only grow, an ended video has no leases, and a commit needs its lease."""
     state = JobState()
     for seq, (name, attempt, urgent) in enumerate(history, start=1):
         keys = [*map(str, runnable(PLAN, state)), "encode", *state.leases]

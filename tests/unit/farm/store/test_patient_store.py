@@ -1,4 +1,4 @@
-"""A worker's store: what is not answered now is asked again, and nothing that was made is thrown away."""
+"""A worker's store repeats failed calls, so that no finished work is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests import patience
 
 
 class Flaky(FolderStore):
-    """Each call fails `failures` times before it is done."""
+    """A store whose calls fail `failures` times before they succeed."""
 
     failures = 0
 
@@ -43,17 +43,17 @@ class Flaky(FolderStore):
 
 @pytest.fixture
 def flaky(tmp_path: Path) -> Flaky:
-    """A folder without troubles so far."""
+    """Open a store that has not failed yet."""
     return Flaky(tmp_path / "storage")
 
 
 def patient(store: FolderStore, may_wait: Callable[[], bool] = lambda: True) -> PatientStore:
-    """It, waited for without long pauses."""
+    """Wrap the store, with short pauses."""
     return PatientStore(store, may_wait=may_wait, longest_pause_s=0.01)
 
 
 def test_troubles_are_waited_out(flaky: Flaky, tmp_path: Path) -> None:
-    """Five failures of each call cost time and nothing else."""
+    """Five failures of each call cost only time."""
     store = patient(flaky)
     flaky.failures = 5
     assert store.put_if_absent("a/b", b"1")
@@ -71,7 +71,7 @@ def test_troubles_are_waited_out(flaky: Flaky, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_told_at_once(flaky: Flaky) -> None:
-    """Waiting does not bring an object back, nor make a key of what is none."""
+    """The store reports a missing object or a malformed key at once."""
     with pytest.raises(ObjectMissing):
         patient(flaky).get("a/none")
     with pytest.raises(StoreError, match="not an object key"):
@@ -79,7 +79,7 @@ def test_what_is_missing_is_told_at_once(flaky: Flaky) -> None:
 
 
 def test_who_is_told_to_stop_waits_no_longer(flaky: Flaky) -> None:
-    """The store stays away: the failure is raised once waiting makes no sense any more."""
+    """If the store stays down, the call raises its failure once `may_wait` says no."""
     stopped, failed = threading.Event(), list[StoreError]()
     flaky.failures = 10**9
 

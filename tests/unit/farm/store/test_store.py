@@ -1,4 +1,4 @@
-"""What only the folder store does; what every store does is in tests/integration/test_store_suite.py."""
+"""Tests of the folder store alone; tests/integration/test_store_suite.py tests every kind of store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.conftest import Hand
 
 
 def test_deleting_leaves_no_empty_folders(store: FolderStore) -> None:
-    """The last object of a folder takes the folder with it, and the key can be used again."""
+    """Deleting the last object of a folder removes the folder, and the key can be used again."""
     store.put_if_absent("a/b/c", b"1")
     store.delete("a/b/c")
     assert not (store.root / "a").exists()
@@ -24,14 +24,14 @@ def test_deleting_leaves_no_empty_folders(store: FolderStore) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """A file where the folder should be is an error that names it."""
+    """If a file stands where the folder should be, the error names it."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="file"):
         FolderStore(tmp_path / "file")
 
 
 def test_a_file_system_without_hard_links_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As exFAT and some mounts are: without `link` nothing can be created once. Nothing is left behind there."""
+    """The store refuses file systems such as exFAT, where `link` does not work, and leaves nothing behind."""
 
     def link(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -43,7 +43,7 @@ def test_a_file_system_without_hard_links_is_refused(tmp_path: Path, monkeypatch
 
 
 def test_a_write_lasts_before_it_counts(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes are on the disk before the key is, and the key is before the call returns, new folders included."""
+    """The bytes reach the disk before the key, and the key before the call returns, including new folders."""
     did: list[str] = []
     fsync, link = os.fsync, os.link
 
@@ -63,7 +63,7 @@ def test_a_write_lasts_before_it_counts(store: FolderStore, monkeypatch: pytest.
 
 
 def test_a_write_that_breaks_off_leaves_no_object(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk: the key is free, and no temporary file stays."""
+    """After a write to a full disk, the key is free and no temporary file is left."""
 
     def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -77,7 +77,7 @@ def test_a_write_that_breaks_off_leaves_no_object(store: FolderStore, monkeypatc
 
 
 def test_what_killed_writers_left_goes_by_age(store: FolderStore) -> None:
-    """A temporary file of yesterday's goes when the store is opened, one that may still be written stays."""
+    """Opening the store removes old temporary files and keeps recent ones, which a writer may still need."""
     old, young = (store.root / ".tmp" / name for name in ("old", "young"))
     for path in (old, young):
         path.write_bytes(b"half")
@@ -88,7 +88,7 @@ def test_what_killed_writers_left_goes_by_age(store: FolderStore) -> None:
 
 
 def test_no_key_is_the_folder_of_another(http: TestClient, hand: Hand, store: FolderStore, png: bytes) -> None:
-    """Of all that a farm writes, from accepting to deleting: a bucket could hold both, a folder cannot."""
+    """No key that a farm writes is the folder of another key; a bucket could hold both, a folder cannot."""
     keys = set[str]()
     put = store.put_if_absent
 

@@ -1,4 +1,4 @@
-"""Archives: what is packed is unpacked, and nothing else is."""
+"""Unpacking accepts exactly what packing makes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OBJECTS: Objects = {"request.json": b"{}", "log/00000000.json": b"x" * 700, "sec
 
 
 def manifest_of(objects: Objects) -> Manifest:
-    """The manifest that is true of the objects."""
+    """Return the manifest of these objects."""
     members = [
         Member(path=path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for path, data in objects.items()
     ]
@@ -32,12 +32,12 @@ def manifest_of(objects: Objects) -> Manifest:
 
 
 def packed(objects: Objects) -> bytes:
-    """An archive of them."""
+    """Pack the objects."""
     return b"".join(pack(manifest_of(objects), lambda member: iter([objects[member.path]])))
 
 
 def unpacked(data: bytes) -> Objects:
-    """What an archive leaves in an empty folder; the folder's own neighbours must stay alone."""
+    """Unpack into an empty folder; return its files. Nothing may appear beside it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "inner")
         folder.mkdir()
@@ -56,7 +56,7 @@ PATHS = st.builds(lambda folder, name: f"{folder}/{name}", st.sampled_from(["log
 @settings(max_examples=40)
 @given(st.dictionaries(PATHS, st.binary(max_size=1500), max_size=6))
 def test_what_is_packed_is_unpacked(objects: Objects) -> None:
-    """Byte for byte, at the length that was announced; and any tar program lists the same."""
+    """Packing and unpacking keep every byte; the length is as announced; any tar program lists the files."""
     data = packed(objects)
     assert len(data) == packed_bytes(manifest_of(objects))
     assert unpacked(data) == objects
@@ -67,7 +67,7 @@ def test_what_is_packed_is_unpacked(objects: Objects) -> None:
 @settings(max_examples=40)
 @given(st.integers(0, len(packed(OBJECTS)) - 1), st.integers(1, 255))
 def test_no_changed_byte_gets_through(at: int, change: int) -> None:
-    """An archive that differs in one byte is refused, or says the same (a header's fields that nobody reads)."""
+    """With one byte changed, unpacking refuses the archive or gives the same objects."""
     data = bytearray(packed(OBJECTS))
     data[at] ^= change
     with contextlib.suppress(InvalidRequest):
@@ -77,13 +77,13 @@ def test_no_changed_byte_gets_through(at: int, change: int) -> None:
 @settings(max_examples=40)
 @given(st.integers(0, len(packed(OBJECTS)) - 1))
 def test_a_part_of_an_archive_is_none(size: int) -> None:
-    """Wherever it breaks off."""
+    """Unpacking refuses a truncated archive."""
     with pytest.raises(InvalidRequest, match="archive: "):
         unpacked(packed(OBJECTS)[:size])
 
 
 def hostile(change: Callable[[tarfile.TarInfo], None]) -> bytes:
-    """A true archive whose last entry was changed by a tar library."""
+    """Change the last entry of a valid archive with a tar library."""
     out = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(packed(OBJECTS))) as tar,
@@ -101,7 +101,7 @@ def hostile(change: Callable[[tarfile.TarInfo], None]) -> bytes:
     "name", [f"{ID}/../../stolen", "/tmp/stolen", f"{ID}/log/../../stolen", "x" * 300, f"{ID}/.hidden"]
 )
 def test_no_name_leads_out_of_the_folder(name: str) -> None:
-    """Neither in the tar's headers nor in the manifest."""
+    """Unpacking refuses a name that leads out of the folder, in a header or in the manifest."""
     with pytest.raises(InvalidRequest):
         unpacked(hostile(lambda info: setattr(info, "name", name)))
     path = name.removeprefix(f"{ID}/")
@@ -122,7 +122,7 @@ def test_no_name_leads_out_of_the_folder(name: str) -> None:
     ],
 )
 def test_only_plain_files_are_taken(kind: bytes) -> None:
-    """Links, devices and folders are refused."""
+    """Unpacking refuses links, devices and folders."""
 
     def change(info: tarfile.TarInfo) -> None:
         info.type, info.linkname = kind, "/etc/passwd"
@@ -132,7 +132,7 @@ def test_only_plain_files_are_taken(kind: bytes) -> None:
 
 
 def test_paths_that_are_files_and_folders_at_once_are_refused() -> None:
-    """As are a second manifest and an object named twice."""
+    """Unpacking refuses contradictory paths, a second manifest and duplicate names."""
     for objects in ({"log": b"", "log/a": b""}, {MANIFEST: b""}):
         with pytest.raises(InvalidRequest):
             unpacked(packed(objects))
@@ -143,13 +143,13 @@ def test_paths_that_are_files_and_folders_at_once_are_refused() -> None:
 
 
 def test_a_damaged_object_ends_the_packing() -> None:
-    """Nobody is handed a whole archive of damaged things."""
+    """Packing stops at a damaged object."""
     with pytest.raises(Damaged, match=r"request\.json is damaged"):
         list(pack(manifest_of(OBJECTS), lambda _: iter([b"xx"])))
 
 
 def test_a_folder_must_hold_plain_files(tmp_path: Path) -> None:
-    """An unpacked archive can be packed again; a link in it, or a missing file, is refused."""
+    """An unpacked archive can be packed again, unless a file is missing or a link."""
     unpack(io.BytesIO(packed(OBJECTS)), tmp_path)
     manifest, read = read_folder(tmp_path)
     assert b"".join(pack(manifest, read)) == packed(OBJECTS)

@@ -1,4 +1,4 @@
-"""A video from one farm to another: whole, safe to repeat, and finished there with the same bits."""
+"""A video moves to another farm completely, safely on repetition, and is finished there with the same bits."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Farm:
-    """A farm without Ray: store, dispatcher, door, a worker by hand."""
+    """A farm without Ray: store, dispatcher, HTTP API, and a worker that the test drives."""
 
     def __init__(self, root: Path, **settings: Any) -> None:
-        """An empty one."""
+        """Begin with an empty store."""
         self.root = root
         self.jobs = Jobs(FolderStore(root))
         self.door = DispatcherHere(self.jobs)
@@ -57,28 +57,28 @@ class Farm:
         self.http = TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
 
     def export(self, video_id: str) -> bytes:
-        """The archive."""
+        """Export a video."""
         answer = self.http.get(f"/v1/videos/{video_id}/export")
         assert answer.status_code == 200, answer.text
         assert len(answer.content) == int(answer.headers["content-length"])
         return answer.content
 
     def take(self, archive: bytes, *, new_id: bool = False) -> dict[str, Any]:
-        """Import it; the video object, or the problem."""
+        """Import an archive; return the video object or the problem."""
         answer = self.http.post("/v1/videos/import", content=archive, params={"new_id": new_id})
         body: dict[str, Any] = answer.json()
         assert answer.status_code == body.get("status", 200) or isinstance(body["status"], str), answer.text
         return body
 
     def findings(self) -> list[str]:
-        """What fsck says."""
+        """Return what fsck finds."""
         checker = Checker(self.jobs.store, now=4e9, grace_s=0)
         return [f"{finding.kind} {finding.key}" for finding in checker.findings()]
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Farm:
-    """The farm that a video leaves. It had several dispatchers already."""
+    """Make the exporting farm, which has had several dispatchers."""
     farm = Farm(tmp_path / "old")
     for _ in range(3):
         farm.door.dispatcher = farm.hand.dispatcher = Dispatcher(farm.jobs, FarmSettings())
@@ -87,13 +87,13 @@ def old(tmp_path: Path) -> Farm:
 
 @pytest.fixture
 def new(tmp_path: Path) -> Farm:
-    """The farm that it comes to."""
+    """Make the importing farm."""
     return Farm(tmp_path / "new")
 
 
 @pytest.fixture
 def half(old: Farm) -> str:
-    """A video of the old farm that is encoded, and whose section is at work."""
+    """Make a video that is encoded and whose section is leased."""
     video = submit(old.http).rpartition("/")[2]
     old.hand.commit(old.hand.take(), conditioning=b"c")
     old.hand.take()
@@ -103,7 +103,7 @@ def half(old: Farm) -> str:
 def test_a_video_exported_midway_is_finished_elsewhere_with_the_same_bits(
     old: Farm, new: Farm, tiny_models: Models
 ) -> None:
-    """The section at work is made again there, nothing counts as a failure, and latents and mp4 are equal in bits."""
+    """The new farm repeats the leased section and counts no failure; latents and mp4 are equal in bits."""
     workers = [Worker(farm.hand, Renderer(tiny_models)) for farm in (old, new)]
     path = submit(old.http, seconds="0.4")
     for _ in range(3):  # encode, section 0 and its neighbour
@@ -129,7 +129,7 @@ def test_a_video_exported_midway_is_finished_elsewhere_with_the_same_bits(
 
 
 def test_an_ended_video_shows_as_ended(old: Farm, new: Farm) -> None:
-    """With its content; and what belongs to the old farm stays there."""
+    """An ended video arrives with its content, without what belongs to the old farm."""
     answer = old.http.post(
         "/v1/videos",
         data=SMALL | {"webhook_url": "https://example.org/x", "webhook_secret": f"whsec_{'QUJD' * 10}"},
@@ -149,7 +149,7 @@ def test_an_ended_video_shows_as_ended(old: Farm, new: Farm) -> None:
 
 
 def test_leases_and_epochs_stay_behind(new: Farm, old: Farm, half: str) -> None:
-    """The new farm's dispatcher is not deposed by the old one's number, and gives the work out at once."""
+    """The old farm's epochs do not depose the new dispatcher, which leases the work at once."""
     video = new.take(old.export(half))
     record = new.jobs.get(video["id"], owner=None)
     assert (record.head.event.name, record.head.state.leases, record.head.state.failures) == ("released", {}, ())
@@ -158,7 +158,7 @@ def test_leases_and_epochs_stay_behind(new: Farm, old: Farm, half: str) -> None:
 
 
 def test_importing_again_changes_nothing(old: Farm, new: Farm, half: str) -> None:
-    """Also when the video has gone on meanwhile, and also where it came from."""
+    """A second import changes nothing, even if the video has gone on, and even on the farm that it came from."""
     archive = old.export(half)
     first = new.take(archive)
     new.hand.finish()
@@ -169,7 +169,7 @@ def test_importing_again_changes_nothing(old: Farm, new: Farm, half: str) -> Non
 
 
 def test_only_what_goes_on_needs_room(old: Farm, half: str, tmp_path: Path) -> None:
-    """A full farm takes a video that has ended, and says again what it took before; a running one finds no room."""
+    """A full farm accepts ended videos and repeated imports, and refuses open ones."""
     running = old.export(half)
     full = Farm(tmp_path / "full", max_open_videos=1, max_queued=1)
     taken = full.take(running)["id"]
@@ -181,7 +181,7 @@ def test_only_what_goes_on_needs_room(old: Farm, half: str, tmp_path: Path) -> N
 
 
 def test_an_id_with_other_content_is_a_conflict(old: Farm, new: Farm, half: str) -> None:
-    """An older state is the same video; a younger one, one that went another way, or a deleted one is not."""
+    """An earlier state is the same video; a later one, a diverged one or a deleted one is a conflict."""
     early = old.export(half)
     new.take(early)
     new.hand.finish()
@@ -198,7 +198,7 @@ def test_an_id_with_other_content_is_a_conflict(old: Farm, new: Farm, half: str)
 
 
 def test_under_a_new_id_it_goes_on_too(old: Farm, new: Farm, half: str) -> None:
-    """Its objects have new keys, and both copies end."""
+    """Under a new id the objects get new keys, and both copies are finished."""
     archive = old.export(half)
     ids = {new.take(archive)["id"], new.take(archive, new_id=True)["id"]}
     assert len(ids) == 2
@@ -208,7 +208,7 @@ def test_under_a_new_id_it_goes_on_too(old: Farm, new: Farm, half: str) -> None:
 
 
 def test_the_owner_is_who_imports(old: Farm, half: str, tmp_path: Path) -> None:
-    """Another key neither sees it nor gets it, and cannot export what is not its own."""
+    """Only the importing owner sees the video, and an owner can export only their own videos."""
     (alice, alices), (bob, bobs) = new_key("alice"), new_key("bob")
     farm = Farm(tmp_path / "keyed", api_keys=f"{alices},{bobs}")
     archive = old.export(half)
@@ -223,14 +223,14 @@ def test_the_owner_is_who_imports(old: Farm, half: str, tmp_path: Path) -> None:
 
 
 def picture() -> bytes:
-    """A PNG."""
+    """Make a PNG."""
     data = io.BytesIO()
     Image.new("RGB", (64, 64)).save(data, "PNG")
     return data.getvalue()
 
 
 def forged(archive: bytes, tmp_path: Path, change: Callable[[Path], object]) -> bytes:
-    """The archive after somebody changed its files and made the manifest fit."""
+    """Change an archive's files and make the manifest fit."""
     folder = tmp_path / f"forged-{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
     manifest = unpack(io.BytesIO(archive), folder)
@@ -239,7 +239,7 @@ def forged(archive: bytes, tmp_path: Path, change: Callable[[Path], object]) -> 
 
 
 def repacked(manifest: Manifest, folder: Path) -> bytes:
-    """An archive of what lies in the folder."""
+    """Pack the files of a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
     members = tuple(
         Member(
@@ -268,7 +268,7 @@ def edit_json(name: str, *where: str, value: object) -> Callable[[Path], None]:
 
 
 def forgeries() -> Iterator[tuple[str, Callable[[Path], object]]]:
-    """What is wrong -> how it is done."""
+    """Yield part of the error, and the change that causes it."""
     log, job = "log/00000001.json", "request.json"
     yield "does not follow", edit_json(log, "epoch", value=10**6)
     yield "does not follow", edit_json(log, "state", "gpu_seconds", value=9.0)
@@ -289,7 +289,7 @@ def forgeries() -> Iterator[tuple[str, Callable[[Path], object]]]:
 
 
 def test_no_forged_archive_is_taken(old: Farm, new: Farm, half: str, tmp_path: Path) -> None:
-    """Ledgers that cannot have come to be, keys that lead elsewhere, things nobody named: nothing is stored."""
+    """The farm refuses impossible ledgers, foreign keys and unnamed objects, and stores nothing."""
     archive = old.export(half)
     for text, change in forgeries():
         answer = new.take(forged(archive, tmp_path, change))
@@ -299,7 +299,7 @@ def test_no_forged_archive_is_taken(old: Farm, new: Farm, half: str, tmp_path: P
 
 
 def test_inputs_are_looked_at_again(old: Farm, new: Farm, half: str, tmp_path: Path) -> None:
-    """An archive is no way around the limits on images."""
+    """The limits on images hold for archives, too."""
 
     def swap(data: bytes) -> Callable[[Path], None]:
         def change(folder: Path) -> None:
@@ -317,7 +317,7 @@ def test_inputs_are_looked_at_again(old: Farm, new: Farm, half: str, tmp_path: P
 
 
 def test_too_large_an_archive_is_refused(old: Farm, half: str, tmp_path: Path) -> None:
-    """By the setting's name, whether its length is announced or not."""
+    """The error names the setting, whether the client announces the length or not."""
     small = Farm(tmp_path / "small", max_import_mb=1)
     answers = [
         small.http.post("/v1/videos/import", content=body) for body in (bytes(2 << 20), iter([bytes(1 << 20)] * 2))
@@ -328,13 +328,13 @@ def test_too_large_an_archive_is_refused(old: Farm, half: str, tmp_path: Path) -
 
 
 class Crash(Exception):
-    """The process died here."""
+    """The process dies here."""
 
 
 def test_a_crash_at_any_write_of_an_import(
     old: Farm, half: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until its last write the video is not there; what is left is found by fsck; the next import completes it."""
+    """The video appears with the last write; fsck finds what a crash leaves; the next import completes it."""
     folder = tmp_path / "archive"
     folder.mkdir()
     manifest = unpack(io.BytesIO(old.export(half)), folder)
@@ -365,7 +365,7 @@ def test_a_crash_at_any_write_of_an_import(
 
 
 def mortal(put: Callable[[str, bytes | Path], bool], left: int) -> Callable[[str, bytes | Path], bool]:
-    """The same, but the process dies after so many."""
+    """Put, or die after so many puts."""
     lives = count(left, -1)
 
     def dying(key: str, data: bytes | Path) -> bool:
@@ -377,7 +377,7 @@ def mortal(put: Callable[[str, bytes | Path], bool], left: int) -> Callable[[str
 
 
 def test_a_damaged_video_is_not_exported_whole(old: Farm, half: str) -> None:
-    """The answer breaks off, so that nobody takes it for an archive."""
+    """The export breaks off, so no client takes it for a whole archive."""
     record = old.jobs.get(half, owner=None)
     path = old.root / record.job.inputs["start"].key
     path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -388,7 +388,7 @@ def test_a_damaged_video_is_not_exported_whole(old: Farm, half: str) -> None:
 def test_the_command_line_moves_videos(
     http: TestClient, farm_url: str, hand: Hand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """To a file and to a folder, and back; what is there is not written over, what is damaged is named."""
+    """The commands use files and folders, overwrite nothing, and name damaged objects."""
     video = submit(http).rpartition("/")[2]
     hand.finish()
     file, folder = tmp_path / "a.tar", tmp_path / "a"
@@ -413,6 +413,6 @@ def test_the_command_line_moves_videos(
 
 
 def test_names_that_are_no_ids_are_not_found(http: TestClient) -> None:
-    """As everywhere."""
+    """A malformed id is not found."""
     assert http.get("/v1/videos/..%2f..%2fx/export").status_code == 404
     assert http.get(f"/v1/videos/{JobId('import')}").status_code == 404

@@ -1,4 +1,4 @@
-"""Webhooks: signed, told until they are taken, never lost, and kept as secrets; against a real receiver."""
+"""Webhooks are signed, repeated until they are accepted, never lost and kept secret. The receiver is a real one."""
 
 from __future__ import annotations
 
@@ -33,79 +33,79 @@ ALLOWED = FarmSettings(model="tiny", webhook_allow_private=True, webhook_secret=
 
 
 class Clock:
-    """Unix time that a test moves on."""
+    """A clock that a test turns."""
 
     def __init__(self) -> None:
-        """Begins now: receivers check the timestamp."""
+        """Begin now: receivers check the timestamp."""
         self.now = time.time()
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture
 def receiver() -> Iterator[HookReceiver]:
-    """A receiver that says 204."""
+    """Run a receiver that answers 204."""
     with hook_receiver() as receiver:
         yield receiver
 
 
 def door_of(jobs: Jobs, door: DispatcherHere, settings: FarmSettings) -> TestClient:
-    """The HTTP door of a farm with these settings."""
+    """Make the HTTP API of a farm with these settings."""
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     return TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
 
 
 class Scene:
-    """A farm whose webhooks may go to this machine, a worker by hand, a receiver."""
+    """A farm whose webhooks may go to this machine, a worker that the test drives, and a receiver."""
 
     def __init__(self, hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> None:
-        """The sender's clock begins now."""
+        """Start the sender's clock."""
         self.jobs, self.hand, self.receiver, self.clock, self._door = hand.jobs, hand, receiver, Clock(), door
         self._files = {"input_reference": ("a.png", png)}
         self.settings = ALLOWED
         self.farm = door_of(hand.jobs, door, ALLOWED)
 
     def use(self, settings: FarmSettings) -> None:
-        """Go on as a farm with other settings."""
+        """Restart the farm with other settings."""
         self.settings, self.farm = settings, door_of(self.jobs, self._door, settings)
 
     def post(self, *, key: str | None = None, **fields: str) -> Any:
-        """Ask for a video."""
+        """Submit a video."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.farm.post("/v1/videos", data={"prompt": "a cat", **fields}, files=self._files, headers=headers)
 
     def ask(self, *, key: str | None = None, **fields: str) -> dict[str, Any]:
-        """A video that was accepted; its hook is the receiver, unless said otherwise."""
+        """Submit a video that must be accepted; its webhook goes to the receiver unless a field says otherwise."""
         answer = self.post(key=key, **{"webhook_url": self.receiver.url, **fields})
         assert answer.status_code == 200, answer.text
         video: dict[str, Any] = answer.json()
         return video
 
     def told(self, video_id: str) -> dict[str, Any]:
-        """What the farm says of the webhook."""
+        """Return GET /v1/videos/{id}/webhook."""
         answer: dict[str, Any] = self.farm.get(f"/v1/videos/{video_id}/webhook").json()
         return answer
 
     def sender(self, *, resolve: Resolve = resolve, try_s: float = 5.0) -> WebhookSender:
-        """One that has just started: it remembers nothing."""
+        """Make a new sender, which knows only the store."""
         return WebhookSender(self.jobs, self.settings, clock=self.clock, resolve=resolve, try_s=try_s)
 
 
 @pytest.fixture
 def scene(hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> Scene:
-    """All that a webhook needs."""
+    """Set the scene."""
     return Scene(hand, door, receiver, png)
 
 
 def owed(jobs: Jobs) -> list[str]:
-    """The markers in the store."""
+    """Return the markers of pending webhooks."""
     return jobs.store.list("hooks/")
 
 
 async def test_a_completed_video_is_told_once_and_signed(scene: Scene) -> None:
-    """Nothing before the end; then one post that verifies with the request's secret, and with no other."""
+    """The receiver gets nothing before the end, then one POST that only the request's secret verifies."""
     video = scene.ask(webhook_secret=OTHER_SECRET, metadata='{"order": 7}', name="cat")
     post_office = scene.sender()
     await post_office.round()
@@ -135,7 +135,7 @@ async def test_a_completed_video_is_told_once_and_signed(scene: Scene) -> None:
 
 
 async def test_each_kind_of_end_has_its_name(scene: Scene) -> None:
-    """A cancelled and a failed video are told too; retried, a video's next end is another event."""
+    """Cancelled and failed videos are announced, too. After a retry, the next end is a new event."""
     cancelled, failed = (scene.ask()["id"] for _ in range(2))
     scene.farm.post(f"/v1/videos/{cancelled}/cancel")
     error = ErrorInfo(code="black_frames", message="section 0 is black")
@@ -159,7 +159,7 @@ async def test_each_kind_of_end_has_its_name(scene: Scene) -> None:
 
 @pytest.mark.parametrize("trouble", ["HTTP 500", "silence", "ConnectError"])
 async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) -> None:
-    """After an error, silence or a refused connection: again after 5 s, 15 s, 45 s, with the same id each time."""
+    """After an error, silence or a refused connection, the farm tries again after 5, 15 and 45 s with the same id."""
     url = scene.receiver.url
     if trouble == "ConnectError":
         scene.receiver.close()
@@ -190,7 +190,7 @@ async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) 
 
 
 async def test_a_slow_receiver_holds_up_itself_alone(scene: Scene) -> None:
-    """While one does not answer, another is told of a video that ends meanwhile, and what failed comes at its time."""
+    """While one receiver does not answer, another gets its events and its retries on time."""
     with hook_receiver() as slow:
         slow.script, scene.receiver.script = [0], [500]
         post_office = scene.sender(try_s=60)
@@ -211,7 +211,7 @@ async def test_a_slow_receiver_holds_up_itself_alone(scene: Scene) -> None:
 
 
 async def test_a_receiver_is_told_in_the_order_of_the_ends(scene: Scene) -> None:
-    """One after the other; the names of videos and markers have no say in it."""
+    """A receiver gets the ends in their order, whatever the videos' ids."""
     videos = [scene.ask()["id"] for _ in range(6)]
     for video in videos:
         scene.farm.post(f"/v1/videos/{video}/cancel")
@@ -221,7 +221,7 @@ async def test_a_receiver_is_told_in_the_order_of_the_ends(scene: Scene) -> None
 
 
 def test_delays_grow_to_an_hour() -> None:
-    """Each is longer than the one before, and a day has some thirty of them."""
+    """Each delay is longer than the one before; a day has about thirty."""
     delays = [delay_s(tries) for tries in range(1, 40)]
     assert delays[:3] == [5, 15, 45]
     assert delays == sorted(delays)
@@ -230,7 +230,7 @@ def test_delays_grow_to_an_hour() -> None:
 
 
 async def test_gone_is_taken_at_its_word(scene: Scene) -> None:
-    """410 ends it at once."""
+    """After 410 the farm gives up at once."""
     scene.ask()
     scene.hand.finish()
     scene.receiver.script = [410]
@@ -239,7 +239,7 @@ async def test_gone_is_taken_at_its_word(scene: Scene) -> None:
 
 
 async def test_a_redirect_is_not_followed(scene: Scene) -> None:
-    """Not to this machine, not anywhere: it is a failed try."""
+    """A redirect counts as a failed try."""
     with hook_receiver() as inner:
         scene.ask()
         scene.hand.finish()
@@ -250,11 +250,11 @@ async def test_a_redirect_is_not_followed(scene: Scene) -> None:
 
 
 class Killed(BaseException):
-    """The process died here."""
+    """The process dies here."""
 
 
 async def test_a_crash_at_any_write_loses_no_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after the end and before the post, after the post, and before the marker goes: each is told, same id."""
+    """After a kill before the POST, after it, or before the marker goes, the receiver gets the end with the same id."""
     scene.ask()
     scene.hand.finish()  # and here everything dies: the next sender knows only the store
     store = scene.jobs.store
@@ -278,7 +278,7 @@ async def test_a_crash_at_any_write_loses_no_end(scene: Scene, monkeypatch: pyte
 
 
 async def test_markers_that_nobody_needs_go(scene: Scene) -> None:
-    """Of a deleted video at once; of a retry that died before its entry after an hour; of neither is anything told."""
+    """Markers of deleted videos go at once, those of interrupted retries after an hour; neither is delivered."""
     deleted, kept = (scene.ask()["id"] for _ in range(2))
     for video in (deleted, kept):
         scene.farm.post(f"/v1/videos/{video}/cancel")
@@ -297,7 +297,7 @@ async def test_markers_that_nobody_needs_go(scene: Scene) -> None:
 async def test_a_damaged_receiver_does_not_stop_the_others(
     scene: Scene, store: FolderStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A webhook.json that cannot be read is said in the log, without its words, and tried later; others are told."""
+    """The farm logs an unreadable webhook.json without quoting it, tries it later, and serves other receivers."""
     broken, whole = scene.ask()["id"], scene.ask()["id"]
     path = store.root / f"jobs/{broken}/webhook.json"
     path.write_text('{"url": "http://localhost/path-token", "sekret": "s"}')
@@ -314,7 +314,7 @@ async def test_a_damaged_receiver_does_not_stop_the_others(
 
 @pytest.mark.parametrize("data", ["{", "[]", '{"at": null}'])
 async def test_a_garbled_marker_does_not_stop_the_others(scene: Scene, store: FolderStore, data: str) -> None:
-    """One of a retry that may have died: how old it is cannot be read; it is left alone, and others are told."""
+    """The sender leaves an unreadable marker alone and delivers the others."""
     broken = scene.ask()["id"]
     scene.hand.finish()
     post_office = scene.sender()
@@ -330,7 +330,7 @@ async def test_a_garbled_marker_does_not_stop_the_others(scene: Scene, store: Fo
 
 
 async def test_the_same_idempotency_key_tells_nothing_again(scene: Scene) -> None:
-    """A request that comes again after the end is the same video, and was told; with another hook it is another."""
+    """A repeated request delivers nothing again; with another webhook_url it is a conflict."""
     first = scene.ask(key="k")
     scene.hand.finish()
     post_office = scene.sender()
@@ -343,7 +343,7 @@ async def test_the_same_idempotency_key_tells_nothing_again(scene: Scene) -> Non
 
 
 async def test_the_farms_own_hook_is_told_of_every_video(scene: Scene) -> None:
-    """FARM_WEBHOOK_URL hears of videos without a webhook_url, and beside one; its host is not shown to users."""
+    """FARM_WEBHOOK_URL gets every video's end, besides a request's own URL; users do not see its host."""
     settings = FarmSettings(
         model="tiny",
         webhook_allow_private=True,
@@ -367,7 +367,7 @@ async def test_secrets_stay_where_they_are_needed(
     store: FolderStore,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Neither URL nor secret is in an answer, a log line or an object but the one that the sender reads."""
+    """URL and secret are in no answer and no log line, and in one object only."""
     caplog.set_level(logging.DEBUG)
     made = scene.ask(webhook_secret=OTHER_SECRET)
     scene.receiver.script = [500]
@@ -389,7 +389,7 @@ async def test_secrets_stay_where_they_are_needed(
 
 
 def test_what_cannot_be_told_is_refused_when_it_is_asked(http: TestClient, jobs: Jobs, png: bytes) -> None:
-    """The field is named, nothing is stored, and what was sent is not quoted."""
+    """The error names the field without quoting it, and the farm stores nothing."""
     refused: list[tuple[str, dict[str, str]]] = [
         ("webhook_url", {"webhook_url": url, "webhook_secret": SECRET})
         for url in (
@@ -412,7 +412,7 @@ def test_what_cannot_be_told_is_refused_when_it_is_asked(http: TestClient, jobs:
 
 
 def rebinding(answers: list[Sequence[str]]) -> Resolve:
-    """A name whose owner changes what it means from one look-up to the next."""
+    """Resolve a name to another address at each look-up."""
 
     async def look_up(host: str, port: int) -> Sequence[str]:
         assert host == "rebinding.example"
@@ -422,7 +422,7 @@ def rebinding(answers: list[Sequence[str]]) -> Resolve:
 
 
 async def test_a_name_is_looked_up_once_a_try(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """First public, then loopback: the connection goes to the address that was checked, and the next try is refused."""
+    """If a name turns from public to loopback, the farm connects to the checked address and refuses the next try."""
     url = f"http://rebinding.example:{scene.receiver.port}/x"
     scene.use(FarmSettings(model="tiny"))
     scene.ask(webhook_url=url, webhook_secret=SECRET)
@@ -446,7 +446,7 @@ async def test_a_name_is_looked_up_once_a_try(scene: Scene, monkeypatch: pytest.
 
 
 async def test_the_post_goes_to_the_address_that_was_found(scene: Scene) -> None:
-    """The name is only in the Host header (and with https in the certificate): nobody looks it up again."""
+    """The name appears only in the Host header (and, with https, in the certificate check)."""
     scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x")
     scene.hand.finish()
     await scene.sender(resolve=rebinding([["127.0.0.1"]])).round()
@@ -455,7 +455,7 @@ async def test_the_post_goes_to_the_address_that_was_found(scene: Scene) -> None
 
 
 async def test_a_name_that_leads_inside_is_refused(scene: Scene) -> None:
-    """Also where only one of its addresses does; the user is told why nothing came."""
+    """One private address is enough to refuse a name; the outcome tells the user why."""
     scene.use(FarmSettings(model="tiny"))
     for found in (["127.0.0.1"], ["8.8.8.8", "10.1.2.3"], ["::1"], ["fe80::1%lo"], ["169.254.169.254"]):
         video = scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x", webhook_secret=SECRET)
@@ -468,7 +468,7 @@ async def test_a_name_that_leads_inside_is_refused(scene: Scene) -> None:
 
 
 async def test_the_environments_proxy_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would look the name up again, elsewhere."""
+    """The sender ignores proxies, which would look the name up again."""
     with hook_receiver() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
