@@ -22,9 +22,11 @@ FarmError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
+#: our words for two of Pydantic's error types
+_TEXTS = {"extra_forbidden": "there is no such field", "missing": "this field is required"}
 _NAME_CHARS = 80  #: of a field in a message; a client may nest objects a thousand levels deep
 
 
@@ -60,6 +62,18 @@ class InvalidRequest(FarmError):
         """Build the error for bad fields: name -> what is wrong. Clients choose some names, so long ones are cut."""
         fields = {name[:_NAME_CHARS]: text for name, text in fields.items()}
         return cls("; ".join(f"{name}: {text}" for name, text in fields.items()), fields=fields)
+
+    @classmethod
+    def from_errors(cls, errors: Sequence[Any]) -> Self:
+        """Build the error from the `errors()` of a Pydantic or FastAPI validation error. Each field counts once."""
+        fields: dict[str, str] = {}
+        for error in errors:
+            name = ".".join(str(part) for part in error["loc"] if part not in {"query", "path", "header"})
+            text = error["msg"].removeprefix("Value error, ")
+            if not name:  # the message of a rule over several fields begins with the name of the field to change
+                name, _, text = text.partition(": ") if ": " in text else ("body", "", text)
+            fields.setdefault(name, _TEXTS.get(error["type"], text))
+        return cls.naming(fields)
 
 
 class UnsupportedImage(FarmError):

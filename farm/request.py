@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -105,12 +104,8 @@ class VideoRequest(UserInput):
     negative_prompt: str = Field(
         default="", max_length=4000, description="what must not happen; has an effect only if true_cfg_scale is above 1"
     )
-    model: str | None = Field(
-        default=None, max_length=200, description="a model of /v1/models; default: the farm's own choice"
-    )
-    seconds: float = Field(
-        default=5.0, ge=0.1, le=600, description="the length; rounded to whole sections of 1.2 s each"
-    )
+    model: str | None = Field(default=None, max_length=200, description="a model of /v1/models; default: the farm's")
+    seconds: float = Field(default=5.0, ge=0.1, le=600, description="the length; rounded to whole sections of 1.2 s")
     size: str | None = Field(
         default=None,
         description="WIDTHxHEIGHT in px, each 64 to 2048 and a multiple of 16; default: the model's size that is "
@@ -127,9 +122,7 @@ class VideoRequest(UserInput):
     )
     num_inference_steps: int = Field(default=25, description="denoising steps in each section")
     guidance_scale: float = Field(default=10.0, description="distilled guidance: how closely to follow the prompt")
-    true_cfg_scale: float = Field(
-        default=1.0, description="true classifier-free guidance; values above 1 double the work"
-    )
+    true_cfg_scale: float = Field(default=1.0, description="true classifier-free guidance; above 1 it doubles the work")
     guidance_rescale: float = Field(default=0.0, description="how far to restore the contrast that true CFG changes")
     flow_shift: float | None = Field(
         default=None, description="higher values spend more steps at high noise; default: derived from the size"
@@ -158,9 +151,7 @@ class VideoRequest(UserInput):
         description="the side of a tile in px, for decode=tiled; default: chosen by the free memory of the worker that "
         "starts the video",
     )
-    allow_mixed: bool = Field(
-        default=False, description="let workers that compute slightly differently share the video"
-    )
+    allow_mixed: bool = Field(default=False, description="let workers that compute slightly differently share it")
     crf: int = Field(default=16, description="H.264 quality: 0 is lossless, higher values give smaller files")
     preserve_gb: float | None = Field(
         default=None, ge=0, le=1024, description="GPU memory to leave to other programs, in GB; default: the worker's"
@@ -298,24 +289,7 @@ def take_variants(fields: dict[str, Any]) -> Variants:
     try:
         variants = Variants.model_validate(given)
     except ValidationError as err:
-        raise invalid(err.errors()) from err
+        raise InvalidRequest.from_errors(err.errors()) from err
     if variants.seeds is not None and fields.get("seed") is not None:
         raise InvalidRequest.of("seeds", "the request has a seed as well; send only one of them")
     return variants
-
-
-def invalid(errors: Sequence[Any]) -> InvalidRequest:
-    """Turn the errors of Pydantic (or FastAPI) into one InvalidRequest that names each bad field once."""
-    fields: dict[str, str] = {}
-    for error in errors:
-        where = [str(part) for part in error["loc"] if part not in {"query", "path", "header"}]
-        text = error["msg"].removeprefix("Value error, ")
-        path = ".".join(where)
-        if not path:  # the message of a rule over several fields begins with the name of the field to change
-            path, _, text = text.partition(": ") if ": " in text else ("body", "", text)
-        if error["type"] == "extra_forbidden":
-            text = "there is no such field"
-        elif error["type"] == "missing":
-            text = "this field is required"
-        fields.setdefault(path, text)
-    return InvalidRequest.naming(fields)

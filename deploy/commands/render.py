@@ -13,10 +13,11 @@ import typer
 
 from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
 from deploy.commands.videos import check_completed, checked_target, put_path
+from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
 from deploy.terminal.screen import put_json, put_table, say
-from farm.errors import ConfigError, FarmError
+from farm.errors import ConfigError, FarmError, InvalidRequest
 from farm.request import Variants, take_variants
 
 if TYPE_CHECKING:
@@ -116,9 +117,6 @@ def request_of(
     """
     from pydantic import ValidationError
 
-    from deploy.request_type import REQUEST_TYPE
-    from farm.request import invalid
-
     fields = dict(given)
     images = {"input_reference": image, "end_image": end_image}
     frames = _json(fields, "keyframes")
@@ -129,7 +127,7 @@ def request_of(
         if whole:
             REQUEST_TYPE.model_validate(fields)
     except ValidationError as err:
-        raise invalid(err.errors()) from err
+        raise InvalidRequest.from_errors(err.errors()) from err
     for name in ("metadata", "loras", "prompts"):
         if name in fields:
             fields[name] = _json(fields, name)

@@ -1,4 +1,4 @@
-"""What /content hands out: stored objects with ranges, and the two that are put together when asked for."""
+"""The files that /content serves: stored objects, and three that the ingress assembles on request."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _SUFFIX: dict[Variant, str] = {
     "partial": "mp4",
     "latents": "safetensors",
     "frames": "zip",
-}  #: the others are png
+}  #: the other variants are png
 _TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 _PIECE_BYTES = 1 << 20
 _STILL = re.compile(r"[0-9]{6,}\.png")
-_PNG_SLACK = 1 << 16  #: bytes that a PNG of noise takes more than its pixels, at most
+_PNG_SLACK = 1 << 16  #: bytes by which a PNG of noise may exceed its pixels
 
 
 class Span(NamedTuple):
@@ -49,8 +49,8 @@ class Span(NamedTuple):
 def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
     """Answer GET and HEAD of /content. Blocks on the store.
 
-    Raises: NotReady where the variant does not exist yet; InvalidRequest where it never will; Damaged where what it is
-    made of is not what it should be: an imported artifact may be anything.
+    Raises: NotReady if the variant does not exist yet; InvalidRequest if it never will; Damaged if an artifact has the
+    wrong form, since an imported one may be anything.
     """
     state = record.head.state
     if variant == "partial" and state.video is None:
@@ -69,7 +69,7 @@ def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, reque
 
 
 class _Body(NamedTuple):
-    """Bytes that can be read from any place on."""
+    """Bytes that can be read from any position."""
 
     size: int
     etag: str
@@ -77,7 +77,7 @@ class _Body(NamedTuple):
 
 
 def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
-    """An object of the store; its sha256 is its ETag. Sent whole it breaks off before its end where it is damaged."""
+    """Serve an object of the store; its sha256 is its ETag. A damaged object that is sent whole breaks off early."""
 
     def read(span: Span) -> Iterator[bytes]:
         pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
@@ -90,7 +90,7 @@ def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) 
 
 
 def _send(body: _Body, *, filename: str, request: Request) -> Response:
-    """The whole, or the range that was asked for."""
+    """Serve the whole body or the requested range."""
     etag, headers = f'"{body.etag}"', request.headers
     answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
     if etag in headers.get("if-none-match", ""):
@@ -114,7 +114,7 @@ def _send(body: _Body, *, filename: str, request: Request) -> Response:
 
 
 def requested_span(header: str, *, size: int) -> Span | None:
-    """The bytes that a Range header asks for; None where it asks for none that exist, or for several ranges."""
+    """Return the span that a Range header requests, or None if it requests several, or none that exists."""
     match = _RANGE.fullmatch(header)
     if not match or match.groups() == ("", "") or len(header) > 50:
         return None
@@ -127,7 +127,7 @@ def requested_span(header: str, *, size: int) -> Span | None:
 
 
 def final_clips(record: Record) -> list[int]:
-    """Sections whose clips are final and touch, in time order. An i2v video's are its END."""
+    """Return the sections whose final clips are contiguous, in time order. With an i2v model they are the END."""
     sections: list[int] = []
     for section, frames in enumerate(record.job.plan.final_frames):
         if frames and str(section) not in record.head.state.clips:
@@ -150,7 +150,7 @@ def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Resp
 
 
 def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
-    """All latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32, start image included.
+    """Serve all latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32.
 
     Written section by section into a file, so memory does not grow with the video.
     """
@@ -178,7 +178,7 @@ def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
 
 
 def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
-    """The PNG files of all clips, in time order, as one zip, put together in a file."""
+    """Serve the PNG files of all clips, in time order, as one zip file."""
     if record.job.request.save_frames == "none":
         raise InvalidRequest.of("variant", "this video keeps no frames: its request has save_frames=none")
     plan = record.job.plan
@@ -200,23 +200,23 @@ def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
 
 
 def _stills(path: Path, artifact: Artifact, *, most: int, frame_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
-    """The PNG files of one clip. Raises: Damaged where it is not what a worker writes: `most` stills, stored as is."""
+    """Read the PNG files of one clip. Raises: Damaged unless there are at most `most`, stored uncompressed."""
     try:
         with zipfile.ZipFile(path) as part:
             entries = part.infolist()
             for entry in entries:
                 stored = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
                 if not _STILL.fullmatch(entry.filename) or not stored or len(entries) > most:
-                    raise Damaged(f"{artifact.key} holds other files than the clip's frames", key=artifact.key)
+                    raise Damaged(f"{artifact.key} holds files other than the clip's frames", key=artifact.key)
                 if entry.file_size > frame_bytes + frame_bytes // 100 + _PNG_SLACK:
-                    raise Damaged(f"{artifact.key} holds a picture too large for its frame", key=artifact.key)
+                    raise Damaged(f"{artifact.key} holds a picture that is too large for a frame", key=artifact.key)
                 yield entry, part.read(entry)
     except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, struct.error, OSError) as err:
-        raise Damaged(f"{artifact.key} is no zip file that can be read", key=artifact.key) from err
+        raise Damaged(f"{artifact.key} is not a readable zip file", key=artifact.key) from err
 
 
 def _fetched(artifact: Artifact, jobs: Jobs, folder: Path) -> Path:
-    """The artifact as a file. Raises: Damaged where its bytes are not those that the ledger named."""
+    """Download an artifact. Raises: Damaged if its bytes are not those that the ledger names."""
     path = folder / artifact.sha256
     jobs.store.download(artifact.key, path)
     check_file(path, artifact)
@@ -224,7 +224,7 @@ def _fetched(artifact: Artifact, jobs: Jobs, folder: Path) -> Path:
 
 
 def _write_header(out: Path, shape: tuple[int, ...]) -> int:
-    """Begin a safetensors file of one float32 tensor, full length; returns where its numbers begin."""
+    """Create a full-length safetensors file of one float32 tensor. Return the offset of its numbers."""
     size = 4 * int(np.prod(shape))
     head = json.dumps({"latents": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
     head += b" " * (-len(head) % 8)
@@ -235,9 +235,9 @@ def _write_header(out: Path, shape: tuple[int, ...]) -> int:
 
 
 def _float32(artifact: Artifact, jobs: Jobs, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """One tensor of a safetensors file; the others may have types that numpy lacks.
+    """Read one tensor of a safetensors file; the others may have types that numpy lacks.
 
-    Raises: Damaged where the file has none of that name, shape and float32, or is none.
+    Raises: Damaged unless the file has a float32 tensor of that name and shape.
     """
     data = verified(jobs.store, artifact)
     with suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
@@ -250,9 +250,9 @@ def _float32(artifact: Artifact, jobs: Jobs, name: str, shape: tuple[int, ...]) 
 
 
 def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], request: Request) -> Response:
-    """A temporary file, open and already without a name, so that nothing is left of it whenever the client hangs up.
+    """Serve an assembled file. It stays open after its name is gone, so nothing is left when the client hangs up.
 
-    Its ETag is made of its parts', so that ranges of it fit together.
+    Its ETag is derived from its artifacts', so that ranges of two downloads fit together.
     """
     etag = hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
     file = out.open("rb")

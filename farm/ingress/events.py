@@ -1,8 +1,8 @@
-"""The event stream of a video: ledger entries replayed, then followed; steps in between from the dispatcher.
+"""The event stream of a video: its ledger entries, replayed and then followed, and progress from the dispatcher.
 
-Ids are `<seq>.<n>`: n counts the events since ledger entry `seq`. What an entry gives (`status`, `section`, `end`) has
-the same n every time, so a client that comes back with Last-Event-ID misses none and sees none twice; `progress` lives
-in memory only and goes on from now.
+An id is `<seq>.<n>`: n counts the events since ledger entry `seq`. An entry's own events (`status`, `section`, `end`)
+always have the same n. A client that reconnects with Last-Event-ID therefore misses none and sees none twice. Progress
+lives in memory only, so it continues from now.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LAST_ID = re.compile(r"(\d{1,10})\.(\d{1,10})")
 
 
 class EventId(NamedTuple):
-    """Where in the stream an event stands."""
+    """The position of an event in the stream."""
 
     seq: int
     n: int
@@ -34,7 +34,7 @@ class EventId(NamedTuple):
 async def follow(
     record: Record, *, watches: Watches, last_event_id: str | None, keep_days: float | None = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """Every event after `last_event_id` (none, or one that we never gave: all of them), up to `end`."""
+    """Yield the events after `last_event_id`, up to `end`. An unknown id counts as none: yield all events."""
     job = record.asked
     seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
     shown, n = None, 0
@@ -64,7 +64,7 @@ async def follow(
 
 
 def parse_id(text: str | None, *, head_seq: int) -> EventId | None:
-    """A Last-Event-ID of ours; None for any other text, or one of a ledger that was longer than this one."""
+    """Parse a Last-Event-ID. Return None for other texts, and for an id beyond this ledger's head."""
     match = _LAST_ID.fullmatch(text or "")
     if not match or int(match[1]) > head_seq:
         return None
@@ -72,7 +72,7 @@ def parse_id(text: str | None, *, head_seq: int) -> EventId | None:
 
 
 def has_seen_end(record: Record, last_event_id: str | None) -> bool:
-    """Whether a client that comes back has had the `end` of a video that has ended: its entry's second event."""
+    """Whether a client that reconnects has seen the `end` of an ended video, its last entry's second event."""
     seen = parse_id(last_event_id, head_seq=record.head.seq)
     return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.seq, 1)
 
@@ -80,7 +80,7 @@ def has_seen_end(record: Record, last_event_id: str | None) -> bool:
 def _events_of(
     record: Record, before: Entry | None, *, is_last: bool, keep_days: float | None
 ) -> list[tuple[str, dict[str, Any]]]:
-    """What one ledger entry tells: up to one event of each kind. An end that a retry followed was none."""
+    """Return the events of one ledger entry, at most one of each kind. An end before a retry does not count."""
     entry, job = record.head, record.job
     state = entry.state
     events: list[tuple[str, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""How errors leave by HTTP: RFC 9457 problems that also carry OpenAI's error object. The one mapping of the farm."""
+"""Errors as HTTP responses: RFC 9457 problems that also carry OpenAI's error object."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from farm.errors import FarmError
-from farm.request import invalid
+from farm.errors import FarmError, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 def install_problems(app: FastAPI) -> None:
-    """Let `app` answer every error as a problem; what we did not foresee is logged, and its text kept from clients."""
+    """Let `app` answer every error with a problem. Log unexpected errors, and keep their texts from clients."""
     app.add_exception_handler(FarmError, _farm_error)
     app.add_exception_handler(RequestValidationError, _query_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -39,9 +38,10 @@ def problem(
     headers: Mapping[str, str] | None = None,
     more: Mapping[str, object] | None = None,
 ) -> Response:
-    """An application/problem+json answer. `fields`: what is wrong, by field; `param`: OpenAI's one field.
+    """Build an application/problem+json response.
 
-    `more`: members of this problem alone.
+    fields: what is wrong with each field. param: the field in OpenAI's object; default: the first of `fields`.
+    more: further members of the problem.
     """
     fields = fields or {}
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
@@ -55,7 +55,7 @@ def problem(
         "error": {"message": detail, "type": kind, "code": code, "param": param or next(iter(fields), None)},
         **(more or {}),
     }
-    # ASCII: what a client sent and we quote may hold half a surrogate pair, which UTF-8 cannot carry
+    # ASCII: a quoted client's text may hold half a surrogate pair, which UTF-8 cannot encode
     return Response(json.dumps(body), status, headers, media_type="application/problem+json")
 
 
@@ -80,11 +80,11 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
 async def _query_error(request: Request, err: Exception) -> Response:
     if not isinstance(err, RequestValidationError):
         raise err
-    return await _farm_error(request, invalid(err.errors()))
+    return await _farm_error(request, InvalidRequest.from_errors(err.errors()))
 
 
 async def _http_error(_request: Request, err: Exception) -> Response:
-    """Starlette's own: no such path, a method that a path does not have, a broken form."""
+    """Answer Starlette's own errors: an unknown path, a wrong method, a broken form."""
     if not isinstance(err, HTTPException):
         raise err
     code = _CODES.get(err.status_code, "invalid_request" if err.status_code < 500 else "internal")
@@ -93,4 +93,4 @@ async def _http_error(_request: Request, err: Exception) -> Response:
 
 async def _our_fault(_request: Request, err: Exception) -> Response:
     log.error("answer", extra={"code": "internal", "error": type(err).__name__})  # the server logs the trace
-    return problem(500, "internal", "something went wrong here; it was logged")
+    return problem(500, "internal", "an internal error occurred; the farm has logged it")

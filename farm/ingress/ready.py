@@ -1,4 +1,4 @@
-"""Whether the farm can work: the store takes, gives and erases an object, and the dispatcher answers."""
+"""Whether the farm can work: the store writes, reads and erases an object, and the dispatcher answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
 
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 
 from farm.contract import DispatcherDoor
 from farm.errors import FarmError, StoreError
@@ -19,14 +19,14 @@ from farm.store.probe import PROBES
 
 log = logging.getLogger(__name__)
 _NAME = "ready"
-_BYTES = 65_536  #: a full disk may still have room for less
-_HOLDS_S = 5.0  #: a trial that went well is not repeated for so long: load balancers ask often
-_ANSWER_S = 5.0  #: a store that takes longer is one that does not answer
+_BYTES = 65_536  #: a full disk may have room for a smaller object
+_HOLDS_S = 5.0  #: a successful trial counts for this long, because load balancers ask often
+_ANSWER_S = 5.0  #: a slower store counts as one that does not answer
 _LITTER_S = 3600.0
 
 
 class Look(NamedTuple):
-    """What was found: of each part "ok", or why it cannot work."""
+    """The state of each part: "ok", or why it cannot work."""
 
     store: str
     dispatcher: str
@@ -34,21 +34,20 @@ class Look(NamedTuple):
 
     @property
     def ready(self) -> bool:
-        """Whether a video that is asked for now can be stored and rendered."""
+        """Whether the farm can store and render a new video."""
         return self.store == self.dispatcher == "ok"
 
 
 class Readiness:
-    """Looks at the parts when asked; one trial of the store at a time, however many ask."""
+    """Checks the farm's parts on request. Concurrent requests share one trial of the store."""
 
     def __init__(self, store: Store, door: DispatcherDoor, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is tried yet."""
         self._store, self._door, self._clock = store, door, clock
         self._trial: asyncio.Future[str] | None = None
         self._well_until = -1.0
 
     async def look(self) -> Look:
-        """Try what was not tried lately. Takes a few seconds at most, also where a part hangs."""
+        """Check every part that has no recent result. This takes at most a few seconds, even if a part hangs."""
         store, (dispatcher, workers) = await asyncio.gather(self._look_at_store(), self._look_at_dispatcher())
         return Look(store, dispatcher, workers)
 
@@ -62,11 +61,11 @@ class Readiness:
         if self._clock() < self._well_until:
             return "ok"
         if self._trial is None or self._trial.done():
-            self._trial = asyncio.ensure_future(to_thread.run_sync(self._try_store))
+            self._trial = asyncio.ensure_future(run_in_threadpool(self._try_store))
         try:
             found = await asyncio.wait_for(asyncio.shield(self._trial), _ANSWER_S)
         except TimeoutError:
-            return f"the store does not answer: nothing was heard for {_ANSWER_S:.0f} s"
+            return f"the store has not answered for {_ANSWER_S:.0f} s"
         if found == "ok":
             self._well_until = self._clock() + _HOLDS_S
         return found
@@ -83,10 +82,10 @@ class Readiness:
         except StoreError as err:
             log.warning("store_not_ready: %s", err)
             return f"the store does not answer{_reason(err)}"
-        return "ok" if same else "the store does not give back what it was given"
+        return "ok" if same else "the store returned other bytes than were written"
 
     def _remove_litter(self) -> None:
-        """Trials that were killed leave their object behind."""
+        """Erase the objects of trials that were killed."""
         for key in self._store.list(PROBES):
             name, _, rest = key.removeprefix(PROBES).partition("-")
             began = rest.partition("-")[0]
@@ -96,6 +95,6 @@ class Readiness:
 
 
 def _reason(err: StoreError) -> str:
-    """What the system says, such as a full disk. Names and addresses stay in the log: anybody may ask us."""
+    """Return the system's reason, such as a full disk. Names and addresses stay in the log: this page is public."""
     cause = err.__cause__
     return f": {cause.strerror}" if isinstance(cause, OSError) and cause.strerror else ""

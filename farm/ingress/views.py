@@ -1,4 +1,4 @@
-"""What clients see: the video object and its kin, made of records, live news and worker cards."""
+"""The JSON objects that clients see: videos, workers, models and estimates."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from farm.jobs.expiry import expires_at
 from farm.ledger.states import complete
 from farm.request import VideoRequest
 
-_BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several orders is worth telling
+_BUSIEST: tuple[Stage, ...] = ("section", "encode", "decode", "finish")  #: which of several concurrent orders to show
 
 
 def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float | None = None) -> dict[str, Any]:
-    """The video object of the HTTP API.
-
-    live: what only the dispatcher knows; without it progress is coarser. keep_days: of the settings.
-    """
+    """Return the video object. live: the dispatcher's knowledge; without it, progress is coarser."""
     job, state = record.job, record.head.state
     key = current_order(record, live)
     lease = state.leases.get(str(key)) if key else None
@@ -34,7 +31,7 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "completed_at": int(state.ended_at) if state.status == "completed" and state.ended_at else None,
         "expires_at": expires_at(record, keep_days),
         "model": job.request.model,
-        "seconds": f"{job.plan.source_frames / job.plan.fps + job.request.seconds:g}",  # an extension's: of the whole
+        "seconds": f"{job.plan.source_frames / job.plan.fps + job.request.seconds:g}",  # of the whole, for an extension
         "size": f"{job.plan.width}x{job.plan.height}",
         "frames": job.plan.frames,
         "fps": job.plan.fps,
@@ -65,7 +62,7 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
 
 
 def current_order(record: Record, live: LiveJob | None) -> OrderKey | None:
-    """The order being done: the one that reports progress, else the weightiest lease; None: nothing is."""
+    """Return the order in progress: the one that reports, or else the first lease in the order of _BUSIEST."""
     leases = record.head.state.leases
     if live and live.progress and str(live.progress.key) in leases:
         return live.progress.key
@@ -74,7 +71,7 @@ def current_order(record: Record, live: LiveJob | None) -> OrderKey | None:
 
 
 def percent(record: Record, live: LiveJob | None) -> int:
-    """Progress, 0 to 100: committed work, and the running section's steps as far as `live` knows them."""
+    """Return the progress, 0 to 100: committed work, and the running section's steps if `live` knows them."""
     plan, state = record.job.plan, record.head.state
     if state.status == "completed":
         return 100
@@ -83,7 +80,7 @@ def percent(record: Record, live: LiveJob | None) -> int:
 
 
 def worker_view(worker: WorkerState) -> dict[str, Any]:
-    """A worker as /v1/workers shows it."""
+    """Return the worker object."""
     card = worker.card
     return {
         "id": card.id,
@@ -109,7 +106,7 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
 
 
 def model_view(card: ModelCard) -> dict[str, Any]:
-    """A model as /v1/models shows it: OpenAI's fields, and what to expect of it."""
+    """Return the model object: OpenAI's fields, and what to expect of the model."""
     return {
         "id": card.name,
         "object": "model",
@@ -123,9 +120,9 @@ def model_view(card: ModelCard) -> dict[str, Any]:
 
 
 def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[str, Any]:
-    """What a dry run answers: the plan, and how long each worker alone would take.
+    """Return a dry run's answer: the plan, and how long each worker alone would take.
 
-    `fits` is false where the worker lacks the room; `seconds` is null there, and where it has measured nothing yet.
+    `fits` is false if the worker lacks memory. `seconds` is null then, and if the worker has measured nothing yet.
     """
     request, plan = prepared.request, prepared.plan
     shared = sum(name.startswith("section/") for name in prepared.origin.work) if prepared.origin else 0

@@ -1,6 +1,6 @@
-"""The videos that are followed through this process: each is looked at once, however many follow it.
+"""The videos that clients follow through this process. All followers of a video share one watch.
 
-Nothing here matters: with the process it is gone, and whoever comes back takes up the stream elsewhere.
+A watch holds nothing that must survive. If the process ends, its clients resume their streams at another one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from anyio import current_time, to_thread
+from anyio import current_time
+from starlette.concurrency import run_in_threadpool
 
 from farm.contract import DispatcherDoor, JobId, LiveJob
 from farm.errors import FarmError, StoreError
@@ -19,36 +20,33 @@ from farm.ledger import Entry
 from farm.metrics import Meter, Unmetered
 
 log = logging.getLogger(__name__)
-_WAIT_S = 5.0  #: for news from the dispatcher; it answers at once when there are some
-_ALONE_S = 0.5  #: between two looks at the ledger while the dispatcher does not answer
-_LOOK_S = 10.0  #: between two looks at the ledger while it does, and tells of no new entry
+_WAIT_S = 5.0  #: for news from the dispatcher, which answers as soon as there is some
+_ALONE_S = 0.5  #: between two reads of the ledger while the dispatcher does not answer
+_LOOK_S = 10.0  #: between two reads of the ledger while the dispatcher reports no new entry
 
 
 class Watch:
-    """One followed video: entries of its ledger, and what the dispatcher's memory knows of it."""
+    """A followed video: entries of its ledger, and what the dispatcher knows of it."""
 
     def __init__(self, job_id: JobId, *, jobs: Jobs, door: DispatcherDoor) -> None:
-        """Nothing is known yet, and nothing is asked until somebody waits."""
+        """Start without entries. Nothing is read until a follower waits."""
         self._job_id, self._ledger, self._door = job_id, jobs.ledger, door
-        self._entries: dict[int, Entry] = {}  # a row without gaps
+        self._entries: dict[int, Entry] = {}  # contiguous
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._failed: Exception | None = None
-        self.live: LiveJob | None = None  #: None: the dispatcher does not answer, or knows nothing
-        self.news = asyncio.Event()  #: set, and replaced, with the next change
+        self.live: LiveJob | None = None  #: None: the dispatcher does not answer, or knows nothing of the video
+        self.news = asyncio.Event()  #: set at the next change, and replaced
         self.followers = 0
 
     async def entry(self, seq: int) -> Entry:
-        """Entry `seq`. Raises: ObjectMissing."""
+        """Return entry `seq`. Raises: ObjectMissing."""
         if seq in self._entries:
             return self._entries[seq]
-        return await to_thread.run_sync(self._ledger.entry, self._job_id, seq)
+        return await run_in_threadpool(self._ledger.entry, self._job_id, seq)
 
     async def after(self, seq: int, *, head_seq: int) -> list[Entry]:
-        """The entries after `seq`, in order, at least up to `head_seq`; those that were not asked for before are read.
-
-        Raises: StoreError.
-        """
+        """Return the entries after `seq` in order, at least up to `head_seq`. Raises: StoreError."""
         async with self._reading:
             if self._entries and seq + 1 < min(self._entries):
                 await self._read(seq + 1, min(self._entries))
@@ -57,8 +55,8 @@ class Watch:
             return [entry for number, entry in sorted(self._entries.items()) if number > seq]
 
     async def changed(self, news: asyncio.Event) -> None:
-        """Wait until `news`, taken from us before the last look, is set. Raises: what ended our looking."""
-        if self._failed is None:  # else nobody looks any more: who comes late must not wait for news
+        """Wait until `news` is set; take it from `self.news` before reading. Raises: the error that ended the watch."""
+        if self._failed is None:  # or else no task would ever set `news`
             if self._task is None:
                 self._task = asyncio.create_task(self._look())
             await news.wait()
@@ -66,12 +64,12 @@ class Watch:
             raise self._failed
 
     def close(self) -> None:
-        """Nobody follows any more."""
+        """Stop watching; the last follower has left."""
         if self._task:
             self._task.cancel()
 
     async def _look(self) -> None:
-        """Look for news for ever: at the dispatcher, which knows of every entry, and now and then at the ledger."""
+        """Watch forever: ask the dispatcher, which knows of every entry, and sometimes read the ledger."""
         looked_at = current_time()
         while True:
             last, begun, known = self.live, current_time(), len(self._entries)
@@ -82,9 +80,9 @@ class Watch:
                     looked_at = current_time()
                     async with self._reading:
                         await self._read(max(self._entries, default=-1) + 1, None)
-            except StoreError as err:  # it is waited for
+            except StoreError as err:  # keep trying
                 log.warning("watch_store_unavailable: %s", err, extra={"job_id": self._job_id})
-            except Exception as err:  # border: those who wait must hear of it
+            except Exception as err:  # border: the followers must learn of it
                 log.exception("watch_failed", extra={"job_id": self._job_id})
                 self._failed = err
                 self._ring()
@@ -103,8 +101,8 @@ class Watch:
             return None
 
     async def _read(self, first: int, stop: int | None) -> None:
-        """Read the entries from `first` on, up to `stop` (None: to the end)."""
-        found = await to_thread.run_sync(self._read_now, first, stop)
+        """Read the entries from `first` up to, but not including, `stop` (None: to the end)."""
+        found = await run_in_threadpool(self._read_now, first, stop)
         if stop is None or len(found) == stop - first:
             self._entries |= found
 
@@ -122,21 +120,20 @@ class Watch:
 
 
 class Watches:
-    """All of them."""
+    """The watches of this process."""
 
     def __init__(self, jobs: Jobs, door: DispatcherDoor, *, meter: Meter | None = None) -> None:
-        """Nobody follows anything."""
         self._jobs, self._door, self._meter = jobs, door, meter or Unmetered()
         self._watches: dict[JobId, Watch] = {}
 
     @property
     def followers(self) -> int:
-        """How many follow a video through this process."""
+        """How many clients follow a video through this process."""
         return sum(watch.followers for watch in self._watches.values())
 
     @contextmanager
     def following(self, job_id: JobId) -> Iterator[Watch]:
-        """The video's watch, for as long as the context lasts."""
+        """Share the video's watch for as long as the context lasts."""
         watch = self._watches.get(job_id)
         if watch is None:
             watch = self._watches[job_id] = Watch(job_id, jobs=self._jobs, door=self._door)

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
 from farm.errors import InvalidRequest, TooLarge
-from farm.request import VideoEdit, VideoRequest, invalid
+from farm.request import VideoEdit, VideoRequest
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
 _VIDEO = "video"
@@ -49,7 +49,7 @@ def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: t
     try:
         request = request_type.model_validate(fields)
     except ValidationError as err:
-        raise invalid(err.errors()) from err
+        raise InvalidRequest.from_errors(err.errors()) from err
     return Intake(VideoRequest.model_construct(request.model_fields_set, **dict(request)), images)
 
 
@@ -59,7 +59,7 @@ def checked_edit(body: Body) -> VideoEdit:
     try:
         edit = VideoEdit.model_validate(body.fields | unknown)
     except ValidationError as err:
-        raise invalid(err.errors()) from err
+        raise InvalidRequest.from_errors(err.errors()) from err
     if not edit.changes():
         raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")
     return edit

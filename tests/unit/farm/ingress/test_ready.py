@@ -67,7 +67,7 @@ def test_a_store_that_hangs_is_not_waited_for(http: TestClient, store: Sick, mon
     before = threading.active_count()
     store.thawed.clear()
     for _ in range(20):
-        assert "nothing was heard" in http.get("/readyz").json()["parts"]["store"]
+        assert "the store has not answered" in http.get("/readyz").json()["parts"]["store"]
     assert threading.active_count() < before + 10
     store.thawed.set()
     monkeypatch.setattr(ready, "_ANSWER_S", 5.0)
