@@ -72,3 +72,13 @@ def test_every_decision_is_listed(generated: Any) -> None:
     """The list links each file of docs/decisions."""
     linked = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", generated.decisions())
     assert linked == sorted(path.name for path in (ROOT / "docs" / "decisions").glob("0*.md"))
+
+
+def test_the_architecture_page_has_a_line_for_each_folder() -> None:
+    """Every folder with code in it has a row, and no row names a folder that does not exist."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    named = re.findall(r"^\| `([\w/]+)/` \|", page, re.MULTILINE)
+    packages = ("actors", "deploy", "farm", "framepack_engine", "lab")
+    folders = {path.parent.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*.py")}
+    assert {str(folder) for folder in folders} <= set(named)
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
