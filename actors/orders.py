@@ -1,9 +1,8 @@
-"""From an order to a commit: fetch what it needs, let the engine work, write the artifacts, commit. No Ray in here."""
+"""From an order to a commit: read what it needs, let the engine work, write the artifacts, commit. No Ray in here."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import tempfile
 import threading
@@ -17,14 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from actors.artifacts import Artifacts
 from actors.spec import spec_of
 from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
 from farm.jobs.embeddings import StoredEmbeddings
 from farm.ledger import Entry
-from farm.ledger.damage import check_file, verified
-from farm.ledger.layout import artifact_key
 from farm.ledger.states import Event
 from farm.numeric_class import attention_of, parse_class, same_class
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
@@ -36,10 +34,7 @@ from framepack_engine.planning.sections import time_order
 
 log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
-
-
 _HOST = torch.device("cpu")
-_WARM_OBJECTS = 4  #: a section and a decode need at most this many earlier artifacts
 
 
 class OrderRunner:
@@ -48,6 +43,7 @@ class OrderRunner:
     def __init__(self, jobs: Jobs, card: WorkerCard, *, load: Callable[[str, float | None], Renderer]) -> None:
         """`load` gives a renderer for a model's name and the GPU memory that the video leaves to others (GiB)."""
         self._jobs, self._worker_id, self._load = jobs, card.id, load
+        self._artifacts = Artifacts(jobs.store)
         self._numeric_class, self._attention = card.numeric_class, card.attention
         self._model = ""
         self._preserve_gb: float | None = None  # as the renderer was made for
@@ -55,25 +51,24 @@ class OrderRunner:
         self._step: StepState | None = None  # the running section after its last finished step
         self._giving_back, self._given_back = threading.Lock(), ("", -1)  # the last one: video, attempt
         self._forwards = 0  # of the transformer, in the order that is done
-        self._warm: dict[str, bytes] = {}  # sha256 -> bytes of artifacts, newest last
         self.warm_job: JobId | None = None
 
     @property
     def model(self) -> str | None:
-        """The model it holds."""
+        """Return the name of the model that it holds."""
         return self._model or None
 
     def let_go(self) -> None:
-        """Hold no model and no artifacts any more; the next order loads them again."""
+        """Free the model and the artifacts; the next order loads them again."""
         if self._renderer is not None:
             self._renderer.close()
         self._renderer, self._model, self._step = None, "", None
-        self._warm.clear()
+        self._artifacts.let_go()
         self.warm_job = None
 
     @property
     def memory_plan(self) -> str | None:
-        """How it holds that model, in words, and what did not fit before; None where nothing was planned yet."""
+        """Describe how it holds that model, and what did not fit before; None: nothing was planned yet."""
         tenancy = self._renderer.tenancy if self._renderer else None
         if tenancy is None or tenancy.plan is None:
             return None
@@ -83,8 +78,8 @@ class OrderRunner:
     def run(self, order: Order, on_step: OnStep) -> Entry:
         """Do `order` and commit it. `on_step` hears each finished step; it may raise Stopped.
 
-        Raises: Stopped, after the lease was given back and the last finished step saved; LeaseLost where the lease is
-        another's by now (nothing was committed); EngineError; StoreError.
+        Raises: Stopped, after the lease was given back and the last finished step saved; LeaseLost if another worker
+        has the lease by now (nothing was committed); EngineError; StoreError.
         """
         begun = time.monotonic()
         self._step, self._forwards = None, 0  # before all else: a stop may come while the model is loaded
@@ -110,10 +105,10 @@ class OrderRunner:
         return self._jobs.ledger.append(order.job.id, event)
 
     def give_back(self, order: Order) -> None:
-        """End the lease, with what was done of the section: whoever gets it next begins behind that step.
+        """End the lease and save the section's last finished step; the next worker begins behind it.
 
-        May be called from another thread while `run` is inside a step: a step can take longer than a notice lasts.
-        Nothing happens the second time. Raises: LeaseLost where the lease is another's, or committed.
+        Another thread may call this while `run` is inside a step, because a step can take longer than a notice lasts.
+        The second call does nothing. Raises: LeaseLost if another worker has the lease, or it was committed.
         """
         with self._giving_back:
             if self._given_back == (order.job.id, order.attempt):
@@ -125,7 +120,7 @@ class OrderRunner:
         artifacts, step = {}, self._step
         if step is not None:
             name = f"steps/{order.key.section:04}.a{{}}.s{step.step:03}.safetensors"
-            artifacts["step"] = self._put(order, name, step.to_bytes())
+            artifacts["step"] = self._artifacts.put(order, name, step.to_bytes())
         event = Event(
             name="released",
             key=str(order.key),
@@ -149,32 +144,32 @@ class OrderRunner:
         return self._renderer
 
     def _class_of(self, order: Order) -> str | None:
-        """The numeric class in which this order is computed here."""
+        """Return the numeric class in which this worker computes the order."""
         if self._renderer is None:
             return None
         return same_class(order.numeric_class, self._renderer.numeric_class_of(self._spec(order)))
 
     def _spec(self, order: Order) -> RenderSpec:
-        """The order's video, with the attention of its class, or ours where it has none yet."""
+        """Build the engine's specification, with the attention of the video's class or else this worker's."""
         attention = attention_of(order.numeric_class) or self._attention
         return spec_of(order.job.request, order.job.plan, attention=attention)
 
     def _decode_spec(self, order: Order) -> RenderSpec:
-        """… and with the size of its tiles, whoever chose it."""
+        """Build the specification with the size of tiles that the request or the video's encode chose."""
         spec = self._spec(order)
         if spec.decode != "tiled":
             return spec
         return replace(spec, decode_tile_px=spec.decode_tile_px or order.decode_tile_px)
 
     def _tile_px(self, order: Order, renderer: Renderer) -> int | None:
-        """The size of tiles that this device can decode, chosen with the video's encode and kept by the ledger."""
+        """Choose, at a video's encode, a size of tiles that this device can decode; the ledger keeps it."""
         if order.key.stage != "encode":
             return None
         return renderer.settled(self._spec(order)).decode_tile_px
 
     def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         images = {
-            name: Image.open(BytesIO(verified(self._jobs.store, artifact)))
+            name: Image.open(BytesIO(self._artifacts.read(artifact)))
             for name, artifact in order.job.inputs.items()
             if name != "source"
         }
@@ -183,16 +178,15 @@ class OrderRunner:
             source = self._source(order, Path(folder))
             data = renderer.encode(self._spec(order), images, source=source, embeddings=kept).to_bytes()
         log.info("encode", extra={"job_id": order.job.id, "embeddings_found": kept.hits, "embeddings_made": kept.made})
-        return {"conditioning": self._put(order, "conditioning.a{}.safetensors", data)}
+        return {"conditioning": self._artifacts.put(order, "conditioning.a{}.safetensors", data)}
 
     def _section(self, order: Order, renderer: Renderer, on_step: OnStep) -> dict[str, Artifact]:
         k = order.key.section or 0
-        previous = SectionState.from_bytes(self._need(order, f"section/{k - 1}")) if k else None
-
-        resume = StepState.from_bytes(self._need(order, "step")) if "step" in order.needs else None
+        previous = SectionState.from_bytes(self._artifacts.need(order, f"section/{k - 1}")) if k else None
+        resume = StepState.from_bytes(self._artifacts.need(order, "step")) if "step" in order.needs else None
 
         def stepped(state: StepState) -> None:
-            self._step = state.to(_HOST)  # in host RAM; saved at once when we are told to stop
+            self._step = state.to(_HOST)  # in host RAM; give_back saves it
             on_step(state.step)
 
         spec = self._spec(order)
@@ -201,21 +195,22 @@ class OrderRunner:
         picture = BytesIO()
         renderer.preview(state.latents).save(picture, "PNG")
         return {
-            "section": self._put(order, f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
-            "preview": self._put(order, f"previews/{k:04}.a{{}}.png", picture.getvalue()),
+            "section": self._artifacts.put(order, f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
+            "preview": self._artifacts.put(order, f"previews/{k:04}.a{{}}.png", picture.getvalue()),
         }
 
     def _decode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         k = order.key.section or 0
         latents = {
-            n: SectionState.from_bytes(self._need(order, f"section/{n}")).latents for n in range(max(0, k - 2), k + 1)
+            n: SectionState.from_bytes(self._artifacts.need(order, f"section/{n}")).latents
+            for n in range(max(0, k - 2), k + 1)
         }
         spec = self._decode_spec(order)
         frames = renderer.decode(spec, k, self._conditioning(order), latents)
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
-        artifacts = {"clip": self._put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
+        artifacts = {"clip": self._artifacts.put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
         if order.job.request.save_frames != "none":
-            artifacts["frames"] = self._put(order, f"frames/{k:04}.a{{}}.zip", _stills(order.job, k, frames))
+            artifacts["frames"] = self._artifacts.put(order, f"frames/{k:04}.a{{}}.zip", _stills(order.job, k, frames))
         return artifacts
 
     def _finish(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
@@ -225,60 +220,31 @@ class OrderRunner:
             ]
             paths = [Path(folder, f"{n:04}.mp4") for n in numbers]
             for n, path in zip(numbers, paths, strict=True):
-                artifact = order.needs[f"clip/{n}"]
-                self._jobs.store.download(artifact.key, path)
-                check_file(path, artifact)
+                self._artifacts.download(order.needs[f"clip/{n}"], path)
             if source := self._source(order, Path(folder)):
                 paths = [*_before(order.job, source, like=paths[0]), *paths]
             video = Path(folder, "video.mp4")
             join_clips(paths, video, metadata=_tags(order, self._decode_spec(order), renderer))
             return {
-                "video": self._put(order, "video.a{}.mp4", video),
-                "thumbnail": self._put(order, "thumbnail.a{}.png", thumbnail_png(video)),
-                "spritesheet": self._put(order, "spritesheet.a{}.png", spritesheet_png(video)),
+                "video": self._artifacts.put(order, "video.a{}.mp4", video),
+                "thumbnail": self._artifacts.put(order, "thumbnail.a{}.png", thumbnail_png(video)),
+                "spritesheet": self._artifacts.put(order, "spritesheet.a{}.png", spritesheet_png(video)),
             }
 
     def _source(self, order: Order, folder: Path) -> Path | None:
-        """The video that this one goes on from, as a file."""
+        """Return the video that this one extends, as a file; None: it extends none."""
         artifact = order.job.inputs.get("source")
-        if artifact is None:
-            return None
-        path = folder / "source.video"
-        self._jobs.store.download(artifact.key, path)
-        check_file(path, artifact)
-        return path
+        return None if artifact is None else self._artifacts.download(artifact, folder / "source.video")
 
     def _conditioning(self, order: Order) -> Conditioning:
-        return Conditioning.from_bytes(self._need(order, "conditioning"))
-
-    def _need(self, order: Order, name: str) -> bytes:
-        """An earlier stage's artifact, from memory where we have just made or read it."""
-        artifact = order.needs[name]
-        data = self._warm.pop(artifact.sha256, None)
-        return self._keep(artifact.sha256, verified(self._jobs.store, artifact) if data is None else data)
-
-    def _keep(self, sha256: str, data: bytes) -> bytes:
-        self._warm[sha256] = data
-        while len(self._warm) > _WARM_OBJECTS:
-            del self._warm[next(iter(self._warm))]
-        return data
-
-    def _put(self, order: Order, name: str, data: bytes | Path) -> Artifact:
-        """Write an artifact under the attempt's own key."""
-        key = artifact_key(order.job.id, name, attempt=order.attempt)
-        sha256, size = _digest(data)
-        if not self._jobs.store.put_if_absent(key, data):  # our own put whose answer was lost, or nobody's
-            verified(self._jobs.store, Artifact(key=key, sha256=sha256, bytes=size))
-        if isinstance(data, bytes) and name.endswith(".safetensors"):
-            self._keep(sha256, data)
-        return Artifact(key=key, sha256=sha256, bytes=size)
+        return Conditioning.from_bytes(self._artifacts.need(order, "conditioning"))
 
 
 def failure_of(order: Order, worker: str, err: Exception) -> Failure:
-    """What the dispatcher is told of an order that ended in `err`.
+    """Describe an order that ended in `err`, for the dispatcher.
 
-    The farm's own errors are not the video's fault, but for an object that is missing or damaged: that does not pass.
-    Nor is a worker's own disk that is full: the mp4 is put together there.
+    The farm's own errors do not count against the video, except a missing or damaged object, which stays so. A full
+    disk of the worker, where the mp4 is put together, does not count either.
     """
     full = isinstance(err, OSError) and err.errno in {errno.ENOSPC, errno.EDQUOT}
     return Failure(
@@ -293,7 +259,7 @@ def failure_of(order: Order, worker: str, err: Exception) -> Failure:
 
 
 def _code_of(err: Exception) -> str:
-    if isinstance(err, torch.OutOfMemoryError):  # outside of a plan's stages: while weights were loaded
+    if isinstance(err, torch.OutOfMemoryError):  # outside a plan's stages: while weights are loaded
         return "out_of_memory"
     if isinstance(err, Damaged):
         return "damaged"
@@ -301,7 +267,7 @@ def _code_of(err: Exception) -> str:
 
 
 def _before(job: Job, source: Path, *, like: Path) -> list[Path]:
-    """The source as clips that join with ours."""
+    """Return the source as clips that join with the new ones."""
     plan = job.plan
     return source_clips(
         source,
@@ -315,7 +281,7 @@ def _before(job: Job, source: Path, *, like: Path) -> list[Path]:
 
 
 def _stills(job: Job, index: int, frames: Tensor) -> bytes:
-    """The frames of a clip that the request wants kept."""
+    """Return the frames of a clip that the request wants kept, as a zip."""
     plan = job.plan
     first = first_frame(plan.kind, plan.final_frames, index)
     numbers = list(range(first, first + len(frames)))
@@ -325,7 +291,7 @@ def _stills(job: Job, index: int, frames: Tensor) -> bytes:
 
 
 def _tags(order: Order, spec: RenderSpec, renderer: Renderer) -> dict[str, str] | None:
-    """The mp4's metadata; None where the request wants none. The user's own `metadata` stays out of the file."""
+    """Return the mp4's metadata; None: the request wants none. The user's own `metadata` stays out of the file."""
     job, request = order.job, order.job.request
     if request.no_metadata:
         return None
@@ -342,10 +308,3 @@ def _tags(order: Order, spec: RenderSpec, renderer: Renderer) -> dict[str, str] 
         edits=[edit.model_dump(exclude_none=True) for edit in job.edits],
     )
     return tags(facts, title=request.name or request.prompt)
-
-
-def _digest(data: bytes | Path) -> tuple[str, int]:
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest(), len(data)
-    with data.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), data.stat().st_size
