@@ -181,7 +181,7 @@ def test_who_cannot_join_is_told_why(farm: FarmProcess, tiny_cache: Path, tmp_pa
     process = command("join", address, *flags, cache=tiny_cache, **settings)
     out, err = process.communicate(timeout=patient(90))
     assert (process.returncode, out) == (2, "")
-    want = {"wrong token": "does not take this token", "wrong address": "nothing answers", "another store": "elsewhere"}
+    want = {"wrong token": "rejects this token", "wrong address": "nothing answers", "another store": "elsewhere"}
     assert want[how] in err
 
 
