@@ -1,1 +1,1 @@
-"""Who renders what next: open videos, the roster of workers, the scheduler."""
+"""Who renders what next: open videos, the crew of workers, leases between them, the scheduler."""

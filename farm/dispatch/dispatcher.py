@@ -22,7 +22,7 @@ from farm.jobs import Jobs
 from farm.jobs.expiry import erase_expired
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
-from farm.metrics import Meter
+from farm.metrics import Meter, Unmetered
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Dispatcher:
             on_orders=on_orders,
             clock=clock,
             wall=wall,
-            meter=meter,
+            meter=meter or Unmetered(),
         )
         self._leases = Locked(leases, lock)
         self.sweep()

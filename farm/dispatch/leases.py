@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import get_args
@@ -30,7 +29,7 @@ from farm.jobs import Jobs, Record
 from farm.jobs.demand import can_do, demand_of, order_work
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.states import OPEN, ErrorInfo, Event, EventName
-from farm.metrics import Meter, Unmetered
+from farm.metrics import Meter
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
@@ -45,15 +44,15 @@ class Leases:
         settings: FarmSettings,
         *,
         epoch: int,
-        on_news: Callable[[JobId | None], None] = lambda _: None,
-        on_orders: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        meter: Meter | None = None,
+        on_news: Callable[[JobId | None], None],
+        on_orders: Callable[[], None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        meter: Meter,
     ) -> None:
-        """See `Dispatcher`. Raises: StoreError."""
+        """Know no video and no worker yet. `Dispatcher` explains the arguments. Raises: StoreError."""
         self._settings, self._on_news, self.on_orders = settings, on_news, on_orders
-        self._clock, self._wall, self._meter = clock, wall, meter or Unmetered()
+        self._clock, self._wall, self._meter = clock, wall, meter
         self.videos = OpenVideos(
             jobs, epoch=epoch, lease_s=settings.lease_s, clock=clock, wall=wall, on_change=self._changed
         )

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from farm.contract import Order
+from farm.contract import Failure, Order, OrderKey, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
 from farm.ledger.layout import log_folder
 from farm.settings import FarmSettings
 from farm.store import FolderStore
+from tests import hands
 from tests.unit.conftest import Hand
 
 Accept = Callable[..., Record]
@@ -44,6 +45,51 @@ class GatedStore(FolderStore):
 def store(tmp_path: Path) -> GatedStore:
     """An empty store."""
     return GatedStore(tmp_path / "storage")
+
+
+class CountedLock:
+    """A lock that counts how often it is taken."""
+
+    def __init__(self) -> None:
+        """Nobody has taken it."""
+        self.taken = 0
+
+    def __enter__(self) -> None:
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to give back: there is one thread."""
+
+
+def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
+    """There is no way to videos and workers beside it."""
+    lock = CountedLock()
+    dispatcher, card, job_id = Dispatcher(jobs, FarmSettings(), lock=lock), hands.card("worker-0.a"), accept().job.id
+    where = {"job": job_id, "key": OrderKey(stage="encode"), "attempt": 1, "worker": card.id}
+    calls: dict[str, Callable[[], object]] = {
+        "nudge": lambda: dispatcher.nudge(job_id),
+        "ask": lambda: dispatcher.ask(card),
+        "beat": lambda: dispatcher.beat(card, Progress(**where)),
+        "live": lambda: dispatcher.live(job_id),
+        "load": lambda: dispatcher.load("local"),
+        "workers": dispatcher.workers,
+        "worker_wish": lambda: dispatcher.worker_wish("worker-0", "pause"),
+        "worker_failed_to_start": lambda: dispatcher.worker_failed_to_start("x"),
+        "nodes": lambda: dispatcher.nodes(set(), set()),
+        "may_fill": lambda: dispatcher.may_fill("worker-0"),
+        "wanted_workers": dispatcher.wanted_workers,
+        "overslept": lambda: dispatcher.overslept(1.0),
+        "give_up": lambda: dispatcher.give_up(Failure(**where, code="boom", message="x")),
+        "worker_died": lambda: dispatcher.worker_died(card.id),
+        "tick": dispatcher.tick,
+        "sweep": dispatcher.sweep,
+        "drain": dispatcher.drain,
+    }
+    assert calls.keys() == {name for name in vars(Dispatcher) if not name.startswith("_")}
+    for name, call in calls.items():
+        lock.taken = 0
+        call()
+        assert lock.taken, name
 
 
 def test_a_slow_read_holds_up_nobody_else(jobs: Jobs, store: GatedStore, accept: Accept) -> None:
