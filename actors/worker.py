@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _NICE = 10  #: of a worker on the CPU
-_EXIT_S = 5.0  #: until a worker that nobody watches ends itself
+_EXIT_S = 5.0  #: until a worker ends itself if no dispatcher watches it
 
 
 class RenderWorker:
@@ -69,13 +69,13 @@ class RenderWorker:
             while loop.serve_one():
                 pass
             code = 0
-        except Exception as err:  # border: nobody is above us; the dispatcher sees the death and replaces us
+        except Exception as err:  # border: a thread's top; the dispatcher sees the death and replaces the worker
             log.exception("worker_crash", extra={"worker": self._id})
             link.failed_to_start(f"{type(err).__name__}: {err}")
         finally:
             self._ended.set()
             time.sleep(_EXIT_S)
-            os._exit(code)  # nobody was waiting
+            os._exit(code)  # no dispatcher was waiting
 
     def _loop(self, link: DispatcherLink) -> OrderLoop:
         from actors.device import Renderers, describe_device

@@ -16,7 +16,7 @@ _SOON_S = 5.0  #: a worker that has just ended an order asks for the next within
 _GUESSES = ((60.0, 30.0), (22.0, 120.0), (11.0, 230.0), (0.0, 775.0))  #: (GiB at least, s): H200, 4090, 4070, 3060 6 GB
 _CPU_GUESS_S = 20_000.0
 
-#: idle: it asked for an order; busy: it has one; soon: it has just ended one; away: nobody knows; resting: it gets none
+#: idle: it asked for an order; busy: it has one; soon: it has just ended one; away: unknown; resting: it gets none
 Place = Literal["idle", "busy", "soon", "away", "resting"]
 
 
@@ -87,7 +87,7 @@ class Crew:
             self.version += 1
 
     def bury(self, worker_id: str, *, alone: bool) -> None:
-        """Note that the worker's process is gone. alone: its node lives on, and nobody told it to go."""
+        """Note that the worker's process is gone. alone: its node lives on, and no operator told it to go."""
         self._dead[worker_id] = alone
         if self._workers.pop(worker_id, None):
             self.version += 1

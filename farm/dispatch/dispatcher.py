@@ -104,7 +104,7 @@ class Dispatcher:
     def worker_died(self, worker_id: str, *, alone: bool = True) -> None:
         """End the leases of a worker whose process is gone.
 
-        The death counts (rule 7) if it died `alone`: its node lives on, and nobody told it to go.
+        The death counts (rule 7) if it died `alone`: its node lives on, and no operator told it to go.
         """
         with self._leases as leases:
             try:

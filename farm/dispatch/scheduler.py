@@ -96,7 +96,7 @@ class _Round:
         return Assignment(worker.card.id, demand.job, piece)
 
     def _choose(self, worker: Worker) -> tuple[Waiting | None, bool]:
-        """Return the most urgent order that nobody faster would end sooner; and whether one was left to other slots."""
+        """Return the most urgent order that no faster worker ends sooner, and whether other slots were left one."""
         slot, passed_over = slot_of(worker.card.id), False
         ahead = float(sum(count for line, count in self._lines.items() if not self._can(worker, line.need)))
         ahead -= sum(count for need, count in self._taken_of.items() if not self._can(worker, need))
@@ -177,7 +177,7 @@ class _Round:
         return self._able[need]
 
     def _others(self, need: Need, failed: frozenset[str]) -> bool:
-        """Whether a worker could do it whose slot has not failed on that video."""
+        """Whether a worker in a slot that has not failed on that video could do it."""
         return any(self._can(worker, need) and slot_of(worker.card.id) not in failed for worker in self._workers)
 
 

@@ -35,7 +35,7 @@ def http(jobs: Jobs, door: DispatcherDoor) -> Iterator[TestClient]:
 
 @pytest.fixture
 def runner(jobs: Jobs, hand: Hand, tiny_models: Models) -> OrderRunner:
-    """A worker's inside, for whose numeric class the hand asks."""
+    """A worker's runner; the hand asks in its numeric class."""
     renderer = Renderer(tiny_models)
     hand.card = hand.card.model_copy(update={"numeric_class": renderer.numeric_class})
     return OrderRunner(jobs, hand.card, load=lambda *_: renderer)
@@ -116,7 +116,7 @@ def test_what_means_nothing_is_refused_by_name(http: TestClient, fields: dict[st
 def test_an_attention_that_nobody_has_is_an_error_with_its_remedy(
     http: TestClient, hand: Hand, runner: OrderRunner
 ) -> None:
-    """A worker without it gets the section all the same where no other could, and names the package."""
+    """If no worker has it, one without it gets the section and names the missing package."""
     post(http, attention="flash")
     runner.run(hand.take(), lambda _: None)
     hand.dispatcher.tick()
@@ -147,7 +147,7 @@ def test_a_video_keeps_what_its_first_worker_took(
 
 
 def test_a_worker_with_the_attention_goes_first(http: TestClient, hand: Hand) -> None:
-    """Anybody encodes, but while somebody has the video's attention, busy or not, nobody else gets its sections."""
+    """Any worker encodes; only a worker with the video's attention gets its sections, if there is one, busy or not."""
     post(http, attention="flash")
     hand.dispatcher.tick()
     plain, flash = (

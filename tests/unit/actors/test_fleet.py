@@ -42,7 +42,7 @@ class Cluster:
         monkeypatch.setattr("ray.get_actor", get_actor)
 
     def sleep(self, seconds: float) -> None:
-        """Half a second, whatever was said: rounds shall be few."""
+        """Let half a second pass, so that rounds are few."""
         self.now += 0.5
 
     def nodes(self) -> list[FarmNode]:
@@ -94,7 +94,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_a_worker_that_dies_of_its_birth_is_replaced_at_once(cluster: Cluster) -> None:
-    """No time passes between the two; it was no worker yet, so its death is nobody's."""
+    """No time passes between the two. It was no worker yet, so its death is not reported."""
     cluster.dies_at_birth = 1
     fleet = cluster.fleet()
     for _ in range(4):
@@ -104,7 +104,7 @@ def test_a_worker_that_dies_of_its_birth_is_replaced_at_once(cluster: Cluster) -
 
 
 def test_a_place_where_none_can_live_is_tried_ever_more_rarely(cluster: Cluster) -> None:
-    """At once, then after pauses that double up to half a minute, however they die; a long life begins anew."""
+    """At once, then after pauses that double up to half a minute. A long life resets the pauses."""
     cluster.dies_at_birth = 4
     fleet = cluster.fleet()
 
@@ -141,7 +141,7 @@ def test_a_place_where_none_can_live_is_tried_ever_more_rarely(cluster: Cluster)
     ids=["killed", "killed by Ray", "unavailable", "drained", "killed by Ray while drained"],
 )
 def test_who_dies_alone(cluster: Cluster, *, error: RayError, draining: bool, alone: bool) -> None:
-    """A process that dies, whoever killed it, while its node lives on and is to stay: that counts against its video."""
+    """The death of a process counts against its video if its node lives on and stays."""
     fleet = cluster.fleet()
     fleet.look_around()
     fleet.look_around()
@@ -169,7 +169,7 @@ def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: p
         fleet.look_around()
     assert (asked, len(cluster.begun)) == ([0, 3], 3)
     wanted[0] = 1
-    cluster.kill()  # of those too many one ends: nobody takes its place
+    cluster.kill()  # one of those too many ends, and is not replaced
     for _ in range(3):
         fleet.look_around()
     assert (asked, len(cluster.begun)) == ([0, 3, 1], 3)
@@ -190,7 +190,7 @@ def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest
 
 
 def test_a_worker_knows_how_many_share_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it plans with is its share of the machine's memory, whatever the farm's own machine has."""
+    """A worker plans with its share of its own machine's memory, not of the farm's machine."""
     monkeypatch.setattr("actors.device.host_bytes", lambda: 64 << 30)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (8 << 30, 8 << 30))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

@@ -66,12 +66,12 @@ def test_a_dispatcher_that_answers_with_errors_is_not_silent(asked: Callable[[An
     assert asked([*answers, ActorUnavailableError("it restarts", None), "go"]) == "go"
 
 
-def test_whatever_ray_says_a_call_is_repeated(asked: Callable[[Answers], object]) -> None:
+def test_a_call_is_repeated_after_any_error_of_ray(asked: Callable[[Answers], object]) -> None:
     """Ray itself is in trouble for a moment: the thread that calls lives on."""
     assert asked([RpcError("the GCS does not answer"), "go"]) == "go"
 
 
-def test_a_worker_that_nobody_answers_ends(asked: Callable[[Answers], object]) -> None:
+def test_a_worker_without_an_answer_ends(asked: Callable[[Answers], object]) -> None:
     """An orphan does not hold a GPU for ever."""
     with pytest.raises(SystemExit):
         asked(ActorUnavailableError("it is gone", None) for _ in range(10 * int(ORPHAN_S)))

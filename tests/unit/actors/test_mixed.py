@@ -23,7 +23,7 @@ from tests.unit.farm.ingress.test_ingress import FILES, ask
 
 
 def other_hand(hand: Hand, numeric_class: str) -> Hand:
-    """A second worker by hand, whose arithmetic is another."""
+    """A second worker by hand, of another numeric class."""
     other = Hand(hand.jobs, hand.dispatcher)
     other.card = hand.card.model_copy(update={"id": "other", "numeric_class": numeric_class})
     return other

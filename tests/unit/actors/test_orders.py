@@ -217,7 +217,7 @@ def test_two_videos_stopped_at_the_same_attempt_are_both_given_back(http: TestCl
 def test_a_stop_while_the_model_is_loaded_saves_no_other_videos_step(
     http: TestClient, hand: Hand, tiny_models: Models, worker: Worker
 ) -> None:
-    """Before the first step of its own an order has nothing to save, whatever the worker did before."""
+    """Before its first step an order has nothing to save, also after another video's section."""
     first = submit(http).rpartition("/")[2]
     stopped_in_section_0(worker, on_step=stop)
     http.post(f"/v1/videos/{first}/pause")

@@ -37,14 +37,14 @@ class Line(RayHandle):
     """Ray between a worker and the dispatcher. Once it is cut, a step takes as long as a worker's pause."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        """It is whole."""
+        """Let calls pass at first."""
         super().__init__(dispatcher)
         self.now, self.cut_at = 1000.0, 0.0
         self.heard = threading.Event()  # a report was acknowledged
         self.step = threading.Barrier(2)
 
     def cut(self) -> None:
-        """Nobody answers any more."""
+        """Let every call fail."""
         assert self.heard.wait(_LONG_S)
         self.step = threading.Barrier(2)
         self.cut_at = self.now
@@ -144,7 +144,7 @@ def serve(loop: OrderLoop, *, orders: int) -> None:
 def test_a_worker_that_nobody_hears_gives_its_section_back(
     http: TestClient, hand: Hand, runner: CutOff, loop: OrderLoop
 ) -> None:
-    """After the lease's time without an answer it stops at its next step and saves it; later somebody goes on there."""
+    """After the lease's time without an answer it stops at its next step and saves it; the next worker goes on."""
     runner.silent_s = 50 * LEASE_S
     video = submit(http, seconds="0.1", num_inference_steps="25").rpartition("/")[2]
     serve(loop, orders=2)  # the encode, and the section

@@ -1,4 +1,4 @@
-"""Ray's own head does not answer: whoever asks the farm hears so in a moment."""
+"""If Ray's head does not answer, callers of the farm hear so in a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where nodes come and go: how many workers the dispatcher wants, and which of them may go."""
+"""Nodes that come and go: how many workers the dispatcher wants, and which of them may go."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_last_one_stays_while_it_is_wanted(
 
 
 def test_without_it_everybody_stays(jobs: Jobs, clock: Clock) -> None:
-    """The setting is off: nobody is told to go for having nothing to do."""
+    """With the setting off, no idle worker is told to go."""
     dispatcher = Dispatcher(jobs, FarmSettings(), clock=clock, wall=clock)
     assert dispatcher.wanted_workers() is None
     assert dispatcher.ask(card()) == "go"

@@ -288,7 +288,7 @@ def test_a_dead_workers_question_gets_no_order(dispatcher: Dispatcher, accept: A
 
 
 def test_one_sick_slot_does_not_end_a_video(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
-    """What died in one slot, whatever the worker's id, waits for another place that can do it."""
+    """An order that killed workers in one slot waits for another slot that can do it."""
     job, _ = accept()
     dispatcher.nudge(job.id)
     ask(dispatcher, "worker-0.a")
@@ -313,7 +313,7 @@ def test_a_quick_resume_does_not_stop_the_worker(dispatcher: Dispatcher, accept:
 
 
 def test_a_damaged_video_does_not_stop_the_others(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
-    """One whose ledger cannot be read is skipped by sweep, tick and a new dispatcher; the next one is rendered."""
+    """Sweep, tick and a new dispatcher skip a video with an unreadable ledger and render the next one."""
     damaged, healthy = accept().job.id, accept().job.id
     jobs.store.put_if_absent(f"jobs/{damaged}/log/00000001.json", b"{}")
     jobs.store.put_if_absent("open/DS_Store", b"")

@@ -1,4 +1,4 @@
-"""A store that answers slowly holds up whoever waits for that answer, not everybody else."""
+"""A slow store holds up only the caller that waits for it, and all state lies behind one lock."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CountedLock:
     """A lock that counts how often it is taken."""
 
     def __init__(self) -> None:
-        """Nobody has taken it."""
+        """It was not taken yet."""
         self.taken = 0
 
     def __enter__(self) -> None:
@@ -62,7 +62,7 @@ class CountedLock:
 
 
 def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
-    """There is no way to videos and workers beside it."""
+    """No method reaches videos and workers without it."""
     lock = CountedLock()
     dispatcher, card, job_id = Dispatcher(jobs, FarmSettings(), lock=lock), hands.card("worker-0.a"), accept().job.id
     where = {"job": job_id, "key": OrderKey(stage="encode"), "attempt": 1, "worker": card.id}

@@ -77,7 +77,7 @@ def test_a_video_moves_to_the_fast_card_at_its_next_section(dispatcher: Dispatch
 def test_a_slow_card_does_not_take_what_a_busy_fast_one_ends_sooner(
     dispatcher: Dispatcher, jobs: Jobs, accept: Accept, clock: Clock
 ) -> None:
-    """The fast card falls silent: after its lease nobody waits for it any more."""
+    """If the fast card falls silent, its lease expires and the slow card gets the order."""
     fast, slow = card("fast", 30), card("slow", 775)
     begun, waits = accept().job.id, accept().job.id
     dispatcher.nudge(begun)
@@ -105,7 +105,7 @@ def test_a_deadline_in_the_metadata_comes_before_priority(dispatcher: Dispatcher
 
 
 def test_owners_take_turns(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
-    """Whoever sent three videos first does not keep the other waiting for all of them."""
+    """An owner who sent three videos first does not make the other owner wait for all of them."""
     only = card("only", 30)
     for owner in ("a", "a", "a", "b"):
         dispatcher.nudge(accept(owner=owner).job.id)
@@ -138,7 +138,7 @@ def test_a_dead_workers_lease_is_found_without_looking_at_every_video(
 
 
 def test_a_failed_order_goes_to_the_other_worker(dispatcher: Dispatcher, accept: Accept) -> None:
-    """Also where that one is much slower: the one that failed is none to wait for."""
+    """Even if the other worker is much slower, the farm does not wait for the one that failed."""
     fast, slow = card("fast", 30), card("slow", 775)
     dispatcher.nudge(accept().job.id)
     order = ask(dispatcher, fast)

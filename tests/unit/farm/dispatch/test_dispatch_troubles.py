@@ -1,4 +1,4 @@
-"""Poison, a store that is away, and a dispatcher that was frozen: who pays for it, and who does not."""
+"""Poison, a store that is away, and a frozen dispatcher: what counts against a video, and what does not."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_marker_that_cannot_be_read_stops_nothing(accept: Accept, jobs: Jobs, 
 
 
 def test_after_a_freeze_the_workers_are_still_known(dispatcher: Dispatcher, clock: Clock) -> None:
-    """Nobody could be heard of: who was there before is there now, until the time of silence is over anew."""
+    """Workers that were there before the freeze still are; after 30 s of silence they are gone."""
     dispatcher.ask(card())
     clock.now += 500
     dispatcher.overslept(498)

@@ -81,7 +81,7 @@ def test_a_drained_worker_ends_and_nothing_takes_its_place(dispatcher: Dispatche
 
 
 def test_a_drain_holds_as_long_as_its_nodes_ray(dispatcher: Dispatcher) -> None:
-    """Where the node's Ray was started anew, the slot is filled again."""
+    """Once the node's Ray has restarted, the slot is filled again."""
     dispatcher.ask(card())
     dispatcher.worker_wish("worker-0", "drain")
     dispatcher.nodes({"ray-1"}, set())

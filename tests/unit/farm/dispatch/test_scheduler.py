@@ -1,4 +1,4 @@
-"""Who renders what next: one test a rule, and what must hold whatever comes."""
+"""Who renders what next: one test a rule, and properties that hold for any news."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_of_two_deadlines_the_one_with_less_room_comes_first() -> None:
 
 
 def test_owners_share_the_work() -> None:
-    """Whoever floods the farm gets every second section while somebody else waits; a newcomer has no credit."""
+    """An owner with many videos gets every second section while another waits; a newcomer has no credit."""
     farm = Farm(card(), *(video(f"many-{n}", 1, owner="many") for n in range(9)))
     got = []
     for turn in range(8):
@@ -262,7 +262,7 @@ def test_records_become_demands(accept: Accept) -> None:
 
 
 def test_records_are_scheduled_oldest_first(accept: Accept) -> None:
-    """Where nothing else tells them apart."""
+    """Age decides if nothing else does."""
     accepted = [accept() for _ in range(3)]  # within one millisecond, now and then
     records = [Record(one.job.model_copy(update={"created_ms": n}), one.head) for n, one in enumerate(accepted)]
     cards = [card(f"w{n}", models=("tiny",)) for n in range(2)]
@@ -324,15 +324,15 @@ def test_news_one_by_one_or_all_at_once_give_the_same_schedule(news: list[Demand
 @given(st.lists(DEMANDS, max_size=12, unique_by=lambda demand: demand.job), st.integers(1, 6))
 @settings(max_examples=40)
 def test_no_equal_worker_idles_while_an_order_waits(demands: list[Demand], workers: int) -> None:
-    """Where all are equally fast nobody is waited for."""
+    """If all workers are equally fast, none waits for another."""
     given = Farm(*(card(f"w{n}") for n in range(workers)), *demands).schedule()
     assert len(given) == min(workers, len(demands))
 
 
 @given(st.lists(DEMANDS, min_size=1, max_size=8, unique_by=lambda demand: demand.job), st.sampled_from([30.0, 775.0]))
 @settings(max_examples=40)
-def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
-    """Where all workers are free the fastest has something to do: patience never stops the farm."""
+def test_the_fastest_of_free_workers_always_works(demands: list[Demand], slowest: float) -> None:
+    """Patience never stops the farm: if all workers are free, the fastest one has something to do."""
     assert "fast" in who(Farm(card("fast", 20.0), card("slow", slowest), *demands))
 
 
@@ -344,7 +344,7 @@ def test_somebody_always_works(demands: list[Demand], slowest: float) -> None:
     st.booleans(),
 )
 @settings(max_examples=30)
-def test_nobody_starves(sections: int, priority: int, rivals: int, owners: str, due: bool) -> None:
+def test_no_video_starves(sections: int, priority: int, rivals: int, owners: str, due: bool) -> None:
     """However many short videos of the highest priority keep coming, only those of the first four weeks go before."""
     farm = Farm(card(), video("old", sections, owner="same", priority=priority))
     for turn in range(28 * rivals):
