@@ -1,7 +1,7 @@
-"""The transformer's blocks with their element-wise chains fused: the modules, products and bits of diffusers' blocks.
+"""Forwards of the transformer's blocks with fused chains: the modules, products and bits of diffusers' blocks.
 
 A block calls its own layers as modules. Hooks of streaming, hoisting and LoRAs therefore act as on a stock block.
-Concatenations of tensors that lie together already are left out.
+The forwards skip concatenations of tensors that already lie together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from framepack_engine.errors import KernelsUnavailable
 from framepack_engine.kernels.guard import Guarded
 
-DEVICES = {"cuda"}  #: that the kernels run on; elsewhere blocks stay as they are
+DEVICES = {"cuda"}  #: kinds of devices that the kernels run on; on others the blocks stay as they are
 _HEAD = 128  #: numbers of a head; torch would add another number in another order
 
 modulate, add_gated, join_gelu, join_heads = map(Guarded, ("modulate", "add_gated", "join_gelu", "join_heads"))
@@ -24,7 +24,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class ExactForward:
-    """A block's forward: by fused kernels, or as it was where they cannot be used."""
+    """A block's forward with fused kernels; on other devices and for gradients it calls diffusers' own."""
 
     def __init__(self, block: nn.Module, compute: Callable[[Any, Tensor, Tensor, Tensor, Pair], Pair]) -> None:
         """compute: of the block's class."""
@@ -39,9 +39,9 @@ class ExactForward:
 
 
 def compute_exactly(transformer: Any) -> None:
-    """Let all blocks of a HunyuanVideoFramepackTransformer3DModel compute by fused kernels from now on.
+    """Let all blocks of a HunyuanVideoFramepackTransformer3DModel compute with fused kernels from now on.
 
-    Blocks with heads of another size stay as they are. Call it before hooks are put on the blocks. Calling it twice
+    Blocks with heads of another size stay as they are. Call this before hooks are put on the blocks. A second call
     changes nothing.
     """
     forwards = [(block, _double) for block in transformer.transformer_blocks]
@@ -52,7 +52,7 @@ def compute_exactly(transformer: Any) -> None:
 
 
 def check_exact(device: torch.device) -> None:
-    """See that fused kernels can be compiled for `device`. Raises: KernelsUnavailable."""
+    """Check that fused kernels can be compiled for `device`. Raises: KernelsUnavailable."""
     if device.type in DEVICES and find_spec("triton") is None:
         raise KernelsUnavailable(
             "FARM_KERNELS=exact needs the package triton, which is not installed here; torch for CUDA on Linux brings "
@@ -93,9 +93,9 @@ def _adaln(norm: Any, temb: Tensor, parts: int) -> tuple[Tensor, ...]:
 
 
 def _attended(attn: Any, x: Tensor, text: Tensor | None, rotary: Pair) -> Tensor:
-    """(1, n + m, D), by the backend that is pinned on the processor.
+    """Attend over picture and text by the backend that is pinned on the processor; returns (1, n + m, D).
 
-    text: with matrices of its own; None where the last tokens of `x` are the text's.
+    text: has matrices of its own; None if the last tokens of `x` are the text's.
     Source: as `_double`, HunyuanVideoAttnProcessor2_0.
     """
     from diffusers.models.attention_dispatch import dispatch_attention_fn

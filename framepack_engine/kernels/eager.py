@@ -1,7 +1,7 @@
-"""The chains between a block's matrix products, operation by operation, as diffusers computes them.
+"""The chains between a block's matrix products as diffusers computes them, operation by operation.
 
-Each function has a twin of the same name and arguments in `fused`. These are the truth: `guard` compares the twin with
-them. B is 1; n counts the picture's tokens, m those of the text, D = heads x d is the model's width.
+Each function has a twin of the same name and arguments in `fused`. `guard` compares the twin
+with them. B is 1; n counts the picture's tokens, m the text's; D = heads x d is the model's width.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def join_heads(  # noqa: PLR0917 - `fused` has the same, and Guarded passes them
 ) -> Tensor:
     """Normalise queries or keys head by head, turn those of the picture, and put the text's behind them.
 
-    x: (B, n, heads, d); where text is None its last tokens are the text's. text: (B, m, heads, d) or None.
+    x: (B, n, heads, d); if text is None, its last tokens are the text's. text: (B, m, heads, d) or None.
     weight, text_weight: (d,) of the RMS norms. cos, sin: (pictures' tokens, d) float32.
     Returns: (B, n + m, heads, d).
     Source: diffusers models/normalization.py, RMSNorm; models/embeddings.py, apply_rotary_emb.

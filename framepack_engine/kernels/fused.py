@@ -1,8 +1,8 @@
 """The chains of `eager` as one Triton kernel each, with the same bits. Importing this module imports Triton.
 
-Eager operations round between each other: so does every kernel here, to the tensors' own precision, and no product is
-contracted with the sum behind it (`enable_fp_fusion=False`). What is reduced is summed in the order of torch's own
-kernel. No GPU has run these kernels: docs/decisions/0108.
+Every eager operation rounds its answer to the tensors' precision, and the kernels round at the same places. No product
+is contracted with the sum behind it (`enable_fp_fusion=False`). Means are added in the order of torch's own kernel. No
+GPU has run these kernels: docs/decisions/0108.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fused kernels compute only where they were seen to give the bits of the eager chain."""
+"""A guard that uses a fused kernel only after its bits equal those of the eager operations."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 class Guarded:
-    """One chain: its fused kernel where the two are equal, the eager operations everywhere else.
+    """Computes one chain with its fused kernel if that gives eager bits, else with the eager operations.
 
-    Arguments are compared by shape, dtype, strides and device. The first call with new ones computes both. The first
-    difference, or the first error of the kernel, ends its use on that device until the process ends.
+    The first call with new shapes, dtypes, strides or a new device computes both. After the first difference, or the
+    first error of the kernel, the eager operations compute on that device until the process ends.
     """
 
     def __init__(self, name: str) -> None:
-        """name: of the function in `eager` and in `fused`. `fused` is imported at the first call."""
+        """name: of the function, both in `eager` and in `fused`. The first call imports `fused`."""
         self._name = name
         self._equal = set[tuple[object, ...]]()
         self._given_up = set[torch.device]()
@@ -43,11 +43,11 @@ class Guarded:
         return wanted
 
     def _difference(self, args: tuple[Any, ...], wanted: Tensor) -> str:
-        """Why the fused kernel cannot be used; empty where it can."""
+        """Say why the fused kernel cannot be used; empty if it can."""
         try:
             made = self._fused(args)
             equal = made.dtype == wanted.dtype and torch.equal(made.view(torch.uint8), wanted.view(torch.uint8))
-        except Exception as err:  # noqa: BLE001 - whatever fails in Triton's compiler, the eager operations still work
+        except Exception as err:  # noqa: BLE001 - if Triton fails, the eager operations still work
             return f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
         return "" if equal else "it differs in bits from the eager operations"
 
@@ -64,5 +64,5 @@ class Guarded:
 
 
 def _looks(arg: object) -> object:
-    """What decides which code a kernel is compiled to, and what it adds in which order."""
+    """Return what decides how a kernel is compiled and in which order it adds."""
     return (arg.shape, arg.dtype, arg.stride(), arg.device) if isinstance(arg, Tensor) else arg

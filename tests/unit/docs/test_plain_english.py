@@ -49,7 +49,6 @@ NOT_YET = {
     "framepack_engine/frames/decode.py",
     "framepack_engine/frames/encode.py",
     "framepack_engine/frames/video.py",
-    "framepack_engine/kernels/guard.py",
     "framepack_engine/memory/hoist.py",
     "framepack_engine/memory/ladder.py",
     "framepack_engine/memory/model_count.py",
