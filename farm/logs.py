@@ -47,7 +47,7 @@ class LineFormatter(logging.Formatter):
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the event's names and values: `action`, the facts in `extra`, and `message` where there are words."""
+    """Return the event's names and values: `action`, the facts in `extra`, and `message` if there are words."""
     action, _, words = record.getMessage().partition(": ")
     facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     return {"action": action, **facts, **({"message": words} if words else {})}

@@ -1,4 +1,4 @@
-"""Stores of every kind, each test in a prefix of its own; servers start when the first test needs one."""
+"""Stores of every kind, a new prefix for each test. Servers start when the first test needs one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CEPH = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph")
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The keys of the test servers, and of no other: nothing here may meet a real account."""
+    """Set the keys of the test servers, so that no test can reach a real account."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in KEYS.items():
@@ -30,14 +30,14 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def ministack_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The emulator of this session."""
+    """Run the emulator for this session."""
     with ministack(tmp_path_factory.mktemp("ministack")) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def ceph_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The Ceph gateway of this session; skipped where it is not installed, unless TEST_CEPH=1 says that it must be."""
+    """Run the Ceph gateway for this session. Skip if it is not installed, unless TEST_CEPH=1."""
     missing = [name for name in CEPH if not shutil.which(name)]
     if missing:
         assert os.environ.get("TEST_CEPH") != "1", f"TEST_CEPH=1, but {missing} are not installed: make ceph"
@@ -50,7 +50,7 @@ def ceph_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["folder", "ministack", "ceph"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty store of each kind."""
+    """Return the place of an empty store of each kind."""
     if request.param == "folder":
         return Place(str(tmp_path / "storage"))
     return Place(f"s3://{BUCKET}/test/{uuid4().hex}", request.getfixturevalue(f"{request.param}_endpoint"))
@@ -58,13 +58,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 @pytest.fixture
 def store(place: Place) -> Store:
-    """That store, opened."""
+    """Open that store."""
     return place.open()
 
 
 @pytest.fixture
 def relay(ministack_endpoint: str) -> Iterator[Relay]:
-    """A relay before the emulator; faultless until told otherwise."""
+    """Run a relay in front of the emulator, without faults at first."""
     relay = Relay(ministack_endpoint)
     yield relay
     relay.close()
@@ -72,7 +72,7 @@ def relay(ministack_endpoint: str) -> Iterator[Relay]:
 
 @pytest.fixture
 def relayed(relay: Relay) -> Store:
-    """An empty store behind the relay."""
+    """Open an empty store behind the relay."""
     return Place(f"s3://{BUCKET}/test/{uuid4().hex}", relay.endpoint).open()
 
 

@@ -1,4 +1,4 @@
-"""Videos that move between a folder and a bucket, and the check of a bucket."""
+"""Videos move between a folder and a bucket, and fsck checks a bucket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOOLS = Tools(FarmSettings(), EnginePlanner(), EngineMedia())
 
 
 def moved(video: JobId, here: Jobs, there: Jobs) -> Record:
-    """The video, in the other store."""
+    """Export the video and import it into the other store."""
     archive = b"".join(pack(*snapshot(here, here.get(video, owner=None))))
     with tempfile.TemporaryDirectory() as name:
         manifest = unpack(io.BytesIO(archive), Path(name))
@@ -34,7 +34,7 @@ def moved(video: JobId, here: Jobs, there: Jobs) -> Record:
 
 
 def asked(jobs: Jobs, png: bytes) -> Record:
-    """A video of two sections that was accepted, as the door does it."""
+    """Accept a video of two sections, as the ingress does."""
     fields = {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "size": "128x96"}
     request = VideoRequest.model_validate(fields)
     request, plan = TOOLS.planner.settle(request, image_size=None)
@@ -42,19 +42,19 @@ def asked(jobs: Jobs, png: bytes) -> Record:
 
 
 def objects(store: Store, video: JobId) -> dict[str, bytes]:
-    """What lies there of the video, its ledger aside."""
+    """Return the video's objects except its ledger."""
     keys = [key for key in store.list(f"jobs/{video}/") if "/log/" not in key]
     return {key: store.get(key) for key in keys}
 
 
 def found(store: Store, *, grace_s: float = 0.0) -> list[tuple[str, str]]:
-    """(kind, key) of what a check finds."""
+    """Return (kind, key) of all findings."""
     checker = Checker(store, now=time.time() + 60, grace_s=grace_s)
     return [(finding.kind, finding.key) for finding in checker.findings()]
 
 
 def test_from_a_folder_to_a_bucket_and_back(tmp_path: Path, ministack_endpoint: str, png: bytes) -> None:
-    """Half a video goes to the bucket, is finished there, and comes back whole to a third farm."""
+    """Half a video moves to the bucket, is finished there, and moves back whole to a third farm."""
     bucket = Place(f"s3://{BUCKET}/moving/{uuid4().hex}", ministack_endpoint)
     first, second, third = (
         Jobs(place.open()) for place in (Place(str(tmp_path / "1")), bucket, Place(str(tmp_path / "3")))
@@ -75,7 +75,7 @@ def test_from_a_folder_to_a_bucket_and_back(tmp_path: Path, ministack_endpoint: 
 
 
 def test_a_bucket_is_checked_as_a_folder_is(ministack_endpoint: str, png: bytes) -> None:
-    """Missing, damaged and dangling objects are found; the bucket's own clock tells how old one is."""
+    """The check finds missing, damaged and dangling objects; the bucket's own clock gives their age."""
     store = Place(f"s3://{BUCKET}/checked/{uuid4().hex}", ministack_endpoint).open()
     jobs = Jobs(store)
     record = asked(jobs, png)

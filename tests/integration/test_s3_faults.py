@@ -1,4 +1,4 @@
-"""What an S3 server and the way to it may do wrong: lost answers, conflicts, broken reads, damage, silence, lies."""
+"""Faults of an S3 server or the network: lost answers, conflicts, broken reads, damage, silence, wrong answers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Accept = Callable[..., Record]
 
 
 def first(times: int, method: str, fault: Fault) -> Callable[[str, str], Fault | None]:
-    """Do it to the first `times` requests of this method."""
+    """Apply the fault to the first `times` requests of this method."""
     numbers = count()
     return lambda asked, _: fault if asked == method and next(numbers) < times else None
 
 
 def every_other(method: str, fault: Fault) -> Callable[[str, str], Fault | None]:
-    """Do it to each key's first request of this method."""
+    """Apply the fault to each key's first request of this method."""
     met: set[str] = set()
 
     def choose(asked: str, path: str) -> Fault | None:
@@ -48,7 +48,7 @@ def every_other(method: str, fault: Fault) -> Callable[[str, str], Fault | None]
 
 
 def test_create_if_absent_is_all_that_is_asked_of_a_server(ministack_endpoint: str, accept: Accept) -> None:
-    """In the life of a video no request compares an ETag, and no object is put without `If-None-Match: *`."""
+    """Throughout a video's life, no request compares an ETag, and every put carries `If-None-Match: *`."""
     store, headers = S3Store(f"s3://{BUCKET}/{uuid4().hex}", endpoint=ministack_endpoint), list[tuple[str, set[str]]]()
 
     def note(request: Any, **_: object) -> None:
@@ -63,7 +63,7 @@ def test_create_if_absent_is_all_that_is_asked_of_a_server(ministack_endpoint: s
 
 
 def test_a_lost_answer_looks_like_a_lost_race(relay: Relay, relayed: Store) -> None:
-    """The server stored our object and the answer got lost: the put says False, and what lies there is ours."""
+    """If the answer to a successful put gets lost, the put returns False, and the stored object is ours."""
     relay.fault = first(1, "PUT", "lose")
     assert not relayed.put_if_absent("a", b"mine")
     assert [method for method, _ in relay.seen] == ["PUT", "PUT"]
@@ -71,7 +71,7 @@ def test_a_lost_answer_looks_like_a_lost_race(relay: Relay, relayed: Store) -> N
 
 
 def test_a_video_lives_although_every_answer_is_lost(relay: Relay, relayed: Store, accept: Accept) -> None:
-    """The answer to each first put is lost: no entry is written twice, no lease is taken for another's."""
+    """If every first answer gets lost, no entry is written twice and each lease keeps its worker."""
     relay.fault = every_other("PUT", "lose")
     live_through(Jobs(relayed), accept)
     puts = Counter(path for method, path in relay.seen if method == "PUT")
@@ -80,7 +80,7 @@ def test_a_video_lives_although_every_answer_is_lost(relay: Relay, relayed: Stor
 
 
 def test_conflicts_are_asked_again(relay: Relay, relayed: Store) -> None:
-    """409 means that others are at it: the put goes on until somebody has won; at some point it gives up by name."""
+    """409 means that others are writing: the put repeats until one has won, and finally fails with a named error."""
     relay.fault = first(3, "PUT", "conflict")
     assert relayed.put_if_absent("a", b"1")
     relay.fault = first(3, "PUT", "conflict")
@@ -92,7 +92,7 @@ def test_conflicts_are_asked_again(relay: Relay, relayed: Store) -> None:
 
 
 def test_a_busy_server_is_asked_again(relay: Relay, relayed: Store) -> None:
-    """503 is no answer; the next one is."""
+    """After a 503, the client asks again."""
     relay.fault = every_other("PUT", "error")
     assert relayed.put_if_absent("a", b"1")
     relay.fault = every_other("GET", "error")
@@ -100,7 +100,7 @@ def test_a_busy_server_is_asked_again(relay: Relay, relayed: Store) -> None:
 
 
 def test_a_read_that_breaks_off_goes_on_where_it_broke(relay: Relay, relayed: Store, tmp_path: Path) -> None:
-    """A connection that dies in the middle of a body costs a second request, not a byte."""
+    """After a connection breaks in the middle of a body, the read goes on with a second request."""
     data = bytes(range(256)) * 20_000
     relayed.put_if_absent("a", data)
     for start, length in ((0, None), (1000, 4_000_000)):
@@ -114,7 +114,7 @@ def test_a_read_that_breaks_off_goes_on_where_it_broke(relay: Relay, relayed: St
 
 @pytest.mark.parametrize("place", ["ministack", "ceph"], indirect=True)
 def test_large_files_go_up_in_parts(place: Place, tmp_path: Path) -> None:
-    """Beyond the threshold a file goes up in parts, whole, and not over an object that is there."""
+    """A big file is uploaded in parts, arrives whole, and does not replace an existing object."""
     store = S3Store(place.storage, endpoint=place.s3_endpoint, multipart_bytes=6_000_000, part_bytes=5 << 20)
     data = bytes(range(256)) * 48_000
     (tmp_path / "big").write_bytes(data)
@@ -126,7 +126,7 @@ def test_large_files_go_up_in_parts(place: Place, tmp_path: Path) -> None:
 
 
 def test_a_lost_answer_to_the_last_part(relay: Relay, relayed: Store, tmp_path: Path) -> None:
-    """The upload was completed and the answer got lost: False, as after any lost answer, and the bytes are ours."""
+    """If the answer to a completed upload gets lost, the put returns False, and the bytes are ours."""
     store = S3Store(f"s3://{BUCKET}/{uuid4().hex}", endpoint=relay.endpoint, multipart_bytes=0, part_bytes=5 << 20)
     (tmp_path / "big").write_bytes(b"x" * 100)
     posts = count()  # the first begins the upload, the second completes it
@@ -137,7 +137,7 @@ def test_a_lost_answer_to_the_last_part(relay: Relay, relayed: Store, tmp_path: 
 
 @pytest.mark.parametrize("place", ["ministack", "ceph"], indirect=True)
 def test_a_damaged_object_is_noticed(place: Place) -> None:
-    """One bit of an artifact flips in the store: whoever reads it hears so."""
+    """If one bit of an artifact flips in the store, every reader gets an error."""
     store, data = place.open(), b"latents" * 100
     store.put_if_absent("jobs/a/x", data)
     artifact = Artifact(key="jobs/a/x", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
@@ -149,7 +149,7 @@ def test_a_damaged_object_is_noticed(place: Place) -> None:
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    """Nobody listens: every method is a StoreError that names the store and tells no secret."""
+    """Without a server, every method raises a StoreError that names the store and reveals no secret."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         store = Place(f"s3://{BUCKET}/x", f"http://127.0.0.1:{taken.getsockname()[1]}").open()
@@ -177,7 +177,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_missing_bucket_and_missing_keys_are_named(ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is told by name, with what to do."""
+    """The errors name the missing bucket or keys and say what to do."""
     with pytest.raises(StoreError, match="there is no bucket nowhere"):
         Place("s3://nowhere/x", ministack_endpoint).open().prove()
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -187,7 +187,7 @@ def test_a_missing_bucket_and_missing_keys_are_named(ministack_endpoint: str, mo
 
 
 def test_a_wrong_key_is_named(ceph_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that refuses our signature: the message says which variables to look at, not what is in them."""
+    """If the server refuses our signature, the error names the variables to check, not their values."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-4711")
     with pytest.raises(StoreError, match="403 SignatureDoesNotMatch; check AWS_ACCESS_KEY_ID") as caught:
         Place(f"s3://{BUCKET}/x", ceph_endpoint).open().prove()
@@ -195,7 +195,7 @@ def test_a_wrong_key_is_named(ceph_endpoint: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_server_without_create_once_is_refused(relay: Relay, relayed: Store) -> None:
-    """A server that ignores If-None-Match: the trial refuses it by name, each time, and leaves nothing behind."""
+    """The trial refuses a server that ignores If-None-Match, every time, and leaves nothing behind."""
     relay.fault = lambda method, _: "unconditional" if method == "PUT" else None
     for _ in range(2):
         with pytest.raises(ConfigError, match=rf"s3://{BUCKET}/test/.* cannot hold a farm: 16 of 16 writers"):
@@ -204,14 +204,14 @@ def test_a_server_without_create_once_is_refused(relay: Relay, relayed: Store) -
 
 
 def test_the_trial_bears_lost_answers(relay: Relay, relayed: Store) -> None:
-    """A winner whose answer was lost is no fault of the server."""
+    """The trial accepts a server although the winner's answer got lost."""
     relay.fault = every_other("PUT", "lose")
     relayed.prove()
     assert len(relayed.list("probe/")) == 1
 
 
 def test_unfinished_uploads_are_left_to_their_writers(ministack_endpoint: str) -> None:
-    """Opening a store beside a running upload does not take it back."""
+    """Opening a store does not disturb a running upload."""
     prefix = uuid4().hex
     server = client(ministack_endpoint)
     upload = server.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/big")["UploadId"]
@@ -223,7 +223,7 @@ def test_unfinished_uploads_are_left_to_their_writers(ministack_endpoint: str) -
 def test_uploads_of_writers_that_were_killed_are_taken_back(
     ministack_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of the store's own, although the server tells of one at a time; another farm's stay."""
+    """Opening a store removes all of its own abandoned uploads, page by page, and keeps those of other farms."""
     monkeypatch.setattr(s3, "_STALE", timedelta(0))
     prefix, other = uuid4().hex, uuid4().hex
     server = client(ministack_endpoint)

@@ -1,4 +1,4 @@
-"""One suite for every store: a local folder, the S3 emulator, and a real Ceph gateway where it is installed."""
+"""One suite for every store: a local folder, the S3 emulator and, if installed, a real Ceph gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {"race/0": 20, "race/1": 20, "race/2": 20, "race/3": 5_000_000}
 
 
 def test_an_object_is_created_once(store: Store) -> None:
-    """The second writer of a key learns that it lost, and the first one's bytes stay."""
+    """The second writer of a key gets False, and the first one's bytes stay."""
     assert store.put_if_absent("a/b.json", b"first")
     assert not store.put_if_absent("a/b.json", b"second")
     assert store.get("a/b.json") == b"first"
@@ -38,7 +38,7 @@ def _race(place: Place, start: multiprocessing.synchronize.Barrier, wins: Path) 
 
 
 def test_one_of_many_processes_wins(place: Place, tmp_path: Path) -> None:
-    """Processes create the same keys at once, small and large: one is told that it did, and its bytes are there."""
+    """Many processes create the same keys at once, small and large: one gets True, and its bytes are stored."""
     wins = tmp_path / "wins"
     wins.mkdir()
     context = multiprocessing.get_context("spawn")
@@ -55,7 +55,7 @@ def test_one_of_many_processes_wins(place: Place, tmp_path: Path) -> None:
 
 
 def test_files_and_ranges(store: Store, tmp_path: Path) -> None:
-    """An object made from a file is read whole, in part, and back into a file."""
+    """An object from a file can be read whole, in part, and into a file."""
     data = bytes(range(256)) * 9000
     (tmp_path / "in").write_bytes(data)
     assert store.put_if_absent("video.mp4", tmp_path / "in")
@@ -70,7 +70,7 @@ def test_files_and_ranges(store: Store, tmp_path: Path) -> None:
 
 
 def test_an_empty_object_is_one(store: Store) -> None:
-    """No bytes are bytes too."""
+    """An object may be empty."""
     assert store.put_if_absent("empty", b"")
     assert not store.put_if_absent("empty", b"x")
     assert (store.get("empty"), store.size("empty"), list(store.open_read("empty", length=5))) in [
@@ -91,7 +91,7 @@ def test_lists_are_sorted_and_paged(store: Store) -> None:
 
 
 def test_what_is_missing_has_a_name(store: Store, tmp_path: Path) -> None:
-    """Reading a key without an object is ObjectMissing, deleting it is nothing."""
+    """Reading a key without an object raises ObjectMissing; deleting it does nothing."""
     reads: list[Callable[[str], object]] = [
         store.get,
         store.size,
@@ -107,7 +107,7 @@ def test_what_is_missing_has_a_name(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_deleted_key_can_be_used_again(store: Store) -> None:
-    """Delete takes the object and its folder, and nothing else."""
+    """Deleting removes the object and its empty folder, and nothing else."""
     store.put_if_absent("a/b/c", b"1")
     store.put_if_absent("a/d", b"2")
     store.delete("a/b/c")
@@ -119,14 +119,14 @@ def test_a_deleted_key_can_be_used_again(store: Store) -> None:
 
 @pytest.mark.parametrize("key", ["", "../x", "a/../b", "/etc/passwd", "a//b", ".tmp/x", "a/.hidden", "a b", "ä", "a/"])
 def test_keys_cannot_leave_the_store(store: Store, key: str) -> None:
-    """A key that could name something outside the store, or the store's own files, is refused by every method."""
+    """Every method refuses a key that could lead out of the store or to the store's own files."""
     for call in (store.get, store.size, store.open_read, store.delete, lambda key: store.put_if_absent(key, b"")):
         with pytest.raises(StoreError, match="not an object key"):
             call(key)
 
 
 def test_the_trial_passes_and_is_remembered(store: Store) -> None:
-    """A store that lets one writer win is taken; the trial leaves its verdict behind and nothing else."""
+    """The trial accepts a store that lets one writer win, and leaves only its verdict."""
     store.prove()
     left = store.list("probe/")
     store.prove()
@@ -135,13 +135,13 @@ def test_the_trial_passes_and_is_remembered(store: Store) -> None:
 
 
 def test_the_life_of_a_video(store: Store, accept: Accept) -> None:
-    """Accepted, leased, committed, paused, cancelled, deleted, swept: the ledger and the jobs on every store alike."""
+    """Accepting, leasing, committing, pausing, cancelling, deleting and sweeping work alike on every store."""
     live_through(Jobs(store), accept)
     assert [key for folder in ("jobs/", "open/", "owners/", "idempotency/") for key in store.list(folder)] == []
 
 
 def live_through(jobs: Jobs, accept: Accept) -> None:
-    """One video from its accepting to the end of its ledger; each step is seen by a second reader of the store."""
+    """Lead one video from its acceptance to the end of its ledger; a second reader sees each step."""
     job, head = accept(jobs, key="k")
     assert accept(jobs, key="k").job.id == job.id
     other = Jobs(jobs.store)
