@@ -113,6 +113,16 @@ def test_a_second_marker_is_a_marker(video: JobId, store: FolderStore, jobs: Job
     assert found(store, later_s=7300.0) == []
 
 
+def test_the_ledger_of_a_deleted_video_is_dangling_without_its_marker(
+    video: JobId, store: FolderStore, jobs: Jobs
+) -> None:
+    """No sweep would find what is left of the video; an hour after the deletion, fsck does."""
+    jobs.delete(video, owner="local")
+    store.delete(f"open/{video}")
+    assert found(store) == []
+    assert found(store, later_s=3700.0) == [("dangling", key) for key in store.list(f"jobs/{video}/log/")]
+
+
 def test_a_member_of_a_damaged_batch_is_kept(video: JobId, store: FolderStore, jobs: Jobs) -> None:
     """A damaged batch does not tell whether a video was accepted: fsck reports the batch and nothing dangling."""
     [batch] = store.list("batches/")

@@ -1,0 +1,144 @@
+"""Check one video: its ledger, its request, its artifacts, and its places in the index and among the open ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from farm.contract import Artifact, Job, JobId
+from farm.errors import Damaged, FarmError, NotFound, StoreError
+from farm.jobs.findings import Finding, Kind, Look, seqs_of
+from farm.ledger import Entry
+from farm.ledger import layout as at
+from farm.ledger.states import OPEN, accepted, advance
+from farm.store import ObjectMissing
+
+_TOMBSTONE_S = 3600.0  #: a deleted video's log stays this long (farm/jobs/sweep.py)
+
+
+class VideoCheck:
+    """The check of one video, whose objects have these keys."""
+
+    def __init__(self, look: Look, job: JobId, keys: list[str]) -> None:
+        self._look, self._job, self._keys = look, job, keys
+        self._named: dict[str, Artifact] = {}  # by ledger entries and the request; key -> artifact
+        self.bytes = 0  #: read and compared
+
+    def findings(self) -> list[Finding]:
+        """Return the faults; none if the video is deleted while we look."""
+        faults = [*self._faults()]
+        head = self._look.newest(self._job, self._look.log(self._job)) if faults else None
+        is_deleted = head is not None and head.state.status == "deleted"
+        return [fault for fault in faults if not is_deleted or fault.kind == "dangling"]
+
+    def _faults(self) -> Iterator[Finding]:
+        look, job, keys = self._look, self._job, self._keys
+        parts = {key: at.part_of(key.removeprefix(at.video_folder(job))) for key in keys}
+        if at.REQUEST not in parts.values() and look.exists(at.import_key(job)):
+            yield from look.all_dangling([*keys, at.import_key(job)], "part of an incomplete import; repeat it", job)
+            return
+        seqs = seqs_of(keys)
+        if not seqs:
+            yield from self._without_log(parts)
+            return
+        last = look.newest(job, seqs)
+        if last is not None and last.state.status == "deleted":
+            if not look.is_marked(job) and look.now - last.at > _TOMBSTONE_S + look.grace_s:
+                yield from look.all_dangling(keys, "part of a deleted video", job)
+            return
+        yield from self._entries(seqs[-1])
+        if last is None:
+            return
+        yield from self._request(last)
+        for artifact in self._named.values():
+            yield from self._artifact(artifact)
+        unnamed = [key for key, part in parts.items() if key not in self._named and part not in at.RESERVED]
+        yield from look.all_dangling(unnamed, "no ledger entry names it", job)
+
+    def _without_log(self, parts: dict[str, str]) -> Iterator[Finding]:
+        look, job = self._look, self._job
+        if not at.STAGED.issuperset(parts.values()):
+            yield self._fault("ledger", at.log_folder(job), "the video has artifacts but no ledger entry")
+        elif not (look.is_marked(job) and look.is_lost_member(job)):  # else the next sweep begins its ledger
+            yield from look.all_dangling(parts, "part of a video that was never accepted, or is being erased", job)
+
+    def _entries(self, last: int) -> Iterator[Finding]:
+        """Check that each entry follows from the one before; collect the artifacts that they name."""
+        before: Entry | None = None
+        for seq in range(last + 1):
+            key = at.entry_key(self._job, seq)
+            try:
+                entry = self._look.ledger.entry(self._job, seq)
+            except Damaged as err:
+                yield self._fault("ledger", key, "the ledger has a gap" if isinstance(err, ObjectMissing) else str(err))
+                before = None
+                continue
+            if (seq == 0 or before is not None) and (detail := _misfit(before, entry, seq)):
+                yield self._fault("ledger", key, detail)
+            self._name(entry.event.artifacts)
+            before = entry
+        for entry in self._look.ledger.following(self._job, last):  # written since we listed the objects
+            self._name(entry.event.artifacts)
+
+    def _request(self, last: Entry) -> Iterator[Finding]:
+        """Check the request, the index and the marker; collect the inputs."""
+        look, key = self._look, at.request_key(self._job)
+        try:
+            job = Job.model_validate_json(look.store.get(key))
+        except ObjectMissing:
+            yield self._fault("request", key, "the request is missing")
+            return
+        except ValidationError as err:
+            yield self._fault("request", key, f"the request cannot be read: {err.error_count()} faults")
+            return
+        if job.id != self._job:
+            yield self._fault("request", key, f"this is the request of {job.id[:60]}")
+            return
+        self._name(job.inputs)
+        if not look.exists(at.index_key(job)):
+            yield self._fault("unlisted", at.index_key(job), "no list shows the video: its index entry is missing")
+        if last.state.status in OPEN and not look.is_marked(job.id) and not self._has_ended(last):
+            detail = "a restart would forget the video: it has not ended, and its marker is missing"
+            yield self._fault("unmarked", at.marker_key(job.id), detail)
+
+    def _artifact(self, artifact: Artifact) -> Iterator[Finding]:
+        digest = hashlib.sha256()
+        try:
+            for piece in self._look.store.open_read(artifact.key):
+                digest.update(piece)
+                self.bytes += len(piece)
+        except ObjectMissing:
+            yield self._fault("missing", artifact.key, f"{artifact.bytes} bytes are gone")
+            return
+        except StoreError as err:  # a bad disk must not end the walk; if the store is down, the next LIST ends it
+            yield self._fault("damaged", artifact.key, str(err))
+            return
+        if digest.hexdigest() != artifact.sha256:
+            yield self._fault("damaged", artifact.key, "its sha256 is not the one in the ledger")
+
+    def _has_ended(self, last: Entry) -> bool:
+        """Tell whether the video ended since we read `last`."""
+        try:
+            return self._look.ledger.head(self._job, after=last).state.status not in OPEN
+        except NotFound:
+            return True
+
+    def _name(self, artifacts: Mapping[str, Artifact]) -> None:
+        self._named |= {artifact.key: artifact for artifact in artifacts.values()}
+
+    def _fault(self, kind: Kind, key: str, detail: str) -> Finding:
+        return Finding(kind=kind, key=key, video=self._job, detail=detail)
+
+
+def _misfit(before: Entry | None, entry: Entry, seq: int) -> str:
+    """Return why `entry` cannot follow `before`; empty if it can."""
+    try:
+        if before is None:
+            state = accepted(entry.event)
+        else:
+            state = advance(before.state, entry.event, seq=entry.seq, at=entry.at)
+    except FarmError as err:
+        return f"{entry.event.name} is not legal here: {err}"
+    return "" if (state, seq) == (entry.state, entry.seq) else "its state does not follow from the entry before"
