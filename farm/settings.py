@@ -24,7 +24,7 @@ from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
 
 # as `framepack_engine.planning.choices` names them; tests compare
-PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
+PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "fp8-fast", "int8", "int4")
 KERNELS = ("eager", "exact", "compiled")
 ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 #: settings of earlier versions, and what to write in their place
@@ -288,7 +288,8 @@ class FarmSettings(BaseModel):
         "bf16",
         description="Format in which this machine's workers hold the transformer's matrices. bf16: as they come "
         "(float32 on the CPU). fp8: 8 bits, unpacked for each product. int8, fp8-dynamic: multiplied in 8 bits "
-        "(fp8-dynamic needs Ada, Hopper or later). int4: NF4, unpacked. All but bf16 need `pip install "
+        "(fp8-dynamic needs Ada, Hopper or later). fp8-fast: as fp8-dynamic, with sums in the tensor cores' shorter "
+        "accumulators. int4: NF4, unpacked. All but bf16 need `pip install "
         "'framepack-farm[precision]'` and change the picture a little: docs/explanation/memory-plans.md. A video stays "
         "with workers of the precision that made its first section.",
     )

@@ -42,7 +42,7 @@ def doctor(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option("--precision", help="of the plans: bf16, fp8, fp8-dynamic, int8, int4 (FARM_PRECISION)"),
+        typer.Option("--precision", help="of the plans: bf16, fp8, fp8-dynamic, fp8-fast, int8, int4 (FARM_PRECISION)"),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="whose plans; framepack-i2v")] = None,
     storage: Storage = None,

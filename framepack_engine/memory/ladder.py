@@ -28,7 +28,7 @@ HOST_RESERVE_BYTES = 4 * GIB  #: of the machine's memory, for everything else
 FORWARD_COPIES = 18.5
 #: what a product in few bits works with, over the model's largest matrix x bytes a number: counted as above, at the
 #: small sizes where it shows; at 640x608 it hides below the forward's peak
-_PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "int8": 2.75, "int4": 2.0}
+_PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "fp8-fast": 4.5, "int8": 2.75, "int4": 2.0}
 _CACHE_COPIES = 2  #: what a step cache keeps of a guidance branch: an input and a residual of the block stack
 _ENCODE_COPIES = 4  #: as for a decode, of one picture; counted 3.6
 _RUNGS = 12  #: steps from no block streamed to all

@@ -72,17 +72,10 @@ def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
 
 
 def check_compile(device: torch.device, *, counted: bool) -> None:
-    """See that compiled blocks can compute on `device`, with this torch. Raises: KernelsUnavailable.
+    """Check that compiled blocks can compute on `device`. Raises: KernelsUnavailable.
 
-    counted: whether its memory has a limit that plans keep to.
+    counted: whether plans limit its memory by counting tensors.
     """
-    from torch._inductor import config
-
-    if missing := [name for name in _OPTIONS if not hasattr(config, name)]:
-        raise KernelsUnavailable(
-            f"compiled blocks need torch 2.10 or newer: {torch.__version__} has no option {missing[0]!r}, which keeps "
-            "their bits the same each day. Install a newer torch, or leave FARM_KERNELS out"
-        )
     if counted and device.type == "cpu":
         raise KernelsUnavailable(
             "compiled blocks cannot compute on a CPU that plays a device of a given size: each tensor is counted "

@@ -29,6 +29,7 @@ _NF4_SCALES = 256  #: scales that share a factor, where so many fit
 _ROWS = 2048  #: of a product at a time: what lies between input and answer takes several times their room
 _INT8_ROWS = 17  #: that CUDA's int8 product takes at least. Source: ATen/native/cuda/Blas.cpp, _int_mm_out_cuda
 _FLOAT8_PRODUCT = (8, 9)  #: compute capability that multiplies float8: Ada, Hopper and later
+_TRIAL = 64  #: width of the matrix that is tried: NF4's blocks and CUDA's products divide it
 _MARK = "_framepack_precision"
 
 
@@ -128,12 +129,21 @@ class Float8(_Rows):
 class Float8Product(_Product, Float8):
     """Rows of float8_e4m3fn, multiplied as such."""
 
+    fast = False  #: whether a GPU sums in its tensor cores' accumulators alone, which keep fewer bits than float32
+
     def _product(self, rows: Tensor) -> Tensor:
         x = _float8(rows)
+        scales = {"scale_a": x.scale, "scale_b": self.scale.t()}
         answer: Tensor = torch._scaled_mm(  # noqa: SLF001 - torch's only door to it
-            x.qdata, self.qdata.t(), scale_a=x.scale, scale_b=self.scale.t(), out_dtype=rows.dtype
+            x.qdata, self.qdata.t(), **scales, out_dtype=rows.dtype, use_fast_accum=self.fast
         )
         return answer if self.bias is None else answer.add_(self.bias)
+
+
+class Float8FastProduct(Float8Product):
+    """The same with fast accumulation. A CPU ignores it."""
+
+    fast = True
 
 
 def _float8(matrix: Tensor) -> Float8Tensor:
@@ -192,6 +202,7 @@ _FORMATS: Mapping[str, tuple[_Maker, _Maker]] = MappingProxyType(
     {
         "fp8": (Float8.packed, Float8.packed),
         "fp8-dynamic": (Float8Product.packed, Float8.packed),
+        "fp8-fast": (Float8FastProduct.packed, Float8.packed),
         "int8": (Int8Product.packed, Int8.packed),
         "int4": (NormalFloat4.packed, Int8.packed),
     }
@@ -199,7 +210,10 @@ _FORMATS: Mapping[str, tuple[_Maker, _Maker]] = MappingProxyType(
 
 
 def check_precision(name: str, *, device: torch.device) -> None:
-    """See that precision `name` can be had on `device`. Raises: PrecisionUnavailable saying what lacks."""
+    """Check that `device` can compute in precision `name`. Raises: PrecisionUnavailable, which says what is missing.
+
+    A small product is tried: the products in few bits depend on the device and on torch's version.
+    """
     if name not in PRECISIONS:
         raise PrecisionUnavailable(f"precision={name!r}: known are {', '.join(PRECISIONS)}", precision=name)
     if name == "bf16":
@@ -212,14 +226,31 @@ def check_precision(name: str, *, device: torch.device) -> None:
             "To install it: pip install 'framepack-farm[precision]'",
             precision=name,
         ) from err
-    if name == "fp8-dynamic" and device.type == "cuda":
+    if name in {"fp8-dynamic", "fp8-fast"} and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if capability < _FLOAT8_PRODUCT:
             raise PrecisionUnavailable(
-                f"precision=fp8-dynamic multiplies in float8, which takes a GPU of compute capability 8.9 or more; "
+                f"precision={name} multiplies in float8, which needs a GPU of compute capability 8.9 or more; "
                 f"this one has {capability[0]}.{capability[1]}. fp8 and int8 work there",
                 precision=name,
             )
+    try:
+        _try_product(name, device)
+    except RuntimeError as err:  # NotImplementedError is one, too
+        raise PrecisionUnavailable(
+            f"precision={name} cannot multiply on {device} with torch {torch.__version__}: "
+            f"{str(err).partition(chr(10))[0]}. fp8 and int4 need no such product",
+            precision=name,
+        ) from err
+
+
+@torch.no_grad()
+def _try_product(name: str, device: torch.device) -> None:
+    """Pack a small matrix and multiply, as a block does."""
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    layer = nn.Linear(_TRIAL, _TRIAL, device=device, dtype=dtype)
+    packed = _FORMATS[name][0](layer, layer.weight)
+    packed(torch.ones(_TRIAL, _TRIAL, device=device, dtype=dtype))
 
 
 def apply_precision(transformer: Any, name: str, *, device: torch.device | str | None = None) -> None:
@@ -237,11 +268,11 @@ def apply_precision(transformer: Any, name: str, *, device: torch.device | str |
             f"precision={name}: the model is in {here} already, and cannot be widened again; load it anew",
             precision=name,
         )
-    check_precision(name, device=torch.device(device or "cpu"))
+    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+    check_precision(name, device=torch.device(device or next(blocks[0].parameters()).device))
     if name in {"bf16", here}:
         return
     block_maker, adaln_maker = _FORMATS[name]
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
     for parent in [transformer.norm_out, *(module for block in blocks for module in block.modules())]:
         for child_name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):

@@ -10,4 +10,4 @@ DECODES = ("framewise", "tiled", "whole")
 STARTS = ("grey", "noise")  #: what an f1 video without a start image begins with
 KERNELS = ("eager", "exact", "compiled")  #: of the transformer; the first two give the same bits
 #: of the transformer's weights; "bf16" keeps the precision that they are loaded in, which on a CPU is float32
-PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "int8", "int4")
+PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "fp8-fast", "int8", "int4")

@@ -39,6 +39,7 @@ from framepack_engine.models.precision import (
     NormalFloat4,
     Packed,
     apply_precision,
+    check_precision,
     precision_of,
 )
 from framepack_engine.models.shelf import Models
@@ -300,6 +301,43 @@ def test_what_is_missing_is_named(case_model: Any, monkeypatch: pytest.MonkeyPat
     with pytest.raises(PrecisionUnavailable, match=r"framepack-farm\[precision\]"):
         apply_precision(case_model.transformer, "fp8")
     assert precision_of(case_model.transformer) == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["fp8-dynamic", "fp8-fast", "int8"])
+def test_a_product_that_this_torch_lacks_is_named(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product with a scale a row is tried before the weights are packed: torch 2.11 lacks it on a CPU."""
+
+    def lacking(*_args: Any, **_options: Any) -> Tensor:
+        raise RuntimeError("Only per-tensor scaling is supported\nand more")
+
+    check_precision(precision, device=CPU)
+    monkeypatch.setattr(torch, "_scaled_mm", lacking)
+    monkeypatch.setattr(torch, "_int_mm", lacking)
+    with pytest.raises(PrecisionUnavailable, match=rf"{precision} cannot .* on cpu .*: Only per-tensor scaling"):
+        check_precision(precision, device=CPU)
+    check_precision("fp8", device=CPU)
+
+
+def test_fast_accumulation_is_a_precision_of_its_own(case_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only fp8-fast asks for it, with the bytes of fp8-dynamic, and its videos are of another numeric class."""
+    asked, real = list[tuple[str, bool]](), torch._scaled_mm
+    sections, classes = dict[str, bytes](), set[str]()
+    for name in ("fp8-dynamic", "fp8-fast"):
+
+        def noted(*args: Any, name: str = name, **options: Any) -> Tensor:
+            asked.append((name, options["use_fast_accum"]))
+            return real(*args, **options)
+
+        model = copy.deepcopy(case_model)
+        apply_precision(model.transformer, name)
+        monkeypatch.setattr(torch, "_scaled_mm", noted)
+        renderer = Renderer(model)
+        sections[name] = renderer.section(SPEC, 0, COND, None).to_bytes()
+        classes.add(renderer.numeric_class)
+        monkeypatch.undo()
+    assert set(asked) == {("fp8-dynamic", False), ("fp8-fast", True)}
+    assert sections["fp8-dynamic"] == sections["fp8-fast"]  # on a CPU, which has no other accumulator
+    assert len(classes) == 2
 
 
 def test_the_farm_knows_the_engine_s_precisions() -> None:
