@@ -1,43 +1,34 @@
-"""How many bytes of a device are in use, and a limit to them. A GPU's allocator keeps to its own; on the CPU we do.
+"""How many bytes of a device are in use, and their limit: a GPU's allocator enforces it, on the CPU `Budget` does.
 
-What a model computes is counted tensor by tensor as torch makes them, so that plans and running out of memory can be
-tried where there is no GPU; on the meta device it counts what a forward of the big model would take.
+Tensors are counted as torch makes them. So plans, and running out of memory, can be tried without a GPU, and a forward
+of the big model can be counted on the meta device.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-
-class CopyObserver(Protocol):
-    """Hears of each copy of a streamed block and of each wait for one, where somebody measures."""
-
-    def copying(self) -> AbstractContextManager[None]:
-        """Inside, one copy is begun."""
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Inside, computing waits for weights."""
+from framepack_engine.memory.copying import Copier, copier_for
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside and still live; views count once, with what they show."""
+    """Counts the bytes of live tensors that were made inside; a view counts nothing beside its storage."""
 
     def __init__(self, *, base: int = 0, limit: int | None = None) -> None:
-        """base: bytes that were in use before. limit: beyond it torch.OutOfMemoryError is raised."""
+        """base: bytes that were in use before. limit: more bytes raise torch.OutOfMemoryError."""
         super().__init__()
         self.live = self.peak = base
         self._limit = limit
         self._seen: dict[int, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Let `func` do its work, and count what is new."""
         output = func(*args, **(kwargs or {}))
         known = {_storage(leaf)._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}  # noqa: SLF001
         for leaf in tree_leaves(output):
@@ -61,23 +52,22 @@ class LiveBytes(TorchDispatchMode):
 
 
 class Budget:
-    """A device's memory as a placement uses it: weights are held and dropped by name, computing is watched.
+    """A device's memory as a placement uses it: weights are held and dropped, computing is watched.
 
     cap_bytes: the most that may be in use; None: what the device has. On CUDA the allocator raises by itself; on the
-    CPU this class raises the same error.
+    CPU this class raises the same error. copier: how weights come; None: the device's own.
     """
 
-    def __init__(self, device: torch.device, *, cap_bytes: int | None = None) -> None:
-        """Nothing is in use yet."""
+    def __init__(self, device: torch.device, *, cap_bytes: int | None = None, copier: Copier | None = None) -> None:
         self.device, self.cap_bytes = device, cap_bytes
+        self.copier = copier or copier_for(device)
         self.held = 0  #: bytes of weights on the device
         self.brought = 0  #: bytes of weights copied to the device so far
         self.peak = 0  #: the most in use so far, as far as it was watched
-        self.watch: CopyObserver | None = None
         self._count: LiveBytes | None = None
 
     def hold(self, size: int) -> None:
-        """Weights of `size` bytes come to the device. Raises: torch.OutOfMemoryError; nothing is held then."""
+        """Count weights that come to the device. Raises: torch.OutOfMemoryError; nothing is held then."""
         use = (self.held if self._count is None else self._count.live) + size
         if self._watches and use > (self.cap_bytes or 0):
             raise _out_of_memory(size, use, self.cap_bytes or 0)
@@ -87,14 +77,14 @@ class Budget:
             self._count.live = use
 
     def drop(self, size: int) -> None:
-        """Weights of `size` bytes have left."""
+        """Count weights that have left."""
         self.held -= size
         if self._count is not None:
             self._count.live -= size
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Watch what is computed inside. Raises: torch.OutOfMemoryError where it does not fit."""
+        """Watch what is computed inside. Raises: torch.OutOfMemoryError if it does not fit."""
         if not self._watches or self._count is not None:
             yield
             return
@@ -113,8 +103,8 @@ class Budget:
 
 @contextmanager
 def uncounted() -> Iterator[None]:
-    """Tensors made inside are not counted by `Budget.computing`: they are weights, or lie on the host."""
-    with torch.inference_mode(mode=False), _disable_current_modes():  # weights outlive the mode they came in
+    """Hide the tensors made inside from `Budget.computing`: they are weights, or lie on the host."""
+    with torch.inference_mode(mode=False), _disable_current_modes():  # weights outlive the mode that they are made in
         yield
 
 

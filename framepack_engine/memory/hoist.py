@@ -54,6 +54,11 @@ class Table:
         """Of all its tensors."""
         return sum(tensor.nbytes for tensor in (*self.rows, *self.text, self.image))
 
+    def pinned(self) -> Table:
+        """Return the same in pinned memory: the host does not wait for its copies to a GPU."""
+        rows, text = ([tensor.pin_memory() for tensor in tensors] for tensors in (self.rows, self.text))
+        return Table(tuple(rows), tuple(text), self.image.pin_memory())
+
 
 class Visits(Protocol):
     """How modules come to the device for a moment."""
@@ -129,7 +134,8 @@ class Hoist:
                 for time, row in zip(times, answers, strict=True):
                     row.append(_home(linear(norm.silu(time).to(dtype))[0]))
         with uncounted():
-            return Table(tuple(torch.cat(row) for row in answers), tuple(text), image)
+            table = Table(tuple(torch.cat(row) for row in answers), tuple(text), image)
+            return table.pinned() if mask.device.type == "cuda" else table
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -153,12 +159,13 @@ class Hoist:
         """Let the next forward be that of `step`; one copy of the step's rows goes to the device."""
         if self._shown is not None and self._shown[0] is table and self._shown[1] == step:
             return
-        row = table.rows[step].to(device)
+        row = table.rows[step].to(device, non_blocking=True)
         for slot, begin, end in zip(self._slots, self._edges, self._edges[1:], strict=False):
             slot.answer = row[begin:end][None].clone()  # no part of another: compiled blocks look at the offset
         time, text, image = self._stem_slots
         time.answer = row.new_zeros((1, 1)), None  # only what stands for the adaLN linears sees it
-        text.answer, image.answer = table.text[step].to(device), table.image.to(device)
+        text.answer = table.text[step].to(device, non_blocking=True)
+        image.answer = table.image.to(device, non_blocking=True)
         self._shown = table, step
 
     def forget(self) -> None:

@@ -35,17 +35,27 @@ class Placement:
         self._streams: dict[str, Stream] = {}
         self._visitors: dict[nn.Module, Guest] = {}
         self._held = 0
+        try:
+            self._place_all()
+        except BaseException:  # a machine out of memory, say: no memory stays locked
+            self.close()
+            raise
+
+    def _place_all(self) -> None:
+        plan, transformer = self.plan, self._parts["transformer"]
         if plan.keeps == "all":
             self._keep_all()
             return
         blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         streamed = [blocks[number] for number in streamed_blocks(plan.streamed, len(blocks))] if plan.streamed else []
         if plan.hoisted and self.hoist is not None:
-            self._visitors = {module: Guest(weights_of([module]), budget=budget) for module in self.hoist.modules()}
+            self._visitors = {
+                module: Guest(weights_of([module]), budget=self.budget) for module in self.hoist.modules()
+            }
             self.hoist.visits = self._visit
             with self.hoist.at_work():
                 self._place("transformer", transformer, streamed, mapped=plan.mapped)
-        for part, module in parts.items():
+        for part, module in self._parts.items():
             if part == "transformer":
                 continue
             layers = list(module.layers) if part == "text_encoder" and plan.text == "streamed" else []

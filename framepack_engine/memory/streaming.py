@@ -1,29 +1,28 @@
 """Weights that live in the machine's memory and visit the device: whole parts (`Guest`), or block by block (`Stream`).
 
-Nothing is ever copied back: the home copy is the truth, and leaving the device is forgetting. Why not diffusers' group
-offloading: docs/decisions/0050. CUDA paths follow torch's documented streams and events;
-docs/explanation/memory-plans.md says what has run on a GPU.
+Nothing is copied back: the home copy is the truth, and a part leaves the device by forgetting. docs/decisions/0050 says
+why diffusers' group offloading is not used.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, chain
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from framepack_engine.memory.budget import Budget, uncounted
+from framepack_engine.memory.copying import Mark
 from framepack_engine.models.compiled import forward_of
 from framepack_engine.models.weights import weights_of
 
 log = logging.getLogger(__name__)
-_ALIGN = 256  #: bytes; as the CUDA allocator aligns, so that kernels choose as they would for a tensor of its own
+_ALIGN = 256  #: bytes; the CUDA allocator's alignment, so that kernels choose as for a tensor of its own
 _SLOTS = 2  #: one block computes while the next one arrives
 
 
@@ -40,7 +39,7 @@ class Guest:
             tensor.data = home
 
     def bring(self) -> None:
-        """Be on the device. Raises: torch.OutOfMemoryError; the weights are home then."""
+        """Copy the weights to the device. Raises: torch.OutOfMemoryError; the weights are at home then."""
         if self.here:
             return
         self._budget.hold(self.bytes)
@@ -55,7 +54,7 @@ class Guest:
         self._budget.brought += self.bytes
 
     def leave(self) -> None:
-        """Be on the device no more."""
+        """Free the weights on the device."""
         if self.here:
             for tensor, home in self._home:
                 tensor.data = home
@@ -64,100 +63,156 @@ class Guest:
 
 
 class _Block:
-    """One block's weights, behind each other in one piece of bytes at home (`flat`), or where they were."""
+    """One block's weights, at home."""
 
-    def __init__(self, module: nn.Module, *, pin: bool, mapped: bool) -> None:
-        self.tensors = weights_of([module])
-        homes = [tensor.data.cpu() for tensor in self.tensors]
-        ends = list(accumulate(-(-home.nbytes // _ALIGN) * _ALIGN for home in homes))
-        self.offsets, self.bytes = [0, *ends[:-1]], ends[-1]
-        self.moved = sum(home.nbytes for home in homes)
-        self.flat: Tensor | None = None
-        if not mapped:
-            flat = torch.empty(self.bytes, dtype=torch.uint8)
-            if not pin or _pin(flat):
-                self.flat = flat
-                self.fill(flat, homes)
-                homes = self.views(flat, homes)
-        self.homes = homes
+    def __init__(self, module: nn.Module) -> None:
+        self._tensors = weights_of([module])
+        self._homes = [tensor.data.cpu() for tensor in self._tensors]
+        ends = list(accumulate(-(-home.nbytes // _ALIGN) * _ALIGN for home in self._homes))
+        self._offsets, self.bytes = [0, *ends[:-1]], ends[-1]
+        self.moved = sum(home.nbytes for home in self._homes)
         self.go_home()
 
-    def views(self, flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-        """The weights in `flat`, whose shapes are those of `like`."""
-        return [
-            flat[offset : offset + home.nbytes].view(home.dtype).view(home.shape)
-            for offset, home in zip(self.offsets, like, strict=True)
-        ]
-
-    def fill(self, flat: Tensor, homes: Sequence[Tensor]) -> None:
-        """Put the weights into `flat`."""
-        for view, home in zip(self.views(flat, homes), homes, strict=True):
+    def fill(self, flat: Tensor) -> None:
+        """Copy the weights into `flat`, one after another."""
+        for view, home in zip(self._views(flat), self._homes, strict=True):
             view.copy_(home)
 
-    def unlock(self) -> None:
-        """The weights stay where they are, in memory that is as any other."""
-        if self.flat is not None:
-            _unpin(self.flat)
-            self.flat = None
+    def settle(self, flat: Tensor) -> None:
+        """Let `flat` be the home from now on."""
+        self.fill(flat)
+        self._homes = self._views(flat)
+        self.go_home()
 
     def go_home(self) -> None:
         """Let the module's weights be those at home."""
-        for tensor, home in zip(self.tensors, self.homes, strict=True):
+        for tensor, home in zip(self._tensors, self._homes, strict=True):
             tensor.data = home
 
     def move_in(self, slot: Tensor) -> None:
-        """Let the module compute with what lies in `slot`."""
-        for tensor, view in zip(self.tensors, self.views(slot, self.homes), strict=True):
+        """Let the module compute with the weights in `slot`."""
+        for tensor, view in zip(self._tensors, self._views(slot), strict=True):
             tensor.data = view
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        return [
+            flat[offset : offset + home.nbytes].view(home.dtype).view(home.shape)
+            for offset, home in zip(self._offsets, self._homes, strict=True)
+        ]
+
+
+class _Source(Protocol):
+    """Where blocks wait, and how they are sent from there."""
+
+    def send(self, number: int, target: Tensor, *, slot: int, after: Mark) -> Callable[[], Mark]:
+        """Send block `number` once the device has passed `after`. Returns: what gives the mark of its arrival."""
+
+    def close(self) -> None:
+        """Unlock all memory; the weights stay where they are."""
+
+
+class _LockedHomes:
+    """Blocks in locked memory, each in one piece. The device copies them by itself."""
+
+    def __init__(self, blocks: Sequence[_Block], budget: Budget) -> None:
+        """Raises: _Refused if the machine does not lock so much memory; nothing is locked then."""
+        self._budget, self._flats = budget, list[Tensor]()
+        try:
+            for block in blocks:
+                flat = torch.empty(block.bytes, dtype=torch.uint8)
+                self._lock(flat)
+                block.settle(flat)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self, flat: Tensor) -> None:
+        if not self._budget.copier.lock(flat):
+            raise _Refused(f"{flat.nbytes} bytes more than {sum(each.nbytes for each in self._flats)}")
+        self._flats.append(flat)
+
+    def send(self, number: int, target: Tensor, *, slot: int, after: Mark) -> Callable[[], Mark]:  # noqa: ARG002
+        source = self._flats[number]
+        arrival = self._budget.copier.copy(target[: source.nbytes], source, after=after)
+        return lambda: arrival
+
+    def close(self) -> None:
+        while self._flats:
+            self._budget.copier.unlock(self._flats.pop())
+
+
+class _Refused(Exception):
+    """The machine does not lock the memory."""
+
+
+class _Staging:
+    """Blocks that stay in the file that they are mapped from. A thread reads each one into a piece of locked memory."""
+
+    def __init__(self, blocks: Sequence[_Block], budget: Budget) -> None:
+        self._blocks, self._budget = blocks, budget
+        size = max(block.bytes for block in blocks)
+        self._pieces = [torch.empty(size, dtype=torch.uint8) for _ in range(_SLOTS)]
+        self._locked = [piece for piece in self._pieces if budget.copier.lock(piece)]
+        self._arrivals: list[Mark] = [None] * _SLOTS
+        self._reader = ThreadPoolExecutor(1, "weights")
+
+    def send(self, number: int, target: Tensor, *, slot: int, after: Mark) -> Callable[[], Mark]:
+        return self._reader.submit(self._read, number, target, slot, after).result
+
+    def _read(self, number: int, target: Tensor, slot: int, after: Mark) -> Mark:
+        block, piece, copier = self._blocks[number], self._pieces[slot], self._budget.copier
+        copier.sync(self._arrivals[slot])  # the piece is free when its last block has arrived
+        block.fill(piece)
+        self._arrivals[slot] = copier.copy(target[: block.bytes], piece[: block.bytes], after=after)
+        return self._arrivals[slot]
+
+    def close(self) -> None:
+        self._reader.shutdown()
+        while self._locked:
+            self._budget.copier.unlock(self._locked.pop())
 
 
 class Stream:
-    """Blocks that are used one after another, over and over: two of them are on the device at any time.
+    """Blocks that compute one after another, over and over: two of them are on the device at any time.
 
-    While one computes, the next is copied on a stream of its own. A block is fetched when one of its layers is about to
-    compute, so what a step cache skips is not copied, and the blocks that wait at a forward's end serve the next one: a
-    forward copies each block once. The host waits for nothing but, where weights are mapped, for the disk.
+    While one computes, the next is copied. A block is fetched when one of its layers is about to compute, so a block
+    that a step cache skips is not copied. The blocks that wait at a forward's end serve the next one: a forward copies
+    each block once.
     """
 
     def __init__(self, modules: Sequence[nn.Module], *, budget: Budget, mapped: bool = False) -> None:
-        """modules: in the order of their use. mapped: for machines whose memory does not hold them: leave the weights
-        in the file that they are mapped from, and read each block when it is needed; so it is done, too, where the
-        machine refuses to lock memory for the GPU.
+        """modules: in the order of their use. mapped: leave the weights in the file that they are mapped from and read
+        each block when it is needed, for machines with too little memory. A machine that refuses to lock memory for the
+        GPU does the same.
         """
         self._budget = budget
-        self._cuda = budget.device.type == "cuda"
-        self._blocks = list[_Block]()
-        for module in modules:
-            block = _Block(module, pin=self._cuda, mapped=mapped)
-            if not mapped and block.flat is None:
-                log.warning("not_pinned: blocks are sent by way of a staging", extra={"bytes": block.bytes})
-                mapped = True
-                for earlier in self._blocks:
-                    earlier.unlock()
-            self._blocks.append(block)
-        self._mapped = mapped
+        self._blocks = [_Block(module) for module in modules]
         self._slot_bytes = max(block.bytes for block in self._blocks)
+        self._source = self._chosen_source(mapped=mapped)
         self._hooks = [hook for number, module in enumerate(modules) for hook in self._hooked(module, number)]
-        self._in_slot: list[int | None] = [None] * _SLOTS  # which block each slot holds, or is being filled with
         self._slots: list[Tensor] = []
-        self._stagings: list[Tensor] = []
-        self._locked: list[Tensor] = []  # of the stagings
+        self._in_slot: list[int | None] = [None] * _SLOTS  # the block that each slot holds, or waits for
+        self._arrivals: list[Callable[[], Mark]] = [lambda: None] * _SLOTS  # of the slots' blocks
+        self._freed: list[Mark] = [None] * _SLOTS  # the end of what computed with the slot's last block
         self._current: int | None = None
-        self._reader = ThreadPoolExecutor(1, "weights") if mapped else None
-        self._reading: dict[int, Future[None]] = {}  # slot -> its block is being read from the file, and sent
-        self._copied: list[Any] = [None] * _SLOTS  # event: the slot's block has arrived
-        self._freed: list[Any] = [None] * _SLOTS  # event: what computed with the slot before is done
-        self._copies: Any = None  # CUDA stream
         self.here = False
+
+    def _chosen_source(self, *, mapped: bool) -> _Source:
+        if not mapped:
+            try:
+                return _LockedHomes(self._blocks, self._budget)
+            except _Refused as err:
+                log.warning("action=not_pinned: the machine refuses to lock %s; blocks are sent through a staging", err)
+        return _Staging(self._blocks, self._budget)
 
     @property
     def bytes(self) -> int:
-        """Of all blocks: what a forward moves."""
+        """The bytes of all blocks: what a forward moves."""
         return sum(block.moved for block in self._blocks)
 
     @property
     def device_bytes(self) -> int:
-        """That it takes on the device."""
+        """The bytes of the slots on the device."""
         return _SLOTS * self._slot_bytes
 
     def bring(self) -> None:
@@ -174,31 +229,22 @@ class Stream:
         except torch.OutOfMemoryError:
             self.leave()
             raise
-        if self._mapped and not self._stagings:
-            self._stagings = [torch.empty(self._slot_bytes, dtype=torch.uint8) for _ in range(_SLOTS)]
-            self._locked = [staging for staging in self._stagings if self._cuda and _pin(staging)]
-        if self._cuda:
-            self._copies = torch.cuda.Stream(self._budget.device)
-            # the slots' memory may still be in use by what was computed before: the copies begin behind that
-            self._copies.wait_stream(torch.cuda.current_stream(self._budget.device))
+        self._budget.copier.begin()  # earlier computing may still use the slots' memory
         for number in range(min(_SLOTS, len(self._blocks))):
             self._fetch(number, into=number)
 
     def leave(self) -> None:
-        """Free the slots; the blocks are home."""
+        """Free the slots; the blocks are at home."""
         if not self.here:
             return
-        for future in self._reading.values():
-            future.result()
-        if self._cuda and self._copies is not None:
-            self._copies.synchronize()
-            torch.cuda.current_stream(self._budget.device).synchronize()
+        for begun in self._arrivals:
+            begun()
+        self._budget.copier.finish()
         if self._current is not None:
             self._blocks[self._current].go_home()
         self._slots.clear()
-        self._reading.clear()
         self._in_slot, self._current = [None] * _SLOTS, None
-        self._copied, self._freed = [None] * _SLOTS, [None] * _SLOTS
+        self._arrivals, self._freed = [lambda: None] * _SLOTS, [None] * _SLOTS
         self._budget.drop(self.device_bytes)
         self.here = False
 
@@ -207,16 +253,10 @@ class Stream:
         self.leave()
         for hook in self._hooks:
             hook.remove()
-        if self._reader is not None:
-            self._reader.shutdown()
-        if self._cuda:
-            for block in self._blocks:
-                block.unlock()
-        for staging in self._locked:
-            _unpin(staging)
+        self._source.close()
 
     def _hooked(self, module: nn.Module, number: int) -> list[RemovableHandle]:
-        """Hear of each layer that is about to compute, or of the whole block where it is compiled."""
+        """Call `_touch` before each layer computes, or before the whole block if it is compiled."""
         if forward := forward_of(module):
             return [forward.on_arrival(lambda: self._touch(number))]
         return [
@@ -226,24 +266,20 @@ class Stream:
         ]
 
     def _touch(self, number: int) -> None:
-        """A layer of block `number` is about to compute."""
-        current = self._current
+        """Bring block `number`: one of its layers is about to compute."""
+        current, copier = self._current, self._budget.copier
         if number == current or not self.here:
             return
-        with uncounted(), self._waiting():
+        with uncounted():
             free = 0
-            if current is not None:  # it has computed: its slot is free once the device is that far
+            if current is not None:  # it has computed: its slot is free when the device has passed this point
                 free = self._in_slot.index(current)
                 self._blocks[current].go_home()
-                if self._cuda:
-                    self._freed[free] = torch.cuda.current_stream(self._budget.device).record_event()
+                self._freed[free] = copier.passed()
             if number not in self._in_slot:
                 self._fetch(number, into=free)
             slot = self._in_slot.index(number)
-            if slot in self._reading:
-                self._reading.pop(slot).result()
-            if self._cuda:
-                torch.cuda.current_stream(self._budget.device).wait_event(self._copied[slot])
+            copier.wait(self._arrivals[slot])
             self._blocks[number].move_in(self._slots[slot])
             self._current = number
             following = (number + 1) % len(self._blocks)
@@ -251,57 +287,6 @@ class Stream:
                 self._fetch(following, into=1 - slot)
 
     def _fetch(self, number: int, *, into: int) -> None:
-        """Begin to copy a block; where it is mapped, a thread reads it first."""
-        if into in self._reading:
-            self._reading.pop(into).result()
         self._in_slot[into] = number
         self._budget.brought += self._blocks[number].moved
-        if self._reader is None:
-            self._send(number, into)
-        else:
-            self._reading[into] = self._reader.submit(self._send, number, into)
-
-    def _send(self, number: int, slot: int) -> None:
-        block, source = self._blocks[number], self._blocks[number].flat
-        if source is None:
-            if self._copied[slot] is not None:
-                self._copied[slot].synchronize()  # what was sent from this staging before has arrived
-            source = self._stagings[slot]
-            block.fill(source, block.homes)
-        target, size = self._slots[slot], block.bytes
-        if self._cuda:
-            with torch.cuda.stream(self._copies):
-                if self._freed[slot] is not None:
-                    self._copies.wait_event(self._freed[slot])
-                with self._copying():
-                    target[:size].copy_(source[:size], non_blocking=True)
-                self._copied[slot] = self._copies.record_event()
-        else:
-            with self._copying():
-                target[:size].copy_(source[:size])
-
-    def _copying(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._budget.watch is None else self._budget.watch.copying()
-
-    def _waiting(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._budget.watch is None else self._budget.watch.waiting()
-
-
-def _pin(flat: Tensor) -> bool:
-    """Lock `flat` in memory where it is; torch's own pinned tensors take up to twice their size (powers of two).
-
-    False where that is refused. CUDA keeps that as its last error, which the next kernel would be blamed for.
-    """
-    runtime: Any = torch.cuda.cudart()
-    if int(runtime.cudaHostRegister(flat.data_ptr(), flat.nbytes, 0)) == 0:
-        return True
-    if hasattr(runtime, "cudaGetLastError"):
-        runtime.cudaGetLastError()
-    else:  # older torch does not name it: let a kernel take the blame, which clears it
-        with suppress(RuntimeError):
-            torch.ones(1, device="cuda")
-    return False
-
-
-def _unpin(flat: Tensor) -> None:
-    torch.cuda.check_error(int(torch.cuda.cudart().cudaHostUnregister(flat.data_ptr())))
+        self._arrivals[into] = self._source.send(number, self._slots[into], slot=into, after=self._freed[into])

@@ -29,7 +29,7 @@ from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import weights_of
 from framepack_engine.pipeline import Sampler
 from framepack_engine.planning.spec import RenderSpec
-from lab.bench.copies import CopyWatch, SyncCopies
+from lab.bench.copies import CopyWatch, SyncCopies, watched_copier
 from lab.bench.gpu_rows import Case, Row, forward_flops
 from lab.bench.random_model import PROMPT_TOKENS, RandomParts, random_conditioning
 
@@ -242,6 +242,8 @@ def _measured(
         if len(copied) == 1:
             watch.forget()
 
+    if tenancy is not None:
+        tenancy.budget.copier = watched_copier(machine.device, watch)
     with held.watching():
         renderer.section(replace(spec, num_inference_steps=2), 0, conditioning, None)
         held.begin_peak()
@@ -249,8 +251,6 @@ def _measured(
             transformer.register_forward_pre_hook(laps.begin, prepend=True),
             transformer.register_forward_hook(laps.end),
         ]
-        if tenancy is not None:
-            tenancy.budget.watch = watch
         made = renderer.section(spec, 0, conditioning, None, on_step=stepped)
     for hook in hooks:
         hook.remove()

@@ -33,7 +33,7 @@ from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.precision import apply_precision
-from framepack_engine.models.weights import load_part
+from framepack_engine.models.weights import load_part, weights_of
 from framepack_engine.planning.choices import PRECISIONS
 from framepack_engine.sampling.attention import usable_attentions
 from framepack_engine.sampling.attention_trial import device_attention, trial_fault
@@ -125,10 +125,10 @@ def test_each_plan_keeps_bits_and_promises(name: str, site: Site, tmp_path: Path
     assert watched.peak(before=before) <= plan.section_bytes
     assert copied[-1] - copied[-2] == plan.streamed_bytes
     if plan.streamed and not plan.mapped and site.device == "cuda":
-        placement = tenancy._placement
-        assert placement is not None
-        homes = [block.flat for block in placement._streams["transformer"]._blocks]
-        assert all(flat is not None and flat.is_pinned() for flat in homes)
+        blocks = [*parts.transformer.transformer_blocks, *parts.transformer.single_transformer_blocks]
+        homes = [tensor for tensor in weights_of(blocks) if tensor.device.type == "cpu"]
+        assert homes
+        assert all(tensor.is_pinned() for tensor in homes)
     watched = Watched(renderer)
     frames = renderer.decode(site.spec, 1, site.conditioning, site.latents)
     assert torch.equal(frames, site.frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from framepack_engine import Renderer, RenderSpec, Sampler, SectionState, StepSt
 from framepack_engine.conformance import CaseModel, case_conditioning, load_case_model, run_conformance
 from framepack_engine.errors import DeviceTooSmall, OutOfMemory
 from framepack_engine.memory.budget import Budget, LiveBytes
+from framepack_engine.memory.copying import Copier, CudaCopier
 from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, MemoryPlan, Workload, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.placement import Placement
@@ -268,22 +270,84 @@ class Runtime:
         return error
 
 
-@pytest.mark.parametrize("allowed", [0, 2, 5])
-def test_memory_that_cannot_be_locked_is_no_error(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All blocks are locked or none is; CUDA's error is cleared, and what is computed is the same by the staging."""
+class LockingCopier(Copier):
+    """Locks memory as for a GPU; the CPU makes the copies."""
+
+    def __init__(self) -> None:
+        self._cuda = CudaCopier(torch.device("cuda"))
+
+    def lock(self, memory: torch.Tensor) -> bool:
+        """By CUDA's runtime."""
+        return self._cuda.lock(memory)
+
+    def unlock(self, memory: torch.Tensor) -> None:
+        """By CUDA's runtime."""
+        self._cuda.unlock(memory)
+
+
+def locking(allowed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Runtime, LockingCopier]:
+    """A copier, and the stand-in for CUDA's runtime that it locks with."""
     runtime = Runtime(allowed)
     monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
     monkeypatch.setattr(torch.cuda, "_cudart", runtime)  # what torch's own check of errors asks
+    return runtime, LockingCopier()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_placement_that_fails_leaves_no_memory_locked(
+    mapped: bool, tiny_models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transformer's blocks are locked when a later part fails: they are unlocked, and no hook stays."""
+    runtime, copier = locking(100, monkeypatch)
+    plan = replace(rungs_of(tiny_models)[-1], mapped=mapped)
+    parts = tiny_models.movable
+
+    class Failing(Guest):
+        """Has no room for the last part's home."""
+
+        def __init__(self, tensors: Sequence[torch.Tensor], *, budget: Budget) -> None:
+            super().__init__(tensors, budget=budget)
+            last = {id(tensor) for tensor in weights_of([parts["image_encoder"]])}
+            if last == {id(tensor) for tensor in tensors}:
+                assert runtime.locked
+                raise MemoryError
+
+    monkeypatch.setattr("framepack_engine.memory.placement.Guest", Failing)
+    with pytest.raises(MemoryError):
+        Placement(parts, plan, budget=Budget(torch.device("cpu"), copier=copier))
+    assert runtime.locked == set()
+    assert not any(layer._forward_pre_hooks for layer in parts["transformer"].transformer_blocks[0].modules())
+
+
+def test_a_stream_that_fails_leaves_no_memory_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's memory ends at the third block's home."""
+    runtime, copier = locking(100, monkeypatch)
+    chain, real, made = linear_chain(5), torch.empty, list[int]()
+
+    def ending(*args: Any, **options: Any) -> torch.Tensor:
+        made.append(len(runtime.locked))
+        if len(made) == 3:
+            raise MemoryError
+        return real(*args, **options)
+
+    monkeypatch.setattr(torch, "empty", ending)
+    with pytest.raises(MemoryError):
+        Stream(list(chain), budget=Budget(torch.device("cpu"), copier=copier))
+    assert (made, runtime.locked) == ([0, 1, 2], set())
+
+
+@pytest.mark.parametrize("allowed", [0, 2, 5])
+def test_memory_that_cannot_be_locked_is_no_error(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks are locked, or none but the staging; CUDA's error is cleared, and the bits are equal."""
+    runtime, copier = locking(allowed, monkeypatch)
     chain, x = linear_chain(5), torch.ones(2, 5)
-    wanted, budget = chain(x), Budget(torch.device("cuda"))
+    wanted, budget = chain(x), Budget(torch.device("cpu"), copier=copier)
     stream = Stream(list(chain), budget=budget)
-    assert (len(runtime.locked), runtime.error) == (5 if allowed == 5 else 0, 0)
-    budget.device, stream._cuda = torch.device("cpu"), False  # the rest of the way has no GPU
+    assert (len(runtime.locked), runtime.error) == (5 if allowed == 5 else min(allowed, 2), 0)
     stream.bring()
     for _ in range(2):
         assert torch.equal(chain(x), wanted)
     stream.leave()
-    stream._cuda = True
     stream.close()
     assert runtime.locked == set()
     assert torch.equal(chain(x), wanted)
