@@ -14,6 +14,7 @@ from farm.settings import FarmSettings, vram_class
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.kernels.blocks import check_exact
+from framepack_engine.memory.cuda_share import limit_cuda
 from framepack_engine.memory.ladder import GIB, largest_workload, size_of
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook, PlanNotes
@@ -28,8 +29,6 @@ from framepack_engine.sampling.numeric import default_dtype, numeric_class
 
 UNPLANNED = "all resident"
 USUAL_MODEL = "framepack-i2v"  #: the largest model; any GPU may be asked for it
-#: GPU memory that CUDA's context and its libraries take beside torch's allocator: an assumption, not measured
-_CONTEXT_BYTES = 512 << 20
 
 
 def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> WorkerCard:
@@ -48,7 +47,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     needs_gib = dict[str, float]()
     if on_gpu:
         for name, entry in models.items():
-            size = size_of(name, settings.precision)
+            size = size_of(name, settings.precision, compiled=settings.kernels == "compiled")
             for decode, gib in device_book(size, settings).needs_gib(entry.resolution).items():
                 needs_gib[f"{name} decode={decode}" if decode else name] = gib
     return WorkerCard(
@@ -128,7 +127,7 @@ def _first_plan(settings: FarmSettings) -> str:
     usual = USUAL_MODEL if torch.cuda.is_available() else CPU_MODEL
     entry = models.get(settings.model or usual, models[usual])
     try:
-        size = size_of(entry.name, settings.precision)
+        size = size_of(entry.name, settings.precision, compiled=settings.kernels == "compiled")
         return device_book(size, settings).plan(largest_workload(entry.resolution)).words
     except DeviceTooSmall as err:
         return f"none: {err}"
@@ -190,7 +189,7 @@ class Renderers:
         """Whether the largest model's best plan streams nothing: then weights are loaded straight onto the device."""
         usual = largest_workload(self._known[USUAL_MODEL].resolution)
         try:
-            size = size_of(USUAL_MODEL, self._settings.precision)
+            size = size_of(USUAL_MODEL, self._settings.precision, compiled=self._settings.kernels == "compiled")
             return device_book(size, self._settings).plan(usual).keeps == "all"
         except DeviceTooSmall:
             return False
@@ -200,8 +199,4 @@ class Renderers:
         if self._device != "cuda":
             return
         torch.cuda.empty_cache()  # what an earlier, larger share left behind
-        total = torch.cuda.mem_get_info()[1]
-        ours = device_bytes(self._settings) - int(gib * GIB)
-        if ours < total:
-            ours -= _CONTEXT_BYTES
-        torch.cuda.set_per_process_memory_fraction(max(ours, 0) / total)
+        limit_cuda(torch.device(self._device), device_bytes(self._settings) - int(gib * GIB))

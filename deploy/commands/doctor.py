@@ -35,7 +35,12 @@ def doctor(
         typer.Option("--device-gb", min=0.1, help="plans for a card of so many GiB, in place of this machine's; again"),
     ] = None,
     host_gb: Annotated[
-        float | None, typer.Option("--host-gb", min=0.1, help="… in a machine with so many GiB; none: this machine's")
+        float | None,
+        typer.Option(
+            "--host-gb",
+            min=0.1,
+            help="host memory that plans count with, in GiB; none: what Linux reports",
+        ),
     ] = None,
     preserve_gb: Annotated[
         float | None, typer.Option("--preserve-gb", min=0.0, help="GPU memory left to others (FARM_PRESERVE_GB)")
@@ -55,12 +60,17 @@ def doctor(
     from deploy.node.checks import examine
     from deploy.node.gpus import chosen_gpus, describe_gpus
     from farm.settings import FarmSettings
+    from framepack_engine.memory.ladder import GIB
+    from framepack_engine.models.host import host_bytes
 
     settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
     entry = _model(model, settings)
     gpus = describe_gpus(chosen_gpus(settings))
-    checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb)))
-    plans = _plans(settings, gpus, device_gb or [], host_gb=host_gb, model=entry)
+    memory = host_bytes() if host_gb is None else int(host_gb * GIB)
+    checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb), memory=memory))
+    # a machine that is asked about is a worker's alone; this one's memory is shared by its workers
+    sharing = 1 if host_gb else max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
+    plans = _plans(settings, gpus, device_gb or [], host_bytes=memory // sharing, model=entry)
     without = [device for device in dict.fromkeys(plan.device for plan in plans) if not _has_plan(device, plans)]
     wrong = [check.name for check in checks if check.state == "wrong"] + without
     if as_json:
@@ -91,12 +101,11 @@ def _model(name: str | None, settings: FarmSettings) -> ModelEntry:
 
 
 def _plans(
-    settings: FarmSettings, gpus: list[Gpu], asked_gb: list[float], *, host_gb: float | None, model: ModelEntry
+    settings: FarmSettings, gpus: list[Gpu], asked_gb: list[float], *, host_bytes: int, model: ModelEntry
 ) -> list[CardPlan]:
     """Of the cards that are asked for, else of those that are here."""
     from deploy.node.plans import card_plans
     from framepack_engine.memory.ladder import GIB
-    from framepack_engine.models.host import host_bytes
 
     limit = settings.device_gb
     cards: dict[str, float] = {f"a card of {gib:g} GiB": gib * GIB for gib in asked_gb}
@@ -104,9 +113,8 @@ def _plans(
         cards = {f"{number}: {gpu.name}": min(gpu.total, (limit or gpu.total) * GIB) for number, gpu in enumerate(gpus)}
     if not cards and limit is not None:
         cards = {"the CPU (FARM_DEVICE_GB)": limit * GIB}
-    sharing = max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
     options: dict[str, Any] = {
-        "host_bytes": host_bytes() // sharing if host_gb is None else int(host_gb * GIB),
+        "host_bytes": host_bytes,
         "preserve_bytes": int(settings.preserve_gb * GIB),
         "model": model,
         "precision": settings.precision,

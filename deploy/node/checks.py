@@ -20,7 +20,7 @@ from farm.errors import ConfigError, FarmError
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import GIB, size_of
 from framepack_engine.models.catalog import CPU_MODEL, ModelEntry
-from framepack_engine.models.host import available_bytes, host_bytes
+from framepack_engine.models.host import available_bytes
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention, has_flash_3
 
@@ -45,18 +45,24 @@ class Check:
 
 
 def examine(
-    settings: FarmSettings, gpus: Sequence[Gpu], *, model: ModelEntry, elsewhere: bool = False
+    settings: FarmSettings,
+    gpus: Sequence[Gpu],
+    *,
+    model: ModelEntry,
+    elsewhere: bool = False,
+    memory: int,
 ) -> Iterator[Check]:
     """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean.
 
-    elsewhere: the precision is for a card that is not here, and so are its packages.
+    elsewhere: the precision is for a card that is not here, and so are its packages. memory: the machine's, in
+    bytes.
     """
     yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
     yield from _packages()
     yield from _precision(settings.precision, elsewhere=elsewhere)
     yield from _gpus(gpus)
     yield from _attention(settings, gpus)
-    yield _memory(gpus, size_of(model.name, settings.precision))
+    yield _memory(gpus, size_of(model.name, settings.precision), total=memory)
     yield _video()
     yield _storage(settings)
     yield from _models(settings, model, needed=bool(gpus))
@@ -171,8 +177,8 @@ def weights_bytes(size: ModelSize) -> int:
     return size.transformer_bytes + size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
 
 
-def _memory(gpus: Sequence[Gpu], size: ModelSize) -> Check:
-    total, weights = host_bytes(), weights_bytes(size)
+def _memory(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
+    weights = weights_bytes(size)
     value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
     if gpus and total < weights:
         hint = f"the model's weights are {weights / GIB:.1f} GiB: what does not fit is read from its files again"

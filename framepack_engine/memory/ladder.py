@@ -29,6 +29,8 @@ FORWARD_COPIES = 18.5
 #: what a product in few bits works with, over the model's largest matrix x bytes a number: counted as above, at the
 #: small sizes where it shows; at 640x608 it hides below the forward's peak
 _PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "fp8-fast": 4.5, "int8": 2.75, "int4": 2.0}
+#: of a number in the answer of a compiled product, before it is scaled; an eager product works in short pieces
+_ANSWER_ITEMSIZE = {"int8": 4}
 _CACHE_COPIES = 2  #: what a step cache keeps of a guidance branch: an input and a residual of the block stack
 _ENCODE_COPIES = 4  #: as for a decode, of one picture; counted 3.6
 _RUNGS = 12  #: steps from no block streamed to all
@@ -212,11 +214,14 @@ def largest_workload(resolution: int) -> Workload:
     return Workload(height=height, width=width, tile_px=TILE_SIZES_PX[-1])
 
 
-def size_of(name: str, precision: str = "bf16") -> ModelSize:
-    """Of a model in the catalogue; the farm's own ones are FramePack's size. Of `pocket` no packed sizes are kept."""
+def size_of(name: str, precision: str = "bf16", *, compiled: bool = False) -> ModelSize:
+    """Return the size of a model in the catalogue; a farm's own models have FramePack's.
+
+    For `pocket` no packed sizes are kept: it counts as whole in every precision.
+    """
     if name in {"pocket", "pocket-f1"} and (shipped := read_shipped()) is not None:
-        return replace(shipped.size, precision=precision)
-    return MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision]
+        return replace(shipped.size, precision=precision, compiled=compiled)
+    return replace(MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision], compiled=compiled)
 
 
 def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[MemoryPlan]:
@@ -237,6 +242,8 @@ def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed:
     loop = sum(blocks) - moved + slots + size.rest_bytes
     forward = int(FORWARD_COPIES * work.tokens(size) * size.dim * size.itemsize)
     forward += int(_PRODUCT_COPIES[size.precision] * size.largest_matrix * size.itemsize)
+    if size.compiled:
+        forward += _ANSWER_ITEMSIZE.get(size.precision, 0) * work.tokens(size) * size.widest_answer
     forward += _CACHE_COPIES * work.branches * work.cached * work.tokens(size) * size.dim * size.itemsize
     refine = _refiner_bytes(size) + (0 if keeps == "all" else size.largest_hoisted_bytes)
     forward = max(forward, refine)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from framepack_engine.memory.hoist import Hoist
+from framepack_engine.models.compiled import is_compiled
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import Packed, precision_of
 from framepack_engine.models.weights import weights_of
@@ -23,18 +24,20 @@ def count_model(
         blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
         numels, block_bytes = tuple(map(_numel, blocks)), tuple(map(_bytes, blocks))
         loop = _bytes(transformer)
-        matrices = [layer.in_features * layer.out_features for layer in _linears(blocks)]
+        linears = list(_linears(blocks))
     # float32 in the step loop, whatever it was loaded in: see transformer.Transformer
     widened = sum((4 - tensor.element_size()) * tensor.numel() for tensor in transformer.proj_out.parameters())
     hoisted = hoist.modules()
     return ModelSize(
         precision=precision_of(transformer),
+        compiled=is_compiled(transformer),
         blocks=numels,
         block_bytes=block_bytes,
         rest_bytes=loop - sum(block_bytes) + widened,
         hoisted_bytes=sum(map(_bytes, hoisted)),
         largest_hoisted_bytes=max(map(_bytes, hoisted)),
-        largest_matrix=max(matrices),
+        largest_matrix=max(layer.in_features * layer.out_features for layer in linears),
+        widest_answer=max(layer.out_features for layer in linears),
         text=_numel(text_encoder),
         text_block=_numel(layers[0]) if layers else 0,
         text_blocks=len(layers),

@@ -14,22 +14,25 @@ from framepack_engine.planning.choices import PRECISIONS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
-    """Of a model's parts: the transformer's in bytes, in its `precision`; the others' in parameters.
+    """The size of a model's parts: the transformer's in bytes, in its `precision`; the others' in parameters.
 
-    blocks: parameters of each block, in order, without its adaLN; block_bytes: the same in bytes. rest_bytes: what else
-    the step loop needs. hoisted_bytes: what it does not need, and the largest module of that. largest_matrix:
-    parameters of the largest matrix in the blocks. dim: width of a token, split among heads. vae_channels: of the
-    widest activation at full size. itemsize: bytes a number that the transformer computes with, encoder_itemsize of the
-    encoders, vae_itemsize of the VAE.
+    compiled: whether the blocks are. blocks: parameters of each block, in order, without its adaLN; block_bytes: the
+    same in bytes. rest_bytes: what else the step loop needs. hoisted_bytes: what it does not need;
+    largest_hoisted_bytes: the largest module of that. largest_matrix: parameters of the largest matrix in the blocks.
+    widest_answer: numbers a token in the widest product of the blocks. dim: width of a token, split among heads.
+    vae_channels: of the widest activation at full size. itemsize: bytes of a number that the transformer computes with;
+    encoder_itemsize, vae_itemsize: of the encoders and the VAE.
     """
 
     precision: str = "bf16"
+    compiled: bool = False
     blocks: tuple[int, ...]
     block_bytes: tuple[int, ...]
     rest_bytes: int
     hoisted_bytes: int
     largest_hoisted_bytes: int
     largest_matrix: int
+    widest_answer: int = 0  #: unknown of models that were shipped before it was counted
     text: int
     text_block: int
     text_blocks: int
@@ -46,37 +49,37 @@ class ModelSize:
 
     @property
     def text_bytes(self) -> int:
-        """Of the large text encoder."""
+        """Bytes of the large text encoder."""
         return self.text * self.encoder_itemsize
 
     @property
     def text_block_bytes(self) -> int:
-        """Of one of its layers."""
+        """Bytes of one layer of the large text encoder."""
         return self.text_block * self.encoder_itemsize
 
     @property
     def text_rest_bytes(self) -> int:
-        """Of all of it but its layers."""
+        """Bytes of the large text encoder without its layers."""
         return (self.text - self.text_blocks * self.text_block) * self.encoder_itemsize
 
     @property
     def text_2_bytes(self) -> int:
-        """Of the small text encoder."""
+        """Bytes of the small text encoder."""
         return self.text_2 * self.encoder_itemsize
 
     @property
     def image_bytes(self) -> int:
-        """Of the image encoder."""
+        """Bytes of the image encoder."""
         return self.image * self.encoder_itemsize
 
     @property
     def vae_bytes(self) -> int:
-        """Of the VAE."""
+        """Bytes of the VAE."""
         return self.vae * self.vae_itemsize
 
     @property
     def transformer_bytes(self) -> int:
-        """Of all of the transformer's weights."""
+        """Bytes of all the transformer's weights."""
         return sum(self.block_bytes) + self.rest_bytes + self.hoisted_bytes
 
 
@@ -87,6 +90,7 @@ _FRAMEPACK = ModelSize(
     hoisted_bytes=7_595_501_568,
     largest_hoisted_bytes=618_350_592,
     largest_matrix=3072 * 15_360,
+    widest_answer=12_288,
     text=7_505_186_816,
     text_block=218_112_000,
     text_blocks=32,
@@ -108,6 +112,7 @@ _TINY = ModelSize(
     hoisted_bytes=352_000,
     largest_hoisted_bytes=109_056,
     largest_matrix=32 * 96,
+    widest_answer=64,
     text=43_712,
     text_block=9_280,
     text_blocks=3,

@@ -29,7 +29,8 @@ _NF4_SCALES = 256  #: scales that share a factor, where so many fit
 _ROWS = 2048  #: of a product at a time: what lies between input and answer takes several times their room
 _INT8_ROWS = 17  #: that CUDA's int8 product takes at least. Source: ATen/native/cuda/Blas.cpp, _int_mm_out_cuda
 _FLOAT8_PRODUCT = (8, 9)  #: compute capability that multiplies float8: Ada, Hopper and later
-_TRIAL = 64  #: width of the matrix that is tried: NF4's blocks and CUDA's products divide it
+_MULTIPLYING = frozenset({"fp8-dynamic", "fp8-fast", "int8"})  #: precisions with products in few bits
+_TRIAL = 64  #: width of the matrix that is tried: CUDA's products take multiples of 16
 _MARK = "_framepack_precision"
 
 
@@ -226,7 +227,7 @@ def check_precision(name: str, *, device: torch.device) -> None:
             "To install it: pip install 'framepack-farm[precision]'",
             precision=name,
         ) from err
-    if name in {"fp8-dynamic", "fp8-fast"} and device.type == "cuda":
+    if name in _MULTIPLYING - {"int8"} and device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if capability < _FLOAT8_PRODUCT:
             raise PrecisionUnavailable(
@@ -234,6 +235,8 @@ def check_precision(name: str, *, device: torch.device) -> None:
                 f"this one has {capability[0]}.{capability[1]}. fp8 and int8 work there",
                 precision=name,
             )
+    if name not in _MULTIPLYING:
+        return
     try:
         _try_product(name, device)
     except RuntimeError as err:  # NotImplementedError is one, too

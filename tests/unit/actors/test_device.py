@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -21,6 +23,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An Ampere card of 8 GiB in a machine of 64."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (7 * GIB, 8 * GIB))
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=8 * GIB))
     monkeypatch.setattr("torch.cuda.get_device_name", lambda _=None: NAME)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 6))
     monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91_900)
@@ -80,7 +84,7 @@ def test_others_have_what_is_left_to_them(
     def get(*_: object) -> None:
         raise LookupError("no weights here")
 
-    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda share, _: shares.append(share))
     monkeypatch.setattr("actors.device.ModelShelf.get", get)
     with pytest.raises(LookupError):
         Renderers(settings).load("framepack-i2v", preserve_gb)

@@ -100,11 +100,12 @@ def test_it_says_which_attention_a_card_gets(monkeypatch: pytest.MonkeyPatch) ->
     assert said(FarmSettings(), []) == []
 
 
-def test_packed_weights_are_not_said_to_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_weights_are_not_said_to_be_read_again() -> None:
     """A machine with less memory than the model has: what is packed lies in no file."""
     card = Gpu(name="card", total=24 * GIB, free=24 * GIB, capability=(9, 0), driver="1")
-    monkeypatch.setattr(doctor, "host_bytes", lambda: GIB)
-    hints = [doctor._memory([card], size_of("framepack-i2v", precision)).hint for precision in ("bf16", "int8")]
+    hints = [
+        doctor._memory([card], size_of("framepack-i2v", precision), total=GIB).hint for precision in ("bf16", "int8")
+    ]
     assert ["lie in none as packed" in hint for hint in hints] == [False, True]
 
 
@@ -195,7 +196,7 @@ def test_a_gpu_that_torch_cannot_use_is_wrong() -> None:
     if doctor.torch_cuda() is not None:
         pytest.skip("this torch has CUDA")
     old = Gpu("RTX 2070", 8 * GIB, 7 * GIB, (7, 5), "550.54")
-    checks = list(doctor.examine(FarmSettings.from_env(), [old], model=ENTRY))
+    checks = list(doctor.examine(FarmSettings.from_env(), [old], model=ENTRY, memory=GIB))
     states = {check.name: check for check in checks}
     assert states["gpu"].state == "note"
     assert "8.0 GiB, 7.0 free" in states["gpu"].value
@@ -207,7 +208,9 @@ def test_packages_of_other_versions_are_wrong(monkeypatch: pytest.MonkeyPatch) -
     """Named, with what was wanted; what only another platform needs is not asked for."""
     needs = ["torch<1", "no-such-package>=3", 'nothing-either; sys_platform == "win32"', "ray>=2"]
     monkeypatch.setattr(doctor, "requires", lambda _: needs)
-    check = next(c for c in doctor.examine(FarmSettings.from_env(), [], model=ENTRY) if c.name == "packages")
+    check = next(
+        c for c in doctor.examine(FarmSettings.from_env(), [], model=ENTRY, memory=GIB) if c.name == "packages"
+    )
     assert check.state == "wrong"
     assert check.hint.startswith("torch is 2")
     assert "no-such-package is missing" in check.hint

@@ -28,7 +28,7 @@ from framepack_engine.memory.ladder import (
     usable_bytes,
 )
 from framepack_engine.memory.model_count import count_model
-from framepack_engine.models.precision import apply_precision
+from framepack_engine.models.precision import Int8Product, apply_precision
 from framepack_engine.models.shelf import Models
 from framepack_engine.models.weights import OFFICIAL, weights_of
 from framepack_engine.planning.choices import PRECISIONS
@@ -231,3 +231,30 @@ def test_the_table_says_what_a_machine_cannot_hold() -> None:
     assert refused.keys() == {(f"| {gib} GiB", precision) for gib in (6, 16) for precision in ("fp8", "int8")}
     assert all("GiB of the machine's memory, which has 16.0" in why for why in refused.values())
     assert {len(row) for row in rows} == {8}
+
+
+def test_a_compiled_int8_product_counts_its_whole_answer() -> None:
+    """int32 numbers of every token: 0.9 GB at 640x608. Eager products work in pieces, others have no int32."""
+    for precision in PRECISIONS:
+        eager, compiled = (
+            ladder(size_of("framepack-i2v", precision, compiled=compiled), USUAL) for compiled in (False, True)
+        )
+        more = {after.section_bytes - before.section_bytes for before, after in zip(eager, compiled, strict=True)}
+        assert more == ({USUAL.tokens(SIZE) * 12_288 * 4} if precision == "int8" else {0}), precision
+    assert round(USUAL.tokens(SIZE) * 12_288 * 4 / 1e9, 1) == 0.9
+
+
+def test_a_compiled_int8_product_has_its_whole_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `Int8Product` computes inside a graph, counted on the meta device; eager, two pieces of it never meet."""
+    peaks, tokens, wide = list[int](), 4096, 512
+    with torch.device("meta"):
+        layer, x = torch.nn.Linear(64, wide, dtype=torch.bfloat16), torch.empty(tokens, 64, dtype=torch.bfloat16)
+    product = Int8Product.packed(layer, layer.weight.data)
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        with torch.no_grad(), LiveBytes() as count:
+            product(x)
+        peaks.append(count.peak)
+    answer = tokens * wide * 2
+    assert peaks[1] >= tokens * wide * 4 + answer
+    assert peaks[0] < peaks[1]
