@@ -1,9 +1,9 @@
-"""Hoisting: what depends on the time step and the prompt alone is computed before the step loop, not in it.
+"""Hoisting: what depends only on the time step and the prompt is computed before the step loop.
 
 The adaLN linears of all blocks, the embedders of time, guidance and pooled text, the token refiner and the image
-projection hold 29.5 % of the weights. Their answers for all steps of a prompt are a table; their weights need not be on
-the device while steps are made. Each answer is computed by the very modules and shapes that the plain forward uses, so
-the bits are the same.
+projection hold 29.5 % of the weights. Their answers for all steps of a prompt form a table, so their weights need not
+be on the device during the steps. Each answer comes from the modules and shapes of the plain forward: the bits are the
+same.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from torch import Tensor, nn
 
 from framepack_engine.memory.budget import uncounted
 
-_TABLES = 6  #: kept: a prompt, the one that fades in, the negative one, and as many of another video
+_TABLES = 6  #: kept: a prompt, the one that fades in, the negative one, and the same of another video
 _HOST = torch.device("cpu")
 
 
 class _Answer(nn.Module):
-    """Stands in for a module whose answer is known."""
+    """Replaces a module whose answer is known."""
 
     def __init__(self) -> None:
         super().__init__()
         self.answer: Any = None
 
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
-        """The answer, whatever is asked."""
+        """Return the answer."""
         return self.answer
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What the hoisted modules answer to one prompt, on the host.
+    """The answers of the hoisted modules to one prompt, on the host.
 
-    rows: a step's adaLN outputs behind each other, (sum of widths,) each. text: the refiner's, (1, n, D) a step,
-    without its padding. image: (1, m, D).
+    rows: the adaLN outputs of each step, (sum of widths,). text: the refiner's of each step, (1, n, D), without
+    padding. image: (1, m, D).
     """
 
     rows: tuple[Tensor, ...]
@@ -51,7 +51,7 @@ class Table:
 
     @property
     def bytes(self) -> int:
-        """Of all its tensors."""
+        """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in (*self.rows, *self.text, self.image))
 
     def pinned(self) -> Table:
@@ -61,10 +61,10 @@ class Table:
 
 
 class Visits(Protocol):
-    """How modules come to the device for a moment."""
+    """Brings modules to the device for a moment."""
 
     def __call__(self, *modules: nn.Module) -> AbstractContextManager[None]:
-        """The weights of `modules` are on the device inside."""
+        """Keep the weights of `modules` on the device."""
 
 
 def _stays(*_: nn.Module) -> AbstractContextManager[None]:
@@ -74,11 +74,11 @@ def _stays(*_: nn.Module) -> AbstractContextManager[None]:
 class Hoist:
     """The hoisted modules of one HunyuanVideoFramepackTransformer3DModel, and the tables made so far.
 
-    The model is whole but inside `at_work`. Not for two threads at once.
+    Outside of `at_work` the model is whole. Not for two threads at once.
     """
 
     def __init__(self, model: Any) -> None:
-        """`visits`, set by a placement, brings weights that live on the host; without one they are where they are."""
+        """A placement sets `visits` if the weights live on the host."""
         self._model = model
         self._norms: list[Any] = [
             norm for block in model.transformer_blocks for norm in (block.norm1, block.norm1_context)
@@ -97,14 +97,14 @@ class Hoist:
         self.made = 0  #: tables computed so far
 
     def modules(self) -> list[nn.Module]:
-        """Those whose weights the step loop does not need."""
+        """Return the modules that the step loop does not need."""
         return [*self._linears, *self._stems.values()]
 
     def table(self, inputs: dict[str, Tensor], *, timesteps: Sequence[Tensor], salt: object = None) -> Table:
-        """The table of one prompt: made now, or kept from an earlier section.
+        """Return the table of one prompt, kept from an earlier section or computed now.
 
         inputs: of the model's forward, on the device: encoder_hidden_states, encoder_attention_mask,
-            pooled_projections, image_embeds, guidance. timesteps: (1,) each, as the forward is given them.
+            pooled_projections, image_embeds, guidance. timesteps: (1,) each, as the forward gets them.
         salt: what else the answers depend on: the LoRAs in use.
         """
         names = ("encoder_hidden_states", "encoder_attention_mask", "pooled_projections", "image_embeds", "guidance")
@@ -118,7 +118,7 @@ class Hoist:
         return table
 
     def _computed(self, inputs: dict[str, Tensor], timesteps: Sequence[Tensor]) -> Table:
-        """Ask each module once a step, with the shapes of a forward: a batch of steps would be other kernels' bits."""
+        """Ask each module once a step, with the shapes of a forward: a batch of steps would give other bits."""
         embed, refine, project = self._stems.values()
         mask = inputs["encoder_attention_mask"]
         length, dtype = int(mask.sum()), inputs["encoder_hidden_states"].dtype
@@ -139,7 +139,7 @@ class Hoist:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Inside, the model asks `show`'s answers instead of its own modules."""
+        """Let the model use the answers that `show` sets, instead of the hoisted modules."""
         for norm, slot in zip(self._norms, self._slots, strict=True):
             norm.linear = slot
         for name, slot in zip(self._stems, self._stem_slots, strict=True):
@@ -156,14 +156,14 @@ class Hoist:
                 slot.answer = None
 
     def show(self, table: Table, step: int, device: torch.device) -> None:
-        """Let the next forward be that of `step`; one copy of the step's rows goes to the device."""
+        """Set the answers of `step` for the next forward; from pinned memory, the host does not wait for the copies."""
         if self._shown is not None and self._shown[0] is table and self._shown[1] == step:
             return
         row = table.rows[step].to(device, non_blocking=True)
         for slot, begin, end in zip(self._slots, self._edges, self._edges[1:], strict=False):
-            slot.answer = row[begin:end][None].clone()  # no part of another: compiled blocks look at the offset
+            slot.answer = row[begin:end][None].clone()  # a tensor of its own: compiled blocks depend on the offset
         time, text, image = self._stem_slots
-        time.answer = row.new_zeros((1, 1)), None  # only what stands for the adaLN linears sees it
+        time.answer = row.new_zeros((1, 1)), None  # only the slots of the adaLN linears see it
         text.answer = table.text[step].to(device, non_blocking=True)
         image.answer = table.image.to(device, non_blocking=True)
         self._shown = table, step
@@ -174,7 +174,7 @@ class Hoist:
 
 
 def _home(answer: Tensor) -> Tensor:
-    """A copy of its own on the host."""
+    """Copy an answer to the host."""
     with uncounted():
         return answer.to(_HOST, copy=True).contiguous()
 

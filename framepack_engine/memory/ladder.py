@@ -1,7 +1,7 @@
-"""Where a model's weights lie on a device of so many bytes, and what its stages take there at most. Loads no torch.
+"""The memory plans of a model: where its weights wait, and what each stage takes on the device. Loads no torch.
 
-A ladder of plans, best first. All are equal in bits: they differ in where weights wait and when they come, never in
-what is computed. Precision is no step of the ladder: it is the size's, chosen by whoever sets up the worker.
+The plans form a ladder, best first. All give the same bits: they differ in where weights wait and when they come, never
+in what is computed. So precision is no step of the ladder: it changes bits, and the worker's settings choose it.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from framepack_engine.planning.tiles import TILE_DEFAULT_PX, TILE_SIZES_PX, pict
 Keeps = Literal["all", "transformer", "nothing"]
 Stage = Literal["encode", "section", "decode"]
 GIB = 1 << 30
-#: of the device: CUDA's context, kernels' workspaces, fragments. An assumption, not measured on a GPU so far.
+#: of the device, for CUDA's context, kernels' workspaces and fragments. An assumption: no GPU has shown it.
 RESERVE_BYTES, RESERVE_SHARE = 768 << 20, 0.05
-HOST_RESERVE_BYTES = 4 * GIB  #: of the machine's memory, for everything else
-#: peak of a forward's own tensors over tokens x width x bytes a number: counted on torch's meta device for 640x608 and
+HOST_RESERVE_BYTES = 4 * GIB  #: of the machine's memory, for everything but weights
+#: peak of a forward's own tensors, divided by tokens x width x itemsize: counted on torch's meta device for 640x608 and
 #: six other sizes (17.2 to 18.5), with attention that keeps no matrix of scores
 FORWARD_COPIES = 18.5
-#: what a product in few bits works with, over the model's largest matrix x bytes a number: counted as above, at the
-#: small sizes where it shows; at 640x608 it hides below the forward's peak
+#: what a product in few bits works with, divided by the model's largest matrix x itemsize: counted as above, at small
+#: sizes; at 640x608 it stays below the forward's peak
 _PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "fp8-fast": 4.5, "int8": 2.75, "int4": 2.0}
-#: of a number in the answer of a compiled product, before it is scaled; an eager product works in short pieces
+#: bytes of a number in a compiled product's answer, before it is scaled; an eager product works in short pieces
 _ANSWER_ITEMSIZE = {"int8": 4}
-_CACHE_COPIES = 2  #: what a step cache keeps of a guidance branch: an input and a residual of the block stack
-_ENCODE_COPIES = 4  #: as for a decode, of one picture; counted 3.6
+_CACHE_COPIES = 2  #: tensors that a step cache keeps of a guidance branch: input and residual of the block stack
+_ENCODE_COPIES = 4  #: as for a decode, for one picture; 3.6 were counted
 _RUNGS = 12  #: steps from no block streamed to all
 _TEXT_TOKENS = 256
 _PADDED_TEXT = 512  #: what the token refiner sees
-_REFINER_COPIES = 16  #: of its input, while it works; the scores of its masked attention come on top
-_CLEAN_FRAMES = 2  #: at 1x: the start and the nearest one
+_REFINER_COPIES = 16  #: of its input, while it computes; the scores of its masked attention come on top
+_CLEAN_FRAMES = 2  #: at 1x: the start and the nearest frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What is rendered, as far as memory depends on it. Defaults are the usual video's.
+    """The facts of a video that its memory depends on; the defaults are the usual video's.
 
     branches: 2 with true CFG. cached: a step cache keeps tensors. continues: the end of another video is encoded.
     """
@@ -57,7 +57,7 @@ class Workload:
     continues: bool = False
 
     def tokens(self, size: ModelSize, *, text_tokens: int = _TEXT_TOKENS) -> int:
-        """Of one forward: noisy and clean latents, the history at 2x and 4x, the picture, the prompt (the longest)."""
+        """Count the tokens of a forward: noisy and clean latents, history at 2x and 4x, picture, the longest prompt."""
         rows, columns = self.height // 16, self.width // 16
         frames = (self.window + _CLEAN_FRAMES) * rows * columns
         history = ceil(rows / 2) * ceil(columns / 2) + 4 * ceil(rows / 4) * ceil(columns / 4)
@@ -68,12 +68,12 @@ class Workload:
 class MemoryPlan:
     """One way to hold a model on a device. Bytes are predicted peaks.
 
-    rung: its place on the ladder, 0 the largest. precision: of the model that it is for. keeps: what stays on the
-    device from stage to stage; "nothing": each stage's weights come when it begins.
-    hoisted: the weights that the step loop does not need are away while it runs. streamed: so many blocks come one
-    after another in each forward, moving `streamed_bytes`; the others stay. text: the text encoder comes whole, or
-    block by block. mapped: the machine's memory is short, streamed blocks are read from their file each time.
-    decodes: whether the decode that was asked for fits.
+    rung: its place on the ladder, 0 the largest. precision: the model's. keeps: what stays on the device from stage to
+    stage; "nothing": each stage's weights come when it begins.
+    hoisted: weights that the step loop does not need are away while it runs. streamed: how many blocks come one after
+    another in each forward, moving `streamed_bytes`; the others stay. text: the text encoder comes whole, or block by
+    block. mapped: streamed blocks are read from their file each time, because the machine has too little memory.
+    decodes: whether the video's decode fits.
     """
 
     rung: int
@@ -92,12 +92,12 @@ class MemoryPlan:
 
     @property
     def peak_bytes(self) -> int:
-        """The most that any stage takes; the decode counts where it fits."""
+        """The largest peak of all stages; the decode counts if it fits."""
         return max(self.section_bytes, self.encode_bytes, self.decode_bytes if self.decodes else 0)
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The plan in words."""
         held = "all resident" if self.keeps == "all" else "hoisted resident"
         if self.streamed:
             source = "from file" if self.mapped else "from host memory"
@@ -109,17 +109,17 @@ class MemoryPlan:
         return held + f", {self.peak_bytes / GIB:.1f} GiB"
 
     def of(self, stage: Stage) -> int:
-        """Predicted peak of one stage, bytes."""
+        """Return the predicted peak of one stage."""
         return {"encode": self.encode_bytes, "section": self.section_bytes, "decode": self.decode_bytes}[stage]
 
 
 def streamed_blocks(count: int, total: int) -> tuple[int, ...]:
-    """Which of `total` blocks are streamed: spread evenly, so that what computes between them hides the copies."""
+    """Choose which of `total` blocks are streamed: evenly spread, so that the blocks between them hide the copies."""
     return tuple((2 * number + 1) * total // (2 * count) for number in range(count))
 
 
 def ladder(size: ModelSize, work: Workload, *, mapped: bool = False) -> list[MemoryPlan]:
-    """All plans, best first; each takes less in a section, or in a decode, than the one before."""
+    """Return all plans, best first; each takes less in a section, or in a decode, than the one before."""
     plans = list[MemoryPlan]()
     for plan in _rungs(size, work, mapped=mapped):
         if not plans or plan.section_bytes < plans[-1].section_bytes or plan.decode_bytes < plans[-1].decode_bytes:
@@ -136,12 +136,12 @@ def choose_plan(
     preserve_bytes: int = 0,
     below: int = -1,
 ) -> MemoryPlan:
-    """The best plan that fits, a pure function of its arguments.
+    """Choose the best plan that fits.
 
-    device_bytes, host_bytes: of the GPU and of the machine, all of it. preserve_bytes: of the GPU, left to others.
-    below: a rung that turned out too large: only what follows it is looked at.
-    Where no plan holds the decode that was asked for, the best one for encode and sections, with `decodes` false.
-    Raises: DeviceTooSmall saying what the smallest plan takes, or that the machine does not hold a packed model's home.
+    device_bytes, host_bytes: all memory of the GPU and of the machine. preserve_bytes: of the GPU, left to others.
+    below: a rung that was too large; only later rungs are considered.
+    Returns: if no plan holds the video's decode, the best plan for encode and sections, with `decodes` false.
+    Raises: DeviceTooSmall, which says what the smallest plan takes, or that the machine cannot hold a packed model.
     """
     room = usable_bytes(device_bytes, preserve_bytes=preserve_bytes)
     plans = [plan for plan in _at_home(size, ladder(size, work), host_bytes) if plan.rung > below]
@@ -158,15 +158,15 @@ def choose_plan(
     least = min(max(plan.section_bytes, plan.encode_bytes) for plan in plans)
     raise DeviceTooSmall(
         f"{work.width}x{work.height} needs {least / GIB:.1f} GiB of device memory at least; "
-        f"{room / GIB:.1f} of its {device_bytes / GIB:.1f} GiB are to be had, {preserve_bytes / GIB:.1f} are left to "
-        "others. A smaller size, a shorter window or a smaller preserve_gb needs less",
+        f"a plan may use {room / GIB:.1f} of its {device_bytes / GIB:.1f} GiB, and leaves {preserve_bytes / GIB:.1f} "
+        "to others. A smaller size, a shorter window or a smaller preserve_gb needs less",
         needs_bytes=least,
         room_bytes=room,
     )
 
 
 def _at_home(size: ModelSize, plans: list[MemoryPlan], host_bytes: int) -> list[MemoryPlan]:
-    """Those that the machine's memory can do. What is packed lies in no file: all of it must find a home there."""
+    """Keep the plans that the machine's memory allows. Packed weights are in no file, so all of them need a home."""
     room = host_bytes - HOST_RESERVE_BYTES
     if size.precision == "bf16":
         return [plan if plan.streamed_bytes <= room else replace(plan, mapped=True) for plan in plans]
@@ -177,7 +177,7 @@ def _homeless(size: ModelSize, host_bytes: int) -> DeviceTooSmall:
     needs = size.transformer_bytes + HOST_RESERVE_BYTES
     return DeviceTooSmall(
         f"precision={size.precision} needs {needs / GIB:.1f} GiB of the machine's memory, which has "
-        f"{host_bytes / GIB:.1f}: its weights lie there and in no file. Fewer bits take less, and bf16 reads its file",
+        f"{host_bytes / GIB:.1f}: packed weights are in no file. Fewer bits take less, and bf16 reads its file",
         needs_bytes=needs,
         room_bytes=host_bytes,
     )
@@ -186,19 +186,19 @@ def _homeless(size: ModelSize, host_bytes: int) -> DeviceTooSmall:
 def _exhausted(work: Workload, room: int) -> DeviceTooSmall:
     return DeviceTooSmall(
         f"no plan is left for {work.width}x{work.height} px: each one ran out of the {room / GIB:.1f} GiB of device "
-        "memory that it could have. A smaller size, a shorter window or a smaller preserve_gb needs less",
+        "memory that it may use. A smaller size, a shorter window or a smaller preserve_gb needs less",
         needs_bytes=room,
         room_bytes=room,
     )
 
 
 def usable_bytes(device_bytes: int, *, preserve_bytes: int = 0) -> int:
-    """What a plan may take of a device."""
+    """Return how much of a device a plan may take."""
     return device_bytes - preserve_bytes - max(RESERVE_BYTES, int(RESERVE_SHARE * device_bytes))
 
 
 def decode_work_bytes(size: ModelSize, work: Workload) -> int:
-    """That a decode computes with, besides the weights (tiles.py says what was measured)."""
+    """Return what a decode takes beside the weights (planning/tiles.py says what was measured)."""
     if work.decode == "tiled":
         return tile_bytes(work.tile_px or TILE_DEFAULT_PX, channels=size.vae_channels, itemsize=size.vae_itemsize)
     frames, picture = 8 * work.window - 3, {"channels": size.vae_channels, "itemsize": size.vae_itemsize}
@@ -209,7 +209,7 @@ def decode_work_bytes(size: ModelSize, work: Workload) -> int:
 
 
 def largest_workload(resolution: int) -> Workload:
-    """The usual video of a model with the most pixels; tiles as small as they are made, where it has some."""
+    """Return the usual video of a model's largest size, with the smallest tiles."""
     height, width = max(buckets(resolution), key=lambda bucket: bucket[0] * bucket[1])
     return Workload(height=height, width=width, tile_px=TILE_SIZES_PX[-1])
 
@@ -279,7 +279,7 @@ def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed:
 
 
 def _refiner_bytes(size: ModelSize) -> int:
-    """That the token refiner works with: more than the blocks where the picture is very small."""
+    """Return what the token refiner takes: more than the blocks if the picture is very small."""
     square = _PADDED_TEXT * _PADDED_TEXT
     scores = int(1.25 * size.heads * square * size.itemsize) + 3 * square  # 3 masks of a byte
     return scores + _REFINER_COPIES * _PADDED_TEXT * size.dim * size.itemsize

@@ -1,4 +1,4 @@
-"""The size of a model that is here, counted from its modules; they may lie on torch's meta device."""
+"""The size of a loaded model, counted from its modules, which may be on torch's meta device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def count_model(
         numels, block_bytes = tuple(map(_numel, blocks)), tuple(map(_bytes, blocks))
         loop = _bytes(transformer)
         linears = list(_linears(blocks))
-    # float32 in the step loop, whatever it was loaded in: see transformer.Transformer
+    # the engine computes it in float32: see sampling.transformer.Transformer
     widened = sum((4 - tensor.element_size()) * tensor.numel() for tensor in transformer.proj_out.parameters())
     hoisted = hoist.modules()
     return ModelSize(

@@ -1,4 +1,4 @@
-"""The memory plans of one model on one device: chosen by what is rendered, and by what did not fit before. No torch."""
+"""The memory plans of one model on one device: chosen by the video, and by what did not fit before. Loads no torch."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from framepack_engine.planning.tiles import choose_tile_px
 
 log = logging.getLogger(__name__)
 KEEP_S = 7 * 24 * 3600.0
-_VERSION = 2  #: rungs of another ladder, or other keys, take the next number
+_VERSION = 2  #: raise it when rungs or keys change
 
 Tried = tuple[int, int, int, int]  #: height, width, window, bytes that a plan could take
 
 
 class PlanNotes:
-    """Of one model on one kind of device: the highest rung that failed, by size of picture and room."""
+    """A file that keeps, for one model on one kind of device, the highest rung that failed, by size and room."""
 
     def __init__(self, folder: Path, facts: Mapping[str, object], *, now: Callable[[], float] = time.time) -> None:
-        """facts: what the notes are about: device, memory, model; other facts are another file. now: unix seconds."""
+        """facts: what the notes are about (device, memory, model); other facts have another file. now: unix seconds."""
         self._facts, self._now = {**facts, "version": _VERSION}, now
         digest = hashlib.sha256(json.dumps(self._facts, sort_keys=True).encode()).hexdigest()
         self.path = folder / f"{digest[:16]}.json"
 
     def read(self) -> dict[Tried, int]:
-        """Of the last seven days: tried -> rung; nothing where there is no file, or one that cannot be read."""
+        """Return the notes of the last seven days; none if the file is missing or cannot be read."""
         return {tried: rung for tried, (rung, _) in self._entries().items()}
 
     def add(self, tried: Tried, rung: int) -> None:
-        """Note that `rung` is too large there. A disk that takes no file is logged, and no error."""
+        """Note that `rung` is too large. If the file cannot be written, log it."""
         known = {**self._entries(), tried: (rung, self._now())}
         lines = [
             {"height": height, "width": width, "window": window, "room": room, "rung": failed, "at": at}
@@ -74,10 +74,10 @@ class PlanNotes:
 
 @dataclass(slots=True, kw_only=True)
 class PlanBook:
-    """Kept for the process's life. preserve_bytes: of the device, left to others, where a video does not say.
+    """Chooses plans, and remembers for the life of the process what did not fit.
 
-    counted: on the CPU what a plan may take is kept to by counting each tensor, which is slow. notes: where what did
-    not fit is kept for the next process.
+    preserve_bytes: of the device, left to others if the video does not say how much. counted: on the CPU, enforce plans
+    by counting each tensor, which is slow. notes: keeps what did not fit for the next process.
     """
 
     size: ModelSize
@@ -89,14 +89,14 @@ class PlanBook:
     _too_large: dict[Tried, int] = field(default_factory=dict)  # -> rung
 
     def __post_init__(self) -> None:
-        """Begin with what earlier processes learnt."""
+        """Read what earlier processes noted."""
         if self.notes is not None:
             self._too_large = self.notes.read()
 
     def plan(self, work: Workload, *, preserve_bytes: int | None = None, below: int = -1) -> MemoryPlan:
-        """The best plan that fits and did not fail at this size with as much room, or more. Raises: DeviceTooSmall.
+        """Choose the best plan that fits and has not failed at this size with as much room. Raises: DeviceTooSmall.
 
-        below: a rung; only what follows it is looked at.
+        below: a rung; only later rungs are considered.
         """
         size, room = (work.height, work.width, work.window), self.room(preserve_bytes)
         failed = [rung for (*tried, had), rung in self._too_large.items() if tuple(tried) == size and room <= had]
@@ -110,14 +110,14 @@ class PlanBook:
         )
 
     def room(self, preserve_bytes: int | None = None) -> int:
-        """Bytes that a plan may take."""
+        """Return the bytes that a plan may take."""
         preserved = self.preserve_bytes if preserve_bytes is None else preserve_bytes
         return usable_bytes(self.device_bytes, preserve_bytes=preserved)
 
     def tile_px(self, work: Workload, *, preserve_bytes: int | None = None) -> int:
-        """The largest tile that half of the room beside a decode's weights holds. Raises: DeviceTooSmall.
+        """Choose the largest tile that fits half of the room beside a decode's weights. Raises: DeviceTooSmall.
 
-        work: with the size of its tiles open; the plan that is chosen so says which weights lie there.
+        work: without a size of tiles.
         """
         plan = self.plan(work, preserve_bytes=preserve_bytes)
         weights = plan.decode_bytes - decode_work_bytes(self.size, work)
@@ -125,7 +125,7 @@ class PlanBook:
         return choose_tile_px(free, channels=self.size.vae_channels, itemsize=self.size.vae_itemsize)
 
     def too_large(self, work: Workload, plan: MemoryPlan, *, preserve_bytes: int | None = None) -> None:
-        """`plan` ran out of memory at this size: it is not tried at it again with no more room than it had."""
+        """Remember that `plan` ran out of memory at this size and room; the book no longer chooses it there."""
         key = work.height, work.width, work.window, self.room(preserve_bytes)
         self._too_large[key] = max(plan.rung, self._too_large.get(key, -1))
         if self.notes is not None:
@@ -133,16 +133,16 @@ class PlanBook:
 
     @property
     def remembered(self) -> str:
-        """What did not fit, for people; empty where all did."""
+        """What did not fit, in words."""
         return ", ".join(
             f"{width}x{height} w={window}: plan {rung + 1} ran out of memory in {room / GIB:.1f} GiB"
             for (height, width, window, room), rung in self._too_large.items()
         )
 
     def needs_gib(self, resolution: int) -> dict[str, float]:
-        """GPU memory that the smallest plans take at a model's usual size: "" for encode and section, then by decode.
+        """Return the GPU memory that the smallest plans take at a model's usual size, without what is left to others.
 
-        What is left to others, comes on top.
+        Returns: "" for encode and section, then each way to decode.
         """
         work = largest_workload(resolution)
         needs = {"": 0.0}
@@ -153,7 +153,7 @@ class PlanBook:
         return needs
 
     def _least(self, work: Workload, *, decode: bool) -> float:
-        """Device bytes, reserve included, of which the smallest plan's peak is what may be used."""
+        """Return the bytes of the smallest device on which some plan fits, reserve included."""
         plans = ladder(self.size, work)
         least = min(plan.decode_bytes if decode else max(plan.section_bytes, plan.encode_bytes) for plan in plans)
         return max(least + RESERVE_BYTES, least / (1 - RESERVE_SHARE))

@@ -1,9 +1,9 @@
-"""Which models can be asked for, and where their parts lie. A table: no torch, no network, and of files only the few
-lines that tell whether this package holds a trained model (`shipped`).
+"""The table of models: what each is, and where its parts are stored. Loads no torch and uses no network.
 
-Every model has six parts with weights or vocabularies (transformer, VAE, two text encoders with a tokenizer each, one
-image encoder with its processor), spread over three repositories in the layout of the official ones; the small models
-use the same layout, so that one piece of code loads all.
+The only file that it reads is `about.json` of the model inside this package. Every model has six parts with weights or
+vocabularies (transformer, VAE, two text encoders with a tokenizer each, one image encoder with its processor). They are
+spread over three repositories in the official layout. The small models use the same layout, so one piece of code loads
+all models.
 """
 
 from __future__ import annotations
@@ -20,69 +20,27 @@ from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models.model_size import ModelSize
 
 FOLDER = Path(__file__).parents[1] / "pocket"
-ABOUT = "about.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shipped:
-    """What `about.json` says of the model in its folder.
-
-    resolution: class of its size buckets, px. revision: digest of its files, see `revision_of`. license: of the
-    weights, as in SPDX. learnt_from: the pictures. size: of its parts, in float32.
-    """
-
-    resolution: int
-    revision: str
-    license: str
-    learnt_from: str
-    size: ModelSize
-
-    def to_json(self) -> str:
-        """As `read_shipped` reads it."""
-        return json.dumps(asdict(self), indent=2) + "\n"
-
-
-def read_shipped(folder: Path = FOLDER) -> Shipped | None:
-    """What is said of the model that `folder` holds; None where it holds none."""
-    try:
-        text = (folder / ABOUT).read_text()
-    except FileNotFoundError:
-        return None
-    facts: dict[str, Any] = json.loads(text)
-    size: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in facts.pop("size").items()
-    }
-    return Shipped(**facts, size=ModelSize(**size))
-
-
-def revision_of(folder: Path) -> str:
-    """Digest of every file's name and bytes under `folder`, but `about.json`: another model has another."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / ABOUT):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
+ABOUT = "about.json"  #: what a shipped model says of itself, beside its repositories
 
 HUNYUAN = "hunyuanvideo-community/HunyuanVideo"
 REDUX = "lllyasviel/flux_redux_bfl"
 FRAMEPACK_I2V = "lllyasviel/FramePackI2V_HY"
 FRAMEPACK_F1 = "lllyasviel/FramePack_F1_I2V_HY_20250503"
 
-TINY_VERSION = "1"  #: a changed recipe in tiny.py takes the next number, and with it a new folder
+TINY_VERSION = "1"  #: raise it when tiny.py makes other files: the cache then gets a new folder
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One loadable folder: a hub repository, the folder in it (empty: its root), and the commit to fetch."""
+    """Where one part is stored: a hub repository, a folder in it (empty: its root), and the commit to fetch."""
 
     repo: str
     folder: str
     revision: str
 
 
-# The commits that people's caches hold: taken from cache paths in public repositories, where each is named
-# (`models--…/snapshots/<commit>`), since this was written where the hub cannot be reached. Moving on is one edit here.
+# The commits that people's caches hold, as cache paths in public repositories name them
+# (`models--…/snapshots/<commit>`). They were not looked up on the hub.
 _COMMITS = MappingProxyType(
     {
         HUNYUAN: "e8c2aaa66fe3742a32c11a6766aecbf07c56e773",
@@ -110,11 +68,11 @@ def _parts(transformer: str) -> Mapping[str, Part]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model by name. `resolution` is the class of its size buckets in px; `honest` says what to expect of it.
+    """A model by name.
 
-    origin: "hub" is downloaded, "made" is drawn from a seed on this machine by `models/tiny.py`, "shipped" lies inside
-    this package, "local" lies at `path`: a folder in the official layout, or a transformer alone. `path` is the
-    folder of a shipped one, too.
+    resolution: the class of its size buckets, px. honest: what a user can expect. path: of a "local" or "shipped"
+    model. origin: "hub" is downloaded; "made" is drawn from a seed on this machine (`models/tiny.py`); "shipped" is
+    inside this package; "local" is a folder in the official layout, or a transformer alone.
     """
 
     name: str
@@ -127,7 +85,7 @@ class ModelEntry:
     path: str = ""
 
 
-_TINY_SAYS = "random weights: it proves the machinery, the picture is noise"
+_TINY_SAYS = "random weights, for tests: the picture is noise"
 
 _DOWNLOADED = (
     ModelEntry(
@@ -171,10 +129,51 @@ _MADE = (
 )
 
 
-def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[ModelEntry, ...]:
-    """The models in this package's `folder`, of both kinds; none where there is nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """What `about.json` says of the model in its folder.
 
-    One transformer is both. Neither draws from text alone: it was never taught to.
+    resolution: class of its size buckets, px. revision: see `revision_of`. license: of the weights, as in SPDX.
+    learnt_from: the pictures that it was trained with. size: of its parts, in float32.
+    """
+
+    resolution: int
+    revision: str
+    license: str
+    learnt_from: str
+    size: ModelSize
+
+    def to_json(self) -> str:
+        """Return the text of `about.json`."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def read_shipped(folder: Path = FOLDER) -> Shipped | None:
+    """Read `about.json` of the model in `folder`; None if there is none."""
+    try:
+        text = (folder / ABOUT).read_text()
+    except FileNotFoundError:
+        return None
+    facts: dict[str, Any] = json.loads(text)
+    size: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in facts.pop("size").items()
+    }
+    return Shipped(**facts, size=ModelSize(**size))
+
+
+def revision_of(folder: Path) -> str:
+    """Return a digest of all files under `folder` but `about.json`, of their names and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / ABOUT):
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[ModelEntry, ...]:
+    """Return the models in this package's `folder`: one transformer serves both kinds.
+
+    Both need an image: the transformer was not trained to draw from text alone.
     """
     if shipped is None:
         return ()
@@ -197,27 +196,27 @@ def shipped_entries(shipped: Shipped | None, folder: Path = FOLDER) -> tuple[Mod
 MODELS: Mapping[str, ModelEntry] = MappingProxyType(
     {entry.name: entry for entry in (*_DOWNLOADED, *shipped_entries(read_shipped()), *_MADE)}
 )
-CPU_MODEL = "pocket" if "pocket" in MODELS else "tiny"  #: the default where no GPU is found
+CPU_MODEL = "pocket" if "pocket" in MODELS else "tiny"  #: the default without a GPU
 
 
 def known_models(local: str = "") -> Mapping[str, ModelEntry]:
-    """The catalog, and the models of this machine's own that `local` lists: NAME=KIND:PATH, separated by commas.
+    """Return the catalogue and the models of this machine that `local` lists: NAME=KIND:PATH, separated by commas.
 
-    Raises: ModelUnavailable naming the piece that is none.
+    Raises: ModelUnavailable, which names the piece that is wrong.
     """
     models = dict(MODELS)
     for piece in filter(None, (text.strip() for text in local.split(","))):
         name, _, where = piece.partition("=")
         kind, _, path = where.partition(":")
         if not (name and path) or name in models or kind not in {"i2v", "f1"}:
-            raise ModelUnavailable(f"{piece!r}: need NAME=i2v:PATH or NAME=f1:PATH, with a name that is free")
+            raise ModelUnavailable(f"{piece!r}: need NAME=i2v:PATH or NAME=f1:PATH, with an unused name")
         base = MODELS[f"framepack-{kind}"]
         models[name] = replace(base, name=name, origin="local", path=path, honest=f"this farm's own, of kind {kind}")
     return models
 
 
 def f1_of(name: str, models: Mapping[str, ModelEntry] = MODELS) -> str:
-    """The F1 model that goes with an i2v one: its namesake (`tiny-f1` to `tiny`), else FramePack's; of one, itself."""
+    """Return the F1 model that belongs to `name`: itself, its namesake (`tiny-f1` of `tiny`), or FramePack's."""
     namesake = models.get(f"{name.removesuffix('-i2v')}-f1")
     if models[name].kind == "f1":
         return name
@@ -225,11 +224,8 @@ def f1_of(name: str, models: Mapping[str, ModelEntry] = MODELS) -> str:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """Look a model up by name.
-
-    Raises: ModelUnavailable naming what there is.
-    """
+    """Look up a model. Raises: ModelUnavailable, which names the known models."""
     try:
         return MODELS[name]
     except KeyError as err:
-        raise ModelUnavailable(f"no model named {name!r}; there are {', '.join(MODELS)}", model=name) from err
+        raise ModelUnavailable(f"no model is named {name!r}; known are {', '.join(MODELS)}", model=name) from err

@@ -1,8 +1,9 @@
-"""Regional compilation: torch.compile of the transformer's two block classes, once for all blocks and all sizes.
+"""Compiled blocks: torch.compile of the transformer's two block classes, once for all blocks and all sizes.
 
-What lies between the products of a block (modulation, norms, rotary embedding, gates, GELU) becomes a few kernels; in
-an eager forward it is 825 GB of traffic at 640x608. Compiled and eager blocks differ in bits, so "compiled" is a part
-of the numeric class. diffusers' `compile_repeated_blocks` refuses this class: its `_repeated_blocks` is empty.
+The work between a block's products (modulation, norms, rotary embedding, gates, GELU) becomes a few kernels. Counted at
+640x608, an eager forward moves 824 GB for it, a compiled one 161 GB. Compiled and eager blocks differ in bits, so
+"compiled" is part of the numeric class. diffusers' `compile_repeated_blocks` refuses this model: its `_repeated_blocks`
+is empty.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from torch.utils.hooks import RemovableHandle
 
 from framepack_engine.errors import KernelsUnavailable
 
-#: Kernels are chosen by rule, not by a race between them: a race has another winner on another day, and other bits.
+#: Inductor chooses kernels by rule: a race between them could have another winner, with other bits, on another day.
 _OPTIONS: dict[str, Any] = {"deterministic": True}
 _MARK = "_framepack_compiled"
 
 
 class CompiledForward:
-    """A block's forward: compiled, or as it was while `plain`."""
+    """A block's forward: compiled, or eager while `plain`."""
 
     def __init__(self, block: nn.Module, compiled: Callable[..., Any]) -> None:
         """compiled: of the block's class."""
@@ -32,7 +33,7 @@ class CompiledForward:
         self._arrivals: OrderedDict[int, Callable[[], None]] = OrderedDict()
 
     def on_arrival(self, arrive: Callable[[], None]) -> RemovableHandle:
-        """Call `arrive` before the block computes: what hooks on its layers would do, and cut the graph in pieces."""
+        """Call `arrive` before the block computes. Hooks on its layers would split the graph."""
         handle = RemovableHandle(self._arrivals)
         self._arrivals[handle.id] = arrive
         return handle
@@ -43,8 +44,8 @@ class CompiledForward:
             arrive()
         if self.plain:
             return type(self._block).forward(self._block, hidden, text, temb, mask, rotary)
-        # Both may be parts of a longer tensor. With the strides and offset of their own shape, and no mark of being a
-        # part, they look alike for every block, and one graph serves all. The text is short: a copy of it is nothing.
+        # Both may be views of a longer tensor. With their own strides and offset, and without being views, they look
+        # alike for every block, so one graph serves all. Copying the text is cheap.
         hidden, text = hidden[0][None].data, text.clone(memory_format=torch.contiguous_format)
         for tensor, tokens in ((hidden, 1), (text, 1), *((table, 0) for table in rotary)):
             torch._dynamo.mark_dynamic(tensor, tokens)  # noqa: SLF001 - its documented name
@@ -54,9 +55,8 @@ class CompiledForward:
 def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
     """Let all blocks of a HunyuanVideoFramepackTransformer3DModel compute compiled from now on.
 
-    Nothing is compiled yet: the first forward compiles each class of blocks, with its numbers of tokens left open, so
-    that another size, prompt or block compiles nothing. Call it before hooks are put on the blocks, and after
-    `apply_precision`. Twice is as good as once.
+    The first forward compiles each class of blocks for any number of tokens, so another size, prompt or block compiles
+    nothing. Call it after `apply_precision` and before hooks are put on the blocks. A second call does nothing.
     """
     if is_compiled(transformer):
         return
@@ -78,25 +78,25 @@ def check_compile(device: torch.device, *, counted: bool) -> None:
     """
     if counted and device.type == "cpu":
         raise KernelsUnavailable(
-            "compiled blocks cannot compute on a CPU that plays a device of a given size: each tensor is counted "
-            "there, and torch.compile does not work under such a count. Leave FARM_KERNELS or FARM_DEVICE_GB out"
+            "compiled blocks cannot compute on a CPU with FARM_DEVICE_GB: each tensor is counted there, and "
+            "torch.compile does not work under such a count. Unset FARM_KERNELS or FARM_DEVICE_GB"
         )
 
 
 def compute_plainly(transformer: Any, *, plain: bool) -> None:
-    """Whether compiled blocks compute as if they were not, until the next call."""
+    """Let compiled blocks compute eagerly (`plain`), or compiled again."""
     for block in _blocks(transformer):
         if forward := forward_of(block):
             forward.plain = plain
 
 
 def is_compiled(transformer: Any) -> bool:
-    """Whether `compile_blocks` was called on it."""
+    """Tell whether `compile_blocks` was called on a transformer."""
     return forward_of(transformer.transformer_blocks[0]) is not None
 
 
 def forward_of(block: nn.Module) -> CompiledForward | None:
-    """A block's compiled forward, below what hooks were put over it; None where it is not compiled."""
+    """Return a block's compiled forward, without hooks around it; None if the block is not compiled."""
     return block.__dict__.get(_MARK)
 
 

@@ -1,7 +1,7 @@
-"""Files from the hub into the hub's own cache, so that nothing fetched is lost and nothing wrong is kept.
+"""Downloads files from the hub into its own cache, and resumes and checks them.
 
-huggingface_hub (2.4) begins a file anew in each process and checks its length only. Here a broken-off file goes on
-where it stopped, and its hash must be the one the hub names, before it gets its name in the cache.
+huggingface_hub (2.4) starts a file again in each process and checks only its length. Here a file resumes where it
+stopped, and gets its name in the cache only if its hash is the one that the hub names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AT_ONCE = 4  #: files
 
 
 class DownloadError(Exception):
-    """The hub did not give what it announced; what did arrive is kept."""
+    """The hub did not deliver what it announced; the bytes that arrived are kept."""
 
 
 class HubFile(NamedTuple):
@@ -36,10 +36,10 @@ class HubFile(NamedTuple):
 def fetch_blobs(
     files: Sequence[HubFile], folder: Path, *, headers: dict[str, str], on_bytes: Callable[[int], None]
 ) -> None:
-    """Bring each file into `folder` under its digest, four at once; those that are there stay.
+    """Download each file into `folder` under its digest, four at a time; skip files that exist.
 
-    on_bytes: hears how many bytes came or were there already; negative where some are to come again.
-    Raises: DownloadError naming the file; OSError (a full disk, say). The partial file stays, for the next call.
+    on_bytes: hears how many bytes came or existed already; a negative number if some must come again.
+    Raises: DownloadError, which names the file; OSError (a full disk, say). The next call resumes the partial file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
@@ -51,14 +51,14 @@ def fetch_blobs(
         try:
             for task in tasks:
                 task.result()
-        except BaseException:  # Ctrl-C too: the other threads must hear of it, else we wait for gigabytes
+        except BaseException:  # Ctrl-C too: without this the other threads go on for gigabytes
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def bytes_here(file: HubFile, folder: Path) -> int:
-    """How much of `file` lies in `folder`."""
+    """Return how many bytes of `file` are in `folder`."""
     for path in (folder / file.digest, _partial(file, folder)):
         if path.is_file():
             return min(path.stat().st_size, file.size)
@@ -66,7 +66,7 @@ def bytes_here(file: HubFile, folder: Path) -> int:
 
 
 def digest_of(path: Path, *, like: str) -> str:
-    """The file's hash, of the kind that `like` is: sha256, or git's object id."""
+    """Return the file's hash, of the same kind as `like`: sha256, or git's object id."""
     if len(like) == 64:
         digest = hashlib.sha256()
     else:
@@ -78,28 +78,28 @@ def digest_of(path: Path, *, like: str) -> str:
 
 
 class _Counted:
-    """A file that tells what is written to it, and can be stopped."""
+    """A file that reports each write, and can be stopped."""
 
     def __init__(self, file: IO[bytes], on_bytes: Callable[[int], None], stop: threading.Event) -> None:
         self._file, self._on_bytes, self._stop = file, on_bytes, stop
 
     def write(self, data: bytes) -> int:
-        """Append. Raises: DownloadError when stopped."""
+        """Append. Raises: DownloadError if stopped."""
         if self._stop.is_set():
             raise DownloadError("stopped")
         self._on_bytes(len(data))
         return self._file.write(data)
 
     def tell(self) -> int:
-        """Where the next byte goes."""
+        """Return the position of the next byte."""
         return self._file.tell()
 
     def seek(self, position: int) -> int:
-        """Go to a byte: only backwards, before `truncate`."""
+        """Move to a byte: only backwards, before `truncate`."""
         return self._file.seek(position)
 
     def truncate(self) -> int:
-        """Forget what follows: the server does not know ranges, so the file comes again from its beginning."""
+        """Drop what follows: the server does not support ranges, so the file comes again from its beginning."""
         end = os.fstat(self._file.fileno()).st_size
         self._on_bytes(self._file.tell() - end)
         return self._file.truncate()
@@ -141,18 +141,18 @@ def _fetch(
         if found != file.digest:
             partial.unlink()
             raise DownloadError(
-                f"{file.path} is not what the hub announced: its hash is {found}, wanted {file.digest}; it was removed"
+                f"{file.path} is not what the hub announced: its hash is {found}, wanted {file.digest}. It was removed"
             )
         partial.rename(final)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """`path` open for appending, for one process and thread alone."""
+    """Open `path` for appending, exclusively for one process and thread."""
     while True:
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # whoever held it before us may have renamed or removed it: then it is no longer the file of that name
+            # the process that held the lock before may have renamed or removed the file
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 yield file
                 return

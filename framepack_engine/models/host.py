@@ -1,4 +1,8 @@
-"""The memory of this machine, as far as this process may have it. Loads no torch."""
+"""The memory of this machine that this process may use. Loads no torch.
+
+The total is what Linux reports. On some small virtual machines it grows with use: plans take the host's memory as an
+argument, and `--host-gb` sets it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 
 def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
-    """All memory of the machine, or of the container: whichever is less. limits: files that may name the latter."""
+    """Return the memory of the machine or of the container, the smaller. limits: files that may name the latter."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in limits:
         with suppress(OSError, ValueError):  # not there, or "max"
@@ -19,7 +23,7 @@ def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
 
 
 def available_bytes(meminfo: str | None = None) -> int:
-    """What can be had without swapping: MemAvailable of /proc/meminfo, or of the text; 0 where it says nothing."""
+    """Return what is free without swapping: MemAvailable of /proc/meminfo, or of the text; 0 if it is not named."""
     text = Path("/proc/meminfo").read_text() if meminfo is None else meminfo
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     return int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024

@@ -1,6 +1,6 @@
-"""Official repositories in the Hugging Face hub's cache: what is there, what is missing, fetching, checking, removing.
+"""Official repositories in the Hugging Face hub's cache: list, fetch, check and remove them. Loads no torch.
 
-Nothing is downloaded before its size and target were told. Loads no torch.
+Before a download its size and target are announced.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models.catalog import Part
 from framepack_engine.models.download import DownloadError, HubFile, bytes_here, digest_of, fetch_blobs
 
-#: of each part's folder; other formats of the weights stay away
+#: of each part's folder; other formats of the weights are not fetched
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
-Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]  #: total bytes -> what hears of each piece
+Bar = Callable[
+    [int], AbstractContextManager[Callable[[int], None]]
+]  #: total bytes -> a callback that hears the size of each piece
 
 
 class Repo(NamedTuple):
-    """What is wanted of a repository: one revision, and the files that match."""
+    """The wanted files of a repository: one revision, and patterns."""
 
     name: str
     revision: str
@@ -32,7 +34,7 @@ class Repo(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """A download, before it is begun."""
+    """A download that has not begun."""
 
     repo: Repo
     commit: str
@@ -40,24 +42,24 @@ class Pull(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The bytes of all files."""
         return sum(file.size for file in self.files)
 
     @property
     def missing(self) -> int:
-        """Bytes that are not here yet."""
+        """The bytes that are not here yet."""
         return self.size - sum(bytes_here(file, _home(self.repo.name) / "blobs") for file in self.files)
 
 
 class Check(NamedTuple):
-    """What became of one file: "ok", "damaged", or "unknown" where no hash was kept with it."""
+    """The state of one file: "ok", "damaged", or "unknown" if its hash is not known."""
 
     path: Path
     state: str
 
 
 def repos_of(parts: Iterable[Part]) -> list[Repo]:
-    """The repositories that these parts lie in."""
+    """Return the repositories of these parts."""
     wanted: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         names = [f"{part.folder}/{name}" if part.folder else name for name in FILES]
@@ -66,27 +68,27 @@ def repos_of(parts: Iterable[Part]) -> list[Repo]:
 
 
 def cache_folder() -> Path:
-    """The hub's cache (HF_HOME, HF_HUB_CACHE)."""
+    """Return the hub's cache (HF_HOME, HF_HUB_CACHE)."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids the network."""
+    """Tell whether HF_HUB_OFFLINE forbids the network."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 def snapshot(name: str, revision: str) -> Path:
-    """The folder that this revision's files lie in, or would; a branch is the commit it was when it was fetched."""
+    """Return the folder of a revision's files, downloaded or not; a branch is its commit at the last fetch."""
     ref = _home(name) / "refs" / revision
     return _home(name) / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
 
 
 def plan_pull(repo: Repo) -> Pull:
-    """Ask the hub what there is to fetch. Raises: ModelUnavailable where it does not answer, or forbids."""
+    """Ask the hub for the files of a repository. Raises: ModelUnavailable if it does not answer, or forbids it."""
     import huggingface_hub
 
     try:
@@ -111,11 +113,11 @@ def plan_pull(repo: Repo) -> Pull:
 
 
 def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None = None) -> None:
-    """Fetch what is missing, whole files and the rest of broken-off ones, and check each one's hash.
+    """Fetch missing files, resume partial ones, and check each hash.
 
     say: hears sizes and target before the first byte. bar: shows progress.
-    Raises: ModelUnavailable where the hub refuses, the disk is too small, or a file is not what was announced; what
-        has arrived stays, and the next call goes on from there.
+    Raises: ModelUnavailable if the hub refuses, the disk is too small, or a file is not what was announced; the next
+        call resumes from the bytes that arrived.
     """
     from huggingface_hub.utils import build_hf_headers
 
@@ -128,9 +130,9 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
     free = shutil.disk_usage(target).free
     if missing > free:
         raise ModelUnavailable(
-            f"{target} has {_gb(free)} free, {_gb(missing)} are to be fetched; set HF_HOME elsewhere"
+            f"{target} has {_gb(free)} free, and {_gb(missing)} are missing; set HF_HOME to a larger disk"
         )
-    for one in pulls:  # what is there under its name was checked by nobody if another program brought it
+    for one in pulls:  # another program may have brought a file without checking it
         for file in one.files:
             _drop_wrong_size(_home(one.repo.name) / "blobs" / file.digest, file.size)
     show = nullcontext(lambda _: None) if bar is None else bar(total)
@@ -140,11 +142,11 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
                 fetch_blobs(one.files, _home(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes)
                 _give_names(one)
             except (DownloadError, OSError) as err:
-                raise ModelUnavailable(f"{one.repo.name}: {err}. The same command goes on from here.") from err
+                raise ModelUnavailable(f"{one.repo.name}: {err}. The same command resumes.") from err
 
 
 def check_files(repo: Repo) -> Iterator[Check]:
-    """Read every file of the snapshot again and compare it with the hash that is its name in the cache."""
+    """Read every file of the snapshot and compare it with the hash that is its name in the cache."""
     for path in files_of(repo):
         name = path.readlink().name if path.is_symlink() else ""
         if len(name) not in {40, 64}:
@@ -154,14 +156,14 @@ def check_files(repo: Repo) -> Iterator[Check]:
 
 
 def files_of(repo: Repo) -> list[Path]:
-    """The wanted files that are in the snapshot."""
+    """Return the wanted files that are in the snapshot."""
     root = snapshot(repo.name, repo.revision)
     paths = (path for path in sorted(root.rglob("*")) if path.is_symlink() or path.is_file())
     return [p for p in paths if any(fnmatch(str(p.relative_to(root)), pattern) for pattern in repo.patterns)]
 
 
 def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
-    """Remove the wanted files (`only` some), and their bytes where no other snapshot uses them; returns bytes freed."""
+    """Remove the wanted files (or `only` some), and their bytes if no other snapshot uses them; return bytes freed."""
     home, freed = _home(repo.name), 0
     paths = files_of(repo) if only is None else list(only)
     blobs = {path.parent / path.readlink() if path.is_symlink() else path for path in paths}
@@ -186,7 +188,7 @@ def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
 
 
 def _give_names(done: Pull) -> None:
-    """Link the blobs into the snapshot, as the hub's client lays its cache out, and note which commit a branch was.
+    """Link the blobs into the snapshot, in the layout of the hub's client, and note the commit of a branch.
 
     Source: "Understand caching" in huggingface_hub's documentation.
     """

@@ -1,4 +1,4 @@
-"""Where a model's parts lie: made ones, local files, the hub's cache. Fetches what is missing; loads no torch."""
+"""Finds the files of a model's parts: made here, local, or in the hub's cache; fetches missing ones. Loads no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models import hub
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, MODELS, ModelEntry, Part, model_entry
 
-#: Of each part: the files it cannot do without; "WEIGHTS" stands for one .safetensors file, or an index and its shards.
+#: the files that each part needs; "WEIGHTS" stands for one .safetensors file, or an index and its shards
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "transformer": ("config.json", "WEIGHTS:diffusion_pytorch_model"),
     "vae": ("config.json", "WEIGHTS:diffusion_pytorch_model"),
@@ -34,12 +34,10 @@ def locate(
     kind: Literal["i2v", "f1"] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> tuple[ModelEntry, dict[str, Path]]:
-    """Find the folder of each part, making or downloading what is not there; a transformer may be one file.
+    """Find the folder of each part; make or download what is missing. A transformer may be one file.
 
-    wanted: an entry or its name; a folder with the repositories in the official layout; a folder or a .safetensors
-        file with a transformer alone, whose other parts lie beside it in the official layout, or come from the hub.
-    kind: which transformer of such a folder or file; a model of that name must be of it.
-    Raises: ModelUnavailable naming a missing file and the command that brings it.
+    wanted: see `load_models`. kind: which transformer of a folder or file; a named model must be of this kind.
+    Raises: ModelUnavailable, which names a missing file and the command that brings it.
     """
     entry = wanted if isinstance(wanted, ModelEntry) else _entry(wanted, kind)
     folders = _folders(entry, cache_dir=cache_dir, say=say or _to_stderr)
@@ -54,7 +52,7 @@ def locate(
 
 
 def missing_files(part: str, folder: Path) -> Iterator[Path]:
-    """Name each file that `part` needs and `folder` lacks; shards are looked up in their index."""
+    """Name each file that `part` needs and `folder` lacks, shards included."""
     if folder.is_file():  # a transformer in one file
         return
     for name in NEEDED[part]:
@@ -72,12 +70,12 @@ def missing_files(part: str, folder: Path) -> Iterator[Path]:
 
 
 def hub_folders(parts: Mapping[str, Part]) -> dict[str, Path]:
-    """Where the hub's cache has these parts, or would have them."""
+    """Return where the hub's cache stores these parts, downloaded or not."""
     return {name: hub.snapshot(part.repo, part.revision) / part.folder for name, part in parts.items()}
 
 
 def remedy(entry: ModelEntry, part: str, folder: Path) -> str:
-    """What brings back a file of `folder` that is missing or damaged."""
+    """Say how to restore a missing or damaged file of `folder`."""
     if entry.origin == "made":
         made = next((above for above in folder.parents if above.name.startswith("tiny-v")), folder)
         return f"Remove {made} and it is made again."
@@ -94,7 +92,7 @@ def remedy(entry: ModelEntry, part: str, folder: Path) -> str:
 
 
 def _entry(name_or_path: str, kind: Literal["i2v", "f1"] | None) -> ModelEntry:
-    """The entry of a name, or one for a path."""
+    """Return the entry of a name, or make one for a path."""
     if name_or_path in MODELS:
         entry = model_entry(name_or_path)
         if kind not in {None, entry.kind}:
@@ -103,7 +101,7 @@ def _entry(name_or_path: str, kind: Literal["i2v", "f1"] | None) -> ModelEntry:
     path = Path(name_or_path)
     if not path.is_dir() and path.suffix != ".safetensors":
         raise ModelUnavailable(
-            f"{name_or_path!r} is neither a folder nor a model; there are {', '.join(MODELS)}",
+            f"{name_or_path!r} is neither a folder nor a model; known are {', '.join(MODELS)}",
             model=name_or_path,
         )
     if not path.exists():
@@ -112,13 +110,13 @@ def _entry(name_or_path: str, kind: Literal["i2v", "f1"] | None) -> ModelEntry:
     found = [k for k, repo in repos.items() if (path / repo).is_dir()]
     if not found and not _is_transformer(path):
         raise ModelUnavailable(
-            f"{path} holds no transformer of FramePack ({FRAMEPACK_I2V} or {FRAMEPACK_F1} is looked for there, or the "
-            f"config.json of a {_CLASS})",
+            f"{path} holds no transformer of FramePack: neither {FRAMEPACK_I2V} nor {FRAMEPACK_F1}, nor the "
+            f"config.json of a {_CLASS}",
             model=name_or_path,
         )
     chosen = kind or (found[0] if len(found) == 1 else None)
     if chosen is None:
-        what = "both transformers" if found else "a transformer, and nothing that says which"
+        what = "both transformers" if found else "a transformer of unknown kind"
         raise ModelUnavailable(f"{path} holds {what}: say which kind, i2v or f1", model=name_or_path)
     return replace(model_entry(f"framepack-{chosen}"), origin="local", path=str(path))
 
@@ -152,7 +150,7 @@ def _folders(entry: ModelEntry, *, cache_dir: str | Path | None, say: Callable[[
 
 
 def _fetched(entry: ModelEntry, parts: Mapping[str, Part], *, say: Callable[[str], None]) -> dict[str, Path]:
-    """The parts' folders in the hub's cache. What is whole there is taken as it is, without a network."""
+    """Return the parts' folders in the hub's cache; use the network only if a file is missing."""
     folders = hub_folders(parts)
     missing = [path for name, folder in folders.items() for path in missing_files(name, folder)]
     if not missing:
@@ -170,7 +168,7 @@ def _fetched(entry: ModelEntry, parts: Mapping[str, Part], *, say: Callable[[str
 
 
 def _is_transformer(path: Path) -> bool:
-    """Whether `path` is a transformer alone: one file, or the folder of one."""
+    """Tell whether `path` is a transformer alone: one file, or its folder."""
     if path.is_file():
         return path.suffix == ".safetensors"
     try:

@@ -1,8 +1,8 @@
-"""Precision: in what format the transformer's matrices are stored, and multiplied. It belongs to the numeric class.
+"""Precision: the format in which the transformer's matrices are stored and multiplied. Part of the numeric class.
 
-torchao finds the numbers of each format (scales, rounding, NF4's levels); they are kept as plain tensors of our own
-layer, so that hoisting, streaming and LoRAs treat them like any weight, and products are torch's own. Why not torchao's
-tensor classes as they are, and why not diffusers' layerwise casting: docs/decisions/0051.
+torchao computes the numbers of each format (scales, rounding, NF4's levels). Our own layer keeps them as plain tensors,
+so hoisting, streaming and LoRAs treat them like any weight, and multiplies with torch's operators. docs/decisions/0051
+says why torchao's tensor classes and diffusers' layerwise casting are not used.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 __all__ = ["Packed", "apply_precision", "check_precision", "precision_of"]
 
 _NF4_BLOCK = 64  #: numbers that share a scale
-_NF4_SCALES = 256  #: scales that share a factor, where so many fit
-_ROWS = 2048  #: of a product at a time: what lies between input and answer takes several times their room
-_INT8_ROWS = 17  #: that CUDA's int8 product takes at least. Source: ATen/native/cuda/Blas.cpp, _int_mm_out_cuda
-_FLOAT8_PRODUCT = (8, 9)  #: compute capability that multiplies float8: Ada, Hopper and later
+_NF4_SCALES = 256  #: scales that share a factor; fewer in a small matrix
+_ROWS = 2048  #: rows of a product at a time: its intermediate tensors take several times the room of the rows
+_INT8_ROWS = 17  #: the fewest that CUDA's int8 product takes. Source: ATen/native/cuda/Blas.cpp, _int_mm_out_cuda
+_FLOAT8_PRODUCT = (8, 9)  #: the lowest compute capability that multiplies float8: Ada, Hopper and later
 _MULTIPLYING = frozenset({"fp8-dynamic", "fp8-fast", "int8"})  #: precisions with products in few bits
 _TRIAL = 64  #: width of the matrix that is tried: CUDA's products take multiples of 16
 _MARK = "_framepack_precision"
 
 
 class Packed(nn.Linear, ABC):
-    """A Linear whose matrix is stored in few bits; it is unpacked for each product and not kept.
+    """A Linear that stores its matrix in few bits and unpacks it for each product.
 
-    Not trained, not copied back: the matrix that it was made from is gone.
+    It cannot be trained or widened again: the original matrix is gone.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
-        """Take over everything of `layer` but its matrix."""
+        """Take everything of `layer` but its matrix."""
         nn.Module.__init__(self)
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.register_parameter("weight", None)
@@ -49,10 +49,10 @@ class Packed(nn.Linear, ABC):
 
     @abstractmethod
     def unpacked(self, dtype: torch.dtype) -> Tensor:
-        """The matrix (out, in) in `dtype`."""
+        """Return the matrix (out, in) in `dtype`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As Linear's, in the precision of `x`."""
+        """Multiply, in the dtype of `x`."""
         return linear(x, self.unpacked(x.dtype), self.bias)
 
 
@@ -84,22 +84,22 @@ class Int8(_Rows):
 
 
 class _Product(_Rows):
-    """8 bits a number, multiplied as they are with the rows of the input, each rounded by its own largest number."""
+    """8 bits a number, multiplied in 8 bits: each row of the input is rounded by its own largest number."""
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.in_features)
-        if torch.compiler.is_compiling():  # what lies between becomes part of one kernel
+        if torch.compiler.is_compiling():  # intermediate tensors become part of one kernel
             answer = self._product(flat)
         else:
             answer, pieces = x.new_empty(len(flat), self.out_features), -(-len(flat) // _ROWS)
-            # pieces of one length: CUDA's int8 product takes no fewer than 17 rows, which a rest could have
+            # pieces of one length: a remainder could be too short for CUDA's int8 product
             for rows, part in zip(flat.tensor_split(pieces), answer.tensor_split(pieces), strict=True):
                 part.copy_(self._product(rows))
         return answer.view(*x.shape[:-1], self.out_features)
 
     @abstractmethod
     def _product(self, rows: Tensor) -> Tensor:
-        """Of (n, in); its answer (n, out) in the dtype of `rows`."""
+        """Multiply rows (n, in). Returns: (n, out) in the dtype of `rows`."""
 
 
 class Int8Product(_Product, Int8):
@@ -109,11 +109,11 @@ class Int8Product(_Product, Int8):
         from torchao.quantization import Int8Tensor, PerRow
 
         x = Int8Tensor.from_hp(rows, PerRow())
-        # A short prompt has fewer rows than CUDA's product takes: zeros stand behind them, on every device. In a graph
-        # they always do: to look at the number would make it one graph for short prompts and one for long ones.
+        # A short prompt has fewer rows than CUDA's product takes, so rows of zeros follow, on every device. In a graph
+        # they always follow: a test of the number would make one graph for short prompts and one for long ones.
         missing = _INT8_ROWS - 1 if torch.compiler.is_compiling() else max(0, _INT8_ROWS - rows.shape[0])
         numbers = pad(x.qdata, (0, 0, 0, missing)) if missing else x.qdata
-        # Not torchao's own product: outside of compile it prints its input to a string at each call, and so waits
+        # Not torchao's own product: outside of compile it formats its input as a string at each call, which waits
         product = torch._int_mm(numbers, self.qdata.t())[: rows.shape[0]]  # noqa: SLF001 - torch's only door to it
         answer: Tensor = (product * x.scale).mul_(self.scale.t()).to(rows.dtype)
         return answer if self.bias is None else answer.add_(self.bias)
@@ -151,16 +151,16 @@ def _float8(matrix: Tensor) -> Float8Tensor:
     from torchao.quantization import Float8Tensor, PerRow
     from torchao.quantization.quantize_.common import KernelPreference
 
-    # torch's kernels, whatever else can be imported: others round otherwise
+    # always torch's kernels: other packages' kernels round otherwise
     return Float8Tensor.from_hp(matrix, granularity=PerRow(), kernel_preference=KernelPreference.TORCH)
 
 
 class NormalFloat4(Packed):
-    """NF4: 4 bits a number, one of 16 levels; 64 numbers share a scale of 8 bits. Source: arXiv:2305.14314 §3."""
+    """NF4: 4 bits a number, one of 16 levels; 64 numbers share an 8-bit scale. Source: arXiv:2305.14314 §3."""
 
     codes: Tensor  #: (out x in / 2,) uint8, two numbers each
     scales: Tensor  #: (out x in / 64,) int8
-    factors: Tensor  #: one to so many scales
+    factors: Tensor  #: one for each group of scales
     mean: Tensor  #: of all scales, ()
     levels: Tensor  #: (16,)
 
@@ -185,12 +185,12 @@ class NormalFloat4(Packed):
             ("mean", made.scaler_mean),
             ("levels", made.nf4),
         ):
-            # a single factor comes as a part of a longer tensor, and its stride would make a compiled graph of its own
+            # a single factor is a view of a longer tensor; its stride would make another compiled graph
             self.register_buffer(name, tensor.clone(memory_format=torch.contiguous_format))
         return self
 
     def unpacked(self, dtype: torch.dtype) -> Tensor:
-        """As torchao's own, to the bit, with a third of its memory: both numbers of a byte are looked up at once."""
+        """Return torchao's numbers, bit for bit, in a third of its memory: a look-up gives both numbers of a byte."""
         scales = (self.scales.view(len(self.factors), -1) / self.factors[:, None]).view(-1, 1).to(dtype) + self.mean
         pairs = torch.stack((self.levels.repeat_interleave(16), self.levels.repeat(16)), dim=1)
         numbers = embedding(self.codes.int(), pairs).view(-1, _NF4_BLOCK)
@@ -198,7 +198,7 @@ class NormalFloat4(Packed):
 
 
 _Maker = Callable[[nn.Linear, Tensor], Packed]
-#: how the matrices of the blocks are packed, and how their adaLN linears: those see one row, once a step, off the loop
+#: how the matrices of the blocks are packed, and their adaLN linears, which see one row a step, before the loop
 _FORMATS: Mapping[str, tuple[_Maker, _Maker]] = MappingProxyType(
     {
         "fp8": (Float8.packed, Float8.packed),
@@ -224,7 +224,7 @@ def check_precision(name: str, *, device: torch.device) -> None:
     except ImportError as err:
         raise PrecisionUnavailable(
             f"precision={name} needs the package torchao, which cannot be imported here ({err}). "
-            "To install it: pip install 'framepack-farm[precision]'",
+            "Install it: pip install 'framepack-farm[precision]'",
             precision=name,
         ) from err
     if name in _MULTIPLYING - {"int8"} and device.type == "cuda":
@@ -259,16 +259,16 @@ def _try_product(name: str, device: torch.device) -> None:
 def apply_precision(transformer: Any, name: str, *, device: torch.device | str | None = None) -> None:
     """Store the matrices of a HunyuanVideoFramepackTransformer3DModel's blocks in precision `name` from now on.
 
-    device: where the new numbers are computed, one matrix at a time; None: where each lies, which is also where all
-    stay. "bf16" changes nothing: the model keeps the precision that it was loaded in. What stands outside of the
-    blocks (3 % of the weights, most of them asked once a prompt) keeps it, too, but for the last adaLN.
-    Call it before a Renderer is made: LoRAs and hoisting know the Linears that are there then.
-    Raises: PrecisionUnavailable; also where the model is in another precision already.
+    device: computes the new numbers, one matrix at a time; None: the device of each matrix. The weights stay where they
+    are. "bf16" changes nothing: the model keeps the precision that it was loaded in. So do the weights outside of the
+    blocks (3 %, most of them used once a prompt), except the last adaLN.
+    Call it before a Renderer is made: LoRAs and hoisting hold on to the Linears of that time.
+    Raises: PrecisionUnavailable, also if the model is in another precision already.
     """
     here = precision_of(transformer)
     if here not in {name, "bf16"}:
         raise PrecisionUnavailable(
-            f"precision={name}: the model is in {here} already, and cannot be widened again; load it anew",
+            f"precision={name}: the model is in {here} already and cannot be widened; load it again",
             precision=name,
         )
     blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
@@ -285,7 +285,7 @@ def apply_precision(transformer: Any, name: str, *, device: torch.device | str |
 
 
 def precision_of(transformer: Any) -> str:
-    """The precision that was applied to it."""
+    """Return the precision that was applied to a transformer."""
     name: str = getattr(transformer, _MARK, "bf16")
     return name
 

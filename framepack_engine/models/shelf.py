@@ -1,4 +1,4 @@
-"""A model's parts in memory: one piece of code for official repositories, local copies of them, and the tiny ones."""
+"""The shelf of loaded models: official repositories, local copies and small models alike."""
 
 from __future__ import annotations
 
@@ -102,18 +102,19 @@ def load_models(
 ) -> Models:
     """Load every part of a model onto `device`.
 
-    name_or_path: an entry of the catalog or its name; a folder that holds the repositories in the official layout
-        (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); a transformer alone, a folder or
-        one .safetensors file, whose other parts lie beside it in that layout or come from the hub's cache.
-    dtype:     of all weights; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as
-        the reference has it.
-    cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's own cache.
-    kind:      which transformer to take from a folder that holds both, or what a transformer alone is.
-    say:       hears, before any download, its size and target folder; None: stderr.
-    text_encoder_device: of both text encoders, where the device's memory is short; None: `device`. Beside another
-        device the CPU holds them in bfloat16 (Llama: 16 GB).
-    precision: of the transformer, see `precision`. kernels: one of KERNELS, see `kernels.blocks` and `compiled`.
-    Raises:    ModelUnavailable naming the model, the missing file, and what to do; PrecisionUnavailable;
+    name_or_path: an entry of the catalogue or its name; a folder with the repositories in the official layout
+        (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); or a transformer alone, a folder
+        or one .safetensors file: its other parts are beside it in that layout, or come from the hub's cache.
+    dtype: of all weights; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as in
+        the reference.
+    cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's cache.
+    kind: which transformer to take from a folder with both, or what a transformer alone is.
+    say: hears the size and target folder before a download; None: stderr.
+    text_encoder_device: of both text encoders, if the device is short of memory; None: `device`. If it is the CPU
+        beside another device, it holds them in bfloat16 (Llama: 16 GB).
+    precision: of the transformer, see `models.precision`. kernels: one of KERNELS, see `kernels.blocks`
+        and `models.compiled`.
+    Raises: ModelUnavailable, which names the model, the missing file and the remedy; PrecisionUnavailable;
         KernelsUnavailable.
     """
     shelf = ModelShelf(
@@ -129,10 +130,10 @@ def load_models(
 
 
 class ModelShelf:
-    """Models of one process and device: parts that two of them share are in memory once.
+    """The models of one process and device. Parts that two of them share are in memory once.
 
-    A second transformer stays beside the first where memory allows; everything else that is not of the model asked for
-    last is let go. Whoever asks must have dropped the models it no longer uses.
+    A second transformer stays beside the first if memory allows; the shelf drops all other parts that the newest model
+    does not use. The caller must drop the models that it no longer uses before it asks for another.
     """
 
     def __init__(
@@ -148,9 +149,9 @@ class ModelShelf:
         precision: str = "bf16",
         kernels: str = "eager",
     ) -> None:
-        """Arguments as of `load_models`. free_bytes: of the memory that weights lie in; None asks for it.
+        """Take the arguments of `load_models`. free_bytes: tells how much memory is free for weights; None: the system.
 
-        home: where weights lie: None: on `device`; "cpu": a memory plan brings them there.
+        home: where weights lie. None: on `device`; "cpu": a memory plan brings them to the device.
         """
         if kernels not in KERNELS:
             raise KernelsUnavailable(f"kernels={kernels!r}: known are {', '.join(KERNELS)}")
@@ -162,7 +163,7 @@ class ModelShelf:
         self._parts: dict[tuple[str, Path], Any] = {}
 
     def get(self, wanted: str | ModelEntry, *, kind: Literal["i2v", "f1"] | None = None) -> Models:
-        """The model, with what is loaded already and what is missing. Raises: ModelUnavailable."""
+        """Return a model; load the parts that are missing. Raises: ModelUnavailable."""
         entry, folders = locate(wanted, cache_dir=self._cache_dir, kind=kind, say=self._say)
         keys = {part: (part, folder.resolve()) for part, folder in folders.items()}
         self._make_room(keys)
@@ -182,7 +183,7 @@ class ModelShelf:
                 del self._parts[key]
         if keys["transformer"] in self._parts:
             return
-        # half as much again: a step's activations must find room as well
+        # half as much again, for a step's activations
         while transformers and self._free_bytes() < 1.5 * _bytes_of(self._parts[transformers[-1]]):
             del self._parts[transformers.pop(0)]
             gc.collect()
@@ -195,7 +196,7 @@ class ModelShelf:
             device = self._text_device
             dtype = dtype or torch.bfloat16  # float32 would take twice the memory, float16 is slow on most CPUs
         try:
-            packs = part == "transformer" and self._precision != "bf16"  # where it fits before it is packed
+            packs = part == "transformer" and self._precision != "bf16"  # it may fit the device only when packed
             model = load_part(part, folder, device=device, dtype=dtype, home="cpu" if packs else self._home)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as err:
             raise ModelUnavailable(
@@ -215,7 +216,7 @@ class ModelShelf:
 
 
 def free_memory(device: str) -> int:
-    """Bytes of `device` that nothing uses; of the CPU's what can be had without swapping."""
+    """Return the unused bytes of `device`; for the CPU, those that are free without swapping."""
     if device != "cpu":
         free: int = torch.cuda.mem_get_info(torch.device(device))[0]
         return free

@@ -1,7 +1,7 @@
-"""The built-in models `tiny` and `tiny-f1`: every part of FramePack in its real class, a few MB, weights from a seed.
+"""The models `tiny` and `tiny-f1`: every part of FramePack in its real class, a few MB, weights from a seed.
 
-They prove the machinery and nothing else: the picture is noise. The repositories are written once, into the cache
-folder, in the layout of the official ones, and `framepack_engine.models.shelf` loads both alike.
+They are for tests: the picture is noise. `ensure_tiny` writes them once into the cache, in the official layout, so that
+`models.shelf` loads them as any model. Training makes its parts with the same functions, in other widths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ import platformdirs
 
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX, TINY_VERSION
 
-#: How Llama 3 cuts text into pieces before merging (a fact of its published tokenizer.json).
+if TYPE_CHECKING:
+    from torch import nn
+
+SEED = 20250417
+TEXT_DIM = 32
+POOLED_DIM = 32
+IMAGE_DIM = 32
+IMAGE_SIZE_PX = 64
+HEADS, HEAD_DIM = 2, 16
+
+#: Llama 3's pre-tokenizer, from its published tokenizer.json
 PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -28,10 +38,59 @@ BOS, EOS, PAD = "<|begin_of_text|>", "<|end_of_text|>", "<pad>"
 MARKS = ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
-def llama_tokenizer(texts: Sequence[str] = ()) -> Any:
-    """A byte-level BPE tokenizer with Llama 3's cut, special tokens and begin-of-text; any text survives it unchanged.
+def cache_root(cache_dir: str | Path | None = None) -> Path:
+    """Return the cache folder: `cache_dir`, else FARM_CACHE, else the user's own."""
+    if cache_dir is not None:
+        return Path(cache_dir)
+    return Path(os.environ.get("FARM_CACHE") or platformdirs.user_cache_path("framepack-farm"))
 
-    texts: the words of these are one token each too.
+
+def ensure_tiny(cache_dir: str | Path | None = None) -> Path:
+    """Return the folder with the tiny repositories; write it first if it is missing (about 3 s).
+
+    It is written aside and renamed, so several processes may call this at once.
+    """
+    root = cache_root(cache_dir)
+    final = root / f"tiny-v{TINY_VERSION}"
+    if final.is_dir():
+        return final
+    root.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
+    try:
+        write_tiny(aside)
+        aside.chmod(0o755)  # mkdtemp makes it private, but a cache may be shared
+        aside.rename(final)
+    except OSError:
+        if not final.is_dir():  # another process may have been first; its folder is the same
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return final
+
+
+def write_tiny(root: Path) -> None:
+    """Write all tiny repositories into the empty folder `root`: the same bytes on every machine."""
+    hunyuan, redux = root / HUNYUAN, root / REDUX
+    llama, clip = llama_tokenizer(), clip_tokenizer()
+    llama.save_pretrained(hunyuan / "tokenizer")
+    clip.save_pretrained(hunyuan / "tokenizer_2")
+    small_processor().save_pretrained(redux / "feature_extractor")
+    makers: tuple[tuple[Path, Callable[[], Any]], ...] = (
+        (hunyuan / "text_encoder", lambda: small_llama(llama)),
+        (hunyuan / "text_encoder_2", lambda: small_clip(clip)),
+        (hunyuan / "vae", _vae),
+        (redux / "image_encoder", small_siglip),
+        (root / FRAMEPACK_I2V, lambda: _transformer("i2v")),
+        (root / FRAMEPACK_F1, lambda: _transformer("f1")),
+    )
+    for folder, make in makers:
+        make().save_pretrained(folder)
+
+
+def llama_tokenizer(texts: Sequence[str] = ()) -> Any:
+    """Make a byte-level BPE tokenizer with Llama 3's pre-tokenizer and special tokens. It decodes any text unchanged.
+
+    texts: each of their words becomes one token.
     Returns: a transformers `PreTrainedTokenizerFast` that pads on the right.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -73,9 +132,9 @@ def llama_tokenizer(texts: Sequence[str] = ()) -> Any:
 
 
 def merges_for(words: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Merge rules, in rank order, under which byte-pair encoding makes one token of each of `words`, by their symbols.
+    """Return merge rules, in rank order, with which byte-pair encoding makes one token of each word.
 
-    A later rule never breaks an earlier word: while a word can still be merged by earlier rules, those rank first.
+    words: as sequences of symbols. A later rule cannot break an earlier word: earlier rules rank first.
     """
     merges: list[tuple[str, str]] = []
     ranks: dict[tuple[str, str], int] = {}
@@ -91,10 +150,10 @@ def merges_for(words: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
 
 
 def clip_tokenizer(words: Sequence[str] = ()) -> Any:
-    """A CLIP tokenizer of single bytes: what CLIP does to text (lower case, one space, start and end) holds.
+    """Make a CLIP tokenizer of single bytes, with CLIP's treatment of case, spaces, start and end.
 
-    words: these, in lower-case ASCII letters, are one token each.
-    Returns: a transformers `CLIPTokenizer` whose end token has the highest id, as CLIP's own.
+    words: each of these, in lower-case ASCII letters, becomes one token.
+    Returns: a transformers `CLIPTokenizer`; its end token has the highest id, as in CLIP's own.
     """
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
@@ -106,94 +165,10 @@ def clip_tokenizer(words: Sequence[str] = ()) -> Any:
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=77)
 
 
-if TYPE_CHECKING:
-    from torch import nn
-
-SEED = 20250417
-TEXT_DIM = 32
-POOLED_DIM = 32
-IMAGE_DIM = 32
-IMAGE_SIZE_PX = 64
-HEADS, HEAD_DIM = 2, 16
-
-
-def cache_root(cache_dir: str | Path | None = None) -> Path:
-    """The folder that made and downloaded things lie under: `cache_dir`, else FARM_CACHE, else the user's cache."""
-    if cache_dir is not None:
-        return Path(cache_dir)
-    return Path(os.environ.get("FARM_CACHE") or platformdirs.user_cache_path("framepack-farm"))
-
-
-def ensure_tiny(cache_dir: str | Path | None = None) -> Path:
-    """The folder that holds the tiny repositories, made now (about 3 s) where it is missing.
-
-    The folder appears whole or not at all: it is written aside and renamed, so any number of processes may ask at once.
-
-    Returns: a folder with `hunyuanvideo-community/HunyuanVideo`, `lllyasviel/FramePackI2V_HY`, … in it.
-    """
-    root = cache_root(cache_dir)
-    final = root / f"tiny-v{TINY_VERSION}"
-    if final.is_dir():
-        return final
-    root.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
-    try:
-        write_tiny(aside)
-        aside.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
-        aside.rename(final)
-    except OSError:
-        if not final.is_dir():  # else another process was first, and its folder is the same
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return final
-
-
-def write_tiny(root: Path) -> None:
-    """Write all tiny repositories under `root`, an existing empty folder. The same weights on every machine."""
-    hunyuan, redux = root / HUNYUAN, root / REDUX
-    llama, clip = llama_tokenizer(), clip_tokenizer()
-    llama.save_pretrained(hunyuan / "tokenizer")
-    clip.save_pretrained(hunyuan / "tokenizer_2")
-    small_processor().save_pretrained(redux / "feature_extractor")
-    makers: tuple[tuple[Path, Callable[[], Any]], ...] = (
-        (hunyuan / "text_encoder", lambda: small_llama(llama)),
-        (hunyuan / "text_encoder_2", lambda: small_clip(clip)),
-        (hunyuan / "vae", _vae),
-        (redux / "image_encoder", small_siglip),
-        (root / FRAMEPACK_I2V, lambda: _transformer("i2v")),
-        (root / FRAMEPACK_F1, lambda: _transformer("f1")),
-    )
-    for folder, make in makers:
-        make().save_pretrained(folder)
-
-
-def draw_weights(model: nn.Module, *, name: str, gain: Callable[[str], float] = lambda _: 1.0) -> None:
-    """Fill every parameter of `model` in place, from a seed of its own name: order and torch's defaults do not matter.
-
-    Matrices and kernels are normal with variance gain² / fan-in, norms near one, biases near zero; `gain` maps a
-    parameter's name to its factor.
-    """
-    import torch
-
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            seed = SEED + zlib.crc32(f"{name}.{key}".encode())
-            drawn = torch.randn(parameter.shape, generator=torch.Generator("cpu").manual_seed(seed))
-            if parameter.ndim >= 2:
-                drawn *= gain(key) * parameter[0].numel() ** -0.5
-            elif key.endswith("weight"):
-                drawn = 1 + 0.05 * drawn
-            else:
-                drawn *= 0.05
-            parameter.copy_(drawn)
-    model.eval()
-
-
 def small_llama(tokenizer: Any, *, width: int = TEXT_DIM, layers: int = 3) -> nn.Module:
-    """A Llama for this tokenizer, weights from a seed. layers: [-3] of three is the first behind attention.
+    """Make a Llama for this tokenizer. width: of the hidden states, a multiple of 4.
 
-    width: of the hidden states, a multiple of 4.
+    layers: at least 3; FramePack reads the hidden states [-3], which of three layers are the first behind attention.
     """
     from transformers import LlamaConfig, LlamaModel
 
@@ -214,7 +189,7 @@ def small_llama(tokenizer: Any, *, width: int = TEXT_DIM, layers: int = 3) -> nn
 
 
 def small_clip(tokenizer: Any, *, width: int = POOLED_DIM) -> nn.Module:
-    """A CLIP text model for this tokenizer, weights from a seed. width: of the pooled output, a multiple of 2."""
+    """Make a CLIP text model for this tokenizer. width: of the pooled output, a multiple of 2."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     model: nn.Module = CLIPTextModel(
@@ -236,7 +211,7 @@ def small_clip(tokenizer: Any, *, width: int = POOLED_DIM) -> nn.Module:
 
 
 def small_siglip() -> nn.Module:
-    """A SigLIP that sees 16 patches, weights from a seed."""
+    """Make a SigLIP that sees 16 patches."""
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
     model: nn.Module = SiglipVisionModel(
@@ -254,7 +229,7 @@ def small_siglip() -> nn.Module:
 
 
 def small_processor() -> Any:
-    """What brings a picture to `small_siglip`'s size."""
+    """Make the processor that resizes pictures for `small_siglip`."""
     from transformers import SiglipImageProcessorPil
 
     return SiglipImageProcessorPil(
@@ -296,3 +271,25 @@ def _transformer(kind: str) -> nn.Module:
     )
     draw_weights(model, name=f"transformer.{kind}")
     return model
+
+
+def draw_weights(model: nn.Module, *, name: str, gain: Callable[[str], float] = lambda _: 1.0) -> None:
+    """Fill every parameter of `model` in place, each from a seed of its own name, and set evaluation mode.
+
+    Matrices and kernels are normal with variance gain² / fan-in, norms near one, biases near zero. gain: maps a
+    parameter's name to its factor.
+    """
+    import torch
+
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            seed = SEED + zlib.crc32(f"{name}.{key}".encode())
+            drawn = torch.randn(parameter.shape, generator=torch.Generator("cpu").manual_seed(seed))
+            if parameter.ndim >= 2:
+                drawn *= gain(key) * parameter[0].numel() ** -0.5
+            elif key.endswith("weight"):
+                drawn = 1 + 0.05 * drawn
+            else:
+                drawn *= 0.05
+            parameter.copy_(drawn)
+    model.eval()

@@ -1,4 +1,4 @@
-"""One part's files into memory, in evaluation mode."""
+"""The weights of a model's parts: loading them, listing them, and computing with the VAE's on a CPU."""
 
 from __future__ import annotations
 
@@ -11,36 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
-def weights_of(modules: Iterable[nn.Module]) -> list[Tensor]:
-    """Parameters and buffers of `modules`, each once."""
-    found = {id(t): t for module in modules for t in (*module.parameters(), *module.buffers())}
-    return list(found.values())
-
-
-#: FramePack's transformer, where no config.json lies beside its file: what differs from diffusers' defaults
+#: FramePack's transformer, as its config.json differs from diffusers' defaults
 OFFICIAL = {"has_image_proj": True, "image_proj_dim": 1152, "has_clean_x_embedder": True}
 _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")  #: what tools put before the keys
-_NAMED = 6
+_NAMED = 6  #: wrong keys in an error
 
 
 def load_part(part: str, folder: Path, *, device: str, dtype: torch.dtype | None, home: str | None = None) -> Any:
-    """Load one part; a transformer may be a single file.
+    """Load one part, in evaluation mode; `folder` may be a single file with a transformer.
 
-    dtype: None is the part's own on `device`, see `load_models`. home: where its weights lie; None: on `device`.
-    Raises: whatever diffusers, transformers and safetensors raise; ValueError where keys do not fit.
+    dtype: None: the part's usual one on `device`, see `load_models`. home: where its weights lie; None: on `device`.
+    Raises: errors of diffusers, transformers and safetensors; ValueError if the keys do not fit.
     """
     import diffusers
     import transformers
 
     if part == "tokenizer":
-        # Not LlamaTokenizerFast: in transformers 5 it puts Llama 2's cut of the text over the file's own, and Llama 3's
-        # vocabulary then loses every space, silently (transformers issue 45488). This class takes the file as it is.
+        # Not LlamaTokenizerFast: transformers 5 replaces the file's pre-tokenizer by Llama 2's, and Llama 3's
+        # vocabulary then silently loses every space (transformers issue 45488). This class takes the file as it is.
         return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     if part == "tokenizer_2":
         return transformers.CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     if part == "feature_extractor":
-        # By this name: the plain one warns and falls back to it where torchvision is missing.
+        # SiglipImageProcessor warns and falls back to this class if torchvision is missing.
         return transformers.SiglipImageProcessorPil.from_pretrained(folder, local_files_only=True)
     if dtype is None:
         half = torch.bfloat16 if part == "transformer" else torch.float16
@@ -64,11 +57,10 @@ def load_part(part: str, folder: Path, *, device: str, dtype: torch.dtype | None
 
 
 def _transformer_from_file(path: Path, *, dtype: torch.dtype) -> Any:
-    """A transformer whose weights are one .safetensors file, under the names that FramePack and diffusers share.
+    """Load a transformer from one .safetensors file, with the keys that FramePack and diffusers share.
 
-    Its shape is that of the config.json beside it, else the official one. Weights stored in fewer bits are widened;
-    formats that need scales are refused, since their keys are not the model's. diffusers' own from_single_file does
-    not know this class (0.42).
+    Its shape is that of the config.json beside it, or else the official one. Weights in fewer bits are widened. Formats
+    with scales are refused: their keys are not the model's. diffusers' from_single_file (0.42) lacks this class.
     """
     from accelerate import init_empty_weights
     from diffusers import HunyuanVideoFramepackTransformer3DModel
@@ -97,9 +89,15 @@ def _transformer_from_file(path: Path, *, dtype: torch.dtype) -> Any:
     return model
 
 
+def weights_of(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """Return the parameters and buffers of `modules`, each once."""
+    found = {id(t): t for module in modules for t in (*module.parameters(), *module.buffers())}
+    return list(found.values())
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' and diffusers' progress bars for local files off stderr, and leave them as they were."""
+    """Turn off transformers' and diffusers' progress bars for local files."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -114,7 +112,7 @@ def quiet() -> Iterator[None]:
 
 
 class OneDnnConv3d(nn.Conv3d):
-    """A Conv3d that goes to oneDNN whatever its size, where it runs in float32 on the CPU; else as its parent."""
+    """A Conv3d that uses oneDNN at every size, for float32 on the CPU without gradients."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 (torch's name)
         out: Tensor
@@ -127,9 +125,9 @@ class OneDnnConv3d(nn.Conv3d):
 
 
 def use_onednn(model: nn.Module) -> None:
-    """Send every plain Conv3d of `model` to oneDNN, in place; weights and state dict stay as they are.
+    """Let every plain Conv3d of `model` use oneDNN, in place; weights and state dict stay as they are.
 
-    Does nothing where PyTorch was built without oneDNN.
+    Does nothing if PyTorch was built without oneDNN.
     """
     if not torch.backends.mkldnn.is_available():
         return

@@ -289,7 +289,7 @@ def test_a_precision_is_for_good(packed_model: Any) -> None:
     before = packed_model.transformer.transformer_blocks[0].attn.to_q
     apply_precision(packed_model.transformer, here)
     assert packed_model.transformer.transformer_blocks[0].attn.to_q is before
-    with pytest.raises(PrecisionUnavailable, match="load it anew"):
+    with pytest.raises(PrecisionUnavailable, match="load it again"):
         apply_precision(packed_model.transformer, "bf16")
 
 

@@ -202,4 +202,4 @@ def test_every_command_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "is part of framepack-farm" in capsys.readouterr().err
     monkeypatch.setenv("FARM_MODELS", "pocket=i2v:/data/mine")
     assert cli.main(["models"]) == 2
-    assert "a name that is free" in capsys.readouterr().err
+    assert "an unused name" in capsys.readouterr().err
