@@ -25,7 +25,7 @@ class LiveBytes(TorchDispatchMode):
         """base: bytes that were in use before. limit: more bytes raise torch.OutOfMemoryError."""
         super().__init__()
         self.live = self.peak = base
-        self._limit = limit
+        self.limit = limit
         self._seen: dict[int, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -43,8 +43,8 @@ class LiveBytes(TorchDispatchMode):
 
     def _add(self, size: int) -> None:
         self.live += size
-        if self._limit is not None and self.live > self._limit:
-            raise _out_of_memory(size, self.live, self._limit)
+        if self.limit is not None and self.live > self.limit:
+            raise _out_of_memory(size, self.live, self.limit)
         self.peak = max(self.peak, self.live)
 
     def _gone(self, key: int) -> None:
@@ -59,16 +59,32 @@ class Budget:
     """
 
     def __init__(self, device: torch.device, *, cap_bytes: int | None = None, copier: Copier | None = None) -> None:
-        self.device, self.cap_bytes = device, cap_bytes
-        self.copier = copier or copier_for(device)
+        self.device, self.copier = device, copier or copier_for(device)
         self.held = 0  #: bytes of weights on the device
         self.brought = 0  #: bytes of weights copied to the device so far
         self.peak = 0  #: the most in use so far, as far as it was watched
+        self._cap_bytes = cap_bytes
         self._count: LiveBytes | None = None
+
+    @property
+    def cap_bytes(self) -> int | None:
+        """The most that may be in use; a new cap holds at once."""
+        return self._cap_bytes
+
+    @cap_bytes.setter
+    def cap_bytes(self, cap_bytes: int | None) -> None:
+        self._cap_bytes = cap_bytes
+        if self._count is not None:
+            self._count.limit = cap_bytes
+
+    @property
+    def in_use(self) -> int:
+        """Bytes of weights, and inside of `computing` of all tensors."""
+        return self.held if self._count is None else self._count.live
 
     def hold(self, size: int) -> None:
         """Count weights that come to the device. Raises: torch.OutOfMemoryError; nothing is held then."""
-        use = (self.held if self._count is None else self._count.live) + size
+        use = self.in_use + size
         if self._watches and use > (self.cap_bytes or 0):
             raise _out_of_memory(size, use, self.cap_bytes or 0)
         self.held += size

@@ -17,7 +17,6 @@ from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.weights import OFFICIAL
 from framepack_engine.sampling.artifacts import Conditioning
 
-RANDOM_MODEL = "framepack-i2v-random"
 PROMPT_TOKENS = 32
 _IMAGE_TOKENS = 729  #: SigLIP's
 _NORM, _BIAS = 0.05, 0.05  #: how far norms are from one, and biases from zero

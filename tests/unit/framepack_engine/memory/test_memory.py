@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.memory.budget import LiveBytes
-from framepack_engine.memory.hoist import Hoist
+from framepack_engine.memory.hoist import Hoist, Table
 from framepack_engine.memory.ladder import (
     FORWARD_COPIES,
     GIB,
@@ -131,13 +131,10 @@ def forward_bytes(official: Any, work: Workload, monkeypatch: pytest.MonkeyPatch
     for name, count in (("clean", 2), ("history_2x", 2), ("history_4x", 16)):
         inputs |= {f"latents_{name}": latents(count), f"indices_latents_{name}": torch.arange(count)}
     unused = dict.fromkeys(("timestep", "guidance", "encoder_hidden_states", "pooled_projections", "image_embeds"))
+    width = sum(linear.out_features for linear in hoist.modules() if isinstance(linear, torch.nn.Linear))
+    row, refined, image = (torch.empty(shape, **options) for shape in ((width,), (1, text, 3072), (1, 729, 3072)))
     with torch.no_grad(), hoist.at_work():
-        for slot, linear in zip(hoist._slots, hoist.modules(), strict=False):
-            assert isinstance(linear, torch.nn.Linear)
-            slot.answer = torch.empty(1, linear.out_features, **options)
-        time, refined, image = hoist._stem_slots
-        time.answer = torch.empty(1, 1, **options), None
-        refined.answer, image.answer = torch.empty(1, text, 3072, **options), torch.empty(1, 729, 3072, **options)
+        hoist.show(Table((row,), (refined,), image), 0, torch.device("meta"))
         with LiveBytes() as count:
             official.transformer(**inputs, **unused, encoder_attention_mask=torch.ones(1, text, dtype=torch.long))
     peak: int = count.peak

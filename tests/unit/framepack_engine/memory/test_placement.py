@@ -29,6 +29,7 @@ from framepack_engine.models.shelf import Models
 from framepack_engine.models.weights import weights_of
 from framepack_engine.planning.prompts import TimedPrompt
 from tests.imports import ROOT
+from tests.plan_books import book_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,12 +70,8 @@ def plain(case_model: Any) -> Sampler:
 
 def book_at(models: Any, rung: int, *, mapped: bool = False, counted: bool = False) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
-    host = GIB if mapped else GIB << 4
-    book = PlanBook(
-        size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=host, counted=counted
-    )
-    book._too_large[80, 112, 1, book.room()] = rung - 1
-    return book
+    size = count_model(models.transformer, vae=models.vae)
+    return book_from(rung, size, SPEC, mapped=mapped, counted=counted)
 
 
 def rungs_of(models: Any) -> list[MemoryPlan]:
@@ -458,8 +455,8 @@ def test_a_section_goes_on_behind_its_last_step(plain: Sampler, case_model: Any)
 
     def stepped(state: StepState) -> None:
         seen.append(state.step)
-        if state.step == 2 and tenancy.stepped_down == 0 and tenancy.budget._count is not None:
-            tenancy.budget._count._limit = tenancy.budget._count.live  # another process has taken the rest
+        if state.step == 2 and tenancy.stepped_down == 0 and tenancy.budget.cap_bytes is not None:
+            tenancy.budget.cap_bytes = tenancy.budget.in_use  # another process has taken the rest
 
     made = renderer.section(SPEC, 0, COND, None, on_step=stepped)
     assert seen == [1, 2, 3]
@@ -486,7 +483,7 @@ def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: Runti
     renderer = Sampler(*case_model, book=book_at(case_model, rungs_of(case_model)[-2].rung))
     tenancy = renderer.tenancy
     assert tenancy is not None
-    before, tried = dict(tenancy.book._too_large), list[MemoryPlan | None]()
+    before, tried = tenancy.book.remembered, list[MemoryPlan | None]()
 
     def run_out(_: object) -> None:
         tried.append(tenancy.plan)
@@ -496,7 +493,7 @@ def test_a_decode_that_no_plan_helps_costs_no_plan(case_model: Any, error: Runti
         with pytest.raises(OutOfMemory, match="decode=tiled"):
             tenancy.fitted("decode", workload_of(SPEC), run_out)
     assert len(tried) == 3
-    assert tenancy.book._too_large == before
+    assert tenancy.book.remembered == before
     tried.clear()
     with pytest.raises(OutOfMemory):  # a section's plans differ
         tenancy.fitted("section", workload_of(SPEC), run_out)
@@ -541,9 +538,7 @@ def test_encoders_visit_and_leave(tiny_models: Models) -> None:
     wanted = rendered(Renderer(tiny_models), spec, photo)
     size = count_model(**tiny_models.modules)
     for rung in (1, ladder(size, workload_of(spec))[-1].rung):
-        book = PlanBook(size=size, device_bytes=GIB << 4, host_bytes=GIB << 4)
-        book._too_large[64, 64, 1, book.room()] = rung - 1
-        renderer = Renderer(tiny_models, book=book)
+        renderer = Renderer(tiny_models, book=book_from(rung, size, spec, counted=True))
         assert renderer.tenancy is not None
         budget = renderer.tenancy.budget
         loop, vae = (sum(size.block_bytes) + size.rest_bytes, size.vae_bytes) if rung == 1 else (0, 0)

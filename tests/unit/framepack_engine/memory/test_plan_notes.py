@@ -40,8 +40,8 @@ def squeeze(tenancy: Tenancy) -> Callable[[object], None]:
     """To be called after a step: another process takes what is left of the memory, once."""
 
     def squeezed(_: object) -> None:
-        if tenancy.stepped_down == 0 and tenancy.budget._count is not None:
-            tenancy.budget._count._limit = tenancy.budget._count.live
+        if tenancy.stepped_down == 0 and tenancy.budget.cap_bytes is not None:
+            tenancy.budget.cap_bytes = tenancy.budget.in_use
 
     return squeezed
 

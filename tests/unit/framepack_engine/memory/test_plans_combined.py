@@ -71,8 +71,8 @@ def test_a_lora_that_comes_between_two_steps_of_memory_is_not_lost(
     assert tenancy is not None
 
     def squeeze(_: object) -> None:
-        if tenancy.stepped_down == 0 and tenancy.budget._count is not None:
-            tenancy.budget._count._limit = tenancy.budget._count.live  # another process has taken the rest
+        if tenancy.stepped_down == 0 and tenancy.budget.cap_bytes is not None:
+            tenancy.budget.cap_bytes = tenancy.budget.in_use  # another process has taken the rest
 
     assert renderer.section(video, 0, conditioning, None, on_step=squeeze).to_bytes() == wanted
     assert tenancy.stepped_down == 1

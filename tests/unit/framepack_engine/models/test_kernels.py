@@ -29,6 +29,7 @@ from framepack_engine.models.compiled import compile_blocks, is_compiled
 from framepack_engine.models.precision import Int8Product, apply_precision
 from framepack_engine.models.shelf import Models
 from framepack_engine.planning.choices import PRECISIONS
+from tests.plan_books import book_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,11 +64,7 @@ def compiled_copy(models: Models, precision: str = "bf16") -> Models:
 
 def book_at(models: Any, spec: RenderSpec, rung: int) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
-    book = PlanBook(
-        size=count_model(models.transformer, vae=models.vae), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False
-    )
-    book._too_large[spec.height, spec.width, spec.latent_window_size, book.room()] = rung - 1
-    return book
+    return book_from(rung, count_model(models.transformer, vae=models.vae), spec, counted=False)
 
 
 def section_state(renderer: Renderer, spec: RenderSpec) -> SectionState:

@@ -214,7 +214,7 @@ def test_names_and_sizes_need_no_torch() -> None:
     """The catalogue is a table: looking a model up loads neither torch nor transformers."""
     code = (
         "from framepack_engine.models.catalog import MODELS; assert MODELS['tiny'].resolution == 128; "
-        "from framepack_engine import video, errors"
+        "import framepack_engine.errors, framepack_engine.frames.video"
     )
     assert not {"torch", "transformers", "diffusers"} & modules_after(code)
 

@@ -49,6 +49,7 @@ from framepack_engine.sampling.numeric import numeric_class
 from lab.bench.engine import small_spec
 from lab.bench.precision import block_errors, section_errors
 from tests.imports import ROOT
+from tests.plan_books import book_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -206,14 +207,7 @@ def packed_model(request: pytest.FixtureRequest, case_model: Any) -> Any:
 
 def book_at(models: Any, rung: int, *, counted: bool = False) -> PlanBook:
     """A book with room for all that gives plans from `rung` on."""
-    book = PlanBook(
-        size=count_model(models.transformer, vae=models.vae),
-        device_bytes=GIB << 4,
-        host_bytes=GIB << 4,
-        counted=counted,
-    )
-    book._too_large[SPEC.height, SPEC.width, SPEC.latent_window_size, book.room()] = rung - 1
-    return book
+    return book_from(rung, count_model(models.transformer, vae=models.vae), SPEC, counted=counted)
 
 
 def watched_section(renderer: Sampler, spec: RenderSpec) -> tuple[SectionState, list[int]]:
