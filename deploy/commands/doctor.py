@@ -68,9 +68,8 @@ def doctor(
     gpus = describe_gpus(chosen_gpus(settings))
     memory = host_bytes() if host_gb is None else int(host_gb * GIB)
     checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb), memory=memory))
-    # a machine that is asked about is a worker's alone; this one's memory is shared by its workers
-    sharing = 1 if host_gb else max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
-    plans = _plans(settings, gpus, device_gb or [], host_bytes=memory // sharing, model=entry)
+    share = memory if host_gb else memory // _sharing(settings, gpus)
+    plans = _plans(settings, gpus, device_gb or [], host_bytes=share, model=entry)
     without = [device for device in dict.fromkeys(plan.device for plan in plans) if not _has_plan(device, plans)]
     wrong = [check.name for check in checks if check.state == "wrong"] + without
     if as_json:
@@ -120,6 +119,11 @@ def _plans(
         "precision": settings.precision,
     }
     return [plan for name, size in cards.items() for plan in card_plans(name, device_bytes=int(size), **options)]
+
+
+def _sharing(settings: FarmSettings, gpus: list[Gpu]) -> int:
+    """Count the workers of this machine, which share its memory."""
+    return max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
 
 
 def _has_plan(device: str, plans: list[CardPlan]) -> bool:

@@ -189,13 +189,6 @@ def test_inductor_s_kernels(tiny_models: Models, inductor: Any) -> None:
     assert 0 < inductor.generated_kernel_count < eager_operations(tiny_models)
 
 
-def test_a_torch_without_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An older one refuses the option that keeps bits the same each day: a worker says so before it loads a model."""
-    monkeypatch.delattr("torch._inductor.config.deterministic")
-    with pytest.raises(KernelsUnavailable, match=r"torch 2\.10 or newer"):
-        describe_device("w", node="n", settings=FarmSettings(kernels="compiled", cpu_threads=1))
-
-
 def test_compiling_twice_is_as_good_as_once(tiny_models: Models) -> None:
     """The blocks' forward is wrapped once."""
     models = compiled_copy(tiny_models)
