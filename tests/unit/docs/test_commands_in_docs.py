@@ -1,4 +1,4 @@
-"""What the documents tell people to type exists, and the tests that they point to do too."""
+"""What the pages name exists: commands and flags, files, classes and functions, tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tests.unit.docs.pages import PAGES
 
 #: a command with what follows on its line, up to what ends a command in a shell or in running text
 _CALL = re.compile(r"framefarm ([a-z]+)((?: [^`|;&#\n)]*)?)")
+_FILE = re.compile(r"`((?:actors|deploy|docs|examples|farm|framepack_engine|lab|tests)/[\w/.-]+\.[a-z]+)`")
+_NAME = re.compile(r"`((?:actors|deploy|farm|framepack_engine|lab)(?:\.\w+)+)`")
 _TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 
 
@@ -45,3 +47,22 @@ def test_each_test_that_is_named_exists(path: Path) -> None:
     for file, name in _TEST.findall(path.read_text()):
         tree = ast.parse((ROOT / file).read_text())
         assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_file_and_name_exists(path: Path) -> None:
+    """`farm/contract.py` is a file; `farm.contract.Job` is defined in that module."""
+    text = path.read_text()
+    assert [file for file in _FILE.findall(text) if "NNNN" not in file and not (ROOT / file).exists()] == []
+    assert [name for name in _NAME.findall(text) if not defined(name)] == []
+
+
+def defined(name: str) -> bool:
+    """Return whether a dotted name is a file or a module, or a name that occurs in the module before its last dot."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        home = ROOT.joinpath(*parts[:count])
+        for file in (home, home.with_suffix(".py"), home / "__init__.py"):
+            if file.is_file():
+                return all(re.search(rf"\b{part}\b", file.read_text()) for part in parts[count:])
+    return False
