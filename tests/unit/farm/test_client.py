@@ -50,7 +50,7 @@ class Fragile(httpx.BaseTransport):
     """A network on which the first `breaks` answers break off after `after` bytes; of one method, or of any."""
 
     def __init__(self, *, breaks: int = 0, after: int = 0, method: str | None = None) -> None:
-        """A good one by default."""
+        """By default, nothing breaks."""
         self._inner, self.breaks, self._after, self._method = httpx.HTTPTransport(), breaks, after, method
         self.seen: list[httpx.Request] = []
 
@@ -89,7 +89,7 @@ def client_over(network: Fragile) -> FarmClient:
 
 
 def test_a_request_is_sent_again_but_stored_once(farm_url: str) -> None:
-    """The answer was lost, the video was not: the second try finds it by its Idempotency-Key."""
+    """If only the answer is lost, the second attempt finds the video by its Idempotency-Key."""
     with client_over(Fragile(breaks=1)) as client:
         video = client.submit({"prompt": "a cat", "seconds": 2, "metadata": {"a": 1}}, {"input_reference": CAT})
         assert [found["id"] for found in client.every()] == [video["id"]]
@@ -97,7 +97,7 @@ def test_a_request_is_sent_again_but_stored_once(farm_url: str) -> None:
 
 
 def test_a_wish_whose_answer_was_lost_is_not_sent_twice(farm_url: str, accept: Accept) -> None:
-    """Asking for a pause twice would be a conflict: the client looks first whether it is paused already."""
+    """Pausing twice is a conflict, so the client checks first whether the video is paused."""
     record, way = accept(), Fragile(breaks=1)
     with client_over(way) as client:
         assert client.wish(record.job.id, "pause")["status"] == "paused"
@@ -107,7 +107,7 @@ def test_a_wish_whose_answer_was_lost_is_not_sent_twice(farm_url: str, accept: A
 
 
 def test_a_wish_that_never_arrived_is_sent_again(farm_url: str, accept: Accept, jobs: Jobs) -> None:
-    """The store refuses once: the video is as it was, and the wish is asked anew."""
+    """The store fails once, so the video is unchanged and the client repeats the wish."""
     record, way = accept(), Fragile()
     put, broken = jobs.store.put_if_absent, [True]
 
@@ -123,7 +123,7 @@ def test_a_wish_that_never_arrived_is_sent_again(farm_url: str, accept: Accept, 
 
 
 def test_an_erasing_whose_answer_was_lost(farm_url: str, finished: str) -> None:
-    """The second try finds nothing: the first did it. Where there never was a video, that is told."""
+    """If the second attempt finds no video, the first erased it. An unknown video is still an error."""
     with client_over(Fragile(breaks=1, method="DELETE")) as client:
         assert client.delete(finished)["deleted"] is True
     for method in ("GET", "DELETE"):
@@ -132,7 +132,7 @@ def test_an_erasing_whose_answer_was_lost(farm_url: str, finished: str) -> None:
 
 
 def test_a_download_goes_on_where_it_broke(farm_url: str, finished: str, tmp_path: Path) -> None:
-    """Two broken connections: the bytes that arrived are not fetched again, and no part is left behind."""
+    """After two broken connections, the client fetches only the missing bytes and leaves no partial file."""
     way, out = Fragile(breaks=2, after=100_000), tmp_path / "new" / "out.mp4"
     with client_over(way) as client:
         assert client.fetch(finished, out) == out
@@ -142,7 +142,7 @@ def test_a_download_goes_on_where_it_broke(farm_url: str, finished: str, tmp_pat
 
 
 def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, tmp_path: Path) -> None:
-    """The part on disk belongs to bytes that the farm no longer has, or has more than the file: it begins again."""
+    """If the partial file is outdated or too long, the client starts over."""
     part = tmp_path / f".out.mp4.{finished}.video.part"
     for size, tag in ((1000, '"old"'), (len(MP4), None)):
         part.write_bytes(b"x" * size)
@@ -155,7 +155,7 @@ def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, t
 def test_what_is_damaged_in_the_store_is_not_asked_for_again(
     farm_url: str, finished: str, store: FolderStore, tmp_path: Path
 ) -> None:
-    """The farm breaks off; the client asks for the rest, sees what it has, and says so, without its long patience."""
+    """The farm breaks off; the client asks for the rest, finds the damage and reports it without long retries."""
     [key] = [key for key in store.list(f"jobs/{finished}/") if "/video." in key]
     (store.root / key).write_bytes(MP4[:-1] + b"?")
     way = Fragile()
@@ -166,7 +166,7 @@ def test_what_is_damaged_in_the_store_is_not_asked_for_again(
 
 
 def test_a_damaged_file_is_refused(farm_url: str, finished: str, tmp_path: Path) -> None:
-    """A part whose first bytes are wrong ends with a wrong sha256: nothing is handed out."""
+    """A partial file with wrong first bytes gives a wrong sha256, so the client writes no file."""
     part = tmp_path / f".out.mp4.{finished}.video.part"
     part.write_bytes(b"x" * 1000)
     part.with_suffix(".etag").write_text(httpx.head(f"{farm_url}/v1/videos/{finished}/content").headers["etag"])
@@ -179,7 +179,7 @@ def test_a_damaged_file_is_refused(farm_url: str, finished: str, tmp_path: Path)
 
 @pytest.mark.parametrize("after", [0, 1, 150, 400, 800])
 def test_watching_survives_broken_connections(farm_url: str, finished: str, after: int) -> None:
-    """Wherever the stream breaks, each event comes once, in order."""
+    """The stream may break anywhere: each event still comes once, in order."""
     with client_over(Fragile()) as client:
         whole = list(client.watch(finished))
     with client_over(Fragile(breaks=2, after=after)) as client:
@@ -205,7 +205,7 @@ def test_errors_come_back_as_they_left(farm_url: str, accept: Accept, tmp_path: 
 
 
 def test_no_farm_is_unavailable() -> None:
-    """A wrong address is told in words, after a short while."""
+    """A wrong address gives a clear error after a short time."""
     with (
         FarmClient("http://127.0.0.1:9", patience_s=0.1) as client,
         pytest.raises(Unavailable, match=r"127\.0\.0\.1:9"),
@@ -217,7 +217,7 @@ def test_no_farm_is_unavailable() -> None:
 def test_what_is_no_farm_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], page: str
 ) -> None:
-    """A web page at --url is one line on stderr and exit 2."""
+    """A web page at --url gives one line on stderr and exit 2."""
     way = httpx.MockTransport(lambda _: httpx.Response(200, text=page))
     client = FarmClient("http://example.test", patience_s=0.0, transport=way)
     monkeypatch.setattr("deploy.commands.connect.client_at", lambda *_, **__: client)
@@ -226,7 +226,7 @@ def test_what_is_no_farm_is_named(
 
 
 def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
-    """Pause and resume arrive; a farm that was busy with it when the answer was lost is not asked a second time."""
+    """Pause and resume reach the farm; the client does not repeat them after a lost answer."""
     hand.dispatcher.ask(hand.card)
     with FarmClient(farm_url) as client:
         assert client.worker_wish("hand", "pause")["paused"]
@@ -239,7 +239,7 @@ def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
 
 @pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
 def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, status: int) -> None:
-    """While a farm starts, or is flooded, Ray Serve's own proxy answers in its place: that is no answer of the farm."""
+    """While a farm starts or is overloaded, Ray Serve's proxy answers; the client does not take that for the farm."""
     way, record = Fragile(), accept()
     ask, answers = way.handle_request, [httpx.Response(status, text="Path '/' not found"), None]
     with client_over(way) as client, pytest.MonkeyPatch.context() as patch:
@@ -248,7 +248,7 @@ def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, s
 
 
 def test_pings_and_half_events_are_left_out() -> None:
-    """Comments are not events, and what was cut short does not count."""
+    """Comments are no events, and an incomplete event does not count."""
     lines = [
         ": ping",
         "",

@@ -62,7 +62,7 @@ def test_limits_are_exact(field: str) -> None:
 
 
 def test_defaults_are_those_that_are_documented() -> None:
-    """Scripts rely on them: a change belongs into the changelog."""
+    """Scripts rely on the defaults: a change needs a line in the changelog."""
     assert VideoRequest(prompt="a").model_dump(mode="json", exclude={"prompt"}) == {
         "negative_prompt": "",
         "model": None,
@@ -136,13 +136,13 @@ def test_the_request_and_the_engine_have_equal_defaults() -> None:
 
 
 def test_every_field_says_what_it_is_for() -> None:
-    """The texts are the command line's help."""
+    """The descriptions are the command line's help."""
     assert all(field.description for field in VideoRequest.model_fields.values())
 
 
 @given(st.text())
 def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
-    """Never another exception, never a size outside the limits."""
+    """Any text gives a size within the limits or a ValueError."""
     try:
         sides = sides_px(text)
     except ValueError:
@@ -157,7 +157,7 @@ def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
     )
 )
 def test_any_metadata_is_kept_or_refused(value: Any) -> None:
-    """What is taken comes back the same from the stored JSON."""
+    """Accepted metadata survives storing as JSON."""
     try:
         request = VideoRequest(prompt="a", metadata=value)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Who may ask: keys, owners, and a farm without keys."""
+"""Access: API keys, owners, and a farm without keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOB, BOBS_ENTRY = new_key("bob")
 
 
 def door_with_keys(jobs: Jobs, door: DispatcherHere, *, operators: str = "") -> TestClient:
-    """The door of a farm with two keys, asked from another machine."""
+    """A farm with two keys, called from another machine."""
     settings = FarmSettings(model="tiny", api_keys=f"{ALICES_ENTRY}, {BOBS_ENTRY}", operators=operators)
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     return TestClient(app, base_url="http://127.0.0.1:8000", client=("203.0.113.9", 5))
@@ -30,7 +30,7 @@ def door_with_keys(jobs: Jobs, door: DispatcherHere, *, operators: str = "") -> 
 
 @pytest.fixture
 def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
-    """Such a door."""
+    """The application of such a farm."""
     with door_with_keys(jobs, door) as client:
         yield client
 
@@ -41,7 +41,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def test_a_video_belongs_to_the_keys_name(keyed: TestClient, png: bytes) -> None:
-    """Its owner sees, lists and cancels it; to another key it is not there."""
+    """The owner sees, lists and cancels the video; for another key it does not exist."""
     made = keyed.post(
         "/v1/videos", headers=bearer(ALICE), data={"prompt": "a cat"}, files={"input_reference": ("a.png", png)}
     )
@@ -71,7 +71,7 @@ def test_without_a_key_nothing_is_told(keyed: TestClient, header: dict[str, str]
 
 
 def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere) -> None:
-    """A caller from elsewhere is told how it could be let in; loopback is served, in both families."""
+    """A caller from another machine learns how to get access; loopback has it, over IPv4 and IPv6."""
     app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     for host, status in (("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)):
         with TestClient(app, base_url="http://127.0.0.1:8000", client=(host, 5)) as client:
@@ -79,7 +79,7 @@ def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere
 
 
 def test_operators_alone_tell_workers_what_to_do(keyed: TestClient, jobs: Jobs, door: DispatcherHere) -> None:
-    """With FARM_OPERATORS other keys get 403, whether the worker is there or not, and may look; without it any may."""
+    """With FARM_OPERATORS, other keys may list workers but get 403 for control; without it, any key may control."""
     calls = [f"/v1/workers/{worker}/{wish}" for worker in ("hand", "nobody") for wish in ("pause", "resume", "drain")]
     assert {keyed.post(path, headers=bearer(BOB)).status_code for path in calls} == {404}
     guarded = door_with_keys(jobs, door, operators=" alice ")
@@ -96,7 +96,7 @@ def test_operators_alone_tell_workers_what_to_do(keyed: TestClient, jobs: Jobs, 
 
 @pytest.mark.parametrize("text", ["carol", "alice,carol", "Alice"])
 def test_operators_have_keys(text: str) -> None:
-    """A name without a key is refused when the farm starts: nobody could be it."""
+    """The farm refuses to start with an operator that has no key."""
     with pytest.raises(ConfigError, match="FARM_OPERATORS names"):
         FarmSettings(api_keys=ALICES_ENTRY, operators=text)
 
@@ -105,7 +105,7 @@ def test_operators_have_keys(text: str) -> None:
     "text", ["alice", "alice:abc", ":" + "0" * 64, "a/b:" + "0" * 64, f"{ALICES_ENTRY},{ALICES_ENTRY}"]
 )
 def test_bad_entries_are_named(text: str) -> None:
-    """An entry that is none is refused when the farm starts."""
+    """The farm refuses to start with a malformed entry."""
     with pytest.raises(ConfigError, match="API"):
         FarmSettings(api_keys=text)
 
@@ -129,7 +129,7 @@ def test_the_command_makes_a_key_and_its_entry(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_a_web_page_cannot_drive_the_farm(http: TestClient, header: dict[str, str]) -> None:
-    """A page of another origin, or a name of its own that leads to this machine: refused, although it is loopback."""
+    """The farm rejects a page of another origin and a foreign host name, although both use loopback."""
     answer = http.get("/v1/videos", headers=header)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert http.get("/v1/videos", headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200

@@ -1,4 +1,4 @@
-"""What clients send wrongly: each gets its problem, nothing is stored, nothing is logged as a crash."""
+"""Bad requests: each gets its problem, the farm stores nothing, and it logs no crash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAT = (ROOT / "examples" / "cat.jpg").read_bytes()
 
 
 def png(width: int, height: int, *, rows: int | None = None) -> bytes:
-    """A black PNG of one bit a pixel; with fewer `rows` than its height it breaks off."""
+    """A black PNG with one bit a pixel. With fewer `rows` than its height it is truncated."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -43,7 +43,7 @@ def body(**fields: object) -> dict[str, Any]:
 
 
 def raw(content: bytes, kind: str = "application/json") -> dict[str, Any]:
-    """A body as it is."""
+    """A raw body."""
     return {"content": content, "headers": {"content-type": kind}}
 
 
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
 
 @pytest.fixture(autouse=True)
 def nothing_stored(store: FolderStore, door: object, caplog: pytest.LogCaptureFixture) -> Any:
-    """Whatever a case of this file sends, the store stays as it is and no crash is logged."""
+    """No test of this file changes the store or logs a crash."""
     before = set(store.root.rglob("*"))
     yield
     assert set(store.root.rglob("*")) == before
@@ -134,7 +134,7 @@ def nothing_stored(store: FolderStore, door: object, caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_requests_get_their_problem(http: TestClient, case: str) -> None:
-    """Status, stable code and the field to change, in both shapes that clients read."""
+    """The answer has the status, the stable code and the field, in both forms that clients read."""
     send, status, code, field = CASES[case]
     answer = http.post("/v1/videos", **send)
     problem = answer.json()
@@ -168,7 +168,7 @@ def test_ids_that_name_nothing_are_not_found(http: TestClient, video_id: str, pa
     ],
 )
 def test_other_calls_that_make_no_sense(http: TestClient, method: str, path: str, status: int, code: str) -> None:
-    """Also what the web framework itself refuses comes as a problem."""
+    """The web framework's own errors are problems, too."""
     answer = http.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""What /content hands out, byte for byte, and in ranges."""
+"""The files that /content serves, whole and in ranges."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_the_whole_video_and_its_kin(http: TestClient, finished: str) -> None:
     ],
 )
 def test_ranges_are_honoured(http: TestClient, finished: str, wanted: str, first: int, stop: int) -> None:
-    """What browsers and resuming downloads ask for."""
+    """Browsers and resumed downloads send these ranges."""
     answer = http.get(finished, headers={"Range": wanted})
     assert (answer.status_code, answer.content) == (206, MP4[first:stop])
     assert answer.headers["content-range"] == f"bytes {first}-{stop - 1}/10240"
 
 
 def test_ranges_that_cannot_be_honoured(http: TestClient, finished: str) -> None:
-    """Behind the end: 416. Another unit, several ranges, or a file that changed since: the whole file."""
+    """A range behind the end gets 416. Another unit, several ranges or a changed file gets the whole file."""
     beyond = http.get(finished, headers={"Range": "bytes=10240-"})
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */10240")
     for headers in ({"Range": "frames=1-2"}, {"Range": "bytes=1-2,5-6"}, {"Range": "bytes=1-2", "If-Range": '"old"'}):
@@ -88,7 +88,7 @@ def test_ranges_that_cannot_be_honoured(http: TestClient, finished: str) -> None
 
 @pytest.mark.parametrize("header", ["bytes=-", "bytes=5-4", "bytes=-0", "bytes=" + "9" * 5000 + "-", "", "bytes=a-b"])
 def test_no_bytes_are_found_where_none_are_asked_for(header: str) -> None:
-    """Odd Range headers name nothing."""
+    """A malformed Range header names no span."""
     assert requested_span(header, size=10) is None
     assert requested_span("bytes=2-3", size=10) == Span(2, 2)
 
@@ -103,7 +103,7 @@ def test_what_is_not_made_yet_is_not_ready(http: TestClient, accept: Accept, var
 
 
 class Glue(EngineMedia):
-    """Joins by writing the clips' bytes one after another."""
+    """Joins clips by concatenating their bytes."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """See Media."""
@@ -111,7 +111,7 @@ class Glue(EngineMedia):
 
 
 def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand, http: TestClient) -> None:
-    """An i2v video's finished end is shown while its beginning is still being made, in ranges too."""
+    """An i2v video's finished end can be fetched while the farm still makes the beginning, in ranges too."""
     plan = JobPlan(
         kind="i2v", sections=4, latent_window_size=1, fps=30, height=64, width=64, frames=17, final_frames=(0, 4, 4, 9)
     )
@@ -140,7 +140,7 @@ def test_a_gap_ends_what_is_final(accept: Accept, hand: Hand, plan: JobPlan) -> 
 
 @pytest.mark.parametrize("kind", ["i2v", "f1"])
 def test_latents_come_as_one_tensor_in_time_order(http: TestClient, accept: Accept, hand: Hand, kind: str) -> None:
-    """The start image's latent, then all windows; other tensors, in types that numpy lacks, do not disturb."""
+    """The file has the start image's latent and then all windows. Tensors of types that numpy lacks do no harm."""
     plan = JobPlan(
         kind=kind,
         sections=2,
@@ -165,7 +165,7 @@ def test_latents_come_as_one_tensor_in_time_order(http: TestClient, accept: Acce
 
 
 def _as_bf16(data: bytes) -> bytes:
-    """Call the int16 tensor of a safetensors file bfloat16."""
+    """Change the type of a safetensors file's int16 tensor to bfloat16."""
     head = data[8 : 8 + struct.unpack("<Q", data[:8])[0]]
     renamed = head.replace(b'"I16"', b'"BF16"').rstrip()
     out = io.BytesIO()
@@ -187,7 +187,7 @@ def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
 
 
 def made_of(accept: Accept, hand: Hand, plan: JobPlan = SMALL, *, finish: bool = True, **parts: bytes) -> str:
-    """The path of the content of a video of one section whose artifacts are these."""
+    """The content path of a video of one section with these artifacts."""
     record = accept(plan=plan, save_frames="all")
     hand.dispatcher.nudge(record.job.id)
     hand.commit(hand.take(), conditioning=parts.get("conditioning", b"c"))
@@ -215,7 +215,7 @@ STILL = ("000000.png", b"png")
     ids=["garbage", "cut", "crc", "packed", "large", "many", "name"],
 )
 def test_frames_that_no_worker_wrote_are_damaged(http: TestClient, accept: Accept, hand: Hand, frames: bytes) -> None:
-    """As an imported video may hold them: said so, and never unpacked, whatever range is asked for."""
+    """An imported video may hold such files. The farm names the fault and never unpacks them, for any range."""
     path = made_of(accept, hand, frames=frames)
     for headers in ({}, {"Range": "bytes=0-0"}):
         answer = http.get(f"{path}?variant=frames", headers=headers)
@@ -254,7 +254,7 @@ def _header(text: bytes, data: bytes = b"") -> bytes:
     ],
 )
 def test_latents_that_no_worker_wrote_are_damaged(http: TestClient, accept: Accept, hand: Hand, section: bytes) -> None:
-    """Of another type or shape, beyond the file's end, or no tensors at all."""
+    """The farm reports tensors of another type or shape, or beyond the file's end, and files without tensors."""
     start = save({"start_latent": np.zeros((1, 16, 1, 8, 8), "<f4")})
     answer = http.get(f"{made_of(accept, hand, conditioning=start, section=section)}?variant=latents")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
@@ -280,14 +280,14 @@ def test_a_clip_that_no_worker_wrote_is_damaged(http: TestClient, accept: Accept
 
 
 def overwrite(store: FolderStore, start: str) -> None:
-    """Change one byte of the one object whose key begins so."""
+    """Change one byte of the only object under this prefix."""
     [path] = [store.root / key for key in store.list("jobs/") if key.rpartition("/")[2].startswith(start)]
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def test_a_damaged_clip_is_not_joined(http: TestClient, accept: Accept, hand: Hand, store: FolderStore) -> None:
-    """Whether it could be or not: its sha256 is looked at first."""
+    """The farm checks the sha256 before it tries to join."""
     path = made_of(accept, hand, finish=False)
     overwrite(store, "clip.")
     answer = http.get(f"{path}?variant=partial")
@@ -299,7 +299,7 @@ def test_a_damaged_clip_is_not_joined(http: TestClient, accept: Accept, hand: Ha
 def test_a_damaged_video_is_not_sent_whole(
     farm_url: str, finished: str, store: FolderStore, header: dict[str, str]
 ) -> None:
-    """The connection breaks off before the end, so that nobody takes it for the video."""
+    """The connection breaks off before the end, so no client mistakes it for the video."""
     assert httpx.get(f"{farm_url}{finished}", headers=header).content == MP4
     overwrite(store, "video.")
     with pytest.raises(httpx.RemoteProtocolError):

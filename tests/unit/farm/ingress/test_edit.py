@@ -1,4 +1,4 @@
-"""Changing a video that waits: what the user sees, what workers get, and what of the work done stays."""
+"""Edits of a waiting video: what the user sees, what workers get, and which finished work stays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Out = pytest.CaptureFixture[str]
 
 
 def edit(http: TestClient, video: dict[str, Any], **changes: object) -> dict[str, Any]:
-    """The video with its changes, which must be taken."""
+    """Edit a video; the farm must accept the changes."""
     answer = http.patch(f"/v1/videos/{video['id']}", json=changes)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -27,7 +27,7 @@ def edit(http: TestClient, video: dict[str, Any], **changes: object) -> dict[str
 
 
 def test_what_waits_can_be_changed(http: TestClient, hand: Hand) -> None:
-    """The answer, a later look and the next order all have the new values; a form does as well as JSON."""
+    """The answer, a later read and the next order have the new values; a form works as well as JSON."""
     video = ask(http, name="one")
     changed = edit(http, video, prompt="a dog", priority=3)
     assert (changed["prompt"], changed["request"]["priority"], changed["name"]) == ("a dog", 3, "one")
@@ -40,14 +40,14 @@ def test_what_waits_can_be_changed(http: TestClient, hand: Hand) -> None:
 
 
 def test_a_higher_priority_goes_first(http: TestClient, hand: Hand) -> None:
-    """The scheduler hears of it."""
+    """The scheduler uses the new priority."""
     first, second = ask(http), ask(http, prompt="a dog")
     edit(http, second, priority=10)
     assert [hand.take().job.id, hand.dispatcher.live(first["id"]).queue_position] == [second["id"], 0]  # type: ignore[union-attr]
 
 
 def test_another_prompt_keeps_sections_and_makes_the_conditioning_again(http: TestClient, hand: Hand) -> None:
-    """Section 0 stays; section 1 is told the new prompt, from a new conditioning; the decode of section 0 goes on."""
+    """Section 0 stays; section 1 gets the new prompt from a new conditioning; the decode of section 0 continues."""
     video = ask(http, seconds="3.6")
     hand.commit(hand.take(), conditioning=b"old")
     old = hand.take()
@@ -87,7 +87,7 @@ def test_who_works_on_the_old_prompt_loses_the_lease(http: TestClient, hand: Han
 
 
 def test_a_decode_whose_answer_was_lost_waits_for_the_new_conditioning(http: TestClient, hand: Hand) -> None:
-    """Its worker asks again: it gets the encode first, and then the decode with all that it needs."""
+    """When the worker asks again, it gets the encode first, and then the decode with everything it needs."""
     video = ask(http, seconds="6")
     while (lost := hand.take()).key.stage != "decode":
         hand.commit(lost, **{"conditioning" if lost.key.stage == "encode" else "section": b"old"})
@@ -103,7 +103,7 @@ def test_a_decode_whose_answer_was_lost_waits_for_the_new_conditioning(http: Tes
 
 
 def test_what_no_longer_waits_cannot_be_changed(http: TestClient, hand: Hand) -> None:
-    """409 while it is rendered and once it has ended; a prompt also when every section is made."""
+    """An edit gets 409 while a worker renders, after the end, and for a prompt once every section is made."""
     video = ask(http, seconds="1")
     path = f"/v1/videos/{video['id']}"
     hand.commit(hand.take(), conditioning=b"c")
@@ -138,7 +138,7 @@ def test_bad_changes_are_named(http: TestClient, changes: dict[str, object], fie
 
 
 def test_a_remix_begins_with_the_changed_request(http: TestClient) -> None:
-    """What was changed counts as asked for."""
+    """A remix starts from the edited values."""
     video = ask(http, seed="5")
     edit(http, video, prompt="a dog")
     remix = http.post(f"/v1/videos/{video['id']}/remix", json={"seed": 6}).json()
@@ -146,14 +146,14 @@ def test_a_remix_begins_with_the_changed_request(http: TestClient) -> None:
 
 
 def test_an_edit_survives_a_restart(http: TestClient, hand: Hand, jobs: Jobs) -> None:
-    """It is in the ledger: whoever opens the store next sees it."""
+    """The edit is in the ledger, so another process that opens the store sees it."""
     video = ask(http)
     edit(http, video, prompt="a dog")
     assert Jobs(jobs.store).get(video["id"], owner=None).job.request.prompt == "a dog"
 
 
 def test_edit_from_the_command_line(farm_url: str, http: TestClient, capsys: Out) -> None:
-    """Flags are the fields; without one, or where the state forbids it, exit 2 and a word."""
+    """The flags are the fields. Without one, or if the state forbids it, the command exits 2 with a message."""
     video = ask(http)["id"]
     assert cli.main(["edit", video, "--prompt", "a dog", "--priority", "-2", "--name", "n"]) == 0
     assert capsys.readouterr().out == f"{video}\tqueued\n"
@@ -165,7 +165,7 @@ def test_edit_from_the_command_line(farm_url: str, http: TestClient, capsys: Out
 def test_a_commit_between_the_look_and_the_edit_wins(
     http: TestClient, hand: Hand, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last section is committed while a user changes the prompt: they hear so, and nothing is made in vain."""
+    """If the last section is committed during an edit of the prompt, the user gets 409 and no work is wasted."""
     video = ask(http, seconds="1.2")
     hand.commit(hand.take(), conditioning=b"c")
     orders, look = [hand.take()], jobs.ledger.head

@@ -47,7 +47,7 @@ def test_a_finished_video_tells_its_story(http: TestClient, finished: str) -> No
 
 
 def test_coming_back_anywhere_misses_nothing_and_repeats_nothing(http: TestClient, finished: str) -> None:
-    """With the id of any event, the rest of the story follows; after the end there is nothing more to come for."""
+    """From the id of any event, the rest follows; after the end, the client must not reconnect."""
     path = f"/v1/videos/{finished}/events"
     events = parse(http.get(path).text)
     for number, (at, _, _) in enumerate(events[:-1], start=1):
@@ -58,7 +58,7 @@ def test_coming_back_anywhere_misses_nothing_and_repeats_nothing(http: TestClien
 
 
 def test_an_end_that_a_retry_followed_was_none(http: TestClient, accept: Accept, hand: Hand) -> None:
-    """Who comes late is told of the cancelling, and then of the end that is one."""
+    """A client that connects late sees the cancellation, and then only the final end."""
     path = f"/v1/videos/{accept().job.id}"
     http.post(f"{path}/cancel")
     cancelled = parse(http.get(f"{path}/events").text)
@@ -84,7 +84,7 @@ async def _until(stream: AsyncIterator[ServerSentEvent], name: str) -> Seen:
 async def test_progress_comes_while_a_section_is_made(
     jobs: Jobs, accept: Accept, hand: Hand, door: DispatcherHere
 ) -> None:
-    """Steps are told as they happen, with ids that go on rising after the client was gone."""
+    """Steps appear as they happen; their ids keep rising after the client was away."""
     record = accept()
     hand.dispatcher.nudge(record.job.id)
     hand.commit(hand.take(), conditioning=b"c")
@@ -108,7 +108,7 @@ async def test_progress_comes_while_a_section_is_made(
 async def test_without_a_dispatcher_the_ledger_is_followed(
     jobs: Jobs, accept: Accept, hand: Hand, door: DispatcherHere
 ) -> None:
-    """A dead dispatcher costs the progress in between, no section and no status."""
+    """Without the dispatcher, the stream lacks progress, but no section and no status."""
     record = accept()
     hand.dispatcher.nudge(record.job.id)
     door.answers = False
@@ -120,7 +120,7 @@ async def test_without_a_dispatcher_the_ledger_is_followed(
 
 
 async def test_a_watcher_hears_what_a_video_waits_for(accept: Accept, jobs: Jobs, door: DispatcherHere) -> None:
-    """Where no worker can work on it, progress says so instead of being silent."""
+    """If no worker can take the video, the progress event says why."""
     record = accept()
     await door.nudge(record.job.id)
     stream = follow(record, watches=Watches(jobs, door), last_event_id=None)

@@ -1,4 +1,4 @@
-"""The HTTP door, from outside: a real store, the real dispatcher, a worker by hand."""
+"""The HTTP API from outside, with a real store, the real dispatcher and a hand-driven worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = {"input_reference": ("cat.jpg", CAT)}
 
 
 def ask(http: TestClient, /, *, headers: dict[str, str] | None = None, **fields: str) -> dict[str, Any]:
-    """A video of the cat, which must be accepted."""
+    """Ask for a video of the cat; the farm must accept it."""
     answer = http.post("/v1/videos", data={"prompt": "a cat", **fields}, files=FILES, headers=headers)
     assert answer.status_code == 200, answer.text
     video: dict[str, Any] = answer.json()
@@ -69,12 +69,12 @@ def test_every_kind_of_body_asks_for_the_same(http: TestClient, jobs: Jobs) -> N
 
 
 def test_a_seed_is_drawn_and_reported(http: TestClient) -> None:
-    """Two videos without a seed get two."""
+    """Two videos without a seed get different ones."""
     assert ask(http)["seed"] != ask(http)["seed"]
 
 
 def test_the_stored_picture_is_upright_and_clean(http: TestClient, jobs: Jobs) -> None:
-    """A photo that a camera marked as turned is turned, and its metadata is gone."""
+    """The farm turns a photo by its EXIF tag and removes the metadata."""
     photo, exif = io.BytesIO(), Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a camera"
     Image.new("RGB", (200, 100), "navy").save(photo, "JPEG", exif=exif, comment=b"secret")
@@ -85,7 +85,7 @@ def test_the_stored_picture_is_upright_and_clean(http: TestClient, jobs: Jobs) -
 
 
 def test_an_idempotency_key_gives_the_same_video_once(http: TestClient) -> None:
-    """The same key and request, also in another kind of body: the same video; another request: a conflict."""
+    """The same key and request, in any kind of body, give the same video; another request gives a conflict."""
     key = {"Idempotency-Key": "k1"}
     first = ask(http, headers=key)
     assert ask(http, headers=key)["id"] == first["id"]
@@ -98,7 +98,7 @@ def test_an_idempotency_key_gives_the_same_video_once(http: TestClient) -> None:
 
 
 def test_a_dry_run_stores_nothing(http: TestClient, hand: Hand, jobs: Jobs) -> None:
-    """It tells the exact length and each worker's time."""
+    """The estimate has the exact length and each worker's time."""
     hand.dispatcher.ask(hand.card)
     answer = http.post("/v1/videos?dry_run=1", data={"prompt": "a cat", "seconds": "3"}, files=FILES).json()
     assert (answer["object"], answer["frames"], answer["sections"]) == ("video.estimate", 73, 2)
@@ -119,7 +119,7 @@ def test_keyframes_reach_their_sections(http: TestClient, jobs: Jobs) -> None:
 
 
 def test_pages_follow_each_other(http: TestClient) -> None:
-    """Newest first, `after` begins behind, and has_more tells the truth."""
+    """The list is newest first; `after` starts behind an id; has_more is right."""
     ids = [ask(http, name=str(number))["id"] for number in range(3)]
     page = http.get("/v1/videos?limit=2").json()
     assert (page["object"], page["has_more"], page["last_id"]) == ("list", True, page["data"][1]["id"])
@@ -131,7 +131,7 @@ def test_pages_follow_each_other(http: TestClient) -> None:
 
 
 def test_wishes_change_the_state_or_conflict(http: TestClient, hand: Hand) -> None:
-    """pause, resume, cancel, retry and delete do what they say, and 409 where the state forbids it."""
+    """Pause, resume, cancel, retry and delete work, and answer 409 if the state forbids them."""
     path = f"/v1/videos/{ask(http)['id']}"
 
     def wish(name: str) -> tuple[int, str]:
@@ -156,7 +156,7 @@ def test_wishes_change_the_state_or_conflict(http: TestClient, hand: Hand) -> No
 
 
 def test_progress_counts_steps(http: TestClient, hand: Hand) -> None:
-    """Between ledger entries the dispatcher's memory tells stage and step."""
+    """Between ledger entries, the dispatcher's memory supplies stage and step."""
     path = f"/v1/videos/{ask(http, seconds='3')['id']}"
     hand.commit(hand.take(), conditioning=b"c")
     order = hand.take()
@@ -173,7 +173,7 @@ def test_progress_counts_steps(http: TestClient, hand: Hand) -> None:
 
 
 def test_without_its_dispatcher_the_ledger_still_answers(http: TestClient, door: DispatcherHere) -> None:
-    """Videos are taken, shown and cancelled; only what lives in the dispatcher's memory is missing."""
+    """The farm accepts, shows and cancels videos; only the dispatcher's own knowledge is missing."""
     door.answers = False
     video = ask(http)
     assert video["status"] == "queued"
@@ -205,7 +205,7 @@ def test_the_description_lists_every_field(http: TestClient) -> None:
 
 
 def test_strangers_are_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
-    """Without API keys only this machine may ask; whether the process lives is no secret."""
+    """Without API keys, only this machine has access; /healthz is public."""
     app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     with TestClient(app, base_url="http://127.0.0.1:8000", client=("192.0.2.7", 4000)) as stranger:
         answer = stranger.get("/v1/videos")

@@ -1,4 +1,4 @@
-"""How much may wait, and for how long what has ended is kept."""
+"""How many videos may wait, and how long the farm keeps ended ones."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class GatedMedia(EngineMedia):
 
 
 def door_app(jobs: Jobs, door: DispatcherHere, media: EngineMedia, **settings: object) -> FastAPI:
-    """The HTTP door with settings of its own."""
+    """An application with these settings."""
     chosen = FarmSettings(model="tiny", **settings)
     return create_app(settings=chosen, jobs=jobs, door=door, planner=EnginePlanner(), media=media)
 
 
 @contextmanager
 def farm(jobs: Jobs, door: DispatcherHere, **settings: object) -> Iterator[TestClient]:
-    """A client of such a door."""
+    """A client of such an application."""
     app = door_app(jobs, door, EngineMedia(), **settings)
     with TestClient(app, base_url=URL, client=HERE) as http:
         yield http
@@ -64,7 +64,7 @@ def farm(jobs: Jobs, door: DispatcherHere, **settings: object) -> Iterator[TestC
 
 @pytest.mark.parametrize(("setting", "code"), [("max_open_videos", "quota"), ("max_queued", "overloaded")])
 def test_over_the_limit_is_429_with_the_time_to_wait(jobs: Jobs, door: DispatcherHere, setting: str, code: str) -> None:
-    """Nothing is stored; once a video has ended there is room; a batch has to fit as a whole."""
+    """The farm stores nothing beyond the limit. An ended video makes room; a batch must fit as a whole."""
     with farm(jobs, door, **{setting: 2}) as http:
         first, _ = ask(http), ask(http)
         answer = http.post("/v1/videos", data=DATA, files=FILES)
@@ -81,7 +81,7 @@ def test_over_the_limit_is_429_with_the_time_to_wait(jobs: Jobs, door: Dispatche
 
 
 def test_anothers_videos_count_for_the_farm_alone(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
-    """The quota is one owner's."""
+    """Each owner has a quota of their own."""
     for _ in range(3):
         door.dispatcher.nudge(accept(owner="other").job.id)
     with farm(jobs, door, max_open_videos=1) as http:
@@ -91,7 +91,7 @@ def test_anothers_videos_count_for_the_farm_alone(jobs: Jobs, door: DispatcherHe
 
 
 def test_asking_again_is_no_new_video(jobs: Jobs, door: DispatcherHere) -> None:
-    """A client whose answer was lost hears of its video also where there is no room for another."""
+    """A client that repeats its request gets its video even if there is no room for another."""
     with farm(jobs, door, max_open_videos=1) as http:
         first = ask(http, headers={"Idempotency-Key": "k"})
         assert ask(http, headers={"Idempotency-Key": "k"})["id"] == first["id"]
@@ -100,7 +100,7 @@ def test_asking_again_is_no_new_video(jobs: Jobs, door: DispatcherHere) -> None:
 
 
 def test_a_retry_needs_room_too(jobs: Jobs, door: DispatcherHere) -> None:
-    """Else whoever cancels and retries would have any number of open videos."""
+    """Otherwise cancel and retry would bypass the limits."""
     with farm(jobs, door, max_open_videos=1) as http:
         first = ask(http)["id"]
         http.post(f"/v1/videos/{first}/cancel")
@@ -112,7 +112,7 @@ def test_a_retry_needs_room_too(jobs: Jobs, door: DispatcherHere) -> None:
 
 
 def test_a_retry_in_a_full_farm_is_refused_for_what_is_wrong(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
-    """Another's video and one that never was are not there; one that has not ended is a conflict."""
+    """Another owner's video and an unknown one give 404; an unfinished one gives a conflict."""
     others = accept(owner="other").job.id
     jobs.wish(others, "cancel", owner="other")
     with farm(jobs, door, max_open_videos=1) as http:
@@ -122,7 +122,7 @@ def test_a_retry_in_a_full_farm_is_refused_for_what_is_wrong(jobs: Jobs, door: D
 
 
 def test_a_full_farm_decodes_nothing(jobs: Jobs, door: DispatcherHere) -> None:
-    """It says so before it looks at the pictures; videos that are not there are told as such."""
+    """A full farm answers before it decodes images; an unknown video still gives 404."""
     with farm(jobs, door, max_open_videos=1) as http:
         made = ask(http, seconds="1")["id"]
     media = GatedMedia()
@@ -138,7 +138,7 @@ def test_a_full_farm_decodes_nothing(jobs: Jobs, door: DispatcherHere) -> None:
 
 
 def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
-    """As many POSTs as can be answered soon are worked on, the next is refused at once; those inside are all taken."""
+    """The ingress handles a fixed number of POSTs, rejects the next at once, and accepts all that it handles."""
     media = GatedMedia()
     app = door_app(jobs, door, media)
     most = round(app.state.dependencies.posts.total_tokens)
@@ -168,7 +168,7 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
 
 
 def test_the_client_comes_back_to_a_busy_farm() -> None:
-    """Under the same key: what was refused for a moment is not an error of the command."""
+    """The client repeats a busy answer under the same key, so the command does not fail."""
     busy = httpx.Response(429, json={"code": "busy", "detail": "ask again"})
     answers, keys = [busy, httpx.Response(200, json={"id": "video_1"})], set[str]()
 
@@ -182,7 +182,7 @@ def test_the_client_comes_back_to_a_busy_farm() -> None:
 
 
 def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: DispatcherHere) -> None:
-    """It is back within seconds, and what was accepted is safe."""
+    """The store is back within seconds, and accepted videos are safe."""
     with farm(jobs, door, max_open_videos=1) as http:
         known = ask(http)["id"]
         assert http.post("/v1/videos", data=DATA, files=FILES).status_code == 429
@@ -192,7 +192,7 @@ def test_without_the_dispatcher_nobody_is_turned_away(jobs: Jobs, door: Dispatch
 
 @pytest.mark.parametrize("error", [Quota, Overloaded])
 def test_the_client_knows_both(error: type[FarmError]) -> None:
-    """As errors of their own, so that a script can wait."""
+    """Each has its own exception, so that a script can wait."""
     answer = httpx.Response(429, json={"code": error.code, "detail": "full"})
     with (
         FarmClient("http://farm", transport=httpx.MockTransport(lambda _: answer)) as client,
@@ -209,7 +209,7 @@ def test_impossible_limits_are_refused(name: str) -> None:
 
 
 def test_what_ended_long_ago_is_erased(jobs: Jobs, accept: Accept) -> None:
-    """By the dispatcher's sweep; what has not ended stays however old, and what ended lately stays until its time."""
+    """The dispatcher's sweep erases them; unfinished videos stay at any age, and recent ones until their time."""
     now, wall = [0.0], [0.0]
     records = [accept() for _ in range(3)]
     old, ended, waits = (record.job.id for record in records)
@@ -233,7 +233,7 @@ def test_what_ended_long_ago_is_erased(jobs: Jobs, accept: Accept) -> None:
 
 
 def test_a_heap_of_old_videos_does_not_hold_up_the_dispatcher(jobs: Jobs, accept: Accept) -> None:
-    """One sweep erases a few of them, the next goes on at once: leases are looked at in between."""
+    """One sweep erases a few, and the next continues at once, so that leases are checked in between."""
     for _ in range(12):
         jobs.wish(accept().job.id, "cancel", owner="local")
     now, long_after = [0.0], time.time() + 3 * DAY_S
@@ -247,7 +247,7 @@ def test_a_heap_of_old_videos_does_not_hold_up_the_dispatcher(jobs: Jobs, accept
 
 
 def test_a_video_says_when_it_will_be_erased(jobs: Jobs, door: DispatcherHere, hand: Hand) -> None:
-    """Once it has ended; null where everything is kept."""
+    """An ended video has a date; it is null if the farm keeps everything."""
     with farm(jobs, door, keep_days=0.5) as http:
         path = f"/v1/videos/{ask(http, seconds='1')['id']}"
         assert http.get(path).json()["expires_at"] is None

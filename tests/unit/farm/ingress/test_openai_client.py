@@ -1,4 +1,4 @@
-"""The official openai package over HTTP, with the real engine behind it: every call that maps to ours, unchanged."""
+"""The official openai package against the real engine: every call that the farm supports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FEW = {"num_inference_steps": 2, "latent_window_size": 2}  # fields beyond OpenA
 
 @pytest.fixture
 def client(farm_url: str) -> Iterator[openai.OpenAI]:
-    """The package's own client; the farm has no keys, so any will do."""
+    """The package's client; a farm without keys accepts any key."""
     with openai.OpenAI(base_url=f"{farm_url}/v1", api_key="any", max_retries=0) as client:
         yield client
 
@@ -40,7 +40,7 @@ def picture(tmp_path: Path, png: bytes) -> Path:
 
 @pytest.fixture
 def engine(hand: Hand, tiny_cache: Path) -> Iterator[None]:
-    """Both tiny models at work on whatever is asked for, meanwhile."""
+    """A worker with both tiny models that does all orders."""
     renderers = {name: Renderer(load_models(name, cache_dir=tiny_cache)) for name in ("tiny", "tiny-f1")}
     worker, over = Worker(hand, renderers["tiny"]), threading.Event()
     worker.runner = OrderRunner(hand.jobs, worker.card, load=lambda model, _: renderers[model])
@@ -105,7 +105,7 @@ def len_s(mp4: bytes) -> float:
 
 
 def test_a_batch_is_a_video_to_it(client: openai.OpenAI, picture: Path) -> None:
-    """The answer to n=2 reads as its first video; what is ours is in the extra fields."""
+    """The answer to n=2 reads as its first video; the farm's own values are extra fields."""
     video = client.videos.create(prompt="a cat", input_reference=picture, extra_body={**FEW, "n": 2})
     batch = (video.model_extra or {})["batch"]
     assert (video.id, len(batch["videos"])) == (batch["videos"][0], 2)
@@ -115,7 +115,7 @@ def test_a_batch_is_a_video_to_it(client: openai.OpenAI, picture: Path) -> None:
 
 
 def test_refusals_are_its_own_exceptions(client: openai.OpenAI, picture: Path) -> None:
-    """With the code and the field that a program needs."""
+    """The exception has the code and the field."""
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.videos.create(prompt="a cat", input_reference=picture, seconds=cast("VideoSeconds", "1000"))
     assert (caught.value.code, caught.value.param) == ("invalid_request", "seconds")

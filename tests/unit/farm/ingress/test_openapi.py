@@ -1,6 +1,6 @@
-"""schemathesis against /openapi.json: whatever is sent, no 5xx, and no status or content type that is not there.
+"""schemathesis against /openapi.json: no request gets a 5xx, or a status or content type that is not documented.
 
-A few examples for each call, always the same ones; ids are made up, and those of real videos.
+Each call gets a few examples, always the same ones. Some ids are made up, others are those of real videos.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ schemathesis.serializer.alias("application/x-tar", "application/octet-stream")  
 
 
 def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestClient, hand: Hand) -> None:
-    """Every call under /v1, with made-up bodies, queries and ids, and with ids of videos that wait or have ended."""
+    """Call everything under /v1 with generated bodies, queries and ids, and with ids of waiting and ended videos."""
     ended = ask(http, seconds="1")["id"]
     finish_with_latents(hand)
     waiting = ask(http, seconds="1")["id"]
@@ -86,7 +86,7 @@ def finish_with_latents(hand: Hand) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/videos", "/v1/videos/{video_id}", "/v1/videos/{video_id}/events"])
 def test_every_call_documents_its_problems(http: TestClient, path: str) -> None:
-    """As application/problem+json, with the schema of a problem."""
+    """Each error is application/problem+json with the problem's schema."""
     for call in http.get("/openapi.json").json()["paths"][path].values():
         problem = call["responses"]["401"]["content"]["application/problem+json"]
         assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}

@@ -40,7 +40,7 @@ def accepted(http: TestClient, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_preset_fills_a_request_that_says_nothing(http: TestClient, name: str) -> None:
-    """The whole request that will be rendered is stored and shown, the preset's name too."""
+    """The farm stores and shows the whole request, with the preset's name."""
     request = accepted(http, preset=name)
     assert tuple(request[field] for field in FIELDS) == TABLE[name]
     assert request["preset"] == name
@@ -48,13 +48,13 @@ def test_a_preset_fills_a_request_that_says_nothing(http: TestClient, name: str)
 
 
 def test_what_was_set_stays_even_where_it_is_the_default(http: TestClient) -> None:
-    """25 steps and no cache, said aloud, are not the same as saying nothing."""
+    """An explicit default differs from a field that is left out."""
     request = accepted(http, preset="talking", num_inference_steps=25, cache="none")
     assert (request["num_inference_steps"], request["cache"], request["guidance_scale"]) == (25, "none", 8)
 
 
 def test_the_threshold_follows_the_cache(http: TestClient) -> None:
-    """`hands` with TeaCache after all skips less than usual; the fork's own numbers skip more."""
+    """`hands` with TeaCache skips less than usual; the fork's own numbers skip more."""
     assert accepted(http, preset="hands", cache="teacache")["cache_threshold"] == 0.1
     assert accepted(http, preset="compat-hands", cache="teacache")["cache_threshold"] == 0.25
     assert accepted(http, preset="compat-default", cache="none")["cache_threshold"] is None
@@ -71,7 +71,7 @@ def test_a_threshold_without_a_cache_is_refused_when_the_preset_is_known(http: T
 
 
 def test_mu_moves_where_its_limit_lets_it(http: TestClient) -> None:
-    """Small pictures have room below ln 7; the fork's floor is 0.3."""
+    """With small pictures, mu stays below its limit ln 7; the fork's minimum is 0.3."""
     tokens = 9 * 6 * 10  # 160x96 px
     assert accepted(http, preset="dance", size="160x96")["flow_shift"] == math.exp(token_mu(tokens) - 0.15)
     assert accepted(http, preset="hands", size="160x96")["flow_shift"] == pytest.approx(math.exp(0.3))
@@ -82,7 +82,7 @@ def test_mu_moves_where_its_limit_lets_it(http: TestClient) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("bucket", buckets(640))
 def test_at_the_usual_window_only_the_exponent_acts(name: str, bucket: tuple[int, int]) -> None:
-    """Nine latent frames of any 640 bucket have so many tokens that mu is at its limit, moved or not."""
+    """Nine latent frames of any 640 bucket have so many tokens that mu is at its limit with any preset."""
     tokens = 9 * (bucket[0] // 16) * (bucket[1] // 16)
     assert "flow_shift" not in filled(name, {}, tokens=tokens)
     assert flow_mu(tokens) == math.log(7)
@@ -90,13 +90,13 @@ def test_at_the_usual_window_only_the_exponent_acts(name: str, bucket: tuple[int
 
 @given(st.sampled_from(sorted(PRESETS)), st.sets(st.sampled_from([*FIELDS, "flow_shift"])))
 def test_nothing_that_was_given_is_filled(name: str, given_fields: set[str]) -> None:
-    """Whatever the preset says."""
+    """Every preset leaves the given fields alone."""
     values = dict.fromkeys(given_fields, "mine")
     assert not filled(name, values, tokens=500).keys() & given_fields
 
 
 def test_the_same_key_with_and_without_a_default_said_aloud_are_two_requests(http: TestClient) -> None:
-    """With a preset they would give two videos."""
+    """With a preset, they are two different requests."""
     key = {"Idempotency-Key": "k"}
     for fields, status in (({}, 200), ({}, 200), ({"num_inference_steps": "25"}, 409)):
         data = {"prompt": "a", "preset": "dance", "seed": "1", **fields}
@@ -105,7 +105,7 @@ def test_the_same_key_with_and_without_a_default_said_aloud_are_two_requests(htt
 
 
 def test_a_remix_keeps_what_was_filled_and_takes_another_preset(http: TestClient) -> None:
-    """Without a preset of its own everything stays, defaults that were said aloud too; a new one fills anew."""
+    """A remix without a preset keeps every value, explicit defaults included; a new preset fills them."""
     data = {"prompt": "a cat", "preset": "dance", "num_inference_steps": "25", "seed": "1"}
     first = http.post("/v1/videos", data=data, files={"input_reference": ("cat.jpg", CAT)}).json()
     same = http.post(f"/v1/videos/{first['id']}/remix", json={"prompt": "a dog"}).json()["request"]
@@ -122,5 +122,5 @@ def test_a_remix_with_a_new_preset_forgets_every_field_that_a_preset_may_fill() 
 
 
 def test_presets_load_no_torch() -> None:
-    """The ingress uses them."""
+    """The ingress imports the presets."""
     assert "torch" not in modules_after("import framepack_engine.planning.presets")

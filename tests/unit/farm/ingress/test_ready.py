@@ -1,4 +1,4 @@
-"""/readyz: which part of the farm cannot work, and that it is ready again by itself."""
+"""/readyz names the part of the farm that fails, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sick(FolderStore):
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sick]:
-    """Well so far. A trial holds for no time, so that each question is one."""
+    """The disk works at first. A trial never counts for later, so each request makes one."""
     monkeypatch.setattr(ready, "_HOLDS_S", 0.0)
     sick = Sick(tmp_path / "storage")
     sick.thawed = threading.Event()
@@ -47,7 +47,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sick]:
 
 
 def test_a_full_disk_is_named_and_passes(http: TestClient, store: Sick) -> None:
-    """503 says that the store is it and what the system says; with room again the farm is ready. Nothing is left."""
+    """503 names the store and the system's reason. With room again, the farm is ready. No object is left behind."""
     store.full = True
     answer = http.get("/readyz")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
@@ -62,7 +62,7 @@ def test_a_full_disk_is_named_and_passes(http: TestClient, store: Sick) -> None:
 
 
 def test_a_store_that_hangs_is_not_waited_for(http: TestClient, store: Sick, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer comes all the same, and questions meanwhile do not pile up trials."""
+    """The answer still comes, and requests in the meantime start no further trials."""
     monkeypatch.setattr(ready, "_ANSWER_S", 0.1)
     before = threading.active_count()
     store.thawed.clear()
@@ -75,7 +75,7 @@ def test_a_store_that_hangs_is_not_waited_for(http: TestClient, store: Sick, mon
 
 
 def test_a_silent_dispatcher_is_named(http: TestClient, door: DispatcherHere) -> None:
-    """The store is well: that is told too."""
+    """The answer also says that the store works."""
     door.answers = False
     parts = http.get("/readyz").json()["parts"]
     assert parts["store"] == "ok"
@@ -83,7 +83,7 @@ def test_a_silent_dispatcher_is_named(http: TestClient, door: DispatcherHere) ->
 
 
 def test_an_accepting_on_a_full_disk_stores_no_video(http: TestClient, store: Sick, jobs: Jobs) -> None:
-    """503 with Retry-After: nothing is listed, and the same request is taken once there is room."""
+    """The farm answers 503 with Retry-After and lists nothing; it accepts the same request once there is room."""
     store.full = True
     fields, key = {"prompt": "a cat", "model": "tiny-f1", "seconds": "1"}, {"Idempotency-Key": "k"}
     answer = http.post("/v1/videos", data=fields, headers=key)
@@ -95,7 +95,7 @@ def test_an_accepting_on_a_full_disk_stores_no_video(http: TestClient, store: Si
 
 
 def test_what_killed_trials_left_is_removed_once_it_is_old(http: TestClient, store: Sick) -> None:
-    """An hour is enough; the verdict of the start-up trial stays."""
+    """Objects of killed trials go after an hour; the start-up trial's result stays."""
     old, young = (f"probe/ready-{int(time.time()) - age}-{'0' * 32}" for age in (3700, 60))
     for key in (old, young, "probe/v1-0123456789abcdef.json"):
         store.put_if_absent(key, b"x")

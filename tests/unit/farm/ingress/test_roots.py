@@ -1,4 +1,4 @@
-"""Threads of the HTTP door, where the event loop was run for no task."""
+"""The application's threads on an event loop that runs no task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """As Ray Serve has it: it runs for ever, in a thread."""
+    """An event loop that runs forever in a thread, like that of Ray Serve."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -29,7 +29,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_a_thread_outlives_the_request_that_it_began_with(loop: asyncio.AbstractEventLoop) -> None:
-    """Requests one after another are served by one thread; without the lifespan each has its own."""
+    """One thread serves consecutive requests; without the lifespan, each request would start a new one."""
     over = asyncio.Event()
 
     async def life(begun: threading.Event) -> None:

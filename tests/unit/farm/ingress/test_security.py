@@ -1,4 +1,4 @@
-"""What somebody who means harm may try at the door, endpoint by endpoint: a new one cannot forget it."""
+"""Attacks on every endpoint of the API; the tests cover new endpoints by themselves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture
 def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
-    """The door of a farm with two keys, asked from another machine."""
+    """A farm with two keys, called from another machine."""
     app = create_app(
         settings=FarmSettings(model="tiny", api_keys=KEYS),
         jobs=jobs,
@@ -54,13 +54,13 @@ def keyed(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
 
 
 def routes(client: TestClient) -> list[tuple[str, str]]:
-    """Every method and path that the farm describes of itself."""
+    """Every method and path of /openapi.json."""
     paths = client.app.openapi()["paths"]  # type: ignore[attr-defined]
     return [(method.upper(), path) for path, calls in paths.items() for method in calls if path not in OPEN_TO_ALL]
 
 
 def ask(client: TestClient, method: str, path: str, key: str | None) -> Any:
-    """A request that the endpoint would take from the right person."""
+    """A request that the endpoint accepts from the right owner."""
     body = {"prompt": "a dog"} if method in {"POST", "PATCH", "PUT"} else None
     return client.request(method, path, headers=bearer(key) if key else {}, json=body)
 
@@ -76,7 +76,7 @@ def submitted(client: TestClient, png: bytes) -> str:
 
 
 def test_every_endpoint_wants_a_key(keyed: TestClient) -> None:
-    """Without one nothing but the two health checks answers, whatever the id, and an id that exists tells nothing."""
+    """Without a key, only the two health checks answer; an existing id gets the same answer as any other."""
     asked = routes(keyed)
     assert len(asked) > 15
     for method, path in asked:
@@ -86,7 +86,7 @@ def test_every_endpoint_wants_a_key(keyed: TestClient) -> None:
 
 
 def test_anothers_video_is_not_there_for_any_endpoint(keyed: TestClient, png: bytes, jobs: Jobs) -> None:
-    """Bob gets the answer of an id that never was, letter by letter; Alice's video is as it was."""
+    """For Alice's video, Bob gets exactly the answer for an unknown id; the video does not change."""
     video, never = submitted(keyed, png), "video_" + "0" * 32
     before = jobs.get(video, owner="alice")
     with_ids = [(method, path) for method, path in routes(keyed) if "{" in path]
@@ -111,7 +111,7 @@ def test_anothers_video_is_not_there_for_any_endpoint(keyed: TestClient, png: by
 @example("video_" + "٣" * 32)
 @example("\0")
 def test_ids_never_meet_a_path(http: TestClient, text: str) -> None:
-    """Whatever stands in an id's place is an id that is not there: no file, no other endpoint, no error of ours."""
+    """A malformed id is an unknown id. It reaches no file and no other endpoint, and causes no internal error."""
     for method, path in routes(http):
         if "{" in path:
             answer = ask(http, method, path.replace("{video_id}", quote(text, safe="")), None)
@@ -121,7 +121,7 @@ def test_ids_never_meet_a_path(http: TestClient, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "x\0y", "..", "a\\b"])
 def test_names_of_models_and_loras_never_meet_a_path(http: TestClient, png: bytes, name: str) -> None:
-    """A name that leaves its folder is refused by its field."""
+    """The farm rejects a name that leaves its folder, and names the field."""
     for field, body in (("model", {"model": name}), ("loras", {"loras": [{"name": name, "weight": 1.0}]})):
         url = {"image_url": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
         answer = http.post("/v1/videos", json={"prompt": "a", "input_reference": url, **body})
@@ -130,7 +130,7 @@ def test_names_of_models_and_loras_never_meet_a_path(http: TestClient, png: byte
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"])
 def test_a_farm_without_keys_answers_nobody_behind_a_proxy(http: TestClient, header: str) -> None:
-    """To us a proxy on this machine is loopback, whoever asks it: the farm would be open to all."""
+    """A proxy on this machine connects from loopback for every client; without this check the farm would be open."""
     assert http.get("/v1/videos").status_code == 200
     for value in ("127.0.0.1", "for=127.0.0.1", ""):
         answer = http.get("/v1/videos", headers={header: value})
@@ -138,7 +138,7 @@ def test_a_farm_without_keys_answers_nobody_behind_a_proxy(http: TestClient, hea
 
 
 def test_keys_are_told_to_nobody(keyed: TestClient, png: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither a key nor its sha256 is in an answer, in the log, or in the settings' own text."""
+    """No answer, log line or settings text contains a key or its sha256."""
     caplog.set_level(logging.DEBUG)
     video = submitted(keyed, png)
     texts = [ask(keyed, method, path.replace("{video_id}", video), ALICE).text for method, path in routes(keyed)
@@ -150,14 +150,14 @@ def test_keys_are_told_to_nobody(keyed: TestClient, png: bytes, caplog: pytest.L
 
 
 def test_answers_are_never_sniffed_or_framed(http: TestClient) -> None:
-    """A browser takes an answer for what it says it is, and shows it in no other page."""
+    """A browser keeps to the declared content type, and shows an answer in no other page."""
     for path in ("/healthz", "/v1/videos", "/docs", "/nowhere"):
         headers = http.get(path).headers
         assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY"), path
 
 
 def test_large_pictures_wait_for_each_other() -> None:
-    """However many come at once, the pixels that are decoded together stay under the limit of one picture."""
+    """The pixels that the process decodes at once stay within the limit for one picture."""
     now, most = 0, 0
     lock = threading.Lock()
 
@@ -187,7 +187,7 @@ def test_large_pictures_wait_for_each_other() -> None:
 
 
 def test_who_waits_too_long_for_room_is_told() -> None:
-    """It is a 503, and the room is whole again afterwards."""
+    """The answer is 503, and afterwards all room is free again."""
     room = Room(wait_s=0.01)
     with room.taken(8, of=10), pytest.raises(Unavailable, match="ask again"), room.taken(3, of=10):
         pass
@@ -205,7 +205,7 @@ SOURCES = [
 
 @pytest.mark.parametrize("path", sorted(SOURCES), ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_that_comes_from_outside_is_run(path: Path) -> None:
-    """No pickle in any form (torch.load is one), no eval, no weights but safetensors; the ingress fetches no URL."""
+    """The code has no pickle (nor torch.load), no eval and only safetensors weights; the ingress fetches no URL."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = getattr(node, "module", None) or ""

@@ -1,4 +1,4 @@
-"""Many who follow one video look at it once; each video's news wakes its own followers, and orders wake who asks."""
+"""Followers of one video share its reads; news of a video wakes its followers only, and new orders wake workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLLOWERS = 50
 
 
 class CountingDoor(DispatcherHere):
-    """The dispatcher here; `live` waits for a newer version, as the real one does, and is counted."""
+    """A dispatcher in this process; `live` waits for a newer version, like the real one, and is counted."""
 
     asked = 0
 
@@ -65,7 +65,7 @@ def door(jobs: Jobs) -> CountingDoor:
 
 
 async def _story(stream: AsyncIterator[ServerSentEvent], first: asyncio.Event | None = None) -> list[bytes]:
-    """What a follower is told; `first` is set with the first of it."""
+    """Collect what a follower receives; `first` is set with the first event."""
     story = []
     async for event in stream:
         if first:
@@ -76,7 +76,7 @@ async def _story(stream: AsyncIterator[ServerSentEvent], first: asyncio.Event | 
 
 
 async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept) -> None:
-    """Fifty followers hear the same story, and cost the store and the dispatcher no more than a few."""
+    """Fifty followers receive the same events, and cause no more reads and calls than a few would."""
     costs = []
     for followers in (2, FOLLOWERS):
         record = accept()
@@ -104,7 +104,7 @@ async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: 
 async def test_while_nothing_happens_nothing_is_read(
     jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept
 ) -> None:
-    """A video that waits costs no read of its ledger: the dispatcher says that it knows of no newer entry."""
+    """A waiting video causes no ledger reads, because the dispatcher reports no newer entry."""
     record = accept()
     await door.nudge(record.job.id)
     begun = [asyncio.Event() for _ in range(3)]
@@ -126,7 +126,7 @@ async def test_while_nothing_happens_nothing_is_read(
 async def test_who_comes_late_or_comes_back_gets_all_of_it(
     jobs: Jobs, door: CountingDoor, accept: Accept, hand: Hand
 ) -> None:
-    """Who begins at the start, beside one who came back in the middle, still hears all of it; none hears it twice."""
+    """A follower from the start, beside one that resumed, receives every event; neither receives one twice."""
     record = accept()
     await door.nudge(record.job.id)
     hand.commit(hand.take(), conditioning=b"c")
@@ -149,7 +149,7 @@ async def test_who_comes_late_or_comes_back_gets_all_of_it(
 async def test_who_comes_after_a_failed_look_does_not_wait_in_vain(
     jobs: Jobs, door: CountingDoor, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that died is told to those who waited, and to who comes while they are still there."""
+    """If a watch fails, its followers get the error, and so does a follower that joins them."""
 
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no such thing should be")
@@ -163,7 +163,7 @@ async def test_who_comes_after_a_failed_look_does_not_wait_in_vain(
 
 
 def test_news_of_a_video_are_its_own_and_a_heartbeat_gives_no_order(jobs: Jobs, accept: Accept) -> None:
-    """A heartbeat is news of one video, not of an order; a commit is both; a new worker is news of every video."""
+    """A heartbeat wakes one video's followers; a commit also wakes workers; a new worker wakes all followers."""
     news: list[JobId | None] = []
     orders: Counter[str] = Counter()
     dispatcher = Dispatcher(jobs, FarmSettings(), on_news=news.append, on_orders=lambda: orders.update(["rung"]))
@@ -185,7 +185,7 @@ def test_news_of_a_video_are_its_own_and_a_heartbeat_gives_no_order(jobs: Jobs, 
 
 
 async def test_a_bell_wakes_all_who_listen() -> None:
-    """Whoever listens hears the next ring, also one between his look and his waiting; the others wait in vain."""
+    """A listener gets the next ring, even one between its check and its wait; other listeners keep waiting."""
     bell = Bell()
     with bell.listening() as one, bell.listening() as two:
         bell.ring()

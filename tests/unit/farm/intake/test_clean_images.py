@@ -1,4 +1,4 @@
-"""Images from outside: what comes in whatever form is stored as plain upright RGB, or refused."""
+"""Users' images: the farm stores plain upright RGB, or rejects the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def clean(data: bytes, *, max_pixels: int = 1_000_000) -> tuple[CleanImage, Image.Image]:
-    """What is stored, and that opened again."""
+    """Return the stored bytes, and the image in them."""
     image = clean_image(data, max_pixels=max_pixels, upright_rgb=upright_rgb)
     return image, Image.open(io.BytesIO(image.png))
 
@@ -42,18 +42,18 @@ def test_formats_of_cameras_and_browsers_are_read(kind: str) -> None:
 
 @pytest.mark.parametrize(("mode", "kind"), [("1", "PNG"), ("L", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("LA", "PNG")])
 def test_every_mode_becomes_rgb(mode: str, kind: str) -> None:
-    """Grey, palettes and print colours."""
+    """Grey, palette and CMYK images become RGB."""
     assert clean(saved(Image.new(mode, (40, 40)), kind))[1].mode == "RGB"
 
 
 def test_what_is_transparent_becomes_white() -> None:
-    """Alpha, and the one transparent colour of a palette."""
+    """White replaces alpha, and the transparent colour of a palette."""
     assert clean(saved(Image.new("RGBA", (40, 40), (255, 0, 0, 0))))[1].getpixel((3, 3)) == (255, 255, 255)
     assert clean(saved(Image.new("P", (40, 40), 0), transparency=0))[1].getpixel((3, 3)) == (255, 255, 255)
 
 
 def test_16_bits_are_scaled_not_clipped() -> None:
-    """A grey ramp over the whole range stays one."""
+    """A grey ramp over the whole range keeps its range."""
     ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
     grey = np.asarray(clean(saved(Image.fromarray(ramp)))[1])[..., 0].astype(int)
     assert np.abs(grey - ramp / 257.0).max() <= 1
@@ -61,7 +61,7 @@ def test_16_bits_are_scaled_not_clipped() -> None:
 
 @pytest.mark.parametrize(("turn", "corner"), [(1, (0, 0)), (3, (79, 39)), (6, (39, 0)), (8, (0, 79))])
 def test_camera_turns_are_applied(turn: int, corner: tuple[int, int]) -> None:
-    """The picture's marked corner lands where a viewer shows it, and the mark is gone."""
+    """The picture's marked corner is where a viewer shows it, and the EXIF tag is gone."""
     image, exif = Image.new("RGB", (80, 40)), Image.Exif()
     image.putpixel((0, 0), (255, 255, 255))
     exif[0x0112] = turn
@@ -71,7 +71,7 @@ def test_camera_turns_are_applied(turn: int, corner: tuple[int, int]) -> None:
 
 
 def test_sizes_are_seen_before_decoding() -> None:
-    """The limit itself is allowed; one row more is not."""
+    """An image at the limit is accepted; one more row is not."""
     clean(saved(Image.new("1", (100, 100))), max_pixels=10_000)
     with pytest.raises(TooLarge, match="100x101"):
         clean(saved(Image.new("1", (100, 101))), max_pixels=10_000)
@@ -85,7 +85,7 @@ def test_sizes_are_seen_before_decoding() -> None:
     flips=st.lists(st.tuples(st.integers(0, len(CAT) - 1), st.integers(0, 255)), max_size=4),
 )
 def test_damaged_files_are_read_or_refused(cut: int, flips: list[tuple[int, int]]) -> None:
-    """Whatever bytes arrive, the answer is a picture or one of our two errors."""
+    """Any bytes give a picture or one of two errors."""
     data = bytearray(CAT)
     for place, value in flips:
         data[place] = value

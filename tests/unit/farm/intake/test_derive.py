@@ -75,7 +75,7 @@ def worker(hand: Hand, models: dict[str, Models]) -> Worker:
 
 
 def ask(http: TestClient, path: str = "/v1/videos", /, *, files: Any = None, **fields: str) -> dict[str, Any]:
-    """Ask for a video, which must be accepted."""
+    """Ask for a video; the farm must accept it."""
     answer = http.post(path, data={"prompt": "a cat", **fields}, files=files)
     assert answer.status_code == 200, answer.text
     video: dict[str, Any] = answer.json()
@@ -83,7 +83,7 @@ def ask(http: TestClient, path: str = "/v1/videos", /, *, files: Any = None, **f
 
 
 def made(http: TestClient, worker: Worker, video: dict[str, Any]) -> list[NDArray[np.uint8]]:
-    """The frames of a video, once the worker has done all there is."""
+    """Return the frames of a video after the worker has done all orders."""
     worker.work()
     state = http.get(f"/v1/videos/{video['id']}").json()
     assert state["status"] == "completed", state["error"]
@@ -104,7 +104,7 @@ def latents(jobs: Jobs, video: dict[str, Any], section: int) -> bytes:
 
 
 def refused(http: TestClient, path: str, /, *, files: Any = None, **fields: str) -> tuple[int, str | None]:
-    """Status and named field of a refusal, with nothing stored."""
+    """Return status and field of a rejection; nothing may be stored."""
     before = len(http.get("/v1/videos").json()["data"])
     answer = http.post(path, data={"prompt": "a cat", **fields}, files=files)
     assert len(http.get("/v1/videos").json()["data"]) == before
@@ -118,7 +118,7 @@ START = {"input_reference": ("a.png", png())}
 
 
 def test_timed_prompts_reach_their_sections(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """A field `prompts` in any order, with a fade, is what the engine gets; the last acts in section 0 of an i2v."""
+    """The engine gets `prompts` in order, with a fade; the last one acts in section 0 of an i2v video."""
     prompts = json.dumps([{"at_s": 0.4, "text": "a bird"}, {"at_s": 0.13, "text": "a dog"}])
     video = ask(http, files=START, prompts=prompts, prompt_fade_sections="1", **FOUR)
     assert len(made(http, worker, video)) == 17
@@ -144,7 +144,7 @@ def test_end_image_and_keyframes_reach_the_engine(http: TestClient, worker: Work
 
 
 def test_a_loop_ends_with_its_start(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """`loop` is the start image as end image, no more; together with an end image, or for F1, it is refused."""
+    """`loop` uses the start image as end image; the farm rejects it with an end image, or for F1."""
     video = ask(http, files=START, loop="true", **FOUR)
     same = ask(http, files=START | {"end_image": ("a.png", png())}, **FOUR)
     assert made(http, worker, video)
@@ -155,7 +155,7 @@ def test_a_loop_ends_with_its_start(http: TestClient, worker: Worker, jobs: Jobs
 
 @pytest.mark.parametrize("start", ["grey", "noise"])
 def test_text_alone(http: TestClient, worker: Worker, start: str) -> None:
-    """An F1 model needs no image; without a size the video is as good as square."""
+    """An F1 model needs no image; without a size, the video is almost square."""
     video = ask(http, model="tiny-f1", start=start, **FOUR)
     frames = made(http, worker, video)
     assert len(frames) == 17
@@ -168,7 +168,7 @@ def test_text_alone(http: TestClient, worker: Worker, start: str) -> None:
     [('[{"at_s": 9, "text": "b"}]', "within"), ('[{"at_s": 1.2, "text": "b"}, {"at_s": 1.3, "text": "c"}]', "two")],
 )
 def test_timed_prompts_that_cannot_be(http: TestClient, prompts: str, word: str) -> None:
-    """Behind the end, or two in one section: refused by name."""
+    """The farm rejects a keyframe behind the end and two in one section, and names the field."""
     answer = http.post("/v1/videos", data={"prompt": "a", "prompts": prompts}, files=START)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "prompts")
     assert word in answer.json()["detail"]
@@ -178,7 +178,7 @@ def test_timed_prompts_that_cannot_be(http: TestClient, prompts: str, word: str)
 
 
 def test_a_remix_shares_what_is_before_its_section(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """Sections and clips before `from_section` are there at once, bit for bit; only the others are made."""
+    """The remix has the sections and clips before `from_section` bit for bit; workers make only the others."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     new = ask(http, f"/v1/videos/{old['id']}/remix", prompt="a dog", from_section="2")
@@ -193,7 +193,7 @@ def test_a_remix_shares_what_is_before_its_section(http: TestClient, worker: Wor
 
 
 def test_a_remix_with_nothing_changed_is_the_same_video(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """From section 0, 1 or 3 with the old prompt: the same latents and frames, whoever made the shared ones."""
+    """A remix with the old prompt, from section 0, 1 or 3, gives the same latents and frames."""
     files = START | {"end_image": ("b.png", png("red")), "keyframe_0": ("c.png", png("blue"))}
     old = ask(http, files=files, keyframes='[{"at_s": 0.15, "image": "keyframe_0"}]', **FOUR)
     wanted = made(http, worker, old)
@@ -204,7 +204,7 @@ def test_a_remix_with_nothing_changed_is_the_same_video(http: TestClient, worker
 
 
 def test_other_clips_are_made_where_they_would_differ(http: TestClient, worker: Worker) -> None:
-    """With another crf the latents are shared and all clips are encoded again."""
+    """With another crf, the remix shares the latents and encodes all clips again."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     new = ask(http, f"/v1/videos/{old['id']}/remix", from_section="3", crf="30")
@@ -214,7 +214,7 @@ def test_other_clips_are_made_where_they_would_differ(http: TestClient, worker: 
 
 
 def test_a_remix_outlives_the_video_that_it_comes_from(http: TestClient, worker: Worker) -> None:
-    """What is shared was copied: the other may be deleted before the remix is rendered."""
+    """The farm copies what it shares, so the other video may be deleted before the remix is rendered."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     new = ask(http, f"/v1/videos/{old['id']}/remix", from_section="2")
@@ -223,7 +223,7 @@ def test_a_remix_outlives_the_video_that_it_comes_from(http: TestClient, worker:
 
 
 def test_a_remix_of_a_video_that_is_being_made(http: TestClient, worker: Worker) -> None:
-    """It shares what is committed; more is not ready."""
+    """A remix may share committed sections; more gives not_ready."""
     old = ask(http, files=START, **FOUR)
     worker.work(stop_before="section/2")
     path = f"/v1/videos/{old['id']}/remix"
@@ -232,7 +232,7 @@ def test_a_remix_of_a_video_that_is_being_made(http: TestClient, worker: Worker)
 
 
 def test_from_0_anything_may_change(http: TestClient, worker: Worker) -> None:
-    """Another seed, size, window, length and even the other kind of model, which leaves out what it cannot use."""
+    """A full remix may change seed, size, window, length and kind of model; it drops what the model cannot use."""
     files = START | {"end_image": ("b.png", png("red")), "keyframe_0": ("c.png", png("blue"))}
     old = ask(http, files=files, keyframes='[{"at_s": 0.15, "image": "keyframe_0"}]', **FOUR)
     made(http, worker, old)
@@ -257,14 +257,14 @@ def test_from_0_anything_may_change(http: TestClient, worker: Worker) -> None:
     ],
 )
 def test_what_cannot_be_shared_is_named(http: TestClient, worker: Worker, changes: dict[str, str], named: str) -> None:
-    """A change that would have made other sections needs from_section=0."""
+    """A change that affects the shared sections needs from_section=0."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     assert refused(http, f"/v1/videos/{old['id']}/remix", **{"from_section": "2", **changes}) == (422, named)
 
 
 def test_remixing_is_idempotent(http: TestClient, worker: Worker) -> None:
-    """The same key: the same video; another section: a conflict; another owner's or no video: not found."""
+    """The same key gives the same video, another section a conflict, and another owner's or no video 404."""
     old, key = ask(http, files=START, **FOUR), {"Idempotency-Key": "k"}
     made(http, worker, old)
     path = f"/v1/videos/{old['id']}/remix"
@@ -278,7 +278,7 @@ def test_remixing_is_idempotent(http: TestClient, worker: Worker) -> None:
 
 
 def test_a_video_goes_on_where_it_ended(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """The old frames stand bit for bit before the new ones; an i2v's video is extended by the F1 model of its size."""
+    """The old frames precede the new ones bit for bit; the F1 model of the same size extends an i2v video."""
     old = ask(http, files=START, **FOUR)
     before = made(http, worker, old)
     new = ask(http, "/v1/videos/extensions", **{"video": json.dumps({"id": old["id"]}), **SMALL, "seconds": "0.27"})
@@ -299,7 +299,7 @@ def test_a_video_goes_on_where_it_ended(http: TestClient, worker: Worker, jobs: 
 
 
 def test_a_file_is_extended(http: TestClient, worker: Worker, tmp_path: Path) -> None:
-    """An uploaded mp4 of another size is brought to the bucket nearest to it."""
+    """The farm scales an uploaded mp4 to the nearest bucket."""
     encode_clip(np.zeros((30, 128, 128, 3), np.uint8) + 90, tmp_path / "a.mp4", crf=16)
     file = {"video": ("a.mp4", (tmp_path / "a.mp4").read_bytes())}
     fields = {"latent_window_size": "1", "num_inference_steps": "1", "seconds": "0.27", "resolution": "64"}
@@ -311,7 +311,7 @@ def test_a_file_is_extended(http: TestClient, worker: Worker, tmp_path: Path) ->
 
 
 def test_extensions_that_cannot_be(http: TestClient, worker: Worker, tmp_path: Path) -> None:
-    """No video, two, none that can be read, an unfinished one, an i2v model, a start image: each is named."""
+    """The error names the field for no video, two, an unreadable or unfinished one, an i2v model, and a start image."""
     old, path = ask(http, files=START, **FOUR), "/v1/videos/extensions"
     named = {"video": json.dumps({"id": old["id"]})}
     assert refused(http, path) == (422, "video")
@@ -333,14 +333,14 @@ def test_extensions_that_cannot_be(http: TestClient, worker: Worker, tmp_path: P
 
 
 def stored(jobs: Jobs) -> list[str]:
-    """Keys of the embeddings that are kept."""
+    """The keys of the stored embeddings."""
     return [key for key in jobs.store.list("embeddings/") if key.endswith(".safetensors")]
 
 
 def test_embeddings_are_shared_and_go_with_their_last_video(
     http: TestClient, worker: Worker, jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The second video finds prompt and picture; they stay while one of them does, and then nothing is left."""
+    """The second video reuses prompt and picture; they stay as long as one of the videos, and then go."""
     caplog.set_level("INFO", "actors.orders")
     one, two = (ask(http, files=START, **SMALL, seconds="0.13") for _ in range(2))
     made(http, worker, one)
@@ -390,7 +390,7 @@ TURNED[0x0112] = 6
 def test_every_kind_of_image_becomes_upright_rgb(
     http: TestClient, jobs: Jobs, data: bytes, size: tuple[int, int], colour: tuple[int, int, int] | None
 ) -> None:
-    """What is stored is one upright 8-bit RGB picture: turned, over white, scaled from 16 bits, an animation's 1st."""
+    """The farm stores one upright 8-bit RGB picture: turned, over white, from 16 bits, the first of an animation."""
     video = ask(http, files={"input_reference": ("a", data)})
     stored_image = Image.open(io.BytesIO(jobs.store.get(record_of(jobs, video).job.inputs["start"].key)))
     assert (stored_image.mode, stored_image.size, stored_image.format) == ("RGB", size, "PNG")
@@ -415,7 +415,7 @@ def test_every_kind_of_image_becomes_upright_rgb(
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_formats_that_are_not_taken_are_named(http: TestClient, data: bytes, name: str) -> None:
-    """415, and the message says what was found and what is taken."""
+    """The answer is 415, and the message names the found format and the accepted ones."""
     answer = http.post("/v1/videos", data={"prompt": "a"}, files={"input_reference": ("a", data)})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_image")
     assert name in answer.json()["detail"]
@@ -423,7 +423,7 @@ def test_formats_that_are_not_taken_are_named(http: TestClient, data: bytes, nam
 
 
 def test_a_shared_section_that_is_damaged_is_not_taken(http: TestClient, worker: Worker, store: FolderStore) -> None:
-    """Its sha256 is checked when it is copied; nothing is accepted then."""
+    """The farm checks the sha256 while it copies, and accepts nothing."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     artifact = worker.jobs.artifact(worker.jobs.get(JobId(old["id"]), owner=None), "section/0")
@@ -441,7 +441,7 @@ def test_a_shared_section_that_is_damaged_is_not_taken(http: TestClient, worker:
 def test_remix_and_extend_from_the_command_line(
     http: TestClient, worker: Worker, farm_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both print the new video's id alone; every field is a flag, and files are sent."""
+    """Both commands print only the new video's id; every field is a flag, and they upload files."""
     assert farm_url
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
@@ -463,7 +463,7 @@ def test_remix_and_extend_from_the_command_line(
 
 
 def test_openapi_describes_them(http: TestClient) -> None:
-    """Remix and extension with their own parts."""
+    """OpenAPI describes the files and fields of remix and extension."""
     paths = http.get("/openapi.json").json()["paths"]
     body = paths["/v1/videos/{video_id}/remix"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"prompt", "from_section", "input_reference"} <= set(body["properties"])
@@ -472,7 +472,7 @@ def test_openapi_describes_them(http: TestClient) -> None:
 
 
 def test_a_remix_is_not_estimated_by_what_it_shares(http: TestClient, worker: Worker, jobs: Jobs) -> None:
-    """The time to come is reckoned from the work done here: shared sections took none of it."""
+    """The estimate counts only work that is left; shared sections cost nothing."""
     old = ask(http, files=START, **FOUR)
     made(http, worker, old)
     new = ask(http, f"/v1/videos/{old['id']}/remix", from_section="2")

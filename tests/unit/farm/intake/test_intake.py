@@ -1,4 +1,4 @@
-"""A large body holds up nobody but its sender: the thread that serves everybody neither writes nor parses it."""
+"""A large body does not block other requests: the event loop neither writes nor parses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from farm.intake.body import read_body, spool_body
 
 
 def sent(body: bytes, kind: str = "") -> Request:
-    """A request whose body comes in pieces, as a server gives it on."""
+    """A request that receives its body in pieces, as from a server."""
     pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
 
     async def receive() -> Message:
@@ -42,7 +42,7 @@ class Watched(io.BytesIO):
 
 
 async def test_a_slow_disk_holds_up_nobody_else() -> None:
-    """An archive is written in other threads, piece by piece and whole."""
+    """Other threads write an archive, piece by piece and completely."""
     body, file = random.Random(1).randbytes(3_000_001), Watched()
     await spool_body(sent(body), file, max_bytes=1 << 22, setting="FARM_X")
     assert file.read() == body
@@ -50,7 +50,7 @@ async def test_a_slow_disk_holds_up_nobody_else() -> None:
 
 
 async def test_a_large_picture_in_json_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its text is parsed and its base64 decoded in other threads."""
+    """Other threads parse the text and decode the base64."""
     picture = random.Random(1).randbytes(1_000_000)
     where = set[int]()
 
