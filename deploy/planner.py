@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from actors.spec import spec_of
-from deploy.request_type import REQUEST_TYPE
+from deploy.request_type import REQUEST_TYPE, fault_of
 from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
 from farm.request import MAX_SIDE_PX, LoraUse, VideoRequest, sides_px
@@ -101,8 +101,8 @@ class EnginePlanner(Planner):
             if request.cache == "magcache":
                 mag_ratios(request.model, None)
         except InvalidSpec as err:
-            field = str(err.facts["field"])
-            raise InvalidRequest.of(_FIELD_OF.get(field, field), str(err).removeprefix(f"{field}: ")) from err
+            field, text = fault_of(err)
+            raise InvalidRequest.of(_FIELD_OF.get(field, field), text) from err
         return request, plan
 
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:

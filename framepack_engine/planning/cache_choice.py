@@ -55,7 +55,7 @@ def check_cache(cache: str, threshold: float | None) -> None:
         return
     if cache == "none":
         raise InvalidSpec(
-            "cache_threshold: there is no cache to take it; set cache as well, or leave the threshold out",
+            f"cache_threshold={threshold:g}: there is no cache to take it; set cache as well, or leave this out",
             field="cache_threshold",
         )
     if cache == "taylorseer" and (threshold < 1 or threshold != int(threshold)):

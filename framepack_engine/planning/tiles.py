@@ -42,8 +42,11 @@ def check_picture(decode: str, height: int, width: int, *, window: int) -> None:
     tokens = latent_frames * (height // 8) * (width // 8)
     if tokens > _MASKED_TOKENS:
         most = _MASKED_TOKENS // latent_frames * 64
-        text = f"right up to {most:,} px on a GPU, and {width}x{height} is {height * width:,}: ask for tiled"
-        raise InvalidSpec(f"decode={decode}: {text}", field="decode")
+        raise InvalidSpec(
+            f"decode={decode}: it is correct up to {most:,} px on a GPU; {width}x{height} has {height * width:,} px; "
+            "set decode=tiled",
+            field="decode",
+        )
 
 
 def tile_bytes(tile_px: int, *, channels: int, itemsize: int) -> int:

@@ -13,6 +13,7 @@ from deploy.planner import EnginePlanner
 from deploy.request_type import REQUEST_TYPE
 from farm.contract import AUTO
 from farm.errors import InvalidRequest
+from farm.intake.body import checked
 from farm.request import VideoRequest, sides_px
 from framepack_engine.planning.spec import RenderSpec
 
@@ -119,10 +120,23 @@ def test_defaults_are_those_that_are_documented() -> None:
 )
 def test_the_engine_judges_a_request_before_it_is_accepted(field: str, fields: dict[str, Any]) -> None:
     """Rules over several fields are the engine's; the error names the request's field."""
-    request = REQUEST_TYPE.model_validate({"prompt": "a", "model": "tiny", **fields})
-    with pytest.raises(InvalidRequest) as caught:
+
+    def settle() -> None:
+        request = checked({"prompt": "a", "model": "tiny", **fields}, {}, REQUEST_TYPE).request
         EnginePlanner().settle(request, image_size=(64, 192))
+
+    with pytest.raises(InvalidRequest) as caught:
+        settle()
     assert list(caught.value.facts["fields"]) == [field]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("field", ["cache_threshold", "decode_tile_px"])
+def test_a_value_without_its_mode_is_rejected_before_anything_is_decoded(field: str) -> None:
+    """The command line checks this, too, before it starts a farm; a preset may still choose the cache."""
+    with pytest.raises(InvalidRequest, match=f"^{field}: ") as caught:
+        checked({"prompt": "a", field: 1 if field == "cache_threshold" else 128}, {}, REQUEST_TYPE)
+    assert list(caught.value.facts["fields"]) == [field]  # type: ignore[call-overload]
+    checked({"prompt": "a", "cache_threshold": 1, "preset": "default"}, {}, REQUEST_TYPE)
 
 
 def test_the_request_and_the_engine_have_equal_defaults() -> None:

@@ -228,7 +228,7 @@ def test_a_tile_that_cannot_be_is_refused_by_name(mode: str, tile: int) -> None:
 )
 def test_pictures_that_a_gpu_would_decode_wrongly_are_refused(mode: str, height: int, width: int) -> None:
     """Where torch's masked attention misreads its mask on CUDA, another mode is advised; tiles take any size."""
-    with pytest.raises(InvalidSpec, match="ask for tiled") as caught:
+    with pytest.raises(InvalidSpec, match="set decode=tiled") as caught:
         spec("i2v", 1, 9, height=height, width=width, decode=mode)
     assert caught.value.facts["field"] == "decode"
     assert spec("i2v", 1, 9, height=height, width=width, decode="tiled").decode == "tiled"
