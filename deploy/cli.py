@@ -23,37 +23,37 @@ COMMANDS = {
     "render": ("render", "Make a video and print its path."),
     "submit": ("render", "Ask for a video and print its id, without waiting."),
     "batch": ("batch", "Make a video for each photo of a folder."),
-    "remix": ("render", "Ask for a video with other fields than ID's and print its id."),
+    "remix": ("render", "Ask for a changed version of a video and print its id."),
     "extend": (
         "render",
-        "Ask for a video that goes on where another ends, for --seconds more, and print its id.",
+        "Ask for a video that continues another for --seconds more, and print its id.",
     ),
     "up": ("farm", "Run a farm on this machine, in the foreground."),
-    "join": ("farm", "Lend this machine's GPUs to a farm that runs elsewhere."),
-    "list": ("videos", "Videos, newest first."),
-    "show": ("videos", "One video."),
-    "watch": ("videos", "Progress until the video ends."),
+    "join": ("farm", "Lend this machine's GPUs to a farm elsewhere."),
+    "list": ("videos", "List videos, newest first."),
+    "show": ("videos", "Show one video."),
+    "watch": ("videos", "Show a video's progress until it ends."),
     "fetch": ("videos", "Write a video to a file and print its path."),
-    "pause": ("videos", "Stop at the next step and keep what is made."),
-    "resume": ("videos", "Go on with paused videos."),
-    "cancel": ("videos", "Stop at the next step, for good unless retried."),
-    "retry": ("videos", "Go on with failed or cancelled videos."),
-    "edit": ("videos", "Change a video that is queued or paused."),
-    "rm": ("videos", "Erase ended videos and everything stored of them."),
-    "workers": ("farm", "Who renders, and what; or let one rest, work again, or end."),
+    "pause": ("videos", "Stop at the next step and keep what is finished."),
+    "resume": ("videos", "Continue paused videos."),
+    "cancel": ("videos", "Stop at the next step for good; only retry continues it."),
+    "retry": ("videos", "Continue failed or cancelled videos."),
+    "edit": ("videos", "Change a queued or paused video."),
+    "rm": ("videos", "Erase ended videos with everything that the farm stored of them."),
+    "workers": ("farm", "List the workers and what they render; or pause, resume or drain one."),
     "drain": ("farm", "Let a worker save its last finished step and end."),
-    "models": ("models", "What can be asked for, and its files on this machine; without a command: list."),
+    "models": ("models", "List the models and their files on this machine; or pull, verify, remove them."),
     "doctor": (
         "doctor",
-        "What this machine is and can do: GPUs, memory plans, models, storage; and what is wrong, with what mends it.",
+        "Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to mend it.",
     ),
     "keys": ("farm", "API keys: `keys new NAME` makes one."),
     "bench": (
         "bench",
         "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket.",
     ),
-    "export": ("store", "Write a video with everything to a file or a new folder and print its path."),
-    "import": ("store", "Take a video that was exported and print its id."),
+    "export": ("store", "Write a video with everything stored of it to a file or a new folder and print its path."),
+    "import": ("store", "Take in an exported video and print its id."),
     "fsck": ("store", "Check a store: every sha256 that ledgers name, every link, and what nothing refers to"),
     "train": ("train", "Train the small model or a LoRA: train pocket, ship, lora."),
     "conformance": ("farm", "Compare the engine with golden numbers."),
@@ -61,7 +61,7 @@ COMMANDS = {
 
 
 class _Group(TyperGroup):
-    """Lists its commands without loading them."""
+    """List the commands without loading them."""
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
@@ -78,7 +78,7 @@ class _Group(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """A command with its flags."""
+    """Return a command with its flags."""
     commands = typer.Typer()
     commands.callback()(lambda: None)  # else a group of one command loses its name
     import_module(f"deploy.commands.{COMMANDS[name][0]}").register(commands)
@@ -109,11 +109,11 @@ def framefarm(
     *,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
 ) -> None:
-    """A photo in, a video out: FramePack on as many GPUs as there are."""
+    """Turn a photo and a prompt into a video, with FramePack on every GPU that you have."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. What went wrong is one line on stderr."""
+    """Run one command and return the exit status. An error is one line on stderr."""
     prepare_process()
     try:
         app(args=argv if argv is None else list(argv), prog_name="framefarm")

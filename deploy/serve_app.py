@@ -12,12 +12,12 @@ from farm.settings import FarmSettings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_STREAMS = 2000  #: each watcher of /events holds one of a replica's request slots
-_WAITING = 1000  #: requests that wait for a slot, while a replica restarts too; Serve answers one more with 429
+_STREAMS = 2000  #: requests that a replica handles at once; each watcher of /events is one
+_WAITING = 1000  #: requests that wait for a replica; Serve rejects more with 429
 
 
 def application(settings: FarmSettings) -> serve.Application:
-    """The ingress, to be given to `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
+    """Return the ingress for `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
 
     def build() -> FastAPI:
         from actors.door import RayDoor
@@ -41,7 +41,7 @@ def application(settings: FarmSettings) -> serve.Application:
         )
 
     class Ingress:
-        """Nothing of its own: FastAPI does it all."""
+        """The class that Serve asks for; FastAPI does all of its work."""
 
     deployment = serve.deployment(
         name="ingress",

@@ -1,4 +1,4 @@
-"""batch: a video for each photo of a folder."""
+"""The command batch: a video for each photo of a folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def batch(
 ) -> None:
     """Make a video for each photo of a folder. --prompt is for photos without a .txt of the same name.
 
-    Run again, it goes on where it was: files that are there are kept, and videos that were asked for are found again.
+    Run it again to continue: existing files stay, and the farm knows the videos that it was asked for before.
     """
     wanted = _wanted(folder, out, given)
     out.mkdir(parents=True, exist_ok=True)
@@ -61,38 +61,38 @@ def batch(
 
 
 def _wanted(folder: Path, out: Path, given: dict[str, Any]) -> dict[Path, tuple[dict[str, Any], dict[str, Path]]]:
-    """File to write -> fields and images; those that are there already are left out. Raises: ConfigError."""
+    """Return the fields and images for each file to write; leave out existing files. Raises: ConfigError."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder")
+        raise ConfigError(f"{folder} is not a folder")
     photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PHOTOS)
     if not photos:
         raise ConfigError(f"{folder} has no photos ({', '.join(sorted(_PHOTOS))})")
     if len({photo.stem for photo in photos}) < len(photos):
-        raise ConfigError(f"{folder} has photos that differ by their ending alone: their videos would be one file")
+        raise ConfigError(f"{folder} has photos that differ only in their suffix, so their videos would share one file")
     wanted = {}
     for photo in photos:
         words = photo.with_suffix(".txt")
         prompt = _text_of(words) if words.is_file() else given.get("prompt")
         if not prompt:
-            raise ConfigError(f"{photo.name} has no prompt: write {words.name}, or give --prompt")
+            raise ConfigError(f"{photo.name} has no prompt: write {words.name}, or pass --prompt")
         target = out / f"{photo.stem}.mp4"
         if target.exists():
-            say(f"{target} is there already")
+            say(f"{target} exists already")
         else:
             wanted[target] = request_of({**given, "prompt": prompt}, photo, None)
     return wanted
 
 
 def _text_of(path: Path) -> str:
-    """A prompt. Raises: ConfigError."""
+    """Return the prompt. Raises: ConfigError."""
     try:
         return path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as err:
-        raise ConfigError(f"{path} is not text in UTF-8; save it as such") from err
+        raise ConfigError(f"{path} is not UTF-8 text; save it as UTF-8") from err
 
 
 def _ask_for(client: FarmClient, wanted: dict[Path, tuple[dict[str, Any], dict[str, Path]]]) -> dict[Path, str]:
-    """Ask for each video, under a key of its own making: asked for again, it is the same video."""
+    """Ask for each video under a key made of its content, so a second run finds the same video."""
     ids = {}
     for target, (fields, images) in wanted.items():
         video = _patiently(client, fields, images, key=_key(fields, images))
@@ -104,7 +104,7 @@ def _ask_for(client: FarmClient, wanted: dict[Path, tuple[dict[str, Any], dict[s
 
 
 def _patiently(client: FarmClient, fields: dict[str, Any], images: dict[str, Path], *, key: str) -> dict[str, Any]:
-    """Wait for room: a folder may hold more photos than one owner may have open videos."""
+    """Submit, and wait while the farm has no room: a folder may hold more photos than an owner's limit."""
     while True:
         try:
             return client.submit(fields, images, key=key)
@@ -119,7 +119,7 @@ def _key(fields: dict[str, Any], images: dict[str, Path]) -> str:
 
 
 def _fetched(client: FarmClient, video: dict[str, Any], target: Path, *, left: int, as_json: bool) -> dict[str, Any]:
-    """Write the file of a video that has ended, or say why there is none."""
+    """Write the file of an ended video, or say why there is none."""
     row = {"id": video["id"], "status": video["status"], "path": None}
     if video["status"] == "completed":
         try:

@@ -1,4 +1,4 @@
-"""Which farm a command talks to: --url, else FARM_URL, else the one that runs on this machine's storage."""
+"""The farm that a command talks to: --url, else FARM_URL, else the farm on this machine's storage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from farm.client import FarmClient
     from farm.settings import FarmSettings
 
-Url = Annotated[str | None, typer.Option("--url", help="the farm (FARM_URL); none: the one on this machine")]
+Url = Annotated[str | None, typer.Option("--url", help="the farm's address (FARM_URL); default: this machine's")]
 Storage = Annotated[str | None, typer.Option("--storage", help="folder of the farm on this machine (FARM_STORAGE)")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 
 def read_settings(*, url: str | None = None, storage: str | None = None) -> FarmSettings:
-    """FARM_* and the two flags. Raises: ConfigError."""
+    """Read FARM_* and the two flags. Raises: ConfigError."""
     from farm.settings import FarmSettings
 
     return FarmSettings.from_env(url=url, storage=storage)
 
 
 def url_of(settings: FarmSettings) -> str | None:
-    """The farm that answers for these settings; None: there is none yet."""
+    """Return the address of the farm that these settings mean, or None if none runs."""
     if settings.url:
         return settings.url
     from deploy.node.lock import find_running
@@ -34,14 +34,17 @@ def url_of(settings: FarmSettings) -> str | None:
 
 
 def client_at(url: str, settings: FarmSettings, *, patience_s: float = 60.0) -> FarmClient:
-    """A client; closes with its `with` block."""
+    """Return a client; its `with` block closes it."""
     from farm.client import FarmClient
 
     return FarmClient(url, api_key=settings.api_key, patience_s=patience_s)
 
 
 def connect(*, url: str | None, storage: str | None = None, patience_s: float = 60.0) -> FarmClient:
-    """A client of the farm that is meant; it asks for so long where nobody answers. Raises: ConfigError: none runs."""
+    """Return a client of the farm that the flags mean. Raises: ConfigError if none runs.
+
+    patience_s: how long the client keeps asking a farm that does not answer.
+    """
     settings = read_settings(url=url, storage=storage)
     found = url_of(settings)
     if found is None:

@@ -1,4 +1,4 @@
-"""doctor: what this machine is and can do."""
+"""The command doctor: what this machine can do, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ def doctor(
     *,
     device_gb: Annotated[
         list[float] | None,
-        typer.Option("--device-gb", min=0.1, help="plans for a card of so many GiB, in place of this machine's; again"),
+        typer.Option("--device-gb", min=0.1, help="plan for a card of this many GiB; repeatable"),
     ] = None,
     host_gb: Annotated[
         float | None,
         typer.Option(
             "--host-gb",
             min=0.1,
-            help="host memory that plans count with, in GiB; none: what Linux reports",
+            help="host memory that plans count on, GiB; default: what Linux reports",
         ),
     ] = None,
     preserve_gb: Annotated[
-        float | None, typer.Option("--preserve-gb", min=0.0, help="GPU memory left to others (FARM_PRESERVE_GB)")
+        float | None, typer.Option("--preserve-gb", min=0.0, help="GPU memory left to others, GiB (FARM_PRESERVE_GB)")
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option("--precision", help="of the plans: bf16, fp8, fp8-dynamic, fp8-fast, int8, int4 (FARM_PRECISION)"),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="whose plans; framepack-i2v")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="the model to plan for; default: framepack-i2v")] = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """What this machine is and can do: GPUs, memory plans, models, storage; and what is wrong, with what mends it.
+    """Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to mend it.
 
-    Exit 0: it can take part in a farm; 1: something is wrong, marked so.
+    Exit 0: the machine can take part in a farm; 1: something is marked as wrong.
     """
     from deploy.node.checks import examine
     from deploy.node.gpus import chosen_gpus, describe_gpus
@@ -102,7 +102,7 @@ def _model(name: str | None, settings: FarmSettings) -> ModelEntry:
 def _plans(
     settings: FarmSettings, gpus: list[Gpu], asked_gb: list[float], *, host_bytes: int, model: ModelEntry
 ) -> list[CardPlan]:
-    """Of the cards that are asked for, else of those that are here."""
+    """Return the plans of the cards asked for, else of this machine's."""
     from deploy.node.plans import card_plans
     from framepack_engine.memory.ladder import GIB
 

@@ -1,4 +1,4 @@
-"""up, join, workers, drain, conformance: the farm itself."""
+"""Commands for the farm itself: up, join, workers, drain, conformance, keys."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def up(
 
 @with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip")))
 def join(
-    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the farm's Ray, as `framefarm up` names it")],
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the address that `framefarm up` prints")],
     **given: Any,
 ) -> None:
-    """Lend this machine's GPUs to a farm that runs elsewhere: prints `joined …`, leaves on Ctrl-C or SIGTERM."""
+    """Lend this machine's GPUs to a farm elsewhere: print `joined …`, leave on Ctrl-C or SIGTERM."""
     from deploy.node.join import join_foreground
     from farm.settings import FarmSettings
 
@@ -64,21 +64,21 @@ def join(
     try:
         ray = FarmSettings.from_env(ray=address).ray or address
     except ConfigError as err:  # the settings themselves were read above
-        raise ConfigError(f"cannot join {address!r}: need HOST:PORT, as `framefarm up` names it") from err
+        raise ConfigError(f"cannot join {address!r}: need HOST:PORT, as `framefarm up` prints it") from err
     raise typer.Exit(join_foreground(ray, settings, own_store=own_store))
 
 
 def workers(
-    wish: Annotated[Literal["list", "pause", "resume", "drain"], typer.Argument(help="what to do with ID")] = "list",
+    wish: Annotated[Literal["list", "pause", "resume", "drain"], typer.Argument(help="what to do")] = "list",
     worker: Annotated[str | None, typer.Argument(metavar="[ID]", help="a worker's id, or its slot: worker-0")] = None,
     *,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Who renders, and what; or let one rest, work again, or end.
+    """List the workers and what they render; or pause, resume or drain one.
 
-    pause frees its GPU, until resume; drain ends it after its step, and nothing takes its place until resume.
+    pause frees the worker's GPU until resume; drain ends the worker after its step until resume.
     """
     if (wish == "list") != (worker is None):
         raise ConfigError(f"say `framefarm workers {wish} ID`" if worker is None else "say pause, resume or drain ID")
@@ -99,19 +99,19 @@ def drain(
 ) -> None:
     """Let a worker save its last finished step and end.
 
-    Nothing takes its place until `framefarm workers resume`, or until the farm starts anew.
+    Its slot stays empty until `framefarm workers resume`, or until the farm restarts.
     """
     workers("drain", worker, url=url, storage=storage, as_json=as_json)
 
 
 def conformance(
-    folder: Annotated[Path, typer.Argument(help="case folders, and the weights in tiny_model")],
+    folder: Annotated[Path, typer.Argument(help="a folder with case folders, and the weights in tiny_model")],
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="more cases for --only")] = None,
     *,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="only these cases")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the engine with golden numbers, a line a case. Exit 0 only where all pass."""
+    """Compare the engine with golden numbers, a line a case. Exit 0 only if all pass."""
     if names and not only:
         raise ConfigError(f"say --only {' '.join(names)} to pick cases")
     try:
@@ -150,20 +150,20 @@ keys = typer.Typer(help="API keys: `keys new NAME` makes one.", no_args_is_help=
 
 @keys.command()
 def new(
-    name: Annotated[str, typer.Argument(help="who will hold it; their videos belong to this name")],
+    name: Annotated[str, typer.Argument(help="the key's holder; their videos belong to this name")],
     *,
     as_json: Json = False,
 ) -> None:
-    """Make a key: prints it, and its entry for FARM_API_KEYS. It is shown this once and kept nowhere."""
+    """Make a key: print it and its entry for FARM_API_KEYS. The farm keeps only its sha256, so save it now."""
     key, entry = new_key(name)
     if as_json:
         put_json({"key": key, "entry": entry})
         return
-    say(f"{name} sets FARM_API_KEY to the first line; the farm's FARM_API_KEYS gets the second, behind a comma")
+    say(f"{name} sets FARM_API_KEY to the first line; append the second to the farm's FARM_API_KEYS, after a comma")
     print(key)
     print(entry)
 
 
 @keys.callback()
 def callback() -> None:
-    """API keys: `keys new NAME` makes one. They are known to the farm by their sha256 only."""
+    """Make API keys. The farm knows them only by their sha256."""

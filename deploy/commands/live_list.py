@@ -1,4 +1,4 @@
-"""list --watch: a list of videos that is looked at again and again, until Ctrl-C."""
+"""list --watch: a list of videos that stays up to date until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _PATIENCE_S = 2.0  #: a farm that is silent for longer is away
 
 
 class _Look(NamedTuple):
-    """What was seen at one time."""
+    """What the farm said at one time."""
 
     videos: list[dict[str, Any]]
-    trouble: str | None = None  #: why the farm told nothing
+    trouble: str | None = None  #: why the farm said nothing
 
 
 def watch_list(*, url: str | None, storage: str | None, as_json: bool, **query: Any) -> None:
-    """Show the page of videos that `query` means, for ever: a table on a terminal, else a line a change.
+    """Show the page of videos that `query` selects until Ctrl-C: a table on a terminal, else a line a change.
 
-    A farm that goes away is said to be, and waited for. as_json: a changed video's object on a line, and
-    {"id", "object": "video.gone"} where it left the list.
+    If the farm goes away, say so and wait for it. as_json: print a changed video's object on a line, and
+    {"id", "object": "video.gone"} for a video that left the list.
     Raises: as `FarmClient.list` at the first look; KeyboardInterrupt.
     """
     looks = _looks(url, storage, query)
@@ -42,7 +42,7 @@ def watch_list(*, url: str | None, storage: str | None, as_json: bool, **query: 
 def _looks(url: str | None, storage: str | None, query: Mapping[str, Any]) -> Iterator[_Look]:
     answered = False
     while True:
-        try:  # anew after each loss: a farm on this machine may come back at another port
+        try:  # again after each loss: a farm on this machine may come back at another port
             with connect(url=url, storage=storage, patience_s=_PATIENCE_S) as client:
                 while True:
                     videos = client.list(**query)["data"]
@@ -57,7 +57,7 @@ def _looks(url: str | None, storage: str | None, query: Mapping[str, Any]) -> It
 
 
 def _show(looks: Iterator[_Look]) -> None:
-    """A table that changes in its place."""
+    """Keep one table up to date."""
     from rich.console import Console
     from rich.live import Live
 
@@ -71,7 +71,7 @@ def _show(looks: Iterator[_Look]) -> None:
 
 
 def _tell(looks: Iterator[_Look], *, as_json: bool) -> None:
-    """A line for each video that came, changed or left."""
+    """Print a line for each video that came, changed or left."""
     known: dict[str, tuple[Any, ...]] = {}
     trouble: str | None = None
     for look in looks:

@@ -1,4 +1,4 @@
-"""models: what can be rendered, and the files it takes on this machine: list, pull, verify, rm."""
+"""The command models: list them, and pull, verify or remove their files on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LORA_FILES = ("*.safetensors", "adapter_config.json")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = typer.Typer(help="What can be asked for, and its files on this machine; without a command: list.")
+    models = typer.Typer(help="List the models and their files on this machine; or pull, verify, remove them.")
     models.callback(invoke_without_command=True)(by_default)
     models.command("list")(list_models)
     models.command()(pull)
@@ -36,13 +36,13 @@ def register(app: typer.Typer) -> None:
 
 
 def by_default(context: typer.Context, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """What can be asked for, and its files on this machine; without a command: list."""
+    """List the models and their files on this machine; or pull, verify, remove them."""
     if context.invoked_subcommand is None:
         list_models(url=url, storage=storage, as_json=as_json)
 
 
 def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """What can be asked for: of the farm at hand, else of one that would be started here; and what is here of it."""
+    """List the models of the running farm, else of one started here, and their files on this machine."""
     from framepack_engine.sampling.lora_files import list_loras
 
     settings = read_settings(url=url, storage=storage)
@@ -64,7 +64,7 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
 
 
 def pull(name: Name, *, as_json: Json = False) -> None:
-    """Fetch a model's files, or a LoRA's: first how much and where to; goes on where it broke off."""
+    """Fetch a model's files or a LoRA's; say first how much and where to. A broken download continues."""
     settings = read_settings()
     with _as_usage_errors():
         entry = _entries(settings).get(name)
@@ -82,9 +82,9 @@ def pull(name: Name, *, as_json: Json = False) -> None:
 
 
 def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
-    """Read every file again and compare it with its hash; a line for each that is not as it should be.
+    """Read every file and compare it with its hash; print a line for each missing or damaged one.
 
-    Exit 0: all files are there and right; 1: some are missing or damaged.
+    Exit 0: all files are right; 1: some are missing or damaged.
     """
     from framepack_engine.models import hub
 
@@ -112,7 +112,7 @@ def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
 
 
 def rm(name: Name, *, as_json: Json = False) -> None:
-    """Remove a model's files from this machine, but for those that another model here needs."""
+    """Remove a model's files from this machine, except those that another model here needs."""
     from framepack_engine.models import hub
 
     settings = read_settings()
@@ -143,7 +143,7 @@ def _entries(settings: FarmSettings) -> Mapping[str, ModelEntry]:
 
 
 def _own_rows(settings: FarmSettings) -> list[dict[str, Any]]:
-    """What a farm that is started here would answer."""
+    """Return what a farm started here would answer."""
     return [
         {
             "id": entry.name,
@@ -157,7 +157,7 @@ def _own_rows(settings: FarmSettings) -> list[dict[str, Any]]:
 
 
 def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
-    """The repositories of a model, or the one of a LoRA: of that one file, or of all."""
+    """Return a model's repositories, or a LoRA's (its one file, or all files)."""
     from framepack_engine.models.hub import Repo, repos_of
 
     if entry is not None:
@@ -180,7 +180,7 @@ def _pull(repos: list[Repo]) -> None:
 
 
 def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]]:
-    """Every file that is missing, damaged, or has no hash to compare with."""
+    """Return every file that is missing, damaged or without a hash."""
     from framepack_engine.models import hub
     from framepack_engine.models.locate import hub_folders, missing_files
 
@@ -194,7 +194,7 @@ def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]
 
 
 def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], settings: FarmSettings) -> set[str]:
-    """Repositories of `entry` that a complete model from the hub, or one of this machine's own, uses as well."""
+    """Return the repositories of `entry` that another complete model on this machine uses, too."""
     apart = {"made", "shipped"}  # these have files of their own
     others = [other for other in entries.values() if other.name != entry.name and other.origin not in apart]
     used = {
@@ -230,7 +230,7 @@ def _as_usage_errors() -> Iterator[None]:
 
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; in a log file, a line for every tenth."""
+    """Show a progress bar on stderr; in a log file, print a line for every tenth."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 

@@ -1,4 +1,4 @@
-"""render and submit: from files and flags to a video."""
+"""The commands that ask for a video: render, submit, remix, extend."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def render(
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Make a video and print its path: with the farm at hand, else with one that is started and stopped again.
+    """Make a video and print its path. If no farm runs, start one for as long as this takes.
 
-    Ctrl-C pauses the video; the same command goes on with it.
+    Ctrl-C pauses the video; the same command continues it.
     """
     fields, images = request_of(given, image, end_image)
     target = checked_target(out or _free_name(Path(f"{image.stem if image else 'video'}.mp4")))
@@ -77,13 +77,13 @@ def submit(
     image: Image = None,
     *,
     end_image: EndImage = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell what would be made, and how soon")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what the farm would make, and how soon")] = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Ask for a video and print its id, without waiting; with --n or --seeds for several at once, a line each."""
+    """Ask for a video and print its id, without waiting. --n or --seeds ask for several, one line each."""
     variants = _variants(given)
     fields, images = request_of(given, image, end_image)
     with connect(url=url, storage=storage) as client:
@@ -102,7 +102,7 @@ def submit(
 
 
 def _variants(given: dict[str, Any]) -> dict[str, Any]:
-    """Take --n and --seeds out of the flags, checked. Raises: InvalidRequest."""
+    """Take --n and --seeds out of the flags and check them. Raises: InvalidRequest."""
     if "seeds" in given:
         given["seeds"] = f"[{given['seeds'].strip().removeprefix('[').removesuffix(']')}]"
     return take_variants(given).model_dump(mode="json", exclude_none=True)
@@ -111,9 +111,9 @@ def _variants(given: dict[str, Any]) -> dict[str, Any]:
 def request_of(
     given: Mapping[str, Any], image: Path | None, end_image: Path | None, *, whole: bool = True
 ) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Fields and files, checked here first: a farm need not be started to hear that a number is wrong.
+    """Return fields and files, checked before a farm starts. Raises: InvalidRequest, ConfigError.
 
-    whole: false where the fields only change another request, so that the farm alone can tell whether they fit.
+    whole: false if the fields only change another request; then the farm checks them.
     """
     from pydantic import ValidationError
 
@@ -134,12 +134,12 @@ def request_of(
     files = {name: path for name, path in images.items() if path is not None}
     for path in files.values():
         if not path.is_file():
-            raise ConfigError(f"there is no file {path}")
+            raise ConfigError(f"{path} is not a file")
     return fields, files
 
 
 def _json(fields: Mapping[str, Any], name: str) -> Any:
-    """A field's JSON text as a value; text that is none is left to VideoRequest to refuse."""
+    """Return a field's JSON text as a value; leave other text for the request's own check to refuse."""
     try:
         return json.loads(fields[name])
     except (KeyError, ValueError, TypeError):
@@ -147,24 +147,24 @@ def _json(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _hash(fields: Mapping[str, Any], images: Mapping[str, Path]) -> str:
-    """The same for the same flags and the same bytes of the images."""
+    """Return a digest of the flags and the images' bytes."""
     files = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in images.items()}
     return hashlib.sha256(json.dumps([fields, files], sort_keys=True).encode()).hexdigest()
 
 
 def _resumed(client: FarmClient, render_hash: str) -> dict[str, Any] | None:
-    """The unfinished video of an earlier run of the same command, going on."""
+    """Find the unfinished video of an earlier run of the same command, and continue it."""
     for status in _UNFINISHED:
         for video in client.every(status=status):
             if video["request"]["metadata"].get(_HASH) == render_hash:
                 done = f"{video['sections_done']} of {video['sections_total']} sections are done"
-                say(f"going on with {video['id']}: {done}")
+                say(f"continuing {video['id']}: {done}")
                 return client.wish(video["id"], "resume") if video["status"] == "paused" else video
     return None
 
 
 def _say_what_it_is(client: FarmClient, model: str) -> None:
-    """What to expect of a model that nobody chose."""
+    """Say what to expect of the default model."""
     for found in client.models()["data"]:
         if found["id"] == model:
             say(f"{model} is the default here: {found['description']}; --model names another")
@@ -173,16 +173,16 @@ def _say_what_it_is(client: FarmClient, model: str) -> None:
 def _pause(client: FarmClient, video_id: str) -> None:
     try:
         video = client.wish(video_id, "pause")
-    except FarmError as err:  # it ended just now, or the farm is gone: nothing to pause
+    except FarmError as err:  # the video ended just now, or the farm is gone
         say(str(err))
     else:
         done = f"{video['sections_done']} of {video['sections_total']} sections are kept"
-        say(f"paused {video_id}: {done}; the same command goes on with it", style="yellow")
+        say(f"paused {video_id}: {done}; run the same command to continue it", style="yellow")
 
 
 @contextmanager
 def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
-    """The URL of the farm at hand, else of one that lives as long as the context."""
+    """Give the URL of the running farm, or start one for as long as the context lasts."""
     url = url_of(settings)
     if url:
         yield url
@@ -196,7 +196,7 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
 
 
 def _free_name(path: Path) -> Path:
-    """`path`, or its first numbered neighbour that does not exist: a default name never overwrites."""
+    """Return `path`, or its first numbered neighbour that does not exist."""
     number, free = 1, path
     while free.exists():
         number += 1
@@ -204,15 +204,15 @@ def _free_name(path: Path) -> Path:
     return free
 
 
-StartImage = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="another start image")]
+StartImage = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="a new start image")]
 FromSection = Annotated[
-    int, typer.Option(min=0, help="share the sections before this one; with an i2v model section 0 is the END")
+    int, typer.Option(min=0, help="keep the sections before this one; with an i2v model section 0 is the END")
 ]
 
 
 @with_flags(request_flags(whole=False))
 def remix(
-    video_id: Annotated[str, typer.Argument(metavar="ID", help="the video to begin with")],
+    video_id: Annotated[str, typer.Argument(metavar="ID", help="the video to change")],
     *,
     from_section: FromSection = 0,
     image: StartImage = None,
@@ -222,7 +222,7 @@ def remix(
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Ask for a video with other fields than ID's and print its id; what is not set stays as it was there."""
+    """Ask for a changed version of a video and print its id. What you do not set stays as it was."""
     fields, images = request_of(given, image, end_image, whole=False)
     with connect(url=url, storage=storage) as client:
         video = client.remix(video_id, {**fields, "from_section": from_section}, images)
@@ -238,7 +238,7 @@ def extend(
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Ask for a video that goes on where another ends, for --seconds more, and print its id."""
+    """Ask for a video that continues another for --seconds more, and print its id."""
     fields, _ = request_of(given, None, None)
     source = Path(video)
     with connect(url=url, storage=storage) as client:

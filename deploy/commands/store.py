@@ -1,4 +1,4 @@
-"""export and import: a video from one farm to another. fsck: the store itself, without a farm between."""
+"""The commands export and import (move a video to another farm) and fsck (check a store without a farm)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    video_id: Annotated[str, typer.Argument(metavar="ID", help="a video, whatever its state")],
+    video_id: Annotated[str, typer.Argument(metavar="ID", help="a video in any state")],
     *,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.tar|FOLDER", help="default: ID.tar")] = None,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Write a video with everything to a file or a new folder and print its path; a running one as it is now."""
+    """Write a video with everything stored of it to a file or a new folder and print its path.
+
+    A video that still renders is written as it is now.
+    """
     target = out or Path(f"{Path(video_id).name}.tar")
     if target.is_dir():
-        raise ConfigError(f"{target} is there already; name a new folder, or a file that ends in .tar")
+        raise ConfigError(f"{target} exists; name a new folder, or a file that ends in .tar")
     with connect(url=url, storage=storage) as client:
         put_path(client.export(video_id, target), as_json=as_json)
 
@@ -47,14 +50,14 @@ def export(
 def import_video(
     source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="what `framefarm export` wrote")],
     *,
-    new_id: Annotated[bool, typer.Option("--new-id", help="give it an id of its own here")] = False,
+    new_id: Annotated[bool, typer.Option("--new-id", help="give the video a new id")] = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Take a video that was exported and print its id; it is yours here, and goes on where it had not ended."""
+    """Take in an exported video and print its id. It belongs to your key; an unfinished one continues."""
     if not source.exists():
-        raise ConfigError(f"there is no {source}")
+        raise ConfigError(f"{source} does not exist")
     with connect(url=url, storage=storage) as client:
         video = client.import_archive(source, new_id=new_id)
     if as_json:
@@ -67,35 +70,33 @@ def fsck(
     *,
     storage: Storage = None,
     delete_dangling: Annotated[
-        bool, typer.Option("--delete-dangling", help="erase what nothing refers to, once it is a day old")
+        bool, typer.Option("--delete-dangling", help="erase what nothing refers to and is older than a day")
     ] = False,
-    stopped: Annotated[
-        bool, typer.Option("--stopped", help="no farm uses this store anywhere: do not wait for a day")
-    ] = False,
+    stopped: Annotated[bool, typer.Option("--stopped", help="no farm uses this store: do not wait for a day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
 ) -> None:
-    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 where it finds any.
+    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 if it finds any.
 
-    Reads only, unless --delete-dangling is given; a farm may use the store meanwhile. On a folder that no farm uses,
-    also what is younger than a day counts as dangling; a bucket may be used from anywhere: say --stopped.
+    It only reads, unless you pass --delete-dangling, and a farm may use the store meanwhile. In a folder that no farm
+    uses, objects younger than a day count as dangling, too. A bucket may be in use elsewhere: pass --stopped if not.
     """
     from farm.jobs.fsck import Checker, video_count
     from farm.store import open_store
 
     settings = read_settings(storage=storage)
     if not settings.storage.startswith("s3://") and not settings.storage_path.is_dir():
-        raise ConfigError(f"there is no store in {settings.storage}; give its folder or bucket with --storage")
+        raise ConfigError(f"{settings.storage} holds no store; pass its folder or bucket with --storage")
     with _grace_s(settings, stopped=stopped) as grace_s:
         store = open_store(settings)
         with _bar(video_count(store)) as on_video:
             checker = Checker(store, now=time.time(), grace_s=grace_s, on_video=on_video)
             left = _tell(checker, store, delete_dangling=delete_dangling, as_json=as_json)
-    say(f"{checker.videos} videos and {checker.bytes / 1e6:.1f} MB were read")
+    say(f"{checker.videos} videos and {checker.bytes / 1e6:.1f} MB read")
     raise typer.Exit(int(left > 0))
 
 
 def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: bool) -> int:
-    """Show the findings, erase those that may go; how many are left."""
+    """Show the findings, erase those that may go, and return how many are left."""
     found = deleted = 0
 
     def rows() -> Iterator[dict[str, object]]:
@@ -123,7 +124,7 @@ def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
-    """From which age on something is dangling; where no farm runs here, none begins while the context lasts."""
+    """Give the age from which an object counts as dangling; keep a farm from starting here meanwhile."""
     from deploy.node.lock import locked
     from farm.jobs.fsck import DAY_S
 
@@ -143,7 +144,7 @@ def _grace_s(settings: FarmSettings, *, stopped: bool) -> Iterator[float]:
 
 @contextlib.contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; gives what is to be called for each video."""
+    """Show a progress bar on a terminal; give a function to call for each video."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""list, show, watch, fetch, pause, resume, cancel, retry, edit, rm: what one does with videos that were asked for."""
+"""Commands for existing videos: list, show, watch, fetch, pause, resume, cancel, retry, edit, rm."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def register(app: typer.Typer) -> None:
     for command in (show, watch, fetch):
         app.command()(command)
     for wish, text in {
-        "pause": "Stop at the next step and keep what is made.",
-        "resume": "Go on with paused videos.",
-        "cancel": "Stop at the next step, for good unless retried.",
-        "retry": "Go on with failed or cancelled videos; finished sections are kept.",
+        "pause": "Stop at the next step and keep what is finished.",
+        "resume": "Continue paused videos.",
+        "cancel": "Stop at the next step for good; only retry continues it.",
+        "retry": "Continue failed or cancelled videos; finished sections stay.",
     }.items():
         app.command(wish, help=text)(_wish(wish))
     app.command()(edit)
@@ -51,15 +51,15 @@ def list_videos(
     *,
     url: Url = None,
     storage: Storage = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="at most so many")] = 20,
-    status: Annotated[str | None, typer.Option(help="only those that are queued, in_progress, paused …")] = None,
-    after: Annotated[str | None, typer.Option(metavar="ID", help="only those behind this one")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="most videos to list")] = 20,
+    status: Annotated[str | None, typer.Option(help="only this status: queued, in_progress, paused …")] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="only videos after this one")] = None,
     order: Annotated[Literal["asc", "desc"], typer.Option(help="asc: oldest first")] = "desc",
-    batch: Annotated[str | None, typer.Option(metavar="ID", help="only those of this batch")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="go on showing what changes, until Ctrl-C")] = False,
+    batch: Annotated[str | None, typer.Option(metavar="ID", help="only videos of this batch")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="keep showing changes until Ctrl-C")] = False,
     as_json: Json = False,
 ) -> None:
-    """Videos, newest first. With --watch into a pipe, or with --json: a line for each that comes, changes or leaves."""
+    """List videos, newest first. With --watch into a pipe or with --json: print a line for each change."""
     query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
     if watch:
         watch_list(url=url, storage=storage, as_json=as_json, **query)
@@ -81,7 +81,7 @@ def show(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """One video. Of a file: how it was made, read from the file itself; no farm is asked."""
+    """Show one video. For a file, show how it was made, as the file itself records it; no farm is needed."""
     if Path(video).is_file():
         _show_file(Path(video), as_json=as_json)
     else:
@@ -101,7 +101,7 @@ def _show_video(video_id: str, *, url: str | None, storage: str | None, as_json:
 
 
 def _show_file(path: Path, *, as_json: bool) -> None:
-    """Raises: ConfigError where the file is no video, or says nothing of how it was made."""
+    """Raises: ConfigError if the file is not a video, or does not say how it was made."""
     from framepack_engine.errors import VideoMismatch
     from framepack_engine.frames.provenance import read_provenance
 
@@ -110,7 +110,7 @@ def _show_file(path: Path, *, as_json: bool) -> None:
     except VideoMismatch as err:
         raise ConfigError(str(err)) from err
     if not facts:
-        raise ConfigError(f"{path} does not say how it was made: it is not ours, or was made with --no-metadata")
+        raise ConfigError(f"{path} does not say how it was made: the farm did not make it, or --no-metadata was set")
     if as_json:
         put_json(facts)
         return
@@ -129,9 +129,9 @@ def watch(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Progress until the video ends, or all of several; --json puts each event on a line.
+    """Show a video's progress until it ends, or that of several; --json prints an event a line.
 
-    Exit 1 where one of them failed or was cancelled.
+    Exit 1 if one of them failed or was cancelled.
     """
     with connect(url=url, storage=storage) as client:
         videos = {video["id"]: video for name in ids for video in _named(client, name)}
@@ -149,7 +149,7 @@ def watch(
 
 
 def _named(client: FarmClient, name: str) -> list[dict[str, Any]]:
-    """The video of that id, or all those of the batch of that id, in the order of their seeds. Raises: NotFound."""
+    """Return the video of that id, or the videos of that batch in the order of their seeds. Raises: NotFound."""
     if not name.startswith("batch_"):
         return [client.get(name)]
     videos: list[dict[str, Any]] = client.list(batch=name, limit=100)["data"]
@@ -167,7 +167,7 @@ def fetch(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Write a video to a file and print its path; a download that broke off goes on where it was."""
+    """Write a video to a file and print its path. A broken download continues where it stopped."""
     target = out or Path()
     if target.is_dir():
         middle = "" if variant == "video" else f".{variant}"
@@ -183,11 +183,9 @@ def fetch(
 
 @with_flags(request_flags(VideoEdit))
 def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False, **given: Any) -> None:
-    """Change a video that is queued or paused. Another prompt holds for the sections to come; those made stay."""
+    """Change a queued or paused video. A new prompt applies to the sections to come; finished ones stay."""
     if not given:
-        raise ConfigError(
-            f"there is nothing to change; give {', '.join(f'--{name}' for name in VideoEdit.model_fields)}"
-        )
+        raise ConfigError(f"nothing to change; pass {', '.join(f'--{name}' for name in VideoEdit.model_fields)}")
     with connect(url=url, storage=storage) as client:
         video = client.edit(video_id, given)
     if as_json:
@@ -197,13 +195,13 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
 
 
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """Erase ended videos and everything stored of them."""
+    """Erase ended videos with everything that the farm stored of them."""
     with connect(url=url, storage=storage) as client:
         _each(ids, client.delete, ("id",), as_json=as_json)
 
 
 def check_completed(*videos: dict[str, Any]) -> None:
-    """Say of each video that did not complete why. Raises: typer.Exit with status 1 where there is one."""
+    """Say why each incomplete video did not complete. Raises: typer.Exit with status 1 if there is one."""
     others = [video for video in videos if video["status"] != "completed"]
     for video in others:
         error = video.get("error") or {}
@@ -214,7 +212,7 @@ def check_completed(*videos: dict[str, Any]) -> None:
 
 
 def put_path(path: Path, *, as_json: bool) -> None:
-    """The path of a file that was written."""
+    """Print the path of a written file."""
     if as_json:
         put_json({"path": str(path)})
     else:
@@ -222,11 +220,11 @@ def put_path(path: Path, *, as_json: bool) -> None:
 
 
 def checked_target(out: Path) -> Path:
-    """`out`, if it can be written. Raises: ConfigError: better now than after an hour of rendering."""
+    """Return `out`. Raises: ConfigError if it cannot be written, before an hour of rendering is lost."""
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"cannot write {out}: " + ("it is a folder" if out.is_dir() else "its folder does not exist"))
     if not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise ConfigError(f"cannot write {out}: you may not; choose another place")
+        raise ConfigError(f"cannot write {out}: permission denied; choose another place")
     return out
 
 
@@ -239,7 +237,7 @@ def _wish(wish: str) -> Callable[..., None]:
 
 
 def _each(ids: list[str], call: Callable[[str], dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
-    """Do it to one video after the other, and show those to which it was done also where the next one refuses."""
+    """Call `call` for each video, and show what it returned, even if a later video refuses."""
     done: list[dict[str, Any]] = []
     try:
         done.extend(call(video_id) for video_id in ids)  # keeps what came before a refusal

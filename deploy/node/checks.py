@@ -1,4 +1,4 @@
-"""What this machine is and can do: checks, each with a value, and a hint where something is wrong. Loads no torch."""
+"""Checks of this machine, each with a value and, if something is wrong, a hint. Loads no torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BFLOAT16 = (8, 0)  #: CUDA capability from which a GPU computes in bfloat16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at. state: "note" is worth knowing, "wrong" keeps the farm from working."""
+    """One check. state: "note" is worth knowing, "wrong" keeps the farm from working."""
 
     name: str
     value: str
@@ -52,10 +52,9 @@ def examine(
     elsewhere: bool = False,
     memory: int,
 ) -> Iterator[Check]:
-    """Look at everything but memory plans. gpus: that workers may have. model: that the farm's requests mean.
+    """Yield every check but the memory plans. gpus: for workers. model: of the farm's requests.
 
-    elsewhere: the precision is for a card that is not here, and so are its packages. memory: the machine's, in
-    bytes.
+    elsewhere: the precision, and so its packages, is for a card on another machine. memory: the machine's, in bytes.
     """
     yield Check(name="system", value=f"{platform.system()} {platform.release()}, {os.cpu_count()} cores")
     yield from _packages()
@@ -71,7 +70,7 @@ def examine(
 
 
 def _packages() -> Iterator[Check]:
-    """Python and what the farm is made with, against what its own package asks for."""
+    """Check the versions of Python and of the packages that the farm requires."""
     from packaging.requirements import Requirement
 
     yield Check(name="python", value=platform.python_version())
@@ -95,7 +94,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
-    """The package that packs the weights, where a precision asks for it: wrong where this machine should pack them."""
+    """Check the package that packs the weights, if the precision needs it."""
     if precision == "bf16":
         return
     value = f"{precision}, torchao {_version('torchao')}"
@@ -107,7 +106,7 @@ def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
 
 
 def _attention(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
-    """What requests get that leave it open, card by card; a worker tries it on its card before it is taken."""
+    """Name each card's attention for requests that leave it open; a worker tries it on its card first."""
     if settings.attention != AUTO:
         yield Check(name="attention", value=f"{settings.attention} (FARM_ATTENTION)")
         return
@@ -117,7 +116,7 @@ def _attention(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
 
 
 def _cudnn() -> int:
-    """Torch's cuDNN, as it numbers it; 0: none. Takes seconds where torch is built for CUDA: it loads torch."""
+    """Return the version number of torch's cuDNN, or 0. Loads torch if torch is built for CUDA: seconds."""
     if torch_cuda() is None:
         return 0
     import torch
@@ -133,7 +132,7 @@ def _version(package: str) -> str:
 
 
 def torch_cuda() -> str | None:
-    """The CUDA that torch is built for, None for one without; read from its files."""
+    """Return the CUDA version that torch is built for, or None; read it from torch's files."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return None
@@ -153,12 +152,12 @@ def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
         free = f"{gpu.total / GIB:.1f} GiB, {gpu.free / GIB:.1f} free"
         value = f"{gpu.name}, {free}, driver {gpu.driver}, {torch}"
         if gpu.capability < _BFLOAT16:
-            hint = "older than Ampere: it has no bfloat16, in which the model computes, and will be slow"
+            hint = "older than Ampere: without bfloat16, in which the model computes, it is slow"
             yield Check(name="gpu", value=value, state="note", hint=hint)
         else:
             yield Check(name="gpu", value=value)
     if not built:
-        hint = "there is a GPU and torch cannot use it: install a build of torch for CUDA"
+        hint = "torch cannot use the GPU: install a build of torch for CUDA"
         yield Check(name="cuda", value=torch, state="wrong", hint=hint)
     elif usable < len(gpus):
         hint = f"torch sees {usable} of {len(gpus)} GPUs: the driver may be too old for CUDA {built}"
@@ -166,14 +165,14 @@ def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
 
 
 def _usable_gpus() -> int:
-    """Those that torch can compute on. Takes seconds: it loads torch."""
+    """Count the GPUs that torch can use. Loads torch: seconds."""
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def weights_bytes(size: ModelSize) -> int:
-    """Of all parts of a model, as they lie in memory."""
+    """Return the bytes of all parts of a model in memory."""
     return size.transformer_bytes + size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
 
 
@@ -181,15 +180,15 @@ def _memory(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
     weights = weights_bytes(size)
     value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
     if gpus and total < weights:
-        hint = f"the model's weights are {weights / GIB:.1f} GiB: what does not fit is read from its files again"
+        hint = f"the model's weights are {weights / GIB:.1f} GiB: workers read what does not fit from its files again"
         if size.precision != "bf16":
-            hint += f", but for the transformer's {size.transformer_bytes / GIB:.1f} GiB, which lie in none as packed"
+            hint += f", except the transformer's {size.transformer_bytes / GIB:.1f} GiB, which no file holds packed"
         return Check(name="memory", value=value, state="note", hint=hint)
     return Check(name="memory", value=value)
 
 
 def _video() -> Check:
-    """PyAV, and the encoder that clips are made with."""
+    """Check PyAV and the encoder of the clips."""
     try:
         import av
 
@@ -202,7 +201,7 @@ def _video() -> Check:
 
 
 def _storage(settings: FarmSettings) -> Check:
-    """Whether the store is one, as `up` asks it; a folder that is not there yet is not made."""
+    """Prove the store as `up` does; do not create a missing folder."""
     from deploy.node.lock import find_running
     from farm.store import open_store
 
@@ -217,7 +216,7 @@ def _storage(settings: FarmSettings) -> Check:
     except (FarmError, OSError) as err:
         return Check(name="storage", value=value, state="wrong", hint=str(err))
     if not in_bucket and _free(folder) < _ROOM_BYTES:
-        return Check(name="storage", value=value, state="note", hint="little room: where it is full, workers wait")
+        return Check(name="storage", value=value, state="note", hint="little room: workers wait when it is full")
     return Check(name="storage", value=value)
 
 
@@ -225,7 +224,7 @@ def _new_folder(folder: Path) -> Check:
     above = next(path for path in folder.parents if path.exists())
     value = f"{folder}, to be made; {_free(above) / GIB:.1f} GiB free"
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        hint = f"{above} cannot be written; give another folder with --storage or FARM_STORAGE"
+        hint = f"{above} cannot be written; choose another folder with --storage or FARM_STORAGE"
         return Check(name="storage", value=value, state="wrong", hint=hint)
     return Check(name="storage", value=value)
 
@@ -235,7 +234,7 @@ def _free(path: Path) -> int:
 
 
 def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Iterator[Check]:
-    """How much of each model lies here, and the room for what is missing of the one that is meant, where it matters."""
+    """Say how much of each model lies here, and whether there is room for the missing files."""
     from framepack_engine.models.hub import cache_folder
 
     known = own_models(settings.models)
@@ -258,7 +257,7 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 
 
 def _port(settings: FarmSettings) -> Check:
-    """Whether `up` could listen."""
+    """Check that `up` can listen."""
     from deploy.node.local import free_port
     from deploy.node.lock import find_running
 
@@ -273,7 +272,7 @@ def _port(settings: FarmSettings) -> Check:
 
 
 def _shared_memory() -> Check:
-    """Ray's, which is small in containers."""
+    """Check Ray's shared memory, which is small in containers."""
     folder = Path("/dev/shm")  # noqa: S108 - it is asked about, not used
     free = _free(folder)
     value = f"{folder}, {free / GIB:.1f} GiB free"

@@ -24,9 +24,9 @@ class Gpu(NamedTuple):
 
 
 def chosen_gpus(settings: FarmSettings) -> list[str]:
-    """The NVIDIA GPUs that workers may have, as CUDA_VISIBLE_DEVICES names them.
+    """Return the NVIDIA GPUs for workers, as CUDA_VISIBLE_DEVICES names them.
 
-    Raises: ConfigError where FARM_GPUS names one that is not here, or that CUDA_VISIBLE_DEVICES hides.
+    Raises: ConfigError if FARM_GPUS names a GPU that is not here or that CUDA_VISIBLE_DEVICES hides.
     """
     wanted = [gpu.strip() for gpu in settings.gpus.split(",") if gpu.strip()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -42,7 +42,7 @@ def chosen_gpus(settings: FarmSettings) -> list[str]:
 
 
 def class_of(gpus: Sequence[str]) -> str | None:
-    """The VRAM class of the smallest of them; None: there is none, or it is smaller than every class."""
+    """Return the VRAM class of the smallest GPU, or None without one or below every class."""
     with _nvml() as nvml:
         if nvml is None or not gpus:
             return None
@@ -50,7 +50,7 @@ def class_of(gpus: Sequence[str]) -> str | None:
 
 
 def describe_gpus(gpus: Sequence[str]) -> list[Gpu]:
-    """What each of them is, in that order; nothing where there is no driver."""
+    """Describe each GPU, in that order. Without a driver the list is empty."""
     with _nvml() as nvml:
         if nvml is None:
             return []
@@ -64,7 +64,7 @@ def describe_gpus(gpus: Sequence[str]) -> list[Gpu]:
 
 
 def gpu_environment(gpus: Sequence[str]) -> dict[str, str]:
-    """What a Ray process must find so that worker n gets the n-th of `gpus`: Ray counts them, it does not choose."""
+    """Return the environment in which Ray gives worker n the n-th of `gpus`: Ray counts GPUs, it does not choose."""
     return {
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's numbers
@@ -84,7 +84,7 @@ def _handle(nvml: Any, gpu: str) -> Any:
 
 @contextlib.contextmanager
 def _nvml() -> Iterator[Any]:
-    """NVIDIA's library; None where there is no driver."""
+    """Give NVIDIA's library, or None without a driver."""
     import pynvml
 
     try:

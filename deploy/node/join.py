@@ -1,4 +1,4 @@
-"""A machine whose GPUs are lent to a farm that runs elsewhere: a Ray node, looked after until it is told to go."""
+"""`framefarm join`: this machine as a Ray node of a farm elsewhere, watched until it is told to leave."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _LOOPBACK = "127.0.0.1"
 def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
     """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
 
-    When the farm goes away we wait for it, and join again. own_store: this machine was told where the store lies.
-    Raises: ConfigError where there is no farm, the token is not its own, or this machine does not see its store.
+    If the farm goes away, wait for it and join again. own_store: the user named the store on this machine.
+    Raises: ConfigError if there is no farm, the token is wrong, or this machine does not see the farm's store.
     """
     stop, node = threading.Event(), settings
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,7 +57,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
 
 
 def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[FarmSettings, list[str]]:
-    """The settings of this machine for that farm, and its GPUs. Raises: ConfigError, Unavailable, StoreError."""
+    """Return this machine's settings for that farm, and its GPUs. Raises: ConfigError, Unavailable, StoreError."""
     from actors.cluster import look_at
 
     notice, nodes = look_at(address)
@@ -72,7 +72,7 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
 
 
 def _check_store(settings: FarmSettings, notice: FarmNotice) -> None:
-    """Raises: ConfigError where the object that the farm names is not in the store as this machine sees it."""
+    """Raises: ConfigError if this machine's store lacks the object that the farm names."""
     if not notice.is_of(open_store(settings)):
         msg = (
             f"this machine does not see the farm's store: {settings.storage} has no {notice.key} of that farm. Keep"
@@ -82,7 +82,7 @@ def _check_store(settings: FarmSettings, notice: FarmNotice) -> None:
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
-    """The name that was asked for, or the host's, with a number where it is taken. Raises: Unavailable."""
+    """Return the wanted name, or the host's with a number if that is taken. Raises: Unavailable."""
     if wanted in taken - {""}:
         raise Unavailable(f"a machine named {wanted!r} is in the farm already; choose another with --node")
     host = socket.gethostname().strip("-_.")[:36] or "node"
@@ -91,7 +91,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
-    """Start Ray and wait until it ends, or until we shall. Raises: Unavailable where it does not start."""
+    """Start Ray and wait until it ends or `stop` is set. Raises: Unavailable if it does not start."""
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
@@ -100,7 +100,7 @@ def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: thre
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us; we end it gently
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends Ray gently
         )
         try:
             if _await_joined(address, settings.node, process, stop):
@@ -130,7 +130,7 @@ def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[st
 
 
 def _node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
-    """The environment of this machine's Ray: what its workers find is in `settings`, whatever FARM_* the shell has."""
+    """Return the environment of this machine's Ray: its workers find `settings`, not the shell's FARM_*."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("FARM_")},
         **settings.to_env(NODE_SETTINGS),
@@ -141,7 +141,7 @@ def _node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
 
 
 def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
-    """Whether the node stands in the cluster's list before Ray ends here, or we shall."""
+    """Return whether the cluster lists the node before Ray ends here or `stop` is set."""
     from actors.cluster import look_at
 
     until = time.monotonic() + _START_S
@@ -153,7 +153,7 @@ def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], sto
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the workers give back what they have, then end Ray here."""
+    """Let the workers give back their leases, then end Ray here."""
     if process.poll() is None:
         say("leaving: workers save their last finished step and give their sections back")
     end(process, within_s=_STOP_S)

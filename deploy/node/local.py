@@ -1,4 +1,4 @@
-"""A farm on this machine: Ray, dispatcher, workers and ingress, started and stopped by one process."""
+"""A farm on this machine: one process starts and stops Ray, dispatcher, workers and ingress."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def _end_at_once(settings: FarmSettings, lock: IO[str], why: str) -> None:
 
 
 def resolved(settings: FarmSettings) -> FarmSettings:
-    """The settings with this machine's facts filled in: number of workers, threads, default model, a free port."""
+    """Return the settings with this machine's facts: number of workers, threads, default model, a free port."""
     settings, gpus = with_workers(settings)
     model = settings.model or ("framepack-i2v" if gpus else CPU_MODEL)
     if model not in (known := own_models(settings.models)):
-        raise ConfigError(f"there is no model {model!r}; there are {', '.join(known)}")
+        raise ConfigError(f"unknown model {model!r}; known models: {', '.join(known)}")
     if settings.model is None:
         found = "a GPU was found" if gpus else "no GPU was found"
         _talk(f"default model: {model} ({found}). {known[model].honest}")
@@ -92,7 +92,7 @@ def resolved(settings: FarmSettings) -> FarmSettings:
 
 
 def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
-    """The settings with the number of workers and their threads filled in, and the GPUs that they get.
+    """Return the settings with the number of workers and their threads, and the GPUs that they get.
 
     Raises: ConfigError.
     """
@@ -104,7 +104,7 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
 
 @contextlib.contextmanager
 def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
-    """Ray, the dispatcher (which starts the workers) and Serve; gives the dispatcher's handle."""
+    """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle."""
     os.environ |= (found_token if settings.ray else own_token)(settings) | RAY_ENV  # before Ray is imported
     import ray
     from ray import serve
@@ -140,7 +140,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
         _await_dispatcher(dispatcher)
         yield dispatcher
     finally:
-        with contextlib.suppress(Exception):  # border: on the way out, whatever is left is ended by ray.shutdown
+        with contextlib.suppress(Exception):  # border: on the way out; ray.shutdown ends the rest
             serve.shutdown()
         with contextlib.suppress(Exception):  # border: as above
             ray.kill(dispatcher)  # in a cluster that goes on it would too
@@ -148,7 +148,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
 
 
 def _start_ray(settings: FarmSettings) -> None:
-    """Connect to the cluster that is meant, or make one whose first node this machine is."""
+    """Connect to the cluster of FARM_RAY, or start one with this machine as its head."""
     import ray
 
     from actors.cluster import NAMESPACE, NODE_LABEL, WORKER_RESOURCE, stay_on_loopback
@@ -182,7 +182,7 @@ def _start_ray(settings: FarmSettings) -> None:
 
 
 def take_over(settings: FarmSettings) -> None:
-    """End what is left in Ray of this store's farm, which did not end well. Raises: ConfigError for another store's."""
+    """End what a farm that died left in Ray. Raises: ConfigError if the farm there has another store."""
     import ray
 
     from actors.cluster import DISPATCHER, NAMESPACE, published
@@ -200,14 +200,14 @@ def take_over(settings: FarmSettings) -> None:
 
 
 def _invitation(address: str) -> str:
-    """How other machines join; the token itself is not told."""
+    """Return how other machines join; the token itself stays secret."""
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     token = f"RAY_AUTH_TOKEN_PATH={path}" if path else "this farm's RAY_AUTH_TOKEN"
     return f"more GPUs join with: framefarm join {address} ({token})"
 
 
 def raise_file_limit() -> None:
-    """Let this process and its children open as many files as they may: each watcher of a video is one or two."""
+    """Let this process and its children open as many files as allowed: each watcher of a video needs one or two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -219,17 +219,17 @@ def _heed_signals(stop: threading.Event) -> None:
 
 
 def _await_dispatcher(dispatcher: Any) -> None:
-    """Wait until it has taken charge of the store. Raises: ConfigError."""
+    """Wait until the dispatcher has taken charge of the store. Raises: ConfigError."""
     import ray
 
     try:
         ray.get(dispatcher.workers.remote(), timeout=_START_S)
     except ray.exceptions.RayError as err:
-        raise ConfigError(f"the dispatcher does not start ({type(err).__name__}); what it said is above") from err
+        raise ConfigError(f"the dispatcher does not start ({type(err).__name__}); its last words are above") from err
 
 
 def _drain(dispatcher: Any) -> None:
-    """Wait until every worker has given back what it had."""
+    """Wait until every worker has given back its lease."""
     import ray
 
     until = time.monotonic() + _DRAIN_S
@@ -237,13 +237,13 @@ def _drain(dispatcher: Any) -> None:
         try:
             if not ray.get(dispatcher.drain.remote(), timeout=_DRAIN_S):
                 return
-        except ray.exceptions.RayError as err:  # it restarts just now; told again, or its workers' leases expire
-            _talk(f"the dispatcher does not hear: {type(err).__name__}")
+        except ray.exceptions.RayError as err:  # it restarts: tell it again, or let the leases expire
+            _talk(f"the dispatcher does not answer: {type(err).__name__}")
         time.sleep(0.2)
 
 
 def free_port(settings: FarmSettings) -> int:
-    """The port itself, or a free one for 0. Raises: ConfigError where it is taken."""
+    """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Ray's own programs that `framefarm up` started: the farm cannot outlive them, and says so at once."""
+"""Ray's own programs below `framefarm up` and `framefarm join`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ _VITAL = ("gcs_server", "raylet")
 
 
 def dead_programs() -> list[str]:
-    """Those without which nothing works and that have ended. Empty where this process started none.
+    """Return the vital programs that this process started and that have ended.
 
-    Without this look `up` would notice after a minute, when Ray ends it from within.
+    Ray itself would notice a minute later, and end this process from within.
     """
     node = _node()
     return [] if node is None else sorted({kind for kind, _ in node.dead_processes() if kind in _VITAL})
 
 
 def end_programs() -> None:
-    """SIGKILL for what is left of them; the farm's actors end with their raylet."""
+    """Kill the programs that are left; the farm's actors end with their raylet."""
     node = _node()
     if node is not None:
         node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 
 
 def _node() -> Any:
-    """Ray has no public name for it; kept in this file."""
-    import ray._private.worker
+    import ray._private.worker  # Ray has no public name for it
 
     return ray._private.worker._global_node  # noqa: SLF001
 
@@ -36,7 +35,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ray's own command line, with this process's arguments."""
+    """Run Ray's command line with this process's arguments; end when the parent ends.
+
+    127.0.0.1 stays 127.0.0.1: Ray would replace it by the machine's address.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     from ray.scripts.scripts import main as ray_main
 

@@ -1,4 +1,4 @@
-"""The token of the farm's Ray: whoever reaches Ray's ports and has it can run code there."""
+"""The token of the farm's Ray. A machine that has it and reaches Ray's ports can run code there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _HOME = Path("~/.ray/auth_token")  #: Ray's own default
 
 
 def own_token(settings: FarmSettings) -> dict[str, str]:
-    """The variables with a farm's own token: RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, or a file beside its storage.
+    """Return the variables with this farm's token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, or a file in its storage.
 
-    The file is made once, so that machines that joined come back after a restart. Raises: ConfigError.
+    The file stays, so machines that joined come back after a restart. Raises: ConfigError.
     """
     if given := _given():
         return given
@@ -31,16 +31,16 @@ def own_token(settings: FarmSettings) -> dict[str, str]:
 
 
 def found_token(settings: FarmSettings) -> dict[str, str]:
-    """The variables with the token of a farm to join: as given, else that of the farm on this machine's storage.
+    """Return the variables with the token of a farm to join: as given, else from this machine's storage or home.
 
-    Raises: ConfigError where there is none.
+    Raises: ConfigError if there is none.
     """
     if given := _given():
         return given
     for path in (settings.storage_path / _FILE, _HOME.expanduser()):
         if path.exists():
             return _from_file(path)
-    msg = "no token to join with; copy the file that `framefarm up` names, and set RAY_AUTH_TOKEN_PATH to it"
+    msg = "no token to join with; copy the file that `framefarm up` names and set RAY_AUTH_TOKEN_PATH to its path"
     raise ConfigError(msg)
 
 
@@ -54,5 +54,5 @@ def _given() -> dict[str, str]:
 
 def _from_file(path: Path) -> dict[str, str]:
     if not path.is_file() or not path.read_text().strip():
-        raise ConfigError(f"no token in {path}; copy the file that `framefarm up` names")
+        raise ConfigError(f"{path} holds no token; copy the file that `framefarm up` names")
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}

@@ -1,4 +1,4 @@
-"""Flags made from the fields they set, so that the command line and the API cannot drift apart."""
+"""Flags made from the fields that they set, so the command line and the API cannot drift apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Flag = inspect.Parameter
 
 
 def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Give a command that takes `**given` these flags; `given` holds those that were set."""
+    """Give these flags to a command that takes `**given`; `given` holds the flags that the user set."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         added = {flag.name: flag for flag in flags}
@@ -47,9 +47,9 @@ def with_flags(flags: Iterable[Flag]) -> Callable[[Callable[..., Any]], Callable
 
 
 def request_flags(model: type[BaseModel] = REQUEST_TYPE, *, whole: bool = True) -> list[Flag]:
-    """One flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults hold.
+    """Return a flag for each field of `model`. Unset ones stay out of the request, so the farm's defaults apply.
 
-    whole: false where what the request needs may come from elsewhere than the flags.
+    whole: false if required fields may come from elsewhere.
     """
     return [
         _flag(name, _simple(field.annotation), help=_request_help(name, field), required=whole and field.is_required())
@@ -79,7 +79,7 @@ def _flag(name: str, kind: Any, *, help: str, required: bool = False) -> Flag:  
 
 
 def _simple(annotation: Any) -> Any:
-    """The type of a flag: plain ones and choices are themselves, everything else is JSON text."""
+    """Return the type of a flag: plain types and choices as they are, JSON text for all others."""
     if get_origin(annotation) in {Union, UnionType}:
         annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
     return annotation if annotation in _PLAIN or get_origin(annotation) is Literal else str

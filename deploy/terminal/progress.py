@@ -1,4 +1,4 @@
-"""Videos as they are made: bars on stderr, and where bars cannot move, lines."""
+"""Progress of videos on stderr: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = False) -> dict[str, Any]:
-    """Show a video's progress on stderr until it ends; the final video object.
+    """Show a video's progress on stderr until it ends, and return the final video object.
 
-    as_json: also put every event on stdout, a line each.
+    as_json: also print every event on stdout, a line each.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -53,9 +53,9 @@ def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = Fals
 def follow_all(
     client: FarmClient, videos: Sequence[Mapping[str, Any]], *, as_json: bool = False
 ) -> list[dict[str, Any]]:
-    """Show several videos' progress, a bar each, until all of them have ended; the final video objects, in order.
+    """Show a bar for each video until all have ended, and return the final video objects in order.
 
-    as_json: also put every event on stdout, a line each; its `id` says whose it is.
+    as_json: also print every event on stdout, a line each; its `id` names the video.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -94,11 +94,11 @@ def follow_all(
 
 
 def _listen(client: FarmClient, video_id: str, news: SimpleQueue[tuple[str, Event | Exception]]) -> None:
-    """Put a video's events where all of them are waited for, and what went wrong with it."""
+    """Put a video's events, or the error that ended them, into the queue of all."""
     try:
         for event in client.watch(video_id):
             news.put((video_id, event))
-    except Exception as err:  # noqa: BLE001 - raised by whoever waits; after a Ctrl-C nobody does
+    except Exception as err:  # noqa: BLE001 - the reader of the queue raises it
         news.put((video_id, err))
 
 
@@ -107,7 +107,7 @@ def _put_event(event: Event) -> None:
 
 
 def _note(progress: Mapping[str, Any]) -> str:
-    """What a video waits for, or how long it will take."""
+    """Say what a video waits for, or how long it will take."""
     eta, waits = progress["eta_s"], progress["waiting_for"]
     return f"for {waits}" if waits else "" if eta is None else f"about {eta:.0f} s left"
 
@@ -124,6 +124,6 @@ def _show(bars: Any, task: Any, progress: Mapping[str, Any]) -> None:
 
 
 def _plainly(console: Any, line: str) -> None:
-    """Where bars cannot move (a log file), a line says what happened."""
+    """Print a line where bars cannot move, such as a log file."""
     if not console.is_terminal:
         console.print(line, markup=False, soft_wrap=True)

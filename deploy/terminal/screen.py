@@ -1,4 +1,4 @@
-"""What the command line shows: data on stdout, talk on stderr."""
+"""Output of the command line: data on stdout, talk on stderr."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _TALLIES = {"queued": "cyan", "in_progress": "yellow", "paused": "magenta", "com
 
 
 def say(message: str, *, style: str = "") -> None:
-    """A line for people."""
+    """Print a line for people on stderr."""
     from rich.console import Console
 
     Console(stderr=True, highlight=False).print(message, style=style, markup=False, soft_wrap=True)
 
 
 def put_json(value: object) -> None:
-    """Data for programs."""
+    """Print data for programs."""
     print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Data for people: a table on a terminal, tab-separated lines into a pipe."""
+    """Print rows: a table on a terminal, tab-separated lines into a pipe."""
     if not sys.stdout.isatty():
         for row in rows:
             put_line(columns, row)
@@ -37,12 +37,12 @@ def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None
 
 
 def put_line(columns: Sequence[str], row: Mapping[str, Any]) -> None:
-    """A row for a pipe, at once: its reader may wait for it."""
+    """Print a row for a pipe, and flush it: its reader may wait."""
     print("\t".join(_cell(row.get(column)) for column in columns), flush=True)
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
-    """A table for a terminal, each row in the colour of its status."""
+    """Return a table for a terminal, each row in the colour of its status."""
     from rich.table import Table
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)

@@ -102,7 +102,7 @@ def test_usage_is_checked_before_anything_is_asked_for(farm_url: str, photos: Pa
     latin.mkdir()
     shutil.copy(CAT, latin / "cat.jpg")
     (latin / "cat.txt").write_bytes("un été".encode("latin-1"))
-    wrong = ((photos, "cat.txt"), (latin, "UTF-8"), (empty, "no photos"), (photos / "nowhere", "no folder"))
+    wrong = ((photos, "cat.txt"), (latin, "UTF-8"), (empty, "no photos"), (photos / "nowhere", "not a folder"))
     for folder, word in wrong:
         assert cli.main(["batch", str(folder), "-o", out]) == 2
         assert word in capsys.readouterr().err

@@ -150,7 +150,7 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on(
     worker = when_asked(hand, jobs, go_on)
     assert cli.main(flags) == 0
     worker.join()
-    assert f"going on with {job}" in capsys.readouterr().err
+    assert f"continuing {job}" in capsys.readouterr().err
     assert len(read_page(jobs, owner="local", limit=9, order="desc", status=None)[0]) == 1
 
 

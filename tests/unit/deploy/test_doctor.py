@@ -106,7 +106,7 @@ def test_packed_weights_are_not_said_to_be_read_again() -> None:
     hints = [
         doctor._memory([card], size_of("framepack-i2v", precision), total=GIB).hint for precision in ("bf16", "int8")
     ]
-    assert ["lie in none as packed" in hint for hint in hints] == [False, True]
+    assert ["no file holds packed" in hint for hint in hints] == [False, True]
 
 
 def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
