@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
+from typing_extensions import override
 
 from actors.spec import spec_of
 from deploy.request_type import REQUEST_TYPE, fault_of
@@ -57,8 +58,8 @@ class EnginePlanner(Planner):
         """models: the farm's own, see FARM_MODELS. lora_dir: the folder in which LoRAs are looked up by name."""
         self._models, self._lora_dir = own_models(models), lora_dir
 
+    @override
     def models(self) -> Mapping[str, ModelCard]:
-        """Return the engine's catalogue."""
         return {
             name: ModelCard(
                 name=name,
@@ -71,10 +72,10 @@ class EnginePlanner(Planner):
             for name, entry in self._models.items()
         }
 
+    @override
     def settle(
         self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0
     ) -> tuple[VideoRequest, JobPlan]:
-        """See Planner."""
         entry = self._models.get(request.model or "")
         if entry is None:
             raise InvalidRequest.of("model", f"this farm has no {request.model!r}; it has {', '.join(self._models)}")
@@ -105,12 +106,12 @@ class EnginePlanner(Planner):
             raise InvalidRequest.of(_FIELD_OF.get(field, field), text) from err
         return request, plan
 
+    @override
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
-        """See Planner."""
         return keyframe_section(at_s, sections=plan.sections, window=plan.latent_window_size)
 
+    @override
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
-        """See Planner."""
         return tuple(self._pinned(use) for use in loras)
 
     def _pinned(self, use: LoraUse) -> LoraUse:
@@ -141,12 +142,12 @@ def _size(request: VideoRequest, image_size: tuple[int, int], resolution: int) -
 class EngineMedia(Media):
     """Pictures and video files, read and written by the engine."""
 
+    @override
     def upright_rgb(self, image: Image) -> Image:
-        """See Media."""
         return upright_rgb(image)
 
+    @override
     def look_at(self, path: str) -> VideoFacts:
-        """See Media."""
         from framepack_engine.frames.source import look_at
 
         try:
@@ -155,8 +156,8 @@ class EngineMedia(Media):
             raise UnsupportedImage(f"video: {err}", param="video") from err
         return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width, fps=FPS)
 
+    @override
     def join(self, clips: Sequence[str], out: str) -> None:
-        """See Media."""
         from framepack_engine.frames.video import join_clips
 
         try:

@@ -1,4 +1,4 @@
-"""The HTTP door: FastAPI, without state."""
+"""The HTTP API: a FastAPI application without state."""
 
 from farm.ingress.app import create_app
 

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from farm.contract import Order
 from farm.ingress.content import Variant
+from framepack_engine.planning.limits import LIMITS
 from tests.patience import patient
 from tests.unit.conftest import Hand
 from tests.unit.farm.ingress.test_ingress import ask
@@ -90,3 +91,15 @@ def test_every_call_documents_its_problems(http: TestClient, path: str) -> None:
     for call in http.get("/openapi.json").json()["paths"][path].values():
         problem = call["responses"]["401"]["content"]["application/problem+json"]
         assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_openapi_shows_the_engines_limits(http: TestClient) -> None:
+    """The engine's ranges and choices reach the document through the planner."""
+    body = http.get("/openapi.json").json()["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
+    for kind in ("application/json", "multipart/form-data"):
+        for field, limit in LIMITS.items():
+            shown = body[kind]["schema"]["properties"][field]
+            shown = shown.get("anyOf", [shown])[0]
+            words = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "multiple_of": "multipleOf"}
+            assert all(shown.get(word) == getattr(limit, bound) for bound, word in words.items()), field
+            assert set(limit.choices) == set(shown.get("enum", ())) - {"auto"}, field
