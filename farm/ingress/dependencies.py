@@ -1,4 +1,7 @@
-"""What FastAPI injects into an endpoint: the farm's dependencies, the caller, and the video that the path names."""
+"""What FastAPI injects into an endpoint: the farm's dependencies, the caller, and the video that the path names.
+
+FastAPI calls a plain function in a thread. Those that never block are `async` to save that.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class Dependencies:
         return Tools(self.settings, self.planner, self.media)
 
 
-def _dependencies(request: Request) -> Dependencies:
+async def _dependencies(request: Request) -> Dependencies:
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies
 
@@ -60,7 +63,7 @@ def _dependencies(request: Request) -> Dependencies:
 Deps = Annotated[Dependencies, Depends(_dependencies)]
 
 
-def _owner(request: Request, deps: Deps) -> str:
+async def _owner(request: Request, deps: Deps) -> str:
     """Return the caller's name: the API key's, or `local` on a farm without keys. Raises: Unauthorized."""
     if keys := parse_keys(deps.settings.api_keys):
         return owner_of(request.headers.get("authorization", ""), keys)
@@ -108,7 +111,7 @@ def _hostname(url: str) -> str | None:
 OwnerDep = Annotated[str, Depends(_owner)]
 
 
-def _operator(owner: OwnerDep, deps: Deps) -> str:
+async def _operator(owner: OwnerDep, deps: Deps) -> str:
     """Return the caller's name if the caller may control workers. Raises: Unauthorized, Forbidden."""
     operators = parse_operators(deps.settings.operators, parse_keys(deps.settings.api_keys))
     if operators and owner not in operators:
