@@ -1,4 +1,4 @@
-"""Compare the engine with numbers that the reference implementation gave (shared/golden: README.md there)."""
+"""Compare the engine with golden numbers of the reference implementation (tests/golden/README.md)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FRAMES_TOLERANCE = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """One case. Differences are the largest absolute ones: of latents, and of frames in steps of 255.
+    """The result of one case. A difference is the largest absolute one, of latents and of 8-bit frames.
 
-    frames_diff is None where the case has no frames; both are None where `error` says why nothing was made.
+    frames_diff is None for a case without frames; both are None if `error` says why nothing was made.
     """
 
     name: str
@@ -48,7 +48,7 @@ class CaseModel(NamedTuple):
 def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> Iterator[CaseResult]:
     """Run the cases of `folder` (all, or those named) on the CPU in float32, in order of name, one at a time.
 
-    Raises: ModelUnavailable where folder/tiny_model is missing; EngineError for a name that is no case.
+    Raises: ModelUnavailable if folder/tiny_model is missing; EngineError for an unknown name.
     """
     root = Path(folder)
     cases = {path.parent.name: path.parent for path in sorted(root.glob("*/case.json"))}
@@ -65,17 +65,17 @@ def run_conformance(folder: str | Path, only: Sequence[str] | None = None) -> It
 
 
 def load_case_model(folder: Path) -> CaseModel:
-    """The transformer and VAE that cases are made with, float32 on the CPU. Raises: ModelUnavailable."""
+    """Load the model of the cases, float32 on the CPU. Raises: ModelUnavailable."""
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
     for part in ("transformer", "vae"):
         if not (folder / part / "config.json").is_file():
-            raise ModelUnavailable(f"{folder / part / 'config.json'} is missing: cases need their tiny model")
+            raise ModelUnavailable(f"{folder / part / 'config.json'} is missing: the cases need their tiny model")
     transformer = HunyuanVideoFramepackTransformer3DModel.from_pretrained(
         folder / "transformer", torch_dtype=torch.float32
     )
     vae = AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-    use_onednn(vae)  # as `load_models` does: what is compared is what renders
+    use_onednn(vae)  # as `load_models` does: the comparison must take the same path as a render
     return CaseModel(transformer, vae)
 
 
@@ -117,12 +117,12 @@ def _frames(sampler: Sampler, spec: RenderSpec, conditioning: Conditioning, late
 
 def _difference(made: Tensor, wanted: Tensor) -> float:
     if made.shape != wanted.shape:
-        raise EngineError(f"made {tuple(made.shape)}, the case wants {tuple(wanted.shape)}")
+        raise EngineError(f"the engine made {tuple(made.shape)}, the case has {tuple(wanted.shape)}")
     return float((made.double() - wanted.double()).abs().max())
 
 
 def case_spec(case: dict[str, Any]) -> RenderSpec:
-    """The specification that a case.json describes."""
+    """Return the specification of a case.json."""
     return RenderSpec(
         kind=case["model"],
         sections=case["sections"],
@@ -142,5 +142,5 @@ def case_spec(case: dict[str, Any]) -> RenderSpec:
 
 
 def case_conditioning(folder: Path) -> Conditioning:
-    """The inputs of a case folder."""
+    """Load the inputs of a case folder."""
     return Conditioning.from_tensors(safetensors.torch.load_file(folder / "inputs.safetensors"))

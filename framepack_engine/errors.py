@@ -2,16 +2,16 @@
 
 EngineError
 ├── InvalidSpec        invalid_spec        the caller must change a value; `facts["field"]` names it
-│   └── CacheUnusable  cache_unusable      a step cache that this model gives no ground for
-├── AttentionUnavailable attention_unavailable  an attention backend that is not installed, or not for this device
+│   └── CacheUnusable  cache_unusable      a step cache that this model lacks the numbers for
+├── AttentionUnavailable attention_unavailable  an attention that is not installed, or not for this device
 ├── PrecisionUnavailable precision_unavailable  a precision whose package is not installed, or not for this device
 ├── KernelsUnavailable kernels_unavailable  the kernels that FARM_KERNELS names cannot be used here
 ├── ArtifactDamaged    artifact_damaged    bytes that are not what they say they are
 ├── ArtifactMismatch   artifact_mismatch   an artifact of another section, size or model
-├── OutOfMemory        out_of_memory       the device's memory does not hold it, however little is kept there
-│   └── DeviceTooSmall  out_of_memory      known before anything was tried
+├── OutOfMemory        out_of_memory       the device's memory is too small for every plan
+│   └── DeviceTooSmall  out_of_memory      known before anything is tried
 ├── NotFinite          not_finite          NaN or infinity came out of a model
-├── BlackFrames        black_frames        every pixel that was decoded is black
+├── BlackFrames        black_frames        every decoded pixel is black
 ├── BadImage           unsupported_image   a picture that cannot be read or used
 ├── ModelUnavailable   model_unavailable   a file of the model is missing, or the name is unknown
 ├── LoraUnusable       lora_unusable       no such LoRA, or its keys do not fit the model; they are named
@@ -39,19 +39,19 @@ class InvalidSpec(EngineError):
 
 
 class CacheUnusable(InvalidSpec):
-    """A step cache needs what is not known of this model."""
+    """A step cache needs numbers that are not known for this model."""
 
     code = "cache_unusable"
 
 
 class AttentionUnavailable(EngineError):
-    """An attention backend is not installed here, or not for this device; the message says how to install it."""
+    """An attention is not installed here, or not for this device; the message says how to install it."""
 
     code = "attention_unavailable"
 
 
 class PrecisionUnavailable(EngineError):
-    """A precision's package is not installed here, or the device cannot multiply in it; the message says what helps."""
+    """A precision's package is not installed here, or the device cannot compute in it; the message says what helps."""
 
     code = "precision_unavailable"
 
@@ -63,7 +63,7 @@ class KernelsUnavailable(EngineError):
 
 
 class ArtifactDamaged(EngineError):
-    """Bytes that were read are truncated, altered, or of another kind."""
+    """The bytes of an artifact are truncated, altered, or of another kind."""
 
     code = "artifact_damaged"
 
@@ -75,7 +75,7 @@ class ArtifactMismatch(EngineError):
 
 
 class OutOfMemory(EngineError):
-    """A stage does not fit the device, with the smallest plan that is equal in bits; the message says what helps."""
+    """A stage does not fit the device, even by the smallest plan of equal bits; the message says what helps."""
 
     code = "out_of_memory"
 
@@ -85,13 +85,13 @@ class DeviceTooSmall(OutOfMemory):
 
 
 class NotFinite(EngineError):
-    """NaN or infinity came out of a model: nothing that follows could be a picture."""
+    """NaN or infinity came out of a model: no picture can follow."""
 
     code = "not_finite"
 
 
 class BlackFrames(EngineError):
-    """Every pixel that was decoded is black: the usual sign of a broken decode."""
+    """Every decoded pixel is black: the usual sign of a broken decode."""
 
     code = "black_frames"
 
@@ -103,18 +103,18 @@ class BadImage(EngineError):
 
 
 class ModelUnavailable(EngineError):
-    """A file of the model is missing, or nobody knows a model of that name."""
+    """A file of the model is missing, or there is no model of that name."""
 
     code = "model_unavailable"
 
 
 class LoraUnusable(EngineError):
-    """There is no LoRA of that name, it is not the one that was pinned, or its keys do not fit; they are named."""
+    """There is no LoRA of that name, its bytes are not the pinned ones, or its keys do not fit the model."""
 
     code = "lora_unusable"
 
 
 class VideoMismatch(EngineError):
-    """Clips that cannot be joined without encoding again, or frames that are no video."""
+    """Clips cannot be joined without encoding again, or a file or frames are no video."""
 
     code = "video_mismatch"

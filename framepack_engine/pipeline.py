@@ -54,7 +54,7 @@ class RenderProgress(NamedTuple):
 class Sampler:
     """Sections and frames of one transformer and VAE on one device. Not for two threads at once.
 
-    The solver runs on `device` in float32, whatever the transformer's precision.
+    The solver runs on `device` in float32, in any precision of the transformer.
     """
 
     def __init__(

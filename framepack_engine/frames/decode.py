@@ -1,4 +1,4 @@
-"""From latents to final frames: decode windows of two sections, cross-fade the seam, give away what cannot change."""
+"""From latents to final frames: decode a window of two sections, cross-fade the seam, return what cannot change."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from framepack_engine.planning.tiles import TILE_DEFAULT_PX, choose_tile_px
 
 
 def crossfade(earlier: Tensor, later: Tensor) -> Tensor:
-    """Fade (B, 3, T, H, W) frames of the earlier clip into those of the later one at the same times.
+    """Fade (B, 3, T, H, W) frames of the earlier clip into the frames of the later clip at the same times.
 
-    The weight of `earlier` goes linearly from 1 to 0, both ends included; a single frame is wholly the earlier one's.
+    The weight of `earlier` falls linearly from 1 to 0, both ends included; a single frame is the earlier clip's.
 
     Source: lllyasviel/FramePack diffusers_helper/utils.py (soft_append_bcthw).
     """
@@ -29,20 +29,20 @@ def crossfade(earlier: Tensor, later: Tensor) -> Tensor:
 
 
 def to_uint8(pixels: Tensor) -> Tensor:
-    """(1, 3, T, H, W) in [-1, 1] -> (T, H, W, 3) uint8, truncated as the reference does."""
+    """Turn (1, 3, T, H, W) in [-1, 1] into (T, H, W, 3) uint8, truncated as in the reference."""
     frames = (pixels.clamp(-1, 1) * 127.5 + 127.5).to(torch.uint8)
     return frames[0].permute(1, 2, 3, 0).contiguous()
 
 
 def assemble(spec: RenderSpec, index: int, window: Tensor, seam: Tensor | None) -> Tensor:
-    """Final pixel frames of section `index` from its decoded window and the seam of the window before.
+    """Return the final pixel frames of section `index`, from its decoded window and the seam of the window before.
 
     window: (1, 3, T, H, W). seam: the part of the previous section's window that overlaps with it, (1, 3, 4w-3, H, W);
     None for the first section. Returns: (1, 3, final_frames[index], H, W).
     """
     overlap, last = seam_frames(spec.latent_window_size), index == spec.sections - 1
     if seam is None:
-        window = window[:, :, int(spec.continues) :]  # the start frame is there already: the other video's last
+        window = window[:, :, int(spec.continues) :]  # the other video ends with the start frame
         if last:
             return window
         return window[:, :, :-overlap] if spec.kind == "f1" else window[:, :, :0]
@@ -55,16 +55,16 @@ def assemble(spec: RenderSpec, index: int, window: Tensor, seam: Tensor | None) 
 
 @dataclass(frozen=True, slots=True)
 class _Seam:
-    """Overlap with the next window, kept warm; `key` is a digest of the latents it was decoded from."""
+    """The overlap with the next window; `key` is a digest of the latents that it was decoded from."""
 
     key: bytes
     pixels: Tensor
 
 
 class Decoder:
-    """An AutoencoderKLHunyuanVideo and the seam of the window it decoded last.
+    """An AutoencoderKLHunyuanVideo, and the seam of the window that it decoded last.
 
-    Blending happens in float32 on the CPU: only the decode itself depends on the device.
+    Frames are blended in float32 on the CPU: only the decode depends on the device.
     """
 
     def __init__(self, vae: Any) -> None:
@@ -75,7 +75,10 @@ class Decoder:
         self._warm: _Seam | None = None
 
     def tile_px(self) -> int:
-        """The largest tile that half of the memory free on the VAE's device holds now. Another is another picture."""
+        """Return the largest tile that fits into half of the memory now free on the VAE's device.
+
+        Tiles of another size give other bits.
+        """
         parameter = next(self._vae.parameters())
         if parameter.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(parameter.device)
@@ -87,15 +90,15 @@ class Decoder:
 
     @torch.no_grad()
     def frames(self, spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
-        """Frames that section `index` makes final, (T, H, W, 3) uint8 on the CPU; T may be 0.
+        """Decode the frames that section `index` makes final, (T, H, W, 3) uint8 on the CPU; T may be 0.
 
-        start: (1, 16, 1, h, w), the start image's. latents: at least the sections of `decode_needs`. The seam with the
-        section before is taken from the last call where that was it, else decoded again: the same bits either way.
+        start: (1, 16, 1, h, w), of the start image. latents: at least the sections of `decode_needs`. The seam with the
+        section before is kept from the last call or decoded again; the bits are the same.
 
-        Raises: ArtifactMismatch naming the sections that are missing, NotFinite, BlackFrames.
+        Raises: ArtifactMismatch naming the missing sections, NotFinite, BlackFrames.
         """
         if not 0 <= index < spec.sections:
-            raise ArtifactMismatch(f"section {index} of a video of {spec.sections}")
+            raise ArtifactMismatch(f"section {index} of a video with {spec.sections} sections")
         needs = decode_needs(spec.kind, spec.sections, index)
         missing = sorted(set(needs) - set(latents))
         if missing:
@@ -114,7 +117,7 @@ class Decoder:
         if self._warm is None or self._warm.key != key:
             self._decoded(spec, index, start, latents)
         if self._warm is None or self._warm.key != key:
-            raise ArtifactMismatch(f"section {index} cannot be decoded: its latents are no tensors of this video")
+            raise ArtifactMismatch(f"section {index} cannot be decoded: its latents are not of this video")
         return self._warm.pixels
 
     def _decoded(self, spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
@@ -133,7 +136,7 @@ class Decoder:
 
 
 def _set_mode(vae: Any, spec: RenderSpec) -> None:
-    """Decode as the spec says, whatever was decoded before."""
+    """Let the VAE decode as `spec` says: its settings are those of the last video."""
     tile_px = spec.decode_tile_px or TILE_DEFAULT_PX
     vae.use_framewise_decoding, vae.use_tiling, vae.use_slicing = spec.decode != "whole", spec.decode == "tiled", False
     vae.tile_sample_min_height = vae.tile_sample_min_width = tile_px
@@ -141,7 +144,7 @@ def _set_mode(vae: Any, spec: RenderSpec) -> None:
 
 
 def _window(spec: RenderSpec, index: int, start: Tensor, latents: Mapping[int, Tensor]) -> Tensor:
-    """Latents that are decoded together after section `index`, in time order, float32 on the CPU."""
+    """The latents that are decoded together after section `index`, in time order, float32 on the CPU."""
     parts = [latents[k] for k in window_sections(spec.kind, index)]
     if window_has_start(spec.kind, spec.sections, index):
         parts.insert(0, start)

@@ -1,6 +1,6 @@
-"""Embeddings of prompts and pictures, kept by content: made once, used by every video that needs the same.
+"""Embeddings of prompts and pictures, stored by content: computed once for all videos that need the same.
 
-A key is a digest of all that decides an embedding's bits: the text or the pixels, the encoders' own weights and
+A key is a digest of everything that decides an embedding's bits: the text or the pixels, the encoders' weights and
 vocabularies, and the numeric class that they run in.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import safetensors
@@ -23,16 +23,30 @@ from framepack_engine.models.shelf import Models
 from framepack_engine.planning.prompt_template import CLIP_TOKENS, CROPPED_TOKENS, PROMPT_TOKENS, TEMPLATE
 from framepack_engine.sampling.numeric import numeric_class
 
+_RECIPE = 1  #: raise it when embeddings are computed in another way
+_SAMPLE = 64  #: numbers of each weight in a model's digest; all of them would take minutes
+_digests: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+class Embeddings(Protocol):
+    """A store of embeddings: bytes by key. A lost embedding is computed again."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return all bytes stored under `key`, or None."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` under `key`, a sha256 in hex."""
+
 
 @torch.inference_mode()
 def embed_prompt(models: Models, prompt: str) -> tuple[Tensor, Tensor]:
     """Embed one prompt with both text encoders.
 
-    Llama sees HunyuanVideo's instructions and the prompt, padded on the right to 95 + 256 tokens and truncated there;
-    its third-last hidden states are taken, without the 95 and without the padding. CLIP sees the prompt alone.
+    Llama reads HunyuanVideo's template with the prompt, padded on the right to 95 + 256 tokens and truncated there. Its
+    third-last hidden states are used, without the first 95 and without the padding. CLIP reads the prompt alone.
 
     Returns: (1, n, D), n from 1 to 256, and the pooled (1, P), on the CPU in the encoders' own precision.
-    Source: framepack.md, "Sampling", Text; arXiv:2412.03603 §4.
+    Source: lllyasviel/FramePack diffusers_helper/hunyuan.py (encode_prompt_conds).
     """
     llama, clip = models.text_encoder, models.text_encoder_2
     tokens = models.tokenizer(
@@ -65,7 +79,7 @@ def embed_prompt(models: Models, prompt: str) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def embed_picture(models: Models, image: Image.Image) -> Tensor:
-    """SigLIP's view of `image` (RGB, cut to size). Returns: (1, m, E) last hidden states on the CPU."""
+    """Embed `image` (RGB, cut to size) with SigLIP. Returns: (1, m, E), its last hidden states, on the CPU."""
     encoder = models.image_encoder
     prepared = models.feature_extractor(images=[image], return_tensors="pt").pixel_values
     with models.visiting("image_encoder") as device:
@@ -73,28 +87,8 @@ def embed_picture(models: Models, image: Image.Image) -> Tensor:
     return states.cpu()
 
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from framepack_engine.models.shelf import Models
-
-_RECIPE = 1  #: an embedding computed in another way (another layer, say) takes the next number
-_SAMPLE = 64  #: numbers of each weight that go into a model's digest: all of them would take minutes
-_digests: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-
-
-class Embeddings(Protocol):
-    """Where embeddings are kept: a store of bytes by key. Losing one costs time, never a result."""
-
-    def get(self, key: str) -> bytes | None:
-        """The bytes kept under `key`, whole; None where there are none."""
-
-    def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, a sha256 in hex."""
-
-
 def prompt_embeds(models: Models, prompt: str, *, kept: Embeddings | None = None) -> tuple[Tensor, Tensor]:
-    """`embed_prompt`, or what it gave before."""
+    """Return the result of `embed_prompt`, from the store if it is there."""
     if kept is None:
         return embed_prompt(models, prompt)
     vocabularies = [_vocabulary(tokenizer) for tokenizer in (models.tokenizer, models.tokenizer_2)]
@@ -110,7 +104,7 @@ def prompt_embeds(models: Models, prompt: str, *, kept: Embeddings | None = None
 
 
 def picture_embeds(models: Models, image: Image.Image, *, kept: Embeddings | None = None) -> Tensor:
-    """`embed_picture`, or what it gave before. image: RGB, cut to size."""
+    """Return the result of `embed_picture`, from the store if it is there. image: RGB, cut to size."""
     if kept is None:
         return embed_picture(models, image)
     pixels = hashlib.sha256(image.tobytes()).hexdigest()
@@ -124,7 +118,7 @@ def _kept_or_made(kept: Embeddings, key: str, make: Callable[[], dict[str, Tenso
     if data is not None:
         try:
             return dict(safetensors.torch.load(data))
-        except (ValueError, safetensors.SafetensorError):  # damaged: made again, which is all it was for
+        except (ValueError, safetensors.SafetensorError):  # damaged: compute it again
             pass
     made = make()
     if all(bool(tensor.isfinite().all()) for tensor in made.values()):
@@ -137,26 +131,28 @@ def _key(facts: list[object]) -> str:
 
 
 def _versions() -> list[object]:
-    """What else decides the bits: our recipe, and the libraries that carry it out."""
+    """What else decides the bits: our recipe, and the libraries that compute it."""
     recipe = [_RECIPE, TEMPLATE, CROPPED_TOKENS, PROMPT_TOKENS, CLIP_TOKENS]
     return [*recipe, torch.__version__, version("transformers"), version("pillow")]
 
 
 def weights_digest(models: Models, part: str) -> str:
-    """Digest of an encoder's settings, shapes and a sample of each weight, with where it computes; taken once."""
+    """Return a digest of an encoder's settings, shapes and a sample of each weight, with its numeric class."""
     model = getattr(models, part)
     if model not in _digests:
-        settings = model.config if hasattr(model.config, "to_json_string") else model  # transformers', diffusers'
+        settings = (
+            model.config if hasattr(model.config, "to_json_string") else model
+        )  # transformers has a config object, diffusers the model itself
         digest = hashlib.sha256(settings.to_json_string().encode())
         for name, weight in model.state_dict().items():
             sample = weight.flatten()[:_SAMPLE].float().cpu().contiguous()
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode() + sample.numpy().tobytes())
         _digests[model] = digest.hexdigest()
-    return f"{_digests[model]} {numeric_class(models.device_of(part), model.dtype)}"  # the threads may change meanwhile
+    return f"{_digests[model]} {numeric_class(models.device_of(part), model.dtype)}"
 
 
 def _vocabulary(tokenizer: Any) -> str:
-    """Digest of a tokenizer's whole recipe, but for what each call sets."""
+    """Return a digest of a tokenizer's recipe without the settings of a single call."""
     if tokenizer not in _digests:
         recipe = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         _digests[tokenizer] = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

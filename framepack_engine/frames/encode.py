@@ -1,4 +1,4 @@
-"""The stage `encode`: prompt and pictures become numbers, once a video; later stages need nothing else."""
+"""The stage `encode`: turn prompts and pictures into the numbers that all later stages start from."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def encode(
 ) -> Conditioning:
     """Embed the prompts and the pictures of `spec`. The same arguments give the same bytes on the same device.
 
-    images: "start" is required by i2v models; f1 models make one by `spec.start` where there is none. "end" and
-        "keyframe_<section>" (in generation order: 0 is the video's end) are for i2v models. All are cut to the size of
+    images: "start" is required by i2v models; without it an f1 model begins with `start_picture`. "end" and
+        "keyframe_<section>" (in generation order: 0 is the video's end) are for i2v models. Each is cut to the size of
         `spec`.
     tail: the last frames, in time order, of the video that is continued (`spec.continues`): (T, H, W, 3) uint8 of any
-        size. Its last one is the start image, its last 73 the history.
-    embeddings: where embeddings are looked for before they are made, and kept; the bytes are the same either way.
-    Returns: tensors on the CPU; without true CFG the negative prompt is never evaluated and its embeddings are None.
-    Raises: InvalidSpec naming the part that is missing or does not belong; BadImage; NotFinite.
+        size. The last one is the start image, the last 73 are the history.
+    embeddings: a store of embeddings that were made before; the bytes are the same without it.
+    Returns: tensors on the CPU. Without true CFG the negative embeddings are None, and the prompt is not evaluated.
+    Raises: InvalidSpec naming the picture that is missing or not allowed; BadImage; NotFinite.
     """
     for part in images:
         _check_part(part, spec)
@@ -74,12 +74,12 @@ def encode(
     )
     for name in ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent"):
         if not bool(getattr(conditioning, name).isfinite().all()):
-            raise NotFinite(f"{name} is not finite: the model's weights or its precision are at fault", part=name)
+            raise NotFinite(f"{name} has NaN or infinity: the model's weights or its precision are at fault", part=name)
     return conditioning
 
 
 def start_picture(spec: RenderSpec) -> Image.Image:
-    """What an f1 video without a start image begins with: mid-grey, or coloured squares drawn from the video's seed."""
+    """Make the start image of an f1 video that has none: mid-grey, or coloured squares drawn from the seed."""
     if spec.start == "grey":
         return Image.new("RGB", (spec.width, spec.height), GREY)
     rows, columns = -(-spec.height // _NOISE_CELL_PX), -(-spec.width // _NOISE_CELL_PX)
@@ -90,15 +90,15 @@ def start_picture(spec: RenderSpec) -> Image.Image:
 
 
 def _embed_pixels(models: Models, frames: Tensor, *, seed: int, part: str) -> Tensor:
-    """1 + 4n frames through the VAE: (1, 16, 1 + n, h, w) float32 on the CPU, drawn from the posterior and scaled.
+    """Encode (1, 3, 1 + 4n, H, W) frames in [-1, 1]; draw from the VAE's posterior and scale.
 
-    frames: (1, 3, 1 + 4n, H, W) in [-1, 1].
+    The reference draws from the global generator, so its start latent cannot be repeated. Here each picture has a seed
+    of its own, derived from the video's: another keyframe changes no other latent, and no noise is used twice.
 
-    The reference draws from the global generator, so its start latent cannot be made again; here each part has its own
-    seed, derived from the video's: another keyframe changes no other latent, and no noise is used twice.
+    Returns: (1, 16, 1 + n, h, w) float32 on the CPU.
     """
     vae = models.vae
-    vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False  # whatever a decode left behind
+    vae.use_framewise_encoding, vae.use_tiling, vae.use_slicing = True, False, False  # a decode may have changed them
     with models.visiting("vae") as device:
         posterior = vae.encode(frames.to(device, vae.dtype)).latent_dist
     mean, std = posterior.mean.float().cpu(), posterior.std.float().cpu()
@@ -113,22 +113,22 @@ def _generator(seed: int, part: str) -> torch.Generator:
 
 
 def _start(spec: RenderSpec, images: Mapping[str, Image.Image], frames: list[Image.Image]) -> Image.Image:
-    """The start image that was given, or what stands for it."""
+    """The start image: the one given, the last frame of the video before, or `start_picture`."""
     if frames:
         if "start" in images:
-            raise InvalidSpec("images['start']: a video that is continued starts with its last frame", field="start")
+            raise InvalidSpec("images['start']: a continuation starts with the other video's last frame", field="start")
         return frames[-1]
     if "start" in images:
         return images["start"]
     if spec.kind != "f1":
-        raise InvalidSpec("images['start'] is missing: this model begins with a picture", field="start")
+        raise InvalidSpec("images['start'] is missing: this model needs a start image", field="start")
     return start_picture(spec)
 
 
 def _tail_pictures(tail: NDArray[np.uint8] | None, spec: RenderSpec) -> list[Image.Image]:
-    """The frames that become history: as many of the last ones as make whole latent frames."""
+    """The frames that become history: the last ones, as many as make whole latent frames."""
     if (tail is not None) != spec.continues:
-        raise InvalidSpec("continues and the tail of a video go together", field="continues")
+        raise InvalidSpec("continues needs the tail of a video, and the tail needs continues", field="continues")
     if tail is None:
         return []
     count = tail_frames(len(tail))
@@ -136,11 +136,11 @@ def _tail_pictures(tail: NDArray[np.uint8] | None, spec: RenderSpec) -> list[Ima
 
 
 def _check_part(part: str, spec: RenderSpec) -> None:
-    """Raises: InvalidSpec for a picture that this model has no use for."""
+    """Raise InvalidSpec for a picture that this model cannot use."""
     section = part.removeprefix(KEYFRAME)
     if part not in {"start", "end"} and not (part.startswith(KEYFRAME) and section.isdecimal()):
         raise InvalidSpec(f"images[{part!r}]: known are start, end and keyframe_<section>", field=part)
     if part != "start" and spec.kind == "f1":
-        raise InvalidSpec(f"images[{part!r}]: an F1 model goes forward from the start and aims at nothing", field=part)
+        raise InvalidSpec(f"images[{part!r}]: an F1 model takes a start image only", field=part)
     if part.startswith(KEYFRAME) and int(section) >= spec.sections:
-        raise InvalidSpec(f"images[{part!r}]: the video has sections 0 to {spec.sections - 1}", field=part)
+        raise InvalidSpec(f"images[{part!r}]: the video's sections are 0 to {spec.sections - 1}", field=part)

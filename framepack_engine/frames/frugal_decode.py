@@ -1,8 +1,8 @@
 """The VAE's decoder in less memory: the same maths with fewer copies of its widest activation.
 
-diffusers' decoder holds four and a half of them at once where it is widest, 14.3 GiB for 17 frames of 640x608 px; this
-one 2.8. What is copied to be padded, and what a kernel works with, is a strip of rows instead of the whole picture;
-what nobody reads again is overwritten or let go. docs/decisions/0055 has what was counted.
+Where it is widest, diffusers' decoder holds four and a half copies at once, 14.3 GiB for 17 frames of 640x608 px; this
+decoder holds 2.8. It pads and convolves strips of rows instead of whole pictures, and overwrites or frees what is not
+read again. docs/decisions/0055 has the counts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from framepack_engine.planning.tiles import STRIP_NUMBERS
 
 
 class StripConv3d(hunyuan.HunyuanVideoCausalConv3d):
-    """The causal convolution, strip by strip where its input is large."""
+    """The causal convolution; a large input is convolved strip by strip."""
 
-    strip_numbers = STRIP_NUMBERS  #: by count and not by memory: the same on every device
+    strip_numbers = STRIP_NUMBERS  #: a count, and no share of the memory: every device cuts the same strips
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, T, H, W) to (B, C', T, H, W)."""
@@ -40,7 +40,7 @@ class StripConv3d(hunyuan.HunyuanVideoCausalConv3d):
 
 
 class FrugalResnet(hunyuan.HunyuanVideoResnetBlockCausal3D):
-    """The residual block; activations overwrite what they are of."""
+    """The residual block; activations are computed in place."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, T, H, W) to (B, C', T, H, W)."""
@@ -52,7 +52,7 @@ class FrugalResnet(hunyuan.HunyuanVideoResnetBlockCausal3D):
 
 
 class FrugalUpsample(hunyuan.HunyuanVideoUpsampleCausal3D):
-    """The upsampler; each frame goes straight to its place. The first one is not doubled in time."""
+    """The upsampler; each frame is written to its place at once. The first frame is not doubled in time."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(B, C, T, H, W) to (B, C', 1 + (T - 1) * factor, factor * H, factor * W)."""
@@ -76,9 +76,9 @@ _FRUGAL: dict[type, type] = {
 
 
 def spare_memory(decoder: nn.Module) -> None:
-    """Let a HunyuanVideo decoder compute in less memory, in place: weights, names and state dict stay as they are.
+    """Let a HunyuanVideo decoder compute in less memory; its weights, names and state dict stay as they are.
 
-    Needs inference: what was overwritten cannot be differentiated.
+    For inference only: what was overwritten cannot be differentiated.
     """
     for module in decoder.modules():
         frugal: Any = _FRUGAL.get(type(module))

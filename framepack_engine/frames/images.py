@@ -1,4 +1,4 @@
-"""Pictures as the engine takes them in: upright, RGB, cut to the video's size. Torch is loaded for tensors only."""
+"""Pictures as the engine needs them: upright, RGB, cut to the video's size. Only `pixels` loads torch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})  #: 16 bits a pi
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turn any picture into 8-bit RGB as people see it: rotated by its EXIF tag, transparency over white.
 
-    16-bit grey keeps its upper 8 bits; of an animation the current frame is taken. `image` is left unchanged.
-    Raises: BadImage for a mode without a defined brightness (floating point), or damaged data.
+    16-bit grey keeps its upper 8 bits; an animation gives its current frame. `image` is left unchanged.
+    Raises: BadImage for damaged data, or a mode without a defined brightness (floating point).
     """
     if image.mode == "F":
         raise BadImage("a floating-point picture (mode F) has no defined white; convert it to 8 or 16 bits", mode="F")
     try:
         turned = ImageOps.exif_transpose(image)
         if turned.mode in DEEP_GREY:
-            levels = np.asarray(turned)  # of 16 or 32 bits; a wider copy of 64 million pixels would be half a GiB
+            levels = np.asarray(turned)  # 16 or 32 bits, not widened: a copy of 64 million pixels takes half a GiB
             turned = Image.fromarray((levels.clip(0, 65535) >> 8).astype(np.uint8))
         if turned.has_transparency_data:
             shown = turned.convert("RGBA")
@@ -40,8 +40,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def fit(image: Image.Image, *, height: int, width: int) -> Image.Image:
     """Scale `image` by LANCZOS until it covers height x width (px), then cut out the centre.
 
-    Returns: an RGB picture of exactly that size; one that has it already is not resampled.
-    Source: framepack.md, "Image size buckets".
+    Returns: an RGB picture of exactly that size; a picture of that size is not resampled.
+    Source: lllyasviel/FramePack diffusers_helper/utils.py (resize_and_center_crop).
     """
     rgb = upright_rgb(image)
     if rgb.size == (width, height):
@@ -53,7 +53,7 @@ def fit(image: Image.Image, *, height: int, width: int) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> Tensor:
-    """`image` (RGB) as the VAE wants it. Returns: (1, 3, 1, H, W) float32 in [-1, 1]."""
+    """Turn `image` (RGB) into the VAE's input: (1, 3, 1, H, W) float32 in [-1, 1]."""
     import torch
 
     levels = torch.from_numpy(np.array(image, dtype=np.uint8))

@@ -1,4 +1,4 @@
-"""What a video says about how it was made: written into the mp4's metadata, read back from it. Loads no torch."""
+"""How a video was made: written into the mp4's metadata, and read back. Loads no torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from framepack_engine.models.catalog import MODELS, TINY_VERSION
 from framepack_engine.planning.spec import RenderSpec
 
 TAG = "framefarm"  #: the metadata's name in the mp4
-FORMAT = 1  #: rises when a reader must know that something moved
+FORMAT = 1  #: rises when readers of older versions would misread it
 _PACKAGES = ("framepack-farm", "torch", "diffusers", "transformers", "av")
 _TITLE_CHARS = 80
 
 
 def provenance(spec: RenderSpec, *, model: str, numeric_class: str, **more: object) -> dict[str, Any]:
-    """Everything that decides a video's bits: spec and seed, model and revisions, numeric class, versions.
+    """Gather everything that decides a video's bits: spec and seed, model and revisions, numeric class, versions.
 
-    more: further facts, plain data. No path and no address of this machine is in it.
+    more: further facts, plain data. The result names no path and no address of this machine.
     """
     return {
         "format": FORMAT,
@@ -36,7 +36,7 @@ def provenance(spec: RenderSpec, *, model: str, numeric_class: str, **more: obje
 
 
 def model_facts(name: str) -> dict[str, Any]:
-    """A model's name, where it comes from, and repository -> revision."""
+    """Return a model's name, its origin, and repository -> revision."""
     entry = MODELS.get(name)
     if entry is None:
         return {"name": name, "origin": "local"}
@@ -49,25 +49,25 @@ def model_facts(name: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Package -> version, of those that compute; Python's too."""
+    """Return package -> version of Python and of the packages that compute."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # the engine without the farm's metadata: a checkout on PYTHONPATH
+        except PackageNotFoundError:  # a checkout on PYTHONPATH is not installed
             continue
     return found
 
 
 def tags(facts: Mapping[str, Any], *, title: str) -> dict[str, str]:
-    """The metadata of an mp4 that carries `facts`, as `video.join_clips` takes it."""
+    """Return `facts` as the metadata of an mp4, for `video.join_clips`."""
     return {"title": title[:_TITLE_CHARS], TAG: json.dumps(facts, ensure_ascii=False, sort_keys=True)}
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """What `tags` put into the mp4 at `path`; empty where it carries nothing of ours.
+    """Read what `tags` wrote into the mp4 at `path`; empty if the mp4 is not one of ours.
 
-    Raises: VideoMismatch where it is no video.
+    Raises: VideoMismatch if it is no video.
     """
     from framepack_engine.frames.video import probe
 

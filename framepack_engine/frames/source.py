@@ -1,7 +1,7 @@
-"""The video that another one continues: looked at, its last frames taken, and put in front of what was made.
+"""The video that another video continues: its size, its last frames, and its clips before the new ones.
 
-Files come from people: only mp4, mov, webm and mkv are opened, and by that name, so that no playlist can name other
-files. Times are brought to the farm's 30 frames a second by showing each frame until the next one's time.
+Users send these files. Only mp4, mov, webm and mkv are opened, each as its own format, so that no playlist can name
+other files. A video of another rate is brought to 30 frames a second: each frame shows until the next one begins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from framepack_engine.frames.images import fit
 from framepack_engine.frames.video import TICKS_A_FRAME, UNREADABLE, encode_clip, same_coding
 from framepack_engine.planning.sections import FPS
 
-_CHUNK_FRAMES = 120  #: frames of the source in memory at a time; each chunk is a clip
+_CHUNK_FRAMES = 120  #: frames of a clip, and of the source in memory
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 
 
@@ -39,9 +39,9 @@ class SourceFacts:
 
 
 def look_at(path: Path) -> SourceFacts:
-    """Size and length of a video, from its packets' times; of its frames only the first is decoded.
+    """Read the size and length of a video from its packets; only the first frame is decoded.
 
-    Raises: VideoMismatch where it is no video that can be read.
+    Raises: VideoMismatch if the file is no video or cannot be read.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -56,7 +56,7 @@ def look_at(path: Path) -> SourceFacts:
 
 
 def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
-    """The last `count` frames, or all where there are fewer: (T, H, W, 3). The whole video is decoded, none is kept.
+    """Return the last `count` frames, or all of a shorter video: (T, H, W, 3). Decodes the whole video.
 
     Raises: VideoMismatch.
     """
@@ -65,10 +65,10 @@ def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
 
 
 def source_clips(path: Path, folder: Path, *, like: Path, frames: int, height: int, width: int, crf: int) -> list[Path]:
-    """The video as clips that `join_clips` can put in front of the clip `like`: `frames` frames of height x width.
+    """Return the video as clips that `join_clips` can put before the clip `like`: `frames` frames of height x width.
 
-    Its packets are copied where it is coded as `like` is, so that nothing is encoded twice; else it is cut to size and
-    encoded, a few seconds at a time. A video that turns out shorter than `frames` ends in its last frame.
+    If the video is coded as `like` is, the clip is the file itself, and nothing is encoded twice. Otherwise it is cut
+    to size and encoded, a few seconds at a time. A video shorter than `frames` repeats its last frame.
     Raises: VideoMismatch.
     """
     if _fits(path, like, frames):
@@ -82,7 +82,7 @@ def source_clips(path: Path, folder: Path, *, like: Path, frames: int, height: i
 
 
 def _fits(path: Path, like: Path, frames: int) -> bool:
-    """Whether the packets may lie in one stream: coded alike, and one frame a tick of 1/30 s from 0 on."""
+    """Whether both can be one stream: coded alike, with one frame each 1/30 s from 0 on."""
     if not same_coding(path, like):
         return False
     with _opened(path) as container:
@@ -91,7 +91,7 @@ def _fits(path: Path, like: Path, frames: int) -> bool:
 
 
 def video_frames(path: Path) -> Iterator[Image.Image]:
-    """Every frame as shown, upright RGB, 30 a second. Raises: VideoMismatch where it is no video that can be read."""
+    """Yield every frame as shown, upright RGB, 30 a second. Raises: VideoMismatch if it cannot be read."""
     with _opened(path) as container:
         before: tuple[Any, Fraction] | None = None
         begin = Fraction(0)
@@ -109,7 +109,7 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _shown(times: list[tuple[Fraction, Fraction]]) -> Iterator[int]:
-    """For each frame with its time and duration: how many frames it is shown, as `video_frames` has it."""
+    """Yield how often each frame, given by its time and duration, appears in `video_frames`."""
     begin = times[0][0] if times else Fraction(0)
     for (at, duration), following in zip(times, [*times[1:], None], strict=True):
         end = following[0] if following else at + duration
@@ -117,6 +117,7 @@ def _shown(times: list[tuple[Fraction, Fraction]]) -> Iterator[int]:
 
 
 def _then_still(pictures: Iterator[Image.Image]) -> Iterator[Image.Image]:
+    """Yield `pictures`, then the last one for ever."""
     picture: Image.Image | None = None
     for picture in pictures:
         yield picture
@@ -129,23 +130,23 @@ def _index(seconds: Fraction) -> int:
 
 
 def _upright(frame: Any) -> Image.Image:
-    """The frame as RGB, turned as the file says it is shown."""
+    """The frame as RGB, rotated as the file asks."""
     picture: Image.Image = frame.to_image()
     return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The file as a container with a video in it; what goes wrong inside is a VideoMismatch."""
+    """Open a file that holds a video; an error inside becomes a VideoMismatch."""
     with Path(path).open("rb") as file:
         head = file.read(12)
     kind = "mp4" if head[4:8] == b"ftyp" else "matroska" if head.startswith(_MATROSKA) else None
     if kind is None:
-        raise VideoMismatch("the file is no mp4, mov, webm or mkv video")
+        raise VideoMismatch("the file is not an mp4, mov, webm or mkv video")
     try:
         with av.open(str(path), format=kind) as container:
             if not container.streams.video:
-                raise VideoMismatch("the file holds no picture, only sound")
+                raise VideoMismatch("the file has no video track")
             yield container
     except (*UNREADABLE, StopIteration, IndexError) as err:
         raise VideoMismatch(f"the video cannot be read: {err or type(err).__name__}") from err

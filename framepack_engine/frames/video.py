@@ -1,4 +1,4 @@
-"""Frames to mp4 and back: each frame is encoded once, clips are joined by copying their packets. Loads no torch."""
+"""mp4 files: encode each frame once, join clips by copying their packets, probe files. Loads no torch."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from framepack_engine.errors import VideoMismatch
 from framepack_engine.planning.sections import FPS
 
-TICKS_A_FRAME = 512  #: of the mp4's clock, so that every frame begins at a whole number
-#: without macroblock trees: with AVX-512 x264 reads memory there that it never wrote, and the same frames give other
+TICKS_A_FRAME = 512  #: of the mp4's clock: every frame begins at a whole number
+#: without macroblock trees: there x264 reads memory that it never wrote, with AVX-512, and the same frames give other
 #: bytes (measured: docs/decisions/0007)
 X264 = {"preset": "medium", "x264-params": "mbtree=0"}
-REORDERED_FRAMES = 2  #: how far x264's medium preset lets a frame be decoded before it is shown
+REORDERED_FRAMES = 2  #: x264's medium preset decodes a frame at most so many frames before it is shown
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What an mp4 holds. frames: counted packet by packet, not taken from its header."""
+    """Facts of an mp4. frames: counted by packets, not read from the header."""
 
     frames: int
     height: int
@@ -38,14 +38,15 @@ class VideoInfo:
 
 
 def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = FPS) -> bytes:
-    """Encode frames as a clip that `join_clips` can put beside others: H.264, yuv420p, BT.709, first frame a key frame.
+    """Encode frames as a clip for `join_clips`: H.264, yuv420p, BT.709, beginning with a key frame.
 
-    frames: (T, H, W, 3) uint8 RGB, a numpy array or a CPU tensor; H and W even. One thread, so that the same frames
-        give the same bytes.
-    path:   is written too, if given.
-    crf:    0 (without loss but for the colours' half resolution) to 51.
+    x264 has one thread, so that the same frames give the same bytes.
+
+    frames: (T, H, W, 3) uint8 RGB, a numpy array or a CPU tensor; H and W even.
+    path:   a file to write the clip to as well.
+    crf:    0 (lossless except for the half resolution of colours) to 51.
     Returns: the mp4.
-    Raises: VideoMismatch where `frames` are no video.
+    Raises: VideoMismatch if `frames` are no video.
     """
     pixels = np.asarray(frames)
     if pixels.ndim != 4 or pixels.dtype != np.uint8 or 0 in pixels.shape or pixels.shape[3] != 3:
@@ -77,11 +78,11 @@ def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = F
 
 
 def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Put clips of `encode_clip` behind each other, in the order given, without encoding anything again.
+    """Join clips of `encode_clip`, in the order given, without encoding anything again. Takes constant memory.
 
-    Constant memory. The index comes first in the file (faststart), so it plays while it loads; `out` appears whole or
+    The index comes first in the file (faststart), so that a browser can play it while it loads. `out` appears whole or
     not at all. metadata: names and texts that `probe` reads back.
-    Raises: VideoMismatch where clips differ in size, rate or coding, or one cannot be read.
+    Raises: VideoMismatch if clips differ in size, rate or coding, or one cannot be read.
     """
     if not clips:
         raise VideoMismatch("no clips to join")
@@ -95,7 +96,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
             kind, clock = _kind(pattern), pattern.time_base or Fraction(0)
             if clock * TICKS_A_FRAME * (pattern.average_rate or 0) != 1:
                 raise VideoMismatch(f"{Path(clips[0]).name} is no clip of encode_clip: its clock ticks {clock} s")
-            # the header's clock too: in its usual milliseconds the length of most videos is no whole number
+            # the header's clock too: most videos have no whole number of milliseconds
             options["video_track_timescale"] = options["movie_timescale"] = str(clock.denominator)
             with av.open(str(aside), "w", format="mp4", options=options) as container:
                 container.metadata.update(metadata or {})
@@ -103,17 +104,17 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
                 stream.time_base = clock
                 _copy(clips, container, stream, kind)
         aside.replace(out)
-    except (*UNREADABLE, IndexError) as err:  # IndexError: it holds no picture, only sound
+    except (*UNREADABLE, IndexError) as err:  # IndexError: a file without a video track
         raise VideoMismatch(f"{len(clips)} clips cannot be joined into {out.name}: {err}") from err
     finally:
         aside.unlink(missing_ok=True)
 
 
 def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object, ...]) -> None:
-    """Move every packet of `clips` into `stream`, each clip's clock set behind the one before.
+    """Copy every packet of `clips` into `stream`; each clip's clock starts at the end of the one before.
 
-    Decoding times are counted anew: a clip of one or two frames begins its own later than longer ones, and they would
-    collide at the seam.
+    Decoding times are counted from the start: a clip of one or two frames has other ones than a longer clip, and they
+    would collide at the seam.
     """
     count = 0
     for clip in clips:
@@ -121,8 +122,7 @@ def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object
             video = source.streams.video[0]
             if _kind(video) != kind:
                 raise VideoMismatch(
-                    f"{Path(clip).name} is coded otherwise than the first clip: {_words(_kind(video))}, "
-                    f"not {_words(kind)}",
+                    f"{Path(clip).name} is not coded like the first clip: {_words(_kind(video))}, not {_words(kind)}",
                     clip=str(clip),
                 )
             first = count
@@ -138,7 +138,7 @@ def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object
 
 
 def same_coding(path: Path, other: Path) -> bool:
-    """Whether the packets of two videos may lie in one stream. Raises: VideoMismatch where one cannot be read."""
+    """Whether the packets of two videos can be one stream. Raises: VideoMismatch if one cannot be read."""
     try:
         with av.open(str(path)) as one, av.open(str(other)) as two:
             return _kind(one.streams.video[0]) == _kind(two.streams.video[0])
@@ -147,7 +147,7 @@ def same_coding(path: Path, other: Path) -> bool:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Look an mp4 through without decoding it. Raises: VideoMismatch where it cannot be read."""
+    """Read the facts of an mp4 without decoding it. Raises: VideoMismatch if it cannot be read."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -167,12 +167,12 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _timed(packet: Any) -> Any:
-    packet.duration = 1  # in frames: the muxer would guess the last one's
+    packet.duration = 1  # in frames: the muxer guesses the duration of the last one
     return packet
 
 
 def _kind(stream: Any) -> tuple[object, ...]:
-    """What two clips must share for their packets to lie in one stream."""
+    """What two clips must share, so that their packets can be one stream."""
     codec = stream.codec_context
     return codec.name, stream.width, stream.height, codec.pix_fmt, stream.time_base, bytes(codec.extradata or b"")
 

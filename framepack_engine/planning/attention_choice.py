@@ -1,6 +1,7 @@
-"""Which attention a device is given where nobody names one: a pure function of what the device is. Loads no torch.
+"""The attention of requests that name none: a pure function of facts about the device. Loads no torch.
 
-Exact ones alone, whose forward gives the same bits each time: resuming is bit for bit. docs/decisions/0080.
+Only exact attentions qualify, with a forward that repeats its bits: a resumed section must be the same bit for bit.
+docs/decisions/0080.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 _HOPPER = (9, 0)  #: compute capability
-#: cuDNN 9.15.1: before it, sequences whose length is no multiple of 128 could come out wrong, and ours seldom is one.
+#: cuDNN 9.15.1: older ones could be wrong if the number of tokens is no multiple of 128, and ours seldom is one.
 #: Source: pytorch/pytorch aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, check_prefer_cudnn_attention; its issue
 #: 169849
 _CUDNN_VERSION = 91_501
@@ -19,7 +20,7 @@ _FLASH_3_WIDEST = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionFacts:
-    """What the choice depends on.
+    """The facts that the choice depends on.
 
     capability: CUDA's, None for a CPU. cudnn: as torch numbers it, 91501 is 9.15.1; 0: none. flash_3: whether
     FlashAttention 3 can be imported. head_dim: numbers of a head. half: computed in bfloat16 or float16.
@@ -33,12 +34,12 @@ class AttentionFacts:
 
 
 def best_attention(facts: AttentionFacts) -> str:
-    """The name of the fastest exact attention that is known to be right there, else "sdpa", torch's own choice.
+    """Return the fastest exact attention that is known to be right there, else "sdpa", torch's own choice.
 
-    On Hopper torch's FlashAttention 2 reaches a third of what the card can do, FlashAttention 3 and cuDNN twice that
-    (arXiv:2407.08608 §4.1). Both forwards are deterministic: `flash_attn_func` of FlashAttention says so of itself,
-    NVIDIA of cuDNN's (cudnn-frontend, Attention, support matrix: Hopper, prefill). Elsewhere torch's own is as good as
-    any, or takes cuDNN by itself (Blackwell). sage is faster and not exact: nobody gets it unasked.
+    On Hopper, FlashAttention 2 reaches a third of the card's rate, FlashAttention 3 and cuDNN about two thirds
+    (arXiv:2407.08608 §4.1). Both are documented as deterministic: `flash_attn_func` by FlashAttention, cuDNN by NVIDIA
+    (cudnn-frontend, Attention, support matrix: Hopper, prefill). On other devices torch's own is as good as any. A
+    request must name sage: it is faster and not exact.
     """
     if facts.capability != _HOPPER or not facts.half:
         return "sdpa"

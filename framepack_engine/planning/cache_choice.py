@@ -1,13 +1,13 @@
-"""Which step caches there are, what their threshold means, and who can use them. A table: loads no torch.
+"""The step caches: their thresholds, and the models that can use them. A table: loads no torch.
 
 | cache         | rule                                                   | threshold                         | default |
 |---------------|--------------------------------------------------------|-----------------------------------|---------|
 | `teacache`    | sum of the expected changes of the input               | run where the sum reaches it      | 0.15    |
 | `first_block` | relative change of what the first block adds           | run where the change is above it  | 0.05    |
-| `magcache`    | sum of the errors that known magnitude ratios foretell | run where the sum is above it     | 0.1     |
-| `taylorseer`  | the output is foretold as a straight line              | steps from one run to the next    | 5       |
+| `magcache`    | sum of the errors that known magnitude ratios predict  | run where the sum is above it     | 0.1     |
+| `taylorseer`  | the output is extrapolated as a straight line          | steps from one run to the next    | 5       |
 
-Higher always skips more and is worse. A section's first and last step always run.
+A higher threshold always skips more and is worse. The first and the last step of a section always run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType(
 )
 CACHES = ("none", *THRESHOLDS)
 
-# How much larger each step's residual of the block stack is than the step's before, 25 steps, the first one being 1:
-# measured with the official weights by others (we have none here); diffusers stretches them to other step counts.
+# How much larger the residual of the block stack is in each of 25 steps than in the step before, beginning with 1.
+# Others measured them with the official weights; diffusers stretches them to other numbers of steps.
 # i2v: FP-Studio/FramePack-Studio mag_cache_ratios.py (640 px); f1: Zehong-Ma/MagCache MagCache4FramePack.
 # fmt: off
 _I2V = (
@@ -34,7 +34,7 @@ _F1 = (
     1.0, 1.25781, 1.08594, 1.02344, 1.00781, 1.02344, 1.00781, 1.02344, 1.05469, 0.99609, 1.03906, 1.00781, 1.01562,
     1.00781, 1.02344, 1.01562, 0.98047, 1.05469, 0.98047, 0.96875, 1.03125, 0.97266, 0.9375, 0.96484, 0.78516,
 )
-# Those of the made models are ours: Renderer.magnitude_ratios, examples/cat.jpg, "a cat", 128x128 px, seed 1.
+# We measured the tiny models: Renderer.magnitude_ratios, examples/cat.jpg, "a cat", 128x128 px, seed 1.
 _TINY = (
     1.0, 1.26414, 0.9481, 1.01102, 0.83786, 0.87488, 1.19758, 1.3697, 0.63853, 0.9979, 1.52467, 1.47262, 0.58866,
     1.09831, 0.81008, 1.14256, 0.82042, 1.41362, 0.83709, 1.29526, 0.93031, 0.96626, 1.62329, 0.47285, 1.68294,
@@ -66,13 +66,13 @@ def check_cache(cache: str, threshold: float | None) -> None:
 
 
 def mag_ratios(model: str | None, given: Sequence[float] | None) -> tuple[float, ...]:
-    """MagCache's ratios: those given, else those known of `model`. Raises: CacheUnusable."""
+    """Return MagCache's ratios: those given, else the known ones of `model`. Raises: CacheUnusable."""
     found = tuple(given) if given is not None else MAG_RATIOS.get(model or "")
     if not found:
         raise CacheUnusable(
             f"cache=magcache cannot be used with the model {model!r}: it needs the ratios of that model's residuals, "
             f"which are known for {', '.join(MAG_RATIOS)} only. Measure them (Renderer.magnitude_ratios) and give them "
-            "as cache_ratios, or take another cache",
+            "as cache_ratios, or choose another cache",
             field="cache",
         )
     return found

@@ -1,8 +1,8 @@
-"""Presets by name: values for what a request leaves out. A table and one rule; no torch.
+"""Presets: values for the fields that a request leaves out. A table and one rule; loads no torch.
 
-The numbers are those of suparious/ai-video-generator's preset list, whose users know them by these names. Two sets:
-`dance` … are what we recommend, `compat-dance` … keep that fork's own TeaCache threshold. The fork raises it to 0.25
-for "hands and details", and a higher threshold skips more and is worse: ours stay at the reference's, hands below it.
+Names and numbers are those of suparious/ai-video-generator. There are two sets: we recommend `dance` …, and
+`compat-dance` … keep that fork's TeaCache threshold. The fork raises it to 0.25 for "hands and details", but a higher
+threshold skips more and is worse. Ours stay at the reference's threshold, and `hands` is below it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _FORK_THRESHOLD = 0.25  #: of TeaCache, in the fork's usual "optimize for hands 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What a preset says of the fields of a request.
+    """Values for the fields of a request.
 
-    teacache_threshold: holds wherever TeaCache is on, by the preset or the request; None is the cache's own.
-    mu_shift: added to the schedule's mu before its limits (0.3 to ln 7). With a window of 9 at the 640 buckets the
-        upper limit swallows it; with smaller windows or pictures it acts.
-    prompt: a suggestion for people. It is never put into a request, which always has a prompt of its own.
+    teacache_threshold: used if TeaCache is on, by the preset or the request; None: the cache's own.
+    mu_shift: added to the schedule's mu before its limits (0.3 to ln 7). With a window of 9 at the 640 buckets mu stays
+        at the upper limit; smaller windows or pictures show the shift.
+    prompt: a suggestion for people; the farm never puts it into a request.
     """
 
     num_inference_steps: int
@@ -39,7 +39,7 @@ class Preset:
     prompt: str = ""
 
     def flow_shift(self, tokens: int) -> float | None:
-        """The shift for so many noisy tokens; None where it is the one that no preset would change either."""
+        """Return the shift for a number of noisy tokens; None if the preset does not change it."""
         if not self.mu_shift:
             return None
         mu = max(min(token_mu(tokens) + self.mu_shift, MU_MAX), _MU_MIN)
@@ -93,7 +93,7 @@ _FORK = {
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         **_FORK,
-        # with the cache on against this preset's advice, it skips less than elsewhere, not more
+        # if a request turns the cache on, it skips less than with other presets, not more
         "hands": replace(_FORK["hands"], teacache_threshold=0.1),
         **{f"compat-{name}": replace(preset, teacache_threshold=_FORK_THRESHOLD) for name, preset in _FORK.items()},
     }
@@ -101,7 +101,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def filled(name: str, given: Mapping[str, object], *, tokens: int) -> dict[str, object]:
-    """What preset `name` puts into a request that has set the fields of `given`; nothing of `given` is changed.
+    """Return what preset `name` adds to a request that has set the fields of `given`.
 
     tokens: of the noisy part (RenderSpec.tokens). Returns: field -> value, only for fields that are not in `given`.
     """

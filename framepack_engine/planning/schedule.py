@@ -1,4 +1,4 @@
-"""How far the noise levels are shifted, as a function of the number of tokens. Loads no torch."""
+"""The shift of the noise levels, as a function of the number of tokens. Loads no torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _DISTANCE = 2.0**-22  # float32 tells numbers near 1 apart at 2^-24
 
 
 def token_mu(tokens: int) -> float:
-    """The line that mu follows as the noisy tokens grow, without its limit."""
+    """Return mu for a number of noisy tokens, without its limit: a straight line."""
     slope = (_MU_HIGH - _MU_LOW) / (_TOKENS_HIGH - _TOKENS_LOW)
     return slope * tokens + _MU_LOW - slope * _TOKENS_LOW
 
 
 def flow_mu(tokens: int, *, shift: float | None = None) -> float:
-    """The schedule's shift as mu = ln(shift); None derives it from the number of noisy tokens, at most ln 7.
+    """Return mu = ln(shift); without a shift, mu for a number of noisy tokens, at most ln 7.
 
     Source: lllyasviel/FramePack diffusers_helper/k_diffusion/wrapper.py (calculate_flux_mu).
     """

@@ -15,7 +15,7 @@ from framepack_engine.errors import InvalidSpec
 Kind = Literal["i2v", "f1"]
 FPS = 30
 HISTORY_1X, HISTORY_2X, HISTORY_4X = 1, 2, 16
-HISTORY = HISTORY_1X + HISTORY_2X + HISTORY_4X  #: latent frames of context, whatever the video's length
+HISTORY = HISTORY_1X + HISTORY_2X + HISTORY_4X  #: latent frames of context, at any length of the video
 _SEAM_LOSS = 3  # n latent frames decode to 4n-3 pixel frames
 
 

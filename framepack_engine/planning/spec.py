@@ -1,4 +1,4 @@
-"""One video as values: everything that decides its latents and frames, and nothing else. Loads no torch."""
+"""The specification of a video: the values that decide its latents and frames, and no others. Loads no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from framepack_engine.planning.tiles import check_picture, check_tile
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA by name (see `lora_files.find_lora`) and how strongly it acts; `sha256` pins its bytes, None takes any."""
+    """A LoRA by name (see `lora_files.find_lora`), and its strength. sha256: of its bytes; None accepts any."""
 
     name: str
     weight: float = 1.0
@@ -24,14 +24,14 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSpec:
-    """One video. Names and defaults as in the HTTP dialect; `sections` and sizes are already decided.
+    """One video. Names and defaults are those of the HTTP API; the number of sections and the size are decided.
 
-    height, width: px, multiples of 16 (one token is 16x16 px). flow_shift: None derives it from the number of tokens.
-    cache, cache_threshold: see cache_choice; None is the cache's own. cache_ratios: MagCache's, None: the model's own.
-    attention: what computes it, see attention. guidance_scale is the distilled one, true_cfg_scale costs a second call.
-    prompts: in time order; each takes over from the one before at the section border nearest to its time, mixed with it
-    for `prompt_fade_sections`. start: what an f1 video without a start image begins with. continues: the video goes on
-    from the last frames of another, and its own first frame, the other's last, is not given out again (f1).
+    height, width: px, multiples of 16 (a token is 16x16 px). flow_shift: None derives it from the number of tokens.
+    cache, cache_threshold: see cache_choice; None: the cache's own. cache_ratios: MagCache's; None: the model's own.
+    attention: see sampling/attention. guidance_scale: the distilled one; true_cfg_scale costs a second call.
+    prompts: in time order. A prompt takes over at the section border nearest to its time, after a mix of
+    `prompt_fade_sections`. start: the first picture of an f1 video without a start image. continues: the video goes on
+    from the last frames of another (f1). Its first frame is the last one there, and is not made again.
 
     Raises: InvalidSpec naming the field.
     """
@@ -80,7 +80,7 @@ class RenderSpec:
         blamed = "flow_exponent" if self.flow_shift is None else "flow_shift"
         check_flow(self.num_inference_steps, mu=mu, exponent=self.flow_exponent, field=blamed)
         if self.continues and self.kind != "f1":
-            raise InvalidSpec("continues: only an f1 model goes forward from where a video ends", field="continues")
+            raise InvalidSpec("continues: only an f1 model can continue a video", field="continues")
         times_s = [prompt.at_s for prompt in self.prompts]
         if times_s != sorted(times_s):
             raise InvalidSpec("prompts: need rising times", field="prompts")
@@ -88,11 +88,11 @@ class RenderSpec:
 
     @property
     def frames(self) -> int:
-        """Pixel frames that are made, the start image's included where it is not another video's last."""
+        """Pixel frames that are made; the start image's is one of them unless the video continues another."""
         return frames_for(self.sections, self.latent_window_size) - self.continues
 
     def prompt_shares(self, index: int) -> tuple[Share, ...]:
-        """The prompts that make the text of section `index`."""
+        """The prompts of section `index`, and their shares."""
         return prompt_shares(
             self.kind,
             sections=self.sections,
@@ -114,5 +114,5 @@ class RenderSpec:
 
     @property
     def threshold(self) -> float:
-        """The cache's threshold; 0 where there is none."""
+        """The cache's threshold; 0 without a cache."""
         return THRESHOLDS.get(self.cache, 0.0) if self.cache_threshold is None else self.cache_threshold

@@ -1,7 +1,7 @@
-"""What stages leave for each other, as values and as bytes: the same value always gives the same bytes.
+"""The artifacts that one stage leaves for the next, as values and as bytes. Equal values give equal bytes.
 
-The bytes are safetensors with one metadata entry, JSON with sorted keys (safetensors writes several entries in no
-particular order). Reading copies, so that the bytes may go.
+The bytes are safetensors with one metadata entry, JSON with sorted keys: safetensors writes several entries in no fixed
+order. Reading copies the tensors, so that the bytes can be freed.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _VERSION = 1
 
 def _to_bytes(kind: str, tensors: Mapping[str, Tensor | None], **facts: object) -> bytes:
     entry = json.dumps({"kind": kind, "version": _VERSION, **facts}, sort_keys=True)
-    # cloned: safetensors refuses tensors that share memory, as a keyframe of the start image may
+    # cloned: safetensors refuses tensors that share memory, such as a keyframe with the start image
     present = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items() if value is not None}
     return bytes(safetensors.torch.save(present, metadata={_ENTRY: entry}))
 
 
 def _from_bytes(kind: str, data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of an artifact. Raises: ArtifactDamaged."""
+    """Return an artifact's tensors and facts. Raises: ArtifactDamaged."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts: dict[str, Any] = json.loads(header["__metadata__"][_ENTRY])
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as err:
-        raise ArtifactDamaged(f"{len(data)} bytes are no {kind} artifact: {err}") from err
+        raise ArtifactDamaged(f"{len(data)} bytes are not a {kind} artifact: {err}") from err
     if (facts.get("kind"), facts.get("version")) != (kind, _VERSION):
         raise ArtifactDamaged(f"found artifact {facts.get('kind')!r} version {facts.get('version')!r}, wanted {kind!r}")
     return tensors, facts
@@ -52,17 +52,17 @@ def _required(tensors: Mapping[str, Tensor], name: str, kind: str) -> Tensor:
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
+    """The tensors whose names begin with `prefix`; the prefix is removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Conditioning:
-    """What the prompt and the images became, made once a video.
+    """The encoded prompts and images of a video.
 
     prompt_embeds: (1, n, D) of the real tokens, not padded. pooled_prompt_embeds: (1, P). The negative ones are None
-    where true CFG is off. image_embeds: (1, m, E). start_latent, end_latent, keyframes: (1, 16, 1, h, w) float32,
-    scaled; keyframes by section in generation order. timed: embeddings and pooled ones of the timed prompts, in time
+    without true CFG. image_embeds: (1, m, E). start_latent, end_latent, keyframes: (1, 16, 1, h, w) float32, scaled;
+    keyframes by section in generation order. timed: embeddings and pooled embeddings of the timed prompts, in time
     order. history: (1, 16, n, h, w) float32, n from 1 to 19, the end of the video that is continued, or None.
     """
 
@@ -78,7 +78,7 @@ class Conditioning:
     history: Tensor | None = None
 
     def to_bytes(self) -> bytes:
-        """As deterministic safetensors bytes."""
+        """Return deterministic safetensors bytes."""
         names = ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent")
         optional = ("negative_prompt_embeds", "negative_pooled_prompt_embeds", "end_latent", "history")
         numbered = {f"keyframe_{section:06}": latent for section, latent in self.keyframes.items()}
@@ -94,7 +94,7 @@ class Conditioning:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Conditioning:
-        """Gather the fields by name, keyframes as `keyframe_<section>`. Raises: ArtifactDamaged for a missing one."""
+        """Gather the fields by name, keyframes as `keyframe_<section>`. Raises: ArtifactDamaged if one is missing."""
         names = ("prompt_embeds", "pooled_prompt_embeds", "image_embeds", "start_latent")
         prompt, pooled, image, start = (_required(tensors, name, "conditioning") for name in names)
         timed = sorted(name for name in tensors if name.startswith("timed_embeds_"))
@@ -120,11 +120,11 @@ class Conditioning:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SectionState:
-    """A finished section, and all that the next one needs.
+    """A finished section, with everything that the next one needs.
 
     latents: (1, 16, window, h, w) float32, the new ones. history: (1, 16, 19, h, w) float32, the NEXT section's context
-    in time order. rng_state: uint8, the CPU generator after this section's noise. forwards: per step, how many times
-    the transformer's blocks really ran.
+    in time order. rng_state: uint8, the CPU generator after this section's noise. forwards: for each step, how often
+    the transformer's blocks ran.
     """
 
     index: int
@@ -134,7 +134,7 @@ class SectionState:
     forwards: tuple[int, ...]
 
     def to_bytes(self) -> bytes:
-        """As deterministic safetensors bytes."""
+        """Return deterministic safetensors bytes."""
         tensors = {"latents": self.latents, "history": self.history, "rng_state": self.rng_state}
         return _to_bytes("section", tensors, index=self.index, forwards=self.forwards)
 
@@ -151,9 +151,9 @@ class SectionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepState:
-    """The inside of a section after a finished step; tensors stay where the sampler runs until `to_bytes`.
+    """A section after a finished step. Its tensors stay on the device of the solver until `to_bytes`.
 
-    forwards: of the finished steps. caches: one state a guidance branch; empty without a cache.
+    forwards: of the finished steps. caches: one state for each guidance branch; empty without a cache.
     """
 
     index: int
@@ -164,16 +164,16 @@ class StepState:
 
     @property
     def step(self) -> int:
-        """How many steps are finished."""
+        """The number of finished steps."""
         return self.solver.step
 
     @property
     def estimate(self) -> Tensor:
-        """The newest guess at the clean latents, (1, 16, window, h, w) float32: what a preview shows."""
+        """The newest estimate of the clean latents, (1, 16, window, h, w) float32: what a preview shows."""
         return self.solver.outputs[-1]
 
     def to_bytes(self) -> bytes:
-        """As deterministic safetensors bytes."""
+        """Return deterministic safetensors bytes."""
         tensors: dict[str, Tensor | None] = {"x": self.solver.x, "rng_state": self.rng_state}
         tensors |= {f"output_{i}": output for i, output in enumerate(self.solver.outputs)}
         for i, cache in enumerate(self.caches):
@@ -199,7 +199,7 @@ class StepState:
         )
 
     def to(self, device: torch.device) -> StepState:
-        """The same state with its solver and caches on `device`; the generator's state stays on the CPU."""
+        """Return the same state with its solver and caches on `device`; the generator's state stays on the CPU."""
         solver = SolverState(self.step, self.solver.x.to(device), tuple(o.to(device) for o in self.solver.outputs))
         caches = tuple(cache.to(device) for cache in self.caches)
         return StepState(

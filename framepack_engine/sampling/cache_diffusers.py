@@ -1,8 +1,8 @@
-"""FirstBlockCache, MagCache and TaylorSeer: diffusers' own hooks, their state taken out after each call as a value.
+"""FirstBlockCache, MagCache and TaylorSeer: diffusers' own hooks, with their state taken out after each call.
 
-Left alone, diffusers 0.42.1 keeps that state in the model: it leaks from one section, video and guidance branch to the
-next, and no file could hold it. Here each call begins with the state that it is given and nothing else. Measurements
-and what each cache costs: docs/decisions/0008.
+diffusers 0.42.1 keeps this state in the model: there it leaks into the next section, video or guidance branch, and
+cannot be saved. Here a call begins with the state that it is given, and nothing else. docs/decisions/0008 has
+measurements and the cost of each cache.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ import torch
 from diffusers.hooks import FirstBlockCacheConfig, MagCacheConfig, TaylorSeerCacheConfig
 from diffusers.hooks.hooks import StateManager
 from torch import Tensor
+from typing_extensions import override
 
-from framepack_engine.sampling.caches import CachedAnswer, CacheState, forget_hooks
+from framepack_engine.sampling.caches import CachedAnswer, CacheState, StepCache, forget_hooks
 
 _CONTEXT = "framepack"  # diffusers' caches refuse to run without the name of one
-_MAX_SKIPS, _ALWAYS_RUN = 3, 0.2  # MagCache: at most so many skips in a row, none in this share of the first steps
+_MAX_SKIPS, _ALWAYS_RUN = 3, 0.2  # MagCache: skips in a row at most, and the share of first steps without any
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What is peculiar to one of diffusers' caches.
+    """The differences between diffusers' caches.
 
-    transient: attributes of its state that matter within a call only. ground: the attribute without which it computes.
+    transient: attributes of the state that matter within a call only. ground: the attribute without which all blocks
+    run.
     """
 
     config: Callable[[float, int, tuple[float, ...]], Any]
@@ -37,8 +39,8 @@ class _Kind:
 
 
 def _taylorseer(threshold: float, steps: int, _: tuple[float, ...]) -> TaylorSeerCacheConfig:
-    # The lite variant foretells the model's output and skips all blocks. The full one foretells every attention's:
-    # 13.5 GB of factors a branch at 640x608 on the 13B model, and the blocks' MLPs still run at each step.
+    # The lite variant predicts the model's output and skips all blocks. The full one predicts each attention's output:
+    # 13.5 GB of factors for a branch at 640x608 px on the 13B model, and the MLPs still run in each step.
     return TaylorSeerCacheConfig(
         cache_interval=int(threshold),
         disable_cache_after_step=steps - 1,
@@ -70,28 +72,28 @@ _KINDS: Mapping[str, _Kind] = {
 }
 
 
-class DiffusersCache:
-    """One of diffusers' caches as a StepCache. Its hooks are on the model from here to `close`."""
+class DiffusersCache(StepCache):
+    """One of diffusers' caches as a StepCache. Its hooks are on the model until `close`."""
 
     def __init__(self, model: Any, cache: str, *, threshold: float, steps: int, ratios: tuple[float, ...] = ()) -> None:
-        """ratios: MagCache's. The model must have no other of diffusers' caches enabled."""
+        """ratios: MagCache's. No other cache of diffusers may be enabled on the model."""
         self._model, self._cache, self._kind, self._last = model, cache, _KINDS[cache], steps - 1
         model.enable_cache(self._kind.config(threshold, steps, ratios))
         self._managers = _managers(model)
 
+    @override
     def close(self) -> None:
-        """See StepCache."""
         self._model.disable_cache()
         forget_hooks(self._model)
 
+    @override
     def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
-        """See StepCache."""
         with self._model.cache_context(_CONTEXT):
             for name, manager in self._managers.items():
-                manager._state_cache.clear()  # noqa: SLF001  # its only door; the pinned version is tested
+                manager._state_cache.clear()  # noqa: SLF001  # it has no public way; the pinned version is tested
                 known = {} if state is None else _Unpacker(state.tensors, self._model.device).attributes(state, name)
                 if step == self._last and self._kind.ground:
-                    known[self._kind.ground] = None  # the last step's answer is the section: never a guess
+                    known[self._kind.ground] = None  # the last step's answer is the section: always computed
                 fresh = manager.get_state()
                 for attribute, value in known.items():
                     setattr(fresh, attribute, value)
@@ -100,7 +102,7 @@ class DiffusersCache:
         computed = all(self._kind.computed(found) for found in states.values())
         answer = CachedAnswer(output, self._packed(states), computed)
         for manager in self._managers.values():
-            manager.reset()  # not before: it empties the very objects that were packed
+            manager.reset()  # last: it empties the objects that were packed
         return answer
 
     def _packed(self, states: Mapping[str, Any]) -> CacheState:
@@ -114,7 +116,7 @@ class DiffusersCache:
 
 @contextmanager
 def measured_ratios(model: Any) -> Iterator[list[float]]:
-    """Collect MagCache's ratio of each call of `model` inside: 1, then how much its residual has grown, token by token.
+    """Collect MagCache's ratio of each call of `model`: 1, then the growth of its residual, averaged over tokens.
 
     Source: arXiv:2506.09045 §3.2; the residual is output minus input of the whole block stack.
     """
@@ -141,7 +143,7 @@ def measured_ratios(model: Any) -> Iterator[list[float]]:
 
 
 def _managers(model: Any) -> dict[str, StateManager]:
-    """The holders of state under `model`, each once, by the name of the first module that uses it."""
+    """Return the state managers in `model`, each once, by the name of the first module that uses it."""
     found: dict[int, tuple[str, StateManager]] = {}
     for name, module in model.named_modules():
         hooks = getattr(module, "_diffusers_hook", None)
@@ -154,17 +156,17 @@ def _managers(model: Any) -> dict[str, StateManager]:
 
 @dataclass(slots=True)
 class _Packer:
-    """Takes Python values apart into JSON and named tensors."""
+    """Splits Python values into JSON and named tensors."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def packed(self, value: Any) -> Any:
-        """JSON that `_Unpacker` makes the same value of. Raises: TypeError for a type that no state has had so far."""
+        """Return JSON from which `_Unpacker` restores the value. Raises: TypeError for an unknown type."""
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, Tensor):
             if value.ndim == 0:
-                return float(value)  # counters: as exact, and on no device
+                return float(value)  # counters: exact as floats, and then on no device
             name = f"t{len(self.tensors)}"
             self.tensors[name] = value
             return {"tensor": name}
@@ -181,17 +183,17 @@ class _Packer:
 
 @dataclass(frozen=True, slots=True)
 class _Unpacker:
-    """Undoes `_Packer`; what belongs on a device comes to `device`."""
+    """Undoes `_Packer`; puts tensors on `device`."""
 
     tensors: Mapping[str, Tensor]
     device: torch.device
 
     def attributes(self, state: CacheState, name: str) -> dict[str, Any]:
-        """The attributes of the state that was packed as `name`."""
+        """Return the attributes of the state that was packed as `name`."""
         return {key: self.unpacked(value) for key, value in state.facts[name].items()}
 
     def unpacked(self, value: Any) -> Any:
-        """The value that was packed."""
+        """Return the value that was packed."""
         if not isinstance(value, dict):
             return value
         ((kind, inner),) = value.items()

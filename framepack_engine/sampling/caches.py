@@ -1,7 +1,7 @@
-"""Step caches, and TeaCache: leave out the block stack where the input has hardly changed since the last step.
+"""Step caches, and TeaCache: skip the block stack if the input has hardly changed since the last step.
 
-State belongs to a run and a guidance branch, never to the model: whoever calls the transformer gives the state that
-counts for that call and gets the one after it, a value that can be stored (`StepCache.call`).
+State belongs to a section and a guidance branch, never to the model. A call of the transformer takes the state before
+it and returns the state after it, a value that can be stored (`StepCache.call`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor, nn
+from typing_extensions import override
 
-# The authors' fit of output change against input change for HunyuanVideo, highest power first.
+# The authors' fit of output change to input change for HunyuanVideo, highest power first.
 _CHANGE = (733.226126, -401.131952, 67.5869174, -3.149878, 0.0961237896)
 _HOOK = "framepack_teacache"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CacheState:
-    """What a step cache keeps of one guidance branch between two steps of a section.
+    """The state of a step cache in one guidance branch, between two steps of a section.
 
     cache: its name, as in the specification. facts: plain JSON. tensors: on the model's device until they are stored.
     """
@@ -37,7 +38,7 @@ class CacheState:
 
 
 class CachedAnswer(NamedTuple):
-    """What a call of the transformer through a cache brought; `computed`: its blocks ran, all of them."""
+    """The result of a call of the transformer through a cache. computed: all blocks ran."""
 
     output: Tensor
     state: CacheState
@@ -45,21 +46,21 @@ class CachedAnswer(NamedTuple):
 
 
 class StepCache(Protocol):
-    """A cache at work on one model, for one section."""
+    """A cache that acts on one model for one section."""
 
     def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
-        """Call the transformer with `run`, which the cache may cut short.
+        """Call the transformer with `run`; the cache may skip blocks.
 
-        state: of the step before in the same guidance branch, left unchanged; None at the section's first step. The
-        answer depends on nothing else that was called before.
+        state: of the step before in the same guidance branch, left unchanged; None at the section's first step. Other
+        calls before this one have no effect.
         """
 
     def close(self) -> None:
-        """Take the hooks off: the model is as it was before."""
+        """Remove the hooks; the model is as before."""
 
 
 def expected_change(distance: float) -> float:
-    """Relative change of the output that a relative change `distance` of the input stands for.
+    """Return the relative change of the output to expect after a relative change `distance` of the input.
 
     Source: arXiv:2411.19108; coefficients as in lllyasviel/FramePack, evaluated in float64.
     """
@@ -71,7 +72,7 @@ def expected_change(distance: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class TeaCacheState:
-    """One guidance branch between two steps of a section; a value, replaced at each step.
+    """TeaCache's state in one guidance branch between two steps; a value, replaced at each step.
 
     total: expected change since the blocks last ran. modulated: the last step's norm1-modulated input (1, tokens, dim).
     residual: output minus input of the block stack when it last ran (1, tokens, dim).
@@ -82,7 +83,7 @@ class TeaCacheState:
     residual: Tensor | None = None
 
     def packed(self) -> CacheState:
-        """As any cache's state."""
+        """Return it in the form of every cache's state."""
         tensors = {"modulated": self.modulated, "residual": self.residual}
         present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         return CacheState("teacache", {"total": self.total}, present)
@@ -96,9 +97,9 @@ class TeaCacheState:
 
 
 def decide(state: TeaCacheState, modulated: Tensor, *, threshold: float, forced: bool) -> tuple[bool, TeaCacheState]:
-    """Whether the blocks must run, and the state to go on with.
+    """Return whether the blocks must run, and the next state.
 
-    forced: the section's first and last step always run. A distance that is no number makes the blocks run.
+    forced: in the first and last step of a section the blocks always run. They also run if the distance is NaN.
 
     Source: arXiv:2411.19108 §3.3; the sum is compared with `threshold`, so a higher one skips more and is worse.
     """
@@ -113,31 +114,31 @@ def decide(state: TeaCacheState, modulated: Tensor, *, threshold: float, forced:
 
 @dataclass(slots=True)
 class Call:
-    """One call of the transformer: what the hooks are told, and what they answer."""
+    """One call of the transformer, as input and output of the hooks."""
 
     state: TeaCacheState
     threshold: float
     forced: bool
     computed: bool = True
-    entered: Tensor | None = None  #: input of the block stack, kept until its end
+    entered: Tensor | None = None  #: the input of the block stack, until its end
 
 
 @dataclass(slots=True)
 class _Slot:
-    """Shared by the hooks of one model: the call that is under way."""
+    """The call in progress, shared by the hooks of one model."""
 
     call: Call | None = field(default=None)
 
 
 class _BlockHook(ModelHook):
-    """Passes hidden states through while a call is skipped; the first block decides, the last one ends it."""
+    """Passes hidden states through in a skipped call; the first block decides, the last one ends the call."""
 
     def __init__(self, slot: _Slot, *, first: bool, last: bool) -> None:
         super().__init__()
         self.slot, self.first, self.last = slot, first, last
 
     def new_forward(self, module: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run the block, or not."""
+        """Run the block, or skip it."""
         call = self.slot.call
         if call is None:
             return self.fn_ref.original_forward(*args, **kwargs)
@@ -156,14 +157,14 @@ class _BlockHook(ModelHook):
         return output
 
 
-class TeaCache:
-    """TeaCache as a StepCache. Its hooks are on the blocks of the model from here to `close`.
+class TeaCache(StepCache):
+    """TeaCache as a StepCache. Its hooks are on the blocks of the model until `close`.
 
-    Not for two threads at once: one call of one model is under way at a time.
+    Not for two threads at once.
     """
 
     def __init__(self, model: Any, *, threshold: float, steps: int) -> None:
-        """steps: of the section; the first and the last always run."""
+        """steps: of the section."""
         self._model, self._threshold, self._last = model, threshold, steps - 1
         self._slot = _Slot()
         self._blocks = [*model.transformer_blocks, *model.single_transformer_blocks]
@@ -171,14 +172,14 @@ class TeaCache:
             hook = _BlockHook(self._slot, first=i == 0, last=i == len(self._blocks) - 1)
             HookRegistry.check_if_exists_or_initialize(block).register_hook(hook, _HOOK)
 
+    @override
     def close(self) -> None:
-        """See StepCache."""
         for block in self._blocks:
             HookRegistry.check_if_exists_or_initialize(block).remove_hook(_HOOK, recurse=False)
         forget_hooks(self._model)
 
+    @override
     def call(self, run: Callable[[], Tensor], state: CacheState | None, *, step: int) -> CachedAnswer:
-        """See StepCache."""
         before, forced = TeaCacheState.unpacked(state), step in {0, self._last}
         with self.using(before, forced=forced) as call:
             output = run()
@@ -186,7 +187,7 @@ class TeaCache:
 
     @contextmanager
     def using(self, state: TeaCacheState, *, forced: bool) -> Iterator[Call]:
-        """Let the next call of the transformer use `state`; the yielded Call then holds what came of it."""
+        """Let the next call of the transformer use `state`; the yielded Call then holds the outcome."""
         call = self._slot.call = Call(state, self._threshold, forced)
         try:
             yield call
@@ -195,9 +196,9 @@ class TeaCache:
 
 
 def forget_hooks(model: nn.Module) -> None:
-    """Take away what diffusers leaves where its hooks were: empty registries, and `forward` on the module itself.
+    """Remove what diffusers leaves after its hooks: empty registries, and a `forward` on the module itself.
 
-    A copy of a module with hooks calls the module that it was copied from: nothing of them may outlive a section.
+    With these, a copy of the module would call the module that it was copied from.
     """
     for module in model.modules():
         registry = module.__dict__.get("_diffusers_hook")

@@ -1,4 +1,4 @@
-"""The packed context: 19 latent frames that stand for all of the video made so far. Constant size."""
+"""The packed context: 19 latent frames that represent the video made so far, at constant size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from framepack_engine.sampling.artifacts import Conditioning
 
 @dataclass(frozen=True, slots=True)
 class PackedContext:
-    """What the transformer sees beside the noise, by patch size, each (1, 16, n, h, w) float32.
+    """What the transformer sees beside the noise, by patch size; each (1, 16, n, h, w) float32.
 
     clean: the start latent and the nearest frame (n = 2). history_2x: n = 2. history_4x: n = 16.
     """
@@ -24,10 +24,10 @@ class PackedContext:
 
 
 def first_history(kind: Kind, conditioning: Conditioning) -> Tensor:
-    """Context of the first section, (1, 16, 19, h, w) float32 in time order: zeros where nothing is made yet.
+    """Return the context of the first section, (1, 16, 19, h, w) float32 in time order; frames not made yet are zeros.
 
-    f1 begins with the start latent as its newest frame, or with the end of the video that it continues; i2v with the
-    end frame's latent (where there is one) as the frame that follows.
+    f1 begins with the start latent as its newest frame, or with the end of the video that it continues; i2v begins with
+    the latent of the end image, if there is one, as the frame that follows.
 
     Source: lllyasviel/FramePack demo_gradio_f1.py; nirvash/FramePack (end frame); continuing: docs/decisions.
     """
@@ -42,16 +42,16 @@ def first_history(kind: Kind, conditioning: Conditioning) -> Tensor:
 
 
 def next_history(kind: Kind, history: Tensor, latents: Tensor) -> Tensor:
-    """Context of the next section: i2v keeps the first 19 frames in time, f1 the last; `history` is left unchanged."""
+    """Return the context of the next section: i2v keeps the first 19 frames in time, f1 the last 19."""
     if kind == "f1":
         return torch.cat([history, latents], dim=2)[:, :, -HISTORY:].contiguous()
     return torch.cat([latents, history], dim=2)[:, :, :HISTORY].contiguous()
 
 
 def start_for(kind: Kind, index: int, conditioning: Conditioning) -> Tensor:
-    """Start latent (1, 16, 1, h, w) float32 that section `index` is given.
+    """Return the start latent of section `index`, (1, 16, 1, h, w) float32.
 
-    i2v takes the keyframe with the smallest number that is not below `index`, else the start image.
+    i2v uses the keyframe with the smallest number that is not below `index`, else the start image.
 
     Source: nirvash/FramePack (keyframes).
     """
@@ -62,7 +62,7 @@ def start_for(kind: Kind, index: int, conditioning: Conditioning) -> Tensor:
 
 
 def pack(kind: Kind, history: Tensor, start: Tensor) -> PackedContext:
-    """Split 19 history frames by patch size: i2v has the nearest frame first, f1 last."""
+    """Split 19 history frames by patch size; the nearest frame is the first with i2v, the last with f1."""
     if kind == "f1":
         far, middle, near = history.split([HISTORY_4X, HISTORY_2X, HISTORY_1X], dim=2)
     else:

@@ -1,4 +1,4 @@
-"""Where a LoRA's file lies, and which bytes it is. Loads no torch, so that whoever accepts a video can pin them."""
+"""LoRA files by name, and their digests. Loads no torch: the ingress pins the bytes of a LoRA."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from framepack_engine.errors import LoraUnusable
 
-#: What a folder or repository with several files calls the one that matters, by convention of diffusers and PEFT.
+#: the name of the LoRA in a folder or repository with several files, by convention of diffusers and PEFT
 USUAL_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 PEFT_CONFIG = "adapter_config.json"
 
 
 def find_lora(name: str, folder: str | Path | None) -> Path:
-    """The .safetensors file that `name` means; nothing is ever downloaded here.
+    """Return the .safetensors file of the LoRA `name`. Downloads nothing.
 
-    name:   a path below `folder`, with or without `.safetensors` (`style`, `people/ann`), or a folder there that holds
-        a saved adapter; else a hub name (`owner/repo`, `owner/repo/file.safetensors`) that lies in the hub's cache.
-    Raises: LoraUnusable where there is none, more than one, or the name leaves the folder.
+    name:   a path below `folder`, with or without `.safetensors` (`style`, `people/ann`), or a folder there with a
+        saved adapter; else a hub name (`owner/repo`, `owner/repo/file.safetensors`) that is in the hub's cache.
+    Raises: LoraUnusable if there is none, more than one, or the name leaves the folder.
     """
     if not name or name.startswith("/") or "\\" in name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
         raise LoraUnusable(f"LoRA {name!r}: give a name below the farm's LoRA folder, or a hub name owner/repo")
@@ -40,14 +40,15 @@ def find_lora(name: str, folder: str | Path | None) -> Path:
 
 
 def list_loras(folder: str | Path) -> list[str]:
-    """Names that `find_lora` knows in `folder`, sorted."""
+    """Return the names that `find_lora` knows in `folder`, sorted."""
     root = Path(folder)
     return sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.safetensors"))
 
 
 def lora_digest(path: Path) -> str:
-    """sha256 of the file; with PEFT's config beside it, whose alpha scales the weights, of both in turn. Kept in memory
-    until the file changes.
+    """Return the sha256 of the file, together with PEFT's config if one lies beside it: its alpha scales the weights.
+
+    The digest is cached until the file changes.
     """
     stats = [part.stat() for part in _parts(path)]
     return _digest(path, tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats))
@@ -79,7 +80,7 @@ def _the_one(folder: Path, name: str) -> Path:
 
 
 def _in_hub_cache(name: str) -> Path | None:
-    """The file in a snapshot that was pulled before; None: it was not."""
+    """Return the file in a snapshot that was pulled before, or None."""
     import huggingface_hub
     from huggingface_hub import errors
 

@@ -1,9 +1,9 @@
-"""From noise to latents: the flow schedule and the UniPC solver, one resumable value a step.
+"""The UniPC solver and its noise levels: from noise to latents, with a resumable value after each step.
 
-The solver knows no model: it is given x0 = x - σ·v at the points it asks for. Tensors stay float32 where they are.
-Coefficients are float32 too, as the reference's are: with small steps they cancel so far that float64 ones, though
-better, move the latents by 6.5e-4 in 25 steps (3e-6 this way). They come from float64 logarithms, rounded, and plain
-elimination, so that every machine gets the same ones.
+The solver knows no model: it asks for x0 = x - σ·v at points of its choice. Tensors stay float32 on their device.
+Coefficients are float32 as well, like the reference's. With small steps they cancel so far that float64 coefficients,
+though better, move the latents by 6.5e-4 in 25 steps; float32 ones move them by 3e-6. They come from float64
+logarithms, rounded, and plain elimination, so that every machine computes the same ones.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_ORDER = 3
 
 
 def flow_sigmas(steps: int, *, mu: float, exponent: float = 1.0) -> tuple[float, ...]:
-    """The steps + 1 noise levels, falling from about 1 to exactly 0, each a float32 number.
+    """Return the steps + 1 noise levels, falling from about 1 to exactly 0, each a float32 number.
 
-    Raises: InvalidSpec where mu or exponent make two levels equal in float32.
+    Raises: InvalidSpec if mu or exponent make two levels equal in float32.
     Source: arXiv:2403.03206 §5.3.2 (time shifting).
     """
     t = torch.linspace(1, 0, steps + 1)
@@ -41,7 +41,7 @@ def flow_sigmas(steps: int, *, mu: float, exponent: float = 1.0) -> tuple[float,
 
 @dataclass(frozen=True, slots=True)
 class SolverState:
-    """Where the solver is after `step` finished steps.
+    """The solver after `step` finished steps.
 
     x: (1, 16, w, h, w) float32, the corrected sample at sigmas[step - 1] (at first: the noise). outputs: the newest
     x0 predictions, oldest first, at most 3.
@@ -53,15 +53,15 @@ class SolverState:
 
 
 def begin(noise: Tensor) -> SolverState:
-    """The state before the first step; `noise` is left unchanged."""
+    """Return the state before the first step; `noise` is left unchanged."""
     return SolverState(0, noise)
 
 
 def advance(state: SolverState, denoise: Callable[[Tensor, float], Tensor], *, sigmas: Sequence[float]) -> SolverState:
-    """One step: go to sigmas[state.step], ask `denoise` once there, correct what was gone.
+    """Make one step: predict x at sigmas[state.step], ask `denoise` once there, correct the prediction.
 
     denoise: (x, sigma) -> x0, both float32 and of x's shape.
-    Returns: the next state; the one given is left unchanged. After the last step the clean latents are outputs[-1].
+    Returns: the next state; `state` is left unchanged. After the last step the clean latents are outputs[-1].
     Raises:  nothing of its own.
     Source:  UniPC, arXiv:2302.04867 algorithms 5-8: data prediction, variant bh1, λ = -log σ (alpha absorbed).
     """
@@ -79,7 +79,7 @@ def advance(state: SolverState, denoise: Callable[[Tensor, float], Tensor], *, s
 
 
 def _moved(base: Tensor, rhos: Sequence[float], slopes: Sequence[Tensor], *, scale: float) -> Tensor:
-    """Base - scale · Σ rho · slope, in few passes over the numbers: they are most of a step's cost."""
+    """Return base - scale · Σ rho · slope in few passes over the numbers, which are most of a step's cost."""
     if not slopes:
         return base
     total = rhos[0] * slopes[0]
@@ -101,7 +101,7 @@ class _Weights:
 
 
 def _weights(sigmas: Sequence[np.float32]) -> _Weights:
-    """Weights of the update from sigmas[-2] to sigmas[-1]; the earlier ones are where known outputs were taken."""
+    """Return the weights of the update from sigmas[-2] to sigmas[-1]; earlier ones are those of the known outputs."""
     order = len(sigmas) - 1
     lambdas = [-np.float32(math.log(sigma)) for sigma in sigmas]
     h = lambdas[-1] - lambdas[-2]
@@ -121,7 +121,7 @@ def _weights(sigmas: Sequence[np.float32]) -> _Weights:
 
 
 def _targets(hh: np.float32, order: int) -> list[np.float32]:
-    """Right-hand side of UniPC's order conditions for B(h) = hh (bh1)."""
+    """Return the right-hand side of UniPC's order conditions for B(h) = hh (bh1)."""
     one, factorial, values = np.float32(1), 1, []
     phi = np.float32(math.expm1(hh)) / hh - one
     for i in range(1, order + 1):

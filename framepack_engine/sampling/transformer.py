@@ -1,4 +1,4 @@
-"""From noisy latents to a velocity: diffusers' FramePack transformer, asked as the reference asks it."""
+"""From noisy latents to a velocity: diffusers' FramePack transformer, called as the reference calls it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _float32_input(_module: torch.nn.Module, args: tuple[Any, ...]) -> tuple[Any
 
 
 def guided(positive: Tensor, negative: Tensor, *, scale: float, rescale: float) -> Tensor:
-    """True classifier-free guidance, its contrast then brought back toward the positive branch's by `rescale` (0-1).
+    """Apply true classifier-free guidance, then move its contrast back to the positive branch's by `rescale` (0-1).
 
     Source: arXiv:2207.12598; rescaling arXiv:2305.08891 §3.4, std over all but the batch axis.
     """
@@ -48,10 +48,10 @@ def guided(positive: Tensor, negative: Tensor, *, scale: float, rescale: float) 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one step's question to the model brought.
+    """The model's answer in one step.
 
-    velocity: float32, of x's shape. caches: one state a guidance branch, to be given at the next step (empty
-    without a cache). forwards: how many times the model's blocks really ran.
+    velocity: float32, of x's shape. caches: one state for each guidance branch, for the next step; empty without a
+    cache. forwards: how often the model's blocks ran.
     """
 
     velocity: Tensor
@@ -60,19 +60,19 @@ class Answer:
 
 
 class Transformer:
-    """One HunyuanVideoFramepackTransformer3DModel, made ready for FramePack's way of calling it.
+    """One HunyuanVideoFramepackTransformer3DModel, prepared as FramePack calls it.
 
-    The output projection is brought to float32 in place; every other weight keeps its precision.
+    The output projection becomes float32 in place; every other weight keeps its precision.
     """
 
     def __init__(self, model: Any, *, name: str | None = None, device: torch.device | None = None) -> None:
-        """name: of the model in the catalogue, by which what was measured with it is found.
+        """name: of the model in the catalog, to look up MagCache's ratios.
 
         device: where it computes; None: where its weights are.
         """
         self.name = name
-        #: set by whoever places the weights; None: each forward computes all. Compiled blocks are always hoisted: their
-        #: graph is then the same on every memory plan
+        #: set with each memory plan; None: each forward computes all. Compiled blocks are always hoisted, so that their
+        #: graph is the same on every memory plan
         self.hoist: Hoist | None = Hoist(model) if is_compiled(model) else None
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.dtype: torch.dtype = model.x_embedder.proj.weight.dtype
@@ -84,18 +84,18 @@ class Transformer:
         self.loras = LoraStack(model, device=self.device, dtype=self.dtype)
 
     def numeric_class(self, attention: str | None = None) -> str:
-        """Of what it computes; attention: the video's."""
+        """Name its numeric class. attention: the video's; None leaves it open."""
         precision, compiled = precision_of(self.model), is_compiled(self.model)
         return numeric_class(self.device, self.dtype, attention=attention, precision=precision, compiled=compiled)
 
     @contextmanager
     def prepared(self, spec: RenderSpec) -> Iterator[StepCache | None]:
-        """Let the model compute as `spec` wants it: its attention, and its cache, whose hooks are gone afterwards.
+        """Let the model compute as `spec` says inside: with its attention, cache and LoRAs. Yields the cache.
 
         Raises: AttentionUnavailable, CacheUnusable.
         """
         pin_attention(self.model, spec.attention, device=self.device, dtype=self.dtype)
-        compute_plainly(self.model, plain=bool(self.loras.using))  # compiled code does not ask for the hooks of LoRAs
+        compute_plainly(self.model, plain=bool(self.loras.using))  # compiled code ignores the hooks of LoRAs
         with self.loras.at_work(), nullcontext() if self.hoist is None else self.hoist.at_work():
             if spec.cache == "none":
                 yield None
@@ -112,7 +112,7 @@ class Transformer:
 
 
 class Question:
-    """Everything about a section that stays the same from step to step, cast and moved once."""
+    """The inputs of a section's forwards that are the same in each step, cast and moved once."""
 
     def __init__(
         self,
@@ -125,11 +125,11 @@ class Question:
         sigmas: Sequence[float],
         cache: StepCache | None = None,
     ) -> None:
-        """sigmas: of all steps, whose tables are made here where the model is hoisted.
+        """sigmas: of all steps; a hoisted model makes its tables of them here.
 
-        cache: what `Transformer.prepared` gave for this section.
+        cache: the one of `Transformer.prepared` for this section.
 
-        Raises: ArtifactMismatch where true CFG is asked for and the conditioning has no negative prompt.
+        Raises: ArtifactMismatch if true CFG needs a negative prompt and the conditioning has none.
         """
         self._transformer, self._spec, self._cache = transformer, spec, cache
         self._fixed: dict[str, Any] = {
@@ -147,12 +147,12 @@ class Question:
         if spec.true_cfg_scale != 1.0:
             negative, pooled = conditioning.negative_prompt_embeds, conditioning.negative_pooled_prompt_embeds
             if negative is None or pooled is None:
-                raise ArtifactMismatch("true_cfg_scale is not 1, but the conditioning has no negative prompt")
+                raise ArtifactMismatch("true_cfg_scale needs a negative prompt, and the conditioning has none")
             self._branches.append(self._text(negative, pooled))
         self._tables = self._hoisted(sigmas)
 
     def _hoisted(self, sigmas: Sequence[float]) -> list[Table | None]:
-        """One table a guidance branch; None where every forward computes all."""
+        """One table for each guidance branch; None if every forward computes all."""
         hoist = self._transformer.hoist
         if hoist is None:
             return [None] * len(self._branches)
@@ -178,9 +178,9 @@ class Question:
         }
 
     def ask(self, x: Tensor, sigma: float, *, caches: tuple[CacheState, ...], step: int) -> Answer:
-        """Velocity of `x` (1, 16, w, h, w float32, on the model's device) at noise level `sigma`.
+        """Return the velocity of `x` (1, 16, w, h, w float32, on the model's device) at noise level `sigma`.
 
-        caches: what the step before answered; empty at step 0. step: 0 … num_inference_steps - 1.
+        caches: of the step before; empty at step 0. step: 0 … num_inference_steps - 1.
         """
         model = self._transformer.model
         inputs = {

@@ -241,7 +241,7 @@ def test_missing_latents_are_named() -> None:
     del made[0]
     with pytest.raises(ArtifactMismatch, match=r"\[0\]"):
         Decoder(load_case_model(MODEL).vae).frames(spec("i2v", 3, 1), 2, START, made)
-    with pytest.raises(ArtifactMismatch, match="of a video of 3"):
+    with pytest.raises(ArtifactMismatch, match="of a video with 3"):
         Decoder(load_case_model(MODEL).vae).frames(spec("i2v", 3, 1), 3, START, made)
 
 

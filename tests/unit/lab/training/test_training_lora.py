@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, tiny_models: Mode
         keep()
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
-    with pytest.raises(EngineError, match=r"a\.mp4: the file is no mp4"):
+    with pytest.raises(EngineError, match=r"a\.mp4: the file is not an mp4"):
         keep()
 
 
