@@ -140,9 +140,8 @@ def weights_digest(models: Models, part: str) -> str:
     """Return a digest of an encoder's settings, shapes and a sample of each weight, with its numeric class."""
     model = getattr(models, part)
     if model not in _digests:
-        settings = (
-            model.config if hasattr(model.config, "to_json_string") else model
-        )  # transformers has a config object, diffusers the model itself
+        # the config of transformers' models writes itself; of diffusers' models the model does
+        settings = model.config if hasattr(model.config, "to_json_string") else model
         digest = hashlib.sha256(settings.to_json_string().encode())
         for name, weight in model.state_dict().items():
             sample = weight.flatten()[:_SAMPLE].float().cpu().contiguous()

@@ -93,7 +93,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
     try:
         with av.open(str(clips[0])) as example:
             pattern = example.streams.video[0]
-            kind, clock = _kind(pattern), pattern.time_base or Fraction(0)
+            coding, clock = _coding(pattern), pattern.time_base or Fraction(0)
             if clock * TICKS_A_FRAME * (pattern.average_rate or 0) != 1:
                 raise VideoMismatch(f"{Path(clips[0]).name} is no clip of encode_clip: its clock ticks {clock} s")
             # the header's clock too: most videos have no whole number of milliseconds
@@ -102,7 +102,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
                 container.metadata.update(metadata or {})
                 stream = container.add_stream_from_template(pattern)
                 stream.time_base = clock
-                _copy(clips, container, stream, kind)
+                _copy(clips, container, stream, coding)
         aside.replace(out)
     except (*UNREADABLE, IndexError) as err:  # IndexError: a file without a video track
         raise VideoMismatch(f"{len(clips)} clips cannot be joined into {out.name}: {err}") from err
@@ -110,7 +110,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
         aside.unlink(missing_ok=True)
 
 
-def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object, ...]) -> None:
+def _copy(clips: Sequence[Path], container: Any, stream: Any, coding: tuple[object, ...]) -> None:
     """Copy every packet of `clips` into `stream`; each clip's clock starts at the end of the one before.
 
     Decoding times are counted from the start: a clip of one or two frames has other ones than a longer clip, and they
@@ -120,9 +120,10 @@ def _copy(clips: Sequence[Path], container: Any, stream: Any, kind: tuple[object
     for clip in clips:
         with av.open(str(clip)) as source:
             video = source.streams.video[0]
-            if _kind(video) != kind:
+            if _coding(video) != coding:
                 raise VideoMismatch(
-                    f"{Path(clip).name} is not coded like the first clip: {_words(_kind(video))}, not {_words(kind)}",
+                    f"{Path(clip).name} is not coded like the first clip: "
+                    f"{_words(_coding(video))}, not {_words(coding)}",
                     clip=str(clip),
                 )
             first = count
@@ -141,7 +142,7 @@ def same_coding(path: Path, other: Path) -> bool:
     """Whether the packets of two videos can be one stream. Raises: VideoMismatch if one cannot be read."""
     try:
         with av.open(str(path)) as one, av.open(str(other)) as two:
-            return _kind(one.streams.video[0]) == _kind(two.streams.video[0])
+            return _coding(one.streams.video[0]) == _coding(two.streams.video[0])
     except (*UNREADABLE, IndexError) as err:
         raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
 
@@ -171,11 +172,11 @@ def _timed(packet: Any) -> Any:
     return packet
 
 
-def _kind(stream: Any) -> tuple[object, ...]:
+def _coding(stream: Any) -> tuple[object, ...]:
     """What two clips must share, so that their packets can be one stream."""
     codec = stream.codec_context
     return codec.name, stream.width, stream.height, codec.pix_fmt, stream.time_base, bytes(codec.extradata or b"")
 
 
-def _words(kind: tuple[object, ...]) -> str:
-    return " ".join(str(fact) for fact in kind[:-1]) + f", {len(bytes(kind[-1]))} bytes of parameters"  # type: ignore[call-overload]
+def _words(coding: tuple[object, ...]) -> str:
+    return " ".join(str(fact) for fact in coding[:-1]) + f", {len(bytes(coding[-1]))} bytes of parameters"  # type: ignore[call-overload]

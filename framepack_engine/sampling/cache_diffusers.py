@@ -25,7 +25,7 @@ _MAX_SKIPS, _ALWAYS_RUN = 3, 0.2  # MagCache: skips in a row at most, and the sh
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _Rules:
     """The differences between diffusers' caches.
 
     transient: attributes of the state that matter within a call only. ground: the attribute without which all blocks
@@ -49,14 +49,14 @@ def _taylorseer(threshold: float, steps: int, _: tuple[float, ...]) -> TaylorSee
     )
 
 
-_KINDS: Mapping[str, _Kind] = {
-    "first_block": _Kind(
+_CACHES: Mapping[str, _Rules] = {
+    "first_block": _Rules(
         config=lambda threshold, _steps, _ratios: FirstBlockCacheConfig(threshold=threshold),
         computed=lambda state: bool(state.should_compute),
         transient=frozenset({"head_block_output"}),
         ground="head_block_residual",
     ),
-    "magcache": _Kind(
+    "magcache": _Rules(
         config=lambda threshold, steps, ratios: MagCacheConfig(
             threshold=threshold,
             max_skip_steps=_MAX_SKIPS,
@@ -68,7 +68,7 @@ _KINDS: Mapping[str, _Kind] = {
         transient=frozenset({"head_block_input"}),
         ground="previous_residual",
     ),
-    "taylorseer": _Kind(config=_taylorseer, computed=lambda state: bool(state.last_update_step == state.current_step)),
+    "taylorseer": _Rules(config=_taylorseer, computed=lambda state: bool(state.last_update_step == state.current_step)),
 }
 
 
@@ -77,8 +77,8 @@ class DiffusersCache(StepCache):
 
     def __init__(self, model: Any, cache: str, *, threshold: float, steps: int, ratios: tuple[float, ...] = ()) -> None:
         """ratios: MagCache's. No other cache of diffusers may be enabled on the model."""
-        self._model, self._cache, self._kind, self._last = model, cache, _KINDS[cache], steps - 1
-        model.enable_cache(self._kind.config(threshold, steps, ratios))
+        self._model, self._cache, self._rules, self._last = model, cache, _CACHES[cache], steps - 1
+        model.enable_cache(self._rules.config(threshold, steps, ratios))
         self._managers = _managers(model)
 
     @override
@@ -92,14 +92,14 @@ class DiffusersCache(StepCache):
             for name, manager in self._managers.items():
                 manager._state_cache.clear()  # noqa: SLF001  # it has no public way; the pinned version is tested
                 known = {} if state is None else _Unpacker(state.tensors, self._model.device).attributes(state, name)
-                if step == self._last and self._kind.ground:
-                    known[self._kind.ground] = None  # the last step's answer is the section: always computed
+                if step == self._last and self._rules.ground:
+                    known[self._rules.ground] = None  # the last step's answer is the section: always computed
                 fresh = manager.get_state()
                 for attribute, value in known.items():
                     setattr(fresh, attribute, value)
             output = run()
             states = {name: manager.get_state() for name, manager in self._managers.items()}
-        computed = all(self._kind.computed(found) for found in states.values())
+        computed = all(self._rules.computed(found) for found in states.values())
         answer = CachedAnswer(output, self._packed(states), computed)
         for manager in self._managers.values():
             manager.reset()  # last: it empties the objects that were packed
@@ -108,7 +108,7 @@ class DiffusersCache(StepCache):
     def _packed(self, states: Mapping[str, Any]) -> CacheState:
         packer = _Packer()
         facts = {
-            name: {key: packer.packed(value) for key, value in vars(found).items() if key not in self._kind.transient}
+            name: {key: packer.packed(value) for key, value in vars(found).items() if key not in self._rules.transient}
             for name, found in states.items()
         }
         return CacheState(self._cache, facts, packer.tensors)

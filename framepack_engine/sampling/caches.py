@@ -164,7 +164,6 @@ class TeaCache(StepCache):
     """
 
     def __init__(self, model: Any, *, threshold: float, steps: int) -> None:
-        """steps: of the section."""
         self._model, self._threshold, self._last = model, threshold, steps - 1
         self._slot = _Slot()
         self._blocks = [*model.transformer_blocks, *model.single_transformer_blocks]

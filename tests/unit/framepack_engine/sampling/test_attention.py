@@ -24,7 +24,7 @@ from framepack_engine.planning.attention_choice import AttentionFacts, best_atte
 from framepack_engine.planning.choices import ATTENTIONS
 from framepack_engine.sampling import attention_trial
 from framepack_engine.sampling.attention import attend, check_attention, pin_attention, usable_attentions
-from framepack_engine.sampling.attention_trial import device_attention, trial_fault
+from framepack_engine.sampling.attention_trial import BOUND, device_attention, trial_fault
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -298,9 +298,7 @@ def test_torch_s_own_passes_the_trial_here() -> None:
     """The bound is wide enough for bfloat16: on this CPU it is kept by a factor of three."""
     where: dict[str, Any] = {"device": torch.device("cpu"), "heads": 2, "head_dim": 128, "tokens": 1000}
     assert trial_fault("sdpa", dtype=torch.bfloat16, **where) == ""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention_trial, "_BOUND", attention_trial._BOUND / 3)
-        assert trial_fault("sdpa", dtype=torch.bfloat16, **where) == ""
+    assert trial_fault("sdpa", dtype=torch.bfloat16, bound=BOUND / 3, **where) == ""
 
 
 def test_a_video_keeps_the_attention_of_its_first_worker() -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -129,19 +128,6 @@ def test_a_step_leaves_the_state_before_it_unchanged() -> None:
         assert torch.equal(one.outputs[-1], two.outputs[-1])
         assert len(one.outputs) <= solver.MAX_ORDER
         state = one
-
-
-@given(st.lists(st.floats(-3, 3), min_size=1, max_size=3, unique_by=lambda v: round(v, 1)))
-def test_elimination_solves_what_it_is_given(points: list[float]) -> None:
-    """The little linear solver agrees with its own equations."""
-    exact = [np.float32(point) for point in points]
-    values = [np.float32(i + 0.5) for i in range(len(points))]
-    found = solver._vandermonde(exact, values)
-    if all(abs(a - b) > 0.1 for i, a in enumerate(exact) for b in exact[:i]):
-        for i, value in enumerate(values):
-            total = sum(float(p) ** i * float(a) for p, a in zip(exact, found, strict=True))
-            size = sum(abs(float(p) ** i * float(a)) for p, a in zip(exact, found, strict=True))
-            assert total == pytest.approx(float(value), abs=1e-4 * (1 + size))
 
 
 @given(st.integers(1, 100), st.floats(1e-3, 100), st.floats(0.01, 10))
