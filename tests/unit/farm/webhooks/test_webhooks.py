@@ -198,14 +198,16 @@ async def test_a_slow_receiver_holds_up_itself_alone(scene: Scene) -> None:
         scene.hand.finish()
         serving = asyncio.create_task(post_office.serve())
         await asyncio.to_thread(slow.wait, 1, seconds=60)
+        behind = scene.ask(webhook_url=slow.url)["id"]
         scene.ask()
         scene.hand.finish()
-        post_office.nudge()
+        await asyncio.to_thread(post_office.nudge)
         await asyncio.to_thread(scene.receiver.wait, 1, seconds=60)
         scene.clock.now += 5
         post_office.nudge()
         await asyncio.to_thread(scene.receiver.wait, 2, seconds=60)
-        assert (len(slow.posts), scene.told(held)["state"]) == (1, "pending")
+        assert len(slow.posts) == 1, "a receiver gets one end at a time"
+        assert [scene.told(video)["state"] for video in (held, behind)] == ["pending", "pending"]
         serving.cancel()
         post_office.nudge()
 
@@ -310,6 +312,29 @@ async def test_a_damaged_receiver_does_not_stop_the_others(
     message = "webhook.json cannot be read: 1 faults"
     assert skipped == {"action": "webhook_skipped", "job_id": broken, "message": message}
     assert "path-token" not in caplog.text
+
+
+async def test_an_unexpected_error_does_not_stop_the_others(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """The farm logs it with its trace, delivers to the other receivers, and tries again after 5 s."""
+    errors = [RuntimeError("a bug")]
+
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        if host == "broken.example" and errors:
+            raise errors.pop()
+        return ["127.0.0.1"]
+
+    broken, whole = (
+        scene.ask(webhook_url=f"http://{name}.example:{scene.receiver.port}/x")["id"] for name in ("broken", "whole")
+    )
+    scene.hand.finish()
+    post_office = scene.sender(resolve=look_up)
+    await post_office.round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [whole]
+    [crash] = [record for record in caplog.records if record.message == "webhook_crash"]
+    assert crash.exc_info
+    scene.clock.now += 5
+    await post_office.round()
+    assert [post.verified()["data"]["id"] for post in scene.receiver.posts] == [whole, broken]
 
 
 @pytest.mark.parametrize("data", ["{", "[]", '{"at": null}'])
