@@ -13,7 +13,7 @@ from farm.ledger.notes import Mark, mark, mark_second, read_note, second_marker
 from farm.ledger.states import ENDED, OPEN, Event
 from farm.store import ObjectMissing, Store
 
-_ABANDONED_S = 3600.0  #: a marker without a video is that old: the process that accepted the video has died
+_ABANDONED_S = 3600.0  #: age of a marker that still has no video: its writer has died
 
 
 def sweep(ledger: Ledger, job_id: JobId, *, now_s: float) -> Entry | None:

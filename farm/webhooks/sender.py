@@ -36,7 +36,7 @@ FIRST_DELAY_S = 5.0
 _GROWTH = 3.0
 _MOST_DELAY_S = 3600.0
 GIVE_UP_S = 24 * 3600.0  #: after the video's end
-_UNUSED_S = 3600.0  #: a marker is that old and its retry is not in the ledger: the process that wrote it has died
+_UNUSED_S = 3600.0  #: age of a marker whose retry is still not in the ledger: its writer has died
 _TRY_S = 15.0  #: for one try
 _AT_ONCE = 32  #: receivers
 
@@ -115,7 +115,7 @@ class WebhookSender:
                 now = self._clock()
                 later = (one.due - now for one in self._pending.values() if one.due > now and not one.queued)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), min(pause_s, *later, self._settings.sweep_s))
+                    await asyncio.wait_for(self._wake.wait(), min(pause_s, *later))
 
     async def round(self) -> None:
         """Try everything that is due now, once. Raises: StoreError."""
