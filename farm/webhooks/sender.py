@@ -115,7 +115,7 @@ class WebhookSender:
                 now = self._clock()
                 later = (one.due - now for one in self._pending.values() if one.due > now and not one.queued)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), min(pause_s, *later))
+                    await asyncio.wait_for(self._wake.wait(), min([pause_s, *later]))
 
     async def round(self) -> None:
         """Try everything that is due now, once. Raises: StoreError."""

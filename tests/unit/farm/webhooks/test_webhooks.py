@@ -4,104 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 from standardwebhooks import WebhookVerificationError
 
-from deploy.planner import EngineMedia, EnginePlanner
-from farm.ingress import create_app
 from farm.jobs import Jobs
 from farm.ledger.notes import mark_hooks
 from farm.ledger.states import ErrorInfo, Event
 from farm.logs import facts_of
-from farm.receiver import Resolve
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from farm.webhooks.addresses import resolve
-from farm.webhooks.sender import GIVE_UP_S, WebhookSender, delay_s
-from tests.hook_receiver import OTHER_SECRET, SECRET, HookReceiver, hook_receiver
-from tests.unit.conftest import DispatcherHere, Hand
+from farm.webhooks.sender import GIVE_UP_S, delay_s
+from tests.hook_receiver import OTHER_SECRET, SECRET, hook_receiver
+from tests.unit.farm.webhooks.conftest import ALLOWED, Scene, owed
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALLOWED = FarmSettings(model="tiny", webhook_allow_private=True, webhook_secret=SECRET)
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        """Begin now: receivers check the timestamp."""
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
-@pytest.fixture
-def receiver() -> Iterator[HookReceiver]:
-    """Run a receiver that answers 204."""
-    with hook_receiver() as receiver:
-        yield receiver
-
-
-def door_of(jobs: Jobs, door: DispatcherHere, settings: FarmSettings) -> TestClient:
-    """Make the HTTP API of a farm with these settings."""
-    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    return TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000))
-
-
-class Scene:
-    """A farm whose webhooks may go to this machine, a worker that the test drives, and a receiver."""
-
-    def __init__(self, hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> None:
-        """Start the sender's clock."""
-        self.jobs, self.hand, self.receiver, self.clock, self._door = hand.jobs, hand, receiver, Clock(), door
-        self._files = {"input_reference": ("a.png", png)}
-        self.settings = ALLOWED
-        self.farm = door_of(hand.jobs, door, ALLOWED)
-
-    def use(self, settings: FarmSettings) -> None:
-        """Restart the farm with other settings."""
-        self.settings, self.farm = settings, door_of(self.jobs, self._door, settings)
-
-    def post(self, *, key: str | None = None, **fields: str) -> Any:
-        """Submit a video."""
-        headers = {"Idempotency-Key": key} if key else {}
-        return self.farm.post("/v1/videos", data={"prompt": "a cat", **fields}, files=self._files, headers=headers)
-
-    def ask(self, *, key: str | None = None, **fields: str) -> dict[str, Any]:
-        """Submit a video that must be accepted; its webhook goes to the receiver unless a field says otherwise."""
-        answer = self.post(key=key, **{"webhook_url": self.receiver.url, **fields})
-        assert answer.status_code == 200, answer.text
-        video: dict[str, Any] = answer.json()
-        return video
-
-    def told(self, video_id: str) -> dict[str, Any]:
-        """Return GET /v1/videos/{id}/webhook."""
-        answer: dict[str, Any] = self.farm.get(f"/v1/videos/{video_id}/webhook").json()
-        return answer
-
-    def sender(self, *, resolve: Resolve = resolve, try_s: float = 5.0) -> WebhookSender:
-        """Make a new sender, which knows only the store."""
-        return WebhookSender(self.jobs, self.settings, clock=self.clock, resolve=resolve, try_s=try_s)
-
-
-@pytest.fixture
-def scene(hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> Scene:
-    """Set the scene."""
-    return Scene(hand, door, receiver, png)
-
-
-def owed(jobs: Jobs) -> list[str]:
-    """Return the markers of pending webhooks."""
-    return jobs.store.list("hooks/")
 
 
 async def test_a_completed_video_is_told_once_and_signed(scene: Scene) -> None:
@@ -434,70 +354,3 @@ def test_what_cannot_be_told_is_refused_when_it_is_asked(http: TestClient, jobs:
         assert [error["field"] for error in answer.json()["errors"]] == [field], fields
         assert not [value for value in fields.values() if value.partition("/x")[0] in answer.text]
     assert jobs.open_ids() == owed(jobs) == []
-
-
-def rebinding(answers: list[Sequence[str]]) -> Resolve:
-    """Resolve a name to another address at each look-up."""
-
-    async def look_up(host: str, port: int) -> Sequence[str]:
-        assert host == "rebinding.example"
-        return answers.pop(0)
-
-    return look_up
-
-
-async def test_a_name_is_looked_up_once_a_try(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a name turns from public to loopback, the farm connects to the checked address and refuses the next try."""
-    url = f"http://rebinding.example:{scene.receiver.port}/x"
-    scene.use(FarmSettings(model="tiny"))
-    scene.ask(webhook_url=url, webhook_secret=SECRET)
-    scene.hand.finish()
-    connected: list[httpx.URL] = []
-
-    def stream(self: httpx.AsyncClient, method: str, url: httpx.URL, **options: Any) -> None:
-        connected.append(url)
-        assert options["headers"]["host"] == f"rebinding.example:{scene.receiver.port}"
-        raise httpx.ConnectError("this machine reaches no internet")
-
-    monkeypatch.setattr(httpx.AsyncClient, "stream", stream)
-    answers: list[Sequence[str]] = [["8.8.8.8"], ["127.0.0.1"]]
-    post_office = scene.sender(resolve=rebinding(answers))
-    await post_office.round()
-    assert [url.host for url in connected] == ["8.8.8.8"]
-    assert len(answers) == 1
-    scene.clock.now += 5
-    await post_office.round()
-    assert (len(connected), scene.receiver.posts, answers, owed(scene.jobs)) == (1, [], [], [])
-
-
-async def test_the_post_goes_to_the_address_that_was_found(scene: Scene) -> None:
-    """The name appears only in the Host header (and, with https, in the certificate check)."""
-    scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x")
-    scene.hand.finish()
-    await scene.sender(resolve=rebinding([["127.0.0.1"]])).round()
-    [post] = scene.receiver.posts
-    assert post.headers["host"] == f"rebinding.example:{scene.receiver.port}"
-
-
-async def test_a_name_that_leads_inside_is_refused(scene: Scene) -> None:
-    """One private address is enough to refuse a name; the outcome tells the user why."""
-    scene.use(FarmSettings(model="tiny"))
-    for found in (["127.0.0.1"], ["8.8.8.8", "10.1.2.3"], ["::1"], ["fe80::1%lo"], ["169.254.169.254"]):
-        video = scene.ask(webhook_url=f"http://rebinding.example:{scene.receiver.port}/x", webhook_secret=SECRET)
-        scene.hand.finish()
-        await scene.sender(resolve=rebinding([found])).round()
-        assert (scene.receiver.posts, owed(scene.jobs)) == ([], [])
-        told = scene.told(video["id"])
-        assert told["state"] == "gave_up"
-        assert "private network" in told["reason"]
-
-
-async def test_the_environments_proxy_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sender ignores proxies, which would look the name up again."""
-    with hook_receiver() as proxy:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        scene.ask()
-        scene.hand.finish()
-        await scene.sender().round()
-        assert (len(scene.receiver.posts), proxy.posts) == (1, [])
