@@ -26,7 +26,6 @@ __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "qu
 
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
-_WEIGHTED = ("transformer", "vae", *_TEXT_ENCODERS, "image_encoder")
 
 
 class Places(Protocol):
@@ -64,7 +63,13 @@ class Models:
     @property
     def modules(self) -> dict[str, Any]:
         """The parts that have weights, by name."""
-        return {part: getattr(self, part) for part in _WEIGHTED}
+        return {
+            "transformer": self.transformer,
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "text_encoder_2": self.text_encoder_2,
+            "image_encoder": self.image_encoder,
+        }
 
     @property
     def movable(self) -> dict[str, Any]:
@@ -75,7 +80,7 @@ class Models:
     def visiting(self, part: str) -> Iterator[torch.device]:
         """Let `part` compute inside; yields its device."""
         if self.places is None or part in self.elsewhere:
-            yield getattr(self, part).device
+            yield self.modules[part].device
             return
         with self.places.visiting(part) as device:
             yield device
@@ -84,7 +89,7 @@ class Models:
         """Where `part` computes; its weights may be at home now."""
         if self.places is not None and part not in self.elsewhere:
             return self.places.device
-        device: torch.device = getattr(self, part).device
+        device: torch.device = self.modules[part].device
         return device
 
 
