@@ -63,13 +63,15 @@ class Placement:
 
     def _keep_all(self) -> None:
         """Let parts that are not on the device come with the first stage, and stay."""
+        held = 0
         for part, module in self._parts.items():
             weights = weights_of([module])
             if any(tensor.device.type != self.budget.device.type for tensor in weights):
                 self._guests[part] = Guest(weights, budget=self.budget)
             else:
-                self._held += sum(tensor.nbytes for tensor in weights)
-        self.budget.hold(self._held)
+                held += sum(tensor.nbytes for tensor in weights)
+        self.budget.hold(held)
+        self._held = held
 
     def _place(self, part: str, module: nn.Module, streamed: list[nn.Module], *, mapped: bool) -> None:
         away = {id(tensor) for tensor in weights_of(streamed)}

@@ -112,7 +112,7 @@ def test_a_placement_that_fails_leaves_no_memory_locked(
     """The transformer's blocks are locked when a later part fails: they are unlocked, and no hook stays."""
     runtime, copier = locking(100, monkeypatch)
     plan = replace(ladder(count_model(**tiny_models.modules), Workload(height=64, width=64))[-1], mapped=mapped)
-    parts = tiny_models.movable
+    parts, budget = tiny_models.movable, Budget(torch.device("cpu"), copier=copier)
 
     class Failing(Guest):
         """Has no room for the last part's home."""
@@ -126,8 +126,8 @@ def test_a_placement_that_fails_leaves_no_memory_locked(
 
     monkeypatch.setattr("framepack_engine.memory.placement.Guest", Failing)
     with pytest.raises(MemoryError):
-        Placement(parts, plan, budget=Budget(torch.device("cpu"), copier=copier))
-    assert runtime.locked == set()
+        Placement(parts, plan, budget=budget)
+    assert (runtime.locked, budget.held) == (set(), 0)
     assert not any(layer._forward_pre_hooks for layer in parts["transformer"].transformer_blocks[0].modules())
 
 
@@ -215,3 +215,12 @@ def test_the_budget_raises_torch_s_own_error() -> None:
     with budget.computing(), pytest.raises(torch.OutOfMemoryError):
         torch.zeros(300)
     assert budget.held == 9_000
+
+
+def test_weights_that_do_not_fit_are_not_counted(tiny_models: Models) -> None:
+    """A plan that keeps all on a device that is too small holds nothing after it has failed."""
+    plan = ladder(count_model(**tiny_models.modules), Workload(height=64, width=64))[0]
+    budget = Budget(torch.device("cpu"), cap_bytes=1000)
+    with pytest.raises(torch.OutOfMemoryError):
+        Placement(tiny_models.movable, plan, budget=budget)
+    assert budget.held == 0
