@@ -325,7 +325,7 @@ def test_fast_accumulation_is_a_precision_of_its_own(case_model: Any, monkeypatc
         model = copy.deepcopy(case_model)
         apply_precision(model.transformer, name)
         monkeypatch.setattr(torch, "_scaled_mm", noted)
-        renderer = Renderer(model)
+        renderer = Sampler(*model)
         sections[name] = renderer.section(SPEC, 0, COND, None).to_bytes()
         classes.add(renderer.numeric_class)
         monkeypatch.undo()
