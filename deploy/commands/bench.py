@@ -14,6 +14,7 @@ import typer
 from deploy.commands.bench_gpu import gpu
 from deploy.commands.connect import Json, Url
 from deploy.terminal.screen import put_json, put_table, say
+from lab.bench.gpu.options import ABOUT
 
 _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 _GOALS = {"makespan_over_bound": 1.10, "flow_over_fifo": 0.65}  #: at most
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
-    bench.command()(gpu)
+    bench.command(help=ABOUT)(gpu)
     bench.command()(precision)
     bench.command()(pocket)
     bench.command()(training)

@@ -27,6 +27,7 @@ from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.pipeline import Renderer
 from framepack_engine.planning.sections import Kind, decode_needs, window_has_start, window_sections
 from framepack_engine.planning.spec import RenderSpec
+from lab.bench.device.peaks import host_peak_bytes
 
 SECTIONS = (4, 14, 50, 100)
 _PHOTO = (64, 64)
@@ -156,8 +157,7 @@ def peak_mib(sections: int, *, cache_dir: str | None = None) -> float:
 
 def own_peak_mib() -> float:
     """Most resident memory of this process so far, MiB; getrusage's figure begins at that of the parent."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
+    return host_peak_bytes() / (1 << 20)
 
 
 def step_overhead(models: Models, *, height: int = 608, width: int = 640, steps: int = 12) -> Overhead:

@@ -32,7 +32,7 @@ from framepack_engine.models.precision import Int8Product, apply_precision
 from framepack_engine.models.shelf import Models
 from framepack_engine.models.weights import OFFICIAL, weights_of
 from framepack_engine.planning.choices import PRECISIONS
-from lab.bench.gpu_rows import plan_table
+from lab.bench.plan_table import plan_table
 from tests.imports import ROOT
 
 SIZE = size_of("framepack-i2v")

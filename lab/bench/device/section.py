@@ -1,15 +1,14 @@
-"""Measures one row of `framefarm bench gpu`: a section by the farm's own renderer, on the device at hand.
+"""One section by the farm's own renderer, on the device at hand: a section row.
 
-Counts, bits and bytes are the same on any device; times mean something on a GPU. Each row has a model of its own, made
-anew, so that nothing which one row leaves behind is in another's memory.
+Counts, bits and bytes are the same on any device; times mean something on a GPU. Each row makes a model of its own, so
+that nothing of an earlier row is in its memory.
 """
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -23,69 +22,22 @@ from framepack_engine.memory.ladder import GIB, ladder, usable_bytes
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.compiled import compile_blocks
-from framepack_engine.models.host import host_bytes
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import apply_precision
 from framepack_engine.models.weights import weights_of
 from framepack_engine.pipeline import Sampler
 from framepack_engine.planning.spec import RenderSpec
-from lab.bench.copies import CopyWatch, SyncCopies, watched_copier
-from lab.bench.gpu_rows import Case, Row, forward_flops
+from lab.bench.device.cases import Case
+from lab.bench.device.copy_watch import CopyWatch
+from lab.bench.device.machine import Machine, capped, clean, finish
+from lab.bench.device.models import Make
+from lab.bench.device.row import Row, forward_flops
+from lab.bench.device.sync_copies import SyncCopies
 from lab.bench.random_model import PROMPT_TOKENS, RandomParts, random_conditioning
 
 _USUAL_STEPS = 25
 _FRAMES_A_LATENT = 4
 _HOST = torch.device("cpu")
-#: dense bfloat16 with float32 sums, TFLOP/s, by NVIDIA's data sheets: the first name that is in the device's own
-_DATA_SHEET = (("H200", 989.4), ("H100 PCIe", 756.0), ("H100", 989.4), ("A100", 312.0), ("RTX 4090", 165.2))
-
-Make = Callable[[torch.device], RandomParts]
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The device, and what it does at its best, measured here: a large matrix product, a large copy from pinned memory.
-
-    link_gb_s: 10^9 bytes a second.
-    """
-
-    device: torch.device
-    name: str
-    total_bytes: int
-    matmul_tflops: float
-    link_gb_s: float
-
-    def cells(self) -> dict[str, Any]:
-        """As a table's lines."""
-        return {
-            "device": self.name,
-            "memory_gib": round(self.total_bytes / GIB, 1),
-            "torch": torch.__version__,
-            "matmul_tflops": float(f"{self.matmul_tflops:.4g}"),
-            "data_sheet_tflops": self.data_sheet_tflops,
-            "link_gb_s": float(f"{self.link_gb_s:.4g}"),
-        }
-
-    @property
-    def data_sheet_tflops(self) -> float | None:
-        """Of its maker; None where it is not known here."""
-        if "NVL" in self.name:  # slower than the cards whose names they share
-            return None
-        return next((peak for name, peak in _DATA_SHEET if name in self.name), None)
-
-
-def look_at(device: torch.device, *, side: int, copy_bytes: int) -> Machine:
-    """Measure a device. side: of the matrices; copy_bytes: of the copy."""
-    cuda = device.type == "cuda"
-    dtype = torch.bfloat16 if cuda else torch.float32
-    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    source = torch.zeros(copy_bytes, dtype=torch.uint8, pin_memory=cuda)
-    target = torch.empty_like(source, device=device)
-    product_s = _least_s(lambda: torch.mm(one, other), device)
-    copy_s = _least_s(lambda: target.copy_(source, non_blocking=True), device)
-    total = torch.cuda.get_device_properties(device).total_memory if cuda else host_bytes()
-    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
-    return Machine(device, name, total, 2 * side**3 / product_s / 1e12, copy_bytes / copy_s / 1e9)
 
 
 def measure(
@@ -93,30 +45,29 @@ def measure(
 ) -> tuple[Row, Tensor | None]:
     """Render one section by `case`, after one of two steps that does not count.
 
-    make: a model of its own at the device that it is given. spec: its first step does not count either.
-    stock: the latents of the stock forward, to compare with. home_bytes: of the model, in the machine's memory, where
-    it is not all on the device.
-    Returns: the row and the latents; None where it could not be measured, which the row says.
+    spec: its first step does not count either. stock: the latents of the stock forward, to compare with. home_bytes:
+    what the model takes of the host's memory if it is not all on the device.
+    Returns: the row and the latents; None if it could not be measured, and the row says why.
     """
     device = machine.device
-    _clean(device)
+    clean(device)
     resident = case.way == "stock" or (case.cap_bytes is None and not case.rung)
-    if not resident and home_bytes > host_bytes():
-        short = f"the model's home takes {home_bytes / GIB:.1f} GiB of the machine's {host_bytes() / GIB:.1f}"
+    if not resident and home_bytes > machine.host_bytes:
+        short = f"the model's home takes {home_bytes / GIB:.1f} GiB of the machine's {machine.host_bytes / GIB:.1f}"
         return Row(row=case.name, error=short), None
     spec = replace(spec, cache=case.cache, attention=case.attention or spec.attention)
     try:
         with _held(case, make(device if resident else _HOST), spec, machine) as held:
             return _measured(case, held, spec, machine=machine, stock=stock)
-    except Exception as err:  # noqa: BLE001 - the other rows are measured all the same
+    except Exception as err:  # noqa: BLE001 - border: the error is the row
         short = f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
-    _clean(device)  # not inside of `except`: its traceback holds every tensor
+    clean(device)  # not inside of `except`: its traceback holds every tensor
     return Row(row=case.name, error=short), None
 
 
 @dataclass(slots=True, kw_only=True)
 class _Held:
-    """A renderer whose model is held in the way of a case. count: watches the CPU's memory where no budget does."""
+    """A renderer that holds its model in the way of a case. count: watches the CPU's memory if no budget does."""
 
     parts: RandomParts
     size: ModelSize
@@ -142,17 +93,22 @@ class _Held:
             self.renderer.tenancy.budget.peak = 0
 
     def peak(self) -> int:
-        """Bytes since then."""
+        """Bytes of tensors at most since then."""
         if self.renderer.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.renderer.device)
         if self.count is not None:
             return self.count.peak
         return 0 if self.renderer.tenancy is None else self.renderer.tenancy.budget.peak
 
+    def reserved(self) -> int | None:
+        """Bytes that torch's allocator held at most since then; None on a CPU."""
+        on_gpu = self.renderer.device.type == "cuda"
+        return torch.cuda.max_memory_reserved(self.renderer.device) if on_gpu else None
+
 
 @contextmanager
 def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) -> Iterator[_Held]:
-    """The model on the device as the case wants it, and the device no larger than that."""
+    """Hold the model as the case wants it, on a device of the case's size."""
     device = machine.device
     apply_precision(parts.transformer, case.precision, device=device)
     if case.compiled:
@@ -162,7 +118,7 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
     on_cpu, cap = device.type == "cpu", case.cap_bytes or machine.total_bytes
     with capped(device, case.cap_bytes):
         if case.way == "plan":
-            book = PlanBook(size=size, device_bytes=cap, host_bytes=host_bytes(), counted=on_cpu)
+            book = PlanBook(size=size, device_bytes=cap, host_bytes=machine.host_bytes, counted=on_cpu)
             for plan in ladder(size, workload_of(spec))[: case.rung]:
                 book.too_large(workload_of(spec), plan)
             renderer = Sampler(parts.transformer, parts.vae, device=str(device), book=book)
@@ -191,7 +147,7 @@ def _modules(parts: RandomParts) -> list[torch.nn.Module]:
 
 @dataclass(slots=True)
 class _Laps:
-    """Times of the steps and forwards of one section."""
+    """The times of the steps and forwards of one section."""
 
     device: torch.device
     steps: list[float] = field(default_factory=list)
@@ -205,11 +161,11 @@ class _Laps:
         self.forwards.append((self.begun, self._now()))
 
     def step(self) -> None:
-        _finish(self.device)
+        finish(self.device)
         self.steps.append(time.perf_counter())
 
     def forward_s(self, ran: tuple[int, ...]) -> float:
-        """Median of the forwards whose blocks ran, but for the first step's."""
+        """Return the median of the forwards whose blocks ran, without the first step's."""
         timed = [
             begin.elapsed_time(end) / 1000 if self.device.type == "cuda" else end - begin
             for (begin, end), blocks in list(zip(self.forwards, ran, strict=True))[1:]
@@ -218,7 +174,7 @@ class _Laps:
         return float(statistics.median(timed))
 
     def step_s(self) -> float:
-        """Mean of all steps but the first."""
+        """Return the mean of all steps but the first."""
         return statistics.mean(now - before for before, now in pairwise(self.steps))
 
     def _now(self) -> Any:
@@ -264,17 +220,18 @@ def _measured(
         s_per_step=laps.step_s(),
         s_per_frame=laps.step_s() * _USUAL_STEPS / (_FRAMES_A_LATENT * spec.latent_window_size),
         peak_gib=held.peak() / GIB,
+        reserved_gib=None if (reserved := held.reserved()) is None else reserved / GIB,
         predicted_gib=None if tenancy is None or tenancy.plan is None else tenancy.plan.section_bytes / GIB,
         copied_gb=gigabytes / (len(copied) - 1),
         copy_gb_s=gigabytes / watch.copied_s if watch.copies else None,
         hidden=watch.hidden,
         off=None if stock is None else float((made.latents - stock).norm() / stock.norm()),
     )
-    return _with_rates(row, held.size, spec, machine), made.latents
+    return with_rates(row, held.size, spec, machine), made.latents
 
 
-def _with_rates(row: Row, size: ModelSize, spec: RenderSpec, machine: Machine) -> Row:
-    """The row, with what the device computes a second."""
+def with_rates(row: Row, size: ModelSize, spec: RenderSpec, machine: Machine) -> Row:
+    """Add what the device computes a second."""
     flops = forward_flops(size, workload_of(spec), text_tokens=PROMPT_TOKENS)
     tflops = flops / (row.s_per_forward or 1.0) / 1e12
     peak = machine.data_sheet_tflops
@@ -284,41 +241,3 @@ def _with_rates(row: Row, size: ModelSize, spec: RenderSpec, machine: Machine) -
         mfu=None if peak is None else tflops / peak,
         of_matmul=tflops / machine.matmul_tflops,
     )
-
-
-def _least_s(work: Callable[[], object], device: torch.device, *, times: int = 5) -> float:
-    """Seconds of `work` at its best, after once that does not count."""
-    taken = list[float]()
-    for _ in range(times + 1):
-        _finish(device)
-        begun = time.perf_counter()
-        work()
-        _finish(device)
-        taken.append(time.perf_counter() - begun)
-    return min(taken[1:])
-
-
-@contextmanager
-def capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
-    """Inside, torch's allocator refuses what goes beyond; on the CPU the budget of a plan does."""
-    if cap_bytes is None or device.type != "cuda":
-        yield
-        return
-    total = torch.cuda.get_device_properties(device).total_memory
-    number = torch.cuda.current_device() if device.index is None else device.index  # "cuda" alone it does not take
-    torch.cuda.set_per_process_memory_fraction(min(1.0, cap_bytes / total), number)
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, number)
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _clean(device: torch.device) -> None:
-    if device.type == "cuda":
-        gc.collect()
-        torch.cuda.empty_cache()
