@@ -39,12 +39,14 @@ chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promi
 autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that listens on all addresses, so no part of `make test`
 	$(PYTHON) -m pytest -m autoscaler
 
-# What only a GPU can show, in minutes; a new card or a new driver begins here.
-gpu: $(STAMP)  ## the tests that need a GPU, then what to run next
-	@$(PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "no GPU that torch can use: framefarm doctor says why")'
-	@status=0; $(PYTHON) -m pytest -m gpu tests/gpu/test_on_a_gpu.py --durations=10 || status=$$?; \
-	  echo "next: framefarm doctor; framefarm bench gpu --rows stock --rows resident --rows hoisted --steps 4 (what a row"; \
-	  echo "      takes), then the whole framefarm bench gpu --json >bench.json for docs/reference/measurements.md; make demo"; exit $$status
+# What only a GPU can show, in minutes; a new card or a new driver begins here. PYTHON=python3 takes any Python with
+# pytest and the engine's packages (torch, diffusers, transformers, accelerate): no environment is made, no network used.
+gpu: $(if $(filter $(VENV)/%,$(PYTHON)),$(STAMP))  ## the tests that need a GPU, then what to run next; PYTHON=python3: without the farm
+	@$(PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "torch can use no GPU here")'
+	@status=0; $(PYTHON) -m pytest -c tests/gpu/bare.ini -m gpu tests/gpu --durations=10 || status=$$?; \
+	  if $(PYTHON) -c 'import ray' 2>/dev/null; then $(PYTHON) -m pytest -m gpu tests/unit || status=$$?; fi; \
+	  echo "next: $(PYTHON) -m lab.bench.gpu --rows facts --rows stock --rows resident --rows hoisted --steps 4, then the"; \
+	  echo "      whole $(PYTHON) -m lab.bench.gpu --resume, for docs/reference/measurements.md; make demo"; exit $$status
 
 bench: $(STAMP)  ## what the parts can do: scheduler, a farm under 500 watchers and 50 POST/s, engine (10 minutes)
 	$(PYTHON) -m deploy.cli bench scheduler

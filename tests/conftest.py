@@ -1,18 +1,16 @@
-"""Fixtures that several rooms share: the tiny model, made once a session."""
+"""Fixtures that several rooms share."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from framepack_engine.environment import prepare_process
+from tests.engine_fixtures import one_thread, photo, tiny_cache, tiny_models
 
-if TYPE_CHECKING:
-    from framepack_engine.models.shelf import Models
+__all__ = ["one_thread", "photo", "tiny_cache", "tiny_models"]
 
 prepare_process()  # before any test loads torch; every process that a test starts inherits it
 
@@ -30,35 +28,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return ByFile(config, log)
 
 
-@pytest.fixture(scope="session")
-def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that holds the tiny models: what FARM_CACHE or `cache_dir` may point at. Leave it unchanged."""
-    from framepack_engine.models.shelf import quiet
-    from framepack_engine.models.tiny import ensure_tiny
-
-    cache = tmp_path_factory.mktemp("cache")
-    with quiet():
-        ensure_tiny(cache)
-    return cache
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tiny_cache: Path) -> Models:
-    """The i2v model `tiny`, loaded in float32 on the CPU."""
-    from framepack_engine.models.shelf import load_models
-
-    return load_models("tiny", cache_dir=tiny_cache)
-
-
 @pytest.fixture
 def png() -> bytes:
     """A small picture."""
     data = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(data, "PNG")
     return data.getvalue()
-
-
-@pytest.fixture
-def photo() -> Path:
-    """A real photo, 451x300 px: examples/cat.jpg."""
-    return Path(__file__).parents[1] / "examples" / "cat.jpg"

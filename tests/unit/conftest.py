@@ -56,17 +56,6 @@ def unsynced() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Torch computes on one thread: on shared cores more wait for each other, and they belong to the numeric class."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def clock() -> Clock:
     """A clock that stands still."""

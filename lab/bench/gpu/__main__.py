@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from framepack_engine.environment import prepare_process
 from framepack_engine.errors import EngineError
 from lab.bench.gpu.options import ABOUT, GpuOptions
 from lab.bench.gpu.supervisor import NoGpu, run_bench
@@ -14,6 +15,7 @@ from lab.options import parse_options
 
 def main(argv: Sequence[str]) -> int:
     """Run the bench, print each line as soon as it is measured, and return the exit status."""
+    prepare_process()
     options = parse_options(GpuOptions, argv, program="python -m lab.bench.gpu", about=ABOUT)
     try:
         run_bench(
