@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
+from typing_extensions import override
+
+from framepack_engine.memory.copying import Copier, CudaCopier, Mark
 
 
 class CopyWatch:
@@ -68,3 +72,37 @@ class CopyWatch:
             return float(sum(end - begin for begin, end in spans))
         torch.cuda.synchronize(self._device)
         return float(sum(begin.elapsed_time(end) for begin, end in spans)) / 1000
+
+
+def watched_copier(device: torch.device, watch: CopyWatch) -> Copier:
+    """Return the copier of a device that lets `watch` time each copy and each wait."""
+    return _WatchedCuda(device, watch) if device.type == "cuda" else _WatchedHost(watch)
+
+
+class _WatchedHost(Copier):
+    def __init__(self, watch: CopyWatch) -> None:
+        self._watch = watch
+
+    @override
+    def copy(self, target: Tensor, source: Tensor, *, after: Mark) -> Mark:
+        with self._watch.waiting(), self._watch.copying():
+            return super().copy(target, source, after=after)
+
+
+class _WatchedCuda(CudaCopier):
+    def __init__(self, device: torch.device, watch: CopyWatch) -> None:
+        super().__init__(device)
+        self._watch = watch
+
+    @override
+    def copy(self, target: Tensor, source: Tensor, *, after: Mark) -> Mark:
+        with torch.cuda.stream(self.stream):
+            if after is not None:
+                self.stream.wait_event(after)
+            with self._watch.copying():
+                return super().copy(target, source, after=None)
+
+    @override
+    def wait(self, begun: Callable[[], Mark]) -> None:
+        with self._watch.waiting():
+            super().wait(begun)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Sampler
 from lab.bench.device.row import four_digits
 from lab.bench.device.site import Site
 from lab.bench.random_model import random_conditioning
@@ -20,12 +20,15 @@ _SHOWN = 25  #: kernels; the whole table is in profile.txt
 def kernels(site: Site) -> Iterator[dict[str, Any]]:
     """Profile two forwards of a model that lies on the device, and yield the kernels that take most."""
     parts = site.make(site.device)
-    renderer, spec = Renderer(parts, device=str(site.device)), replace(site.spec, num_inference_steps=_FORWARDS)
+    sampler, spec = (
+        Sampler(parts.transformer, parts.vae, device=str(site.device)),
+        replace(site.spec, num_inference_steps=_FORWARDS),
+    )
     conditioning = random_conditioning(parts, height=spec.height, width=spec.width)
-    renderer.section(spec, 0, conditioning, None)
+    sampler.section(spec, 0, conditioning, None)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if site.on_gpu else [])]
     with profile(activities=activities) as profiler:
-        renderer.section(spec, 0, conditioning, None)
+        sampler.section(spec, 0, conditioning, None)
     where = "device" if site.on_gpu else "cpu"
     events, key = profiler.key_averages(), f"self_{where}_time_total"
     table = events.table(

@@ -28,7 +28,7 @@ from framepack_engine.models.weights import weights_of
 from framepack_engine.pipeline import Sampler
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.device.cases import Case
-from lab.bench.device.copy_watch import CopyWatch
+from lab.bench.device.copy_watch import CopyWatch, watched_copier
 from lab.bench.device.machine import Machine, capped, clean, finish
 from lab.bench.device.models import Make
 from lab.bench.device.row import Row, forward_flops
