@@ -13,8 +13,13 @@ import typer
 
 from deploy.commands.bench_gpu import gpu
 from deploy.commands.connect import Json, Url
+from deploy.terminal.flags import with_flags
+from deploy.terminal.option_flags import option_flags
 from deploy.terminal.screen import put_json, put_table, say
-from lab.bench.gpu.options import ABOUT
+from lab.bench.gpu.options import ABOUT as GPU
+from lab.bench.peers.options import ABOUT as PEERS
+from lab.bench.peers.options import PeersOptions
+from lab.options import taken
 
 _STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
 _GOALS = {"makespan_over_bound": 1.10, "flow_over_fifo": 0.65}  #: at most
@@ -24,12 +29,13 @@ _LEASES_PER_CPU_S = 300  #: at least
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, precision, pocket, training."
+    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, peers, precision, pocket, training."
     bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
-    bench.command(help=ABOUT)(gpu)
+    bench.command(help=GPU)(gpu)
+    bench.command(help=PEERS)(peers)
     bench.command()(precision)
     bench.command()(pocket)
     bench.command()(training)
@@ -125,6 +131,23 @@ def engine(
     for table in (rows, [overhead], peaks):
         if table:
             put_table(tuple(table[0]), table)
+
+
+@with_flags(option_flags(PeersOptions))
+def peers(*, as_json: Json = False, **given: Any) -> None:
+    """Render the videos, and print a row for each length."""
+    from framepack_engine.errors import EngineError
+    from lab.bench.peers.contest import contest
+
+    try:
+        rows = list(contest(taken(PeersOptions, given), say=say))
+    except EngineError as err:
+        say(f"framefarm: {err}", style="red")
+        raise typer.Exit(2) from err
+    if as_json:
+        put_json(rows)
+    else:
+        put_table(tuple(rows[0]), rows)
 
 
 def precision(

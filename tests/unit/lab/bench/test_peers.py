@@ -1,0 +1,34 @@
+"""`bench peers`: the engine and diffusers' pipeline do the same work, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy import cli
+from framepack_engine.frames.video import probe
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_both_render_the_same_video(
+    tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    """As many forwards and frames, mp4s of one size; seconds and peaks are of each process."""
+    monkeypatch.setenv("FARM_CACHE", str(tiny_cache))
+    flags = ["--model", "tiny", "--sections", "2", "--steps", "1", "--window", "2", "--threads", "1"]
+    assert cli.main(["bench", "peers", *flags, "--out", str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["sections"] == row["engine_forwards"] == row["diffusers_forwards"] == 2
+    assert row["engine_frames"] == row["diffusers_frames"] == 17
+    assert row["ratio"] > 0
+    for contender in ("engine", "diffusers"):
+        mp4 = probe(tmp_path / f"{contender}-2.mp4")
+        assert (mp4.frames, mp4.width, mp4.height) == (17, 128, 96)
+        assert row[f"{contender}_peak_mib"] > 100
+        parts = [row[f"{contender}_{part}_s"] for part in ("forward", "decode", "mp4")]
+        assert 0 < sum(parts) <= row[f"{contender}_s"] + 0.1
+    assert cli.main(["bench", "peers", "--model", "none", "--out", str(tmp_path)]) == 2
+    assert "none" in capsys.readouterr().err
