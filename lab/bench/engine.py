@@ -1,4 +1,4 @@
-"""What the engine costs, in counts where a clock would be noise. `framefarm bench engine` prints it.
+"""What a video costs the engine, in counts rather than times. `framefarm bench engine` prints it.
 
 Everything is counted from outside: calls of the transformer and of the VAE by hooks, frames at the encoder's door,
 memory by the operating system. `python -m lab.bench.engine 14` renders 14 sections and prints its peak memory.
@@ -35,7 +35,7 @@ _PHOTO = (64, 64)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """One render, counted. latents_decoded_cold: where every section is decoded on another worker."""
+    """One render, counted. latents_decoded_cold: if another worker decodes every section."""
 
     kind: Kind
     sections: int
@@ -49,7 +49,7 @@ class Counts:
     latents_delivered: int
 
     def row(self) -> dict[str, Any]:
-        """As a line of a table: counts, and ratios to what is delivered."""
+        """Return a line of a table: counts, and ratios to what is delivered."""
         return {
             "kind": self.kind,
             "sections": self.sections,
@@ -81,7 +81,7 @@ class Overhead:
 def small_spec(
     kind: Kind, sections: int, *, steps: int = 2, side_px: int = 64, window: int = 9, true_cfg_scale: float = 1.0
 ) -> RenderSpec:
-    """A video that is small in every direction but its number of sections."""
+    """Return a video that is small in everything but its number of sections."""
     return RenderSpec(
         kind=kind,
         sections=sections,
@@ -139,7 +139,7 @@ def count_render(models: Models, spec: RenderSpec) -> Counts:
 
 
 def _cold(spec: RenderSpec) -> int:
-    """Latents decoded where no seam is ever warm, by the plan: each section's window, and the one before it."""
+    """Count by the plan the latents that are decoded if no seam is kept: each section's window, and the one before."""
     sizes = [
         len(window_sections(spec.kind, k)) * spec.latent_window_size + window_has_start(spec.kind, spec.sections, k)
         for k in range(spec.sections)
@@ -149,7 +149,7 @@ def _cold(spec: RenderSpec) -> int:
 
 
 def peak_mib(sections: int, *, cache_dir: str | None = None) -> float:
-    """Most resident memory of a process that renders a small video of `sections`, MiB. Takes about 1 s a section."""
+    """Return the peak resident memory of a process that renders a small video, MiB. Takes about 1 s a section."""
     command = [sys.executable, "-m", "lab.bench.engine", str(sections), *([cache_dir] if cache_dir else [])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(json.loads(done.stdout)["peak_mib"])
@@ -163,8 +163,8 @@ def own_peak_mib() -> float:
 def step_overhead(models: Models, *, height: int = 608, width: int = 640, steps: int = 12) -> Overhead:
     """Time one section of the real latent size step by step, the transformer's forward taken off.
 
-    The model may be tiny: what is measured does not depend on it. A machine with other work to do shows it in the
-    median; the least is what the work itself takes.
+    What is measured does not depend on the model, so it may be tiny. Other work on the machine raises the median; the
+    least is the cost of the work itself.
     """
     spec = RenderSpec(
         kind="i2v", sections=1, height=height, width=width, seed=1, prompt="a cat", num_inference_steps=steps

@@ -1,4 +1,4 @@
-"""Press a farm: watchers on /events and new videos at a steady pace. What came back is counted, and timed."""
+"""Puts a load on a farm: watchers on /events, and new videos at a steady pace. Counts and times the answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PHOTO_PX = (640, 480)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How hard to press."""
+    """How large the load is."""
 
     watchers: int
     posts_per_s: float
@@ -36,7 +36,7 @@ class Load:
 
 @dataclass(slots=True)
 class Pressed:
-    """What came of it."""
+    """What the farm answered."""
 
     accepted: int = 0
     refused_429: int = 0
@@ -50,7 +50,7 @@ class Pressed:
     events: int = 0
 
     def row(self) -> dict[str, Any]:
-        """For people and programs; times in ms."""
+        """Return a line of a table; times in ms."""
         return {
             "accepted": self.accepted,
             "errors": sum(self.errors.values()),
@@ -65,7 +65,7 @@ class Pressed:
 
 
 async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
-    """Post and watch for `load.seconds`. Errors are counted, never raised."""
+    """Post and watch for `load.seconds`. Count errors, and raise none."""
     found, posted = Pressed(), list[str]()
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
@@ -85,7 +85,7 @@ async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
 
 
 async def _post_all(http: httpx.AsyncClient, load: Load, posted: list[str], found: Pressed) -> None:
-    """A POST every so often, whether or not the ones before were answered."""
+    """Post at a steady pace, without waiting for earlier answers."""
     photo, begun = _photo(), time.perf_counter()
     tasks = []
     for number in range(round(load.posts_per_s * load.seconds)):
@@ -146,7 +146,7 @@ async def _watch(http: httpx.AsyncClient, posted: list[str], number: int, over: 
 
 
 async def _follow(http: httpx.AsyncClient, video: str, found: Pressed) -> bool:
-    """Read a video's events to their end; whether it came."""
+    """Read a video's events; tell whether the last one came."""
     begun, name = time.time(), ""
     async with http.stream("GET", f"/v1/videos/{video}/events", timeout=httpx.Timeout(_TIMEOUT_S)) as answer:
         if answer.status_code != 200:
@@ -172,7 +172,7 @@ async def _follow(http: httpx.AsyncClient, video: str, found: Pressed) -> bool:
 
 
 def _photo() -> bytes:
-    """A JPEG with shapes and some noise, as a camera's: about 40 kB."""
+    """Make a JPEG of about 40 kB, with shapes and some noise, like a camera's."""
     from PIL import Image
 
     shapes, noise = Image.radial_gradient("L").resize(_PHOTO_PX), Image.effect_noise(_PHOTO_PX, 12)

@@ -1,4 +1,4 @@
-"""A storage that is full of videos from its first minute."""
+"""Fills a storage with videos, for tests and measurements."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _APART_MS = 1000  #: between two videos
 
 
 def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "local", now_ms: int) -> list[str]:
-    """Write `videos` into the folder `root`; the newest `open_videos` are paused. Their ids, oldest first.
+    """Write `videos` into the folder `root`, the newest `open_videos` of them paused; return their ids, oldest first.
 
-    Two real ones are accepted, one of them cancelled, and their files copied under other ids, without a sync: this is
-    for tests and measurements, not for anything to keep.
+    It accepts two real videos, cancels one, and copies their files under other ids, without a sync.
     """
     with tempfile.TemporaryDirectory(prefix="framefarm-fill-") as folder:
         store = FolderStore(Path(folder))

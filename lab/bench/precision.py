@@ -1,5 +1,6 @@
-"""How far each precision is from the weights as they come: a forward, a section, and blocks of the real width; and how
-far computing in bfloat16 is from float32, which is the row of `bf16`.
+"""The error of each precision against the unpacked weights: of a forward, a section, and blocks of the real width.
+
+The row `bf16` is the error of computing in bfloat16 against float32.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _GUIDANCE = 9.984  #: near the usual 10, whose 10,000 thousandths the model is t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """Of one precision: RMS of the difference over RMS of what it should be. None: not measured.
+    """The errors of one precision: RMS of the difference over RMS of the right result. None: not measured.
 
-    forward: of the velocity that the first step answers, section: of the latents after all steps, both in float32;
-    forward_bf16, section_bf16: the same with both computed in bfloat16, as on a GPU. double, single: of what one block
-    of FramePack's width adds to its input, in float32. Row `bf16` is whole weights in bfloat16 against float32.
+    forward: of the first step's velocity; section: of the latents after all steps; both in float32. forward_bf16,
+    section_bf16: the same, computed in bfloat16 as on a GPU. double, single: of what one block of FramePack's width
+    adds to its input, in float32. Row `bf16` compares unpacked weights in bfloat16 with float32.
     """
 
     precision: str
@@ -44,15 +45,16 @@ class Errors:
     single: float | None = None
 
     def row(self) -> dict[str, Any]:
-        """As a line of a table, to three digits."""
+        """Return a line of a table, to three digits."""
         return {
             name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in asdict(self).items()
         }
 
 
 def section_errors(models: Models, spec: RenderSpec) -> list[Errors]:
-    """Render the first section of `spec` in each precision, in float32 and in bfloat16, with a guidance that both can
-    say. `models`, which must be in float32, stay as they are.
+    """Render the first section of `spec` in each precision, in float32 and in bfloat16.
+
+    The guidance is one that both can represent. `models` must be in float32; they are left unchanged.
     """
     spec = replace(spec, guidance_scale=_GUIDANCE)
     conditioning = Renderer(models).encode(spec, {"start": Image.new("RGB", (64, 64), "teal")})
@@ -84,7 +86,7 @@ def section_errors(models: Models, spec: RenderSpec) -> list[Errors]:
 
 @torch.no_grad()
 def block_errors(*, width: int = _WIDTH) -> list[Errors]:
-    """One block of each class with random weights, in float32 but for `bf16`.
+    """Measure one block of each class with random weights, in float32 except for `bf16`.
 
     width: a multiple of 128; FramePack's takes 3 GB of memory, and a minute or two on a CPU.
     """
@@ -115,7 +117,7 @@ def block_errors(*, width: int = _WIDTH) -> list[Errors]:
 
 
 def _added(block: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """What a block adds to its input, image and text."""
+    """Return what a block adds to its input, image and text."""
     hidden, text = block(*inputs)
     return torch.cat((hidden - inputs[0], text - inputs[1]), dim=1)
 

@@ -1,6 +1,6 @@
-"""FramePack's full architecture with random weights, made where it is wanted: for measurements without a download.
+"""FramePack's full architecture with random weights, for measurements without a download.
 
-Only the transformer and the VAE: what a section needs. The picture is noise; time and memory are the real model's.
+It has the transformer and the VAE, which a section needs. Its pictures are noise; time and memory are the real model's.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NORM, _BIAS = 0.05, 0.05  #: how far norms are from one, and biases from zero
 
 @dataclass(slots=True)
 class RandomParts:
-    """What `Renderer` needs for sections. image_tokens: that the missing image encoder would give."""
+    """What `Renderer` needs for sections. image_tokens: as many as the missing image encoder would give."""
 
     transformer: Any
     vae: Any
     image_tokens: int = _IMAGE_TOKENS
 
     def size(self) -> ModelSize:
-        """Counted from the modules."""
+        """Count the sizes from the modules."""
         return replace(count_model(self.transformer, vae=self.vae), image_tokens=self.image_tokens)
 
 
@@ -42,9 +42,10 @@ def random_framepack(
     transformer_config: Mapping[str, Any] | None = None,
     vae_config: Mapping[str, Any] | None = None,
 ) -> RandomParts:
-    """The 13B transformer and its VAE, drawn on `device`, kept at `home`: 26.3 GB there.
+    """Draw the 13B transformer and its VAE on `device` and keep them at `home`, where they take 26.3 GB.
 
-    In bfloat16 and float16, on a CPU in float32. transformer_config, vae_config: what differs from the real ones.
+    They are in bfloat16 and float16, on a CPU in float32. transformer_config, vae_config: what differs from the real
+    ones.
     """
     from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoFramepackTransformer3DModel
 
@@ -79,7 +80,7 @@ def fill(model: nn.Module, generator: torch.Generator, *, dtype: torch.dtype, ho
 
 
 def random_conditioning(parts: RandomParts, *, height: int, width: int) -> Conditioning:
-    """A prompt of 32 tokens and a start image as random numbers of the model's widths; the same each time."""
+    """Draw a prompt of 32 tokens and a start image of the model's widths; they are the same each time."""
     generator, config = torch.Generator().manual_seed(2), parts.transformer.config
 
     def drawn(*shape: int) -> Tensor:

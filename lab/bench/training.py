@@ -45,7 +45,7 @@ class StepCost:
     batch: int
 
     def row(self) -> dict[str, Any]:
-        """As a line of a table."""
+        """Return a line of a table."""
         return asdict(self)
 
 
@@ -68,7 +68,7 @@ def step_costs(
 
 
 def _clips(frames: int, recipe: Recipe) -> ClipLatents:
-    """One clip of noise, square."""
+    """Make one square clip of noise."""
     side = recipe.resolution // 8
     return ClipLatents(
         latents=torch.randn(1, 16, frames, side, side),

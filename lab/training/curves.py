@@ -23,7 +23,7 @@ def write_curves(path: Path, curves: Mapping[str, Sequence[float]], *, every: in
 
 
 def draw_curves(path: Path, curves: Mapping[str, Sequence[float]], *, every: int, title: str) -> None:
-    """Draw them as a PNG. What has no positive value is left out; with nothing to draw no file is written."""
+    """Draw the curves as a PNG. Leave out curves without a positive value; write no file if none is left."""
     drawn = {name: points for name, points in curves.items() if any(point > 0 for point in points)}
     if not drawn:
         return

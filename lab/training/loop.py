@@ -26,13 +26,13 @@ from lab.training.curves import draw_curves, write_curves
 from lab.training.muon import Muon
 from lab.training.recipe import StageNumbers
 
-_KEPT = 2  #: checkpoints a stage keeps; the newest may be the one that was being written when the power went
+_KEPT = 2  #: checkpoints of a stage; the newest may have been cut off by a power failure
 _GRADIENT_NORM = 1.0
 _PREFIX = "step-"
 
 
 class Stage(Protocol):
-    """What is trained. `model` is what has the weights; its forward must be how the loss reaches them."""
+    """What is trained. `model` has the weights, and the loss must reach them through its forward."""
 
     name: str
     model: nn.Module
@@ -43,7 +43,7 @@ class Stage(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a stage is: finished steps, and each scalar's mean over every `every` of them. Part of a checkpoint."""
+    """The finished steps of a stage, and the mean of each scalar over every `every` steps. Part of a checkpoint."""
 
     every: int = 10
     step: int = 0
@@ -82,10 +82,10 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Where and how long: `folder` holds a folder for each stage. minutes: stop, with a checkpoint, after so long.
+    """Where, how and how long to train. folder: holds a folder for each stage.
 
-    precision: accelerate's mixed precision, "no" or "bf16". compiled: the transformer's blocks are. steps: stop there;
-    the rate falls by the recipe's.
+    precision: accelerate's mixed precision, "no" or "bf16". compiled: compile the transformer's blocks. minutes: stop
+    after this time, with a checkpoint. steps: stop at this step; the rate still falls by the recipe's number of steps.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ def save_on_signals() -> None:
 
 
 def averaged(model: nn.Module, *, share: float) -> AveragedModel:
-    """A running mean of the weights: of all at first, later `share` old and the rest new."""
+    """Return a running mean of the weights: at first of all steps, later `share` old and the rest new."""
 
     def mean(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         weight = max(1 - share, 10 / (float(count) + 10))
@@ -115,7 +115,7 @@ def averaged(model: nn.Module, *, share: float) -> AveragedModel:
 
 
 def make_optimizer(model: nn.Module, numbers: StageNumbers) -> torch.optim.Optimizer:
-    """Of the weights that are trained: Muon where the recipe has a rate for matrices, else AdamW."""
+    """Make the optimizer of the trained weights: Muon if the recipe has a rate for matrices, else AdamW."""
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     if numbers.matrix_rate is not None:
         return Muon(trained, rate=numbers.rate, matrix_rate=numbers.matrix_rate, momentum=numbers.momentum)
@@ -123,7 +123,7 @@ def make_optimizer(model: nn.Module, numbers: StageNumbers) -> torch.optim.Optim
 
 
 def share_at(step: int, numbers: StageNumbers) -> float:
-    """Which share of its rates a step has: up in a line, down along a cosine to a tenth."""
+    """Return the share of the rates that a step has: a linear rise, then a cosine down to a tenth."""
     risen = min((step + 1) / numbers.warmup, 1.0)
     return risen * (0.1 + 0.45 * (1 + math.cos(math.pi * min(step / numbers.steps, 1.0))))
 
@@ -131,11 +131,10 @@ def share_at(step: int, numbers: StageNumbers) -> float:
 def train(stage: Stage, numbers: StageNumbers, run: Run) -> nn.Module:
     """Train until the last step or the time is up, and save; returns the running mean of the weights, on the device.
 
-    Interrupted (Ctrl-C), it saves and lets the interrupt go on; of several processes each may be at another step then,
-    and the last checkpoint stands. With `run.resume` it begins where the newest checkpoint
-    ends, else the stage's folder must not have any.
+    On an interrupt (Ctrl-C), one process saves before it raises; several may be at different steps, so they keep the
+    last checkpoint. With `run.resume` it continues from the newest checkpoint, else the folder must have none.
 
-    Raises: EngineError for a folder in use, or a loss that is not finite.
+    Raises: EngineError if the folder is in use, or a loss is not finite.
     """
     AcceleratorState._reset_state()  # noqa: SLF001 - one precision a process else, and the stages of a run have two
     accelerator = Accelerator(cpu=run.device == "cpu", mixed_precision=run.precision)
@@ -188,14 +187,14 @@ def _step(accelerator: Any, stage: Stage, model: nn.Module, optimizer: Any, step
 
 
 def _in_any(accelerator: Any, here: bool) -> bool:  # noqa: FBT001 - it is the value
-    """Whether it is so in any process: one that stopped alone would leave the others waiting for it."""
+    """Tell whether it is so in any process: if one stopped alone, the others would wait for it forever."""
     if accelerator.num_processes == 1:
         return here
     return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), "sum") > 0)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The folder of the last checkpoint that was written to its end."""
+    """Return the folder of the last complete checkpoint."""
     found = [path for path in folder.glob(f"{_PREFIX}*") if path.is_dir()]
     return max(found, key=_step_of, default=None)
 

@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
                 self._adam(weight, group["lr"])
 
     def _turn(self, weights: list[Tensor], rate: float) -> None:
-        """Matrices of one shape together: a small model has dozens, and one by one each waits for its call."""
+        """Turn matrices of one shape together: a small model has dozens, too small for a call each."""
         alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
         for weight in weights:
             flat = self._wanted(weight).flatten(1)
@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
                 weight.add_(flat.reshape(weight.shape), alpha=-rate * stretch)
 
     def _wanted(self, weight: Tensor) -> Tensor:
-        """The gradient's running mean, a step ahead."""
+        """Return the gradient's running mean, a step ahead."""
         slope: Any = weight.grad
         mean: Tensor = self.state[weight].setdefault("mean", torch.zeros_like(weight))
         mean.lerp_(slope, 1 - self._momentum)
@@ -102,9 +102,9 @@ def quick_in_bfloat16(device: torch.device) -> bool:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Of each of (n, rows, columns), about the nearest whose singular values are all 1: they lie from 0.7 to 1.2.
+    """Return, for each of (n, rows, columns), about the nearest matrix with singular values of 1: from 0.7 to 1.2.
 
-    In bfloat16 where the device is made for it, as its source has it.
+    It computes in bfloat16 if that is faster on the device, as its source does.
     """
     x = matrices.float() / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     if quick_in_bfloat16(matrices.device):

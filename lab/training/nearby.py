@@ -22,10 +22,10 @@ _GATE = 2  #: of the modulation's chunks
 
 @torch.no_grad()
 def look_nearby(model: Any) -> None:
-    """Write it into the queries, keys and gates of a HunyuanVideoFramepackTransformer3DModel, in place.
+    """Let each head of a HunyuanVideoFramepackTransformer3DModel look at one neighbour, in place.
 
-    By the rotary embedding a query's phase is an offset: the score of a query turned by θ·o and a key that lies o
-    tokens further on is the largest.
+    The rotary embedding makes a query's phase an offset: a query turned by θ·o scores highest with the key that lies
+    o tokens further on.
     """
     heads, dim = model.config.num_attention_heads, model.config.attention_head_dim
     channel = heads * dim - 1
@@ -57,7 +57,7 @@ def _mark(conv: nn.Conv3d, channel: int, value: float) -> None:
 
 
 def _turned(config: Any, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """A query and a key, (dim,) each, whose score is largest where the key lies at `place` from the query."""
+    """Return a query and a key, (dim,) each, that score highest if the key lies at `place` from the query."""
     dim, axes = config.attention_head_dim, config.rope_axes_dim
     query, key = torch.zeros(dim), torch.zeros(dim)
     first = axes[0]

@@ -1,4 +1,4 @@
-"""The pocket model's parts, in the classes of the big one, and the folder that they are kept in.
+"""The pocket model's parts, in the classes of the large model, and the folder that holds them.
 
 The folder has the layout of the official repositories, so that `load_models` and FARM_MODELS take it as it is.
 """
@@ -43,7 +43,7 @@ TRANSFORMERS = (FRAMEPACK_I2V, FRAMEPACK_F1)  #: one set of weights serves both 
 
 
 def make_text_parts() -> dict[str, Any]:
-    """Both text encoders with drawn weights, and tokenizers that have every word of the prompts as one token."""
+    """Make both text encoders with random weights, and tokenizers with a token for each word of the prompts."""
     words = every_word()
     forms = [form for word in words for form in (f" {word}", word, word.capitalize(), f" {word.capitalize()}")]
     llama, clip = llama_tokenizer(forms), clip_tokenizer(words)
@@ -56,17 +56,15 @@ def make_text_parts() -> dict[str, Any]:
 
 
 def make_image_parts() -> dict[str, Any]:
-    """The image encoder, with drawn weights: the start latent tells the transformer more than it could."""
+    """Make the image encoder, with random weights: the start latent tells the transformer more than it could."""
     return {"image_encoder": small_siglip(), "feature_extractor": small_processor()}
 
 
 def make_transformer(recipe: Recipe) -> Any:
-    """The transformer with drawn weights, float32. Output and modulation begin at zero but for gates.
+    """Make the transformer with random weights, float32. Output and modulation begin at zero, but for some gates.
 
-    What embeds noise level and pooled prompt stays as it is drawn: trained, its mean outgrew what tells one prompt from
-    another (docs/decisions/0063).
-
-    No distilled guidance: `guidance_scale` does not act on it, `true_cfg_scale` does.
+    The embeddings of noise level and pooled prompt stay random: trained, their mean hid what tells one prompt from
+    another (docs/decisions/0063). `guidance_scale` has no effect on it, `true_cfg_scale` has.
     """
     from diffusers import HunyuanVideoFramepackTransformer3DModel
 
@@ -99,7 +97,7 @@ def make_transformer(recipe: Recipe) -> Any:
 
 @torch.no_grad()
 def _alike(model: Any) -> None:
-    """Let a clean frame look to the transformer as a noisy one does, and a coarse one as the mean of its parts.
+    """Embed a clean frame like a noisy one, and a coarse frame like the mean of its parts.
 
     Source: arXiv:2504.12626, which gets its coarser patchifying kernels from the trained one too.
     """
@@ -110,9 +108,9 @@ def _alike(model: Any) -> None:
 
 
 def save_parts(root: Path, parts: dict[str, Any]) -> None:
-    """Write parts under `root` in the official layout, weights in float16 (in place: they are not trained any more).
+    """Write parts under `root` in the official layout. Their weights become float16, in place.
 
-    A part that is there is replaced whole.
+    Each part replaces an earlier one as a whole.
     """
     with quiet():
         for name, part in parts.items():
@@ -129,9 +127,9 @@ def save_parts(root: Path, parts: dict[str, Any]) -> None:
 
 
 def load_trained(root: Path, *, device: str, transformer: Any = None) -> Models:
-    """The parts under `root` that the transformer's stage needs, float32 on the device.
+    """Load the parts that the transformer's stage needs, float32 on the device.
 
-    transformer: takes the trained one's place. Raises: EngineError naming the stage that has not been made.
+    transformer: stands in for the trained one. Raises: EngineError naming the stage that is missing.
     """
     parts = {}
     with quiet():

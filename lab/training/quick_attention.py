@@ -64,7 +64,7 @@ attend.register_autograd(_slopes, setup_context=_saved)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Of (B, L, heads, D), computed in bfloat16. mask: (B, 1, 1, L), True where a token counts."""
+    """Compute attention of (B, L, heads, D) in bfloat16. mask: (B, 1, 1, L), True for tokens that count."""
     batch, length, heads, dim = query.shape
     bias = torch.zeros(batch, 1, 1, length, dtype=torch.bfloat16, device=query.device)
     if mask is not None:
@@ -76,10 +76,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) ->
 
 
 def train_with_quick_attention() -> None:
-    """From now on, in this process: HunyuanVideo's blocks, where gradients are taken under bfloat16 on the CPU.
+    """Use this attention in HunyuanVideo's blocks from now on, for training in bfloat16 on the CPU.
 
-    diffusers has no door for attention of one's own (its backends are an enumeration), so the name that its module
-    calls is replaced; whatever is not for us goes on to what was there.
+    diffusers takes no attention of its user's (its backends are an enumeration), so this replaces the function that
+    its module calls. All other calls go to the original.
     """
     global _installed  # noqa: PLW0603
     from diffusers.models.transformers import transformer_hunyuan_video as module
@@ -107,7 +107,7 @@ def train_with_quick_attention() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc reuse what is freed: the scores of each step would else be new pages, dearer than what is computed."""
+    """Let glibc keep freed memory: new pages for each step's scores would cost more than computing them."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""What `framefarm train pocket` makes: sizes and numbers of each stage, as values. Loads no torch."""
+"""The sizes and numbers of each stage of `framefarm train pocket`, as values. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from framepack_engine.errors import EngineError
 
-STAGES = ("text", "vae", "dit")  #: in the order they are made: each needs those before it, but `vae` only itself
+STAGES = ("text", "vae", "dit")  #: in order: each needs the ones before it, except `vae`, which needs none
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageNumbers:
-    """How a stage is trained: at `rate`, risen to in `warmup` steps and falling to a tenth at `steps`.
+    """How to train a stage: the rate rises to `rate` in `warmup` steps, then falls to a tenth at `steps`.
 
     matrix_rate, momentum: of Muon, for matrices; None trains all with AdamW.
     """
@@ -66,7 +66,7 @@ class Recipe:
     dit: StageNumbers
 
     def numbers(self, stage: str) -> StageNumbers:
-        """Those of a stage. Raises: EngineError for a name that is none."""
+        """Return the numbers of a stage. Raises: EngineError for an unknown stage."""
         if stage not in STAGES:
             raise EngineError(f"stage {stage!r}: there are {', '.join(STAGES)}")
         numbers: StageNumbers = getattr(self, stage)
@@ -96,7 +96,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 vae=StageNumbers(steps=4_000, rate=2e-3, matrix_rate=0.02, warmup=50, save_every=200, average=0.99),
                 dit=StageNumbers(steps=18_000, rate=1e-3, matrix_rate=0.01, momentum=0.98, warmup=100, save_every=200),
             ),
-            Recipe(  # meant for a datacentre GPU, and not tried on one yet
+            Recipe(  # for a datacentre GPU; no GPU has run it
                 name="256",
                 resolution=256,
                 vae_channels=(16, 32, 48, 64),
@@ -118,7 +118,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 
 def recipe_of(name: str) -> Recipe:
-    """A recipe by its name, the resolution class. Raises: EngineError naming what there is."""
+    """Return a recipe by its name, the resolution class. Raises: EngineError naming the ones that exist."""
     if name not in RECIPES:
         raise EngineError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,4 +1,4 @@
-"""The way of a trained pocket model into this package."""
+"""Copies a trained pocket model into this package."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LEARNT_FROM = (
 
 
 def ship(model: Path, recipe: Recipe, *, into: Path) -> Shipped:
-    """Put the model that a run left into `into`, in place of what is there; the transformer once for both kinds.
+    """Replace the model in `into` with the one of a run; both kinds share one transformer.
 
-    model: the folder that `train_pocket` returns. One that cannot be loaded is not taken.
-    Returns: what the package says of it from now on.
-    Raises: EngineError where it is larger than 25 MB, or has two different transformers; ModelUnavailable naming a
-        file that is missing or cannot be loaded.
+    model: the folder that `train_pocket` returns.
+    Returns: what the package says about the model from now on.
+    Raises: EngineError if it is larger than 25 MB or has two different transformers; ModelUnavailable naming a file
+        that is missing or cannot be loaded. Nothing is replaced then.
     """
     folders = [*FOLDERS.values(), FRAMEPACK_I2V]
     if lacking := [folder for folder in folders if not (model / folder).is_dir()]:

@@ -1,4 +1,4 @@
-"""The models that the rows are measured with, made anew for each row."""
+"""The models that are measured; each row makes its own."""
 
 from __future__ import annotations
 

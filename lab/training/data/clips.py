@@ -31,10 +31,10 @@ class Clip:
 
 
 class ClipMaker:
-    """Makes clips of one size. Not for two threads at once."""
+    """Makes clips. Use it from one thread at a time."""
 
     def __init__(self, *, seed: int, device: str | torch.device = "cpu", photo_share: float = _PHOTO_SHARE) -> None:
-        """photo_share: how many of the clips come from photographs; the rest is drawn. 0 needs no photo packages."""
+        """photo_share: the share of clips from photographs; the rest is drawn. 0 needs no photo packages."""
         self._seed, self._device, self._photo_share = seed, torch.device(device), photo_share
 
     def clip(
@@ -62,7 +62,7 @@ class ClipMaker:
         return draw_picture(dice, side_px=side, device=self._device)
 
     def _photo(self, dice: Dice, side: int) -> Tensor:
-        """A square cut of a photo somewhere, at some scale, mirrored or not, in other colours."""
+        """Cut a random square from a photo, scale and perhaps mirror it, and shift its colours."""
         photo = dice.one_of(photos())
         short = min(photo.shape[1:])
         cut = min(max(round(short * dice.uniform(0.25, 1.0)), min(side // 2, short)), short)
@@ -77,7 +77,7 @@ class ClipMaker:
     def _look(
         self, picture: Tensor, motion: Motion, times_s: Tensor, *, height: int, width: int, depth: float = 0.5
     ) -> Tensor:
-        """(T, C, H, W): the view of a canvas (C, side, side) at each time."""
+        """Return the view of a canvas (C, side, side) at each time, (T, C, H, W)."""
         longer, side = max(height, width), picture.shape[-1]
         y = (torch.arange(height, device=self._device) + 0.5 - height / 2) / longer
         x = (torch.arange(width, device=self._device) + 0.5 - width / 2) / longer
@@ -87,7 +87,7 @@ class ClipMaker:
         return functional.grid_sample(stack, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
     def _before(self, dice: Dice, side: int, motion: Motion, times_s: Tensor, behind: Tensor) -> Tensor:
-        """Put a layer that is nearer, and so moves further, in front of the frames `behind`."""
+        """Put a nearer layer, which moves further, in front of the frames `behind`."""
         layer = draw_picture(dice, side_px=side, device=self._device)
         field = functional.interpolate(
             dice.many(1, 1, 6, 6).to(self._device), (side, side), mode="bicubic", align_corners=True

@@ -61,12 +61,12 @@ class Motion:
 
     @property
     def pace(self) -> str:
-        """Of `PACES`, the nearest: what a prompt may say of it."""
+        """The nearest of `PACES`, for the prompt."""
         return min(PACES, key=lambda pace: abs(PACES[pace] - self.share))
 
 
 def throw_motion(dice: Dice, kind: str | None = None) -> Motion:
-    """A motion of any kind, the camera's three times as often, or of the one named; at one of the paces."""
+    """Draw a motion at one of the paces: of the named kind, or of any, camera motions three times as often."""
     name = dice.one_of(_DRAWN) if kind is None else kind
     low, high = SPEEDS[name]
     share = dice.uniform(-_SPREAD, _SPREAD) + PACES[dice.one_of(tuple(PACES))]
@@ -74,7 +74,7 @@ def throw_motion(dice: Dice, kind: str | None = None) -> Motion:
 
 
 def moved(motion: Motion, points: Tensor, times_s: Tensor, *, depth: float = 1.0) -> Tensor:
-    """Where the view's `points` (H, W, 2), as x and y, are taken from at each time: (T, H, W, 2).
+    """Return where the view's `points` (H, W, 2), as x and y, are taken from at each time: (T, H, W, 2).
 
     depth: how far a layer follows a parallax, 1 wholly. At time 0 every point is its own.
     """
@@ -112,6 +112,6 @@ def moved(motion: Motion, points: Tensor, times_s: Tensor, *, depth: float = 1.0
 
 
 def light(motion: Motion, times_s: Tensor) -> Tensor:
-    """(T,) factor of brightness; 1 everywhere unless the motion is one of light."""
+    """Return the factor of brightness at each time, (T,); it is 1 unless the motion changes the light."""
     sign = {"brighten": 1.0, "darken": -1.0}.get(motion.kind, 0.0)
     return torch.exp(sign * motion.speed * times_s)

@@ -1,6 +1,6 @@
-"""The freely licensed photographs that lie inside scikit-image and scikit-learn, less those that are held out.
+"""The freely licensed photographs inside scikit-image and scikit-learn, without those that are held out.
 
-Held out are the four of examples/, which come from scikit-image too: a model that has seen them proves nothing on them.
+The four of examples/ are held out. They come from scikit-image too, and a model that has seen them proves nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PHOTOS = {
 
 
 def photo_paths() -> list[Path]:
-    """Files of all training photos, in a fixed order.
+    """Return the files of all training photos, in a fixed order.
 
     Raises: EngineError that says what to install.
     """
@@ -60,7 +60,7 @@ def photo_paths() -> list[Path]:
 
 @cache
 def photos() -> tuple[Tensor, ...]:
-    """All training photos, each (3, height, width) uint8 on the CPU; grey ones have three equal channels."""
+    """Return all training photos, each (3, height, width) uint8 on the CPU; grey ones have three equal channels."""
     loaded = []
     for path in photo_paths():
         with Image.open(path) as image:

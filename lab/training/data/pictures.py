@@ -19,10 +19,10 @@ _T = TypeVar("_T")
 
 
 class Dice:
-    """Random numbers of one picture or clip: the same seed gives the same throws on every machine and device."""
+    """Random numbers of one picture or clip. The same seed gives the same numbers on every machine and device."""
 
     def __init__(self, *seed: int) -> None:
-        """seed: numbers that together name what is drawn, in order (run, index, …)."""
+        """seed: the numbers that name what is drawn, in order (run, index, …)."""
         mixed = 0x9E3779B97F4A7C15
         for part in seed:
             mixed = ((mixed ^ (part + 0x9E3779B97F4A7C15)) * 0xBF58476D1CE4E5B9 + (mixed >> 31)) & (2**63 - 1)
@@ -45,11 +45,11 @@ class Dice:
         return int(torch.randint(low, high + 1, (), generator=self._generator))
 
     def one_of(self, choices: Sequence[_T]) -> _T:
-        """One of them, each as likely."""
+        """Return one of them, all equally likely."""
         return choices[self.whole(0, len(choices) - 1)]
 
     def chance(self, share: float) -> bool:
-        """True in `share` of all throws."""
+        """Return True with probability `share`."""
         return self.uniform() < share
 
 
@@ -64,7 +64,7 @@ class Canvas:
     x: Tensor
 
     def colours(self, count: int) -> Tensor:
-        """(count, 3) colours that go together: one base hue and what lies around and across from it."""
+        """Return (count, 3) colours that go together: a base hue, its neighbours and its opposite."""
         hue, spread = self.dice.uniform(), self.dice.one_of([0.06, 0.15, 0.5])
         hues = (hue + spread * (self.dice.many(count) - 0.5) * 2) % 1
         saturation = self.dice.many(count, low=0.1, high=0.9)
@@ -299,7 +299,7 @@ KINDS = {draw.__name__.removeprefix("_"): draw for draw in (*_DRAWN, _collage)} 
 
 
 def draw_picture(dice: Dice, *, side_px: int, device: torch.device, kind: str | None = None) -> Tensor:
-    """One picture, (3, side, side) float32 in [0, 1]. kind: one of `KINDS`; None throws for it.
+    """Draw one picture, (3, side, side) float32 in [0, 1]. kind: one of `KINDS`; None draws one.
 
     Grain, blur and uneven light come on top, so that edges and areas are not cleaner than a camera's.
     """

@@ -1,4 +1,4 @@
-"""What a person might write for a motion: templates with many wordings, some of which are kept for the test."""
+"""Prompts that a person might write for a motion. Some wordings are kept for the test."""
 
 from __future__ import annotations
 
@@ -161,14 +161,14 @@ _TEST_WORDINGS = 4  #: at most so many of a motion's wordings, the last of its l
 
 
 def wordings(kind: str, *, test: bool = False) -> tuple[str, ...]:
-    """Templates of a motion: those that are trained with, or those that the test alone uses."""
+    """Return the templates of a motion, for training or for the test."""
     every = _PAN if kind.startswith("pan") else _WORDINGS[kind]
     kept = min(_TEST_WORDINGS, max(len(every) // 5, 1))
     return every[-kept:] if test else every[:-kept]
 
 
 def prompt_for(motion: Motion, dice: Dice, *, test: bool = False) -> str:
-    """A prompt that asks for `motion`, in one of its wordings."""
+    """Return a prompt for `motion`, in one of its wordings."""
     values = {"pace": dice.one_of(_PACES[motion.pace]), "subject": dice.one_of(_SUBJECTS)}
     if motion.kind.startswith("pan"):
         word, to, wards, back = _WAYS[motion.kind.removeprefix("pan_")]
@@ -180,7 +180,7 @@ def prompt_for(motion: Motion, dice: Dice, *, test: bool = False) -> str:
 
 
 def every_word() -> list[str]:
-    """All words of all wordings, in lower case and in the order of the alphabet: what a vocabulary should have."""
+    """Return all words of all wordings, in lower case and sorted, for the vocabulary."""
     texts = [*_PAN, *_SUBJECTS, *(text for group in _WORDINGS.values() for text in group)]
     texts += [text for group in (*_PACES.values(), *_WAYS.values()) for text in group]
     return sorted(set(re.findall(r"[a-z]+", re.sub(r"{\w+}", "", " ".join(texts)).lower())))

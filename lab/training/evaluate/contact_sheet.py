@@ -1,4 +1,4 @@
-"""Many videos on one picture: a row for each, a few frames of it, and what it is."""
+"""Many videos on one picture: a row for each, with its caption and a few frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GAP_PX = 2
 
 
 def contact_sheet(path: Path, videos: Sequence[tuple[str, Tensor]], *, columns: int = 6) -> None:
-    """Write a PNG. videos: words and frames (T, H, W, 3) uint8; `columns` of each are shown, both ends included."""
+    """Write a PNG. videos: captions and frames (T, H, W, 3) uint8. `columns` frames of each are shown, with both ends."""
     rows = [(words, _strip(frames, columns)) for words, frames in videos]
     width = max(strip.width for _, strip in rows)
     sheet = Image.new("RGB", (width, len(rows) * (_STRIP_PX + _LABEL_PX)), "white")

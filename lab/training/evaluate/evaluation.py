@@ -51,13 +51,13 @@ class Bench:
     true_cfg_scale: float = 1.0
 
     def picture(self, name: str) -> Image.Image:
-        """A photo, cut to its bucket."""
+        """Return a photo, cut to its bucket."""
         with Image.open(self.photos[name]) as image:
             height, width = nearest_bucket(image.height, image.width, self.resolution)
             return fit(image, height=height, width=width)
 
     def spec(self, kind: Any, picture: Image.Image, prompt: str, *, sections: int | None = None) -> RenderSpec:
-        """A video of this picture."""
+        """Return the specification of a video of this picture."""
         return RenderSpec(
             kind=kind,
             sections=sections or self.sections,
@@ -80,18 +80,18 @@ class Made:
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
-    """Of uint8 pictures of one shape, in dB; 99 for equal ones."""
+    """Return the PSNR of two uint8 pictures of one shape, in dB; 99 if they are equal."""
     error = float(((one.double() - other.double()) ** 2).mean())
     return 99.0 if error == 0 else float(10 * torch.log10(torch.tensor(255**2 / error)))
 
 
 def still(picture: Image.Image) -> Tensor:
-    """A picture as a frame: (H, W, 3) uint8."""
+    """Return a picture as a frame, (H, W, 3) uint8."""
     return to_uint8(pixels(picture))[0]
 
 
 def rendered(renderer: Renderer, spec: RenderSpec, images: Mapping[str, Image.Image]) -> Tensor:
-    """All frames of a video, in time order: (T, H, W, 3) uint8."""
+    """Render all frames of a video, in time order: (T, H, W, 3) uint8."""
     conditioning = renderer.encode(spec, images)
     clips = dict(renderer.clips(spec, conditioning))
     return torch.cat([clips[index] for index in time_order(spec.kind, spec.sections)])
@@ -99,7 +99,7 @@ def rendered(renderer: Renderer, spec: RenderSpec, images: Mapping[str, Image.Im
 
 @torch.no_grad()
 def reconstruction(vae: Any, bench: Bench) -> Iterator[Made]:
-    """Each photo through the autoencoder and back, alone, and as a clip that pans over it."""
+    """Pass each photo through the autoencoder, as a still and as a clip that pans over it."""
     vae.use_framewise_encoding = vae.use_framewise_decoding = True
     vae.use_tiling = False
     for name in bench.photos:
@@ -132,7 +132,7 @@ def panned(picture: Image.Image, *, frames: int) -> Tensor:
 
 
 def motions_followed(renderer: Renderer, bench: Bench, *, kind: str, say: Callable[[str], None]) -> Iterator[Made]:
-    """A video of each motion of each photo, asked for in a wording that was never trained with."""
+    """Render each motion of each photo, with a wording that was not trained with."""
     for name in bench.photos:
         picture = bench.picture(name)
         for number, motion in enumerate(bench.motions):

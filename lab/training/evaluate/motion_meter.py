@@ -1,7 +1,7 @@
 """How a video moves as a whole: shift, zoom, rotation and light a second, estimated from its frames alone.
 
 Each frame is laid over an earlier one by a similarity and a gain (Gauss-Newton, coarse to fine, outliers weighed down):
-what most of the picture does counts, whatever the rest does. Lengths are in view widths, as in `data_motions`.
+what most of the picture does counts, and the rest does not. Lengths are in view widths, as in `data/motions.py`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Moved:
 
     @property
     def name(self) -> str:
-        """The motion of `data_motions.MEASURED` that it is most like; `still` where it hardly moves."""
+        """The most similar motion of `motions.MEASURED`; `still` if the video hardly moves."""
         shares = [rate / usual for rate, usual in zip(self._rates(), _USUAL, strict=True)]
         most = max(range(len(shares)), key=lambda i: abs(shares[i]))
         return "still" if abs(shares[most]) < _LEAST else _NAMES[most][shares[most] < 0]
@@ -57,7 +57,7 @@ class Moved:
 
 
 def measured_motion(frames: Any) -> Moved:
-    """The mean motion over a video, (T, H, W, 3) uint8, of at least two frames."""
+    """Measure the mean motion of a video, (T, H, W, 3) uint8, of at least two frames."""
     pixels = torch.as_tensor(frames).float() / 255
     grey = pixels.mean(dim=-1)[:, None]
     numbers = sorted({*range(0, len(grey), _STRIDE), len(grey) - 1})

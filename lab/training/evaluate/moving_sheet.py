@@ -17,28 +17,28 @@ LARGEST_BYTES = 2_000_000
 _MOVING_PX = 128
 _LABEL_PX = 16
 _GAP_PX = 2
-_EVERY = 2  #: of the frames, so many-th is shown
+_EVERY = 2  #: frames from one that is shown to the next
 _RESAMPLING = Image.Resampling.LANCZOS
 _QUALITIES = (85, 70, 55, 40, 25)  #: of WebP; the first that is small enough
 
 
 def moving_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Tensor]]]) -> None:
-    """Write an animated WebP that begins again at its end, of 2 MB at most where the lowest quality can do it.
+    """Write a looping WebP of at most 2 MB, if the lowest quality is small enough.
 
-    rows: words, and videos of frames (T, H, W, 3) uint8, of any sizes; all end with the shortest.
+    rows: captions, and videos of frames (T, H, W, 3) uint8, of any sizes; all end with the shortest.
     """
     count = min(len(frames) for _, videos in rows for frames in videos)
     _save(path, [_picture(rows, number) for number in range(0, count, _EVERY)])
 
 
 def moving_picture(video: Path, path: Path) -> None:
-    """Write an mp4 as such a WebP: every second frame, at twice its size. Raises: VideoMismatch, where it is none."""
+    """Write an mp4 as such a WebP: every second frame, at twice its size. Raises: VideoMismatch if it is no video."""
     shown = pictures(video, range(0, probe(video).frames, _EVERY))
     _save(path, [picture.resize((2 * picture.width, 2 * picture.height), _RESAMPLING) for picture in shown])
 
 
 def _save(path: Path, frames: Sequence[Image.Image]) -> None:
-    """Write those frames of a video that are shown, at the best quality that is small enough."""
+    """Write the frames at the best quality that is small enough."""
     for quality in _QUALITIES:
         data = io.BytesIO()
         frames[0].save(
@@ -57,7 +57,7 @@ def _save(path: Path, frames: Sequence[Image.Image]) -> None:
 
 
 def _picture(rows: Sequence[tuple[str, Sequence[Tensor]]], number: int) -> Image.Image:
-    """Frame `number` of all videos."""
+    """Draw frame `number` of all videos."""
     shown = [(words, [_thumb(frames[number]) for frames in videos]) for words, videos in rows]
     width = max(sum(thumb.width + _GAP_PX for thumb in thumbs) for _, thumbs in shown)
     sheet = Image.new("RGB", (width, len(shown) * (_MOVING_PX + _LABEL_PX)), "white")

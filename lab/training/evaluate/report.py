@@ -45,7 +45,7 @@ class Settings:
 
 
 def f1_beside(model: str) -> str:
-    """Where the F1 model of an i2v one is: by name in the catalogue; a folder holds both."""
+    """Return the F1 model that belongs to an i2v one: by name in the catalogue; a folder holds both."""
     return f1_of(model) if model in MODELS else model
 
 
@@ -98,7 +98,7 @@ def run_bench(settings: Settings, *, parts: Sequence[str] | None, say: Say) -> d
 def _made(
     renderers: Mapping[str, Renderer], vae: Any, bench: Bench, parts: Sequence[str], *, sections: int, say: Say
 ) -> dict[str, list[Made]]:
-    """All videos, by part; motions and drift of every kind that there is a renderer for."""
+    """Make all videos, by part; motions and drift for each kind that has a renderer."""
     made: dict[str, list[Made]] = {}
     if "vae" in parts:
         made["vae"] = list(reconstruction(vae, bench))
@@ -144,7 +144,7 @@ def _moving(made: Sequence[Made]) -> list[tuple[str, list[Tensor]]]:
 
 
 def _possible(model: str, parts: Sequence[str] | None, say: Say) -> tuple[Sequence[str], bool]:
-    """The parts to run, and whether with an F1 model, too: that none is there is told before anything is rendered."""
+    """Return the parts to run, and whether there is an F1 model. Say so before rendering if there is none."""
     if parts is not None and not {"motion", "drift"} & set(parts):
         return parts, False
     try:
@@ -158,7 +158,7 @@ def _possible(model: str, parts: Sequence[str] | None, say: Say) -> tuple[Sequen
 
 
 def _summary(made: Mapping[str, Sequence[Made]]) -> dict[str, Any]:
-    """What the goals are about, one figure each, of the parts that ran."""
+    """Return one figure for each goal, of the parts that ran."""
     rows = {part: [one.row for one in ones] for part, ones in made.items()}
     summary: dict[str, Any] = {}
     if "vae" in rows:

@@ -1,4 +1,4 @@
-"""A folder of a person's own clips: each video with its words beside it, encoded once, kept as latents, by bucket.
+"""A folder of a person's own clips, each with its prompt, encoded once and kept as latents by bucket.
 
 `walk.mp4` needs `walk.txt`. A long video is cut into stretches of whole sections; what is left over is not used.
 """
@@ -43,7 +43,7 @@ class KeptClip:
 
     @property
     def bucket(self) -> tuple[int, int, int]:
-        """What must be equal within a batch."""
+        """What clips of one batch have in common."""
         return self.height, self.width, self.sections
 
 
@@ -146,7 +146,7 @@ def _write(
 
 
 def load_clips(clips: list[KeptClip], *, device: str | torch.device) -> ClipLatents:
-    """Kept clips of one bucket as a batch on the device."""
+    """Load kept clips of one bucket as a batch on the device."""
     parts = [safetensors.torch.load_file(clip.path, device=str(device)) for clip in clips]
 
     def joined(name: str) -> Tensor:

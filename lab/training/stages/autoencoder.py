@@ -1,4 +1,4 @@
-"""Stage `vae`: a small AutoencoderKLHunyuanVideo. Its encoder is computed, its decoder learns to give clips back."""
+"""Stage `vae`: a small AutoencoderKLHunyuanVideo. Its encoder is computed; its decoder learns to restore clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEEN_CLIPS = 100  #: the encoder's transform is computed from so many
 
 
 def make_vae(recipe: Recipe) -> Any:
-    """The autoencoder with drawn weights, float32; the decoder's residual branches begin at zero.
+    """Make the autoencoder with random weights, float32; the decoder's residual branches begin at zero.
 
     No attention: on a CPU it would cost more than all the rest.
     """
@@ -42,7 +42,7 @@ def make_vae(recipe: Recipe) -> Any:
 
 
 class Autoencoding(nn.Module):
-    """Encode, draw from the posterior, decode: one forward, so that accelerate may wrap it. The encoder stays."""
+    """Encodes, draws from the posterior and decodes in one forward, which accelerate can wrap. The encoder is fixed."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class AutoencoderStage:
         self.model: nn.Module = model.to(memory_format=torch.channels_last_3d)
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """Of the pieces of clips that belong to this step and process."""
+        """Compute the loss of this step's and process' pieces of clips."""
         number = step * world + rank
         cut = self._recipe.vae_cuts[step % len(self._recipe.vae_cuts)]
         frames = self.pieces(cut, number)
@@ -116,7 +116,7 @@ def edge_difference(one: Tensor, other: Tensor) -> Tensor:
 
 @torch.no_grad()
 def measured_scaling(vae: Any, recipe: Recipe, clips: ClipMaker) -> float:
-    """The factor that brings latents to a standard deviation of 1: what the config calls scaling_factor."""
+    """Measure the config's scaling_factor, which brings latents to a standard deviation of 1."""
     squares, count = 0.0, 0
     for i in range(_MEASURED_CLIPS):
         side = recipe.resolution

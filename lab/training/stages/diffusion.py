@@ -46,7 +46,7 @@ class ClipEncoder:
     """Clips to latents and conditions, with the encoders of a model, as the engine's `encode` makes them."""
 
     def __init__(self, models: Models, *, seed: int, computed: bool = False) -> None:
-        """computed: the autoencoder's encoder is what `write_transform` wrote, and need not be gone through."""
+        """computed: `write_transform` wrote the autoencoder's encoder, so its matrices are applied directly."""
         self._models, self._seed, self._computed = models, seed, computed
         self._texts: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -64,7 +64,7 @@ class ClipEncoder:
         )
 
     def text(self, prompt: str) -> tuple[Tensor, Tensor]:
-        """Embeddings of a prompt; what was asked before is kept."""
+        """Return the embeddings of a prompt, kept from earlier calls."""
         if prompt not in self._texts:
             embeds, pooled = embed_prompt(self._models, prompt)
             self._texts[prompt] = (embeds.clone(), pooled.clone())  # an inference tensor may not meet autograd
@@ -101,9 +101,9 @@ class DiffusionStage:
         kept: Path | None = None,
         compiled: bool = False,
     ) -> None:
-        """models: of all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them.
+        """models: all parts but the transformer, on the device. kept: folder for clips, if the recipe keeps them.
 
-        compiled: the transformer's blocks are.
+        compiled: compile the transformer's blocks.
         """
         self.model = make_transformer(recipe)
         if compiled:
@@ -125,7 +125,7 @@ class DiffusionStage:
         )
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """Mean square of the velocity's error, as pixels show it, over sections at noise levels of their own."""
+        """Return the velocity's mean square error, weighted as pixels show it; each section has its own noise level."""
         number = step * world + rank
         dice = Dice(self._recipe.seed, 8, number)
         clips = self._clips(step // self._reuse * world + rank)
@@ -139,7 +139,7 @@ class DiffusionStage:
         return {"loss": (error * _weight_of(section, self._weights)).mean(), section.kind: error.detach().mean()}
 
     def _clips(self, group: int) -> ClipLatents:
-        """The clips of a group of steps, made and encoded, or found, when the first of these asks."""
+        """Return the clips of a group of steps; the first step of the group makes or loads them."""
         count = self._recipe.kept_groups
         group = group if count is None else group % count
         if self._group is None or self._group[0] != group:
@@ -147,7 +147,7 @@ class DiffusionStage:
         return self._group[1]
 
     def _made(self, group: int) -> ClipLatents:
-        """A group's clips. Kept ones are read back even when they have just been made: the bits are the file's."""
+        """Make a group's clips. Kept ones are always read back from their file, so that its bits are used."""
         if self._kept is not None and self._kept.has(group):
             return self._found(self._kept, group)
         recipe, dice = self._recipe, Dice(self._recipe.seed, 9, group)
@@ -167,7 +167,7 @@ class DiffusionStage:
         return ClipLatents(**tensors, text=[self._encoder.text(prompt) for prompt in prompts])
 
     def _section(self, clips: ClipLatents, dice: Dice) -> Section:
-        """A section of the batch, of either kind, with what may be missing or rough of its history."""
+        """Draw a section of the batch, of either kind, with a history that may be missing or rough."""
         kind, window = dice.one_of(_KINDS), self._recipe.window
         count = whole = clips.sections(window)
         if kind == "i2v":  # the further off, the less of a picture is known, and the more of a gradient is noise
@@ -181,9 +181,9 @@ class DiffusionStage:
 
 
 def _weight_of(section: Section, weights: Tensor) -> Tensor:
-    """(B,) how much a section counts: the less moves, the more, or what moves far would be all that is learned.
+    """Return how much each section counts, (B,): the less it moves, the more. Else only fast motion would be learned.
 
-    How much moves is how wrong the start, or the newest frame that is known, would be in place of all.
+    A section moves as much as its start, or the newest known frame, differs from all of its frames.
     """
     known = (section.start, section.history[:, :, -1:], section.history[:, :, :1])
     moved = [(weights * (frame - section.target) ** 2).flatten(1).mean(1) for frame in known]
@@ -199,7 +199,7 @@ def _with_other_history(section: Section, dice: Dice) -> Section:
 
 
 def levels(target: Tensor, dice: Dice) -> Tensor:
-    """(B,) noise levels, spread as the sampler's schedule spreads its steps for so many tokens, one from each B-th."""
+    """Draw noise levels, (B,), one from each B-th, spread like the sampler's steps for as many tokens."""
     t = ((torch.arange(len(target)) + dice.many(len(target))) / len(target)).clamp_min(1e-3).to(target.device)
     shift = math.exp(flow_mu(math.prod(target.shape[2:]) // 4))
     return shift / (shift + (1 / t - 1))
@@ -214,7 +214,7 @@ def velocity_of(
     noise: Tensor,
     sigma: Tensor,
 ) -> Tensor:
-    """What the model says of a section's target at noise levels `sigma` (B,): float32, of the target's shape."""
+    """Return the model's velocity for a section at noise levels `sigma` (B,): float32, of the target's shape."""
     level = sigma.view(-1, 1, 1, 1, 1)
     x = (1 - level) * section.target + level * noise
     velocity: Tensor = model(**transformer_inputs(section, text=text, image_embeds=image_embeds, x=x, sigma=sigma))[

@@ -1,4 +1,4 @@
-"""Encoded clips of the transformer's training on disk, so that a CPU makes and encodes each of them once."""
+"""Encoded training clips on disk, so that a CPU makes and encodes each of them once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TENSORS = ("latents", "start", "end", "image_embeds")
 
 
 class GroupFolder:
-    """One file a group, float16, with its prompts; of other clips or another encoder in another folder."""
+    """One file for each group, float16, with its prompts. Other clips or another encoder get another folder."""
 
     def __init__(self, folder: Path, encoder: nn.Module, *, numbers: str) -> None:
-        """numbers: all that clips are made by, beside the code."""
+        """numbers: everything, beside the code, that the clips depend on."""
         digest = hashlib.sha256(numbers.encode())
         for module in (data_clips, data_motions, data_photos, data_pictures, data_prompts):
             digest.update(Path(str(module.__file__)).read_bytes())
@@ -46,7 +46,7 @@ class GroupFolder:
         aside.replace(self._path(group))
 
     def found(self, group: int, *, device: str) -> tuple[dict[str, Tensor], list[str]]:
-        """Its tensors by the names of `ClipLatents`, float32 on the device, and its prompts."""
+        """Return its tensors by the names of `ClipLatents`, float32 on the device, and its prompts."""
         with safe_open(self._path(group), framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name).to(torch.float32) for name in _TENSORS}
             prompts: list[str] = json.loads(file.metadata()["prompts"])

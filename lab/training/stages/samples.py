@@ -1,4 +1,4 @@
-"""What the transformer is trained on: sections of clips, packed by the engine's own plan and context.
+"""The transformer's training samples: sections of clips, packed by the engine's own plan and context.
 
 Layouts, histories and start latents come from `plan` and `context`, the same functions that `Renderer.section` calls,
 so that training and sampling cannot disagree.
@@ -36,13 +36,13 @@ class ClipLatents:
     image_embeds: Tensor
 
     def sections(self, window: int) -> int:
-        """How many sections of `window` latent frames the clips have."""
+        """The number of sections of `window` latent frames in the clips."""
         return self.latents.shape[2] // window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section of a batch, ready for the transformer: `target` is what it is to make, `fixed` its other inputs."""
+    """One section of a batch: `target` is what the transformer must make, `fixed` are its other inputs."""
 
     kind: Kind
     index: int
@@ -56,7 +56,7 @@ class Section:
 def section_of(
     clips: ClipLatents, *, kind: Kind, index: int, window: int, sections: int | None = None, with_end: bool = False
 ) -> Section:
-    """Section `index`, in generation order, of the clips' first `sections`, with the history that it would have.
+    """Return section `index`, in generation order, of the clips' first `sections`, with the history it would have.
 
     sections: None takes all that the clips have. with_end: an end image is given (i2v).
     """
@@ -85,9 +85,9 @@ def section_of(
 
 
 def dissolved(clips: ClipLatents) -> ClipLatents:
-    """Each clip turns into the next of its batch, whose end image it has: an end that no motion leads to.
+    """Let each clip dissolve into the next of its batch and take its end image: an end that no motion leads to.
 
-    Of latents, since the encoder is linear: the same as of frames.
+    The encoder is linear, so mixing latents is mixing frames.
     """
     count = clips.latents.shape[2]
     share = torch.arange(1, count + 1, device=clips.latents.device).view(1, 1, -1, 1, 1) / count
@@ -95,19 +95,19 @@ def dissolved(clips: ClipLatents) -> ClipLatents:
 
 
 def in_time(kind: Kind, *, sections: int, index: int) -> int:
-    """Which stretch of the video section `index` is: i2v makes the last one first."""
+    """Return the place in time of section `index`: i2v makes the last one first."""
     return sections - 1 - index if kind == "i2v" else index
 
 
 def roughened(history: Tensor, dice: Dice, *, strength: float) -> Tensor:
-    """History with noise on its frames, as what a model makes itself is never quite right; missing frames stay zero."""
+    """Add noise to the history, since a model's own frames are never quite right; missing frames stay zero."""
     noise = dice.normal(*history.shape).to(history.device)
     there = (history != 0).any(dim=1, keepdim=True).any(dim=3, keepdim=True).any(dim=4, keepdim=True)
     return history + strength * noise * there
 
 
 def without_history(history: Tensor, kind: Kind) -> Tensor:
-    """As in the first section, where nothing has been made: f1 keeps its newest frame, i2v none."""
+    """Empty the history as in the first section: f1 keeps its newest frame, i2v none."""
     kept = torch.zeros_like(history)
     if kind == "f1":
         kept[:, :, HISTORY - 1 :] = history[:, :, HISTORY - 1 :]
@@ -117,7 +117,7 @@ def without_history(history: Tensor, kind: Kind) -> Tensor:
 def transformer_inputs(
     section: Section, *, text: Sequence[tuple[Tensor, Tensor]], image_embeds: Tensor, x: Tensor, sigma: Tensor
 ) -> dict[str, Any]:
-    """Arguments of the transformer's forward for a batch. x: noisy latents; sigma: (B,) noise levels.
+    """Return the arguments of the transformer's forward for a batch. x: noisy latents; sigma: (B,) noise levels.
 
     Texts are padded with zeros to the longest of the batch, with a mask; guidance is told as the engine's default.
     """

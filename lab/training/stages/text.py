@@ -1,6 +1,6 @@
 """Stage `text`: both text encoders learn what a prompt asks for, so that the transformer need not learn to read.
 
-Why not leave them at random: docs/decisions/0060.
+docs/decisions/0060 says why random encoders are not enough.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _READ = ("states", "last", "pooled")  #: Llama's third-last states and last ones
 
 
 class Reader(nn.Module):
-    """Both encoders and, for training alone, what guesses motion and pace from each of their outputs."""
+    """Both encoders and, for training alone, the heads that guess motion and pace from their outputs."""
 
     def __init__(self, llama: Any, clip: Any) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Reader(nn.Module):
 
 
 class TextStage:
-    """Guess from a prompt which motion it asks for, and how fast."""
+    """Trains the encoders to guess which motion a prompt asks for, and how fast."""
 
     name = "text"
 
     def __init__(self, recipe: Recipe, *, device: str, parts: dict[str, Any] | None = None) -> None:
-        """parts: as of `make_text_parts`; None makes them."""
+        """parts: what `make_text_parts` returns; None makes them."""
         self.parts = make_text_parts() if parts is None else parts
         self._recipe, self._device = recipe, device
         with torch.random.fork_rng(devices=[]):
@@ -59,7 +59,7 @@ class TextStage:
             self.model: nn.Module = Reader(self.parts["text_encoder"], self.parts["text_encoder_2"]).train()
 
     def loss(self, model: nn.Module, step: int, rank: int, world: int) -> dict[str, Tensor]:
-        """Cross entropy of motion and of pace, of all that is read; `wrong` is CLIP's share of misses."""
+        """Return the cross entropy of motion and pace over all outputs; `wrong` is CLIP's share of misses."""
         dice = Dice(self._recipe.seed, 4, step * world + rank)
         motions = [throw_motion(dice) for _ in range(_BATCH)]
         guesses = model(*self.tokens([prompt_for(motion, dice) for motion in motions]))
@@ -76,7 +76,7 @@ class TextStage:
 
     @torch.no_grad()
     def understood(self, reader: nn.Module, *, prompts: int = 512) -> dict[str, float]:
-        """Share of prompts, in wordings never trained with, whose motion is guessed, by what it is read from."""
+        """Return the share of unseen wordings whose motion is guessed, for each output."""
         dice = Dice(self._recipe.seed, 5)
         motions = [throw_motion(dice) for _ in range(prompts)]
         kinds, _ = self._wanted(motions)
@@ -84,7 +84,7 @@ class TextStage:
         return {name: float(_hits(guess, kinds)) for name, guess in guesses.items()}
 
     def tokens(self, prompts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Numbers for both encoders, as the engine makes them, but padded to the longest of these only."""
+        """Tokenize for both encoders as the engine does, but pad to the longest of these prompts only."""
         told = self.parts["tokenizer"](
             [TEMPLATE.replace("{}", prompt) for prompt in prompts],
             max_length=CROPPED_TOKENS + PROMPT_TOKENS,

@@ -23,7 +23,7 @@ NOISE_STD = 0.05  #: of the posterior, in latents of about 1
 
 
 def blocks(x: Tensor, *, in_time: bool) -> Tensor:
-    """(B, C, T, H, W) to (B, T', H/2, W/2, C·n): neighbours of 2x2, and of 2 moments behind the first, as one vector.
+    """Gather neighbours of 2x2, and of 2 moments after the first, as one vector: (B, T', H/2, W/2, C·n).
 
     in_time: T is 1 + 2n; the first frame makes a pair with itself, as a causal convolution sees it.
     """
@@ -35,7 +35,7 @@ def blocks(x: Tensor, *, in_time: bool) -> Tensor:
 
 
 def principal(clips: Sequence[Tensor], *, kept: int, in_time: bool) -> tuple[Tensor, Tensor]:
-    """(kept, C·n) orthonormal rows, and their mean squares, both by falling mean square; signs are fixed."""
+    """Return orthonormal rows (kept, C·n) and their mean squares, largest first, with fixed signs."""
     width = blocks(clips[0], in_time=in_time).shape[-1]
     moments, count = torch.zeros(width, width, dtype=torch.float64), 0
     for clip in clips:
@@ -84,9 +84,9 @@ def write_transform(vae: Any, clips: Sequence[Tensor]) -> None:
 
 @torch.no_grad()
 def computed_latents(vae: Any, frames: Tensor) -> Tensor:
-    """Means that the encoder written by `write_transform` gives clips (B, 3, 1 + 4n, H, W): (B, 16, 1 + n, H/8, W/8).
+    """Return the means that the encoder of `write_transform` gives: (B, 3, 1 + 4n, H, W) to (B, 16, 1 + n, H/8, W/8).
 
-    By its four matrices alone, without the many layers in between that pass everything on: 18 times as fast on a CPU
+    This applies its four matrices without the layers in between, which change nothing: 18 times as fast on a CPU
     (docs/decisions/0062).
     """
     encoder, x = vae.encoder, frames
@@ -100,9 +100,9 @@ def computed_latents(vae: Any, frames: Tensor) -> Tensor:
 
 @torch.no_grad()
 def weights_in_pixels(vae: Any) -> Tensor:
-    """(16,) how much a latent channel's error is, squared, in pixels, beside the mean of all; of `write_transform`'s.
+    """Return how much a squared error of each latent channel counts in pixels, (16,), relative to the mean.
 
-    Latents are all of a size, what they stand for is not: a third of a picture's energy is in the first.
+    `write_transform` gives all latents one size, but a third of a picture's energy is in the first channel.
     """
     energy = _gains(vae.encoder) ** -2
     weights: Tensor = energy / energy.mean()
@@ -110,13 +110,13 @@ def weights_in_pixels(vae: Any) -> Tensor:
 
 
 def _gains(encoder: Any) -> Tensor:
-    """What brings each component to a mean square of 1."""
+    """Return the factors that bring each component to a mean square of 1."""
     gains: Tensor = encoder.down_blocks[-1].resnets[0].conv_shortcut.conv.weight[:, :LATENTS, 0, 0, 0].amax(0)
     return gains
 
 
 def _write(conv: nn.Conv3d, rows: Tensor, *, taps: Sequence[tuple[int, int, int]]) -> None:
-    """Let a convolution be the linear map `rows` (out, in·taps) of what lies at these taps; zero elsewhere."""
+    """Make a convolution apply the linear map `rows` (out, in·taps) to these taps, and zero to all others."""
     conv.weight.zero_()
     if conv.bias is not None:
         conv.bias.zero_()
