@@ -1,4 +1,4 @@
-"""bench: what the parts can do, measured."""
+"""bench: measures what the parts can do."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def engine(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Count what a video costs the engine: forwards, frames encoded, latents decoded, memory, time beside the model."""
+    """Count what a video costs the engine: forwards, frames, decodes, memory, and time beside the model's forward."""
     from framepack_engine.models.shelf import load_models
     from lab.bench import engine as bench
 
@@ -153,11 +153,11 @@ def peers(*, as_json: Json = False, **given: Any) -> None:
 def precision(
     *,
     full_width: Annotated[
-        bool, typer.Option("--full-width", help="also one block of each class, 3072 wide: 3 GB, a minute or two")
+        bool, typer.Option("--full-width", help="add one block of each class, 3072 wide: 3 GB, a minute or two")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """How far each precision is from the whole weights, in float32 and in bfloat16: RMS of the difference over RMS."""
+    """Measure the error of each precision against the unpacked weights, in float32 and in bfloat16."""
     from dataclasses import replace
 
     from framepack_engine.models.shelf import load_models
@@ -182,16 +182,16 @@ def precision(
 
 def farm(
     *,
-    watchers: Annotated[int, typer.Option(min=0, help="streams of /events at once, ten to a video")] = 500,
+    watchers: Annotated[int, typer.Option(min=0, help="open streams of /events, ten to a video")] = 500,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
-    seconds: Annotated[float, typer.Option(min=1.0, help="for how long")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
     jobs: Annotated[
-        int, typer.Option(min=0, help="videos in the store beforehand, one in twenty of them open")
+        int, typer.Option(min=0, help="videos in the store before the load; one in twenty is open")
     ] = 10_000,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Press a farm, one of its own or that at --url: exit 1 where a call went wrong. 429 is an answer, not an error."""
+    """Put a load on a farm, a new one or that at --url. Exit 1 if a call fails; 429 is no failure."""
     import asyncio
 
     from deploy.node.local import raise_file_limit
@@ -216,7 +216,7 @@ def farm(
 
 @contextlib.contextmanager
 def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A farm's address, and how long it took to get ready: that at `url`, or one on a full storage of its own."""
+    """Give the address of a farm and how long its start took: the one at `url`, or a new one on a full storage."""
     if url:
         yield url, {}
         return
@@ -245,24 +245,31 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
 def pocket(
     *,
     model: Annotated[
-        str, typer.Option("--model", help="a model's folder, with both transformers, or an i2v model's name")
+        str, typer.Option("--model", help="name of an i2v model, or a folder with both transformers")
     ] = "pocket",
-    resolution: Annotated[int | None, typer.Option("--resolution", help="of the buckets, px; the model's own")] = None,
-    photos: Annotated[Path, typer.Option("--photos", help="a folder of .jpg that were never trained on")] = Path(
+    resolution: Annotated[
+        int | None, typer.Option("--resolution", help="of the size buckets, px (default: the model's own)")
+    ] = None,
+    photos: Annotated[Path, typer.Option("--photos", help="folder of .jpg files that were not in training")] = Path(
         "examples"
     ),
-    out: Annotated[Path, typer.Option("--out", help="for clips, sheet.png and report.json")] = Path("bench-pocket"),
-    steps: Annotated[int, typer.Option("--steps", min=1, help="of each section")] = 25,
-    window: Annotated[int, typer.Option("--latent-window-size", min=1, help="of each video")] = 9,
+    out: Annotated[Path, typer.Option("--out", help="folder for clips, sheet.png and report.json")] = Path(
+        "bench-pocket"
+    ),
+    steps: Annotated[int, typer.Option("--steps", min=1, help="steps of each section")] = 25,
+    window: Annotated[int, typer.Option("--latent-window-size", min=1, help="latent frames of a section")] = 9,
     true_cfg_scale: Annotated[
-        float, typer.Option("--true-cfg-scale", min=1, help="of each video; above 1 a step costs two forwards")
+        float, typer.Option("--true-cfg-scale", min=1, help="true CFG of each video; above 1 a step costs two forwards")
     ] = 1.0,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; all; where no F1 is: i2v, no drift")
+        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; may be repeated (default: all)")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Try a model on photos that it has never seen: autoencoder, motions, end frame, drift; clips and a sheet."""
+    """Try a model on photos that it has not seen: autoencoder, motions, end frame and drift.
+
+    It writes clips, a sheet and a report. Without an F1 model it tries i2v alone, and no drift.
+    """
     from framepack_engine.errors import EngineError
     from lab.training.evaluate.report import PARTS, Settings, run_bench
 

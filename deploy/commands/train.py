@@ -1,4 +1,4 @@
-"""train: the small model `pocket`, its way into this package, and LoRAs."""
+"""train: the small model `pocket`, its copy in this package, and LoRAs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Kind(Enum):
     F1 = "f1"
 
 
-Resume = Annotated[bool, typer.Option("--resume", help="go on where the last checkpoint ends")]
-Minutes = Annotated[float | None, typer.Option("--minutes", min=0, help="stop each stage after so long")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue from the last checkpoint")]
+Minutes = Annotated[float | None, typer.Option("--minutes", min=0, help="stop after this time")]
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +66,7 @@ def ship(
     size: Annotated[str, typer.Option("--size", help="of its recipe: 128 or 256")] = "128",
     as_json: Json = False,
 ) -> None:
-    """Copy a trained model into this package, where it is the model `pocket`; print its place there."""
+    """Copy a trained model into this package as the model `pocket`; print its folder."""
     from framepack_engine.errors import EngineError
     from framepack_engine.models.catalog import FOLDER
     from lab.training.recipe import recipe_of
@@ -85,25 +85,35 @@ def lora(
     folder: Annotated[Path, typer.Argument(help="videos, each with a .txt of the same name beside it")],
     *,
     model: Annotated[str, typer.Option("--model", help="a model's name, or its folder or file")] = "framepack-i2v",
-    kind: Annotated[Kind | None, typer.Option("--kind", help="where the model's path does not say")] = None,
-    out: Annotated[Path, typer.Option("--out", help="the file")] = Path("lora.safetensors"),
-    rank: Annotated[int, typer.Option("--rank", min=1, help="of the pairs")] = 16,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="strength is alpha / rank; the rank")] = None,
+    kind: Annotated[Kind | None, typer.Option("--kind", help="i2v or f1, if the model's path does not say")] = None,
+    out: Annotated[Path, typer.Option("--out", help="the LoRA's file")] = Path("lora.safetensors"),
+    rank: Annotated[int, typer.Option("--rank", min=1, help="rank of the LoRA's matrices")] = 16,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="the strength is alpha / rank (default: the rank)")
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0, help="learning rate")] = 1e-4,
     batch: Annotated[int, typer.Option("--batch", min=1, help="clips a step")] = 1,
-    window: Annotated[int, typer.Option("--latent-window-size", min=1, help="as the videos will have it")] = 9,
-    sections: Annotated[int, typer.Option("--sections", min=1, help="longer videos are cut into so many")] = 4,
-    resolution: Annotated[int | None, typer.Option("--resolution", help="of the buckets, px; the model's own")] = None,
-    work: Annotated[Path | None, typer.Option("--work", help="kept latents and checkpoints; OUT.work")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="of all draws")] = 0,
+    window: Annotated[
+        int, typer.Option("--latent-window-size", min=1, help="latent frames of a section, as in later requests")
+    ] = 9,
+    sections: Annotated[
+        int, typer.Option("--sections", min=1, help="cut longer videos into clips of so many sections")
+    ] = 4,
+    resolution: Annotated[
+        int | None, typer.Option("--resolution", help="of the size buckets, px (default: the model's own)")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option("--work", help="folder for latents and checkpoints (default: OUT.work)")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="seed of all random numbers")] = 0,
     resume: Resume = False,
     minutes: Minutes = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="in all")] = 1000,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="number of steps")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """Train a LoRA on FOLDER's videos; print its file, which `loras` takes."""
+    """Train a LoRA on the videos of FOLDER; print its file, which the field `loras` takes."""
     if not folder.is_dir():
-        raise typer.BadParameter(f"{folder} is no folder", param_hint="FOLDER")
+        raise typer.BadParameter(f"{folder} is not a folder", param_hint="FOLDER")
     import torch
 
     from framepack_engine.errors import EngineError

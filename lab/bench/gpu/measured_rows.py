@@ -17,7 +17,7 @@ from framepack_engine.sampling.numeric import default_dtype
 from lab.bench.device.cases import Case
 from lab.bench.device.decode import decodes
 from lab.bench.device.facts import facts
-from lab.bench.device.machine import computes, look_at, versions
+from lab.bench.device.machine import clean, computes, look_at, versions
 from lab.bench.device.models import home_bytes, maker
 from lab.bench.device.peaks import Peaks
 from lab.bench.device.profile import kernels
@@ -58,6 +58,7 @@ class MeasuredRows:
 
     def lines(self, row: str) -> Iterator[dict[str, Any]]:
         """Measure a row: its parts, then the line that ends it. An error is in that line, never raised."""
+        clean(self._site.device)
         begun, own = time.perf_counter(), dict[str, Any]()
         with Peaks(self._site.device) as peaks:
             try:

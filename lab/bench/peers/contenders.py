@@ -19,9 +19,10 @@ from framepack_engine.planning.sections import nearest_bucket, time_order
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.peers.options import PeersOptions
 from lab.bench.peers.stopwatch import Stopwatch
-from lab.bench.random_model import RANDOM_MODEL, random_conditioning, random_framepack
+from lab.bench.random_model import RANDOM_MODEL, RandomParts, random_conditioning, random_framepack
 
 _CRF = 16  #: of both mp4s
+_RESOLUTION = 640  #: of the random model
 _SHIFT = 7.0  #: of the scheduler in hunyuanvideo-community/HunyuanVideo
 
 
@@ -68,17 +69,18 @@ def diffusers_pipeline(options: PeersOptions, sections: int, photo: Image.Image)
     from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideoFramepackPipeline
 
     spec = _spec(options, sections, photo)
-    parts = _random_parts(options) if options.model == RANDOM_MODEL else _own_parts(options)
-    embeds = parts.pop("embeds", None)
+    random = options.model == RANDOM_MODEL
+    parts = _random_parts(options) if random else _own_parts(options)
+    words: dict[str, Any] = _random_words(parts["transformer"]) if random else {"prompt": options.prompt}
     pipeline = HunyuanVideoFramepackPipeline(scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT), **parts)
     pipeline.set_progress_bar_config(disable=True)
-    if embeds is not None:
-        pipeline.encode_image = lambda *_, **__: embeds.pop("image_embeds")
+    if random:
+        image_embeds = words.pop("image_embeds")
+        pipeline.encode_image = lambda *_, **__: image_embeds
 
     def render(out: Path, watch: Stopwatch) -> int:
         frames = pipeline(
             image=photo,
-            prompt=options.prompt if embeds is None else None,
             height=spec.height,
             width=spec.width,
             num_frames=sections * (4 * spec.latent_window_size - 3),
@@ -87,7 +89,7 @@ def diffusers_pipeline(options: PeersOptions, sections: int, photo: Image.Image)
             guidance_scale=spec.guidance_scale,
             generator=torch.Generator().manual_seed(spec.seed),
             output_type="np",
-            **(embeds or {}),
+            **words,
         ).frames[0]
         with watch.timed("mp4_s"):
             _write((frames * 255).round().astype("uint8"), out)
@@ -113,27 +115,32 @@ def _own_parts(options: PeersOptions) -> dict[str, Any]:
 
 
 def _random_parts(options: PeersOptions) -> dict[str, Any]:
-    """Make the random model, and embeddings in place of its encoders."""
+    """Make the random model, which has no encoders."""
     device = torch.device(options.device)
     models = random_framepack(device=device, home=device)
-    made = random_conditioning(models, height=608, width=640)
-    dtype = next(models.transformer.parameters()).dtype
-    embeds = {
-        "prompt_embeds": made.prompt_embeds.to(device, dtype),
-        "pooled_prompt_embeds": made.pooled_prompt_embeds.to(device, dtype),
-        "prompt_attention_mask": torch.ones(made.prompt_embeds.shape[:2], device=device, dtype=dtype),
-        "image_embeds": made.image_embeds.to(device, dtype),
-    }
     encoders = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "image_encoder", "feature_extractor")
-    return dict.fromkeys(encoders) | {"transformer": models.transformer, "vae": models.vae, "embeds": embeds}
+    return dict.fromkeys(encoders) | {"transformer": models.transformer, "vae": models.vae}
+
+
+def _random_words(transformer: Any) -> dict[str, Any]:
+    """Draw what the missing encoders would give."""
+    made = random_conditioning(RandomParts(transformer, None), height=64, width=64)
+    like = next(transformer.parameters())
+    mask = torch.ones(made.prompt_embeds.shape[:2])
+    found = {
+        "prompt_embeds": made.prompt_embeds,
+        "pooled_prompt_embeds": made.pooled_prompt_embeds,
+        "prompt_attention_mask": mask,
+        "image_embeds": made.image_embeds,
+    }
+    return {name: tensor.to(like) for name, tensor in found.items()}
 
 
 def _spec(options: PeersOptions, sections: int, photo: Image.Image) -> RenderSpec:
-    if options.model == RANDOM_MODEL:
-        height, width = 608, 640
-    else:
-        entry, _ = locate(options.model)
-        height, width = nearest_bucket(photo.height, photo.width, entry.resolution)
+    resolution = options.resolution or (
+        _RESOLUTION if options.model == RANDOM_MODEL else locate(options.model)[0].resolution
+    )
+    height, width = nearest_bucket(photo.height, photo.width, resolution)
     return RenderSpec(
         kind="i2v",
         sections=sections,

@@ -27,6 +27,7 @@ class PeersOptions:
     device: str = option("cpu, or cuda, cuda:1 …", default="cpu")
     sections: tuple[int, ...] = option("length of a video; may be repeated (default: 2, 8, 20)", default=(2, 8, 20))
     steps: int = option("steps of each section", default=25, least=1)
+    resolution: int | None = option("of the size buckets, px (default: the model's own)", least=64)
     window: int = option("latent frames of a section", default=9, least=1)
     threads: int | None = option("CPU threads (default: all cores)", least=1)
     photo: Path | None = option("a picture to begin with (default: one that is drawn)")

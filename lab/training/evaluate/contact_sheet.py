@@ -14,7 +14,7 @@ _GAP_PX = 2
 
 
 def contact_sheet(path: Path, videos: Sequence[tuple[str, Tensor]], *, columns: int = 6) -> None:
-    """Write a PNG. videos: captions and frames (T, H, W, 3) uint8. `columns` frames of each are shown, with both ends."""
+    """Write a PNG. videos: captions and frames (T, H, W, 3) uint8; the sheet shows `columns` frames of each."""
     rows = [(words, _strip(frames, columns)) for words, frames in videos]
     width = max(strip.width for _, strip in rows)
     sheet = Image.new("RGB", (width, len(rows) * (_STRIP_PX + _LABEL_PX)), "white")

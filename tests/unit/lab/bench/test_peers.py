@@ -6,9 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deploy import cli
 from framepack_engine.frames.video import probe
+from lab.bench.peers import contenders
+from lab.bench.peers.options import PeersOptions
+from lab.bench.peers.stopwatch import Stopwatch
+from lab.bench.random_model import RANDOM_MODEL
+from tests.gpu_site import model_of
 
 Out = pytest.CaptureFixture[str]
 
@@ -32,3 +38,17 @@ def test_both_render_the_same_video(
         assert 0 < sum(parts) <= row[f"{contender}_s"] + 0.1
     assert cli.main(["bench", "peers", "--model", "none", "--out", str(tmp_path)]) == 2
     assert "none" in capsys.readouterr().err
+
+
+def test_the_random_model_needs_no_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: both begin with random embeddings. Here with its architecture, narrow and short."""
+    monkeypatch.setattr(contenders, "random_framepack", lambda **_: model_of("cpu"))
+    options = PeersOptions(model=RANDOM_MODEL, steps=1, resolution=64, window=2, out=tmp_path)
+    frames = set[int]()
+    for make in (contenders.engine, contenders.diffusers_pipeline):
+        contestant = make(options, 1, Image.new("RGB", (64, 64), "teal"))
+        watch = Stopwatch(contestant.transformer, contestant.vae, exact=True)
+        frames.add(contestant.render(tmp_path / "made.mp4", watch))
+        assert watch.cells()["forwards"] == 1
+        assert probe(tmp_path / "made.mp4").width == 64
+    assert frames == {9}
