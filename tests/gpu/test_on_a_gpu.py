@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from framepack_engine import Lora, ModelShelf, Renderer, RenderSpec, Sampler, SectionState, StepState, load_models
+from framepack_engine.memory.cuda_share import CONTEXT_BYTES
 from framepack_engine.memory.ladder import GIB, RESERVE_BYTES, ladder
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
@@ -31,7 +32,7 @@ from framepack_engine.sampling.attention import usable_attentions
 from framepack_engine.sampling.attention_trial import device_attention, trial_fault
 from framepack_engine.sampling.numeric import default_dtype
 from lab.bench.device.cases import Case
-from lab.bench.device.machine import CONTEXT_BYTES, capped, look_at
+from lab.bench.device.machine import capped, look_at
 from lab.bench.device.section import measure
 from lab.bench.gpu.options import GpuOptions
 from lab.bench.gpu.supervisor import run_bench

@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 
+from framepack_engine.memory.cuda_share import limit_cuda
 from framepack_engine.memory.ladder import GIB
 from framepack_engine.models.host import host_bytes as all_host_bytes
 
 #: dense bfloat16 with float32 sums, TFLOP/s, by NVIDIA's data sheets: the first name that is in the device's own
 _DATA_SHEET = (("H200", 989.4), ("H100 PCIe", 756.0), ("H100", 989.4), ("A100", 312.0), ("RTX 4090", 165.2))
-#: memory of a GPU that CUDA's context takes beside torch's allocator; the same assumption as actors/device.py
-CONTEXT_BYTES = 512 << 20
 _PACKAGES = ("diffusers", "transformers", "accelerate", "torchao", "triton")
 _SMI = "driver_version,pcie.link.gen.current,pcie.link.width.current,clocks.sm,power.limit"
 
@@ -114,14 +113,11 @@ def capped(device: torch.device, cap_bytes: int | None) -> Iterator[None]:
     if cap_bytes is None or device.type != "cuda":
         yield
         return
-    total = torch.cuda.get_device_properties(device).total_memory
-    number = torch.cuda.current_device() if device.index is None else device.index  # it refuses "cuda" alone
-    ours = cap_bytes - CONTEXT_BYTES if cap_bytes < total else total
-    torch.cuda.set_per_process_memory_fraction(max(ours, 0) / total, number)
+    limit_cuda(device, cap_bytes)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, number)
+        limit_cuda(device, torch.cuda.get_device_properties(device).total_memory)
 
 
 def finish(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,12 +15,13 @@ from PIL import Image
 from framepack_engine.models.locate import locate
 from framepack_engine.models.shelf import load_models, quiet
 from framepack_engine.models.weights import load_part
-from framepack_engine.pipeline import Renderer
+from framepack_engine.pipeline import Renderer, Sampler
 from framepack_engine.planning.sections import nearest_bucket, time_order
 from framepack_engine.planning.spec import RenderSpec
-from lab.bench.peers.options import PeersOptions
+from framepack_engine.sampling.artifacts import Conditioning
+from lab.bench.peers.options import RANDOM_MODEL, PeersOptions
 from lab.bench.peers.stopwatch import Stopwatch
-from lab.bench.random_model import RANDOM_MODEL, RandomParts, random_conditioning, random_framepack
+from lab.bench.random_model import RandomParts, random_conditioning, random_framepack
 
 _CRF = 16  #: of both mp4s
 _RESOLUTION = 640  #: of the random model
@@ -38,22 +40,25 @@ class Contestant:
 def engine(options: PeersOptions, sections: int, photo: Image.Image) -> Contestant:
     """Load the engine's renderer."""
     spec = _spec(options, sections, photo)
-    random = options.model == RANDOM_MODEL
     device = torch.device(options.device)
-    models: Any = (
-        random_framepack(device=device, home=device) if random else load_models(options.model, device=str(device))
-    )
-    renderer = Renderer(models, device=str(device))
+    conditioning: Callable[[], Conditioning]
+    renderer: Sampler
+    if options.model == RANDOM_MODEL:
+        parts = random_framepack(device=device, home=device)
+        transformer, vae = parts.transformer, parts.vae
+        renderer = Sampler(transformer, vae, device=str(device))
+        conditioning = partial(random_conditioning, parts, height=spec.height, width=spec.width)
+    else:
+        models = load_models(options.model, device=str(device))
+        transformer, vae = models.transformer, models.vae
+        renderer = Renderer(models, device=str(device))
+        conditioning = partial(renderer.encode, spec, {"start": photo})
 
     def render(out: Path, watch: Stopwatch) -> int:
-        conditioning = (
-            random_conditioning(models, height=spec.height, width=spec.width)
-            if random
-            else renderer.encode(spec, {"start": photo})
-        )
+        shared = conditioning()
         count = 0
         with TemporaryDirectory(dir=out.parent) as folder:
-            for index, frames in renderer.clips(spec, conditioning):
+            for index, frames in renderer.clips(spec, shared):
                 count += len(frames)
                 with watch.timed("mp4_s"):
                     _write(frames, Path(folder, f"{index}.mp4"))
@@ -61,7 +66,7 @@ def engine(options: PeersOptions, sections: int, photo: Image.Image) -> Contesta
                 _join([Path(folder, f"{index}.mp4") for index in time_order(spec.kind, sections)], out)
         return count
 
-    return Contestant(transformer=models.transformer, vae=models.vae, render=render)
+    return Contestant(transformer=transformer, vae=vae, render=render)
 
 
 def diffusers_pipeline(options: PeersOptions, sections: int, photo: Image.Image) -> Contestant:

@@ -9,8 +9,7 @@ from typing import Any, get_args
 from framepack_engine.errors import EngineError
 from framepack_engine.models.locate import locate
 from lab.bench.child import Child
-from lab.bench.peers.options import Contender, PeersOptions
-from lab.bench.random_model import RANDOM_MODEL
+from lab.bench.peers.options import RANDOM_MODEL, Contender, PeersOptions
 
 _CHILD = (sys.executable, "-m", "lab.bench.peers.child")
 _LIMIT_S = 24 * 3600.0  #: of a video

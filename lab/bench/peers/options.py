@@ -14,6 +14,7 @@ ABOUT = """Compare the engine with diffusers' HunyuanVideoFramepackPipeline: sec
 Both have the same weights, photo, sections, steps and threads, and each video a process of its own. Where PyAV is not
 installed, both end with the frames.
 """
+RANDOM_MODEL = "framepack-i2v-random"
 Contender = Literal["engine", "diffusers"]
 
 

@@ -17,14 +17,14 @@ import torch
 from torch.cuda._utils import _get_device_index
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-import actors.device
 from deploy import cli
+from framepack_engine.memory.cuda_share import CONTEXT_BYTES
 from framepack_engine.memory.ladder import GIB, Workload, size_of
 from framepack_engine.models.shelf import Models
 from framepack_engine.planning.spec import RenderSpec
 from lab.bench.device.cases import CAPS_GIB, Case, usual_cases
 from lab.bench.device.copy_watch import CopyWatch
-from lab.bench.device.machine import CONTEXT_BYTES, Machine, capped, look_at
+from lab.bench.device.machine import Machine, capped, look_at
 from lab.bench.device.models import maker
 from lab.bench.device.row import REFERENCE_TFLOP, Row, forward_flops
 from lab.bench.device.section import measure, with_rates
@@ -145,11 +145,6 @@ def test_plans_count_with_the_host_memory_that_is_given(tmp_path: Path) -> None:
         home_bytes=4 * GIB,
     )
     assert row.error == "the model's home takes 4.0 GiB of the machine's 3.5"
-
-
-def test_a_worker_leaves_as_much_to_the_context() -> None:
-    """A capped row refuses what a worker on a device of that size refuses."""
-    assert CONTEXT_BYTES == actors.device._CONTEXT_BYTES
 
 
 def look_here() -> tuple[Machine, RenderSpec]:

@@ -11,9 +11,8 @@ from PIL import Image
 from deploy import cli
 from framepack_engine.frames.video import probe
 from lab.bench.peers import contenders
-from lab.bench.peers.options import PeersOptions
+from lab.bench.peers.options import RANDOM_MODEL, PeersOptions
 from lab.bench.peers.stopwatch import Stopwatch
-from lab.bench.random_model import RANDOM_MODEL
 from tests.gpu_site import model_of
 
 Out = pytest.CaptureFixture[str]
