@@ -16,7 +16,8 @@ from framepack_engine.models.locate import locate
 from framepack_engine.models.shelf import load_models, quiet
 from framepack_engine.models.weights import load_part
 from framepack_engine.pipeline import Renderer, Sampler
-from framepack_engine.planning.sections import nearest_bucket, time_order
+from framepack_engine.planning.buckets import nearest_bucket
+from framepack_engine.planning.sections import time_order
 from framepack_engine.planning.spec import RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning
 from lab.bench.peers.options import RANDOM_MODEL, PeersOptions
