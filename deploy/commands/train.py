@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +20,8 @@ from lab.options import taken
 from lab.training.pocket_run import PocketOptions, train_stages
 
 if TYPE_CHECKING:
-    from lab.training.loop import StepReport
+    from lab.training.loop import Run, StepReport
+    from lab.training.lora.stage import LoraNumbers
 
 _EVERY = 50  #: steps between two lines, where no bar can move
 
@@ -116,13 +118,10 @@ def lora(
         raise typer.BadParameter(f"{folder} is not a folder", param_hint="FOLDER")
     import torch
 
-    from framepack_engine.errors import EngineError
-    from lab.training.loop import Run, save_on_signals
-    from lab.training.lora.stage import LoraNumbers, train_lora
+    from lab.training.loop import Run
+    from lab.training.lora.stage import LoraNumbers
     from lab.training.recipe import StageNumbers
 
-    save_on_signals()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     numbers = LoraNumbers(
         rank=rank,
         alpha=rank if alpha is None else alpha,
@@ -132,22 +131,34 @@ def lora(
         seed=seed,
         stage=StageNumbers(steps=steps, rate=rate, warmup=min(50, steps), save_every=250, average=0.95),
     )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(
+        folder=work or out.with_suffix(".work"),
+        device=device,
+        precision="bf16" if device == "cuda" else "no",
+        resume=resume,
+        minutes=minutes,
+    )
+    _train_lora(folder, out, numbers, run, model=model, kind=kind, resolution=resolution)
+    put_path(out, as_json=as_json)
+
+
+def _train_lora(
+    folder: Path, out: Path, numbers: LoraNumbers, run: Run, *, model: str, kind: Kind | None, resolution: int | None
+) -> None:
+    from framepack_engine.errors import EngineError
+    from lab.training.loop import save_on_signals
+    from lab.training.lora.stage import train_lora
+
+    save_on_signals()
+    which: Literal["i2v", "f1"] | None = None if kind is None else "i2v" if kind is Kind.I2V else "f1"
     try:
         with _bars() as on_step:
-            run = Run(
-                folder=work or out.with_suffix(".work"),
-                device=device,
-                precision="bf16" if device == "cuda" else "no",
-                resume=resume,
-                minutes=minutes,
-                on_step=on_step,
-            )
-            which: Literal["i2v", "f1"] | None = None if kind is None else "i2v" if kind is Kind.I2V else "f1"
+            run = replace(run, on_step=on_step)
             train_lora(folder, out, numbers, run, model=model, kind=which, resolution=resolution, say=say)
     except EngineError as err:
         say(f"framefarm: {err}", style="red")
         raise typer.Exit(2) from err
-    put_path(out, as_json=as_json)
 
 
 @contextmanager
