@@ -360,7 +360,7 @@ def test_compiled_blocks_are_equal_on_every_plan(device: str, precision: str) ->
     """As Triton makes them: resident, hoisted, streamed. CPU form, traced but not made: test_kernels.py."""
     skip_unless_float8(precision)
     rungs = (0, 1, last_rung(device, precision)) if precision == "bf16" else (1,)
-    cases = (Case(name=str(rung), rung=rung, precision=precision, compiled=True) for rung in rungs)
+    cases = (Case(name=str(rung), rung=rung, precision=precision, kernels="compiled") for rung in rungs)
     latents = [made for _, made in rows(device, *cases)]
     assert all(torch.equal(latents[0], other) for other in latents)
 

@@ -22,7 +22,7 @@ class Case:
 
     way: "stock" is diffusers' own forward with all weights on the device; "plan" is the engine's best plan from `rung`
     on; "sync" copies module by module, as the reference does. cap_bytes: size of the device; None is all of it.
-    attention: None is the bench's own.
+    kernels: as `framepack_engine.planning.choices` names them. attention: None is the bench's own.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Case:
     rung: int = 0
     cap_bytes: int | None = None
     precision: str = "bf16"
-    compiled: bool = False
+    kernels: str = "eager"
     cache: str = "none"
     attention: str | None = None
 
@@ -40,16 +40,17 @@ def usual_cases(caps_bytes: Sequence[int]) -> list[Case]:
     cases = [
         Case(name="stock", way="stock"),
         Case(name="resident"),
+        Case(name="exact", kernels="exact"),
         Case(name="hoisted", rung=1),
         *(Case(name=name, rung=1, attention=name) for name in EXACT),
         Case(name="cache", rung=1, cache="teacache"),
         *(Case(name=precision, rung=1, precision=precision) for precision in ("fp8", "int8", "int4")),
-        Case(name="compiled", rung=1, compiled=True),
+        Case(name="compiled", rung=1, kernels="compiled"),
         *(
-            Case(name=f"compiled-{precision}", rung=1, compiled=True, precision=precision)
+            Case(name=f"compiled-{precision}", rung=1, kernels="compiled", precision=precision)
             for precision in ("int8", "fp8-dynamic")
         ),
-        Case(name="compiled-int8-cache", rung=1, compiled=True, precision="int8", cache="teacache"),
+        Case(name="compiled-int8-cache", rung=1, kernels="compiled", precision="int8", cache="teacache"),
     ]
     for cap in caps_bytes:
         name = f"{cap / GIB:g}gib" if cap % (GIB // 4) == 0 else f"{cap / 2**20:.2f}mib"

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from framepack_engine.kernels.blocks import compute_exactly
 from framepack_engine.memory.budget import LiveBytes
 from framepack_engine.memory.ladder import GIB, ladder, usable_bytes
 from framepack_engine.memory.plan_book import PlanBook
@@ -111,9 +112,11 @@ def _held(case: Case, parts: RandomParts, spec: RenderSpec, machine: Machine) ->
     """Hold the model as the case wants it, on a device of the case's size."""
     device = machine.device
     apply_precision(parts.transformer, case.precision, device=device)
-    if case.compiled:
+    if case.kernels == "compiled":
         torch.compiler.reset()
         compile_blocks(parts.transformer)
+    elif case.kernels == "exact":
+        compute_exactly(parts.transformer)
     size = parts.size()
     on_cpu, cap = device.type == "cpu", case.cap_bytes or machine.total_bytes
     with capped(device, case.cap_bytes):

@@ -23,7 +23,7 @@ def cases_of(options: GpuOptions) -> dict[str, Case]:
     if options.model == "tiny" and not options.cap_gb:
         make = maker(options.model, torch.device(options.device))
         caps = small_caps(make(torch.device("cpu")), options.spec())
-    return {case.name: case for case in usual_cases(caps) if options.compiled or not case.compiled}
+    return {case.name: case for case in usual_cases(caps) if options.compiled or case.kernels != "compiled"}
 
 
 def rows_of(options: GpuOptions, cases: dict[str, Case]) -> list[str]:
@@ -41,12 +41,12 @@ def groups_of(rows: list[str], cases: dict[str, Case]) -> list[list[str]]:
         if row not in cases:
             return "train" if row == "train" else "looks"
         case = cases[row]
-        return "compiled" if case.compiled else "whole" if case.cap_bytes is None else "capped"
+        return "compiled" if case.kernels == "compiled" else "whole" if case.cap_bytes is None else "capped"
 
     return [list(group) for _, group in groupby(rows, kind)]
 
 
 def limit_s(row: str, cases: dict[str, Case], options: GpuOptions) -> float:
     """Return the seconds that a row may take."""
-    long = row in _LONG or (row in cases and cases[row].compiled)
+    long = row in _LONG or (row in cases and cases[row].kernels == "compiled")
     return options.row_seconds * (2 if long else 1)
