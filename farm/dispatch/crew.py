@@ -54,7 +54,8 @@ class Crew:
         self._clock = clock
         self.version = 0  #: rises with all news but a lease
         self._workers: dict[str, Worker] = {}
-        self._dead: dict[str, bool] = {}  # workers whose process is gone -> whether they died alone
+        #: workers whose process is gone, though a call of theirs may still be on the way -> whether they died alone
+        self.dead: dict[str, bool] = {}
         self._skills: dict[tuple[object, ...], int] = {}
 
     def hear(self, card: WorkerCard) -> Worker:
@@ -88,17 +89,9 @@ class Crew:
 
     def bury(self, worker_id: str, *, alone: bool) -> None:
         """Note that the worker's process is gone. alone: its node lives on, and no operator told it to go."""
-        self._dead[worker_id] = alone
+        self.dead[worker_id] = alone
         if self._workers.pop(worker_id, None):
             self.version += 1
-
-    def is_dead(self, worker_id: str) -> bool:
-        """Whether its process is gone. A call that it made before may still be on the way."""
-        return worker_id in self._dead
-
-    def died_alone(self, worker_id: str) -> bool:
-        """Whether it is dead, and neither its node nor an operator is the reason."""
-        return self._dead.get(worker_id, False)
 
     def present(self) -> list[Worker]:
         """Return the workers heard of lately."""

@@ -81,7 +81,7 @@ class Leases:
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """Extend a busy worker's lease, or tell it to stop."""
-        if self.crew.is_dead(card.id):
+        if card.id in self.crew.dead:
             return "exit"
         worker = self.crew.hear(card)
         video = self.videos.get(progress.job) or self.videos.refresh(progress.job)
@@ -130,7 +130,7 @@ class Leases:
 
     def end_leases_of_the_dead(self) -> None:
         """End the leases of the workers whose process is gone. Raises: StoreError; then call it again."""
-        for worker_id in filter(self.crew.is_dead, self.videos.holders()):
+        for worker_id in sorted(self.crew.dead.keys() & self.videos.holders()):
             for job_id in sorted({job_id for job_id, _ in self.videos.held_by(worker_id)}):
                 with skipping_damaged(job_id):
                     self.videos.refresh(job_id)
@@ -140,7 +140,7 @@ class Leases:
         for _, key in sorted(held for held in self.videos.held_by(worker_id) if held[0] == job_id):
             video = self.videos.get(job_id)
             if video and (job_id, key) in self.videos.held_by(worker_id):
-                message, counts = f"worker {worker_id} died at {key}", self.crew.died_alone(worker_id)
+                message, counts = f"worker {worker_id} died at {key}", self.crew.dead[worker_id]
                 self._end_lease(video, video.failure(key, "worker_died", message, counts=counts))
 
     def _end_lease(self, video: OpenVideo, failure: Failure) -> None:

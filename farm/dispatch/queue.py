@@ -14,8 +14,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from farm.contract import JobId
@@ -34,12 +33,7 @@ class Rank(NamedTuple):
     until: float  #: unix seconds; time may change the level then
 
 
-class Line(NamedTuple):
-    """Which orders wait together: sorted by their standing, equal in all else."""
-
-    level: int
-    owner: str
-    need: Need
+Item = tuple[float, int, JobId]  #: a waiting order: standing, number among the video's pieces, video
 
 
 class Waiting(NamedTuple):
@@ -61,7 +55,7 @@ class Queue:
         self._served = 0.0  # the account of the owner who was served last: a newcomer begins there
         self._demands: dict[JobId, Demand] = {}
         self._ranks: dict[JobId, Rank] = {}
-        self._lines: dict[Line, list[tuple[float, int, JobId]]] = {}  # standing, number of the piece, video
+        self.lines: dict[Need, dict[tuple[int, str], list[Item]]] = {}  #: need -> level and owner -> sorted orders
         self._waiting: Counter[str] = Counter()  # owner -> orders
         self._due: list[tuple[float, JobId]] = []  # a heap: when to rank a video again
         self._positions: dict[JobId, int] | None = None
@@ -107,20 +101,22 @@ class Queue:
         """Whether the order still waits."""
         return job in self._demands and piece in self._demands[job].pieces
 
-    def counts(self) -> Mapping[Line, int]:
-        """Return the number of orders in each line."""
-        return {line: len(orders) for line, orders in self._lines.items()}
-
-    def in_order(self, lines: Iterable[Line], accounts: Mapping[str, float]) -> Iterator[Waiting]:
-        """Yield the orders of these lines, most urgent first. Do not change the queue meanwhile."""
-
-        def rank(line: Line) -> tuple[int, float]:
-            return line.level, 0.0 if -line.level >= URGENT else accounts[line.owner]
-
-        for (level, account), group in groupby(sorted(lines, key=rank), key=rank):
-            for standing, number, job in heapq.merge(*(self._lines[line] for line in group)):
-                demand = self._demands[job]
-                yield Waiting(level, account, standing, demand, demand.pieces[number])
+    def in_order(self, needs: Iterable[Need], accounts: Mapping[str, float]) -> Iterator[Waiting]:
+        """Yield the orders of these needs, most urgent first. Do not change the queue meanwhile."""
+        heads = [
+            (level, 0.0 if -level >= URGENT else accounts[owner], *items[0], 0, items)
+            for need in needs
+            for (level, owner), items in self.lines[need].items()
+        ]
+        heapq.heapify(heads)
+        while heads:
+            level, account, standing, number, job, at, items = heads[0]
+            demand = self._demands[job]
+            yield Waiting(level, account, standing, demand, demand.pieces[number])
+            if at + 1 < len(items):
+                heapq.heapreplace(heads, (level, account, *items[at + 1], at + 1, items))
+            else:
+                heapq.heappop(heads)
 
     def position(self, job: JobId) -> int | None:
         """Return how many videos will begin before this one; None: it was begun, or it waits for nothing."""
@@ -146,11 +142,13 @@ class Queue:
     def _withdraw(self, job: JobId) -> None:
         self._positions = None
         if demand := self._demands.get(job):
-            for line, item in self._items(demand):
-                orders = self._lines[line]
-                del orders[bisect_left(orders, item)]
-                if not orders:
-                    del self._lines[line]
+            for need, line, item in self._places(demand):
+                items = self.lines[need][line]
+                del items[bisect_left(items, item)]
+                if not items:
+                    del self.lines[need][line]
+                if not self.lines[need]:
+                    del self.lines[need]
             self._waiting[demand.owner] -= len(demand.pieces)
 
     def _insert(self, demand: Demand, now: float) -> None:
@@ -159,18 +157,16 @@ class Queue:
         if demand.pieces and not self._waiting[owner]:
             self.accounts[owner] = max(self.accounts.get(owner, 0.0), self._served)
         self._waiting[owner] += len(demand.pieces)
-        for line, item in self._items(demand):
-            insort(self._lines.setdefault(line, []), item)
+        for need, line, item in self._places(demand):
+            insort(self.lines.setdefault(need, {}).setdefault(line, []), item)
         if before is None or before.until != rank.until:
             heapq.heappush(self._due, (rank.until, demand.job))
 
-    def _items(self, demand: Demand) -> Collection[tuple[Line, tuple[float, int, JobId]]]:
-        """Return where each of the video's orders waits."""
+    def _places(self, demand: Demand) -> Iterator[tuple[Need, tuple[int, str], Item]]:
+        """Yield where each of the video's orders waits."""
         level, standing, _ = self._ranks[demand.job]
-        return [
-            (Line(level, demand.owner, piece.need), (standing, number, demand.job))
-            for number, piece in enumerate(demand.pieces)
-        ]
+        for number, piece in enumerate(demand.pieces):
+            yield piece.need, (level, demand.owner), (standing, number, demand.job)
 
 
 def _only_took_orders(before: Demand, after: Demand) -> bool:

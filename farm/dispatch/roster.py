@@ -85,7 +85,7 @@ class Roster:
         """Return what a worker hears, apart from its order. asleep: it is outside its hours."""
         slot = slot_of(worker_id)
         leave = self.leaves.kind(slot)
-        if self._crew.is_dead(worker_id) or slot in self.leaving or leave == "drained":
+        if worker_id in self._crew.dead or slot in self.leaving or leave == "drained":
             return "exit"
         return "pause" if asleep or leave == "paused" else "go"
 

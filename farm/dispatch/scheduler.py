@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 from farm.contract import JobId, slot_of
 from farm.dispatch.crew import Crew, Worker
-from farm.dispatch.queue import PATIENCE_S, URGENT, Line, Queue, Waiting
+from farm.dispatch.queue import PATIENCE_S, URGENT, Queue, Waiting
 from farm.jobs.demand import Demand, Need, Piece, fits
 
 LOADING = 4.0  #: a worker changes its model only for an order that is ahead by more than this many sections
@@ -71,7 +72,7 @@ class _Round:
         self._ready = {worker.card.id: worker for worker in self._workers if worker.place == "idle"}
         self._cards = {worker.skill: worker.card for worker in self._workers}
         self._able: dict[Need, set[int]] = {}
-        self._lines, self._accounts = queue.counts(), dict(queue.accounts)
+        self._accounts = dict(queue.accounts)
         self._taken: set[tuple[JobId, Piece]] = set()
         self._taken_of: Counter[Need] = Counter()
 
@@ -98,8 +99,10 @@ class _Round:
     def _choose(self, worker: Worker) -> tuple[Waiting | None, bool]:
         """Return the most urgent order that no faster worker ends sooner, and whether other slots were left one."""
         slot, passed_over = slot_of(worker.card.id), False
-        ahead = float(sum(count for line, count in self._lines.items() if not self._can(worker, line.need)))
-        ahead -= sum(count for need, count in self._taken_of.items() if not self._can(worker, need))
+        ahead = 0.0
+        for need, lines in self._queue.lines.items():
+            if not self._can(worker, need):
+                ahead += sum(map(len, lines.values())) - self._taken_of[need]
         reach = worker.pace_s / self._workers[0].pace_s
         sooner: dict[tuple[Need, float, frozenset[str]], float] = {}
         for waiting in self._in_order(worker):
@@ -135,27 +138,20 @@ class _Round:
     def _warmest(self, worker: Worker, waiting: Waiting) -> Worker:
         """Return the worker itself, or a free one that is nearly as fast and has the video's context or model."""
         job, need, failed = waiting.demand.job, waiting.piece.need, waiting.demand.failed
-        if worker.card.warm == job:
-            return worker
-        near = [
-            other
-            for other in self._ready.values()
-            if (other.card.warm == job or other.card.model == need.model)
-            and other.pace_s <= worker.pace_s * NEARLY
-            and self._can(other, need)
-            and slot_of(other.card.id) not in failed
-        ]
-        warm = next((other for other in near if other.card.warm == job), None)
-        if warm or worker.card.model in {None, need.model}:
-            return warm or worker
-        return next((other for other in near if other.card.model == need.model), worker)
+
+        def warmth(other: Worker) -> tuple[bool, bool]:
+            needs_no_change = other is worker and other.card.model is None
+            return other.card.warm == job, other.card.model == need.model or needs_no_change
+
+        near = takewhile(lambda other: other.pace_s <= worker.pace_s * NEARLY, self._ready.values())
+        able = (other for other in near if self._can(other, need) and slot_of(other.card.id) not in failed)
+        return max((worker, *able), key=warmth)
 
     def _in_order(self, worker: Worker) -> Iterator[Waiting]:
         """Yield the orders that the worker can do; those that need another model only if they are far ahead."""
-        lines = [line for line in self._lines if self._can(worker, line.need)]
-        same = [line for line in lines if _is_loaded(worker, line)]
-        loaded = self._queue.in_order(same, self._accounts)
-        others = self._queue.in_order((line for line in lines if not _is_loaded(worker, line)), self._accounts)
+        needs = [need for need in self._queue.lines if self._can(worker, need)]
+        loaded = self._queue.in_order((need for need in needs if _is_loaded(worker, need)), self._accounts)
+        others = self._queue.in_order((need for need in needs if not _is_loaded(worker, need)), self._accounts)
         ours, other = next(loaded, None), next(others, None)
         while ours or other:
             if other and (ours is None or _is_far_ahead(other, ours)):
@@ -181,8 +177,8 @@ class _Round:
         return any(self._can(worker, need) and slot_of(worker.card.id) not in failed for worker in self._workers)
 
 
-def _is_loaded(worker: Worker, line: Line) -> bool:
-    return worker.card.model in {None, line.need.model} or line.need.stage == "finish"
+def _is_loaded(worker: Worker, need: Need) -> bool:
+    return worker.card.model in {None, need.model} or need.stage == "finish"
 
 
 def _is_far_ahead(other: Waiting, ours: Waiting) -> bool:
