@@ -18,7 +18,6 @@ from typing_extensions import override
 LOGGERS = ("farm", "actors", "deploy", "framepack_engine", "lab")
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
-_STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}  #: not facts
 _BARE = re.compile(r"[^\s\"=]+")
 
 
@@ -49,7 +48,8 @@ class LineFormatter(logging.Formatter):
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return the event's names and values: `action`, the facts in `extra`, and `message` if there are words."""
     action, _, words = record.getMessage().partition(": ")
-    facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    plain = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}  # Ray's factory of records adds attributes
+    facts = {name: value for name, value in vars(record).items() if name not in plain}
     return {"action": action, **facts, **({"message": words} if words else {})}
 
 

@@ -22,7 +22,7 @@ def warn_if_unprepared() -> None:
     """Log a warning if MKL's mode is not set. Changes nothing."""
     if "MKL_CBWR" not in os.environ:
         log.warning(
-            "MKL_CBWR is not set: on some CPUs the same video can come out with other bits. "
+            "mkl_mode_missing: MKL_CBWR is not set. On some CPUs the same video can come out with other bits. "
             "Set MKL_CBWR=%s before Python starts, or call framepack_engine.prepare_process() first",
             MKL_MODE,
         )

@@ -202,7 +202,7 @@ class Stream:
             try:
                 return _LockedHomes(self._blocks, self._budget)
             except _Refused as err:
-                log.warning("action=not_pinned: the machine refuses to lock %s; blocks are sent through a staging", err)
+                log.warning("not_pinned: the machine refuses to lock %s; blocks are sent through a staging", err)
         return _Staging(self._blocks, self._budget)
 
     @property

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -53,6 +53,19 @@ def test_values_cannot_forge_lines_or_names(value: str, words: str) -> None:
     styles: tuple[Literal["text", "json"], ...] = ("text", "json")
     for style in styles:
         assert len(LineFormatter(style).format(event).splitlines()) == 1
+
+
+def test_what_a_factory_adds_to_every_record_is_no_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing Ray installs a factory of records that adds its own timestamp."""
+    plain = logging.getLogRecordFactory()
+
+    def stamped(*args: Any, **options: Any) -> logging.LogRecord:
+        record = plain(*args, **options)
+        record.stamp = 1
+        return record
+
+    monkeypatch.setattr(logging, "_logRecordFactory", stamped)
+    assert as_json(record("x", worker="w-0")) == {"action": "x", "worker": "w-0"}
 
 
 def test_a_trace_stays_with_its_line() -> None:

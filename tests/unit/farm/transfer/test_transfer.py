@@ -402,7 +402,7 @@ def test_the_command_line_moves_videos(
     assert {entry["id"] for entry in http.get("/v1/videos").json()["data"]} == {video, copy}
     assert http.get(f"/v1/videos/{copy}/content").content == b"mp4 bytes"
     assert cli.main(["export", video, "-o", str(folder)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists; name" in capsys.readouterr().err
     start = folder / "inputs" / "start.png"
     start.write_bytes(start.read_bytes()[:-1] + b"?")
     assert cli.main(["import", str(folder)]) == 2
