@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from farm.contract import AUTO
 
-_COMPUTED = r"b?float(?:16|32)(?:\+fp8-dynamic|\+\w+)*"
-_ATTENTION = r"(?!t\d+$|dynamic)[a-z][a-z0-9-]*?"
+_COMPUTED = r"b?float(?:16|32)(?:\+fp8-(?:dynamic|fast)|\+\w+)*"  # the precisions that have a hyphen
+_ATTENTION = r"(?!t\d+$|dynamic|fast)[a-z][a-z0-9-]*?"
 _THREADS = r"(?:-t(?P<threads>\d+))?"
 _WITH_ATTENTION = re.compile(rf"(?P<device>.+-{_COMPUTED})-(?P<attention>{_ATTENTION}){_THREADS}")
 _WITHOUT = re.compile(rf"(?P<device>.+?){_THREADS}")

@@ -21,10 +21,11 @@ from framepack_engine import RenderSpec, Sampler
 from framepack_engine.conformance import CaseModel, case_conditioning, load_case_model
 from framepack_engine.errors import AttentionUnavailable, InvalidSpec
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention
-from framepack_engine.planning.choices import ATTENTIONS
+from framepack_engine.planning.choices import ATTENTIONS, PRECISIONS
 from framepack_engine.sampling import attention_trial
 from framepack_engine.sampling.attention import attend, check_attention, pin_attention, usable_attentions
 from framepack_engine.sampling.attention_trial import BOUND, device_attention, trial_fault
+from framepack_engine.sampling.numeric import numeric_class
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -175,6 +176,20 @@ def test_it_is_part_of_the_numeric_class(sampler: Sampler) -> None:
     assert sampler.numeric_class_of(SPEC).replace("-sdpa", "") == sampler.numeric_class
     with pytest.raises(InvalidSpec, match="attention='eager'"):
         replace(SPEC, attention="eager")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_farm_understands_every_class(precision: str, compiled: bool) -> None:
+    """Each class that the engine can write is taken apart into the device, the attention and the threads."""
+    cpu = torch.device("cpu")
+    own = parse_class(numeric_class(cpu, torch.bfloat16, precision=precision, compiled=compiled))
+    assert (own.attention, own.threads) == (None, torch.get_num_threads())
+    assert len(own.traits) == 2
+    for name in ATTENTIONS:
+        text = numeric_class(cpu, torch.bfloat16, attention=name, precision=precision, compiled=compiled)
+        assert parse_class(text) == own._replace(attention=name)
+        assert parse_class(text.partition("@")[0]) == own._replace(attention=name, traits=frozenset())
 
 
 H100 = AttentionFacts(capability=(9, 0), cudnn=91_900)
