@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -45,6 +45,7 @@ _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 _SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _DAY_MIN = 24 * 60
+_RAY_DIR_CHARS = 48  #: Ray adds up to 58, and a socket's name has at most 107
 
 Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
 
@@ -121,6 +122,12 @@ def _ray(text: str) -> str:
     return text
 
 
+def _ray_dir(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or len(text) > _RAY_DIR_CHARS:
+        raise ValueError(f"need an absolute path of at most {_RAY_DIR_CHARS} ASCII characters: Ray has sockets there")
+    return text
+
+
 def _endpoint(text: str) -> str:
     if not _ENDPOINT.fullmatch(text):
         raise ValueError("need http://host:port or https://host; keys belong in AWS_*")
@@ -136,8 +143,12 @@ def _one_of(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _default(folder: Path, *, shown: str) -> Any:
-    return {"default": str(folder), "json_schema_extra": {"shown": shown}}
+def _default(folder: Callable[..., Path], *below: str, shown: str) -> Any:
+    try:
+        default = str(folder("framepack-farm", appauthor=False).joinpath(*below))
+    except RuntimeError:  # this user has no home folder
+        default = ""
+    return {"default": default, "json_schema_extra": {"shown": shown}}
 
 
 def _nothing(value: Any) -> Any:
@@ -176,9 +187,7 @@ class FarmSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     storage: Annotated[str, AfterValidator(_storage)] = Field(
-        **_default(
-            user_data_path("framepack-farm", appauthor=False) / "storage", shown="~/.local/share/framepack-farm/storage"
-        ),
+        **_default(user_data_path, "storage", shown="~/.local/share/framepack-farm/storage"),
         description="The object store that holds everything durable: a folder, or s3://bucket/prefix with the usual "
         "AWS_* variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE …). The bucket must exist: "
         "docs/how-to/s3.md. The default is a folder in the user's data directory.",
@@ -187,13 +196,11 @@ class FarmSettings(BaseModel):
         None, description="URL of an S3 server other than AWS (Ceph, R2 and others). Used with s3:// only."
     )
     cache: str = Field(
-        **_default(user_cache_path("framepack-farm", appauthor=False), shown="~/.cache/framepack-farm"),
+        **_default(user_cache_path, shown="~/.cache/framepack-farm"),
         description="Folder for built-in models and for what a worker learns about its device.",
     )
     lora_dir: str = Field(
-        **_default(
-            user_data_path("framepack-farm", appauthor=False) / "loras", shown="~/.local/share/framepack-farm/loras"
-        ),
+        **_default(user_data_path, "loras", shown="~/.local/share/framepack-farm/loras"),
         description="Folder of the LoRAs that requests name: .safetensors files, and folders of them. Every machine of "
         "a farm needs the same files.",
     )
@@ -340,6 +347,12 @@ class FarmSettings(BaseModel):
         "its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine can join.",
     )
     ray_port: Port = Field(0, description="Port at which other machines join. 0: any free port, another at each start.")
+    ray_dir: Annotated[str, AfterValidator(_ray_dir)] = Field(
+        f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
+        json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
+        description="Folder of Ray's sockets and logs on this machine, with an ASCII name of at most 48 characters: "
+        "Linux allows no longer ones for sockets. The default ends in the user's id.",
+    )
     ray: Annotated[Annotated[str, AfterValidator(_ray)] | None, EMPTY] = Field(
         None,
         description="HOST:PORT of a running Ray cluster to run in; start the farm on the machine of its head. Unset: "
@@ -411,8 +424,19 @@ class FarmSettings(BaseModel):
         """The storage's folder on this machine, absolute. For s3:// it holds only the farm's lock and log."""
         if self.storage.startswith("s3://"):
             name = hashlib.sha256(f"{self.storage} {self.s3_endpoint or ''}".encode()).hexdigest()[:16]
-            return user_data_path("framepack-farm", appauthor=False) / "s3" / name
-        return Path(self.storage.removeprefix("file://")).expanduser().absolute()
+            return self._at_home("storage").parent / "s3" / name
+        return self._folder("storage")
+
+    def _at_home(self, name: str) -> Path:
+        """Return the default folder of a setting. Raises: ConfigError if this user has no home folder."""
+        default = type(self).model_fields[name].default
+        if not default:
+            raise ConfigError(f"this user has no home folder: set {_variable(name)}, or set HOME")
+        return Path(default)
+
+    def _folder(self, name: str) -> Path:
+        text = getattr(self, name).removeprefix("file://")
+        return Path(text).expanduser().absolute() if text else self._at_home(name)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Self:
@@ -437,7 +461,7 @@ class FarmSettings(BaseModel):
 
     def absolute(self) -> Self:
         """Return these settings with paths that mean the same in every current folder."""
-        folders = {name: str(Path(getattr(self, name)).expanduser().absolute()) for name in ("cache", "lora_dir")}
+        folders = {name: str(self._folder(name)) for name in ("cache", "lora_dir")}
         if not self.storage.startswith("s3://"):
             folders["storage"] = str(self.storage_path)
         models = [entry.partition(":") for entry in self.models.split(",")]

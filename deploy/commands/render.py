@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
-from deploy.commands.videos import check_completed, checked_target, put_path
+from deploy.commands.videos import check_completed, put_path
 from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
 from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.target import Force, deliver, target_of
 from farm.errors import ConfigError, FarmError, InvalidRequest
 from farm.request import Variants, take_variants
 
@@ -42,7 +43,10 @@ def register(app: typer.Typer) -> None:
 def render(
     image: Image = None,
     *,
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="OUT.mp4", help="default: IMAGE.mp4, here")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT.mp4", help="a file, a folder, - for stdout; IMAGE.mp4")
+    ] = None,
+    force: Force = False,
     end_image: EndImage = None,
     url: Url = None,
     storage: Storage = None,
@@ -54,7 +58,8 @@ def render(
     Ctrl-C pauses the video; the same command continues it.
     """
     fields, images = request_of(given, image, end_image)
-    target = checked_target(out or _free_name(Path(f"{image.stem if image else 'video'}.mp4")))
+    name = f"{image.stem if image else 'video'}.mp4"
+    target_of(out, name=name, force=force)  # refuse it now, not after an hour
     fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
     settings = read_settings(url=url, storage=storage)
     with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
@@ -68,7 +73,7 @@ def render(
             _pause(client, video["id"])
             raise
         check_completed(final)
-        path = client.fetch(video["id"], target)
+        path = deliver(target_of(out, name=name, force=force), lambda file: client.fetch(video["id"], file))
     put_path(path, as_json=as_json)
 
 
@@ -193,15 +198,6 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
     with start_background(settings.replaced(model=settings.model or model)) as started:
         yield started
         say("stopping the farm")
-
-
-def _free_name(path: Path) -> Path:
-    """Return `path`, or its first numbered neighbour that does not exist."""
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_stem(f"{path.stem}-{number}")
-    return free
 
 
 StartImage = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="a new start image")]

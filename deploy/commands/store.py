@@ -13,6 +13,7 @@ import typer
 from deploy.commands.connect import Json, Storage, Url, connect, read_settings
 from deploy.commands.videos import put_path
 from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.target import Force, target_of
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def export(
     video_id: Annotated[str, typer.Argument(metavar="ID", help="a video in any state")],
     *,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.tar|FOLDER", help="default: ID.tar")] = None,
+    force: Force = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
@@ -40,9 +42,9 @@ def export(
 
     A video that still renders is written as it is now.
     """
-    target = out or Path(f"{Path(video_id).name}.tar")
-    if target.is_dir():
-        raise ConfigError(f"{target} exists; name a new folder, or a file that ends in .tar")
+    if out is not None and out.is_dir():
+        raise ConfigError(f"{out} exists; name a new folder, or a file that ends in .tar")
+    target = target_of(out, name=f"{Path(video_id).name}.tar", force=force)
     with connect(url=url, storage=storage) as client:
         put_path(client.export(video_id, target), as_json=as_json)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +14,7 @@ from deploy.commands.live_list import watch_list
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
 from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.target import Force, deliver, target_of
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
 
@@ -159,7 +159,8 @@ def _named(client: FarmClient, name: str) -> list[dict[str, Any]]:
 def fetch(
     video_id: Id,
     *,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="file, or folder")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="a file, a folder, or - for stdout")] = None,
+    force: Force = False,
     variant: Annotated[
         str, typer.Option(help="video, thumbnail, spritesheet, preview, partial, latents, frames")
     ] = "video",
@@ -168,13 +169,12 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Write a video to a file and print its path. A broken download continues where it stopped."""
-    target = out or Path()
-    if target.is_dir():
-        middle = "" if variant == "video" else f".{variant}"
-        target /= f"{Path(video_id).name}{middle}.{_SUFFIXES.get(variant, 'mp4')}"
+    middle = "" if variant == "video" else f".{variant}"
+    name = f"{Path(video_id).name}{middle}.{_SUFFIXES.get(variant, 'mp4')}"
+    target = target_of(out, name=name, force=force)
     with connect(url=url, storage=storage) as client:
         try:
-            path = client.fetch(video_id, target, variant=variant)
+            path = deliver(target, lambda file: client.fetch(video_id, file, variant=variant))
         except NotReady as err:
             say(str(err))
             raise typer.Exit(1) from err
@@ -211,21 +211,14 @@ def check_completed(*videos: dict[str, Any]) -> None:
         raise typer.Exit(1)
 
 
-def put_path(path: Path, *, as_json: bool) -> None:
-    """Print the path of a written file."""
+def put_path(path: Path | None, *, as_json: bool) -> None:
+    """Print the path of a written file; None: the file went to stdout."""
+    if path is None:
+        return
     if as_json:
         put_json({"path": str(path)})
     else:
         print(path)
-
-
-def checked_target(out: Path) -> Path:
-    """Return `out`. Raises: ConfigError if it cannot be written, before an hour of rendering is lost."""
-    if out.is_dir() or not out.parent.is_dir():
-        raise ConfigError(f"cannot write {out}: " + ("it is a folder" if out.is_dir() else "its folder does not exist"))
-    if not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise ConfigError(f"cannot write {out}: permission denied; choose another place")
-    return out
 
 
 def _wish(wish: str) -> Callable[..., None]:

@@ -64,6 +64,7 @@ def examine(
     yield _memory(gpus, size_of(model.name, settings.precision), total=memory)
     yield _video()
     yield _storage(settings)
+    yield _cache(settings)
     yield from _models(settings, model, needed=bool(gpus))
     yield _port(settings)
     yield _shared_memory()
@@ -218,6 +219,16 @@ def _storage(settings: FarmSettings) -> Check:
     if not in_bucket and _free(folder) < _ROOM_BYTES:
         return Check(name="storage", value=value, state="note", hint="little room: workers wait when it is full")
     return Check(name="storage", value=value)
+
+
+def _cache(settings: FarmSettings) -> Check:
+    from deploy.node.local import check_cache
+
+    try:
+        check_cache(settings)
+    except ConfigError as err:
+        return Check(name="cache", value=settings.cache, state="wrong", hint=str(err))
+    return Check(name="cache", value=settings.cache)
 
 
 def _new_folder(folder: Path) -> Check:

@@ -9,9 +9,11 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from deploy.node.child import PACKAGES, STORAGE_MARK, end_orphans
@@ -54,6 +56,7 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
         settings = resolved(settings)
         if not settings.api_keys:
             _talk("no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)")
+        check_cache(settings)
         open_store(settings).prove()
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
@@ -67,6 +70,17 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
             _talk("stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
     return 0
+
+
+def check_cache(settings: FarmSettings) -> None:
+    """Create the cache's folder. Raises: ConfigError if workers cannot write there."""
+    folder = Path(settings.cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as err:
+        msg = f"cannot write to the cache {folder}: {err.strerror}; choose another with --cache or FARM_CACHE"
+        raise ConfigError(msg) from err
 
 
 def _end_at_once(settings: FarmSettings, lock: IO[str], why: str) -> None:
@@ -176,6 +190,7 @@ def _start_ray(settings: FarmSettings) -> None:
         include_dashboard=False,
         object_store_memory=100 << 20,  # orders are small: what is big goes through the store
         _node_ip_address=settings.node_ip or "127.0.0.1",
+        _temp_dir=settings.ray_dir,
         logging_level=logging.WARNING,
     )
     _talk(_invitation(ray.get_runtime_context().gcs_address))

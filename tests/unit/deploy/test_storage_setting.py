@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from deploy.node.local import check_cache
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
+from tests.imports import ROOT
 
 
 @pytest.mark.parametrize("storage", ["s3://farm", "s3://my.farm-1/a/b_c/D.1", "s3://farm/a/"])
@@ -41,3 +48,31 @@ def test_each_bucket_has_a_lock_of_its_own() -> None:
     }
     assert len(paths) == 4
     assert all(path.is_absolute() for path in paths)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a home folder")
+def test_no_home_folder_is_named_when_it_is_needed() -> None:
+    """A user without one can ask a farm elsewhere; a command that needs a folder names the variable to set."""
+    code = "from farm.settings import FarmSettings; s = FarmSettings(url='http://a'); print(s.url); s.storage_path"
+    caps = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")  # reads the interpreter's files
+    become = ("setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", *caps)
+    command, env = [*become, sys.executable, "-c", code], {"PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "http://a\n"
+    assert "ConfigError: this user has no home folder: set FARM_STORAGE, or set HOME" in done.stderr
+
+
+def test_the_cache_is_tried_before_a_farm_starts(tmp_path: Path) -> None:
+    """`up` and doctor name the folder and FARM_CACHE; a usable one is created."""
+    check_cache(FarmSettings(cache=str(tmp_path / "new")))
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"cannot write to the cache .*/file/below.*FARM_CACHE"):
+        check_cache(FarmSettings(cache=str(tmp_path / "file" / "below")))
+
+
+@pytest.mark.parametrize("folder", ["/tmp/tü", "relative", f"/tmp/{'x' * 90}"])
+def test_a_folder_for_rays_sockets_is_short_and_plain(folder: str) -> None:
+    """Ray would end in "AF_UNIX path length" or a traceback."""
+    with pytest.raises(ConfigError, match=r"FARM_RAY_DIR=.*at most 48 ASCII characters"):
+        FarmSettings(ray_dir=folder)

@@ -20,9 +20,9 @@ def test_each_setting_says_what_it_is_for() -> None:
 
 
 def test_all_defaults_are_taken() -> None:
-    """A file with every line in force gives the default settings, but for the folders of the user's home."""
+    """A file with every line in force gives the default settings, but for the user's own folders."""
     shown = dict(re.findall(r"^#(FARM_\w+)=(.*)$", example_env(), flags=re.MULTILINE))
     assert len(shown) == len(FarmSettings.model_fields)
-    homes = {"storage", "cache", "lora_dir"}
+    homes = {"storage", "cache", "lora_dir", "ray_dir"}
     read, plain = (settings.model_dump(exclude=homes) for settings in (FarmSettings.from_env(shown), FarmSettings()))
     assert read == plain

@@ -1,0 +1,89 @@
+"""Files that commands write: nothing that is there is lost, and devices and pipes are written into."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy import cli
+from deploy.terminal.target import STDOUT, deliver, target_of
+from farm.errors import ConfigError
+from farm.jobs import Record
+from tests.unit.conftest import Hand
+
+Out = pytest.CaptureFixture[str]
+
+
+def written(target: Path, text: str = "new") -> Path | None:
+    """Deliver a text."""
+    return deliver(target, lambda path: path.write_text(text))
+
+
+def test_an_existing_file_stays(tmp_path: Path) -> None:
+    """The next take is cat-2.mp4, then cat-3.mp4; `force` replaces."""
+    (tmp_path / "cat.mp4").write_text("old")
+    for free in ("cat-2.mp4", "cat-3.mp4"):
+        assert written(target_of(tmp_path / "cat.mp4", name="x.mp4", force=False)) == tmp_path / free
+    assert (tmp_path / "cat.mp4").read_text() == "old"
+    assert written(target_of(tmp_path / "cat.mp4", name="x.mp4", force=True)) == tmp_path / "cat.mp4"
+    assert (tmp_path / "cat.mp4").read_text() == "new"
+
+
+def test_a_folder_gets_a_file_of_the_default_name(tmp_path: Path) -> None:
+    """Without -o the file lies in the current folder."""
+    assert target_of(tmp_path, name="x.mp4", force=False) == tmp_path / "x.mp4"
+    assert target_of(None, name="x.mp4", force=False) == Path("x.mp4")
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    """The link stays a link: its file is written, whether it exists or not."""
+    link, file = tmp_path / "link.mp4", tmp_path / "file.mp4"
+    link.symlink_to(file)
+    assert written(target_of(link, name="x", force=False)) == file
+    assert link.is_symlink()
+    assert written(target_of(link, name="x", force=True), "newer") == file
+    assert link.read_text() == "newer"
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    """It stays a pipe, and its reader gets the bytes."""
+    pipe, read = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert written(target_of(pipe, name="x", force=False)) == pipe
+    reader.join()
+    assert read == ["new"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_dash_is_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The bytes alone; there is no path to print."""
+    assert written(target_of(STDOUT, name="x", force=False)) is None
+    sys.stdout.flush()
+    assert capfdbinary.readouterr().out == b"new"
+
+
+@pytest.mark.parametrize("out", ["nowhere/cat.mp4", "folder/"])
+def test_what_cannot_be_written_is_refused_first(out: str, tmp_path: Path) -> None:
+    """A missing folder is named, before anything is rendered."""
+    with pytest.raises(ConfigError, match=r"cannot write .*: the folder .* does not exist"):
+        target_of(tmp_path / out / "x.mp4", name="x", force=False)
+
+
+@pytest.mark.usefixtures("farm_url")
+def test_fetch_writes_a_new_take(accept: Callable[..., Record], hand: Hand, tmp_path: Path, capsys: Out) -> None:
+    """`framefarm fetch -o cat.mp4` twice: two files, each path printed."""
+    job = accept().job.id
+    hand.dispatcher.nudge(job)
+    hand.finish()
+    for name in ("cat.mp4", "cat-2.mp4"):
+        assert cli.main(["fetch", job, "-o", str(tmp_path / "cat.mp4")]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / name}\n"
+    assert (tmp_path / "cat.mp4").read_bytes() == (tmp_path / "cat-2.mp4").read_bytes()
