@@ -10,7 +10,8 @@ from typing import get_args
 import torch
 
 from farm.contract import AUTO, Stage, WorkerCard
-from farm.settings import FarmSettings, vram_class
+from farm.setting_types import vram_class
+from farm.settings import FarmSettings
 from framepack_engine import ModelShelf, Renderer
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.kernels.blocks import check_exact

@@ -17,7 +17,8 @@ from actors.vitals import Movement, Pace
 from farm.contract import Failure, Order, Progress, Verdict, WorkerCard, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.metrics import Meter
-from farm.settings import FarmSettings, is_open, parse_hours
+from farm.setting_types import is_open, parse_hours
+from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
 _TROUBLE_S = 1.0  #: until the next question, after the store failed

@@ -7,21 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from typing_extensions import override
 
-from farm.contract import AUTO, Stage
+from farm.contract import AUTO
 from farm.errors import ConfigError
 from farm.keys import parse_keys, parse_operators
 from farm.logs import FORMATS, LEVELS
 from farm.receiver import check_secret, checked_url
+from farm.setting_types import (
+    EMPTY,
+    VRAM_CLASSES,
+    Count,
+    Endpoint,
+    Gpus,
+    Hours,
+    NodeName,
+    Port,
+    Positive,
+    RayAddress,
+    RayFolder,
+    Stages,
+    Storage,
+    Switch,
+    Workers,
+    one_of,
+)
 
 # as `framepack_engine.planning.choices` names them; tests compare
 PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "fp8-fast", "int8", "int4")
@@ -29,8 +46,6 @@ KERNELS = ("eager", "exact", "compiled")
 ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
-VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
-_SHARE = 0.9  #: a card reports up to this much less than it is sold with: an L4 of 24 GB reports 22.5 GiB
 
 #: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
@@ -38,109 +53,6 @@ NODE_SETTINGS = (
     *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "kernels"),
     "attention",
 )
-_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
-_GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
-_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
-_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
-_SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
-_DAY_MIN = 24 * 60
-_RAY_DIR_CHARS = 48  #: Ray adds up to 58, and a socket's name has at most 107
-
-Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
-
-
-def parse_hours(text: str) -> tuple[Span, ...]:
-    """Return the spans of the day that `text` names, or none for "always". A span may cross midnight.
-
-    Raises: ValueError.
-    """
-    return tuple(_span(part.strip()) for part in text.split(",")) if text.strip() else ()
-
-
-def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
-    """Return whether the spans allow work at that time of the day."""
-    now = hour * 60 + minute
-    return not spans or any(begin <= now < end if begin < end else now >= begin or now < end for begin, end in spans)
-
-
-def vram_class(gib: float) -> str | None:
-    """Return the largest class that a device of `gib` GiB fills, or None for a smaller device."""
-    fitting = [name for name in VRAM_CLASSES if gib >= _SHARE * int(name[1:])]
-    return fitting[-1] if fitting else None
-
-
-def _span(part: str) -> Span:
-    match = _SPAN.fullmatch(part)
-    if match:
-        hours, minutes = (int(match[1]), int(match[3])), (int(match[2]), int(match[4]))
-        begin, end = hours[0] * 60 + minutes[0], hours[1] * 60 + minutes[1]
-        if max(minutes) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
-            return begin, end
-    raise ValueError(f"{part!r} is not a span of time; need HH:MM-HH:MM with different ends")
-
-
-def _storage(text: str) -> str:
-    if "://" in text and not text.startswith("file://") and not _S3.fullmatch(text):
-        raise ValueError("need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')")
-    return text
-
-
-def _workers(text: str) -> str:
-    if text != "auto" and not text.isdigit():
-        raise ValueError("need 'auto' or a whole number")
-    return text
-
-
-def _gpus(text: str) -> str:
-    gpus = [gpu.strip() for gpu in text.split(",")] if text else []
-    if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
-        raise ValueError("need numbers or UUIDs as `nvidia-smi -L` shows them, each once, separated by commas")
-    return text
-
-
-def _stages(text: str) -> str:
-    if not {stage.strip() for stage in text.split(",")} <= {*get_args(Stage), ""}:
-        raise ValueError(f"need some of {','.join(get_args(Stage))}")
-    return text
-
-
-def _hours(text: str) -> str:
-    parse_hours(text)
-    return text
-
-
-def _node(text: str) -> str:
-    if text and not _NODE.fullmatch(text):
-        raise ValueError("need up to 40 letters, digits, '-', '_' and '.', with a letter or digit at both ends")
-    return text
-
-
-def _ray(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError("need HOST:PORT")
-    return text
-
-
-def _ray_dir(text: str) -> str:
-    if not text.startswith("/") or not text.isascii() or len(text) > _RAY_DIR_CHARS:
-        raise ValueError(f"need an absolute path of at most {_RAY_DIR_CHARS} ASCII characters: Ray has sockets there")
-    return text
-
-
-def _endpoint(text: str) -> str:
-    if not _ENDPOINT.fullmatch(text):
-        raise ValueError("need http://host:port or https://host; keys belong in AWS_*")
-    return text
-
-
-def _one_of(*names: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"need one of {', '.join(names)}")
-        return text
-
-    return AfterValidator(check)
 
 
 def _default(folder: Callable[..., Path], *below: str, shown: str) -> Any:
@@ -150,20 +62,6 @@ def _default(folder: Callable[..., Path], *below: str, shown: str) -> Any:
         default = ""
     return {"default": default, "json_schema_extra": {"shown": shown}}
 
-
-def _nothing(value: Any) -> Any:
-    return None if value == "" else value
-
-
-def _switch(value: Any) -> Any:
-    return False if value == "" else value
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-Switch = Annotated[bool, BeforeValidator(_switch)]
-EMPTY = BeforeValidator(_nothing)  #: an empty value leaves the setting unset
 
 #: first setting of each part -> the part's title, for the pages that list all settings
 PARTS = {
@@ -186,13 +84,13 @@ class FarmSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    storage: Annotated[str, AfterValidator(_storage)] = Field(
+    storage: Storage = Field(
         **_default(user_data_path, "storage", shown="~/.local/share/framepack-farm/storage"),
         description="The object store that holds everything durable: a folder, or s3://bucket/prefix with the usual "
         "AWS_* variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE …). The bucket must exist: "
         "docs/how-to/s3.md. The default is a folder in the user's data directory.",
     )
-    s3_endpoint: Annotated[Annotated[str, AfterValidator(_endpoint)] | None, EMPTY] = Field(
+    s3_endpoint: Annotated[Endpoint | None, EMPTY] = Field(
         None, description="URL of an S3 server other than AWS (Ceph, R2 and others). Used with s3:// only."
     )
     cache: str = Field(
@@ -264,7 +162,7 @@ class FarmSettings(BaseModel):
         None, description="Days after which the farm erases an ended video and all that it stored of it. Unset: never."
     )
 
-    workers: Annotated[str, AfterValidator(_workers)] = Field(
+    workers: Workers = Field(
         "auto",
         description="auto: one worker for each GPU, or one on the CPU if there is none. A number: that many. 0: none "
         "here, other machines join.",
@@ -291,7 +189,7 @@ class FarmSettings(BaseModel):
         description="Memory of each GPU that workers leave to other programs, in GiB. A video's own preserve_gb takes "
         "precedence.",
     )
-    precision: Annotated[str, _one_of(*PRECISIONS)] = Field(
+    precision: Annotated[str, one_of(*PRECISIONS)] = Field(
         "bf16",
         description="Format in which this machine's workers hold the transformer's matrices. bf16: as they come "
         "(float32 on the CPU). fp8: 8 bits, unpacked for each product. int8, fp8-dynamic: multiplied in 8 bits "
@@ -300,14 +198,14 @@ class FarmSettings(BaseModel):
         "'framepack-farm[precision]'` and change the picture a little: docs/explanation/memory-plans.md. A video stays "
         "with workers of the precision that made its first section.",
     )
-    kernels: Annotated[str, _one_of(*KERNELS)] = Field(
+    kernels: Annotated[str, one_of(*KERNELS)] = Field(
         "eager",
         description="What computes the transformer between its matrix products. eager: torch's operations. exact: "
         "fused Triton kernels with the same bits, on CUDA only; a kernel that differs on this GPU gives way to eager. "
         "compiled: torch.compile, with other bits and minutes more for the first section; a video stays with workers "
         "that compile as well. Neither exact nor compiled has run on a GPU yet.",
     )
-    attention: Annotated[str, _one_of(AUTO, *ATTENTIONS)] = Field(
+    attention: Annotated[str, one_of(AUTO, *ATTENTIONS)] = Field(
         AUTO,
         description="Attention of this machine's workers for requests that leave it open. auto: the best exact one for "
         "the device (on Hopper FlashAttention 3 if it is installed, else cuDNN; elsewhere torch's own) once it passes "
@@ -316,30 +214,28 @@ class FarmSettings(BaseModel):
     cpu_threads: int = Field(
         0, ge=0, description="Threads of a worker on the CPU. 0: the workers share the machine's cores evenly."
     )
-    text_encoder_device: Annotated[Annotated[str, _one_of("cpu")] | None, EMPTY] = Field(
+    text_encoder_device: Annotated[Annotated[str, one_of("cpu")] | None, EMPTY] = Field(
         None,
         description="cpu: both text encoders stay in the machine's memory, in bfloat16, which leaves a GPU of 24 GB to "
         "the rest. The numbers differ from a GPU's, so set it on all workers or on none. Unset: where the worker "
         "computes.",
     )
 
-    gpus: Annotated[str, AfterValidator(_gpus)] = Field(
+    gpus: Gpus = Field(
         "", description="GPUs that may work, as `nvidia-smi -L` numbers them (0,2) or by UUID. Empty: all."
     )
-    stages: Annotated[str, AfterValidator(_stages)] = Field(
+    stages: Stages = Field(
         "", description="Stages that the workers do: some of encode,section,decode,finish. Empty: all."
     )
-    hours: Annotated[str, AfterValidator(_hours)] = Field(
+    hours: Hours = Field(
         "",
         description="Hours in which the workers work, in this machine's local time: 22:00-07:00, several separated by "
         "commas. Outside of them the workers are paused. Empty: always.",
     )
-    vram_class: Annotated[Annotated[str, _one_of(*VRAM_CLASSES)] | None, EMPTY] = Field(
+    vram_class: Annotated[Annotated[str, one_of(*VRAM_CLASSES)] | None, EMPTY] = Field(
         None, description=f"Class of the GPU memory: {', '.join(VRAM_CLASSES)}. Unset: as measured."
     )
-    node: Annotated[str, AfterValidator(_node)] = Field(
-        "", description="This machine's name in the farm. Empty: its host name."
-    )
+    node: NodeName = Field("", description="This machine's name in the farm. Empty: its host name.")
 
     node_ip: Annotated[str | None, EMPTY] = Field(
         None,
@@ -347,13 +243,13 @@ class FarmSettings(BaseModel):
         "its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine can join.",
     )
     ray_port: Port = Field(0, description="Port at which other machines join. 0: any free port, another at each start.")
-    ray_dir: Annotated[str, AfterValidator(_ray_dir)] = Field(
+    ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
         description="Folder of Ray's sockets and logs on this machine, with an ASCII name of at most 48 characters: "
         "Linux allows no longer ones for sockets. The default ends in the user's id.",
     )
-    ray: Annotated[Annotated[str, AfterValidator(_ray)] | None, EMPTY] = Field(
+    ray: Annotated[RayAddress | None, EMPTY] = Field(
         None,
         description="HOST:PORT of a running Ray cluster to run in; start the farm on the machine of its head. Unset: "
         "the farm starts its own.",
@@ -384,10 +280,10 @@ class FarmSettings(BaseModel):
         "longest step and the longest decode must be shorter. Waiting for the store and loading a model do not count.",
     )
 
-    log_format: Annotated[str, _one_of(*FORMATS)] = Field(
+    log_format: Annotated[str, one_of(*FORMATS)] = Field(
         "text", description="Format of the farm's log lines: text or json."
     )
-    log_level: Annotated[str, _one_of(*LEVELS)] = Field(
+    log_level: Annotated[str, one_of(*LEVELS)] = Field(
         "info", description=f"Least level that is logged: {', '.join(LEVELS)}."
     )
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from farm.errors import ConfigError
-from farm.settings import FarmSettings, vram_class
+from farm.setting_types import vram_class
+from farm.settings import FarmSettings
 
 _GIB = 1 << 30
 

@@ -11,7 +11,7 @@ import yaml
 
 from actors.cluster import WORKER_RESOURCE
 from deploy.cli import load_command
-from farm.settings import VRAM_CLASSES
+from farm.setting_types import VRAM_CLASSES
 from tests.imports import ROOT
 
 FILE = ROOT / "ray_cluster.yaml"

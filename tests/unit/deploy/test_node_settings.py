@@ -12,7 +12,8 @@ from actors.device import describe_device
 from deploy.node.gpus import chosen_gpus
 from farm.contract import Stage
 from farm.errors import ConfigError
-from farm.settings import NODE_SETTINGS, VRAM_CLASSES, FarmSettings, vram_class
+from farm.setting_types import VRAM_CLASSES, vram_class
+from farm.settings import NODE_SETTINGS, FarmSettings
 
 
 @pytest.mark.parametrize(

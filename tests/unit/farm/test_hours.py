@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ConfigError
-from farm.settings import FarmSettings, is_open, parse_hours
+from farm.setting_types import is_open, parse_hours
+from farm.settings import FarmSettings
 
 DAY_MIN = 24 * 60
 MINUTES = st.integers(0, DAY_MIN - 1)

@@ -1,0 +1,142 @@
+"""Types of settings: each checks its value and says what it needs. Raises: ValueError."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from farm.contract import Stage
+
+VRAM_CLASSES = ("v6", "v8", "v12", "v16", "v24", "v48", "v80", "v141")
+_SHARE = 0.9  #: a card reports up to this much less than it is sold with: an L4 of 24 GB reports 22.5 GiB
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
+_NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
+_SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_DAY_MIN = 24 * 60
+_RAY_DIR_CHARS = 48  #: Ray adds up to 58, and a socket's name has at most 107
+
+Span = tuple[int, int]  #: minutes since midnight: from the first, up to but without the second
+
+
+def parse_hours(text: str) -> tuple[Span, ...]:
+    """Return the spans of the day that `text` names, or none for "always". A span may cross midnight.
+
+    Raises: ValueError.
+    """
+    return tuple(_span(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+
+def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
+    """Return whether the spans allow work at that time of the day."""
+    now = hour * 60 + minute
+    return not spans or any(begin <= now < end if begin < end else now >= begin or now < end for begin, end in spans)
+
+
+def vram_class(gib: float) -> str | None:
+    """Return the largest class that a device of `gib` GiB fills, or None for a smaller device."""
+    fitting = [name for name in VRAM_CLASSES if gib >= _SHARE * int(name[1:])]
+    return fitting[-1] if fitting else None
+
+
+def _span(part: str) -> Span:
+    match = _SPAN.fullmatch(part)
+    if match:
+        hours, minutes = (int(match[1]), int(match[3])), (int(match[2]), int(match[4]))
+        begin, end = hours[0] * 60 + minutes[0], hours[1] * 60 + minutes[1]
+        if max(minutes) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
+            return begin, end
+    raise ValueError(f"{part!r} is not a span of time; need HH:MM-HH:MM with different ends")
+
+
+def _storage(text: str) -> str:
+    if "://" in text and not text.startswith("file://") and not _S3.fullmatch(text):
+        raise ValueError("need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')")
+    return text
+
+
+def _workers(text: str) -> str:
+    if text != "auto" and not text.isdigit():
+        raise ValueError("need 'auto' or a whole number")
+    return text
+
+
+def _gpus(text: str) -> str:
+    gpus = [gpu.strip() for gpu in text.split(",")] if text else []
+    if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
+        raise ValueError("need numbers or UUIDs as `nvidia-smi -L` shows them, each once, separated by commas")
+    return text
+
+
+def _stages(text: str) -> str:
+    if not {stage.strip() for stage in text.split(",")} <= {*get_args(Stage), ""}:
+        raise ValueError(f"need some of {','.join(get_args(Stage))}")
+    return text
+
+
+def _hours(text: str) -> str:
+    parse_hours(text)
+    return text
+
+
+def _node(text: str) -> str:
+    if text and not _NODE.fullmatch(text):
+        raise ValueError("need up to 40 letters, digits, '-', '_' and '.', with a letter or digit at both ends")
+    return text
+
+
+def _ray(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("need HOST:PORT")
+    return text
+
+
+def _ray_dir(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or len(text) > _RAY_DIR_CHARS:
+        raise ValueError(f"need an absolute path of at most {_RAY_DIR_CHARS} ASCII characters: Ray has sockets there")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if not _ENDPOINT.fullmatch(text):
+        raise ValueError("need http://host:port or https://host; keys belong in AWS_*")
+    return text
+
+
+def one_of(*names: str) -> AfterValidator:
+    """Return the check of a setting that takes one of a few words."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"need one of {', '.join(names)}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _nothing(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _switch(value: Any) -> Any:
+    return False if value == "" else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+EMPTY = BeforeValidator(_nothing)  #: an empty value leaves the setting unset
+Storage = Annotated[str, AfterValidator(_storage)]
+Workers = Annotated[str, AfterValidator(_workers)]
+Gpus = Annotated[str, AfterValidator(_gpus)]
+Stages = Annotated[str, AfterValidator(_stages)]
+Hours = Annotated[str, AfterValidator(_hours)]
+NodeName = Annotated[str, AfterValidator(_node)]
+RayAddress = Annotated[str, AfterValidator(_ray)]
+RayFolder = Annotated[str, AfterValidator(_ray_dir)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
