@@ -117,7 +117,7 @@ def test_the_other_rows_say_what_they_are_for(report: dict[str, Any], rows: dict
     for decode in decodes.values():
         assert decode["frames"] == 9
         assert 0 < decode["peak_gib"] <= decode["predicted_gib"]
-    assert rows["cudnn"]["skipped"].startswith("attention=cudnn computes on CUDA devices only")
+    assert "CUDA device" in rows["cudnn"]["skipped"]
     assert rows["stock"]["host_peak_gib"] > 0.1
     assert report["machine"]["torch"] == torch.__version__
 
