@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from farm.settings import FarmSettings
     from framepack_engine.models.catalog import ModelEntry
 
-_USUAL_MODEL = "framepack-i2v"  #: whose plans are shown where no other is meant: every GPU can be asked for it
+_USUAL_MODEL = "framepack-i2v"  #: the model that plans are shown for by default: every GPU can be asked for it
 _COLUMNS = (
     *("device", "device_gib", "size", "decode", "plan", "peak_gib", "section_gib", "decode_gib", "copied_gb"),
     "tile_px",

@@ -31,7 +31,7 @@ from framepack_engine.models.catalog import CPU_MODEL
 RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for whatever else the machine does
+    "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for all other programs
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # Ray's own 5 make `up` fail on a busy machine
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }

@@ -1,1 +1,1 @@
-"""Who renders what next: open videos, the crew of workers, leases between them, the scheduler."""
+"""Choose who renders what next: open videos, the crew of workers, leases between them, the scheduler."""

@@ -1,4 +1,4 @@
-"""Who renders what next: a pure function of the waiting orders, the workers and the time given.
+"""Choose who renders what next: a pure function of the waiting orders, the workers and the time.
 
 farm/dispatch/queue.py says which order comes first. The fastest free worker that can do it gets it. A slow worker takes
 an order only if it ends it sooner than a faster worker that is busy now would. So it never holds up a video that a fast
@@ -24,7 +24,7 @@ _STALE_S = 1.0  #: a schedule holds this long, unless there is news
 
 
 class Assignment(NamedTuple):
-    """Who shall do what."""
+    """Which worker shall do which piece of which video."""
 
     worker: str
     job: JobId

@@ -1,6 +1,6 @@
 """LoRAs beside the weights: they act during a section of their video, and the base keeps every bit.
 
-y = W x + s·B(A x). A forward hook adds the low-rank part, so W never changes, whatever its precision; without the hook
+y = W x + s·B(A x). A forward hook adds the low-rank part, so W never changes, in any precision; without the hook
 the base computes as before. Source: arXiv:2106.09685; why not PEFT: docs/decisions/0015.
 """
 
