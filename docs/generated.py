@@ -91,7 +91,8 @@ def decisions() -> str:
     """Return the page that lists the decisions by number."""
     text = "# Decisions\n\nWhat was chosen, why, and what was measured. Failed ideas stay.\n\n"
     for path in sorted((DOCS / "decisions").glob("0*.md")):
-        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        heading = path.read_text(encoding="utf-8").partition("\n")[0]
+        title = re.sub(r"^# (\d{4})[:.]? +", r"\1: ", heading)
         text += f"- [{title}]({path.name})\n"
     return text
 
