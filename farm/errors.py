@@ -25,8 +25,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-#: our words for two of Pydantic's error types
-_TEXTS = {"extra_forbidden": "there is no such field", "missing": "this field is required"}
+#: our words for Pydantic's error types that speak of Python; the braces name facts of the error
+_TEXTS = {
+    "extra_forbidden": "there is no such field",
+    "missing": "this field is required",
+    "tuple_type": "need a JSON list, such as [1, 2]",
+    "too_short": "need a list of at least {min_length}; leave the field out for the default",
+    "too_long": "need a list of at most {max_length}; it has {actual_length}",
+    "dict_type": "need a JSON object",
+    "model_type": "need a JSON object",
+    "invalid-json-value": "this cannot be kept as JSON; a number may have too many digits",
+    "string_type": "need a text",
+    "string_unicode": "this text is not valid Unicode",
+    "string_too_short": "need at least {min_length} characters",
+    "string_too_long": "need at most {max_length} characters",
+    "int_type": "need a whole number",
+    "int_parsing": "need a whole number",
+    "int_from_float": "need a whole number",
+    "int_parsing_size": "the number has too many digits",
+    "float_type": "need a number",
+    "float_parsing": "need a number",
+    "finite_number": "the number is not finite, or has too many digits",
+    "bool_type": "need true or false",
+    "bool_parsing": "need true or false",
+    "literal_error": "need {expected}",
+    "greater_than": "need more than {gt}",
+    "greater_than_equal": "need at least {ge}",
+    "less_than": "need less than {lt}",
+    "less_than_equal": "need at most {le}",
+}
 _NAME_CHARS = 80  #: of a field in a message; a client may nest objects a thousand levels deep
 
 
@@ -72,7 +99,8 @@ class InvalidRequest(FarmError):
             text = error["msg"].removeprefix("Value error, ")
             if not name:  # the message of a rule over several fields begins with the name of the field to change
                 name, _, text = text.partition(": ") if ": " in text else ("body", "", text)
-            fields.setdefault(name, _TEXTS.get(error["type"], text))
+            ours = _TEXTS.get(error["type"])
+            fields.setdefault(name, text if ours is None else ours.format_map(error.get("ctx", {})))
         return cls.naming(fields)
 
 

@@ -7,8 +7,11 @@ farm's own. The engine's ranges and choices reach the farm as `Planner.request_t
 from __future__ import annotations
 
 import json
+import math
 import re
 import secrets
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -32,6 +35,15 @@ _MIN_SIDE_PX = 64
 _SEEDS = 2**63
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
+_MAX_DIGITS = 640  #: Python lets every setting of its limit read an int of this length
+
+
+def read_json(text: str | bytes) -> Any:
+    """Read JSON. A number with too many digits for `int` becomes a Decimal, so that its field's check names it.
+
+    Raises: ValueError, RecursionError.
+    """
+    return json.loads(text, parse_int=lambda digits: Decimal(digits) if len(digits) > _MAX_DIGITS else int(digits))
 
 
 def _from_json_text(value: object) -> object:
@@ -39,7 +51,7 @@ def _from_json_text(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return read_json(value)
     except (ValueError, RecursionError) as err:
         raise ValueError(f"this text is not JSON: {err}") from err
 
@@ -197,6 +209,13 @@ class VideoRequest(UserInput):
         "number of seconds within which you need the video",
     )
 
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _not_minus_one(cls, value: object) -> object:
+        if isinstance(value, int | str) and value in {-1, "-1"}:
+            raise ValueError("-1 is no seed here; leave it out for a random seed")
+        return value
+
     @field_validator("size")
     @classmethod
     def _size(cls, value: str | None) -> str | None:
@@ -246,6 +265,20 @@ def sides_px(size: str) -> tuple[int, int]:
     if not _MIN_SIDE_PX <= min(width, height) <= max(width, height) <= MAX_SIDE_PX:
         raise ValueError(f"each side must be {_MIN_SIDE_PX} to {MAX_SIDE_PX} px")
     return height, width
+
+
+def deadline_s(metadata: Mapping[str, object]) -> float | None:
+    """Return the seconds in which the video is needed, or None. Raises: ValueError unless they are above 0."""
+    wished = metadata.get("deadline_s")
+    if wished is None:
+        return None
+    try:
+        seconds = float(wished) if isinstance(wished, str | int | float) and not isinstance(wished, bool) else math.nan
+    except OverflowError:  # an integer of 400 digits
+        seconds = math.inf
+    if not 0 < seconds < math.inf:
+        raise ValueError("need a number of seconds above 0, such as 600")
+    return seconds
 
 
 class Variants(UserInput):

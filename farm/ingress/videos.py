@@ -18,7 +18,7 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.errors import FarmError, Unavailable
+from farm.errors import FarmError, NotFound, Unavailable
 from farm.ingress.content import Variant, content
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
@@ -105,6 +105,12 @@ async def export_archive(record: RecordDep, deps: Deps) -> Response:
 async def edit_made_video(post: PostDep) -> dict[str, Any]:
     """Remix a video, under the path that OpenAI's package calls. `video` is {id}; a file cannot be remixed."""
     return await _remixed(take_video_id(post.body), post)
+
+
+@router.post("/characters", include_in_schema=False)
+def create_character() -> None:
+    """Refuse a character: without this route, the path would read as the id of a video, with a wrong method."""
+    raise NotFound("this farm has no characters; send an image as input_reference instead")
 
 
 @router.post("/{video_id}/remix")

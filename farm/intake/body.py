@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
 import re
 from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
@@ -14,18 +13,18 @@ from urllib.parse import unquote_to_bytes
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
 from farm.errors import InvalidRequest, TooLarge
-from farm.request import VideoEdit, VideoRequest
+from farm.intake.forms import FORMS, read_form
+from farm.intake.texts import check_texts
+from farm.request import VideoEdit, VideoRequest, read_json
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
 _VIDEO = "video"
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
-_DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII)
-_MAX_PARTS = 200
+_SPACES = b" \t\r\n"  #: programs break base64 into lines, of 76 characters by custom
 _SPOOL_BYTES = 1 << 20  #: written at once: a call into a thread costs more than writing one piece of a body
 
 
@@ -50,6 +49,7 @@ def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: t
         request = request_type.model_validate(fields)
     except ValidationError as err:
         raise InvalidRequest.from_errors(err.errors()) from err
+    check_texts(request)
     return Intake(VideoRequest.model_construct(request.model_fields_set, **dict(request)), images)
 
 
@@ -60,6 +60,7 @@ def checked_edit(body: Body) -> VideoEdit:
         edit = VideoEdit.model_validate(body.fields | unknown)
     except ValidationError as err:
         raise InvalidRequest.from_errors(err.errors()) from err
+    check_texts(edit)
     if not edit.changes():
         raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")
     return edit
@@ -69,8 +70,8 @@ async def read_body(request: Request, *, max_bytes: int, takes_video: bool = Fal
     """Read a form or a JSON body. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
     limited = Request(request.scope, _limited(request, max_bytes))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in {"multipart/form-data", "application/x-www-form-urlencoded"}:
-        fields, images = await _read_form(limited, max_bytes, takes_video=takes_video)
+    if kind in FORMS:
+        fields, images = await _read_form(limited, kind, max_bytes, takes_video=takes_video)
     else:  # in threads, here and below: megabytes of JSON and base64 would block the event loop
         fields, images = await run_in_threadpool(_read_json, await limited.body(), kind), {}
     if any(_IMAGE.fullmatch(name) for name in fields):
@@ -127,7 +128,7 @@ def _read_json(body: bytes, kind: str) -> dict[str, Any]:
     if kind and kind != "application/json":
         raise InvalidRequest(f"the body's type is {kind[:60]}; send multipart/form-data or application/json")
     try:
-        fields = json.loads(body)
+        fields = read_json(body)
     except (ValueError, RecursionError) as err:
         raise InvalidRequest(f"the body is not JSON: {err}") from err
     if not isinstance(fields, dict):
@@ -135,13 +136,12 @@ def _read_json(body: bytes, kind: str) -> dict[str, Any]:
     return fields
 
 
-async def _read_form(request: Request, max_bytes: int, *, takes_video: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
+async def _read_form(
+    request: Request, kind: str, max_bytes: int, *, takes_video: bool
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     fields: dict[str, Any] = {}
     images: dict[str, bytes] = {}
-    try:
-        form = await request.form(max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes)
-    except (HTTPException, ValueError) as err:  # ValueError: an urlencoded body that is not UTF-8
-        raise InvalidRequest(f"the form cannot be read: {getattr(err, 'detail', err)}") from err
+    form = await read_form(request, kind, max_bytes=max_bytes)
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -190,19 +190,26 @@ def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
 
 def _image_of(value: object, name: str) -> bytes:
     """Decode `{"image_url": "data:…"}`, given as an object, as its JSON text, or as the bare data: URL."""
-    if isinstance(value, str) and not value.startswith("data:"):
+    if isinstance(value, str) and value.lstrip().startswith("{"):
         with contextlib.suppress(ValueError, RecursionError):  # refused below
-            value = json.loads(value)
+            value = read_json(value)
     url = value.get("image_url") if isinstance(value, Mapping) else value
     if isinstance(value, Mapping) and (set(value) != {"image_url"} or not isinstance(url, str)):
-        raise InvalidRequest.of(name, 'need {"image_url": "data:image/…"} and nothing else; there are no file ids')
-    head = _DATA_URL.match(url) if isinstance(url, str) else None
-    if not isinstance(url, str) or not head:
+        raise InvalidRequest.of(name, 'need {"image_url": "data:…"} and nothing else; there are no file ids')
+    head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    head = head.strip().lower()
+    if not head.startswith("data:") or not comma:
         raise InvalidRequest.of(name, "need a file, or an image as a data: URL; the farm fetches no other addresses")
-    body = unquote_to_bytes(url[head.end() :])
-    if not head[1]:
+    body = unquote_to_bytes(data)
+    if not head.endswith(";base64"):
         return body
     try:
-        return base64.b64decode(body, validate=True)
+        return _from_base64(body)
     except binascii.Error as err:
         raise InvalidRequest.of(name, f"the data: URL is not base64: {err}") from err
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Decode base64 in either alphabet. It may be broken into lines, and lack its padding. Raises: binascii.Error."""
+    packed = text.translate(bytes.maketrans(b"-_", b"+/"), delete=_SPACES).rstrip(b"=")
+    return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)

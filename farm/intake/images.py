@@ -12,6 +12,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from farm.errors import TooLarge, Unavailable, UnsupportedImage
+from farm.intake.repair import end_marked, picture_only
 
 #: what cameras and browsers write, but no format that reads other files or runs programs (TIFF, EPS, PDF …)
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
@@ -77,7 +78,7 @@ def clean_image(
     Raises: TooLarge for more than `max_pixels`, before decoding; UnsupportedImage for an unreadable or truncated file,
     or a side under 32 px; Unavailable if other images take too long.
     """
-    image = _open(data, name=name)
+    image = _open(picture_only(data), name=name)
     width, height = image.size
     if width * height > max_pixels:
         raise _too_large(name, f"{width}x{height} px", max_pixels)
@@ -85,7 +86,7 @@ def clean_image(
         raise UnsupportedImage(f"{name} is {width}x{height} px; each side needs at least {_MIN_SIDE_PX} px", param=name)
     with _ROOM.taken(width * height, of=max_pixels):
         try:
-            upright = upright_rgb(image)
+            upright = _upright(image, data, upright_rgb)
         except Exception as err:  # border: on foreign bytes, a decoder may raise anything
             raise UnsupportedImage(f"{name} is a damaged or truncated {image.format} file: {err}", param=name) from err
         finally:
@@ -94,6 +95,18 @@ def clean_image(
         upright.info.clear()  # or else the ICC profile and comments would go into the PNG
         upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
     return CleanImage(out.getvalue(), upright.height, upright.width)
+
+
+def _upright(image: Image.Image, data: bytes, upright_rgb: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Decode `image`, the file `data`. Viewers show a JPEG that lacks only its end marker, so the farm takes it."""
+    try:
+        return upright_rgb(image)
+    except Exception:
+        whole = end_marked(data)
+        if whole is None:
+            raise
+        with Image.open(io.BytesIO(whole), formats=["JPEG"]) as ended:
+            return upright_rgb(ended)
 
 
 def _open(data: bytes, *, name: str) -> Image.Image:

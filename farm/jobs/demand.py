@@ -11,7 +11,7 @@ from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, slot
 from farm.jobs.jobs import Record
 from farm.ledger.states import JobState, Status, runnable
 from farm.numeric_class import NumericClass, attention_for, parse_class
-from farm.request import VideoRequest
+from farm.request import VideoRequest, deadline_s
 
 SIDE_WORK = 1 / 9  #: an encode, a decode or a finish, beside its section: about its share with the 13B model
 _STANDARD_LATENTS = 9 * 640 * 608
@@ -145,11 +145,12 @@ def _sections_left(job: Job, state: JobState) -> float:
 
 
 def _deadline_s(job: Job) -> float | None:
-    """Read `metadata.deadline_s`, seconds after acceptance; ignore a value that is not a positive number."""
-    wished = job.request.metadata.get("deadline_s")
-    if isinstance(wished, bool) or not isinstance(wished, int | float) or wished <= 0:
+    """Return when the video is needed. An older request may hold a deadline that is no number: ignore it."""
+    try:
+        seconds = deadline_s(job.request.metadata)
+    except ValueError:
         return None
-    return job.created_ms / 1000 + wished
+    return None if seconds is None else job.created_ms / 1000 + seconds
 
 
 def measured(card: WorkerCard) -> float | None:

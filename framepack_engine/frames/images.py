@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from framepack_engine.errors import BadImage
 
@@ -13,28 +14,56 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WHITE = (255, 255, 255, 255)
+_WHITE_LEVEL = 255
+_ORIENTATION = 0x0112  #: EXIF's tag
+_TURNS: Mapping[Any, Image.Transpose] = {  #: its values, and what undoes them
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TURNED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  #: where Pillow finds the tag
 DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})  #: 16 bits a pixel; Pillow would clip them at 255
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turn any picture into 8-bit RGB as people see it: rotated by its EXIF tag, transparency over white.
 
-    16-bit grey keeps its upper 8 bits; an animation gives its current frame. `image` is left unchanged.
+    16-bit grey keeps its upper 8 bits; an animation gives its current frame. Damaged EXIF turns nothing. `image` is
+    left unchanged.
     Raises: BadImage for damaged data, or a mode without a defined brightness (floating point).
     """
     if image.mode == "F":
         raise BadImage("a floating-point picture (mode F) has no defined white; convert it to 8 or 16 bits", mode="F")
     try:
-        turned = ImageOps.exif_transpose(image)
+        image.load()
+        turn = _turn_of(image)
+        turned = image if turn is None else image.transpose(turn)
+        for key in () if turn is None else _TURNED_BY:
+            turned.info.pop(key, None)
         if turned.mode in DEEP_GREY:
             levels = np.asarray(turned)  # 16 or 32 bits, not widened: a copy of 64 million pixels takes half a GiB
+            clear = image.info.get("transparency")
             turned = Image.fromarray((levels.clip(0, 65535) >> 8).astype(np.uint8))
+            if isinstance(clear, int):  # one level of the 65536 is transparent
+                turned.paste(_WHITE_LEVEL, mask=Image.fromarray(levels == clear))
         if turned.has_transparency_data:
             shown = turned.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", shown.size, WHITE), shown).convert("RGB")
         return turned.convert("RGB")
     except (OSError, SyntaxError, ValueError) as err:
         raise BadImage(f"a {image.format or 'picture'} in mode {image.mode} cannot be read: {err}") from err
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return how EXIF turns the picture. Some programs write EXIF that cannot be read; it turns nothing."""
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # noqa: BLE001 - border: on foreign bytes, Pillow's reader raises many types
+        return None
 
 
 def fit(image: Image.Image, *, height: int, width: int) -> Image.Image:

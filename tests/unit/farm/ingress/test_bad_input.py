@@ -97,13 +97,65 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str | None]] = {
     "JSON that is not UTF-8": (raw(b'{"prompt": "\xff"}'), 422, "invalid_request", None),
     "a prompt in half a surrogate pair": (raw(rb'{"prompt": "\ud800"}'), 422, "invalid_request", "prompt"),
     "a field name in half a surrogate pair": (raw(rb'{"prompt": "a", "\ud800": 1}'), 422, "invalid_request", "body"),
-    "a number with 5000 digits": (raw(b'{"prompt": "a", "seed": ' + b"9" * 5000 + b"}"), 422, "invalid_request", None),
+    "a number with 5000 digits": (
+        raw(b'{"prompt": "a", "seed": ' + b"9" * 5000 + b"}"),
+        422,
+        "invalid_request",
+        "seed",
+    ),
+    "5000 digits in a form": (form(seed="9" * 5000), 422, "invalid_request", "seed"),
+    "5000 digits in a text of a form": (
+        form(loras='[{"name": "a", "weight": ' + "9" * 5000 + "}]"),
+        422,
+        "invalid_request",
+        "loras.0.weight",
+    ),
+    "5000 digits in metadata": (form(metadata='{"a": ' + "9" * 5000 + "}"), 422, "invalid_request", "metadata.a"),
+    "seed=-1": (form(seed="-1"), 422, "invalid_request", "seed"),
+    "seed=-1 in JSON": (body(seed=-1), 422, "invalid_request", "seed"),
+    "no seeds": (form(seeds="[]"), 422, "invalid_request", "seeds"),
+    "one LoRA without its list": (form(loras='{"name": "a"}'), 422, "invalid_request", "loras"),
+    "a blank prompt": (form(prompt=" \n "), 422, "invalid_request", "prompt"),
+    "a blank timed prompt": (body(prompts=[{"at_s": 1, "text": " "}]), 422, "invalid_request", "prompts.0.text"),
+    "a deadline that is a word": (
+        form(metadata='{"deadline_s": "soon"}'),
+        422,
+        "invalid_request",
+        "metadata.deadline_s",
+    ),
+    "a deadline in the past": (body(metadata={"deadline_s": -1}), 422, "invalid_request", "metadata.deadline_s"),
+    "a deadline of 400 digits": (
+        body(metadata={"deadline_s": 10**400}),
+        422,
+        "invalid_request",
+        "metadata.deadline_s",
+    ),
+    "a NUL in a prompt": (form(prompt="a\0b"), 422, "invalid_request", "prompt"),
+    "an escape in a name": (body(name="\x1b[31m"), 422, "invalid_request", "name"),
+    "a NUL in a timed prompt": (
+        form(prompts=json.dumps([{"at_s": 1, "text": "a\0"}])),
+        422,
+        "invalid_request",
+        "prompts.0.text",
+    ),
+    "a bell in metadata": (body(metadata={"a": [{"b": "\x07"}]}), 422, "invalid_request", "metadata.a.0.b"),
+    "a bell in a key of metadata": (body(metadata={"\x07": 1}), 422, "invalid_request", "metadata"),
     "a form without a boundary": (raw(b"x", "multipart/form-data"), 422, "invalid_request", None),
     "a form that stops short": (
         raw(b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na', "multipart/form-data; boundary=x"),
         422,
         "invalid_request",
-        "prompt",
+        None,
+    ),
+    "a form without its closing boundary": (
+        raw(
+            b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="seconds"\r\n\r\n3\r\n',
+            "multipart/form-data; boundary=x",
+        ),
+        422,
+        "invalid_request",
+        None,
     ),
     "another kind of body": (raw(b"a cat", "text/plain"), 422, "invalid_request", None),
     "an address to fetch": (
@@ -146,6 +198,23 @@ def test_bad_requests_get_their_problem(http: TestClient, case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("a number with 5000 digits", "seed: need less than 9223372036854775808"),
+        ("5000 digits in a form", "seed: the number has too many digits"),
+        ("seed=-1", "seed: -1 is no seed here; leave it out for a random seed"),
+        ("no seeds", "seeds: need a list of at least 1; leave the field out for the default"),
+        ("one LoRA without its list", "loras: need a JSON list, such as [1, 2]"),
+        ("a NUL in a prompt", "prompt: it holds the control character U+0000; send text without it"),
+        ("a form without its closing boundary", "the form breaks off: its closing boundary is missing; send it again"),
+    ],
+)
+def test_problems_speak_of_the_field(http: TestClient, case: str, words: str) -> None:
+    """No word of Python or of a library reaches the client."""
+    assert http.post("/v1/videos", **CASES[case][0]).json()["detail"] == words
+
+
+@pytest.mark.parametrize(
     "video_id", ["video_" + "0" * 32, "../../etc/passwd", "..%2f..%2fetc", "%00", "a" * 3000, "x\u2028"]
 )
 @pytest.mark.parametrize("path", ["", "/content", "/events"])
@@ -164,6 +233,7 @@ def test_ids_that_name_nothing_are_not_found(http: TestClient, video_id: str, pa
         ("GET", "/v1/videos?after=../x", 404, "not_found"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("PUT", "/v1/videos", 405, "method_not_allowed"),
+        ("POST", "/v1/videos/characters", 404, "not_found"),
         ("POST", "/v1/videos?dry_run=perhaps", 422, "invalid_request"),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
 from farm.errors import TooLarge, UnsupportedImage
 from farm.intake.images import CleanImage, clean_image
@@ -77,6 +79,70 @@ def test_sizes_are_seen_before_decoding() -> None:
         clean(saved(Image.new("1", (100, 101))), max_pixels=10_000)
     with pytest.raises(UnsupportedImage, match="31x100"):
         clean(saved(Image.new("1", (31, 100))))
+
+
+def with_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """Put a chunk behind a PNG's header."""
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return data[:33] + chunk + data[33:]
+
+
+TEAL = saved(Image.new("RGB", (64, 48), "teal"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"eXIf", bytes.fromhex("0008000201120003")),
+        (b"eXIf", b"II*\0\xff\xff\xff\xff"),
+        (b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3 << 20))),
+        (b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(3 << 20))),
+        (b"iTXt", b"workflow\0\0\0\0\0" + bytes(3 << 20)),
+        (b"tEXt", b"workflow\0" + b"a" * (70 << 20)),
+        (b"iCCP", b"profile\0\0" + zlib.compress(bytes(2 << 20))),
+        (b"iCCP", b"profile\0\0garbage"),
+        (b"gAMA", b""),
+        (b"pHYs", b"x"),
+        (b"juNk", b"anything"),
+    ],
+    ids=["exif", "exif offset", "zTXt", "iTXt", "iTXt plain", "70 MB", "iCCP", "bad iCCP", "gAMA", "pHYs", "unknown"],
+)
+def test_side_information_spoils_no_picture(kind: bytes, body: bytes) -> None:
+    """What lies beside the pixels may be large or damaged; the farm does not need it."""
+    assert clean(with_chunk(TEAL, kind, body))[1].tobytes() == Image.open(io.BytesIO(TEAL)).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_damaged_exif_turns_nothing(kind: str) -> None:
+    """Viewers show such pictures as they lie."""
+    broken = saved(Image.new("RGB", (64, 48), "teal"), kind, exif=b"Exif\0\0" + bytes.fromhex("0008000201120003"))
+    assert clean(broken)[1].size == (64, 48)
+
+
+def test_xmp_may_turn_a_png() -> None:
+    """Some programs write the orientation there only."""
+    notes = PngImagePlugin.PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    assert clean(saved(Image.new("RGB", (80, 40)), pnginfo=notes))[1].size == (40, 80)
+
+
+def test_the_transparent_level_of_16_bit_grey_becomes_white() -> None:
+    """Its neighbours, equal in their upper 8 bits, stay."""
+    levels = np.full((64, 64), 0x1234, np.uint16)
+    levels[:, 32:] = 0x1235
+    data = with_chunk(saved(Image.fromarray(levels)), b"tRNS", struct.pack(">H", 0x1234))
+    grey = np.asarray(clean(data)[1])
+    assert (grey[:, :32] == 255).all()
+    assert (grey[:, 32:] == 0x12).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_may_lack_its_end_marker(*, progressive: bool) -> None:
+    """All its pixels are there, and viewers show it. Without the last of them, the farm rejects it."""
+    data = saved(Image.open(io.BytesIO(CAT)), "JPEG", progressive=progressive)
+    assert clean(data[:-2])[0] == clean(data)[0]
+    with pytest.raises(UnsupportedImage, match="truncated"):
+        clean(data[: len(data) * 2 // 3])
 
 
 @settings(max_examples=60)

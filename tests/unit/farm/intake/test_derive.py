@@ -165,7 +165,7 @@ def test_text_alone(http: TestClient, worker: Worker, start: str) -> None:
 
 @pytest.mark.parametrize(
     ("prompts", "word"),
-    [('[{"at_s": 9, "text": "b"}]', "within"), ('[{"at_s": 1.2, "text": "b"}, {"at_s": 1.3, "text": "c"}]', "two")],
+    [('[{"at_s": 9, "text": "b"}]', "outside"), ('[{"at_s": 1.2, "text": "b"}, {"at_s": 1.3, "text": "c"}]', "two")],
 )
 def test_timed_prompts_that_cannot_be(http: TestClient, prompts: str, word: str) -> None:
     """The farm rejects a keyframe behind the end and two in one section, and names the field."""
