@@ -1,6 +1,6 @@
 """A client of a farm, for scripts and the command line. It raises the farm's own exceptions.
 
-Importing it loads httpx and farm.errors, and nothing else of the farm.
+Importing it loads httpx, farm.errors and farm.address, and nothing else of the farm.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from uuid import uuid4
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from farm.address import farm_url, proxy_to
 from farm.errors import (
     Busy,
+    ConfigError,
     Conflict,
     FarmError,
     Forbidden,
@@ -94,11 +96,28 @@ class FarmClient:
         patience_s: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """transport: replaces the network in tests."""
+        """Raises: ConfigError for an address, or a proxy of the environment, that cannot be used.
+
+        url: with or without its scheme and `/v1`. transport: replaces the network in tests.
+        """
+        address = farm_url(url)
+        self._address, self._proxy = str(address).rstrip("/"), proxy_to(address)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx.Timeout(_READ_S, connect=5.0)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)  # each watched video holds one
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, limits=limits, transport=transport)
+        try:
+            self._http = httpx.Client(
+                base_url=address,
+                headers=headers,
+                timeout=timeout,
+                limits=limits,
+                transport=transport,
+                proxy=self._proxy.url if self._proxy else None,
+                trust_env=False,  # `proxy_to` chooses the proxy
+                verify=httpx.create_ssl_context(),  # with the certificates that SSL_CERT_FILE names
+            )
+        except (ImportError, ValueError) as err:  # a SOCKS proxy without socksio; a scheme that is no proxy's
+            raise ConfigError(f"the proxy {self._proxy} cannot be used: {_proxy_help(err)}") from err
         self._patience_s, self._answered = patience_s, False
 
     def __enter__(self) -> Self:
@@ -351,7 +370,7 @@ class FarmClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Unavailable(f"the server at {self._http.base_url} is not a farm; check --url (FARM_URL)")
+            raise Unavailable(f"the server at {self._address} is not a farm; check --url (FARM_URL)")
         return answer
 
     def _patiently(self, call: Callable[[], T], *, again: tuple[type[Exception], ...] = _LOST) -> T:
@@ -366,9 +385,16 @@ class FarmClient:
         try:
             answer = retrying(call)
         except httpx.TransportError as err:
-            raise Unavailable(f"no farm answers at {self._http.base_url}: {err or type(err).__name__}") from err
+            way = f" through the proxy {self._proxy}" if self._proxy else ""
+            raise Unavailable(f"no farm answers at {self._address}{way}: {err or type(err).__name__}") from err
         self._answered = True
         return answer
+
+
+def _proxy_help(err: Exception) -> str:
+    if isinstance(err, ImportError):
+        return "install httpx[socks], or unset the variable"
+    return f"{err}; correct the variable, or unset it"
 
 
 def _check(response: httpx.Response) -> None:

@@ -27,7 +27,12 @@ Accept = Callable[..., Record]
 def test_importing_the_client_loads_httpx_and_nothing_else_of_the_farm() -> None:
     """Users import it in scripts: neither FastAPI nor the farm's other rooms come along."""
     loaded = all_modules_after("import farm.client")
-    assert {name for name in loaded if name.split(".")[0] == "farm"} == {"farm", "farm.client", "farm.errors"}
+    assert {name for name in loaded if name.split(".")[0] == "farm"} == {
+        "farm",
+        "farm.address",
+        "farm.client",
+        "farm.errors",
+    }
     assert not {"fastapi", "starlette", "pydantic", "torch", "ray"} & loaded
     assert len(loaded - all_modules_after("import httpx, tenacity")) <= 10
 
