@@ -94,16 +94,55 @@ def test_one_that_fails_is_told_and_the_others_are_made(
     assert "framefarm retry" in words
 
 
+def test_bad_photos_are_named_and_the_good_ones_are_made(
+    farm_url: str, photos: Path, hand: Hand, jobs: Jobs, capsys: Out
+) -> None:
+    """Exit 1; each bad photo has its reason. Hidden files, such as those that macOS writes, are no photos."""
+    png = (photos / "teal.png").read_bytes()
+    (photos / "d.jpg").write_bytes(b"junk")
+    (photos / "._cat.jpg").write_bytes(b"junk")
+    (photos / ".hidden.png").write_bytes(png)
+    (photos / "x.jpeg").write_bytes(png)
+    (photos / "x.png").write_bytes(png)
+    (photos / "latin.png").write_bytes(png)
+    (photos / "latin.txt").write_bytes("un été".encode("latin-1"))
+    (photos / "folder.png").mkdir()
+    out = photos.parent / "videos"
+    with working(hand, jobs):
+        argv = ["batch", str(photos), "-o", str(out), "--prompt", "it looks up", "--seconds", "1", "--json"]
+        assert cli.main(argv) == 1
+    text, words = capsys.readouterr()
+    rows = json.loads(text)
+    made = {row["path"] for row in rows if row["status"] == "completed"}
+    assert made == {str(out / "cat.mp4"), str(out / "teal.mp4")}
+    refused = {Path(row["photo"]).name: row["error"] for row in rows if row["status"] == "refused"}
+    reasons = {
+        "d.jpg": "not a readable image",
+        "folder.png": "not a file",
+        "latin.png": "UTF-8",
+        "x.jpeg": "x.jpeg and x.png would share x.mp4",
+        "x.png": "x.jpeg and x.png would share x.mp4",
+    }
+    assert refused.keys() == reasons.keys()
+    assert all(reason in refused[name] and f"{name}: {refused[name]}" in words for name, reason in reasons.items())
+
+
+def test_a_photo_without_a_prompt_is_named(farm_url: str, photos: Path, jobs: Jobs, capsys: Out) -> None:
+    """So is a text that is no prompt."""
+    (photos / "teal.txt").write_text(" ")
+    assert cli.main(["batch", str(photos), "-o", str(photos.parent / "videos")]) == 1
+    words = capsys.readouterr().err
+    assert "cat.jpg: it has no prompt: write cat.txt, or pass --prompt" in words
+    assert "teal.png: it has no prompt" in words
+    assert jobs.open_ids() == []
+
+
 def test_usage_is_checked_before_anything_is_asked_for(farm_url: str, photos: Path, jobs: Jobs, capsys: Out) -> None:
-    """A photo without a prompt, one whose prompt cannot be read, a folder without photos, and none at all."""
+    """A folder without photos, and none at all."""
     out = str(photos.parent / "videos")
-    empty, latin = photos.parent / "empty", photos.parent / "latin"
+    empty = photos.parent / "empty"
     empty.mkdir()
-    latin.mkdir()
-    shutil.copy(CAT, latin / "cat.jpg")
-    (latin / "cat.txt").write_bytes("un été".encode("latin-1"))
-    wrong = ((photos, "cat.txt"), (latin, "UTF-8"), (empty, "no photos"), (photos / "nowhere", "not a folder"))
-    for folder, word in wrong:
+    for folder, word in ((empty, "no photos"), (photos / "nowhere", "not a folder")):
         assert cli.main(["batch", str(folder), "-o", out]) == 2
         assert word in capsys.readouterr().err
     assert jobs.open_ids() == []
