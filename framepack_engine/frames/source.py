@@ -7,13 +7,13 @@ other files. A video of another rate is brought to 30 frames a second: each fram
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import av
 import numpy as np
@@ -26,7 +26,12 @@ from framepack_engine.frames.video import TICKS_A_FRAME, UNREADABLE, encode_clip
 from framepack_engine.planning.sections import FPS
 
 _CHUNK_FRAMES = 120  #: frames of a clip, and of the source in memory
+_MIN_ASPECT = Fraction(1, 8)  #: of a pixel; beyond it, or its inverse, the file is wrong
+#: the first atom of an mp4 or mov; old QuickTime files have no ftyp
+_QUICKTIME = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MATROSKA = b"\x1a\x45\xdf\xa3"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +50,15 @@ def look_at(path: Path) -> SourceFacts:
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
-        first = _upright(next(container.decode(stream)))
+        first = _upright(next(container.decode(stream)), stream)
         container.seek(0)
         times = sorted(
             (packet.pts * packet.time_base, (packet.duration or 0) * packet.time_base)
             for packet in container.demux(stream)
-            if packet.pts is not None
+            if packet.pts is not None and not packet.is_discard  # an edit list hides it
         )
-    return SourceFacts(frames=sum(_shown(times)), height=first.height, width=first.width)
+    frames = sum(count for _, count in _held((None, at, duration) for at, duration in times))
+    return SourceFacts(frames=frames, height=first.height, width=first.width)
 
 
 def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
@@ -93,27 +99,30 @@ def _fits(path: Path, like: Path, frames: int) -> bool:
 def video_frames(path: Path) -> Iterator[Image.Image]:
     """Yield every frame as shown, upright RGB, 30 a second. Raises: VideoMismatch if it cannot be read."""
     with _opened(path) as container:
-        before: tuple[Any, Fraction] | None = None
-        begin = Fraction(0)
-        for frame in container.decode(video=0):
-            at = Fraction(frame.pts or 0) * frame.time_base
-            if before is None:
-                begin = at
-            else:
-                yield from repeat(_upright(before[0]), _index(at - begin) - _index(before[1] - begin))
-            before = frame, at
-        if before is not None:
-            frame, at = before
-            end = at - begin + Fraction(frame.duration or 0) * frame.time_base
-            yield from repeat(_upright(frame), max(_index(end) - _index(at - begin), 1))
+        stream = container.streams.video[0]
+        decoded = (
+            (frame, Fraction(frame.pts or 0) * frame.time_base, Fraction(frame.duration or 0) * frame.time_base)
+            for frame in container.decode(stream)
+        )
+        for frame, count in _held(decoded):
+            yield from repeat(_upright(frame, stream), count)
 
 
-def _shown(times: list[tuple[Fraction, Fraction]]) -> Iterator[int]:
-    """Yield how often each frame, given by its time and duration, appears in `video_frames`."""
-    begin = times[0][0] if times else Fraction(0)
-    for (at, duration), following in zip(times, [*times[1:], None], strict=True):
-        end = following[0] if following else at + duration
-        yield max(_index(end - begin) - _index(at - begin), 0 if following else 1)
+def _held(frames: Iterable[tuple[T, Fraction, Fraction]]) -> Iterator[tuple[T, int]]:
+    """Yield each frame, given with its time and duration in seconds, and the number of pictures that show it."""
+    before: T | None = None
+    begin = end = Fraction(0)
+    shown = 0
+    for number, (frame, at, duration) in enumerate(frames):
+        if number == 0:
+            begin = at
+        else:
+            until = max(_index(at - begin), shown)
+            yield cast("T", before), until - shown
+            shown = until
+        before, end = frame, at + (duration or Fraction(1, FPS))
+    if end > begin:
+        yield cast("T", before), max(_index(end - begin), 1) - shown
 
 
 def _then_still(pictures: Iterator[Image.Image]) -> Iterator[Image.Image]:
@@ -129,9 +138,13 @@ def _index(seconds: Fraction) -> int:
     return int(seconds * FPS + Fraction(1, 2))
 
 
-def _upright(frame: Any) -> Image.Image:
-    """The frame as RGB, rotated as the file asks."""
+def _upright(frame: Any, stream: Any) -> Image.Image:
+    """The frame as RGB with square pixels, rotated as the file asks."""
     picture: Image.Image = frame.to_image()
+    aspect, (width, height) = Fraction(stream.sample_aspect_ratio or 1), picture.size
+    if aspect != 1 and _MIN_ASPECT <= aspect <= 1 / _MIN_ASPECT:
+        wide = round(width * aspect), height
+        picture = picture.resize(wide if aspect > 1 else (width, round(height / aspect)), Image.Resampling.LANCZOS)
     return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
@@ -140,7 +153,7 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a file that holds a video; an error inside becomes a VideoMismatch."""
     with Path(path).open("rb") as file:
         head = file.read(12)
-    kind = "mp4" if head[4:8] == b"ftyp" else "matroska" if head.startswith(_MATROSKA) else None
+    kind = "mp4" if head[4:8] in _QUICKTIME else "matroska" if head.startswith(_MATROSKA) else None
     if kind is None:
         raise VideoMismatch("the file is not an mp4, mov, webm or mkv video")
     try:
@@ -149,4 +162,4 @@ def _opened(path: Path) -> Iterator[Any]:
                 raise VideoMismatch("the file has no video track")
             yield container
     except (*UNREADABLE, StopIteration, IndexError) as err:
-        raise VideoMismatch(f"the video cannot be read: {err or type(err).__name__}") from err
+        raise VideoMismatch("the video cannot be read: it is damaged or cut short") from err
