@@ -77,7 +77,10 @@ def fsck(
     stopped: Annotated[bool, typer.Option("--stopped", help="no farm uses this store: do not wait for a day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
 ) -> None:
-    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 if it finds any.
+    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 if it is at fault.
+
+    Each finding names the object, its video and the cure. Objects of kind `leftover` are no fault: a killed worker left
+    them, and the farm erases them when their video ends.
 
     It only reads, unless you pass --delete-dangling, and a farm may use the store meanwhile. In a folder that no farm
     uses, objects younger than a day count as dangling, too. A bucket may be in use elsewhere: pass --stopped if not.
@@ -98,30 +101,34 @@ def fsck(
 
 
 def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: bool) -> int:
-    """Show the findings, erase those that may go, and return how many are left."""
-    found = deleted = 0
+    """Show the findings, erase those that may go, and return how many faults are left."""
+    found = deleted = harmless = 0
 
     def rows() -> Iterator[dict[str, object]]:
-        nonlocal found, deleted
+        nonlocal found, deleted, harmless
         for finding in checker.findings():
             found += 1
-            gone = delete_dangling and finding.kind == "dangling"
+            gone = delete_dangling and finding.kind in {"dangling", "leftover"}
             if gone:
                 store.delete(finding.key)
                 deleted += 1
+            elif finding.kind == "leftover":
+                harmless += 1
             yield _row(finding, gone=gone)
 
     if as_json:
         for row in rows():
             put_json(row)
     else:
-        put_table(("kind", "key", "detail", "deleted"), rows())
-    say(f"{found} findings" + (f", {deleted} of them erased" if deleted else "") if found else "clean")
-    return found - deleted
+        put_table(("kind", "key", "detail", "deleted", "video", "cure"), rows())
+    erased = f", {deleted} of them erased" if deleted else ""
+    left_over = f", {harmless} of them leftovers, which are no fault" if harmless else ""
+    say(f"{found} findings{erased}{left_over}" if found else "clean")
+    return found - deleted - harmless
 
 
 def _row(finding: Finding, *, gone: bool) -> dict[str, object]:
-    return {**finding.model_dump(), "deleted": gone}
+    return {**finding.model_dump(), "cure": finding.cure, "deleted": gone}
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from farm.dispatch.open_videos import read_news
 from farm.errors import Damaged, StoreError
 from farm.jobs import Jobs
 from farm.jobs.expiry import erase_expired
+from farm.jobs.leftovers import Leftovers
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
 from farm.metrics import Meter, Unmetered
@@ -69,6 +70,7 @@ class Dispatcher:
             meter=meter or Unmetered(),
         )
         self._leases = Locked(leases, lock)
+        self._leftovers = Leftovers(jobs)
         self.sweep()
 
     def ask(self, card: WorkerCard) -> Order | Verdict:
@@ -182,6 +184,7 @@ class Dispatcher:
             self._expire_at = self._clock() + _EXPIRE_S
             if erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall()):
                 self._expire_at = self._clock()  # the next sweep goes on
+        self._leftovers.erase_some(now_s=self._wall())
 
     def drain(self) -> None:
         """Lease nothing more; workers stop at their next step, give their leases back and end."""

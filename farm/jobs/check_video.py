@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
 from farm.contract import Artifact, Job, JobId
-from farm.errors import Damaged, FarmError, NotFound, StoreError
+from farm.errors import FarmError, NotFound, StoreError
 from farm.jobs.findings import Finding, Kind, Look, seqs_of
 from farm.ledger import Entry
 from farm.ledger import layout as at
 from farm.ledger.states import OPEN, accepted, advance
+from farm.receiver import Receiver
 from farm.store import ObjectMissing
 
 _TOMBSTONE_S = 3600.0  #: a deleted video's log stays this long (farm/jobs/sweep.py)
@@ -24,14 +25,26 @@ class VideoCheck:
     def __init__(self, look: Look, job: JobId, keys: list[str]) -> None:
         self._look, self._job, self._keys = look, job, keys
         self._named: dict[str, Artifact] = {}  # by ledger entries and the request; key -> artifact
+        self._attempts: set[int] = set()  # that the ledger leased
+        self._is_whole = True  # all entries and the request can be read
         self.bytes = 0  #: read and compared
 
     def findings(self) -> list[Finding]:
-        """Return the faults; none if the video is deleted while we look."""
-        faults = [*self._faults()]
+        """Return the faults; none if the video is deleted while we look.
+
+        Raises: StoreError if the store does not answer at all.
+        """
+        faults: list[Finding] = []
+        try:
+            faults.extend(self._faults())
+        except ObjectMissing:  # erased just now
+            pass
+        except StoreError as err:
+            key = str(err.facts.get("key", at.video_folder(self._job)))
+            faults.append(self._fault("damaged", key, self._look.explain(err)))
         head = self._look.newest(self._job, self._look.log(self._job)) if faults else None
         is_deleted = head is not None and head.state.status == "deleted"
-        return [fault for fault in faults if not is_deleted or fault.kind == "dangling"]
+        return [fault for fault in faults if not is_deleted or fault.kind in {"dangling", "leftover"}]
 
     def _faults(self) -> Iterator[Finding]:
         look, job, keys = self._look, self._job, self._keys
@@ -54,8 +67,10 @@ class VideoCheck:
         yield from self._request(last)
         for artifact in self._named.values():
             yield from self._artifact(artifact)
-        unnamed = [key for key, part in parts.items() if key not in self._named and part not in at.RESERVED]
-        yield from look.all_dangling(unnamed, "no ledger entry names it", job)
+        if at.receiver_key(job) in parts:
+            yield from self._receiver()
+        if self._is_whole:  # else the part that cannot be read may name them
+            yield from self._unnamed(key for key, part in parts.items() if part not in at.RESERVED)
 
     def _without_log(self, parts: dict[str, str]) -> Iterator[Finding]:
         look, job = self._look, self._job
@@ -71,20 +86,22 @@ class VideoCheck:
             key = at.entry_key(self._job, seq)
             try:
                 entry = self._look.ledger.entry(self._job, seq)
-            except Damaged as err:
-                yield self._fault("ledger", key, "the ledger has a gap" if isinstance(err, ObjectMissing) else str(err))
-                before = None
+            except StoreError as err:
+                gap = "the ledger has a gap" if isinstance(err, ObjectMissing) else self._look.explain(err)
+                yield self._fault("ledger", key, gap)
+                before, self._is_whole = None, False
                 continue
             if (seq == 0 or before is not None) and (detail := _misfit(before, entry, seq)):
                 yield self._fault("ledger", key, detail)
-            self._name(entry.event.artifacts)
+            self._take(entry)
             before = entry
         for entry in self._look.ledger.following(self._job, last):  # written since we listed the objects
-            self._name(entry.event.artifacts)
+            self._take(entry)
 
     def _request(self, last: Entry) -> Iterator[Finding]:
         """Check the request, the index and the marker; collect the inputs."""
         look, key = self._look, at.request_key(self._job)
+        whole, self._is_whole = self._is_whole, False
         try:
             job = Job.model_validate_json(look.store.get(key))
         except ObjectMissing:
@@ -93,9 +110,13 @@ class VideoCheck:
         except ValidationError as err:
             yield self._fault("request", key, f"the request cannot be read: {err.error_count()} faults")
             return
+        except StoreError as err:
+            yield self._fault("request", key, self._look.explain(err))
+            return
         if job.id != self._job:
             yield self._fault("request", key, f"this is the request of {job.id[:60]}")
             return
+        self._is_whole = whole
         self._name(job.inputs)
         if not look.exists(at.index_key(job)):
             yield self._fault("unlisted", at.index_key(job), "no list shows the video: its index entry is missing")
@@ -112,8 +133,8 @@ class VideoCheck:
         except ObjectMissing:
             yield self._fault("missing", artifact.key, f"{artifact.bytes} bytes are gone")
             return
-        except StoreError as err:  # a bad disk must not end the walk; if the store is down, the next LIST ends it
-            yield self._fault("damaged", artifact.key, str(err))
+        except StoreError as err:  # one object must not end the walk
+            yield self._fault("damaged", artifact.key, self._look.explain(err))
             return
         if digest.hexdigest() != artifact.sha256:
             yield self._fault("damaged", artifact.key, "its sha256 is not the one in the ledger")
@@ -124,6 +145,34 @@ class VideoCheck:
             return self._look.ledger.head(self._job, after=last).state.status not in OPEN
         except NotFound:
             return True
+        except StoreError:  # `_entries` has reported it; it may well be the end
+            return True
+
+    def _receiver(self) -> Iterator[Finding]:
+        key = at.receiver_key(self._job)
+        try:
+            Receiver.model_validate_json(self._look.store.get(key))
+        except ObjectMissing:  # erased just now
+            return
+        except ValidationError as err:
+            yield self._fault("damaged", key, f"the webhook's receiver cannot be read: {err.error_count()} faults")
+
+    def _unnamed(self, keys: Iterable[str]) -> Iterator[Finding]:
+        """Yield the objects that nothing names. If a lease was given for one, its worker has died or was too late."""
+        for key in keys:
+            if key in self._named:
+                continue
+            if at.parse_attempt(key) in self._attempts:
+                yield from self._look.dangling(
+                    key, "a worker wrote it and did not commit it", self._job, kind="leftover"
+                )
+            else:
+                yield from self._look.dangling(key, "no ledger entry names it", self._job)
+
+    def _take(self, entry: Entry) -> None:
+        self._name(entry.event.artifacts)
+        if entry.event.name == "leased":
+            self._attempts.add(entry.seq)
 
     def _name(self, artifacts: Mapping[str, Artifact]) -> None:
         self._named |= {artifact.key: artifact for artifact in artifacts.values()}

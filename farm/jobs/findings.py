@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Literal
 
 from farm.contract import JobId, Value, is_id
-from farm.errors import Damaged
+from farm.errors import Damaged, StoreError
 from farm.jobs.batches import lost_member
 from farm.ledger import Entry, Ledger
 from farm.ledger import layout as at
@@ -17,16 +16,36 @@ from farm.store import ObjectMissing, Store
 
 _NAMES = 1000  #: in one LIST
 
-Kind = Literal["missing", "damaged", "ledger", "request", "unlisted", "unmarked", "dangling", "foreign"]
+Kind = Literal["missing", "damaged", "ledger", "request", "unlisted", "unmarked", "dangling", "leftover", "foreign"]
+
+_BACKUP = "restore it from a backup"
+_CURES: dict[Kind, str] = {
+    "missing": f"{_BACKUP}, or remix or delete the video",
+    "damaged": f"{_BACKUP}, or remix or delete the video",
+    "ledger": f"{_BACKUP}; without it, nothing can be done with the video",
+    "request": f"{_BACKUP}; without it, nothing can be done with the video",
+    "unlisted": "write the object of this key with the content {}",
+    "unmarked": 'write the object of this key with the content {"at": 0}',
+    "dangling": "framefarm fsck --delete-dangling",
+    "leftover": "framefarm fsck --delete-dangling",
+    "foreign": "move it elsewhere: it is not the farm's",
+}
 
 
 class Finding(Value):
-    """One fault."""
+    """One fault, or an object that a killed worker left (`leftover`), which is no fault."""
 
     kind: Kind
     key: str
     video: str | None = None
     detail: str
+
+    @property
+    def cure(self) -> str:
+        """What an operator can do about it."""
+        if self.kind == "damaged" and self.video is None:  # a claim or a batch
+            return f"{_BACKUP}, or delete it"
+        return _CURES[self.kind]
 
 
 class Look:
@@ -52,19 +71,27 @@ class Look:
         """Yield the keys below a prefix, however many there are."""
         return keys_below(self.store, prefix)
 
-    def dangling(self, key: str, detail: str, video: str | None = None) -> Iterator[Finding]:
+    def dangling(
+        self, key: str, detail: str, video: str | None = None, *, kind: Kind = "dangling"
+    ) -> Iterator[Finding]:
         """Yield the object if it is old enough to be sure."""
         try:
             age_s = self.now - self.store.modified(key)
         except ObjectMissing:
             return
         if age_s >= self.grace_s:
-            yield Finding(kind="dangling", key=key, video=video or None, detail=detail)
+            yield Finding(kind=kind, key=key, video=video or None, detail=detail)
 
     def all_dangling(self, keys: Iterable[str], detail: str, job: JobId) -> Iterator[Finding]:
         """Yield those of the video's objects that are old enough to be sure."""
         for key in keys:
             yield from self.dangling(key, detail, job)
+
+    def explain(self, err: StoreError) -> str:
+        """Return why an object cannot be read. Raises: StoreError if the store does not answer at all."""
+        if not isinstance(err, Damaged):
+            self.store.list(at.EPOCHS, limit=1)
+        return str(err)
 
     def is_marked(self, job: JobId) -> bool:
         """Tell whether a restart finds the video: by its marker, or by the second one of a sweep that died."""
@@ -84,10 +111,12 @@ class Look:
         return seqs_of(self.store.list(at.log_folder(job)))
 
     def newest(self, job: JobId, seqs: list[int]) -> Entry | None:
-        """Return the newest of these entries that can be read; `farm.jobs.check_video` reports the damaged ones."""
+        """Return the newest of these entries that can be read. Raises: StoreError if the store does not answer."""
         for seq in reversed(seqs):
-            with suppress(Damaged):
+            try:
                 return self.ledger.entry(job, seq)
+            except StoreError as err:
+                self.explain(err)  # `farm.jobs.check_video` reports it
         return None
 
     def ended(self, job: JobId, seqs: list[int]) -> Entry | None:

@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
-from pydantic import ValidationError
-
 from farm.contract import Batch, JobId, is_id
+from farm.errors import StoreError
 from farm.jobs.check_video import VideoCheck
 from farm.jobs.findings import Finding, Look, keys_below
 from farm.ledger import layout as at
+from farm.ledger.notes import read_note
 from farm.store import ObjectMissing, Store
 from farm.store.probe import PROBES, SCRATCH
 
@@ -36,7 +36,10 @@ class Checker:
         self.bytes = 0  #: read and compared
 
     def findings(self) -> Iterator[Finding]:
-        """Yield every fault as it is found. Raises: StoreError if the store does not answer."""
+        """Yield every fault, and every leftover, as it is found; a damaged object does not end the walk.
+
+        Raises: StoreError if the store does not answer.
+        """
         for name, keys in groupby(self._look.keys(at.VIDEOS), key=lambda key: key.split("/")[1]):
             if is_id(name):
                 check = VideoCheck(self._look, JobId(name), list(keys))
@@ -48,83 +51,80 @@ class Checker:
                     yield Finding(kind="foreign", key=key, detail="not an object of this farm")
                 self._on_video(0)
             self.videos += 1
-        yield from self._index()
-        yield from self._markers()
-        yield from self._imports()
-        yield from self._webhooks()
-        yield from self._batches()
-        yield from self._claims()
-        yield from self._embeddings()
-        for key in self._look.keys(PROBES):
-            if key.startswith(SCRATCH):
-                yield from self._look.dangling(key, "left over from a trial of the store")
+        for prefix, judge in (
+            (at.INDEX, self._indexed),
+            (at.OPEN_MARKERS, self._marker),
+            (at.IMPORTS, self._import),
+            (at.HOOKS, self._webhook),
+            (at.BATCHES, self._batch),
+            (at.CLAIMS, self._claim),
+            (at.EMBEDDINGS, self._embedding),
+            (PROBES, self._probe),
+        ):
+            for key in self._look.keys(prefix):
+                try:
+                    yield from judge(key)
+                except ObjectMissing:  # erased just now
+                    continue
+                except StoreError as err:  # one object must not end the walk
+                    yield Finding(kind="damaged", key=key, detail=self._look.explain(err))
 
-    def _index(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.INDEX):
-            listed = at.parse_index(key)
-            if listed is None or not self._look.has_request(listed.job):
-                yield from self._look.dangling(key, "an index entry without a video", listed and listed.job)
+    def _indexed(self, key: str) -> Iterator[Finding]:
+        listed = at.parse_index(key)
+        if listed is None or not self._look.has_request(listed.job):
+            yield from self._look.dangling(key, "an index entry without a video", listed and listed.job)
 
-    def _markers(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.OPEN_MARKERS):
-            job = at.parse_marker(key)
-            seqs = self._look.log(job) if job else []
-            if job is None or (not seqs and not self._look.is_lost_member(job)):
-                yield from self._look.dangling(key, "a marker without a video", job)
-            elif (ended := self._look.ended(job, seqs)) and self._look.now - (
-                ended.state.ended_at or 0.0
-            ) > self._look.grace_s:
-                yield from self._look.dangling(key, "the marker of a video that has ended", job)
+    def _marker(self, key: str) -> Iterator[Finding]:
+        job = at.parse_marker(key)
+        seqs = self._look.log(job) if job else []
+        if job is None or (not seqs and not self._look.is_lost_member(job)):
+            yield from self._look.dangling(key, "a marker without a video", job)
+        elif (ended := self._look.ended(job, seqs)) and self._look.now - (
+            ended.state.ended_at or 0.0
+        ) > self._look.grace_s:
+            yield from self._look.dangling(key, "the marker of a video that has ended", job)
 
-    def _imports(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.IMPORTS):
-            job = at.parse_import(key)
-            if job is not None and self._look.has_request(job):
-                yield from self._look.dangling(key, "the marker of a finished import", job)
+    def _import(self, key: str) -> Iterator[Finding]:
+        job = at.parse_import(key)
+        if job is not None and self._look.has_request(job):
+            yield from self._look.dangling(key, "the marker of a finished import", job)
 
-    def _webhooks(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.HOOKS):
-            hook = at.parse_hook(key)
-            seqs = self._look.log(hook.job) if hook else []
-            if hook is None or not seqs:
-                yield from self._look.dangling(key, "a webhook without a video", hook and hook.job)
-            elif (ended := self._look.ended(hook.job, seqs)) and self._look.exists(
-                at.outcome_key(hook.job, ended.seq, hook.whose)
-            ):
-                yield from self._look.dangling(key, "a webhook that was delivered or given up", hook.job)
+    def _webhook(self, key: str) -> Iterator[Finding]:
+        hook = at.parse_hook(key)
+        seqs = self._look.log(hook.job) if hook else []
+        if hook is None or not seqs:
+            yield from self._look.dangling(key, "a webhook without a video", hook and hook.job)
+        elif (ended := self._look.ended(hook.job, seqs)) and self._look.exists(
+            at.outcome_key(hook.job, ended.seq, hook.whose)
+        ):
+            yield from self._look.dangling(key, "a webhook that was delivered or given up", hook.job)
 
-    def _batches(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.BATCHES):
-            try:
-                batch = Batch.model_validate_json(self._look.store.get(key))
-            except ObjectMissing:  # erased just now
-                continue
-            except ValidationError as err:
-                yield Finding(kind="damaged", key=key, detail=f"the batch cannot be read: {err.error_count()} faults")
-                continue
-            if not any(map(self._look.has_request, batch.videos)):
-                yield from self._look.dangling(key, "a batch without a video")
+    def _batch(self, key: str) -> Iterator[Finding]:
+        batch = read_note(self._look.store, key, Batch)
+        if not any(map(self._look.has_request, batch.videos)):
+            yield from self._look.dangling(key, "a batch without a video")
 
-    def _claims(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.CLAIMS):
-            try:
-                name = str(json.loads(self._look.store.get(key))["id"])
-            except ObjectMissing:  # erased just now
-                continue
-            except (ValueError, KeyError, TypeError):
-                yield Finding(kind="damaged", key=key, detail="the idempotency claim cannot be read")
-                continue
-            if not self._look.has_request(name):
-                yield from self._look.dangling(key, "an idempotency claim without a video", name)
+    def _claim(self, key: str) -> Iterator[Finding]:
+        data = self._look.store.get(key)
+        try:
+            name = str(json.loads(data)["id"])
+        except (ValueError, KeyError, TypeError):
+            yield Finding(kind="damaged", key=key, detail="the idempotency claim cannot be read")
+            return
+        if not self._look.has_request(name):
+            yield from self._look.dangling(key, "an idempotency claim without a video", name)
 
-    def _embeddings(self) -> Iterator[Finding]:
-        for key in self._look.keys(at.EMBEDDINGS):
-            found = at.parse_embedding(key)
-            if found and found.user:
-                if not self._look.has_request(found.user):
-                    yield from self._look.dangling(key, "used by a video that does not exist", found.user)
-            elif found and not self._look.store.list(at.users_folder(found.name), limit=1):
-                yield from self._look.dangling(key, "no video uses this embedding")
+    def _embedding(self, key: str) -> Iterator[Finding]:
+        found = at.parse_embedding(key)
+        if found and found.user:
+            if not self._look.has_request(found.user):
+                yield from self._look.dangling(key, "used by a video that does not exist", found.user)
+        elif found and not self._look.store.list(at.users_folder(found.name), limit=1):
+            yield from self._look.dangling(key, "no video uses this embedding")
+
+    def _probe(self, key: str) -> Iterator[Finding]:
+        if key.startswith(SCRATCH):
+            yield from self._look.dangling(key, "left over from a trial of the store")
 
 
 def video_count(store: Store) -> int:

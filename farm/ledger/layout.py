@@ -51,6 +51,7 @@ STAGED = PRIVATE | {REQUEST, "inputs", "shared"}
 Whose = Literal["request", "farm"]
 _LAST_MS = 9_999_999_999_999  #: index keys count down from here, so that the newest sorts first
 _ENTRY = re.compile(r"jobs/[^/]+/log/(\d{8,})\.json")
+_ATTEMPT = re.compile(r"jobs/[^/]+/(?:[^/]+/)?[^/.]+\.a(\d+)\..+")
 _MARKER = re.compile(r"open/(video_[0-9a-f]{32})(\.[0-9a-f]{32})?")
 _INDEXED = re.compile(r"owners/[^/]+/(\d{13})_([^/]+)")
 _HOOK = re.compile(r"hooks/(video_[0-9a-f]{32})\.(\d+)\.(request|farm)")
@@ -93,6 +94,12 @@ def copy_key(job: JobId, folder: Literal["inputs", "shared"], name: str, origina
 def artifact_key(job: JobId, name: str, *, attempt: int) -> str:
     """Return the key of an attempt's artifact. `name` is like "clips/0003.a{}.mp4", where {} stands for the attempt."""
     return f"{video_folder(job)}{name.format(attempt)}"
+
+
+def parse_attempt(key: str) -> int | None:
+    """Return the attempt whose artifact has this key; None for any other key."""
+    found = _ATTEMPT.fullmatch(key)
+    return int(found[1]) if found else None
 
 
 def log_folder(job: JobId) -> str:

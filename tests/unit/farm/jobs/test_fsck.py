@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from deploy import cli
 from deploy.node.lock import locked
 from farm.contract import Batch, JobId
+from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.jobs.fsck import DAY_S, Checker
 from farm.settings import FarmSettings
@@ -196,6 +197,64 @@ def test_the_command_line_checks_and_erases(
     assert cli.main(["fsck", *where, "--delete-dangling"]) == 1
     assert "damaged" in capsys.readouterr().out
     assert cli.main(["fsck", "--storage", str(store.root / "none")]) == 2
+
+
+@pytest.mark.parametrize("which", range(-1, 8))
+def test_a_damaged_entry_does_not_hide_the_rest(video: JobId, store: FolderStore, jobs: Jobs, which: int) -> None:
+    """With any entry of each video damaged, every damaged object is named with its video and the cure."""
+    folder = store.root / "jobs" / video
+    entries = sorted((folder / "log").iterdir())
+    [final] = folder.glob("video.*")
+    waiting = next(id_ for id_ in jobs.open_ids() if (store.root / "jobs" / id_ / "request.json").exists())
+    first = store.root / "jobs" / waiting / "log" / "00000000.json"
+    spoil(final)
+    for path in (entries[which], first):
+        path.write_text("{")
+    findings = [*Checker(store, now=time.time() + 1, grace_s=0).findings()]
+    faults = {finding.key: finding for finding in findings}
+    damaged = {path.relative_to(store.root).as_posix() for path in (entries[which], first)}
+    if which != -1:  # the last entry is the one that names the video
+        damaged.add(final.relative_to(store.root).as_posix())
+    assert damaged <= set(faults)
+    assert {faults[key].video for key in damaged} == {video, waiting}
+    assert all("restore" in faults[key].cure for key in damaged)
+    assert not [finding for finding in findings if finding.kind in {"dangling", "leftover"}]  # the entry may name them
+
+
+def test_an_object_that_cannot_be_read_does_not_end_the_walk(
+    video: JobId, store: FolderStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses objects of each kind: the command reports each of them, goes on to the end and exits with 1."""
+    [batch], [claim] = store.list("batches/"), store.list("idempotency/")
+    request, entry = f"jobs/{video}/request.json", f"jobs/{video}/log/00000002.json"
+    read = FolderStore.get
+
+    def get(self: FolderStore, key: str) -> bytes:
+        if key in {batch, claim, request, entry}:
+            raise StoreError(f"cannot read {key}: Input/output error", key=key)
+        return read(self, key)
+
+    monkeypatch.setattr(FolderStore, "get", get)
+    assert cli.main(["fsck", "--storage", str(store.root), "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["key"]: line["video"] for line in lines} == {batch: None, claim: None, request: video, entry: video}
+    assert all(line["cure"] for line in lines)
+
+
+def test_what_a_killed_worker_left_is_no_fault(
+    video: JobId, store: FolderStore, jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thumbnail of a lease that was never committed does not count; the check still offers to erase it."""
+    attempt = jobs.ledger.head(video).state.attempt
+    key = f"jobs/{video}/steps/0000.a{attempt}.s003.safetensors"
+    store.put_if_absent(key, b"1")
+    assert found(store) == [("leftover", key)]
+    assert found(store, grace_s=DAY_S) == []
+    where = ["fsck", "--storage", str(store.root)]
+    assert cli.main(where) == 0
+    assert "1 of them leftovers, which are no fault" in capsys.readouterr().err
+    assert cli.main([*where, "--delete-dangling"]) == 0
+    assert found(store) == []
 
 
 def test_a_video_deleted_meanwhile_is_no_fault(video: JobId, store: FolderStore, jobs: Jobs) -> None:
