@@ -442,6 +442,7 @@ class Farm(RuleBasedStateMachine):
             done = [self.does_one(mind, jobs, each) for each in workers]
             in_vain = 0 if any(done) else in_vain + 1
             self.now += 6.0
+            mind.tick()  # a lease that the sweep was the first to see runs out now
 
     def does_one(self, mind: Dispatcher, jobs: Jobs, worker: Hand) -> bool:
         """Let the worker do one order, if there is one for it."""
