@@ -19,6 +19,7 @@ from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.metrics import Meter
 from farm.setting_types import is_open, parse_hours
 from farm.settings import FarmSettings
+from framepack_engine.errors import LoraUnusable
 
 log = logging.getLogger(__name__)
 _TROUBLE_S = 1.0  #: until the next question, after the store failed
@@ -145,7 +146,8 @@ class OrderLoop:
             log.warning("lease_lost: %s", err, extra=task.names)
             self._meter.add("framefarm_leases_lost", stage=order.key.stage)
         except Exception as err:  # border: an order's failure must not end the worker
-            log.exception("order_failed", extra=task.names)
+            is_explained = isinstance(err, LoraUnusable)  # by its message, which names the file
+            log.log(logging.ERROR, "order_failed: %s", err, extra=task.names, exc_info=not is_explained)
             return failure_of(order, self._card.id, err), is_lost(err)
         else:
             if loaded == self._runner.model:  # else the time is that of loading a model

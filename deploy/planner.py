@@ -21,6 +21,7 @@ from framepack_engine.planning.buckets import nearest_bucket
 from framepack_engine.planning.cache_choice import mag_ratios
 from framepack_engine.planning.presets import PRESET_FIELDS, filled
 from framepack_engine.planning.sections import FPS, final_frames, frames_for, keyframe_section, sections_for
+from framepack_engine.sampling.lora_check import check_lora
 from framepack_engine.sampling.lora_files import find_lora, lora_digest
 
 
@@ -116,7 +117,9 @@ class EnginePlanner(Planner):
 
     def _pinned(self, use: LoraUse) -> LoraUse:
         try:
-            found = lora_digest(find_lora(use.name, self._lora_dir))
+            path = find_lora(use.name, self._lora_dir)
+            check_lora(use.name, path)
+            found = lora_digest(path)
         except LoraUnusable as err:
             raise InvalidRequest.of("loras", str(err)) from err
         if use.sha256 not in {None, found}:

@@ -29,6 +29,22 @@ _ROLES = {
     "lora.up.weight": "up",
     "alpha": "alpha",
 }
+_TIME, _TEXT = "context_embedder.time_text_embed.", "time_text_embed."
+_OUTSIDE = {  #: our Linears outside the blocks -> HunyuanVideo's, with `_` for `.`
+    "proj_out": "final_layer_linear",
+    "context_embedder.proj_in": "txt_in_input_embedder",
+    f"{_TIME}timestep_embedder.linear_1": "txt_in_t_embedder_mlp_0",
+    f"{_TIME}timestep_embedder.linear_2": "txt_in_t_embedder_mlp_2",
+    f"{_TIME}text_embedder.linear_1": "txt_in_c_embedder_linear_1",
+    f"{_TIME}text_embedder.linear_2": "txt_in_c_embedder_linear_2",
+    f"{_TEXT}timestep_embedder.linear_1": "time_in_mlp_0",
+    f"{_TEXT}timestep_embedder.linear_2": "time_in_mlp_2",
+    f"{_TEXT}text_embedder.linear_1": "vector_in_in_layer",
+    f"{_TEXT}text_embedder.linear_2": "vector_in_out_layer",
+    f"{_TEXT}guidance_embedder.linear_1": "guidance_in_mlp_0",
+    f"{_TEXT}guidance_embedder.linear_2": "guidance_in_mlp_2",
+}
+_LAST_NORM = "norm_out.linear"  #: HunyuanVideo's has shift before scale, ours (diffusers') scale before shift
 _NAMED = 8  #: unknown keys that an error lists; it counts the rest
 
 
@@ -43,7 +59,7 @@ class Target(NamedTuple):
     """The place where a key of a file acts: the Linear's name in the model, and its rows of the file's `up`."""
 
     module: str
-    rows: slice
+    rows: slice | list[int]
 
 
 @dataclass(slots=True)
@@ -86,8 +102,9 @@ def read_lora(path: Path, linears: Mapping[str, nn.Linear]) -> dict[str, LowRank
                 lows[module] = low
     if wrong or not lows:
         named = ", ".join(wrong[:_NAMED]) + (f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else "")
+        fault = "acts on layers that are not supported" if lows else "is no LoRA for this model"
         raise LoraUnusable(
-            f"{path.name} is no LoRA for this model: {len(wrong)} of its {len(tensors)} keys cannot be used: {named}"
+            f"{path.name} {fault}: {len(wrong)} of its {len(tensors)} keys cannot be used: {named}"
             if wrong
             else f"{path.name} is no LoRA: it has no weights",
             path=str(path),
@@ -100,11 +117,19 @@ def targets_of(linears: Mapping[str, nn.Linear]) -> dict[str, tuple[Target, ...]
     """Map every name that files use, with `_` for `.`, to the places where it acts.
 
     These are the model's own names (diffusers', FramePack's, and kohya's and musubi's spelling of them), and those of
-    HunyuanVideo. There q, k and v (and the single blocks' MLP) are one matrix: its rows are shared out, in order.
+    HunyuanVideo. There q, k and v (and the single blocks' MLP) are one matrix: its rows are shared out, in order. The
+    last norm's halves change places.
 
     Source: names of tencent/HunyuanVideo hyvideo/modules/models.py against diffusers' class.
     """
     flat: dict[str, tuple[Target, ...]] = {name.replace(".", "_"): (Target(name, slice(None)),) for name in linears}
+    for name, old in _OUTSIDE.items():
+        if name in linears:
+            flat[old] = (Target(name, slice(None)),)
+    if _LAST_NORM in linears:
+        half = linears[_LAST_NORM].out_features // 2
+        swapped = Target(_LAST_NORM, [*range(half, 2 * half), *range(half)])
+        flat["final_layer_adaLN_modulation_1"] = (swapped,)
     for name in linears:
         for old, parts in _hunyuan_names(name):
             edge, targets = 0, []
@@ -148,6 +173,7 @@ def _hunyuan_names(name: str) -> list[tuple[str, tuple[str, ...]]]:
             "attn.to_out.0": (["self_attn_proj"], ("attn.to_out.0",)),
             "ff.net.0.proj": (["mlp_fc1", "mlp_0"], ("ff.net.0.proj",)),
             "ff.net.2": (["mlp_fc2", "mlp_2"], ("ff.net.2",)),
+            "norm_out.linear": (["adaLN_modulation_1"], ("norm_out.linear",)),
         }
         old = f"txt_in_individual_token_refiner_blocks_{n}_"
     else:

@@ -116,7 +116,7 @@ def test_a_file_that_changes_after_the_request_is_noticed(
         ({"name": "someone/style"}, "framefarm models pull someone/style"),
         ({"name": "style", "sha256": "0" * 64}, "has sha256 .* not 0000"),
         ({"name": "style", "sha256": "abc"}, "pattern"),
-        ({"name": "style", "weight": 9}, "less than or equal to 4"),
+        ({"name": "style", "weight": 9}, "need at most 4"),
     ],
 )
 def test_a_wrong_lora_is_refused_by_name(http: TestClient, use: dict[str, object], said: str) -> None:
@@ -128,3 +128,30 @@ def test_a_wrong_lora_is_refused_by_name(http: TestClient, use: dict[str, object
     assert str(error["param"]).startswith("loras")
     assert re.search(said, str(problem))
     assert http.get("/v1/videos").json()["data"] == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float64])
+@pytest.mark.parametrize("value", [float("nan"), 1.0])
+def test_a_lora_with_nan_is_refused_when_the_video_is_asked_for(
+    http: TestClient, loras: Path, dtype: torch.dtype, value: float
+) -> None:
+    """The worker would only find out in the middle of the video."""
+    tensors = {f"{KEY}.lora_{half}.weight": torch.ones(shape) for half, shape in HALVES}
+    name = f"{KEY}.lora_{HALVES[1][0]}.weight"
+    tensors[name][-1, -1] = value
+    save_file({key: tensor.to(dtype) for key, tensor in tensors.items()}, loras / "odd.safetensors")
+    answer = post(http, loras=[{"name": "odd"}])
+    if value == 1.0:
+        assert answer["status"] == "queued"
+    else:
+        assert answer["detail"] == f"loras: LoRA 'odd' cannot be used: {name} of odd.safetensors holds NaN or infinity"
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", b"\xff" * 100, b"PK\3\4" + bytes(2000)])
+def test_a_lora_that_is_no_safetensors_is_refused_when_the_video_is_asked_for(
+    http: TestClient, loras: Path, data: bytes
+) -> None:
+    """A renamed pickle or a download that broke off."""
+    (loras / "odd.safetensors").write_bytes(data)
+    detail = "loras: LoRA 'odd' cannot be used: odd.safetensors is damaged, or is no safetensors file"
+    assert post(http, loras=[{"name": "odd"}])["detail"] == detail

@@ -155,6 +155,45 @@ def test_every_format_means_the_same(name: str, linears: dict[str, nn.Linear], t
         torch.testing.assert_close(low.up @ low.down, pairs[module].up @ pairs[module].down)
 
 
+TIME, TEXT = "context_embedder.time_text_embed.", "time_text_embed."
+OUTSIDE = {  # our Linear outside the blocks -> HunyuanVideo's
+    "proj_out": "final_layer.linear",
+    "context_embedder.proj_in": "txt_in.input_embedder",
+    f"{TIME}timestep_embedder.linear_1": "txt_in.t_embedder.mlp.0",
+    f"{TIME}timestep_embedder.linear_2": "txt_in.t_embedder.mlp.2",
+    f"{TIME}text_embedder.linear_1": "txt_in.c_embedder.linear_1",
+    f"{TIME}text_embedder.linear_2": "txt_in.c_embedder.linear_2",
+    "context_embedder.token_refiner.refiner_blocks.0.norm_out.linear": (
+        "txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1"
+    ),
+    f"{TEXT}timestep_embedder.linear_1": "time_in.mlp.0",
+    f"{TEXT}timestep_embedder.linear_2": "time_in.mlp.2",
+    f"{TEXT}text_embedder.linear_1": "vector_in.in_layer",
+    f"{TEXT}text_embedder.linear_2": "vector_in.out_layer",
+    f"{TEXT}guidance_embedder.linear_1": "guidance_in.mlp.0",
+    f"{TEXT}guidance_embedder.linear_2": "guidance_in.mlp.2",
+}
+
+
+@pytest.mark.parametrize("write_keys", [peft, lambda pairs, _: kohya(pairs, alpha=3.0)], ids=["peft", "kohya"])
+def test_layers_outside_the_blocks_are_known(
+    write_keys: Callable[[dict[str, LowRank], str], dict[str, Tensor]], linears: dict[str, nn.Linear], tmp_path: Path
+) -> None:
+    """Each acts; the last norm's halves, shift and scale, change places as in diffusers' conversion."""
+    pairs = {
+        name: pair(linears[name].out_features, linears[name].in_features, seed=n) for n, name in enumerate(OUTSIDE)
+    }
+    norm = pair(linears["norm_out.linear"].out_features, linears["norm_out.linear"].in_features, seed=99)
+    theirs = {OUTSIDE[name]: low for name, low in pairs.items()} | {"final_layer.adaLN_modulation.1": norm}
+    save(write_keys(theirs, "diffusion_model."), tmp_path / "a.safetensors")
+    read = read_lora(tmp_path / "a.safetensors", linears)
+    shift, scale = norm.up.chunk(2)
+    pairs["norm_out.linear"] = LowRank(norm.down, torch.cat([scale, shift]))
+    assert read.keys() == pairs.keys()
+    for module, low in read.items():
+        torch.testing.assert_close(low.up @ low.down, pairs[module].up @ pairs[module].down)
+
+
 @pytest.mark.parametrize(
     ("settings", "scale"),
     [
@@ -260,6 +299,9 @@ def test_unknown_keys_are_named(linears: dict[str, nn.Linear], tmp_path: Path) -
         "down_blocks.0.attn.to_q": peft({QKV[0]: low, "down_blocks.0.attn.to_q": low}, "transformer."),
         "lora_te_text_model_q.lora_down": {"lora_te_text_model_q.lora_down.weight": low.down},
         "transformer.norm_out.linear.hada_w1_a": {"transformer.norm_out.linear.hada_w1_a": low.up},
+        "acts on layers that are not supported: 2 of its 4 keys cannot be used: diffusion_model.img_in": peft(
+            {QKV[0]: low, "img_in.proj": low}, "diffusion_model."
+        ),
         "halves do not fit": peft({QKV[0]: pair(48, 32)}, "transformer."),
         "transformer_blocks_1_attn_to_q": {f"transformer.{QKV[0]}.lora_A.weight": low.down},
         "no weights": {},
