@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from typing_extensions import override
 
 from actors.cluster import DISPATCHER, NAMESPACE
 from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState, WorkerWish
@@ -22,29 +23,29 @@ class RayDoor(DispatcherDoor):
     def __init__(self) -> None:
         self._actor: Any = None  # looked up at the first call, and again after a failure
 
+    @override
     async def nudge(self, job: JobId) -> None:
-        """Implement DispatcherDoor."""
         await self._call("nudge", job)
 
+    @override
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        """Implement DispatcherDoor."""
         answer: LiveJob | None = await self._call(
             "live", job, wait_s=timeout_s, after_version=after_version, timeout_s=timeout_s
         )
         return answer
 
+    @override
     async def workers(self) -> Sequence[WorkerState]:
-        """Implement DispatcherDoor."""
         answer: list[WorkerState] = await self._call("workers")
         return answer
 
+    @override
     async def load(self, owner: str) -> Load:
-        """Implement DispatcherDoor."""
         answer: Load = await self._call("load", owner)
         return answer
 
+    @override
     async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """Implement DispatcherDoor."""
         answer: WorkerState = await self._call("worker_wish", worker_id, wish)
         return answer
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from deploy.node.lock import locked
+from deploy.node.token import pin_token_path
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 
@@ -22,6 +24,7 @@ STORAGE_MARK = "FRAMEFARM_STORAGE"
 #: Where our packages lie. Child processes start there: Python puts the current folder first on the import path, and a
 #: user's `token.py` or `farm/` would hide modules.
 PACKAGES = Path(__file__).parents[2]
+DYING_S = 3.0  #: within this a farm has ended whose `framefarm up` was killed
 _START_S = 120.0
 _STOP_S = 60.0
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  #: before the next start; a farm that dies more often is given up
@@ -35,7 +38,8 @@ class FarmChild:
     """
 
     def __init__(self, settings: FarmSettings, *, restart: bool = False, stderr: IO[bytes] | None = None) -> None:
-        self._folder = settings.storage_path
+        self._settings = settings
+        pin_token_path()
         command = [sys.executable, "-m", "deploy.cli", "up", "--exit-with-parent", str(os.getpid())]
         command += [] if restart else ["--no-restart"]
         env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")}
@@ -55,7 +59,8 @@ class FarmChild:
     def stop(self) -> int:
         """Let the farm drain and end, and end what is left after a minute; return the exit code."""
         code = end(self.process, within_s=_STOP_S)
-        end_orphans(self._folder)
+        with contextlib.suppress(ConfigError), locked(self._settings, wait_s=DYING_S):  # else another farm runs here
+            end_orphans(self._settings.storage_path)
         return code
 
     def _read(self) -> None:
@@ -116,7 +121,7 @@ def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None)
             return _drain(child, signals)
         code = child.stop()
         if not known or code in {0, 2}:  # it never worked, it was told to end, or its settings are wrong
-            return code
+            return code if code >= 0 else 1  # negative: a signal killed it
         now = time.monotonic()
         deaths = [*(death for death in deaths if death > now - _WITHIN_S), now]
         if len(deaths) > len(_PAUSES_S):
@@ -155,7 +160,7 @@ def end(process: subprocess.Popen[bytes], *, within_s: float) -> int:
 def end_orphans(folder: Path) -> None:
     """Kill the processes that a dead farm on this storage left behind, and wait until they are gone.
 
-    Call it while this machine's farm on that storage does not run. Our own process and its ancestors stay.
+    Call it while this process holds the storage's lock, or else it kills a farm that runs. Our own process stays.
     """
     mark = f"{STORAGE_MARK}={folder}".encode()
     for _ in range(100):

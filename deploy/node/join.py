@@ -17,7 +17,7 @@ from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
 from deploy.node.child import PACKAGES, end
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
-from deploy.node.token import found_token
+from deploy.node.token import found_token, pin_token_path
 from deploy.terminal.screen import say
 from farm.errors import ConfigError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -40,6 +40,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     stop, node = threading.Event(), settings
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    pin_token_path()
     os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
     joined, tries = False, 0
     while not stop.is_set():

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.node.child import PACKAGES, STORAGE_MARK, end_orphans
+from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_orphans
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.ray_process import dead_programs, end_programs
-from deploy.node.token import found_token, own_token
+from deploy.node.token import found_token, own_token, pin_token_path
 from deploy.planner import own_models
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -37,7 +37,6 @@ RAY_ENV = {
 }
 _START_S = 120.0
 _DRAIN_S = 30.0
-_DYING_S = 3.0  #: within this a farm has ended whose `framefarm up` was killed
 
 
 def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
@@ -48,10 +47,11 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
     Raises: ConfigError if the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
     stop, out, settings = threading.Event(), sys.stdout, settings.absolute()
+    pin_token_path()
     os.chdir(PACKAGES)  # Ray puts the current folder on the import path of every worker
     raise_file_limit()
     _heed_signals(stop)
-    with contextlib.redirect_stdout(sys.stderr), locked(settings, wait_s=_DYING_S) as lock:  # Ray prints for workers
+    with contextlib.redirect_stdout(sys.stderr), locked(settings, wait_s=DYING_S) as lock:  # Ray prints for workers
         end_orphans(settings.storage_path)
         settings = resolved(settings)
         if not settings.api_keys:

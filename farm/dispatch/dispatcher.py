@@ -1,8 +1,8 @@
 """The dispatcher's mind: it leases orders to workers. Its memory is a cache of the ledger; no Ray in here.
 
 Workers ask for orders and report; docs/reference/protocol.md lists the answers. All that changes lies behind one lock
-(`Locked`). Ledgers are read before the lock is taken, so a slow store holds up only the caller. Entries are written
-under the lock, so the next decision knows of them.
+(`Locked`). The regular looks read ledgers before they take the lock, so a slow store holds up only the caller. Entries
+are written under the lock, so the next decision knows of them; news that forbids an entry is read there, too.
 """
 
 from __future__ import annotations

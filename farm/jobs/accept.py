@@ -61,7 +61,7 @@ def accept(ledger: Ledger, new: Submission, *, now_s: float) -> tuple[JobId, Ent
     first, claim = _claimed(store, new, now_s)
     members = _members(new, first, claim)
     begun = None
-    if not _is_accepted(store, members[0]):
+    if claim is None or not _is_accepted(store, members[0]):
         for job in members[1:]:
             mark(store, job.id, at=now_s)
         events = [_stage(store, job, new, now_s) for job in members]

@@ -93,8 +93,13 @@ class WebhookSender:
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def run(self) -> None:
-        """Serve for ever, in a thread of its own."""
-        asyncio.run(self.serve())
+        """Serve for ever, in a thread of its own. Log a failure to start, and try again."""
+        while True:
+            try:
+                asyncio.run(self.serve())
+            except Exception:  # border: the dispatcher beside us must not suffer
+                log.exception("webhook_crash")
+                time.sleep(FIRST_DELAY_S)
 
     async def serve(self) -> None:
         """Deliver each webhook when it is due, for ever. Log what goes wrong, and try again."""

@@ -12,9 +12,11 @@ import pytest
 
 from deploy.node import child
 from deploy.node.child import STORAGE_MARK, end_orphans, keep_running
+from deploy.node.lock import locked
 from farm.settings import FarmSettings
 from tests.patience import patient
 
+_REAL_POPEN = subprocess.Popen
 READY_THEN_DEAD = "import os; print('ready http://127.0.0.1:18765', flush=True); os._exit(1)"
 
 
@@ -59,3 +61,39 @@ def test_what_a_dead_farm_left_is_ended(tmp_path: Path) -> None:
         assert left.wait(patient(10)) == -9
         assert other.poll() is None
         other.kill()
+
+
+def test_a_second_farm_on_a_storage_leaves_the_first_one_alone(
+    starts: list[FarmSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first farm holds the lock, so `up` ends none of its processes when its own farm cannot start."""
+    monkeypatch.setattr(child, "DYING_S", 0.0)
+    settings = FarmSettings(storage=str(tmp_path), port=0)
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    first = _REAL_POPEN(sleep, env=os.environ | {STORAGE_MARK: str(tmp_path)})
+    with first, locked(settings):
+        assert keep_running(settings) == 1
+        assert first.poll() is None
+        first.kill()
+    assert len(starts) == 6
+
+
+def test_a_farm_that_a_signal_kills_before_it_is_ready_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Python would turn the negative code of `Popen` into another number."""
+    dies = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **how: _REAL_POPEN(dies, **how))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert keep_running(FarmSettings(storage=str(tmp_path), port=0)) == 1
+
+
+def test_a_relative_path_of_the_token_holds_in_the_farms_folder(
+    starts: list[FarmSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The farm's process runs in the packages' folder, not in the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "token")
+    child.FarmChild(FarmSettings(storage=str(tmp_path), port=0)).stop()
+    assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "token")
+    assert len(starts) == 1

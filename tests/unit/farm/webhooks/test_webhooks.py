@@ -354,3 +354,17 @@ def test_what_cannot_be_told_is_refused_when_it_is_asked(http: TestClient, jobs:
         assert [error["field"] for error in answer.json()["errors"]] == [field], fields
         assert not [value for value in fields.values() if value.partition("/x")[0] in answer.text]
     assert jobs.open_ids() == owed(jobs) == []
+
+
+def test_a_sender_that_cannot_start_tries_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread lives in the dispatcher's process, which must not end with it."""
+    sender, troubles = scene.sender(), [OSError("no certificates"), KeyboardInterrupt()]
+
+    async def serve() -> None:
+        raise troubles.pop(0)
+
+    monkeypatch.setattr(sender, "serve", serve)
+    monkeypatch.setattr("farm.webhooks.sender.FIRST_DELAY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        sender.run()
+    assert troubles == []
