@@ -1,4 +1,4 @@
-"""The fleet: on each node as many workers as it declares, a detached actor a slot, watched and replaced."""
+"""The fleet: it keeps a detached actor for each worker that a node declares, and replaces those that die."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Fleet:
 
         on_death: hears `(worker_id, alone=…)` of each worker that died; alone: its node lives on.
         on_nodes: hears the ids of the living nodes, and the slots of nodes that go soon.
-        may_fill: whether a slot shall have a worker.
-        wanted:   how many workers there shall be in all; the fleet asks Ray's autoscaler for their nodes. None: one a
+        may_fill: whether the fleet may start a worker in a slot.
+        wanted:   how many workers the farm needs in all; the fleet asks Ray's autoscaler for their nodes. None: one a
                   slot, and the fleet does not ask.
         start:    another way than `start_worker` to start one.
         """

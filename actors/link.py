@@ -1,4 +1,4 @@
-"""A worker's calls to the dispatcher, which may be dead and on its way back."""
+"""A worker's calls to the dispatcher, which may be restarting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's life: it asks for an order, does it, reports meanwhile, and asks again. No Ray in here."""
+"""A worker's loop: it asks for an order, does it, reports while it works, and asks again. No Ray in here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Task:
         self.names = {"job_id": order.job.id, "attempt": order.attempt, **order.key.model_dump(exclude_none=True)}
 
     def hear(self, verdict: Verdict) -> None:
-        """Take the dispatcher's word, or what its silence means; the next step obeys."""
+        """Note what the dispatcher says, or what its silence means. The next step acts on it."""
         self.verdict = verdict
 
     def stepped(self, step: int) -> None:
@@ -75,7 +75,7 @@ class OrderLoop:
         let_go: Callable[[], None] = lambda: None,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
-        """`let_go` frees what the runner's models came from; `leave` ends the process."""
+        """`let_go` frees the weights that the runner's models share; `leave` ends the process."""
         self._card, self._settings = card, settings
         self._runner, self._link, self._movement, self._meter = runner, link, movement, meter
         self._let_go, self._leave = let_go, leave

@@ -61,7 +61,7 @@ class RenderWorker:
         ray.actor.exit_actor()  # to Ray this is an end, not a crash
 
     def _live(self) -> None:
-        """Serve until told to exit; the process ends with this."""
+        """Serve until told to exit, then end the process."""
         link = DispatcherLink(self._id, lease_s=self._settings.lease_s, orphan_s=self._settings.orphan_s)
         code = 1
         try:

@@ -45,7 +45,7 @@ COMMANDS = {
     "models": ("models", "List the models and their files on this machine; or pull, verify, remove them."),
     "doctor": (
         "doctor",
-        "Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to mend it.",
+        "Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to fix it.",
     ),
     "keys": ("farm", "API keys: `keys new NAME` makes one."),
     "bench": (

@@ -53,7 +53,7 @@ def doctor(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to mend it.
+    """Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to fix it.
 
     Exit 0: the machine can take part in a farm; 1: something is marked as wrong.
     """

@@ -99,7 +99,7 @@ def lora(
         int, typer.Option("--latent-window-size", min=1, help="latent frames of a section, as in later requests")
     ] = 9,
     sections: Annotated[
-        int, typer.Option("--sections", min=1, help="cut longer videos into clips of so many sections")
+        int, typer.Option("--sections", min=1, help="cut longer videos into clips of this many sections")
     ] = 4,
     resolution: Annotated[
         int | None, typer.Option("--resolution", help="of the size buckets, px (default: the model's own)")

@@ -153,7 +153,7 @@ def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
         free = f"{gpu.total / GIB:.1f} GiB, {gpu.free / GIB:.1f} free"
         value = f"{gpu.name}, {free}, driver {gpu.driver}, {torch}"
         if gpu.capability < _BFLOAT16:
-            hint = "older than Ampere: without bfloat16, in which the model computes, it is slow"
+            hint = "older than Ampere: it lacks bfloat16, in which the model computes, so it is slow"
             yield Check(name="gpu", value=value, state="note", hint=hint)
         else:
             yield Check(name="gpu", value=value)

@@ -1,4 +1,4 @@
-"""A farm in a process of its own: started, awaited, started again when it dies, and ended with all that it started."""
+"""A farm in a process of its own: start it, wait for it, restart it when it dies, end it with all that it started."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FarmChild:
         return None
 
     def stop(self) -> int:
-        """Let the farm drain and end, and end what is left after a minute; return the exit code."""
+        """Drain the farm and end it; after a minute, kill what is left. Return the exit code."""
         code = end(self.process, within_s=_STOP_S)
         with contextlib.suppress(ConfigError), locked(self._settings, wait_s=DYING_S):  # else another farm runs here
             end_orphans(self._settings.storage_path)
@@ -111,11 +111,10 @@ def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None)
         child = FarmChild(settings)
         while child.process.poll() is None and not told_to_stop():
             if url := child.await_ready(timeout_s=0.2):
-                print(
-                    *(("framefarm: the farm is back at", url) if known else ("ready", url)),
-                    file=sys.stderr if known else sys.stdout,
-                    flush=True,
-                )
+                if known:
+                    _talk(f"framefarm: the farm is back at {url}")
+                else:
+                    print(f"ready {url}", flush=True)
                 known, settings = url, settings.replaced(port=int(url.rpartition(":")[2]))
         if told_to_stop():
             return _drain(child, signals)
@@ -148,7 +147,7 @@ def _drain(child: FarmChild, signals: list[int]) -> int:
 
 
 def end(process: subprocess.Popen[bytes], *, within_s: float) -> int:
-    """Ask a process of ours to end, wait for it, and kill it if it takes longer than that; return its exit code."""
+    """Ask a process of ours to end, and kill it after `within_s`. Return its exit code."""
     process.terminate()
     try:
         return process.wait(within_s)

@@ -205,9 +205,9 @@ def take_over(settings: FarmSettings) -> None:
     names, notice = ray.util.list_named_actors(), published()
     if DISPATCHER in names and notice is not None and not notice.is_of(open_store(settings)):
         msg = (
-            f"the Ray cluster at {settings.ray} has a farm already: it is on {notice.storage}, and this one would be on"
-            f" {settings.storage}. A cluster has one farm: give this one another cluster, or end that one first (where"
-            f" its `framefarm up` is gone, start it again with --storage {notice.storage} and stop it)"
+            f"the Ray cluster at {settings.ray} already runs a farm, on {notice.storage}; this one would be on"
+            f" {settings.storage}. A cluster runs one farm: choose another cluster, or stop that farm first (if its"
+            f" `framefarm up` is gone, start it again with --storage {notice.storage} and stop it)"
         )
         raise ConfigError(msg)
     for name in names:

@@ -128,7 +128,7 @@ def _held(plan: MemoryPlan) -> str:
 
 
 def _left_to_others(plan: MemoryPlan) -> str:
-    return f"its decodes take {plan.decode_bytes / GIB:.1f} GiB: a larger card's work, or ask for decode=tiled"
+    return f"its decodes take {plan.decode_bytes / GIB:.1f} GiB; leave them to a larger card, or use decode=tiled"
 
 
 def _gib(size: int) -> float:

@@ -35,7 +35,7 @@ class Worker:
     order: Order | None = None  #: what it does, by its own account
 
     def free_at(self, now: float) -> float:
-        """Return when it could begin an order of another video, if it stays with its own to the end.
+        """Return when it could begin an order of another video, if it first finishes the video that it has.
 
         A worker that is late is expected to stay late for as long again.
         """
@@ -112,7 +112,7 @@ class Crew:
         return True
 
     def overslept(self, seconds: float) -> None:
-        """Count `seconds` as heard: the dispatcher did not listen."""
+        """Treat the workers as heard of for `seconds` more: the dispatcher itself did not listen."""
         now = self._clock()
         for worker in self._workers.values():
             worker.seen = min(now, worker.seen + seconds)

@@ -1,4 +1,4 @@
-"""The dispatcher's mind: it leases orders to workers. Its memory is a cache of the ledger; no Ray in here.
+"""The dispatcher, without Ray: it leases orders to workers. Its memory is a cache of the ledgers.
 
 Workers ask for orders and report; docs/reference/protocol.md lists the answers. All that changes lies behind one lock
 (`Locked`). The regular looks read ledgers before they take the lock, so a slow store holds up only the caller. Entries
@@ -31,7 +31,7 @@ _EXPIRE_S = 600.0  #: how often videos past their FARM_KEEP_DAYS are looked for
 
 
 class Dispatcher:
-    """Leases orders to workers, one epoch long. Methods may be called from any thread."""
+    """Leases orders to workers for one epoch. Methods may be called from any thread."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Dispatcher:
         on_news:   hears which video has another `live` answer; None: each video.
         on_orders: hears that there may be an order for a worker that got none.
         on_end:    hears that a video has ended and its marker in open/ is gone.
-        lock:      another one than a re-entrant lock.
+        lock:      replaces the re-entrant lock, in tests.
         Raises: StoreError.
         """
         self._jobs, self._settings = jobs, settings
@@ -99,7 +99,7 @@ class Dispatcher:
             return leases.beat(card, progress)
 
     def give_up(self, failure: Failure) -> None:
-        """End an order without a commit, as its worker says."""
+        """End an order that its worker could not commit."""
         with self._leases as leases:
             leases.give_up(failure)
 
@@ -131,12 +131,12 @@ class Dispatcher:
             leases.roster.leaves.end_drains(alive=alive)
 
     def may_fill(self, slot: str) -> bool:
-        """Whether the slot shall have a worker."""
+        """Whether the fleet may start a worker in the slot."""
         with self._leases as leases:
             return leases.roster.leaves.kind(slot) != "drained"
 
     def wanted_workers(self) -> int | None:
-        """Return how many workers there shall be now; None: as many as the nodes have room for."""
+        """Return how many workers the farm needs now; None: as many as the nodes have room for."""
         with self._leases as leases:
             return leases.wanted_workers()
 

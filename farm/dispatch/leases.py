@@ -50,7 +50,7 @@ class Leases:
         wall: Callable[[], float],
         meter: Meter,
     ) -> None:
-        """Know no video and no worker yet. `Dispatcher` explains the arguments. Raises: StoreError."""
+        """Begin without videos and workers. `Dispatcher` explains the arguments. Raises: StoreError."""
         self._settings, self._on_news, self.on_orders = settings, on_news, on_orders
         self._clock, self._wall, self._meter = clock, wall, meter
         self.videos = OpenVideos(
@@ -164,7 +164,7 @@ class Leases:
     # --- leases begin ------------------------------------------------------------------------------------------------
 
     def _held_by(self, worker: Worker) -> tuple[Record, Order] | None:
-        """Return the order that the worker holds already: the answer to its last question was lost."""
+        """Return an order that the worker already holds, because the answer to its last question was lost."""
         for job_id, text in self.videos.held_by(worker.card.id):
             video, key = self.videos.get(job_id), OrderKey.parse(text)
             if video is None or (key.stage == "decode" and video.record.head.state.conditioning is None):
@@ -201,7 +201,7 @@ class Leases:
         return "exit" if self.draining else self.roster.verdict(card.id, asleep=card.asleep)
 
     def _rest(self, worker: Worker) -> None:
-        """Count on the worker no longer."""
+        """Plan without the worker until it may work again."""
         if worker.place != "resting":
             self.crew.release(worker, "resting", now=self._wall())
             self.crew_changed()
@@ -220,7 +220,7 @@ class Leases:
     # --- what others see ---------------------------------------------------------------------------------------------
 
     def wanted_workers(self) -> int | None:
-        """Return how many workers there shall be now; None: as many as the nodes have room for."""
+        """Return how many workers the farm needs now; None: as many as the nodes have room for."""
         autoscale = self._settings.autoscale
         return min(autoscale, self.videos.queue.wanted()) if autoscale else None
 

@@ -14,7 +14,7 @@ class Locked(Generic[T]):
     """`with locked as value:` takes the lock and gives the value. Keep no reference to it beyond the block."""
 
     def __init__(self, value: T, lock: AbstractContextManager[object] | None = None) -> None:
-        """lock: another one than a re-entrant lock of its own."""
+        """lock: replaces the re-entrant lock, in tests."""
         self._value, self._lock = value, lock or threading.RLock()
 
     def __enter__(self) -> T:

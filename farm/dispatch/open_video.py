@@ -41,7 +41,7 @@ class OpenVideo:
         self.progress = progress
 
     def overslept(self, seconds: float, *, latest: float) -> None:
-        """Let the leases run for so much longer, until `latest` at most."""
+        """Extend the leases by `seconds`, at most until `latest`."""
         self._deadlines = {key: min(at + seconds, latest) for key, at in self._deadlines.items()}
 
     def late(self, now: float) -> str | None:

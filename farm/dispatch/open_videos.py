@@ -20,7 +20,7 @@ News = Record | Damaged | None  #: a video's newest state; why it cannot be read
 
 @dataclass(frozen=True)
 class Change:
-    """A video's newest known state is another one."""
+    """News of a video: its newest known state has changed."""
 
     job: JobId
     freed: Collection[str]  #: workers that hold no lease any more

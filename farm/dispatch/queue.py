@@ -1,4 +1,4 @@
-"""The orders that wait, most urgent first.
+"""The waiting orders, most urgent first.
 
 Each rule decides only between orders that the rule before leaves equal:
 
@@ -37,7 +37,7 @@ Item = tuple[float, int, JobId]  #: a waiting order: standing, number among the 
 
 
 class Waiting(NamedTuple):
-    """An order that waits, with its video and what ranks it."""
+    """A waiting order, its video, and the numbers that rank it."""
 
     level: int
     account: float
@@ -62,7 +62,7 @@ class Queue:
         self._fastest_s = 0.0  # seconds that the fastest worker takes for a standard section
 
     def enqueue(self, demand: Demand, *, now: float) -> None:
-        """Let the video's orders wait, in place of those that did."""
+        """Queue the video's orders in place of its earlier ones."""
         before = self._demands.get(demand.job)
         if before == demand:
             return
@@ -78,7 +78,7 @@ class Queue:
         self._ranks.pop(job, None)
 
     def age(self, *, now: float, fastest_s: float) -> None:
-        """Rank again the videos whose time has come, and those with a deadline if the fastest worker is another one."""
+        """Rank again the videos that are due for it; if another worker is the fastest now, also those with a deadline."""
         changed = set[JobId]()
         if fastest_s != self._fastest_s:
             self._fastest_s = fastest_s
@@ -102,7 +102,7 @@ class Queue:
         return job in self._demands and piece in self._demands[job].pieces
 
     def in_order(self, needs: Iterable[Need], accounts: Mapping[str, float]) -> Iterator[Waiting]:
-        """Yield the orders of these needs, most urgent first. Do not change the queue meanwhile."""
+        """Yield the orders of these needs, most urgent first. Do not change the queue while you iterate."""
         heads = [
             (level, 0.0 if -level >= URGENT else accounts[owner], *items[0], 0, items)
             for need in needs

@@ -60,7 +60,7 @@ class Leaves:
             del self._leaves[slot]
 
     def end_drains(self, *, alive: set[str]) -> None:
-        """End the drains of slots whose node's Ray is not `alive` any more: a drain holds no longer than that.
+        """End the drains of slots whose node's Ray is not `alive` any more: a drain ends with it.
 
         If the store does not delete one, forget it here; the next start finds it again.
         """
@@ -82,7 +82,7 @@ class Roster:
         self.trouble = ""  #: why the last worker could not start
 
     def verdict(self, worker_id: str, *, asleep: bool = False) -> Verdict:
-        """Return what a worker hears, apart from its order. asleep: it is outside its hours."""
+        """Return what the worker is told besides its order. asleep: it is outside its hours."""
         slot = slot_of(worker_id)
         leave = self.leaves.kind(slot)
         if worker_id in self._crew.dead or slot in self.leaving or leave == "drained":

@@ -253,7 +253,7 @@ class WebhookSender:
 
 
 def delay_s(tries: int) -> float:
-    """Return how long to wait after so many tries: 5 s, 15 s, 45 s … at most an hour."""
+    """Return the pause after this many tries: 5 s, 15 s, 45 s … at most an hour."""
     return min(FIRST_DELAY_S * _GROWTH ** min(tries - 1, 20), _MOST_DELAY_S)
 
 

@@ -50,7 +50,7 @@ def test_what_is_left_of_the_same_farm_is_ended(
 def test_another_farm_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: list[str]) -> None:
     """Its workers go on; who wanted the cluster hears of both stores."""
     farm_on(tmp_path / "theirs", monkeypatch)
-    with pytest.raises(ConfigError, match=rf"10.0.0.5:6379 has a farm.*{tmp_path}/theirs.*{tmp_path}/mine"):
+    with pytest.raises(ConfigError, match=rf"10.0.0.5:6379 already runs a farm.*{tmp_path}/theirs.*{tmp_path}/mine"):
         take_over(FarmSettings(storage=str(tmp_path / "mine"), ray="10.0.0.5:6379"))
     assert killed == []
 
