@@ -109,8 +109,10 @@ def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None)
 
     while True:
         child = FarmChild(settings)
-        while child.process.poll() is None and not told_to_stop():
-            if url := child.await_ready(timeout_s=0.2):
+        is_dead = False
+        while not is_dead and not told_to_stop():
+            is_dead = child.process.poll() is not None  # before the look: it may say `ready` and die at once
+            if url := child.await_ready(timeout_s=1.0 if is_dead else 0.2):
                 if known:
                     _talk(f"framefarm: the farm is back at {url}")
                 else:

@@ -78,7 +78,7 @@ class Queue:
         self._ranks.pop(job, None)
 
     def age(self, *, now: float, fastest_s: float) -> None:
-        """Rank again the videos that are due for it; if another worker is the fastest now, also those with a deadline."""
+        """Rank again the videos that are due; also those with a deadline if another worker is the fastest now."""
         changed = set[JobId]()
         if fastest_s != self._fastest_s:
             self._fastest_s = fastest_s
