@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both make the environment first where it is missing or old.
+# Two commands matter: `make demo` and `make test`. Both first make the environment if it is missing or old.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,7 +15,7 @@ help:  ## this list
 
 env: $(STAMP)  ## the environment, in .venv
 
-# The stamp goes before anything is changed and comes back last: without it a folder is half made and is made anew.
+# The stamp goes before anything changes and comes back last: a folder without it is half made, and make starts again.
 # torch comes first and alone, so that the index of this machine, not another package's wish, picks its build.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'

@@ -20,11 +20,13 @@ class Peaks:
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._ends, self._nvml_bytes = device, threading.Event(), 0
+        self._retries = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         with suppress(OSError):  # no peak to forget where /proc is not Linux's
             Path("/proc/self/clear_refs").write_text(_FORGET_PEAK)
+        self._retries = self._alloc_retries()
         self._thread.start()
         return self
 
@@ -34,12 +36,15 @@ class Peaks:
 
     def cells(self) -> dict[str, Any]:
         """Return the peaks since the beginning; None is not known."""
-        retries = torch.cuda.memory_stats(self._device).get("num_alloc_retries") if self._on_gpu else None
         return {
             "nvml_peak_gib": round(self._nvml_bytes / GIB, 2) if self._nvml_bytes else None,
             "host_peak_gib": round(host_peak_bytes() / GIB, 2),
-            "alloc_retries": retries,
+            "alloc_retries": self._alloc_retries() - self._retries if self._on_gpu else None,
         }
+
+    def _alloc_retries(self) -> int:
+        """How often torch's allocator has given memory back and tried again in this process."""
+        return int(torch.cuda.memory_stats(self._device).get("num_alloc_retries", 0)) if self._on_gpu else 0
 
     @property
     def _on_gpu(self) -> bool:

@@ -37,7 +37,8 @@ class MeasuredRows:
 
     def __init__(self, options: GpuOptions) -> None:
         device = torch.device(options.device)
-        known = RowsFile(options.out / "rows.jsonl").ended().get(MACHINE)
+        file = RowsFile(options.out / "rows.jsonl")
+        known = file.ended()[MACHINE] if MACHINE in file.finished() else None  # a row that failed has no rates
         self._site = Site(
             machine=look_at(device, host_bytes=options.host_bytes, known=known),
             model=options.model,

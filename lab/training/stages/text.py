@@ -74,15 +74,6 @@ class TextStage:
         kinds = torch.tensor([KINDS.index(motion.kind) for motion in motions], device=self._device)
         return kinds, torch.tensor([_PACES.index(motion.pace) for motion in motions], device=self._device)
 
-    @torch.no_grad()
-    def understood(self, reader: nn.Module, *, prompts: int = 512) -> dict[str, float]:
-        """Return the share of unseen wordings whose motion is guessed, for each output."""
-        dice = Dice(self._recipe.seed, 5)
-        motions = [throw_motion(dice) for _ in range(prompts)]
-        kinds, _ = self._wanted(motions)
-        guesses = reader.eval()(*self.tokens([prompt_for(motion, dice, test=True) for motion in motions]))
-        return {name: float(_hits(guess, kinds)) for name, guess in guesses.items()}
-
     def tokens(self, prompts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Tokenize for both encoders as the engine does, but pad to the longest of these prompts only."""
         told = self.parts["tokenizer"](

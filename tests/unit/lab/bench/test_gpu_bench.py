@@ -31,8 +31,10 @@ from lab.bench.device.section import measure, with_rates
 from lab.bench.device.site import Site
 from lab.bench.device.train import stages
 from lab.bench.engine import small_spec
+from lab.bench.gpu.measured_rows import MeasuredRows
 from lab.bench.gpu.options import GpuOptions
 from lab.bench.gpu.rows import cases_of, rows_of
+from lab.bench.gpu.rows_file import RowsFile
 from lab.bench.random_model import PROMPT_TOKENS, RandomParts, fill, random_conditioning
 from tests.imports import ROOT
 from tests.small_recipe import SMALLEST
@@ -191,6 +193,18 @@ def test_a_row_that_fails_is_told() -> None:
     assert (row.error, latents) == ("RuntimeError: no kernel", None)
     row, _ = measure(Case(name="b", rung=1), make, spec, machine=machine, home_bytes=1 << 60)
     assert "the model's home takes" in row.error
+
+
+def test_a_machine_that_could_not_be_measured_costs_no_other_row(
+    tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row `machine` was killed, so it has no rates: the next process measures them itself."""
+    monkeypatch.setenv("FARM_CACHE", str(tiny_cache))
+    RowsFile(tmp_path / "rows.jsonl").append({"row": "machine", "error": "the process ended with SIGKILL"})
+    rows = MeasuredRows(GpuOptions(model="tiny", device="cpu", cap_gb=(6.0,), out=tmp_path))
+    (line,) = rows.lines("machine")
+    assert line["matmul_tflops"] > 0
+    assert "error" not in line
 
 
 def test_the_data_sheet_of_another_card_is_not_taken() -> None:
