@@ -1,4 +1,6 @@
-"""The names that a request or a worker's setting chooses from. Each list is written here only. Loads no torch.
+"""The names that a request or a worker's setting chooses from. Loads no torch.
+
+`farm/settings.py`, which does not import the engine, repeats three of the lists; tests compare them.
 
 The step caches are named in `cache_choice`, the presets in `presets`: there each name has its numbers beside it.
 """
