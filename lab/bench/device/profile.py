@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from framepack_engine.pipeline import Sampler
@@ -32,12 +31,12 @@ def kernels(site: Site) -> Iterator[dict[str, Any]]:
         sampler.section(spec, 0, conditioning, None)
     where = "device" if site.on_gpu else "cpu"
     events, key = profiler.key_averages(), f"self_{where}_time_total"
-    kind = DeviceType.CUDA if site.on_gpu else DeviceType.CPU  # an operation's time on a GPU is that of its kernels
+    kind = "CUDA" if site.on_gpu else "CPU"  # an operation's time on a GPU is that of its kernels
     table = events.table(
         sort_by=f"self_{'cuda' if site.on_gpu else 'cpu'}_time_total", row_limit=100, max_name_column_width=90
     )
     (site.out / "profile.txt").write_text(table)
-    timed = [(float(getattr(event, key)), event) for event in events if event.device_type == kind]
+    timed = [(float(getattr(event, key)), event) for event in events if event.device_type.name == kind]
     taken = sorted(timed, key=lambda pair: -pair[0])
     whole = sum(time_us for time_us, _ in taken) or 1.0
     for time_us, event in taken[:_SHOWN]:
