@@ -18,6 +18,7 @@ from farm.ledger import Entry
 from farm.metrics import Unmetered
 from farm.settings import FarmSettings
 from framepack_engine import Renderer
+from framepack_engine.errors import LoraUnusable
 from tests.ray_handle import RayHandle
 from tests.unit.conftest import DispatcherHere, Hand
 
@@ -28,6 +29,7 @@ from tests.unit.conftest import DispatcherHere, Hand
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (ValueError("a picture that the engine does not like"), True),
+        (LoraUnusable("style.safetensors is no LoRA for this model"), True),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -38,8 +40,12 @@ def test_a_worker_ends_with_its_device_and_with_nothing_less(
     accept: Callable[..., Record],
     err: Exception,
     goes_on: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The order's failure counts once; after an error that stays, the worker asks for no other order."""
+    """The order's failure counts once; after an error that stays, the worker asks for no other order.
+
+    A bad LoRA's message says all, so its line in the log has no traceback.
+    """
     door.dispatcher.nudge(accept().job.id)
 
     class Fails(OrderRunner):
@@ -64,3 +70,6 @@ def test_a_worker_ends_with_its_device_and_with_nothing_less(
     (record,) = [hand.jobs.get(job_id, owner=None) for job_id in hand.jobs.open_ids()]
     assert len(record.head.state.failures) == 1
     assert record.head.state.leases == {}
+    (line,) = [record for record in caplog.records if record.message.startswith("order_failed")]
+    assert line.message == f"order_failed: {err}"
+    assert bool(line.exc_info) is not isinstance(err, LoraUnusable)
