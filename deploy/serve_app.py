@@ -32,7 +32,7 @@ def application(settings: FarmSettings) -> serve.Application:
         meter = RayMeter()
         return create_app(
             settings=settings,
-            jobs=Jobs(MeteredStore(open_store(settings), meter)),
+            jobs=Jobs(MeteredStore(open_store(settings, is_hasty=True), meter)),
             door=RayDoor(),
             planner=EnginePlanner(models=settings.models, lora_dir=settings.lora_dir),
             media=EngineMedia(),

@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
@@ -39,7 +40,25 @@ _PIECE_BYTES = 1 << 20
 _BROKEN_READS = 4  #: consecutive failures without a byte in between, after which a read has failed
 _CONFLICTS = 8  #: 409s after which a put has failed
 _STALE = timedelta(hours=24)  #: the writers of older unfinished uploads were killed
+_SILENT = (ConnectTimeoutError, ReadTimeoutError)
 _BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+
+
+class Patience(NamedTuple):
+    """How long a call waits for a server that says nothing."""
+
+    connect_s: float
+    read_s: float  #: without a byte
+    attempts: int
+
+    @property
+    def longest_s(self) -> float:
+        """How long a call takes if the server accepts connections and never answers, with boto's pauses."""
+        return self.attempts * self.read_s + sum(min(20.0, 2.0**retry) for retry in range(self.attempts - 1))
+
+
+PATIENT = Patience(connect_s=3, read_s=15, attempts=3)  #: the dispatcher and the workers
+HASTY = Patience(connect_s=2, read_s=3, attempts=2)  #: the ingress: its clients wait at most 10 s
 
 
 class S3Store(Store):
@@ -54,16 +73,20 @@ class S3Store(Store):
         url: str,
         *,
         endpoint: str | None = None,
+        patience: Patience = PATIENT,
         multipart_bytes: int = 100 << 20,
         part_bytes: int = 16 << 20,
     ) -> None:
         """url: s3://bucket/prefix. endpoint: of a server other than AWS. part_bytes: at least 5 MiB, S3's own limit.
+
+        An error after which the server may still hang has `hangs` among its facts.
 
         Raises: StoreError if the AWS_* variables cannot be used at all.
         """
         self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._multipart_bytes, self._part_bytes = multipart_bytes, part_bytes
+        self._broken_reads = min(_BROKEN_READS, patience.attempts)
         self.name = f"{url} at {endpoint}" if endpoint else url
         try:
             session = boto3.session.Session()
@@ -71,7 +94,7 @@ class S3Store(Store):
                 "s3",
                 endpoint_url=endpoint,
                 region_name=session.region_name or ("us-east-1" if endpoint else None),
-                config=_config(own_endpoint=endpoint is not None),
+                config=_config(patience, own_endpoint=endpoint is not None),
             )
         except (BotoCoreError, ValueError) as err:
             raise StoreError(f"cannot use {self.name}: {type(err).__name__}; check AWS_* and FARM_S3_ENDPOINT") from err
@@ -189,8 +212,9 @@ class S3Store(Store):
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
             self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException as err:
-            with suppress(BotoCoreError, ClientError):
-                self._s3.abort_multipart_upload(**upload)
+            if not isinstance(err, _SILENT):  # it would not answer this either; `_sweep` finds the upload
+                with suppress(BotoCoreError, ClientError):
+                    self._s3.abort_multipart_upload(**upload)
             if _code(err) == "NoSuchUpload" and self._exists(name):
                 return False  # it was completed, and the answer got lost
             raise
@@ -218,8 +242,9 @@ class S3Store(Store):
                     yield piece
             except _BROKEN as err:
                 broken += 1
-                if broken == _BROKEN_READS:
-                    raise StoreError(f"cannot read {key}: the connection broke at byte {start}", key=key) from err
+                if broken == self._broken_reads:
+                    text = f"cannot read {key}: the connection broke at byte {start}"
+                    raise StoreError(text, key=key, hangs=isinstance(err, _SILENT)) from err
             else:
                 return
             finally:
@@ -267,17 +292,17 @@ class S3Store(Store):
             how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             raise StoreError(f"cannot {verb} {key}: no credentials for {self.name}; {how}", key=key) from err
         except BotoCoreError as err:
-            raise StoreError(f"cannot {verb} {key}: {self.name}: {type(err).__name__}", key=key) from err
+            text = f"cannot {verb} {key}: {self.name}: {type(err).__name__}"
+            raise StoreError(text, key=key, hangs=isinstance(err, _SILENT)) from err
         except OSError as err:
             raise StoreError(f"cannot {verb} {key}: {err.strerror or type(err).__name__}", key=key) from err
 
 
-def _config(*, own_endpoint: bool) -> Config:
-    """Configure the client to notice a dead server within seconds and a hanging one within a minute."""
+def _config(patience: Patience, *, own_endpoint: bool) -> Config:
     return Config(
-        connect_timeout=3,
-        read_timeout=15,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=patience.connect_s,
+        read_timeout=patience.read_s,
+        retries={"mode": "standard", "total_max_attempts": patience.attempts},
         tcp_keepalive=True,
         max_pool_connections=32,
         signature_version="s3v4",

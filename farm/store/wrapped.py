@@ -1,4 +1,4 @@
-"""Stores around a store: one measures each answer, the other waits until the store answers again."""
+"""Stores around a store: one measures each answer, one waits for the store, one refuses to wait."""
 
 from __future__ import annotations
 
@@ -88,6 +88,31 @@ class MeteredStore(_WrappedStore):
             raise
         finally:
             self._meter.observe("framefarm_store_seconds", time.perf_counter() - begun, operation=operation)
+
+
+class HastyStore(_WrappedStore):
+    """Another store whose silence holds up a few calls, not all of them.
+
+    After a call that waited in vain, calls fail at once for `rest_s`. Calls that wait for a thread then do not add
+    their own wait to that of the calls before them.
+    """
+
+    def __init__(self, store: Store, *, rest_s: int = 3, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(store)
+        self._rest_s, self._clock, self._silent_until = rest_s, clock, -1.0
+
+    @override
+    def _run(self, operation: str, call: Callable[[], T]) -> T:
+        if self._clock() < self._silent_until:
+            raise StoreError("the store has just left a call without an answer", retry_after_s=self._rest_s)
+        try:
+            result = call()
+        except StoreError as err:
+            if err.facts.get("hangs"):
+                self._silent_until = self._clock() + self._rest_s
+            raise
+        self._silent_until = -1.0
+        return result
 
 
 class PatientStore(_WrappedStore):
