@@ -42,6 +42,11 @@ def device_attention(device: torch.device, dtype: torch.dtype) -> str:
         except torch.AcceleratorError:
             log.exception("attention_broke_device: %s; FARM_ATTENTION=sdpa avoids it", name, extra={"attention": name})
             raise
+        except torch.OutOfMemoryError:
+            log.exception(
+                "attention_untried: %s lacks memory; FARM_ATTENTION=sdpa avoids it", name, extra={"attention": name}
+            )
+            raise
         if not fault:
             log.info(
                 "attention_chosen", extra={"attention": name, "capability": facts.capability, "cudnn": facts.cudnn}
