@@ -48,7 +48,7 @@ def usual_cases(caps_bytes: Sequence[int]) -> list[Case]:
         Case(name="compiled", rung=1, kernels="compiled"),
         *(
             Case(name=f"compiled-{precision}", rung=1, kernels="compiled", precision=precision)
-            for precision in ("int8", "fp8-dynamic")
+            for precision in ("int8", "fp8-dynamic", "fp8-fast")
         ),
         Case(name="compiled-int8-cache", rung=1, kernels="compiled", precision="int8", cache="teacache"),
     ]
