@@ -261,8 +261,6 @@ def failure_of(order: Order, worker: str, err: Exception) -> Failure:
 def _code_of(err: Exception) -> str:
     if isinstance(err, torch.OutOfMemoryError):  # outside a plan's stages: while weights are loaded
         return "out_of_memory"
-    if isinstance(err, Damaged):
-        return "damaged"
     return getattr(err, "code", "internal")
 
 

@@ -25,6 +25,7 @@ from farm.errors import (
     Busy,
     ConfigError,
     Conflict,
+    Damaged,
     FarmError,
     Forbidden,
     InvalidRequest,
@@ -68,7 +69,7 @@ _ERRORS: dict[str, type[FarmError]] = {
     error.code: error
     for error in (
         *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
-        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable),
+        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable, Damaged),
     )
 }
 _LOST = (httpx.TransportError, Unavailable, Busy)  #: worth another attempt

@@ -15,7 +15,7 @@ FarmError
 │   └── Busy           429      the ingress handles too many requests for videos: ask again in seconds
 ├── Unavailable        503      the store or the dispatcher does not answer
 ├── StoreError         503      the store does not answer, or cannot write an object
-│   └── Damaged        503      an object is missing or has wrong bytes: asking again does not help
+│   └── Damaged        409      an object is missing or has wrong bytes: asking again does not help
 ├── LeaseLost          409      another attempt owns the order: stop and write nothing
 └── Stopped            -        the worker gave the order back, because the dispatcher said so
 """
@@ -177,7 +177,9 @@ class StoreError(FarmError):
 
 
 class Damaged(StoreError):
-    """An object is missing, or its bytes have changed since they were written."""
+    """An object is missing, or its bytes have changed since they were written. The message names it."""
+
+    code, status = "damaged", 409
 
 
 class LeaseLost(FarmError):

@@ -52,7 +52,8 @@ _PROBLEMS = {
     401: "the API key is missing or wrong; without keys, the caller is not on the farm's own machine",
     403: "the API key does not belong to an operator (FARM_OPERATORS)",
     404: "there is no such thing, or it belongs to another owner",
-    409: "the video's state or an earlier use of the idempotency key forbids this, or the content is not ready",
+    409: "the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an "
+    "object of the video is damaged",
     413: "the request has more bytes or pixels than the farm accepts",
     415: "an image is unreadable or too small",
     422: "the request is invalid; `errors` names each field",
@@ -144,7 +145,7 @@ def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
     statuses = [401, 503]
     if "{" in path or "parameters" in call:
         statuses += [404, 422]
-    if path.endswith("/content"):
+    if path.startswith("/v1/videos"):
         statuses.append(409)
     if method != "get":
         statuses += [404, 409, 422]

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from farm.errors import FarmError, InvalidRequest
+from farm.errors import FarmError, InvalidRequest, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def problem(
 async def _farm_error(_request: Request, err: Exception) -> Response:
     if not isinstance(err, FarmError):
         raise err
-    if err.status >= 500:
+    if err.status >= 500 or isinstance(err, StoreError):
         log.warning("answer: %s", err, extra={"code": err.code})
     retry_after_s = err.facts.get("retry_after_s", 1)
     headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None

@@ -219,7 +219,7 @@ def test_frames_that_no_worker_wrote_are_damaged(http: TestClient, accept: Accep
     path = made_of(accept, hand, frames=frames)
     for headers in ({}, {"Range": "bytes=0-0"}):
         answer = http.get(f"{path}?variant=frames", headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
         assert "frames.decode" in answer.json()["detail"]
 
 
@@ -257,7 +257,7 @@ def test_latents_that_no_worker_wrote_are_damaged(http: TestClient, accept: Acce
     """The farm reports tensors of another type or shape, or beyond the file's end, and files without tensors."""
     start = save({"start_latent": np.zeros((1, 16, 1, 8, 8), "<f4")})
     answer = http.get(f"{made_of(accept, hand, conditioning=start, section=section)}?variant=latents")
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
     assert "section.section-0" in answer.json()["detail"]
 
 
@@ -276,7 +276,7 @@ def sound() -> bytes:
 def test_a_clip_that_no_worker_wrote_is_damaged(http: TestClient, accept: Accept, hand: Hand, clip: bytes) -> None:
     """The engine cannot join it."""
     answer = http.get(f"{made_of(accept, hand, finish=False, clip=clip)}?variant=partial")
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
 
 
 def overwrite(store: FolderStore, start: str) -> None:
@@ -291,7 +291,7 @@ def test_a_damaged_clip_is_not_joined(http: TestClient, accept: Accept, hand: Ha
     path = made_of(accept, hand, finish=False)
     overwrite(store, "clip.")
     answer = http.get(f"{path}?variant=partial")
-    assert answer.status_code == 503
+    assert answer.status_code == 409
     assert "its sha256 is not the one in the ledger" in answer.json()["detail"]
 
 

@@ -432,7 +432,7 @@ def test_a_shared_section_that_is_damaged_is_not_taken(http: TestClient, worker:
     path.chmod(0o644)
     path.write_bytes(b"x" * artifact.bytes)
     assert hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256
-    assert http.post(f"/v1/videos/{old['id']}/remix", data={"prompt": "b", "from_section": "1"}).status_code == 503
+    assert http.post(f"/v1/videos/{old['id']}/remix", data={"prompt": "b", "from_section": "1"}).status_code == 409
 
 
 # ---- the command line

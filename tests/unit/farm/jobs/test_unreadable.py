@@ -94,12 +94,12 @@ def test_an_entry_that_is_garbled_meanwhile_stops_no_sweep(jobs: Jobs, accept: A
 
 @pytest.mark.parametrize("data", GARBLED)
 def test_a_garbled_claim_is_told_to_whoever_sends_the_key(http: TestClient, store: FolderStore, data: bytes) -> None:
-    """A client that sends the key gets 503 with the claim's name; other keys work."""
+    """A client that sends the key gets 409 with the claim's name; other keys work."""
     ask(http, headers={"Idempotency-Key": "k"})
     [claim] = store.list("idempotency/")
     garble(store, claim, data)
     answer = http.post("/v1/videos", data={"prompt": "a cat"}, files=FILES, headers={"Idempotency-Key": "k"})
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
     assert claim in answer.json()["detail"]
     assert ask(http, headers={"Idempotency-Key": "l"})["status"] == "queued"
 
@@ -114,4 +114,28 @@ def test_a_garbled_batch_stops_no_dispatcher(http: TestClient, jobs: Jobs, store
     assert dispatcher.live(waits)
     assert set(jobs.open_ids()) == {lost, waits}
     answer = http.get(f"/v1/videos?batch={first['id']}")
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
+
+
+@pytest.mark.parametrize("name", ["request.json", "log/00000000.json"])
+def test_a_damaged_entry_is_told_by_name(http: TestClient, store: FolderStore, name: str) -> None:
+    """Every call for the video gets 409 with the entry's name and no Retry-After; the list shows the other videos."""
+    bad, good = ask(http)["id"], ask(http)["id"]
+    http.app.state.dependencies.jobs._requests.clear()  # type: ignore[attr-defined]
+    garble(store, f"jobs/{bad}/{name}", b"{")
+    path = f"/v1/videos/{bad}"
+    for method, where in [
+        ("GET", path),
+        ("GET", f"{path}/content"),
+        ("GET", f"{path}/events"),
+        ("GET", f"{path}/webhook"),
+        ("GET", f"{path}/export"),
+        ("POST", f"{path}/cancel"),
+        ("POST", f"{path}/remix"),
+        ("DELETE", path),
+    ]:
+        answer = http.request(method, where, data={"prompt": "a"} if where.endswith("remix") else None)
+        assert (answer.status_code, answer.json()["code"]) == (409, "damaged"), (method, where)
+        assert f"jobs/{bad}/{name}" in answer.json()["detail"]
+        assert "Retry-After" not in answer.headers
+    assert [video["id"] for video in http.get("/v1/videos").json()["data"]] == [good]
