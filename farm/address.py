@@ -41,7 +41,7 @@ def farm_url(text: str) -> httpx.URL:
 
 
 def _no_address(text: str) -> ConfigError:
-    return ConfigError(f"--url (FARM_URL) {text[:80]!r} is no address; write http://HOST:PORT")
+    return ConfigError(f"--url (FARM_URL) {text[:80]!r} is not an address; write http://HOST:PORT")
 
 
 def proxy_to(url: httpx.URL) -> Proxy | None:
@@ -55,7 +55,7 @@ def proxy_to(url: httpx.URL) -> Proxy | None:
             try:
                 return Proxy(httpx.URL(address if "://" in address else f"http://{address}"), name)
             except httpx.InvalidURL as err:
-                raise ConfigError(f"{name} is no address: {err}; write http://HOST:PORT, or unset it") from err
+                raise ConfigError(f"{name} is not an address: {err}; write http://HOST:PORT, or unset it") from err
     return None
 
 

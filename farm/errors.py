@@ -17,7 +17,7 @@ FarmError
 ├── StoreError         503      the store does not answer, or cannot write an object
 │   └── Damaged        409      an object is missing or has wrong bytes: asking again does not help
 ├── LeaseLost          409      another attempt owns the order: stop and write nothing
-└── Stopped            -        the worker gave the order back, because the dispatcher said so
+└── Stopped            -        the worker gave the order back, because the dispatcher asked for it
 """
 
 from __future__ import annotations
@@ -189,6 +189,6 @@ class LeaseLost(FarmError):
 
 
 class Stopped(FarmError):
-    """Inside a worker: the order ended at a step, because the dispatcher said so."""
+    """Inside a worker: the order ended at a step, because the dispatcher asked for it."""
 
     code = "stopped"

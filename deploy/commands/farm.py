@@ -150,7 +150,7 @@ keys = typer.Typer(help="API keys: `keys new NAME` makes one.", no_args_is_help=
 
 @keys.command()
 def new(
-    name: Annotated[str, typer.Argument(help="the key's holder; their videos belong to this name")],
+    name: Annotated[str, typer.Argument(help="the key's holder; videos made with the key belong to it")],
     *,
     as_json: Json = False,
 ) -> None:

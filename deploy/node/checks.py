@@ -25,7 +25,7 @@ from framepack_engine.models.model_size import ModelSize
 from framepack_engine.planning.attention_choice import AttentionFacts, best_attention, has_flash_3
 
 _SHOWN = ("torch", "ray", "diffusers", "transformers", "safetensors", "av")
-_SHM_BYTES = 100 << 20  #: what `up` lets Ray keep its objects in
+_SHM_BYTES = 100 << 20  #: shared memory that `up` gives Ray for objects
 _ROOM_BYTES = 5 * GIB  #: of a storage; less is told. A minute of video with all that is kept of it is about 1 GB
 _BFLOAT16 = (8, 0)  #: CUDA capability from which a GPU computes in bfloat16
 
@@ -40,7 +40,7 @@ class Check:
     hint: str = ""
 
     def row(self) -> dict[str, Any]:
-        """As a line of a table."""
+        """Return a line of a table."""
         return asdict(self)
 
 

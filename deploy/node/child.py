@@ -121,7 +121,7 @@ def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None)
         if told_to_stop():
             return _drain(child, signals)
         code = child.stop()
-        if not known or code in {0, 2}:  # it never worked, it was told to end, or its settings are wrong
+        if not known or code == 0:  # it never worked, or it was told to end
             return code if code >= 0 else 1  # negative: a signal killed it
         now = time.monotonic()
         deaths = [*(death for death in deaths if death > now - _WITHIN_S), now]

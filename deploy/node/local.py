@@ -52,6 +52,8 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
     raise_file_limit()
     _heed_signals(stop)
     with contextlib.redirect_stdout(sys.stderr), locked(settings, wait_s=DYING_S) as lock:  # Ray prints for workers
+        if exit_with_parent is not None:
+            threading.Thread(target=_end_with, args=(exit_with_parent, settings, lock), daemon=True).start()
         end_orphans(settings.storage_path)
         settings = resolved(settings)
         if not settings.api_keys:
@@ -63,8 +65,6 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
             write_lock(lock, url)
             print(f"ready {url}", file=out, flush=True)
             while not stop.wait(0.5):
-                if exit_with_parent not in (None, os.getppid()):
-                    _end_at_once(settings, lock, "the process that started it is gone")
                 if dead := dead_programs():
                     _end_at_once(settings, lock, f"Ray's {' and '.join(dead)} died")
             _talk("stopping: workers finish their step and give their sections back")
@@ -81,6 +81,12 @@ def check_cache(settings: FarmSettings) -> None:
     except OSError as err:
         msg = f"cannot write to the cache {folder}: {err.strerror}; choose another with --cache or FARM_CACHE"
         raise ConfigError(msg) from err
+
+
+def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _end_at_once(settings, lock, "the process that started it is gone")
 
 
 def _end_at_once(settings: FarmSettings, lock: IO[str], why: str) -> None:

@@ -12,7 +12,7 @@ from framepack_engine.memory.ladder import GIB, MemoryPlan, Workload, largest_wo
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.models.catalog import ModelEntry
 
-_SMALLER = (320, 480)  #: classes of size that are shown beside a model's own
+_SMALLER = (320, 480)  #: size classes that are shown as well
 _DECODES = ("framewise", "tiled")
 _FEWER_BITS = ("fp8", "int4")  #: int8 and fp8-dynamic are as large as fp8, and not for every card
 _PRICE = "it makes another picture (docs/explanation/memory-plans.md), and needs framepack-farm[precision]"

@@ -77,7 +77,7 @@ class _Round:
         self._taken_of: Counter[Need] = Counter()
 
     def assignments(self) -> Iterator[Assignment]:
-        """Yield who shall do what."""
+        """Yield the assignments."""
         gave_up = set[tuple[int, str | None]]()
         for worker in list(self._ready.values()):
             kind = worker.skill, worker.card.model
