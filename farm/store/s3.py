@@ -28,6 +28,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.handlers import add_expect_header
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from typing_extensions import override
 
@@ -50,15 +51,18 @@ class Patience(NamedTuple):
     connect_s: float
     read_s: float  #: without a byte
     attempts: int
+    asks_first: bool  #: before each upload, with `Expect: 100-continue`; boto waits a second for a silent server
 
     @property
     def longest_s(self) -> float:
         """How long a call takes if the server accepts connections and never answers, with boto's pauses."""
-        return self.attempts * self.read_s + sum(min(20.0, 2.0**retry) for retry in range(self.attempts - 1))
+        return self.attempts * (self.read_s + self.asks_first) + sum(
+            min(20.0, 2.0**retry) for retry in range(self.attempts - 1)
+        )
 
 
-PATIENT = Patience(connect_s=3, read_s=15, attempts=3)  #: the dispatcher and the workers
-HASTY = Patience(connect_s=2, read_s=3, attempts=2)  #: the ingress: its clients wait at most 10 s
+PATIENT = Patience(connect_s=3, read_s=15, attempts=3, asks_first=True)  #: the dispatcher and the workers
+HASTY = Patience(connect_s=2, read_s=3, attempts=2, asks_first=False)  #: the ingress: its clients wait at most 10 s
 
 
 class S3Store(Store):
@@ -96,6 +100,8 @@ class S3Store(Store):
                 region_name=session.region_name or ("us-east-1" if endpoint else None),
                 config=_config(patience, own_endpoint=endpoint is not None),
             )
+            if not patience.asks_first:
+                self._s3.meta.events.unregister("before-call.s3", add_expect_header)
         except (BotoCoreError, ValueError) as err:
             raise StoreError(f"cannot use {self.name}: {type(err).__name__}; check AWS_* and FARM_S3_ENDPOINT") from err
 

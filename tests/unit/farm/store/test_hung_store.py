@@ -22,6 +22,7 @@ from farm.settings import FarmSettings
 from farm.store import FolderStore, open_store, s3
 from farm.store.s3 import HASTY, PATIENT, S3Store
 from farm.store.wrapped import HastyStore
+from tests import patience
 from tests.clock import Clock
 from tests.s3_servers import KEYS
 from tests.unit.conftest import DispatcherHere
@@ -55,6 +56,12 @@ class Silent:
             connection.close()
 
 
+def received(connection: socket.socket) -> bytes:
+    """Return the beginning of what the client sent."""
+    connection.settimeout(patience.patient(10))
+    return connection.recv(4096)
+
+
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
     """Run such a server, with keys for it."""
@@ -76,11 +83,11 @@ def test_the_waits_add_up_to_less_than_ten_seconds(silent: Silent) -> None:
     """A call waits for the dispatcher once and for one operation of the store; workers wait longer for the store."""
     assert ray_door._ANSWER_S + HASTY.longest_s < _MOST_S < PATIENT.longest_s
     assert ray_door._ANSWER_S + HASTY.attempts * HASTY.connect_s + 1 < _MOST_S
-    for patience in (HASTY, PATIENT):
-        store = S3Store("s3://bucket/farm", endpoint=silent.endpoint, patience=patience)
+    for kind in (HASTY, PATIENT):
+        store = S3Store("s3://bucket/farm", endpoint=silent.endpoint, patience=kind)
         config = store._s3.meta.config
-        assert (config.connect_timeout, config.read_timeout) == patience[:2]
-        assert config.retries["total_max_attempts"] == patience.attempts
+        assert (config.connect_timeout, config.read_timeout) == kind[:2]
+        assert config.retries["total_max_attempts"] == kind.attempts
     hasty = open_store(FarmSettings(storage="s3://bucket/farm", s3_endpoint=silent.endpoint), is_hasty=True)
     assert isinstance(hasty, HastyStore)
 
@@ -108,6 +115,7 @@ def test_every_call_is_answered_after_one_operation(
     assert answer.status_code == 503  # type: ignore[attr-defined]
     assert "/readyz" in str(answer.request.url) or int(answer.headers["Retry-After"]) > 0  # type: ignore[attr-defined]
     assert len(silent.accepted) == HASTY.attempts
+    assert not [sent for sent in map(received, silent.accepted) if b"expect" in sent.lower()]  # a second each
 
 
 def test_a_crowd_waits_as_long_as_one(quick: FarmSettings, silent: Silent, door: DispatcherHere) -> None:
