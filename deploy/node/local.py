@@ -66,7 +66,7 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
             print(f"ready {url}", file=out, flush=True)
             while not stop.wait(0.5):
                 if dead := dead_programs():
-                    _end_at_once(settings, lock, f"Ray's {' and '.join(dead)} died")
+                    _end_at_once(settings, lock, dead)
             _talk("stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
     return 0
@@ -84,14 +84,18 @@ def check_cache(settings: FarmSettings) -> None:
 
 
 def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
+    """Wait for the parent's end, then end Ray's processes and this one, even while the farm still starts."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    _end_at_once(settings, lock, "the process that started it is gone")
+    _talk("framefarm: the process that started it is gone, so the farm ends; the videos go on at its next start")
+    end_orphans(settings.storage_path)
+    lock.truncate(0)
+    os._exit(1)
 
 
-def _end_at_once(settings: FarmSettings, lock: IO[str], why: str) -> None:
+def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None:
     """End this process with 1 and Ray's with it: nothing can be drained any more."""
-    _talk(f"framefarm: {why}, so the farm ends; the videos go on at its next start")
+    _talk(f"framefarm: Ray's {' and '.join(dead)} died, so the farm ends; the videos go on at its next start")
     end_programs()
     end_orphans(settings.storage_path)
     lock.truncate(0)
