@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo docs gpu test lint format autoscaler clean
+.PHONY: help env bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -31,6 +31,10 @@ demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops aga
 # Two at a time: those that start farms follow each other on one side, all others go to the other.
 test: $(STAMP)  ## all tests
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
+
+# Those that take longer than a few seconds, train a model or compile kernels carry the marker `slow`.
+unit: $(STAMP)  ## the quick tests, without Ray: two minutes on two cores
+	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m "not slow and not autoscaler" tests/unit
 
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken
