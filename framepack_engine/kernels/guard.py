@@ -17,24 +17,31 @@ class Guarded:
     """Computes one chain with its fused kernel if that gives eager bits, else with the eager operations.
 
     The first call with new shapes, dtypes, strides or a new device computes both. After the first difference, or the
-    first error of the kernel, the eager operations compute on that device until the process ends.
+    first error of the kernel, the eager operations compute on that device until the process ends. Where memory does not
+    suffice for both, they compute those shapes only.
     """
 
     def __init__(self, name: str) -> None:
         """name: of the function, both in `eager` and in `fused`. The first call imports `fused`."""
         self._name = name
         self._equal = set[tuple[object, ...]]()
+        self._unseen = set[tuple[object, ...]]()  # could not be compared
         self._given_up = set[torch.device]()
 
     def __call__(self, *args: Any) -> Tensor:
         """Compute the chain."""
         device, sight = args[0].device, tuple(map(_looks, args))
-        if device in self._given_up:
+        if device in self._given_up or sight in self._unseen:
             return self._eager(args)
         if sight in self._equal:
             return self._fused(args)
         wanted = self._eager(args)
-        if reason := self._difference(args, wanted):
+        try:
+            reason = self._difference(args, wanted)
+        except torch.OutOfMemoryError:
+            self._unseen.add(sight)
+            return wanted
+        if reason:
             self._given_up.add(device)
             facts = {"kernel": self._name, "device": str(device), "shape": list(wanted.shape)}
             log.warning("kernel_given_up: %s; its eager operations compute from now on", reason, extra=facts)
@@ -47,6 +54,8 @@ class Guarded:
         try:
             made = self._fused(args)
             equal = made.dtype == wanted.dtype and torch.equal(made.view(torch.uint8), wanted.view(torch.uint8))
+        except torch.OutOfMemoryError:
+            raise
         except Exception as err:  # noqa: BLE001 - if Triton fails, the eager operations still work
             return f"{type(err).__name__}: {str(err).partition(chr(10))[0]}"
         return "" if equal else "it differs in bits from the eager operations"

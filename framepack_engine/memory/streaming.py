@@ -237,23 +237,27 @@ class Stream:
         """Free the slots; the blocks are at home."""
         if not self.here:
             return
-        for begun in self._arrivals:
-            begun()
-        self._budget.copier.finish()
-        if self._current is not None:
-            self._blocks[self._current].go_home()
-        self._slots.clear()
-        self._in_slot, self._current = [None] * _SLOTS, None
-        self._arrivals, self._freed = [lambda: None] * _SLOTS, [None] * _SLOTS
-        self._budget.drop(self.device_bytes)
-        self.here = False
+        try:
+            for begun in self._arrivals:
+                begun()  # raises what ended a copy
+            self._budget.copier.finish()
+        finally:
+            if self._current is not None:
+                self._blocks[self._current].go_home()
+            self._slots.clear()
+            self._in_slot, self._current = [None] * _SLOTS, None
+            self._arrivals, self._freed = [lambda: None] * _SLOTS, [None] * _SLOTS
+            self._budget.drop(self.device_bytes)
+            self.here = False
 
     def close(self) -> None:
         """Leave for good: the modules are as they were, their weights in the machine's memory."""
-        self.leave()
-        for hook in self._hooks:
-            hook.remove()
-        self._source.close()
+        try:
+            self.leave()
+        finally:
+            for hook in self._hooks:
+                hook.remove()
+            self._source.close()
 
     def _hooked(self, module: nn.Module, number: int) -> list[RemovableHandle]:
         """Call `_touch` before each layer computes, or before the whole block if it is compiled."""

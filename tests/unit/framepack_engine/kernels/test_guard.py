@@ -86,3 +86,18 @@ def test_the_first_difference_ends_its_use(
     assert record.getMessage().startswith("kernel_given_up: ")
     assert ("RuntimeError: no such instruction;" in record.getMessage()) == (change == "error")
     assert (record.__dict__["kernel"], record.__dict__["device"]) == ("modulate", "cpu")
+
+
+def test_too_little_memory_to_compare_says_nothing_about_the_kernel(fused: SimpleNamespace) -> None:
+    """Those shapes stay eager; the kernel is used for others."""
+
+    def full(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        if x.shape[1] == 4:
+            raise torch.OutOfMemoryError("no room for both")
+        return eager.modulate(x, scale, shift)
+
+    fused.modulate, chain = full, Guarded("modulate")
+    for rows in (4, 4, 3, 3):
+        made = chain(X[:, :rows], SCALE, SHIFT)
+        assert torch.equal(made, eager.modulate(X[:, :rows], SCALE, SHIFT))
+    assert fused.calls == 3  # once for what does not fit, twice for what does
