@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_orphans
+from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.ray_process import dead_programs, end_programs
@@ -88,6 +88,7 @@ def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     _talk("framefarm: the process that started it is gone, so the farm ends; the videos go on at its next start")
+    end_descendants()
     end_orphans(settings.storage_path)
     lock.truncate(0)
     os._exit(1)

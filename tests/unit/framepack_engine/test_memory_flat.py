@@ -20,7 +20,7 @@ MODEL = ROOT / "tests" / "golden" / "tiny_model"
 CODE = """
 import sys, tempfile, torch
 from pathlib import Path
-from framepack_engine import Conditioning, Renderer, RenderSpec
+from framepack_engine import Conditioning, RenderSpec, Sampler
 from lab.bench.engine import own_peak_mib
 from framepack_engine.conformance import load_case_model
 from framepack_engine.planning.sections import time_order
