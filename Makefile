@@ -32,8 +32,8 @@ demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops aga
 test: $(STAMP)  ## all tests
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
 
-# Those that take longer than a few seconds, train a model or compile kernels carry the marker `slow`.
-unit: $(STAMP)  ## the quick tests, without Ray: two minutes on two cores
+# tests/unit/conftest.py lists the files that it leaves out.
+unit: $(STAMP)  ## the quick tests, without Ray, for the daily loop
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m "not slow and not autoscaler" tests/unit
 
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".

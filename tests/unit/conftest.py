@@ -45,6 +45,35 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+#: Files that render, train or compile for most of the suite's minutes; `make unit` leaves them out.
+SLOW = {
+    "actors/test_cache_farm.py",
+    "actors/test_lora_farm.py",
+    "framepack_engine/kernels/test_fused.py",
+    "framepack_engine/kernels/test_exact_blocks.py",
+    "framepack_engine/memory/test_placement.py",
+    "framepack_engine/memory/test_plans_combined.py",
+    "framepack_engine/models/test_kernels.py",
+    "framepack_engine/models/test_precision.py",
+    "framepack_engine/test_renderer.py",
+    "lab/bench/test_gpu_bench.py",
+    "lab/bench/test_gpu_supervisor.py",
+    "lab/bench/test_peers.py",
+    "lab/test_bare_doors.py",
+    "lab/training/test_commands.py",
+    "lab/training/test_pocket.py",
+    "lab/training/test_training_pocket.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of those files as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and str(item.path.relative_to(here)) in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def unsynced() -> Iterator[None]:
     """Nothing here outlives the machine's power, and waiting for its disk would be most of these tests' time.
