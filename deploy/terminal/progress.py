@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from deploy.terminal.screen import visible
+
 if TYPE_CHECKING:
     from farm.client import Event, FarmClient
 
@@ -109,7 +111,7 @@ def _put_event(event: Event) -> None:
 def _note(progress: Mapping[str, Any]) -> str:
     """Say what a video waits for, or how long it will take."""
     eta, waits = progress["eta_s"], progress["waiting_for"]
-    return f"for {waits}" if waits else "" if eta is None else f"about {eta:.0f} s left"
+    return visible(f"for {waits}") if waits else "" if eta is None else f"about {eta:.0f} s left"
 
 
 def _show(bars: Any, task: Any, progress: Mapping[str, Any]) -> None:
@@ -126,4 +128,4 @@ def _show(bars: Any, task: Any, progress: Mapping[str, Any]) -> None:
 def _plainly(console: Any, line: str) -> None:
     """Print a line where bars cannot move, such as a log file."""
     if not console.is_terminal:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(visible(line), markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+_HARMLESS = "\n\u200c\u200d"  #: line ends, and the joiners of scripts and emoji
 _TALLIES = {"queued": "cyan", "in_progress": "yellow", "paused": "magenta", "completed": "green", "failed": "red"}
 
 
@@ -17,7 +18,12 @@ def say(message: str, *, style: str = "") -> None:
     """Print a line for people on stderr."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False).print(message, style=style, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False).print(visible(message), style=style, markup=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """Return text from outside with its control characters shown, so that the terminal does not obey them."""
+    return "".join(char if char.isprintable() or char in _HARMLESS else json.dumps(char)[1:-1] for char in text)
 
 
 def put_json(value: object) -> None:
@@ -55,5 +61,5 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):
-        return ",".join(map(str, value))
-    return " ".join(str(value).split())
+        return visible(",".join(map(str, value)))
+    return visible(" ".join(str(value).split()))
