@@ -56,7 +56,7 @@ def test_no_second_copy_of_the_weights(folder: Path, tiny_models: Models) -> Non
     transformer = load_part("transformer", folder, device="cuda", dtype=None, home="cpu")
     weights = sum(tensor.nbytes for tensor in weights_of([transformer]))
     assert weights > 60 * MIB
-    assert anonymous_bytes() - before < weights / 5
+    assert anonymous_bytes() - before < weights / 2
     parts = RandomParts(transformer, tiny_models.vae)
     plan = ladder(parts.size(), Workload(height=64, width=64))[-1]
     assert plan.streamed_bytes > weights / 3
@@ -64,7 +64,7 @@ def test_no_second_copy_of_the_weights(folder: Path, tiny_models: Models) -> Non
         before = anonymous_bytes()
         both = {"transformer": parts.transformer, "vae": parts.vae}
         placement = Placement(both, replace(plan, mapped=mapped), budget=Budget(torch.device("cpu")))
-        assert anonymous_bytes() - before < wanted + weights / 5
+        assert anonymous_bytes() - before < wanted + weights / 2  # a copy is all of them; the rest is the allocator's
         placement.close()
         del placement  # as a tenancy does before it places anew
         gc.collect()
