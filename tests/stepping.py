@@ -63,7 +63,7 @@ class Operation:
         _here.operation = self
         try:
             self.answer = self._call()
-        except BaseException as err:  # noqa: BLE001  # border: whoever waits looks at it
+        except BaseException as err:  # noqa: BLE001  # border: the waiting thread looks at it
             self.error = err
         self.over = True
         self._tests.release()

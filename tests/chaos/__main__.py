@@ -28,7 +28,7 @@ def main() -> int:
     flags.add_argument("--json", action="store_true", help="JSON on stdout")
     flags.add_argument("--keep", type=Path, help="a folder for logs and the store; it stays")
     given = flags.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whatever was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything that was started is stopped
     os.environ.update(KEYS)  # of the emulator; nothing here may meet a real account
     with tempfile.TemporaryDirectory() as cache:
         with quiet():

@@ -68,7 +68,7 @@ class Injector:
             victim.resume()
 
     def kill_writer(self, event: str, stages: Sequence[str] = ()) -> None:
-        """SIGKILL whoever writes such a ledger entry, in the moment before or after it is stored."""
+        """SIGKILL the process that writes such a ledger entry, in the moment before or after it is stored."""
         stage = self.dice.choice(stages) if stages else None
         moment: Moment = self.dice.choice(["before", "after"])
 
@@ -153,7 +153,7 @@ class Injector:
         while True:
             try:
                 client.worker_wish(slot, "resume")
-            except (Conflict, NotFound):  # it came back by itself: a lost answer, or a machine that joined anew
+            except (Conflict, NotFound):  # it came back by itself: a lost answer, or a machine that joined again
                 return
             except FarmError as err:
                 trouble = str(err)

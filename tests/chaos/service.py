@@ -1,4 +1,4 @@
-"""A command as a service manager keeps it: whatever ends it, it is started again; nothing of an earlier life stays."""
+"""A command as a service manager keeps it: started again after each end, with nothing left of its earlier life."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_render_prints_the_path_alone(url: str, hand: Hand, jobs: Jobs, capsys: 
 def test_what_to_expect_of_a_model_that_nobody_chose_is_said(
     chosen: list[str], url: str, hand: Hand, jobs: Jobs, capsys: Out
 ) -> None:
-    """In the farm's own words; whoever names a model knows it."""
+    """In the farm's own words, and only if the user named no model."""
     worker = when_asked(hand, jobs, hand.finish)
     assert cli.main(["render", CAT, "--prompt", "a cat", *chosen]) == 0
     worker.join()

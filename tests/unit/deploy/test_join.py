@@ -69,6 +69,6 @@ def test_workers_find_the_settings_of_the_join_and_nothing_else(monkeypatch: pyt
     env = join._node_env(FarmSettings(storage="s3://bucket/farm", node="den", workers="1", cpu_threads=2), [])
     ours = {name: value for name, value in env.items() if name.startswith("FARM_")}
     assert (ours["FARM_STORAGE"], ours["FARM_NODE"]) == ("s3://bucket/farm", "den")
-    assert FarmSettings(s3_endpoint="http://127.0.0.1:8").on_node(env).s3_endpoint is None  # whatever the farm's is
+    assert FarmSettings(s3_endpoint="http://127.0.0.1:8").on_node(env).s3_endpoint is None  # not the farm's
     assert "FARM_API_KEY" not in ours
     assert env["PATH"] == os.environ["PATH"]

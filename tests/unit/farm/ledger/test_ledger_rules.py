@@ -370,7 +370,7 @@ class Farm(RuleBasedStateMachine):
         if event.name == "committed":
             assert last.state.status in OPEN
             since = [other.event for other in before]
-            if not str(event.key).startswith(("section", "decode")):  # another prompt is encoded anew
+            if not str(event.key).startswith(("section", "decode")):  # another prompt is encoded again
                 edits = [number for number, other in enumerate(since) if other.name == "edited"]
                 since = since[edits[-1] if edits else 0 :]
             assert not any(other.name == "committed" and other.key == event.key for other in since)

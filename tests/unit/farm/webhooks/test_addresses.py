@@ -1,4 +1,4 @@
-"""A webhook connects only to an address that the farm has checked, whatever the name server or a proxy says."""
+"""A webhook connects only to an address that the farm has checked, even against a name server or a proxy."""
 
 from __future__ import annotations
 

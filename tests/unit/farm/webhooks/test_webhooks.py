@@ -133,7 +133,7 @@ async def test_a_slow_receiver_holds_up_itself_alone(scene: Scene) -> None:
 
 
 async def test_a_receiver_is_told_in_the_order_of_the_ends(scene: Scene) -> None:
-    """A receiver gets the ends in their order, whatever the videos' ids."""
+    """A receiver gets the ends in their order, not in that of the videos' ids."""
     videos = [scene.ask()["id"] for _ in range(6)]
     for video in videos:
         scene.farm.post(f"/v1/videos/{video}/cancel")

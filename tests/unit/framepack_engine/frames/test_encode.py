@@ -76,7 +76,7 @@ def test_siglip_sees_the_start_image_at_the_videos_size(
 
 
 def test_latents_have_the_videos_size(tiny_models: Models, pictures: Mapping[str, Image.Image]) -> None:
-    """Every picture, whatever its shape, becomes one latent frame of the video's size."""
+    """Every picture of every shape becomes one latent frame of the video's size."""
     images = {"start": pictures["start"], "end": Image.new("RGB", (50, 300)), "keyframe_1": Image.new("L", (99, 40))}
     conditioning = encode(tiny_models, SPEC, images)
     assert conditioning.end_latent is not None
@@ -87,7 +87,7 @@ def test_latents_have_the_videos_size(tiny_models: Models, pictures: Mapping[str
 
 
 def test_the_same_request_gives_the_same_bytes(tiny_models: Models, pictures: Mapping[str, Image.Image]) -> None:
-    """Encoding twice gives equal bytes, whatever the global generator did, and leaves that generator alone."""
+    """Encoding twice gives equal bytes, independent of the global generator, and leaves that generator alone."""
     before = torch.random.get_rng_state()
     first = encode(tiny_models, SPEC, pictures).to_bytes()
     assert torch.equal(torch.random.get_rng_state(), before)

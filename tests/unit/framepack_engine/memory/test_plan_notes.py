@@ -109,7 +109,7 @@ def test_notes_pass(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", '{"too_large": 3}', '{"too_large": [{"height": 1}]}', OLD])
 def test_a_damaged_note_is_none(tmp_path: Path, text: str) -> None:
-    """It is written anew with the next one; a folder that cannot be written is no error either."""
+    """The next one writes it again; a folder that cannot be written is no error either."""
     notes = PlanNotes(tmp_path, FACTS)
     notes.path.write_text(text)
     assert notes.read() == {}

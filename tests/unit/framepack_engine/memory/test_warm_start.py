@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ MIB = 1 << 20
 
 
 def anonymous_bytes() -> int:
-    """Of this process's memory what no file can give back."""
+    """Return how much of this process's memory no file can give back, without what its allocator keeps free."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Anonymous:"))
 
@@ -56,7 +59,7 @@ def test_no_second_copy_of_the_weights(folder: Path, tiny_models: Models) -> Non
     transformer = load_part("transformer", folder, device="cuda", dtype=None, home="cpu")
     weights = sum(tensor.nbytes for tensor in weights_of([transformer]))
     assert weights > 60 * MIB
-    assert anonymous_bytes() - before < weights / 2
+    assert anonymous_bytes() - before < weights / 5
     parts = RandomParts(transformer, tiny_models.vae)
     plan = ladder(parts.size(), Workload(height=64, width=64))[-1]
     assert plan.streamed_bytes > weights / 3
@@ -64,7 +67,7 @@ def test_no_second_copy_of_the_weights(folder: Path, tiny_models: Models) -> Non
         before = anonymous_bytes()
         both = {"transformer": parts.transformer, "vae": parts.vae}
         placement = Placement(both, replace(plan, mapped=mapped), budget=Budget(torch.device("cpu")))
-        assert anonymous_bytes() - before < wanted + weights / 2  # a copy is all of them; the rest is the allocator's
+        assert anonymous_bytes() - before < wanted + weights / 5
         placement.close()
-        del placement  # as a tenancy does before it places anew
+        del placement  # as a tenancy does before it places again
         gc.collect()

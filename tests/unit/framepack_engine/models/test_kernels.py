@@ -1,4 +1,4 @@
-"""Compiled blocks: one graph a class whatever is rendered, and the same bits wherever weights lie."""
+"""Compiled blocks: one graph a class for everything that is rendered, and the same bits wherever weights lie."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Counted(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Whatever is asked is done."""
+        """Do everything that is asked."""
         library = ("addmm", "mm", "_scaled_dot_product")
         self.count += not func.is_view and not func.overloadpacket.__name__.startswith(library)
         return func(*args, **(kwargs or {}))

@@ -79,7 +79,7 @@ def drawn(seed: int, rows: int, columns: int, scale: float) -> tuple[nn.Linear, 
 @settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([32, 96, 256]), st.sampled_from([32, 64, 192]), st.floats(1e-4, 10.0))
 def test_more_bits_are_nearer(seed: int, rows: int, columns: int, scale: float) -> None:
-    """A layer's answer: int8 is nearer than fp8, fp8 than 4 bits, and 4 bits are within 15 %; whatever the scale.
+    """A layer's answer: int8 is nearer than fp8, fp8 than 4 bits, and 4 bits are within 15 %, at every scale.
 
     Multiplying in few bits adds to the error of storing in them, and does not double it for int8.
     """

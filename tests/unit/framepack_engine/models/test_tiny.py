@@ -52,7 +52,7 @@ def test_any_prompt_survives_the_tokenizer(prompt: str) -> None:
 
 @given(st.lists(st.text(alphabet="abcd", min_size=1, max_size=8), max_size=12))
 def test_merge_rules_make_each_word_one_token(words: list[str]) -> None:
-    """Under the rules of `merges_for`, whatever words share pieces, byte-pair encoding ends with one token a word."""
+    """Under the rules of `merges_for`, even if words share pieces, byte-pair encoding ends with one token a word."""
     from tokenizers.models import BPE
 
     merges = merges_for(words)

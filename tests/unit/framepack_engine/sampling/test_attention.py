@@ -1,4 +1,4 @@
-"""Attention is a value: named, checked, pinned and recorded, whatever else is importable or set."""
+"""Attention is a value: named, checked, pinned and recorded, independent of what else is importable or set."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_torch_s_own_passes_the_trial_here() -> None:
 
 
 def test_a_video_keeps_the_attention_of_its_first_worker() -> None:
-    """`auto` is nobody's before the first commit, then what the class says, whatever another worker would take."""
+    """`auto` is nobody's before the first commit, then what the class says, not what another worker prefers."""
     assert farm.settings.ATTENTIONS == ATTENTIONS
     request = VideoRequest(prompt="a cat", model="tiny")
     assert request.attention == "auto"

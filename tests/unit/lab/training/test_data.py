@@ -66,7 +66,7 @@ def test_every_kind_of_picture_is_a_picture(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SPEEDS)
 def test_a_clip_is_a_function_of_its_number(kind: str) -> None:
-    """The same number gives the same frames and prompt, whatever was made before; frame 0 is where the view begins."""
+    """The same number gives the same frames and prompt, in any order of making; frame 0 is where the view begins."""
     maker = ClipMaker(seed=5)
     clip = maker.clip(7, height=32, width=48, frames=9, motion=kind, every=4)
     again = ClipMaker(seed=5).clip(7, height=32, width=48, frames=9, motion=kind, every=4)
