@@ -2,7 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
+# Only changes of the page need Node: its built files are committed.
+NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
+
+.PHONY: help env web web-check bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -68,7 +71,15 @@ browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (ne
 	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends chromium; }
 
-lint: $(STAMP)  ## ruff and mypy
+# Node 20.19 or newer.
+web:  ## build the page of web/ into farm/ingress/web
+	cd web && npm ci --silent && npm run --silent build
+
+web-check: $(STAMP)  ## the page: types, tests, and that the committed files are what web/ builds
+	web/check.sh
+
+lint: $(STAMP) $(if $(NODE_FITS),web-check)  ## ruff and mypy, and web-check where Node is found
+	@$(if $(NODE_FITS),true,echo "web-check is left out: it needs Node 20.19 or newer")
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy

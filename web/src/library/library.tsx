@@ -1,0 +1,4 @@
+import { words } from '../words'
+export default function LibraryView() {
+  return <h1>{words.nav.library}</h1>
+}

@@ -1,0 +1,41 @@
+/** The one copy of what the page knows, as signals. Only the stream, and lists and answers of calls, change it. */
+import { computed, signal } from '@preact/signals'
+import type { Video } from '../api/objects'
+import { apply, EMPTY, type FarmEvent, listed, waiting, withStatus, type World } from './world'
+
+export const world = signal<World>(EMPTY)
+
+/** Whether the open videos were listed once: before that, an empty queue means nothing. */
+export const isListed = signal(false)
+
+export const take = (event: FarmEvent): void => {
+  world.value = apply(world.value, event)
+}
+
+/** Take in videos that a list or a call answered. */
+export const learn = (videos: readonly Video[], complete = false): void => {
+  world.value = listed(world.value, videos, complete)
+}
+
+/** Forget everything: another person signs in. */
+export const forget = (): void => {
+  world.value = EMPTY
+  isListed.value = false
+}
+
+export const running = computed(() => withStatus(world.value, 'in_progress'))
+export const queued = computed(() => waiting(world.value))
+export const paused = computed(() => withStatus(world.value, 'paused'))
+export const workers = computed(() => [...world.value.workers.values()].sort((a, b) => a.id.localeCompare(b.id)))
+
+export const openCount = computed(() => running.value.length + queued.value.length + paused.value.length)
+export const workerCount = computed(() => {
+  const able = workers.value.filter((worker) => worker.state === 'idle' || worker.state === 'busy').length
+  return workers.value.length ? `${able}/${workers.value.length}` : ''
+})
+
+/** The page's title: how far the first running video is, and how many wait. */
+export const pageTitle = computed(() => {
+  const parts = [running.value[0] && `${running.value[0].progress} %`, queued.value.length && `${queued.value.length} wait`]
+  return [parts.filter(Boolean).join(' · '), 'framepack-farm'].filter(Boolean).join(' – ')
+})

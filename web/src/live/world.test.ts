@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import type { Video } from '../api/objects'
+import { apply, EMPTY, type FarmEvent, listed, waiting, type World } from './world'
+
+const video = (id: string, more: Partial<Video> = {}): Video => ({
+  id, object: 'video', status: 'queued', progress: 0, created_at: 1, completed_at: null, expires_at: null, model: 'tiny',
+  seconds: '2.4', size: '128x128', frames: 73, fps: 30, prompt: id, seed: 1, remixed_from_video_id: null,
+  extends_video_id: null, error: null, name: '', stage: null, sections_done: 0, sections_total: 2, step: null, eta_s: null,
+  waiting_for: null, queue_position: null, attempt: 0, worker: null, gpu_seconds: 0, batch: null, ...more,
+})
+const after = (world: World, ...events: FarmEvent[]): World => events.reduce(apply, world)
+
+describe('the world', () => {
+  it('is the same after an event seen twice', () => {
+    const event: FarmEvent = { kind: 'video', data: video('a', { status: 'in_progress' }) }
+    expect(after(EMPTY, event, event)).toEqual(after(EMPTY, event))
+  })
+
+  it('puts waiting videos in the order of the queue, and new ones last', () => {
+    const world = listed(EMPTY, [video('a'), video('b'), video('new', { created_at: 9 })])
+    const moved = after(world, { kind: 'queue', data: { ids: ['b', 'a'], positions: [0, 1] } })
+    expect(waiting(moved).map((found) => found.id)).toEqual(['b', 'a', 'new'])
+    expect(moved.videos.get('a')?.queue_position).toBe(1)
+  })
+
+  it('keeps the request that a list told, with the prompt of a later edit', () => {
+    const world = listed(EMPTY, [video('a', { request: { prompt: 'a', seed: 7 } as Video['request'] & object })])
+    const edited = after(world, { kind: 'video', data: video('a', { prompt: 'new' }) })
+    expect(edited.videos.get('a')?.request).toMatchObject({ prompt: 'new', seed: 7 })
+  })
+
+  it('drops an open video that a whole list does not name, and keeps ended ones', () => {
+    const world = listed(EMPTY, [video('open'), video('ended', { status: 'completed' })])
+    expect([...listed(world, [], true).videos.keys()]).toEqual(['ended'])
+  })
+
+  it('lets progress of a video that it does not know be', () => {
+    const progress = { id: 'x', stage: null, section: 0, sections_done: 0, sections_total: 2, step: 1, steps: 4, eta_s: 1, waiting_for: null, progress: 9 }
+    expect(after(EMPTY, { kind: 'progress', data: progress })).toBe(EMPTY)
+  })
+
+  it('forgets workers at a new connection and videos that are gone', () => {
+    const worker = { id: 'w', object: 'worker' } as never
+    const world = after(listed(EMPTY, [video('a')]), { kind: 'worker', data: worker }, { kind: 'gone', data: { id: 'a', object: 'video' } })
+    expect(world.videos.size).toBe(0)
+    expect(after(world, { kind: 'hello', data: { owner: 'ann', operator: true, version: '1', counts: {} } }).workers.size).toBe(0)
+  })
+})

@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+/** A farm for `npm run dev`; the built page is always served by its own farm. */
+const farm = process.env['FARM_URL'] ?? 'http://127.0.0.1:8000'
+
+export default defineConfig({
+  base: '/ui/',
+  build: {
+    outDir: '../farm/ingress/web',
+    emptyOutDir: true,
+    target: 'es2022',
+    cssCodeSplit: false,
+    assetsInlineLimit: 0, // the Content-Security-Policy allows no data: URL but for pictures
+    modulePreload: { polyfill: false },
+    license: { fileName: 'licenses.md' },
+  },
+  server: { host: '127.0.0.1', proxy: { '/v1': farm, '/login': farm, '/openapi.json': farm } },
+  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+})
