@@ -46,16 +46,19 @@ def parse_operators(text: str, keys: Mapping[str, str]) -> frozenset[str]:
 
 
 def owner_of(authorization: str, keys: Mapping[str, str]) -> str:
-    """Return the name of the key in an Authorization header. Compare every key, each in constant time.
-
-    Raises: Unauthorized.
-    """
+    """Return the name of the key in an Authorization header. Raises: Unauthorized."""
     scheme, _, key = authorization.partition(" ")
-    digest = hashlib.sha256(key.strip().encode()).hexdigest()
-    names = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
-    if scheme.lower() != "bearer" or not names:
+    name = name_of(key.strip(), keys)
+    if scheme.lower() != "bearer" or name is None:
         raise Unauthorized("this farm needs one of its API keys: Authorization: Bearer KEY (framefarm: FARM_API_KEY)")
-    return names[0]
+    return name
+
+
+def name_of(key: str, keys: Mapping[str, str]) -> str | None:
+    """Return the name of a key, or None if it is none of `keys`. Compare every key, each in constant time."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    names = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
+    return names[0] if names else None
 
 
 def _check_name(name: str) -> None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
-from farm.ingress import operations, videos
+from farm.ingress import operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.openapi import describe
+from farm.ingress.page import PAGE, page_router
 from farm.ingress.problems import install_problems
 from farm.ingress.ready import Readiness
+from farm.ingress.seals import Seals
 from farm.ingress.watches import Watches
 from farm.jobs import Jobs
 from farm.metrics import Meter
@@ -28,6 +31,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",  # a browser must not take a user's file for a page
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",  # links on a page must not leak a video's address
+    # No inline script, no other host. blob: and data: are pictures and videos that the page itself holds.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
 
 
@@ -40,9 +46,17 @@ def create_app(
     media: Media,
     metrics: MetricsDoor | None = None,
     meter: Meter | None = None,
+    page: Path = PAGE,
 ) -> FastAPI:
-    """Build the HTTP application. Neither blocks nor starts anything."""
-    app = FastAPI(title="framepack-farm", summary="A photo in, a video out.", version="1", lifespan=rooted)
+    """Build the HTTP application. Start nothing. page: the folder of the built page."""
+    app = FastAPI(
+        title="framepack-farm",
+        summary="A photo in, a video out.",
+        version="1",
+        lifespan=rooted,
+        docs_url=None,  # FastAPI's own pages load scripts from other hosts
+        redoc_url=None,
+    )
     app.state.dependencies = Dependencies(
         settings=settings,
         jobs=jobs,
@@ -51,12 +65,15 @@ def create_app(
         media=media,
         watches=Watches(jobs, door, meter=meter),
         readiness=Readiness(jobs.store, door),
+        seals=Seals(jobs.store),
         metrics=metrics,
     )
     install_problems(app)
     app.add_middleware(SafeHeaders)
     app.include_router(videos.router)
     app.include_router(operations.router)
+    app.include_router(sessions.router)
+    app.include_router(page_router(page))
     describe(app, planner.request_type)
     return app
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
 from farm.errors import Forbidden, Unauthorized
 from farm.ingress.ready import Readiness
+from farm.ingress.seals import Seals
 from farm.ingress.watches import Watches
 from farm.intake.prepare import Tools
 from farm.jobs import Jobs, Record
@@ -29,6 +30,7 @@ _CORES = os.cpu_count() or 1
 _TURNS = 4  #: POSTs for each working thread: at tens of ms a POST, the last is answered within a few seconds
 #: headers in which a proxy names its client; Starlette's server may have applied them already
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Dependencies:
     media: Media
     watches: Watches
     readiness: Readiness
+    seals: Seals
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
     #: threads that decode images, and threads that store videos; more of them would only wait for each other
     decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CORES))
@@ -63,10 +66,47 @@ async def _dependencies(request: Request) -> Dependencies:
 Deps = Annotated[Dependencies, Depends(_dependencies)]
 
 
-async def _owner(request: Request, deps: Deps) -> str:
-    """Return the caller's name: the API key's, or `local` on a farm without keys. Raises: Unauthorized."""
-    if keys := parse_keys(deps.settings.api_keys):
-        return owner_of(request.headers.get("authorization", ""), keys)
+class Caller(NamedTuple):
+    """The owner who asks, and how the farm knows."""
+
+    owner: str
+    signed_in_by: Literal["key", "session", "machine"]
+
+
+async def _caller(request: Request, deps: Deps) -> Caller:
+    """Find the API key or the session; a farm without keys has one caller, `local`. Raises: Unauthorized, Forbidden."""
+    keys = parse_keys(deps.settings.api_keys)
+    if not keys:
+        check_own_machine(request, deps.settings.host)
+        return Caller(LOCAL_OWNER, "machine")
+    key, session = request.headers.get("authorization"), request.cookies.get(cookie_name(request, deps.settings))
+    if key is not None or session is None:
+        return Caller(owner_of(key or "", keys), "key")
+    owner = await deps.seals.owner_of(session, keys)
+    if request.method not in _READING and not is_own_page(request):
+        raise Forbidden(
+            "a session alone changes nothing unless a page of this farm asks (Sec-Fetch-Site, Origin); programs send "
+            "Authorization: Bearer KEY"
+        )
+    return Caller(owner, "session")
+
+
+def cookie_name(request: Request, settings: FarmSettings) -> str:
+    """Return the name of the session's cookie. It has the port that the browser asked, which cookies do not know."""
+    _, port = _address(request.headers.get("host", ""))
+    return f"framefarm-{port or settings.port}"
+
+
+def is_own_page(request: Request) -> bool:
+    """Tell whether a browser says that a page of this farm asks."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
+    if site is not None:
+        return site == "same-origin"
+    return origin.partition("://")[2] == request.headers.get("host")
+
+
+def check_own_machine(request: Request, own_host: str) -> None:
+    """Keep all but this machine from a farm without keys. Raises: Unauthorized."""
     for name in _FORWARDED:
         if name in request.headers:  # a proxy on this machine connects from loopback and hides the real client
             raise Unauthorized(
@@ -74,7 +114,7 @@ async def _owner(request: Request, deps: Deps) -> str:
                 "create a key with `framefarm keys new NAME`"
             )
     if request.client is None:  # a Unix socket
-        return LOCAL_OWNER
+        return
     address = ip_address(request.client.host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     if not (mapped or address).is_loopback:
@@ -82,8 +122,7 @@ async def _owner(request: Request, deps: Deps) -> str:
             "this farm has no API keys (FARM_API_KEYS), so only its own machine may connect; use an SSH tunnel, "
             "or create a key with `framefarm keys new NAME`"
         )
-    _check_browser(request, deps.settings.host)
-    return LOCAL_OWNER
+    _check_browser(request, own_host)
 
 
 def _check_browser(request: Request, own_host: str) -> None:
@@ -93,7 +132,7 @@ def _check_browser(request: Request, own_host: str) -> None:
     this machine.
     """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if _hostname(f"//{host}") not in {"localhost", "127.0.0.1", "::1", own_host}:
+    if _address(host)[0] not in {"localhost", "127.0.0.1", "::1", own_host}:
         raise Unauthorized(
             f"this farm has no API keys, so it accepts requests to its own address only, not to {host[:80]!r}"
         )
@@ -101,11 +140,22 @@ def _check_browser(request: Request, own_host: str) -> None:
         raise Unauthorized("this farm has no API keys, so web pages of other origins may not use it")
 
 
-def _hostname(url: str) -> str | None:
+def _address(host: str) -> tuple[str | None, int | None]:
+    """Return the name and the port of a Host header."""
     try:
-        return urlsplit(url).hostname
+        parts = urlsplit(f"//{host}")
+        address = parts.hostname, parts.port
     except ValueError:  # half an IPv6 address
-        return None
+        return None, None
+    return address
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+async def _owner(caller: CallerDep) -> str:
+    """Return the caller's name."""
+    return caller.owner
 
 
 OwnerDep = Annotated[str, Depends(_owner)]

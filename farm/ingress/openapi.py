@@ -50,7 +50,8 @@ _PROBLEM = {
 }
 _PROBLEMS = {
     401: "the API key is missing or wrong; without keys, the caller is not on the farm's own machine",
-    403: "the API key does not belong to an operator (FARM_OPERATORS)",
+    403: "the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and "
+    "not from a page of this farm",
     404: "there is no such thing, or it belongs to another owner",
     409: "the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an "
     "object of the video is damaged",
@@ -131,7 +132,7 @@ def _add_problems(schema: dict[str, Any]) -> None:
     schema["components"]["schemas"]["Problem"] = _PROBLEM
     content = {"application/problem+json": {"schema": {"$ref": _REFS.format(model="Problem")}}}
     for path, calls in schema["paths"].items():
-        if not path.startswith("/v1/"):
+        if not path.startswith(("/v1/", "/login")):
             continue
         for method, call in calls.items():
             if path in _NOT_JSON:
@@ -142,7 +143,9 @@ def _add_problems(schema: dict[str, Any]) -> None:
 
 def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
     """Return the error statuses that a call can answer."""
-    statuses = [401, 503]
+    statuses = [401, 503] if method == "get" else [401, 403, 503]
+    if path in {"/v1/session", "/login"}:
+        return [*statuses, 409, 413, 422]
     if "{" in path or "parameters" in call:
         statuses += [404, 422]
     if path.startswith("/v1/videos"):
@@ -151,8 +154,6 @@ def _statuses(path: str, method: str, call: dict[str, Any]) -> list[int]:
         statuses += [404, 409, 422]
     if "requestBody" in call or path.endswith("/import"):
         statuses += [413, 415, 429]
-    if path.startswith("/v1/workers/"):
-        statuses.append(403)
     if path.endswith("/retry"):
         statuses.append(429)
     return sorted(set(statuses))

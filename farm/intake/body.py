@@ -16,10 +16,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
-from farm.contract import Planner
 from farm.errors import InvalidRequest, TooLarge
 from farm.intake.forms import FORMS, read_form
-from farm.intake.prompt_settings import settings_in
 from farm.intake.texts import check_texts
 from farm.request import VideoEdit, VideoRequest, read_json
 
@@ -45,19 +43,10 @@ class Body(NamedTuple):
     video: bytes | None = None  #: the file "video", on a path that accepts one
 
 
-def checked(
-    fields: Mapping[str, Any], images: dict[str, bytes], planner: Planner, *, kept: Mapping[str, Any] | None = None
-) -> Intake:
-    """Check each field, and take the settings out of the prompt.
-
-    kept: the values that another video's request gives to the fields that were not sent.
-    Raises: InvalidRequest naming each bad field.
-    """
-    given = {**(kept or {}), **fields}
+def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: type[VideoRequest]) -> Intake:
+    """Check each field against `request_type`. Raises: InvalidRequest naming each bad field."""
     try:
-        request = planner.request_type.model_validate(given)
-        if found := settings_in(request, fields, planner):
-            request = planner.request_type.model_validate({**given, **found})
+        request = request_type.model_validate(fields)
     except ValidationError as err:
         raise InvalidRequest.from_errors(err.errors()) from err
     check_texts(request)
@@ -77,9 +66,11 @@ def checked_edit(body: Body) -> VideoEdit:
     return edit
 
 
-async def read_body(request: Request, *, max_bytes: int, takes_video: bool = False) -> Body:
-    """Read a form or a JSON body. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
-    limited = Request(request.scope, _limited(request, max_bytes))
+async def read_body(
+    request: Request, *, max_bytes: int, takes_video: bool = False, setting: str = "FARM_MAX_UPLOAD_MB"
+) -> Body:
+    """Read a form or a JSON body. Raises: InvalidRequest; TooLarge, naming the setting, for more than `max_bytes`."""
+    limited = Request(request.scope, _limited(request, max_bytes, setting=setting))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in FORMS:
         fields, images = await _read_form(limited, kind, max_bytes, takes_video=takes_video)
@@ -108,7 +99,7 @@ async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setti
     file.seek(0)
 
 
-def _limited(request: Request, max_bytes: int, *, setting: str = "FARM_MAX_UPLOAD_MB") -> Receive:
+def _limited(request: Request, max_bytes: int, *, setting: str) -> Receive:
     """Return a `receive` that raises TooLarge for a longer body.
 
     It first reads and discards up to as much again: a client that is still sending would see a broken connection

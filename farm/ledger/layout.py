@@ -19,6 +19,7 @@ Stores that exist already depend on these names, so a name never changes.
     embeddings/<sha256>.safetensors            an embedding; embeddings/<sha256>/<id>: a video that uses it
     dispatcher/<epoch>                         the dispatcher of this epoch
     workers/<kind>/<slot>                      a worker on leave
+    secrets/seal                               the secret that signs the sessions of browsers
     probe/…                                    trials of the store itself (farm/store/probe.py)
 """
 
@@ -39,6 +40,7 @@ CLAIMS = "idempotency/"
 BATCHES = "batches/"
 EMBEDDINGS = "embeddings/"
 EPOCHS = "dispatcher/"
+SEAL = "secrets/seal"
 
 REQUEST = "request.json"
 #: Parts of a video (the first name below its folder) that stay with this farm and that no ledger entry names.

@@ -3,7 +3,6 @@ import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } fro
 import { away } from './api/client'
 import { Icon, type IconName } from './parts/icon'
 import { openCount, workerCount } from './live/store'
-import { Toasts } from './parts/toast'
 import { nextTheme, theme } from './theme'
 import { words } from './words'
 
@@ -39,7 +38,6 @@ export function App() {
           </Router>
         </ErrorBoundary>
       </main>
-      <Toasts />
     </LocationProvider>
   )
 }

@@ -656,7 +656,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -902,7 +902,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -1249,7 +1249,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -1478,7 +1478,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -1976,7 +1976,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -2218,7 +2218,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -2563,7 +2563,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
@@ -2802,7 +2802,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
+                     * @description what happens in the video
                      */
                     prompt: string;
                     /**
