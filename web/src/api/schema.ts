@@ -456,6 +456,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign In
+         * @description Sign a browser in for 30 days: the answer sets a cookie that stands for the API key.
+         */
+        post: operations["sign_in_v1_session_post"];
+        /**
+         * Sign Out
+         * @description Sign the browser out: the answer removes the cookie. Other browsers stay signed in.
+         */
+        delete: operations["sign_out_v1_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log In
+         * @description Sign in as gradio's clients do with auth=(NAME, KEY): the answer sets the cookie of POST /v1/session.
+         */
+        post: operations["log_in_login_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1166,6 +1210,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -1725,6 +1778,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -1819,6 +1881,15 @@ export interface operations {
             };
             /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2478,6 +2549,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -3059,6 +3139,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -3224,6 +3313,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -3309,6 +3407,15 @@ export interface operations {
             };
             /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3657,6 +3764,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -3719,6 +3835,15 @@ export interface operations {
             };
             /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3795,6 +3920,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description there is no such thing, or it belongs to another owner */
             404: {
                 headers: {
@@ -3857,6 +3991,15 @@ export interface operations {
             };
             /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4022,7 +4165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description the API key does not belong to an operator (FARM_OPERATORS) */
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4100,7 +4243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description the API key does not belong to an operator (FARM_OPERATORS) */
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4178,7 +4321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description the API key does not belong to an operator (FARM_OPERATORS) */
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4290,6 +4433,262 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    sign_in_v1_session_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Key
+                     * @description an API key of this farm
+                     * @default
+                     */
+                    key?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request has more bytes or pixels than the farm accepts */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request is invalid; `errors` names each field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_out_v1_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request has more bytes or pixels than the farm accepts */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request is invalid; `errors` names each field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_in_login_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * Username
+                     * @description the name of the API key
+                     * @default
+                     */
+                    username?: string;
+                    /**
+                     * Password
+                     * @description the API key
+                     * @default
+                     */
+                    password?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request has more bytes or pixels than the farm accepts */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request is invalid; `errors` names each field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
