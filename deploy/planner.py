@@ -20,6 +20,7 @@ from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, kno
 from framepack_engine.planning.buckets import nearest_bucket
 from framepack_engine.planning.cache_choice import mag_ratios
 from framepack_engine.planning.presets import PRESET_FIELDS, filled
+from framepack_engine.planning.prompts import nearest_border
 from framepack_engine.planning.sections import FPS, final_frames, frames_for, keyframe_section, sections_for
 from framepack_engine.sampling.lora_check import check_lora
 from framepack_engine.sampling.lora_files import find_lora, lora_digest
@@ -106,6 +107,11 @@ class EnginePlanner(Planner):
             field, text = fault_of(err)
             raise InvalidRequest.of(_FIELD_OF.get(field, field), text) from err
         return request, plan
+
+    @override
+    def border(self, request: VideoRequest, at_s: float) -> int:
+        window = request.latent_window_size
+        return nearest_border(at_s, sections=sections_for(request.seconds, window=window), window=window)
 
     @override
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:

@@ -266,6 +266,9 @@ class Planner(Protocol):
         Raises: InvalidRequest naming the field that the engine cannot render.
         """
 
+    def border(self, request: VideoRequest, at_s: float) -> int:
+        """Return how many sections begin before the border nearest to `at_s`; after the video's end, all of them."""
+
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
         """Return the section, in generation order, that shows second `at_s` of the video."""
 

@@ -112,7 +112,11 @@ class VideoEdit(UserInput):
 class VideoRequest(UserInput):
     """A request for one video. The images travel beside it."""
 
-    prompt: str = Field(min_length=1, max_length=4000, description="what happens in the video")
+    prompt: str = Field(
+        min_length=1,
+        max_length=4000,
+        description="what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts",
+    )
     negative_prompt: str = Field(
         default="", max_length=4000, description="what must not happen; has an effect only if true_cfg_scale is above 1"
     )

@@ -49,7 +49,7 @@ async def create_video(post: PostDep) -> dict[str, Any]:
     """Ask for a video. The farm stores nothing of a request that it rejects."""
     variants = take_variants(post.body.fields)
     tools = post.deps.tools
-    intake = checked(post.body.fields, post.body.images, tools.planner.request_type)
+    intake = checked(post.body.fields, post.body.images, tools.planner)
     return await _made(post, partial(prepare, intake, tools), variants=variants)
 
 

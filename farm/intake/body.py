@@ -16,8 +16,10 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
+from farm.contract import Planner
 from farm.errors import InvalidRequest, TooLarge
 from farm.intake.forms import FORMS, read_form
+from farm.intake.prompt_settings import settings_in
 from farm.intake.texts import check_texts
 from farm.request import VideoEdit, VideoRequest, read_json
 
@@ -43,10 +45,19 @@ class Body(NamedTuple):
     video: bytes | None = None  #: the file "video", on a path that accepts one
 
 
-def checked(fields: Mapping[str, Any], images: dict[str, bytes], request_type: type[VideoRequest]) -> Intake:
-    """Check each field against `request_type`. Raises: InvalidRequest naming each bad field."""
+def checked(
+    fields: Mapping[str, Any], images: dict[str, bytes], planner: Planner, *, kept: Mapping[str, Any] | None = None
+) -> Intake:
+    """Check each field, and take the settings out of the prompt.
+
+    kept: the values that another video's request gives to the fields that were not sent.
+    Raises: InvalidRequest naming each bad field.
+    """
+    given = {**(kept or {}), **fields}
     try:
-        request = request_type.model_validate(fields)
+        request = planner.request_type.model_validate(given)
+        if found := settings_in(request, fields, planner):
+            request = planner.request_type.model_validate({**given, **found})
     except ValidationError as err:
         raise InvalidRequest.from_errors(err.errors()) from err
     check_texts(request)

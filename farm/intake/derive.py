@@ -63,7 +63,7 @@ def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, tools: Too
     if isinstance(source, bytes):
         facts = _look_at(source, tools)
         fields.setdefault("model", _forward_model(None, tools))
-        prepared = prepare(checked(fields, body.images, tools.planner.request_type), tools, source=facts)
+        prepared = prepare(checked(fields, body.images, tools.planner), tools, source=facts)
         digest = hashlib.sha256(source).hexdigest()
         images = prepared.images | {"source": source}
         return prepared._replace(images=images, fingerprint=prepared.also("extension", digest))
@@ -76,7 +76,7 @@ def prepare_extension(source: Record | bytes, body: Body, jobs: Jobs, tools: Too
     fields.setdefault("model", _forward_model(job.request.model, tools))
     if "resolution" not in fields:
         fields.setdefault("size", f"{plan.width}x{plan.height}")
-    prepared = prepare(checked(fields, body.images, tools.planner.request_type), tools, source=facts)
+    prepared = prepare(checked(fields, body.images, tools.planner), tools, source=facts)
     origin = Origin("extension", job.id, inputs={"source": video}, work={}, state=state)
     return prepared._replace(origin=origin, fingerprint=prepared.also("extension", job.id))
 
@@ -111,7 +111,7 @@ def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs
     goes_forward = card is not None and card.kind == "f1"
     for name in ("keyframes", "loop") if goes_forward else ():
         kept.pop(name, None)
-    request = checked(kept | dict(fields), {}, tools.planner.request_type).request
+    request = checked(fields, {}, tools.planner, kept=kept).request
     parts = {"input_reference": "start"}
     if not goes_forward:
         if not job.request.loop and not request.loop:

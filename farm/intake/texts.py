@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 from farm.errors import InvalidRequest
+from farm.intake.prompt_settings import holds_settings
 from farm.request import UserInput, VideoEdit, VideoRequest, deadline_s
 
 _ALLOWED = frozenset("\t\n\r")
@@ -20,6 +21,8 @@ def check_texts(request: VideoRequest | VideoEdit) -> None:
             faults[name] = f"it holds the control character U+{ord(found):04X}; send text without it"
     if request.prompt is not None and not request.prompt.strip():
         faults["prompt"] = "it is blank; say what happens in the video"
+    if isinstance(request, VideoEdit) and holds_settings(request.prompt or ""):
+        faults["prompt"] = "an edit cannot change LoRAs and times; send plain text, or ask for a remix"
     if isinstance(request, VideoRequest):
         for number, prompt in enumerate(request.prompts):
             if not prompt.text.strip():

@@ -179,7 +179,7 @@ def _replayed(manifest: Manifest, folder: Path) -> tuple[dict[str, Artifact], in
 def _check_here(arrived: Arrived, tools: Tools) -> None:
     """Check that this farm can go on with the video and that its inputs are harmless. Raises: InvalidRequest."""
     job, planner = arrived.job, tools.planner
-    request = checked(job.request.model_dump(), {}, planner.request_type).request
+    request = checked({}, {}, planner, kept=job.request.model_dump()).request
     _, plan = planner.settle(request, image_size=None, source_frames=job.plan.source_frames)
     if plan != job.plan:
         raise bad_archive("this farm plans another video for its request; the exporting farm has another version")

@@ -29,6 +29,11 @@ class Share(NamedTuple):
     weight: float
 
 
+def nearest_border(at_s: float, *, sections: int, window: int) -> int:
+    """Return the border nearest to `at_s`, as the number of the section that begins there; `sections` is the end."""
+    return math.floor(min(at_s / (4 * window / FPS) + 0.5, sections))
+
+
 def prompt_borders(times_s: Sequence[float], *, sections: int, window: int) -> tuple[int, ...]:
     """Return the section, in time order, that each prompt begins with: the nearest border, the last section at most.
 
@@ -40,7 +45,7 @@ def prompt_borders(times_s: Sequence[float], *, sections: int, window: int) -> t
             raise InvalidSpec(
                 f"prompts: at_s={at_s:g} is outside the video, which lasts {sections * section_s:g} s", field="prompts"
             )
-    borders = tuple(min(math.floor(at_s / section_s + 0.5), sections - 1) for at_s in times_s)
+    borders = tuple(nearest_border(at_s, sections=sections - 1, window=window) for at_s in times_s)
     if len(set(borders)) != len(borders):
         raise InvalidSpec(
             f"prompts: two prompts begin with the same section of {section_s:g} s; leave a section between them",

@@ -3,6 +3,7 @@ import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } fro
 import { away } from './api/client'
 import { Icon, type IconName } from './parts/icon'
 import { openCount, workerCount } from './live/store'
+import { Toasts } from './parts/toast'
 import { nextTheme, theme } from './theme'
 import { words } from './words'
 
@@ -38,6 +39,7 @@ export function App() {
           </Router>
         </ErrorBoundary>
       </main>
+      <Toasts />
     </LocationProvider>
   )
 }

@@ -1,7 +1,9 @@
 /** Every word that the page shows, in one place, so that it can be translated. docs/reference/glossary.md rules them. */
-import type { Status } from './api/objects'
+import type { Stage, Status } from './api/objects'
 
 const number = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
+
+const short = (text: string): string => (text.length > 60 ? `${text.slice(0, 58)} …` : text)
 
 export const words = {
   farm: 'framepack-farm',
@@ -34,14 +36,59 @@ export const words = {
     close: 'Close',
     copy: 'Copy',
     copied: 'Copied',
+    undo: 'Undo',
+    select: 'Select',
+    done: 'Done',
+    more: 'More',
   },
   count: {
     sections: (n: number) => number(n, 'section', 'sections'),
     videos: (n: number) => number(n, 'video', 'videos'),
   },
-  time: {
-    seconds: (s: number) => `${s.toFixed(1)} s`,
-    left: (text: string) => `about ${text} left`,
+  time: { left: (text: string) => `about ${text} left` },
+  done: {
+    cancelled: (n: number, name: string | null) => (name ? `“${short(name)}” was cancelled.` : `${n} videos were cancelled.`),
+    deleted: (n: number) => (n === 1 ? 'The video was deleted.' : `${n} videos were deleted.`),
+    refused: (n: number, why: string) => (n === 1 ? why : `${n} were refused: ${why}`),
+    saved: 'Saved.',
+  },
+  progress: {
+    name: 'Progress',
+    section: (section: number, of: number) => `section ${section} of ${of}`,
+    step: (step: number, of: number | null | undefined) => (of ? `step ${step} of ${of}` : `step ${step}`),
+    stage: { encode: 'reads the prompt and the picture', section: 'makes a section', decode: 'decodes', finish: 'joins the clips' } satisfies Record<Stage, string>,
+    percent: (n: number) => `${n} %`,
+  },
+  queue: {
+    running: 'Running',
+    waiting: 'Waiting',
+    paused: 'Paused',
+    pauseAll: 'Pause all mine',
+    cancelWaiting: 'Cancel all waiting',
+    resumeAll: 'Resume all',
+    filter: 'Filter',
+    none: 'Nothing waits. Drop a photo.',
+    noneFound: 'No waiting video has these letters.',
+    priority: 'Priority',
+    priorityHint: 'From -10 to 10; higher ones go first.',
+    name: 'Name',
+    prompt: 'Prompt',
+    seed: (seed: number) => `seed ${seed}`,
+    seeds: (n: number) => `${n} seeds`,
+    next: 'is next',
+    before: (n: number) => `${n} before it`,
+    waitsFor: (what: string) => `waits for ${what}`,
+    kept: (done: number, of: number) => (done ? `${done} of ${of} sections are kept` : 'not begun yet'),
+    times: (n: number) => `×${n}`,
+    openBatch: (n: number) => `Show the ${n} videos`,
+    closeBatch: 'Hide the videos',
+    place: (n: number) => `place ${n}`,
+    pick: (name: string) => `Select ${short(name)}`,
+    pickAll: (n: number) => `All ${n}`,
+    picked: (n: number) => `${n} selected`,
+    sureCancel: (n: number) => `Cancel ${number(n, 'waiting video', 'waiting videos')}?`,
+    sureCancelText: 'The running video goes on. What was made of the others is kept until you delete them.',
+    dispatcherAway: (why: string) => `The farm hands out no work at the moment: ${why}. Nothing is lost.`,
   },
   create: {
     image: 'Start image',

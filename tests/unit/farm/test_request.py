@@ -122,7 +122,7 @@ def test_the_engine_judges_a_request_before_it_is_accepted(field: str, fields: d
     """Rules over several fields are the engine's; the error names the request's field."""
 
     def settle() -> None:
-        request = checked({"prompt": "a", "model": "tiny", **fields}, {}, REQUEST_TYPE).request
+        request = checked({"prompt": "a", "model": "tiny", **fields}, {}, EnginePlanner()).request
         EnginePlanner().settle(request, image_size=(64, 192))
 
     with pytest.raises(InvalidRequest) as caught:
@@ -134,9 +134,9 @@ def test_the_engine_judges_a_request_before_it_is_accepted(field: str, fields: d
 def test_a_value_without_its_mode_is_rejected_before_anything_is_decoded(field: str) -> None:
     """The command line checks this, too, before it starts a farm; a preset may still choose the cache."""
     with pytest.raises(InvalidRequest, match=f"^{field}: ") as caught:
-        checked({"prompt": "a", field: 1 if field == "cache_threshold" else 128}, {}, REQUEST_TYPE)
+        checked({"prompt": "a", field: 1 if field == "cache_threshold" else 128}, {}, EnginePlanner())
     assert list(caught.value.facts["fields"]) == [field]  # type: ignore[call-overload]
-    checked({"prompt": "a", "cache_threshold": 1, "preset": "default"}, {}, REQUEST_TYPE)
+    checked({"prompt": "a", "cache_threshold": 1, "preset": "default"}, {}, EnginePlanner())
 
 
 def test_the_request_and_the_engine_have_equal_defaults() -> None:

@@ -700,7 +700,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -946,7 +946,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -1302,7 +1302,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -1531,7 +1531,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -2047,7 +2047,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -2289,7 +2289,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -2643,7 +2643,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**
@@ -2882,7 +2882,7 @@ export interface operations {
                 "application/json": {
                     /**
                      * Prompt
-                     * @description what happens in the video
+                     * @description what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts
                      */
                     prompt: string;
                     /**

@@ -1,1 +1,0 @@
-import{c as e}from"./index-t1yKiatV.js";import{t}from"./jsxRuntime-BY_AK3X-.js";function n(){return t(`h1`,{children:e.nav.library})}export{n as default};

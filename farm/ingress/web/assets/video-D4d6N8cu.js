@@ -1,1 +1,0 @@
-import{u as e}from"./index-t1yKiatV.js";import{n as t}from"./objects-D4UyYYR5.js";import{t as n}from"./jsxRuntime-BY_AK3X-.js";function r(){let r=e().params.id;return n(`video`,{controls:!0,src:t({id:r},`video`)})}export{r as default};

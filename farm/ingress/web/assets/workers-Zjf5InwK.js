@@ -1,1 +1,0 @@
-import{a as e,c as t}from"./index-t1yKiatV.js";import{t as n}from"./jsxRuntime-BY_AK3X-.js";function r(){return n(`section`,{class:`column`,children:[n(`h1`,{children:t.nav.workers}),e.value.map(e=>n(`p`,{children:[e.id,`: `,e.device,`, `,e.plan]},e.id))]})}export{r as default};

@@ -1,0 +1,54 @@
+/** What one does to videos: a call, the answer into the store, and a word where it was refused. */
+import { call, Problem } from '../api/client'
+import { title, type Video } from '../api/objects'
+import { say } from '../parts/toast'
+import { words } from '../words'
+import { learn, take } from './store'
+
+export type Wish = 'pause' | 'resume' | 'cancel' | 'retry'
+
+const AT_ONCE = 6
+
+/** Send a wish for each video; says how many were refused, and offers to undo a cancel. */
+export async function wish(videos: readonly Video[], what: Wish): Promise<void> {
+  const done = await each(videos, (video) => call<Video>(`/v1/videos/${video.id}/${what}`, { method: 'POST', insist: false }))
+  learn(done)
+  if (what === 'cancel' && done.length) {
+    const name = done.length === 1 ? title(done[0]!) : null
+    say(words.done.cancelled(done.length, name), { undo: () => void wish(done, 'retry') })
+  }
+}
+
+/** Erase ended videos. */
+export async function erase(videos: readonly Video[]): Promise<void> {
+  const done = await each(videos, (video) => call<{ id: string }>(`/v1/videos/${video.id}`, { method: 'DELETE' }))
+  for (const { id } of done) take({ kind: 'gone', data: { id, object: 'video' } })
+  if (done.length) say(words.done.deleted(done.length))
+}
+
+/** Change a video's prompt, name, priority or labels. Throws the Problem, which names the fields. */
+export async function change(video: Video, fields: object): Promise<Video> {
+  const changed = await call<Video>(`/v1/videos/${video.id}`, { method: 'PATCH', body: fields })
+  learn([changed])
+  return changed
+}
+
+/** Run `act` for each item, a few at once; returns what succeeded and says what did not. */
+export async function each<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+  const left = [...items]
+  const done: R[] = []
+  const refused: Problem[] = []
+  const worker = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) {
+      try {
+        done.push(await act(item))
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error
+        refused.push(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  if (refused.length) say(words.done.refused(refused.length, refused[0]!.message), { isBad: true })
+  return done
+}

@@ -1,0 +1,79 @@
+/** A row of the queue: one video, or the waiting videos of a batch. */
+import { signal } from '@preact/signals'
+import { title } from '../api/objects'
+import { wish } from '../live/actions'
+import { IconButton } from '../parts/button'
+import { length } from '../parts/format'
+import { Icon } from '../parts/icon'
+import { Poster } from '../parts/poster'
+import { TitleLink, waitWords } from '../parts/progress'
+import { words } from '../words'
+import { EditForm } from './edit'
+import type { Entry } from './entries'
+import { pick, picked } from './selection'
+
+export const openBatches = signal<ReadonlySet<string>>(new Set())
+const editing = signal<string | null>(null)
+
+export function Row({ entry, place }: { entry: Entry; place?: number }) {
+  const [video] = entry.videos
+  const ids = entry.videos.map(({ id }) => id)
+  const isBatch = entry.videos.length > 1
+  const isPaused = video.status === 'paused'
+  return (
+    <div class={`queue-row ${entry.isInside ? 'inside' : ''}`}>
+      {picked.value ? (
+        <input
+          type="checkbox"
+          aria-label={words.queue.pick(title(video))}
+          checked={ids.every((id) => picked.value?.has(id))}
+          onChange={(event) => pick(ids, event.currentTarget.checked)}
+        />
+      ) : (
+        <span class="place number soft" aria-label={place === undefined ? undefined : words.queue.place(place)}>
+          {place ?? ''}
+        </span>
+      )}
+      <Poster video={video} />
+      <div class="what">
+        <div class="row">
+          <TitleLink video={video} />
+          {isBatch && <span class="times number">{words.queue.times(entry.videos.length)}</span>}
+        </div>
+        <p class="small soft number">
+          {length(Number(video.seconds))} · {isBatch ? words.queue.seeds(entry.videos.length) : words.queue.seed(video.seed)} ·{' '}
+          {isPaused ? words.queue.kept(video.sections_done, video.sections_total) : waitWords(video)}
+        </p>
+      </div>
+      <div class="acts">
+        {isBatch && <BatchToggle id={entry.key} count={entry.videos.length} />}
+        {isPaused ? (
+          <IconButton icon="play" name={words.act.resume} onClick={() => wish(entry.videos, 'resume')} />
+        ) : (
+          <IconButton icon="pause" name={words.act.pause} onClick={() => wish(entry.videos, 'pause')} />
+        )}
+        {!isBatch && <IconButton icon="edit" name={words.act.edit} isPressed={editing.value === video.id} onClick={() => edit(video.id)} />}
+        <IconButton icon="x" name={words.act.cancel} onClick={() => wish(entry.videos, 'cancel')} />
+      </div>
+      {editing.value === video.id && !isBatch && <EditForm video={video} onClose={() => edit(null)} />}
+    </div>
+  )
+}
+
+function edit(id: string | null): void {
+  editing.value = editing.value === id ? null : id
+}
+
+function BatchToggle({ id, count }: { id: string; count: number }) {
+  const isOpen = openBatches.value.has(id)
+  const toggle = (): void => {
+    const now = new Set(openBatches.value)
+    isOpen ? now.delete(id) : now.add(id)
+    openBatches.value = now
+  }
+  return (
+    <button type="button" class="quiet square" aria-expanded={isOpen} aria-label={isOpen ? words.queue.closeBatch : words.queue.openBatch(count)} onClick={toggle}>
+      <Icon name={isOpen ? 'down' : 'right'} />
+    </button>
+  )
+}

@@ -1,0 +1,31 @@
+/** A running video: large, with its bar and what can be done to it. */
+import { title, type Video } from '../api/objects'
+import { wish } from '../live/actions'
+import { IconButton } from '../parts/button'
+import { length } from '../parts/format'
+import { Poster } from '../parts/poster'
+import { Bar, stageWords, timeLeft, TitleLink } from '../parts/progress'
+import { words } from '../words'
+
+export const RunningCard = ({ video }: { video: Video }) => (
+  <section class="card running" aria-label={title(video)}>
+    <a href={`/ui/videos/${video.id}`} tabIndex={-1} aria-hidden="true">
+      <Poster video={video} />
+    </a>
+    <div class="what">
+      <TitleLink video={video} />
+      <div class="bar-line">
+        <Bar video={video} />
+        <span class="number">{words.progress.percent(video.progress)}</span>
+      </div>
+      <p class="small soft number">{[stageWords(video), timeLeft(video), video.worker].filter(Boolean).join(' · ')}</p>
+      <p class="small soft number">
+        {length(Number(video.seconds))} · {video.size} · {words.queue.seed(video.seed)}
+      </p>
+    </div>
+    <div class="acts">
+      <IconButton icon="pause" name={words.act.pause} onClick={() => wish([video], 'pause')} />
+      <IconButton icon="x" name={words.act.cancel} onClick={() => wish([video], 'cancel')} />
+    </div>
+  </section>
+)
