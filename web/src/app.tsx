@@ -1,9 +1,10 @@
 /** The shell: header, navigation, the line on top, and the view that the address names. */
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
-import { away } from './api/client'
+import { away, signedOut } from './api/client'
 import { Icon, type IconName } from './parts/icon'
-import { openCount, workerCount } from './live/store'
+import { openCount, workerCount, world } from './live/store'
 import { Toasts } from './parts/toast'
+import { SignIn, signOut } from './signin'
 import { nextTheme, theme } from './theme'
 import { words } from './words'
 
@@ -13,6 +14,7 @@ const Library = lazy(() => import('./library/library'))
 const VideoPage = lazy(() => import('./video/video'))
 const Workers = lazy(() => import('./workers/workers'))
 
+const NOBODY = 'local' //: the owner of all videos on a farm without keys
 const THEME_ICON = { system: 'monitor', light: 'sun', dark: 'moon' } as const
 
 export function App() {
@@ -40,6 +42,7 @@ export function App() {
         </ErrorBoundary>
       </main>
       <Toasts />
+      {signedOut.value && <SignIn />}
     </LocationProvider>
   )
 }
@@ -58,11 +61,32 @@ function Header() {
         <Tab to="/ui/workers" icon="cpu" text={words.nav.workers} count={workerCount.value} />
       </nav>
       <div class="top-end">
+        <Owner />
         <button class="quiet square" onClick={nextTheme} aria-label={`${words.theme.title}: ${words.theme[theme.value]}`} title={words.theme[theme.value]}>
           <Icon name={THEME_ICON[theme.value]} />
         </button>
       </div>
     </header>
+  )
+}
+
+/** Who one is, where the farm has keys. */
+function Owner() {
+  const owner = world.value.hello?.owner
+  if (!owner || owner === NOBODY) return null
+  return (
+    <details class="owner">
+      <summary>
+        <Icon name="user" />
+        {owner}
+      </summary>
+      <div class="card column">
+        <p>{words.signIn.as(owner)}</p>
+        <button type="button" onClick={() => void signOut()}>
+          {words.signIn.out}
+        </button>
+      </div>
+    </details>
   )
 }
 

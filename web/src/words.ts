@@ -5,6 +5,11 @@ const number = (count: number, one: string, many: string): string => `${count} $
 
 const short = (text: string): string => (text.length > 60 ? `${text.slice(0, 58)} …` : text)
 
+/** What to do after a failure, by its code. */
+const FAILURES: Record<string, string> = {
+  out_of_memory: 'A smaller size needs less memory. Retry helps where a larger GPU has joined.',
+}
+
 export const words = {
   farm: 'framepack-farm',
   away: 'The farm does not answer, trying again.',
@@ -15,6 +20,14 @@ export const words = {
   notHere: 'There is nothing at this address.',
   toCreate: 'Make a video',
   nav: { create: 'Create', queue: 'Queue', library: 'Library', workers: 'Workers' },
+  signIn: {
+    title: 'Sign in',
+    text: 'This farm asks for a key. Its operator makes one with “framefarm keys new NAME”.',
+    key: 'API key',
+    act: 'Sign in',
+    out: 'Sign out',
+    as: (owner: string) => `Signed in as ${owner}`,
+  },
   theme: { title: 'Theme', system: 'As the system', light: 'Light', dark: 'Dark' },
   status: {
     queued: 'waits',
@@ -38,6 +51,8 @@ export const words = {
     copied: 'Copied',
     undo: 'Undo',
     select: 'Select',
+    star: 'Star',
+    download: 'Download',
     done: 'Done',
     more: 'More',
   },
@@ -58,6 +73,58 @@ export const words = {
     step: (step: number, of: number | null | undefined) => (of ? `step ${step} of ${of}` : `step ${step}`),
     stage: { encode: 'reads the prompt and the picture', section: 'makes a section', decode: 'decodes', finish: 'joins the clips' } satisfies Record<Stage, string>,
     percent: (n: number) => `${n} %`,
+  },
+  delete: {
+    title: (n: number) => `Delete ${number(n, 'video', 'videos')}?`,
+    more: (n: number) => `and ${n} more`,
+    text: 'The farm erases everything that it keeps of them. This cannot be undone.',
+  },
+  failed: {
+    at: (section: number, why: string) => `Stopped at section ${section}: ${why}`,
+    cancelled: (done: number, of: number) => (done ? `Cancelled. ${done} of ${of} sections are kept.` : 'Cancelled before it began.'),
+    advice: (code: string) => FAILURES[code] ?? 'Retry goes on after the last finished section.',
+  },
+  library: {
+    search: 'Search',
+    show: 'Show',
+    kinds: { all: 'All', starred: 'Starred', failed: 'Failed' },
+    model: 'Model',
+    anyModel: 'Any model',
+    length: 'Length',
+    lengths: { '': 'Any length', short: 'Under 3 s', middle: '3 to 10 s', long: '10 s and more' },
+    order: 'Order',
+    newest: 'Newest first',
+    oldest: 'Oldest first',
+    none: 'No video has ended yet. What you make appears here.',
+    noneFound: 'No video is like this.',
+    compare: 'Compare',
+    compareHint: 'Select two to nine finished videos.',
+    download: 'Download',
+  },
+  player: { play: 'Play', pause: 'Pause', time: 'Time' },
+  workers: {
+    none: 'No worker is here. Videos wait until one comes; nothing is lost.',
+    waits: (n: number, what: string) => `${number(n, 'video waits', 'videos wait')} for ${what}.`,
+    lend: 'Lend a GPU',
+    lendHow: 'Type this on a machine with a GPU that reaches this one. It works for the farm until you stop it.',
+    join: (host: string) => `framefarm join ${host}:6379`,
+    pace: (s: number) => `${s < 10 ? s.toFixed(1) : Math.round(s)} s a section`,
+    hours: (text: string) => `Works ${text} only.`,
+    outsideHours: 'outside its hours',
+    somebody: 'a video of somebody else',
+    states: { idle: 'waits for work', busy: 'works', paused: 'is paused', draining: 'drains', drained: 'is drained' },
+    drain: 'Drain',
+    order: { pause: 'Pause', resume: 'Resume', drain: 'Drain' },
+    sure: {
+      pause: (id: string) => `Pause ${id}?`,
+      resume: (id: string) => `Let ${id} work again?`,
+      drain: (id: string) => `Drain ${id}?`,
+    },
+    explain: {
+      pause: 'It stops at its next step, keeps that step, and frees the memory of its GPU. Another worker goes on with the video.',
+      resume: 'It takes the next work that waits.',
+      drain: 'It keeps its last finished step and its process ends. No other starts in its place until you resume it.',
+    },
   },
   queue: {
     running: 'Running',

@@ -42,6 +42,7 @@ export interface Call {
 }
 
 const PAUSES_S = [1, 2, 4, 8, 15]
+const SESSION = '/v1/session'
 const UNKNOWN_FATE = [0, 502, 503, 504]
 
 /** Call the API and return its JSON. Throws a Problem. */
@@ -58,6 +59,11 @@ export async function call<T>(path: string, { method = 'GET', body, signal: stop
       return await once<T>(path, init)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
+      if (error.status === 401 && path !== SESSION) {
+        signedOut.value = true
+        await signedInAgain(stop) // nothing was done, so the same request goes out again afterwards
+        continue
+      }
       if (!insist || !UNKNOWN_FATE.includes(error.status)) throw error
       await sleep(PAUSES_S[Math.min(trial, PAUSES_S.length - 1)]! * 1000, stop)
     }
@@ -78,9 +84,17 @@ async function once<T>(path: string, init: RequestInit): Promise<T> {
     throw new Problem(0, 'away', words.away)
   }
   away.value = UNKNOWN_FATE.includes(answer.status)
-  if (answer.status === 401 && path !== '/v1/session') signedOut.value = true
   if (!answer.ok) throw await refusal(answer)
   return (answer.status === 204 ? undefined : await answer.json()) as T
+}
+
+function signedInAgain(stop?: AbortSignal): Promise<void> {
+  return new Promise((done, fail) => {
+    stop?.addEventListener('abort', () => fail(stop.reason), { once: true })
+    const dispose = signedOut.subscribe((isOut) => {
+      if (!isOut) queueMicrotask(() => (dispose(), done()))
+    })
+  })
 }
 
 async function refusal(answer: Response): Promise<Problem> {

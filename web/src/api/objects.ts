@@ -48,7 +48,6 @@ export interface Video {
   batch: { id: string; videos: string[] } | null
   poster?: Picture | null
   labels?: string[]
-  starred?: boolean
   request?: VideoFields
 }
 
@@ -81,6 +80,10 @@ export interface Page<T> {
 export const OPEN: readonly Status[] = ['in_progress', 'queued', 'paused']
 
 export const isOpen = (video: Video): boolean => OPEN.includes(video.status)
+
+export const STARRED = 'starred'
+
+export const isStarred = (video: Video): boolean => video.labels?.includes(STARRED) ?? false
 
 /** What a person knows the video by. */
 export const title = (video: Video): string => video.name || video.prompt

@@ -1,4 +1,174 @@
+/** Library: what ended, as a wall. */
+import { signal, useComputed, useSignal } from '@preact/signals'
+import { useLocation } from 'preact-iso'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { contentUrl, title, type Video } from '../api/objects'
+import { world } from '../live/store'
+import { DeleteDialog } from '../parts/delete'
+import { download } from '../parts/download'
+import { fileName } from '../parts/format'
+import { pick, picked } from '../parts/selection'
+import { VirtualList } from '../parts/virtual'
 import { words } from '../words'
+import { Card } from './card'
+import { Compare, MOST_COMPARED } from './compare'
+import './library.css'
+import { ALL, begin, fits, readMore, reading, wall, type Wish } from './wall'
+
+const wished = signal<Wish>(ALL)
+
 export default function LibraryView() {
-  return <h1>{words.nav.library}</h1>
+  const { query } = useLocation()
+  const compared = query['compare']?.split(',') ?? []
+  return compared.length > 1 ? <Compare ids={compared} /> : <Wall />
+}
+
+function Wall() {
+  const wish = wished.value
+  const asked = `${wish.text} ${wish.kind} ${wish.order}`
+  useEffect(() => {
+    const timer = setTimeout(() => begin(wish), wish.text ? 250 : 0)
+    return () => clearTimeout(timer)
+  }, [asked])
+  const videos = useComputed(() => wall(world.value.videos.values(), wished.value, reading.value)).value
+  const { hasMore, isBusy, fault } = reading.value
+  return (
+    <div class="column library">
+      <h1 class="unseen">{words.nav.library}</h1>
+      <Tools videos={videos} />
+      {fault && <p class="note bad">{fault}</p>}
+      {videos.length > 0 && <Grid videos={videos} />}
+      {!videos.length && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{wish === ALL ? words.library.none : words.library.noneFound}</p>)}
+      {hasMore && !isBusy && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
+      {picked.value && <PickBar videos={videos} />}
+    </div>
+  )
+}
+
+function Tools({ videos }: { videos: readonly Video[] }) {
+  const set = (change: Partial<Wish>) => (wished.value = { ...wished.value, ...change })
+  const { text, kind, model, length, order } = wished.value
+  const models = new Set([...world.value.videos.values()].filter((video) => fits(video, ALL)).map((video) => video.model))
+  return (
+    <div class="row tools">
+      <input type="search" aria-label={words.library.search} placeholder={`${words.library.search} …`} value={text} onInput={(event) => set({ text: event.currentTarget.value })} />
+      <div class="choice" role="group" aria-label={words.library.show}>
+        {(['all', 'starred', 'failed'] as const).map((name) => (
+          <button type="button" key={name} aria-pressed={kind === name} onClick={() => set({ kind: name })}>
+            {words.library.kinds[name]}
+          </button>
+        ))}
+      </div>
+      <select aria-label={words.library.model} value={model} onChange={(event) => set({ model: event.currentTarget.value })}>
+        <option value="">{words.library.anyModel}</option>
+        {[...models].sort().map((name) => (
+          <option key={name}>{name}</option>
+        ))}
+      </select>
+      <select aria-label={words.library.length} value={length} onChange={(event) => set({ length: event.currentTarget.value as Wish['length'] })}>
+        {(['', 'short', 'middle', 'long'] as const).map((name) => (
+          <option key={name} value={name}>
+            {words.library.lengths[name]}
+          </option>
+        ))}
+      </select>
+      <select aria-label={words.library.order} value={order} onChange={(event) => set({ order: event.currentTarget.value as Wish['order'] })}>
+        <option value="desc">{words.library.newest}</option>
+        <option value="asc">{words.library.oldest}</option>
+      </select>
+      {videos.length > 0 && (
+        <button type="button" class="end" aria-pressed={picked.value !== null} onClick={() => (picked.value = picked.value ? null : new Set())}>
+          {picked.value ? words.act.done : words.act.select}
+        </button>
+      )}
+    </div>
+  )
+}
+
+/** Rows of as many cards as fit. */
+function Grid({ videos }: { videos: readonly Video[] }) {
+  const frame = useRef<HTMLDivElement>(null)
+  const columns = useSignal(4)
+  useLayoutEffect(() => {
+    const watch = new ResizeObserver(([entry]) => {
+      const width = entry!.contentRect.width
+      columns.value = width < 420 ? 2 : Math.max(2, Math.floor((width + 24) / 264))
+    })
+    watch.observe(frame.current!)
+    return () => watch.disconnect()
+  }, [])
+  const rows = Array.from({ length: Math.ceil(videos.length / columns.value) }, (_, at) => videos.slice(at * columns.value, (at + 1) * columns.value))
+  return (
+    <div ref={frame}>
+      <VirtualList
+        items={rows}
+        keyOf={(row) => row[0]!.id}
+        estimate={280}
+        gap={24}
+        label={words.nav.library}
+        render={(row) => (
+          <div class="wall-row" style={{ '--columns': columns.value }}>
+            {row.map((video) => (
+              <Card key={video.id} video={video} />
+            ))}
+          </div>
+        )}
+      />
+    </div>
+  )
+}
+
+/** Reads on when the end of the wall comes into view. */
+function More({ onSeen }: { onSeen: () => void }) {
+  const mark = useRef<HTMLParagraphElement>(null)
+  useEffect(() => {
+    const watch = new IntersectionObserver((seen) => seen.some((entry) => entry.isIntersecting) && onSeen(), { rootMargin: '600px' })
+    watch.observe(mark.current!)
+    return () => watch.disconnect()
+  }, [onSeen])
+  return (
+    <p ref={mark} class="soft">
+      {words.loading}
+    </p>
+  )
+}
+
+function PickBar({ videos }: { videos: readonly Video[] }) {
+  const asks = useSignal(false)
+  const { route } = useLocation()
+  const ids = picked.value ?? new Set<string>()
+  const chosen = [...ids].flatMap((id) => world.value.videos.get(id) ?? [])
+  const ready = chosen.filter((video) => video.status === 'completed')
+  const isAll = videos.every((video) => ids.has(video.id))
+  return (
+    <div class="pick-bar card row" role="group" aria-label={words.queue.picked(chosen.length)}>
+      <label class="row">
+        <input type="checkbox" checked={isAll} onChange={(event) => pick(videos.map(({ id }) => id), event.currentTarget.checked)} />
+        {words.queue.pickAll(videos.length)}
+      </label>
+      <strong class="number" role="status">
+        {words.queue.picked(chosen.length)}
+      </strong>
+      <div class="row end">
+        <button
+          type="button"
+          disabled={ready.length < 2 || ready.length > MOST_COMPARED}
+          title={words.library.compareHint}
+          onClick={() => {
+            route(`/ui/library?compare=${ready.map(({ id }) => id).join(',')}`)
+            picked.value = null
+          }}
+        >
+          {words.library.compare}
+        </button>
+        <button type="button" disabled={!ready.length} onClick={() => void download(ready.map((video) => ({ url: contentUrl(video, 'video'), name: fileName(title(video), video.id, 'mp4') })))}>
+          {words.library.download}
+        </button>
+        <button type="button" class="danger" disabled={!chosen.length} onClick={() => (asks.value = true)}>
+          {words.act.delete}
+        </button>
+      </div>
+      {asks.value && <DeleteDialog videos={chosen} onClose={() => (asks.value = false)} onDeleted={() => (picked.value = new Set())} />}
+    </div>
+  )
 }

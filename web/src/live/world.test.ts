@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Video } from '../api/objects'
+import { video } from '../test/video'
 import { apply, EMPTY, type FarmEvent, listed, waiting, type World } from './world'
 
-const video = (id: string, more: Partial<Video> = {}): Video => ({
-  id, object: 'video', status: 'queued', progress: 0, created_at: 1, completed_at: null, expires_at: null, model: 'tiny',
-  seconds: '2.4', size: '128x128', frames: 73, fps: 30, prompt: id, seed: 1, remixed_from_video_id: null,
-  extends_video_id: null, error: null, name: '', stage: null, sections_done: 0, sections_total: 2, step: null, eta_s: null,
-  waiting_for: null, queue_position: null, attempt: 0, worker: null, gpu_seconds: 0, batch: null, ...more,
-})
 const after = (world: World, ...events: FarmEvent[]): World => events.reduce(apply, world)
 
 describe('the world', () => {

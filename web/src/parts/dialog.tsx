@@ -1,8 +1,16 @@
-/** A dialog over the page: focus stays in it, Escape closes it, and the focus goes back to where it was. */
+/** A dialog over the page: focus stays in it, Escape closes it (not a firm one), and the focus goes back to where it was. */
 import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 
-export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }) {
+interface Props {
+  title: string
+  onClose?: () => void
+  /** It goes only when its owner takes it away. */
+  isFirm?: boolean
+  children: ComponentChildren
+}
+
+export function Dialog({ title, onClose, isFirm = false, children }: Props) {
   const element = useRef<HTMLDialogElement>(null)
   const heading = useId()
   useEffect(() => {
@@ -15,7 +23,8 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
       ref={element}
       aria-labelledby={heading}
       onClose={onClose}
-      onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}
+      onCancel={(event) => isFirm && event.preventDefault()}
+      onClick={(event) => !isFirm && event.target === event.currentTarget && event.currentTarget.close()}
     >
       <div class="column">
         <h2 id={heading}>{title}</h2>

@@ -3,7 +3,7 @@ import { isOpen, type Video } from '../api/objects'
 import { change, each, wish, type Wish } from '../live/actions'
 import { world } from '../live/store'
 import { words } from '../words'
-import { pick, picked } from './selection'
+import { pick, picked } from '../parts/selection'
 
 export const PickButton = () => (
   <button type="button" aria-pressed={picked.value !== null} onClick={() => (picked.value = picked.value ? null : new Set())}>

@@ -10,7 +10,7 @@ import './queue.css'
 import { openBatches, Row } from './row'
 import { RunningCard } from './running'
 import { PickBar, PickButton } from './pick-bar'
-import { picked } from './selection'
+import { picked } from '../parts/selection'
 
 export default function QueueView() {
   const filter = useSignal('')

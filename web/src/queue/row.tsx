@@ -10,7 +10,7 @@ import { TitleLink, waitWords } from '../parts/progress'
 import { words } from '../words'
 import { EditForm } from './edit'
 import type { Entry } from './entries'
-import { pick, picked } from './selection'
+import { pick, picked } from '../parts/selection'
 
 export const openBatches = signal<ReadonlySet<string>>(new Set())
 const editing = signal<string | null>(null)

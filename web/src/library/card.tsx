@@ -1,0 +1,60 @@
+/** A video on the wall: plays under the pointer; a failed one says why and what to do. */
+import { signal } from '@preact/signals'
+import { contentUrl, title, type Video } from '../api/objects'
+import { wish } from '../live/actions'
+import { length, when } from '../parts/format'
+import { Icon } from '../parts/icon'
+import { Poster } from '../parts/poster'
+import { TitleLink } from '../parts/progress'
+import { Star } from '../parts/star'
+import { words } from '../words'
+import { pick, picked } from '../parts/selection'
+
+/** The one that plays. */
+const playing = signal<string | null>(null)
+
+export function Card({ video }: { video: Video }) {
+  const isReady = video.status === 'completed'
+  const leave = (event: PointerEvent): void => {
+    if (event.pointerType === 'mouse' && playing.value === video.id) playing.value = null
+  }
+  return (
+    <article class="clip" aria-label={title(video)} onPointerEnter={() => isReady && (playing.value = video.id)} onPointerLeave={leave}>
+      <div class="picture">
+        <a href={`/ui/videos/${video.id}`} aria-label={title(video)} tabIndex={-1}>
+          <Poster video={video} />
+          {playing.value === video.id && <video src={contentUrl(video, 'video')} autoplay muted loop playsInline aria-hidden="true" />}
+        </a>
+        <span class="badge number">{length(Number(video.seconds))}</span>
+        {picked.value ? (
+          <input
+            type="checkbox"
+            class="pick"
+            aria-label={words.queue.pick(title(video))}
+            checked={picked.value.has(video.id)}
+            onChange={(event) => pick([video.id], event.currentTarget.checked)}
+          />
+        ) : (
+          <Star video={video} />
+        )}
+        {!isReady && <Ended video={video} />}
+      </div>
+      <TitleLink video={video} />
+      <p class="small soft number">
+        {video.model} · {when(video.completed_at ?? video.created_at)}
+      </p>
+    </article>
+  )
+}
+
+/** Why there is no video, and what to do. */
+const Ended = ({ video }: { video: Video }) => (
+  <div class="ended small">
+    <p class={video.error ? 'bad' : 'soft'}>{video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}</p>
+    {video.error && <p>{words.failed.advice(video.error.code)}</p>}
+    <button type="button" onClick={() => wish([video], 'retry')}>
+      <Icon name="retry" />
+      {words.act.retry}
+    </button>
+  </div>
+)
