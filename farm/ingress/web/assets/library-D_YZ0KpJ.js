@@ -1,1 +1,0 @@
-import{p as e}from"./index-B2RPjFgM.js";import{t}from"./jsxRuntime-BY_AK3X-.js";function n(){return t(`h1`,{children:e.nav.library})}export{n as default};

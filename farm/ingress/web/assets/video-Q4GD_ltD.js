@@ -1,1 +1,0 @@
-import{g as e}from"./index-B2RPjFgM.js";import{n as t}from"./objects-CL6w4HN5.js";import{t as n}from"./jsxRuntime-BY_AK3X-.js";function r(){let r=e().params.id;return n(`video`,{controls:!0,src:t({id:r},`video`)})}export{r as default};

@@ -1,1 +1,0 @@
-import{p as e,s as t}from"./index-B2RPjFgM.js";import{t as n}from"./jsxRuntime-BY_AK3X-.js";function r(){return n(`section`,{class:`column`,children:[n(`h1`,{children:e.nav.workers}),t.value.map(e=>n(`p`,{children:[e.id,`: `,e.device,`, `,e.plan]},e.id))]})}export{r as default};
