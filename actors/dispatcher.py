@@ -23,6 +23,7 @@ from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.logs import setup_logs
+from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import MeteredStore, open_store
 from farm.webhooks.sender import WebhookSender
@@ -164,6 +165,10 @@ class DispatcherActor:
     async def workers(self) -> list[WorkerState]:
         """Pass on to Dispatcher.workers."""
         return await self._call(self._dispatcher.workers)
+
+    async def waiting_for(self, request: VideoRequest) -> str | None:
+        """Pass on to Dispatcher.waiting_for."""
+        return await self._call(self._dispatcher.waiting_for, request)
 
     async def load(self, owner: str) -> Load:
         """Pass on to Dispatcher.load."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 from actors.cluster import DISPATCHER, NAMESPACE
 from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState, WorkerWish
 from farm.errors import FarmError, Unavailable
+from farm.request import VideoRequest
 
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
@@ -37,6 +38,11 @@ class RayDoor(DispatcherDoor):
     @override
     async def workers(self) -> Sequence[WorkerState]:
         answer: list[WorkerState] = await self._call("workers")
+        return answer
+
+    @override
+    async def waiting_for(self, request: VideoRequest) -> str | None:
+        answer: str | None = await self._call("waiting_for", request)
         return answer
 
     @override

@@ -10,16 +10,17 @@ from typing_extensions import override
 
 from actors.spec import spec_of
 from deploy.request_type import REQUEST_TYPE, fault_of
-from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
+from farm.contract import JobPlan, Media, ModelCard, Planner, Prompting, VideoFacts, Weights
 from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
 from farm.request import MAX_SIDE_PX, LoraUse, VideoRequest, sides_px
 from farm.settings import FarmSettings
 from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
 from framepack_engine.frames.images import upright_rgb
 from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
-from framepack_engine.planning.buckets import nearest_bucket
+from framepack_engine.planning.buckets import buckets, nearest_bucket
 from framepack_engine.planning.cache_choice import mag_ratios
 from framepack_engine.planning.presets import PRESET_FIELDS, filled
+from framepack_engine.planning.prompt_guide import GUIDE, POCKET_GUIDE, POCKET_SAMPLES, samples
 from framepack_engine.planning.prompts import nearest_border
 from framepack_engine.planning.sections import FPS, final_frames, frames_for, keyframe_section, sections_for
 from framepack_engine.sampling.lora_check import check_lora
@@ -68,11 +69,31 @@ class EnginePlanner(Planner):
                 kind=entry.kind,
                 resolution=entry.resolution,
                 needs_image=entry.needs_image,
+                buckets=buckets(entry.resolution),
                 honest=entry.honest,
                 forward=f1_of(name, self._models),
             )
             for name, entry in self._models.items()
         }
+
+    @override
+    def weights(self, model: str) -> Weights:
+        from framepack_engine.models.locate import hub_folders, missing_bytes, missing_files
+
+        entry = self._models[model]
+        if entry.origin == "made":
+            return Weights(here=True, missing_bytes=0)
+        if entry.origin in {"local", "shipped"}:
+            here = Path(entry.path).exists()
+            return Weights(here=here, missing_bytes=0 if here else None)
+        here = not any(any(missing_files(part, folder)) for part, folder in hub_folders(entry.parts).items())
+        return Weights(here=here, missing_bytes=missing_bytes(entry.parts))
+
+    @override
+    def prompting(self, model: str) -> Prompting:
+        if model in self._models and self._models[model].origin == "shipped":
+            return Prompting(guide=POCKET_GUIDE, samples=POCKET_SAMPLES)
+        return Prompting(guide=GUIDE, samples=samples())
 
     @override
     def settle(
@@ -164,6 +185,15 @@ class EngineMedia(Media):
         except VideoMismatch as err:
             raise UnsupportedImage(f"video: {err}", param="video") from err
         return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width, fps=FPS)
+
+    @override
+    def frame(self, path: str, number: int) -> Image:
+        from framepack_engine.frames.source import frame_at
+
+        try:
+            return frame_at(Path(path), number)
+        except VideoMismatch as err:
+            raise Damaged(f"frame {number} cannot be read: {err}") from err
 
     @override
     def join(self, clips: Sequence[str], out: str) -> None:

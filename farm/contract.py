@@ -225,6 +225,9 @@ class DispatcherDoor(Protocol):
     async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
         """Pause, resume or drain a worker, by its id or slot. Raises: NotFound; Conflict; StoreError."""
 
+    async def waiting_for(self, request: VideoRequest) -> str | None:
+        """Say why no worker could make a video of this request now; None: one could, perhaps after others."""
+
     async def load(self, owner: str) -> Load:
         """Return how many videos have not ended, as far as the dispatcher knows."""
 
@@ -243,8 +246,23 @@ class ModelCard(Value):
     kind: Literal["i2v", "f1"]
     resolution: int  #: its size class, px
     needs_image: bool
+    buckets: tuple[tuple[int, int], ...]  #: its sizes, (height, width) in px
     honest: str  #: what to expect of it
     forward: str  #: the F1 model that extends a video of this one
+
+
+class Weights(Value):
+    """How much of a model lies on the ingress's machine."""
+
+    here: bool  #: there is nothing to fetch
+    missing_bytes: int | None  #: about; None: unknown
+
+
+class Prompting(Value):
+    """Advice for people who write prompts."""
+
+    guide: tuple[str, ...]
+    samples: tuple[str, ...]
 
 
 class Planner(Protocol):
@@ -255,6 +273,12 @@ class Planner(Protocol):
 
     def models(self) -> Mapping[str, ModelCard]:
         """Return the models that this farm can render, by name."""
+
+    def weights(self, model: str) -> Weights:
+        """Return how much of a model lies on this machine. Looks at its files."""
+
+    def prompting(self, model: str) -> Prompting:
+        """Return advice on prompts for a model."""
 
     def settle(
         self, request: VideoRequest, *, image_size: tuple[int, int] | None, source_frames: int = 0
@@ -296,6 +320,9 @@ class Media(Protocol):
 
     def look_at(self, path: str) -> VideoFacts:
         """Read a video file's size and length without decoding all of it. Raises: UnsupportedImage."""
+
+    def frame(self, path: str, number: int) -> Image:
+        """Return one frame of a video file as shown, decoding few others. Raises: Damaged if it cannot be read."""
 
     def join(self, clips: Sequence[str], out: str) -> None:
         """Join the mp4 files `clips`, given in time order, into `out` without encoding again. Raises: Damaged."""

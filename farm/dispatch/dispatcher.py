@@ -11,8 +11,21 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import get_args
 
-from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
+from farm.contract import (
+    Failure,
+    JobId,
+    LiveJob,
+    Load,
+    Order,
+    Progress,
+    Stage,
+    Verdict,
+    WorkerCard,
+    WorkerState,
+    WorkerWish,
+)
 from farm.dispatch.leases import Leases
 from farm.dispatch.locked import Locked
 from farm.dispatch.open_video import whole_order
@@ -24,6 +37,7 @@ from farm.jobs.leftovers import Leftovers
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
 from farm.metrics import Meter, Unmetered
+from farm.request import VideoRequest
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
@@ -196,6 +210,12 @@ class Dispatcher:
         """Return what is known of a video that has not ended."""
         with self._leases as leases:
             return leases.live(job_id)
+
+    def waiting_for(self, request: VideoRequest) -> str | None:
+        """Say why no worker could make a video of this request now, by the first stage that lacks one."""
+        with self._leases as leases:
+            lacking = (leases.roster.lacking(request, stage) for stage in get_args(Stage))
+            return next(filter(None, lacking), None)
 
     def load(self, owner: str) -> Load:
         """Count the videos that have not ended."""

@@ -8,13 +8,14 @@ from typing import Literal, get_args
 
 from pydantic import ValidationError
 
-from farm.contract import Verdict, WorkerCard, WorkerState, WorkerWish, slot_of
+from farm.contract import Stage, Verdict, WorkerCard, WorkerState, WorkerWish, slot_of
 from farm.dispatch.crew import Crew, Worker
 from farm.errors import Conflict, Damaged, NotFound, StoreError
 from farm.jobs import Record
-from farm.jobs.demand import can_do
+from farm.jobs.demand import fits, need_for
 from farm.ledger.layout import leave_folder, leave_key
 from farm.ledger.states import runnable
+from farm.request import VideoRequest
 from farm.store import Store
 
 log = logging.getLogger(__name__)
@@ -120,18 +121,23 @@ class Roster:
 
     def waiting_for(self, record: Record) -> str | None:
         """Say why no worker can work on the video now; None: one does, or could."""
-        keys, present = runnable(record.job.plan, record.head.state), self._crew.present()
-        able = [worker.card for worker in present if keys and can_do(worker.card, record, keys[0].stage)]
-        if not keys or any(self.verdict(card.id, asleep=card.asleep) == "go" for card in able):
+        keys = runnable(record.job.plan, record.head.state)
+        return self.lacking(record.job.request, keys[0].stage, record.head.state.numeric_class) if keys else None
+
+    def lacking(self, request: VideoRequest, stage: Stage, pinned: str | None = None) -> str | None:
+        """Say why no worker can do this stage now of a video whose numeric class is `pinned`; None: one could."""
+        present, need = self._crew.present(), need_for(request, stage, pinned)
+        able = [worker.card for worker in present if fits(worker.card, need)]
+        if any(self.verdict(card.id, asleep=card.asleep) == "go" for card in able):
             return None
         if able:
             return f"a worker that may work: {', '.join(slot_of(card.id) for card in able)} may not now"
         if not present:
             return f"a worker; the last one could not start: {self.trouble}" if self.trouble else "a worker to start"
-        request, pinned = record.job.request, record.head.state.numeric_class
         wants = f" in the numeric class {pinned}" if pinned and not request.allow_mixed else ""
         room = f" with room beside preserve_gb={request.preserve_gb:g}" if request.preserve_gb else ""
-        if keys[0].stage == "decode" and any(can_do(worker.card, record, "section") for worker in present):
+        section = need_for(request, "section", pinned)
+        if stage == "decode" and any(fits(worker.card, section) for worker in present):
             room += f" and the GPU memory that decode={request.decode} takes: decode=tiled takes less"
         return f"a worker for {request.model}{wants}{room}"
 

@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
-from farm.ingress import operations, sessions, videos
+from farm.ingress import about, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.openapi import describe
 from farm.ingress.page import PAGE, page_router
@@ -71,6 +71,7 @@ def create_app(
     install_problems(app)
     app.add_middleware(SafeHeaders)
     app.include_router(videos.router)
+    app.include_router(about.router)
     app.include_router(operations.router)
     app.include_router(sessions.router)
     app.include_router(page_router(page))

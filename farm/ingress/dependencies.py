@@ -19,13 +19,14 @@ from farm.errors import Forbidden, Unauthorized
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
 from farm.ingress.watches import Watches
-from farm.intake.prepare import Tools
+from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
 from farm.keys import owner_of, parse_keys, parse_operators
 from farm.settings import FarmSettings
 
 LOCAL_OWNER = "local"
 _WRITERS = 8  #: videos stored at once: fsync and S3 wait, the processor does not
+_DRAWERS = 8  #: posters read or drawn at once: most wait for the store
 _CORES = os.cpu_count() or 1
 _TURNS = 4  #: POSTs for each working thread: at tens of ms a POST, the last is answered within a few seconds
 #: headers in which a proxy names its client; Starlette's server may have applied them already
@@ -49,8 +50,14 @@ class Dependencies:
     #: threads that decode images, and threads that store videos; more of them would only wait for each other
     decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CORES))
     writing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WRITERS))
+    drawing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_DRAWERS))  #: threads that make posters
     #: POSTs for a video that are handled at once, those that wait for a thread included; the rest get 429
     posts: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_TURNS * (_CORES + _WRITERS)))
+
+    @property
+    def default_model(self) -> str:
+        """The model of a request that names none."""
+        return default_model(self.settings, self.planner)
 
     @property
     def tools(self) -> Tools:

@@ -64,6 +64,7 @@ _PROBLEMS = {
 _CONTENT: dict[str, dict[str, Any]] = {
     "video/mp4": {},
     "image/png": {},
+    "image/webp": {},
     "application/octet-stream": {},
     "application/zip": {},
 }

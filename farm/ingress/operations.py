@@ -1,4 +1,4 @@
-"""The endpoints that are not about one video: models, workers, health and metrics."""
+"""The endpoints that are not about one video: workers, health and metrics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ from fastapi.responses import PlainTextResponse
 from farm.errors import Unavailable
 from farm.ingress.dependencies import Deps, OperatorDep, OwnerDep
 from farm.ingress.problems import problem
-from farm.ingress.views import model_view, worker_view
+from farm.ingress.views import worker_view
 
 router = APIRouter(tags=["farm"])
-
-
-@router.get("/v1/models")
-async def list_models(deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
-    """List the models that a request may name."""
-    return {"object": "list", "data": [model_view(card) for card in deps.planner.models().values()]}
 
 
 @router.get("/v1/workers")

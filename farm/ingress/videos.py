@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
 from farm.errors import FarmError, NotFound, Unavailable
-from farm.ingress.content import Variant, content
+from farm.ingress.content import AskedDep, content
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
@@ -175,9 +175,10 @@ async def get_video(record: RecordDep, response: Response, deps: Deps) -> dict[s
 
 @router.head("/{video_id}/content", include_in_schema=False)
 @router.get("/{video_id}/content")
-def get_content(record: RecordDep, request: Request, deps: Deps, variant: Variant = "video") -> Response:
+async def get_content(record: RecordDep, deps: Deps, asked: AskedDep) -> Response:
     """Return the mp4 or another file of the video. Ranges are honoured."""
-    return content(record, deps.jobs, variant=variant, media=deps.media, request=request)
+    limiter = {"frame": deps.decoding, "poster": deps.drawing}.get(asked.variant)
+    return await to_thread.run_sync(content, record, deps.jobs, deps.tools, asked, limiter=limiter)
 
 
 @router.get("/{video_id}/events")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from farm.contract import LiveJob, ModelCard, OrderKey, Stage, WorkerCard, WorkerState
+from farm.contract import LiveJob, ModelCard, OrderKey, Stage, Weights, WorkerCard, WorkerState
+from farm.intake.posters import poster_of
 from farm.intake.prepare import Prepared
 from farm.jobs import Record
 from farm.jobs.demand import fits, measured, need_for, whole_work
@@ -37,6 +38,7 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "fps": job.plan.fps,
         "prompt": job.request.prompt,
         "seed": job.request.seed,
+        "poster": poster_of(record)._asdict(),
         "remixed_from_video_id": job.remixed_from,
         "extends_video_id": job.extends,
         "error": state.error.model_dump() if state.error else None,
@@ -105,7 +107,7 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
     }
 
 
-def model_view(card: ModelCard) -> dict[str, Any]:
+def model_view(card: ModelCard, weights: Weights, *, default: str) -> dict[str, Any]:
     """Return the model object: OpenAI's fields, and what to expect of the model."""
     return {
         "id": card.name,
@@ -116,6 +118,16 @@ def model_view(card: ModelCard) -> dict[str, Any]:
         "resolution": card.resolution,
         "needs_image": card.needs_image,
         "description": card.honest,
+        "default": card.name == default,
+        "supports": {
+            "end_image": card.kind == "i2v",
+            "keyframes": card.kind == "i2v",
+            "loop": card.kind == "i2v",
+            "text_only": not card.needs_image,
+            "extend": card.kind == "f1",
+        },
+        "buckets": [f"{width}x{height}" for height, width in card.buckets],
+        "weights": weights.model_dump(),
     }
 
 

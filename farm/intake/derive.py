@@ -16,7 +16,7 @@ from typing import Any
 from farm.contract import Artifact, Job, VideoFacts
 from farm.errors import InvalidRequest, NotReady, TooLarge
 from farm.intake.body import Body, Intake, checked
-from farm.intake.prepare import Prepared, Tools, keyframe_section, prepare
+from farm.intake.prepare import Prepared, Tools, default_model, keyframe_section, prepare
 from farm.jobs import Jobs, Record
 from farm.jobs.origin import Origin
 from farm.ledger.damage import verified
@@ -178,7 +178,7 @@ def _look_at(data: bytes, tools: Tools) -> VideoFacts:
 def _forward_model(name: str | None, tools: Tools) -> str | None:
     """Return the F1 model that extends a video of model `name`. An unknown name stays, for `prepare` to reject."""
     models = tools.planner.models()
-    wanted = models.get(name or tools.settings.model or next(iter(models), ""))
+    wanted = models.get(name or default_model(tools.settings, tools.planner))
     return name if wanted is None else wanted.forward
 
 

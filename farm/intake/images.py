@@ -16,7 +16,8 @@ from farm.intake.repair import end_marked, picture_only
 
 #: what cameras and browsers write, but no format that reads other files or runs programs (TIFF, EPS, PDF …)
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
-_MIN_SIDE_PX = 32
+MIN_SIDE_PX = 32
+SMALL_PX = 640
 #: how the files of other formats begin, so that an error can name the format
 _OTHERS = {
     "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
@@ -66,6 +67,7 @@ class CleanImage(NamedTuple):
     png: bytes
     height: int  #: px
     width: int  #: px
+    small: Image.Image  #: the same with sides of at most SMALL_PX
 
 
 def clean_image(
@@ -82,8 +84,8 @@ def clean_image(
     width, height = image.size
     if width * height > max_pixels:
         raise _too_large(name, f"{width}x{height} px", max_pixels)
-    if min(width, height) < _MIN_SIDE_PX:
-        raise UnsupportedImage(f"{name} is {width}x{height} px; each side needs at least {_MIN_SIDE_PX} px", param=name)
+    if min(width, height) < MIN_SIDE_PX:
+        raise UnsupportedImage(f"{name} is {width}x{height} px; each side needs at least {MIN_SIDE_PX} px", param=name)
     with _ROOM.taken(width * height, of=max_pixels):
         try:
             upright = _upright(image, data, upright_rgb)
@@ -94,7 +96,31 @@ def clean_image(
         out = io.BytesIO()
         upright.info.clear()  # or else the ICC profile and comments would go into the PNG
         upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
-    return CleanImage(out.getvalue(), upright.height, upright.width)
+        small = _shrunk(upright)
+    return CleanImage(out.getvalue(), upright.height, upright.width, small)
+
+
+def formats() -> list[str]:
+    """Return the media types of the pictures that this process reads."""
+    Image.init()
+    return [Image.MIME[name] for name in _FORMATS if name in Image.OPEN]  # Pillow may be built without AVIF or WebP
+
+
+def small_image(png: bytes, *, max_pixels: int) -> Image.Image:
+    """Decode a PNG that the farm stored, and return it with sides of at most SMALL_PX.
+
+    Raises: Unavailable if other images take too long; any error for a damaged file.
+    """
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image, _ROOM.taken(image.width * image.height, of=max_pixels):
+        return _shrunk(image.convert("RGB"))
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    scale = SMALL_PX / max(image.size)
+    if scale >= 1:
+        return image
+    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
 def _upright(image: Image.Image, data: bytes, upright_rgb: Callable[[Image.Image], Image.Image]) -> Image.Image:

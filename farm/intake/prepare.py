@@ -11,6 +11,7 @@ from farm.contract import JobPlan, Media, ModelCard, Planner, VideoFacts
 from farm.errors import InvalidRequest
 from farm.intake.body import Intake
 from farm.intake.images import CleanImage, clean_image
+from farm.intake.posters import draw, with_poster
 from farm.jobs import Jobs, Record, Submission
 from farm.jobs.origin import Origin
 from farm.receiver import NO_HOOKS, Hooks, Receiver, checked_url
@@ -91,9 +92,14 @@ def keyframe_section(at_s: float, plan: JobPlan, planner: Planner) -> int:
     return planner.keyframe_section(at_s, plan)
 
 
+def default_model(settings: FarmSettings, planner: Planner) -> str:
+    """Return the model of a request that names none."""
+    return settings.model or next(iter(planner.models()), "")
+
+
 def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -> ModelCard:
     models = planner.models()
-    name = request.model or settings.model or next(iter(models), "")
+    name = request.model or default_model(settings, planner)
     if name not in models:
         raise InvalidRequest.of("model", f"this farm has no model {name!r}; it has {', '.join(models)}")
     return models[name]
@@ -131,6 +137,8 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, 
     if len(set(names.values())) != len(names):
         raise InvalidRequest.of("keyframes", "two of them fall into the same section; a section can have only one")
     inputs = {names[part]: image.png for part, image in clean.items()}
+    if "start" in inputs:
+        inputs["start"] = with_poster(inputs["start"], draw(clean["input_reference"].small, plan))
     return inputs | ({"end": inputs["start"]} if request.loop else {})
 
 

@@ -61,6 +61,25 @@ def look_at(path: Path) -> SourceFacts:
     return SourceFacts(frames=frames, height=first.height, width=first.width)
 
 
+def frame_at(path: Path, number: int) -> Image.Image:
+    """Return the frame that a video of 30 frames a second shows as its frame `number`, from 0 on.
+
+    Decodes from the key frame before it on, and keeps one frame.
+    Raises: VideoMismatch if the video is shorter or cannot be read.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        begin = stream.start_time or 0
+        wanted = begin + Fraction(number, FPS) / stream.time_base
+        if number:
+            container.seek(int(wanted), stream=stream)
+        earliest = wanted - Fraction(1, 2 * FPS) / stream.time_base
+        for frame in container.decode(stream):
+            if not number or (frame.pts or 0) >= earliest:
+                return _upright(frame, stream)
+    raise VideoMismatch(f"the video ends before frame {number}")
+
+
 def last_frames(path: Path, count: int) -> NDArray[np.uint8]:
     """Return the last `count` frames, or all of a shorter video: (T, H, W, 3). Decodes the whole video.
 

@@ -12,6 +12,7 @@ from typing import Literal
 from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models import hub
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, MODELS, ModelEntry, Part, model_entry
+from framepack_engine.models.model_size import MODEL_SIZES
 
 #: the files that each part needs; "WEIGHTS" stands for one .safetensors file, or an index and its shards
 NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -67,6 +68,27 @@ def missing_files(part: str, folder: Path) -> Iterator[Path]:
             yield from (folder / shard for shard in shards if not (folder / shard).is_file())
         elif not (folder / f"{stem}.safetensors").is_file():
             yield folder / f"{stem}.safetensors"
+
+
+def missing_bytes(parts: Mapping[str, Part]) -> int:
+    """Return about how many bytes of a FramePack model's parts the hub's cache lacks, as their parameters tell.
+
+    Looks at names and sizes of files, and reads indexes; asks no network.
+    """
+    size = MODEL_SIZES["framepack", "bf16"]
+    whole = {
+        "transformer": size.transformer_bytes,
+        "text_encoder": size.text_bytes,
+        "text_encoder_2": size.text_2_bytes,
+        "image_encoder": size.image_bytes,
+        "vae": size.vae_bytes,
+    }
+    lacking = 0
+    for part, folder in hub_folders(parts).items():
+        if any(missing_files(part, folder)):
+            here = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
+            lacking += max(whole.get(part, 0) - here, 0)
+    return lacking
 
 
 def hub_folders(parts: Mapping[str, Part]) -> dict[str, Path]:

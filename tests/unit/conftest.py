@@ -152,6 +152,10 @@ class DispatcherHere(DispatcherDoor):
         """See DispatcherDoor."""
         return self._here().workers()
 
+    async def waiting_for(self, request: VideoRequest) -> str | None:
+        """See DispatcherDoor."""
+        return self._here().waiting_for(request)
+
     async def load(self, owner: str) -> Load:
         """See DispatcherDoor."""
         return self._here().load(owner)

@@ -14,6 +14,7 @@ from farm.contract import Failure, Order, OrderKey, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
 from farm.ledger.layout import log_folder
+from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests import hands
@@ -73,6 +74,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
         "live": lambda: dispatcher.live(job_id),
         "load": lambda: dispatcher.load("local"),
         "workers": dispatcher.workers,
+        "waiting_for": lambda: dispatcher.waiting_for(VideoRequest(prompt="a cat", model="tiny")),
         "worker_wish": lambda: dispatcher.worker_wish("worker-0", "pause"),
         "worker_failed_to_start": lambda: dispatcher.worker_failed_to_start("x"),
         "nodes": lambda: dispatcher.nodes(set(), set()),

@@ -19,7 +19,8 @@ from safetensors.numpy import load, save
 from deploy.planner import EngineMedia
 from farm.contract import JobPlan
 from farm.ingress import create_app
-from farm.ingress.content import Span, final_clips, requested_span
+from farm.ingress.content.assembled import final_clips
+from farm.ingress.content.serving import Span, requested_span
 from farm.jobs import Record
 from farm.store import FolderStore
 from tests.unit.conftest import Hand

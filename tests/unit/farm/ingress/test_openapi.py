@@ -6,7 +6,7 @@ Each call gets a few examples, always the same ones. Some ids are made up, other
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from farm.contract import Order
-from farm.ingress.content import Variant
+from farm.ingress.content import ASSETS
 from framepack_engine.planning.limits import LIMITS
 from tests.patience import patient
 from tests.unit.conftest import Hand
@@ -68,8 +68,9 @@ def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestCli
 
         call()
         if operation.path == "/v1/videos/{video_id}/content":  # a few examples need not meet each variant
-            for variant, id_ in product(get_args(Variant), (ended, waiting)):
-                case = operation.Case(path_parameters={"video_id": id_}, query={"variant": variant})
+            for variant, id_ in product((*ASSETS, "keyframe_0"), (ended, waiting)):
+                query = {"variant": variant} | ({"at_s": "last"} if variant == "frame" else {})
+                case = operation.Case(path_parameters={"video_id": id_}, query=query)
                 case.call_and_validate(checks=CHECKS, timeout=patient(20))
         called.add(f"{operation.method} {operation.path}")
     assert {"post /v1/videos", "patch /v1/videos/{video_id}", "get /v1/videos/{video_id}/content"} <= called

@@ -1,129 +1,32 @@
-"""The files that /content serves: stored objects, and three that the ingress assembles on request."""
+"""The files that the ingress assembles on request: the growing video, all latents, all frames."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from farm.contract import Artifact, Media
 from farm.errors import Damaged, InvalidRequest, NotReady
-from farm.ingress.problems import problem
+from farm.ingress.content.serving import Body, Span, send
+from farm.ingress.content.variants import filename, sections_done
 from farm.jobs import Jobs, Record
-from farm.ledger.damage import check_file, checked, verified
+from farm.ledger.damage import check_file, verified
 
-Variant = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames"]
-_SUFFIX: dict[Variant, str] = {
-    "video": "mp4",
-    "partial": "mp4",
-    "latents": "safetensors",
-    "frames": "zip",
-}  #: the other variants are png
-_TYPE = {"mp4": "video/mp4", "png": "image/png", "safetensors": "application/octet-stream", "zip": "application/zip"}
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 _PIECE_BYTES = 1 << 20
 _STILL = re.compile(r"[0-9]{6,}\.png")
 _PNG_SLACK = 1 << 16  #: bytes by which a PNG of noise may exceed its pixels
-
-
-class Span(NamedTuple):
-    """Bytes [start, start + length) of an object."""
-
-    start: int
-    length: int
-
-
-def content(record: Record, jobs: Jobs, *, variant: Variant, media: Media, request: Request) -> Response:
-    """Answer GET and HEAD of /content. Blocks on the store.
-
-    Raises: NotReady if the variant does not exist yet; InvalidRequest if it never will; Damaged if an artifact has the
-    wrong form, since an imported one may be anything.
-    """
-    state = record.head.state
-    if variant == "partial" and state.video is None:
-        return _partial(record, jobs, media, request)
-    if variant == "latents":
-        return _latents(record, jobs, request)
-    if variant == "frames":
-        return _frames(record, jobs, request)
-    name: str = "video" if variant == "partial" else variant
-    if variant == "preview":
-        name = f"preview/{len(state.sections) - 1}" if state.sections else ""
-    artifact = jobs.artifact(record, name) if name else None
-    if artifact is None:
-        raise NotReady(f"there is no {variant} yet: the video is {state.status}, {_sections(record)}")
-    return _stored(artifact, jobs, filename=_filename(record, variant), request=request)
-
-
-class _Body(NamedTuple):
-    """Bytes that can be read from any position."""
-
-    size: int
-    etag: str
-    read: Callable[[Span], Iterator[bytes]]
-
-
-def _stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
-    """Serve an object of the store; its sha256 is its ETag. A damaged object that is sent whole breaks off early."""
-
-    def read(span: Span) -> Iterator[bytes]:
-        pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)
-        return checked(pieces, artifact) if span == Span(0, artifact.bytes) else pieces
-
-    answer = _send(_Body(artifact.bytes, artifact.sha256, read), filename=filename, request=request)
-    if answer.status_code < 300:
-        answer.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(artifact.sha256)).decode()}:"
-    return answer
-
-
-def _send(body: _Body, *, filename: str, request: Request) -> Response:
-    """Serve the whole body or the requested range."""
-    etag, headers = f'"{body.etag}"', request.headers
-    answer = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if etag in headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=answer)
-    answer["Content-Disposition"] = f'inline; filename="{filename}"'
-    wanted = headers.get("range", "") if headers.get("if-range", etag) == etag else ""
-    span, status = requested_span(wanted, size=body.size), 200
-    if wanted and span is None and _RANGE.fullmatch(wanted):
-        unsatisfiable = {"Content-Range": f"bytes */{body.size}"}
-        return problem(416, "invalid_request", f"the file has {body.size} bytes", param="Range", headers=unsatisfiable)
-    if span is None:
-        span = Span(0, body.size)
-    else:
-        status = 206
-        answer["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{body.size}"
-    answer["Content-Length"] = str(span.length)
-    kind = _TYPE[filename.rpartition(".")[2]]
-    if request.method == "HEAD":
-        return Response(None, status, answer, kind)
-    return StreamingResponse(body.read(span), status, answer, kind)
-
-
-def requested_span(header: str, *, size: int) -> Span | None:
-    """Return the span that a Range header requests, or None if it requests several, or none that exists."""
-    match = _RANGE.fullmatch(header)
-    if not match or match.groups() == ("", "") or len(header) > 50:
-        return None
-    first, last = match.groups()
-    if not first:
-        start, stop = max(size - int(last), 0), size
-    else:
-        start, stop = int(first), min(int(last) + 1, size) if last else size
-    return Span(start, stop - start) if start < stop else None
 
 
 def final_clips(record: Record) -> list[int]:
@@ -137,11 +40,12 @@ def final_clips(record: Record) -> list[int]:
     return sections[::-1] if record.job.plan.kind == "i2v" else sections
 
 
-def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Response:
+def partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Response:
+    """Serve the final clips so far as one mp4. Raises: NotReady; Damaged."""
     clips = [jobs.artifact(record, f"clip/{section}") for section in final_clips(record)]
     ready = [clip for clip in clips if clip is not None]
     if not ready:
-        raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {_sections(record)}")
+        raise NotReady(f"no frame is final yet: the video is {record.head.state.status}, {sections_done(record)}")
     with tempfile.TemporaryDirectory(prefix="framefarm-partial-") as name:
         folder = Path(name)
         out = folder / "partial.mp4"
@@ -149,7 +53,7 @@ def _partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Resp
         return _made(out, record, "partial", ready, request)
 
 
-def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
+def latents(record: Record, jobs: Jobs, request: Request) -> Response:
     """Serve all latents in time order as one tensor "latents": (1, 16, w * sections + 1, h, w) float32.
 
     Written section by section into a file, so memory does not grow with the video.
@@ -160,7 +64,7 @@ def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
     ]
     ready = [artifact for artifact in artifacts if artifact is not None]
     if len(ready) < plan.sections + 1:
-        raise NotReady(f"the latents are not complete: the video is {state.status}, {_sections(record)}")
+        raise NotReady(f"the latents are not complete: the video is {state.status}, {sections_done(record)}")
     window = plan.latent_window_size
     shape = (1, 16, window * plan.sections + 1, plan.height // 8, plan.width // 8)
     with tempfile.TemporaryDirectory(prefix="framefarm-latents-") as name:
@@ -177,7 +81,7 @@ def _latents(record: Record, jobs: Jobs, request: Request) -> Response:
         return _made(out, record, "latents", ready, request)
 
 
-def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
+def frames(record: Record, jobs: Jobs, request: Request) -> Response:
     """Serve the PNG files of all clips, in time order, as one zip file."""
     if record.job.request.save_frames == "none":
         raise InvalidRequest.of("variant", "this video keeps no frames: its request has save_frames=none")
@@ -186,7 +90,7 @@ def _frames(record: Record, jobs: Jobs, request: Request) -> Response:
     sections = [(plan.final_frames[k], jobs.artifact(record, f"frames/{k}")) for k in final_clips(record)]
     ready = [(most, artifact) for most, artifact in sections if artifact is not None]
     if len(ready) < wanted:
-        raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {_sections(record)}")
+        raise NotReady(f"{len(ready)} of {wanted} clips have their frames: {sections_done(record)}")
     with tempfile.TemporaryDirectory(prefix="framefarm-frames-") as name:
         folder = Path(name)
         out = folder / "frames.zip"
@@ -249,7 +153,7 @@ def _float32(artifact: Artifact, jobs: Jobs, name: str, shape: tuple[int, ...]) 
     raise Damaged(f"{artifact.key} has no float32 tensor {name!r} of shape {shape}", key=artifact.key)
 
 
-def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], request: Request) -> Response:
+def _made(out: Path, record: Record, variant: str, parts: list[Artifact], request: Request) -> Response:
     """Serve an assembled file. It stays open after its name is gone, so nothing is left when the client hangs up.
 
     Its ETag is derived from its artifacts', so that ranges of two downloads fit together.
@@ -265,13 +169,4 @@ def _made(out: Path, record: Record, variant: Variant, parts: list[Artifact], re
                 left -= len(piece)
                 yield piece
 
-    return _send(_Body(out.stat().st_size, etag, read), filename=_filename(record, variant), request=request)
-
-
-def _filename(record: Record, variant: Variant) -> str:
-    middle = "" if variant == "video" else f".{variant}"
-    return f"{record.job.id}{middle}.{_SUFFIX.get(variant, 'png')}"
-
-
-def _sections(record: Record) -> str:
-    return f"{len(record.head.state.sections)} of {record.job.plan.sections} sections are done"
+    return send(Body(out.stat().st_size, etag, read), filename=filename(record, variant), request=request)

@@ -1,0 +1,85 @@
+"""Single pictures of a video: its poster, the pictures that it was made from, and any frame of it."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+
+from farm.contract import Artifact
+from farm.errors import Damaged, InvalidRequest
+from farm.ingress.content.serving import drawn, stored
+from farm.ingress.content.variants import Asked, filename
+from farm.intake.images import small_image
+from farm.intake.posters import HEAD_BYTES, card, draw, poster_in, poster_of
+from farm.intake.prepare import Tools, keyframe_section
+from farm.jobs import Jobs, Record
+from farm.ledger.damage import check_file, verified
+
+
+def poster(record: Record, jobs: Jobs, tools: Tools, request: Request) -> Response:
+    """Serve the poster. Raises: Damaged."""
+    name = filename(record, "poster")
+    return drawn(poster_of(record).etag, lambda: _poster(record, jobs, tools), filename=name, request=request)
+
+
+def sent_picture(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
+    """Serve a picture that the request brought, as the farm cleaned it. Raises: InvalidRequest if there was none."""
+    job, name = record.job, asked.variant
+    for keyframe in job.request.keyframes:
+        if keyframe.image == asked.variant:
+            name = f"keyframe_{keyframe_section(keyframe.at_s, job.plan, tools.planner)}"
+            break
+    else:
+        name = "" if name.startswith("keyframe_") else name
+    if name not in job.inputs:
+        raise InvalidRequest.of("variant", f"this video was made without {asked.variant}")
+    return stored(job.inputs[name], jobs, filename=filename(record, asked.variant), request=asked.request)
+
+
+def frame(record: Record, video: Artifact, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
+    """Serve one frame of the finished video as PNG. Raises: InvalidRequest behind the video's end; Damaged."""
+    plan = record.job.plan
+    number = plan.frames - 1 if asked.at_s is None else int(asked.at_s * plan.fps + 1e-6)
+    if number >= plan.frames:
+        raise InvalidRequest.of("at_s", f"the video lasts {plan.frames / plan.fps:.2f} s")
+
+    def picture() -> bytes:
+        out = io.BytesIO()
+        _frame(video, number, jobs, tools).save(out, "PNG", compress_level=1)
+        return out.getvalue()
+
+    name = filename(record, "frame").replace(".frame.", f".frame-{number}.")
+    return drawn(f"{video.sha256[:16]}-{number}", picture, filename=name, request=asked.request)
+
+
+def _poster(record: Record, jobs: Jobs, tools: Tools) -> bytes:
+    """Take the poster from the start image, or draw it from the video, the start image or what the video extends."""
+    job, plan = record.job, record.job.plan
+    thumbnail = jobs.artifact(record, "thumbnail") if record.head.state.video is not None else None
+    shown = thumbnail or job.inputs.get("start")
+    if shown is None:
+        source = job.inputs.get("source")
+        return card(plan) if source is None else draw(_frame(source, 0, jobs, tools), plan)
+    if thumbnail is None:
+        head = b"".join(jobs.store.open_read(shown.key, length=min(HEAD_BYTES, shown.bytes)))
+        if (found := poster_in(head)) is not None:
+            return found
+    data = verified(jobs.store, shown)
+    try:
+        picture = small_image(data, max_pixels=tools.settings.max_pixels)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
+        raise Damaged(f"{shown.key} is not a readable PNG", key=shown.key) from err
+    return draw(picture, plan)
+
+
+def _frame(video: Artifact, number: int, jobs: Jobs, tools: Tools) -> Image.Image:
+    with tempfile.TemporaryDirectory(prefix="framefarm-frame-") as folder:
+        path = Path(folder, "video")
+        jobs.store.download(video.key, path)
+        check_file(path, video)
+        return tools.media.frame(str(path), number)
