@@ -296,6 +296,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/farm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Farm
+         * @description Tell what a form must know: who asks, the default model and whether it can be rendered now, the limits.
+         */
+        get: operations["get_farm_v1_farm_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -3491,7 +3511,14 @@ export interface operations {
     get_content_v1_videos__video_id__content_get: {
         parameters: {
             query?: {
-                variant?: "video" | "thumbnail" | "spritesheet" | "preview" | "partial" | "latents" | "frames";
+                /** @description which file; keyframe_0 … are pictures of the request */
+                variant?: string | ("video" | "thumbnail" | "spritesheet" | "preview" | "partial" | "latents" | "frames" | "frame" | "poster" | "start" | "end") | unknown;
+                /** @description of variant=preview; default: the newest */
+                section?: number | null;
+                /** @description of variant=frame: seconds, or "last" */
+                at_s?: string | null;
+                /** @description the file's ETag: the answer may then be kept for a year */
+                v?: string | null;
             };
             header?: never;
             path: {
@@ -3509,6 +3536,7 @@ export interface operations {
                 content: {
                     "video/mp4": unknown;
                     "image/png": unknown;
+                    "image/webp": unknown;
                     "application/octet-stream": unknown;
                     "application/zip": unknown;
                 };
@@ -3521,6 +3549,7 @@ export interface operations {
                 content: {
                     "video/mp4": unknown;
                     "image/png": unknown;
+                    "image/webp": unknown;
                     "application/octet-stream": unknown;
                     "application/zip": unknown;
                 };
@@ -4036,6 +4065,46 @@ export interface operations {
             };
             /** @description too many unfinished videos (quota, overloaded) or too many requests (busy); see Retry-After */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_farm_v1_farm_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
