@@ -20,6 +20,7 @@ from actors.fleet import Fleet
 from actors.meter import RayMeter
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
 from farm.dispatch.dispatcher import Dispatcher
+from farm.dispatch.news import News, Place
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.logs import setup_logs
@@ -65,6 +66,7 @@ async def heard(ringing: asyncio.Event, timeout_s: float) -> bool:
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_NEWS_S = 1.0  #: between two looks for news that no bell announces, such as another order of the queue
 _ASK_S = 5.0  #: an idle worker's question waits this long for an order before the answer is "go"
 
 
@@ -76,7 +78,7 @@ class DispatcherActor:
         setup_logs(style=settings.log_format, level=settings.log_level)
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._orders, self._news = Bell(), dict[JobId, Bell]()
+        self._orders, self._changed, self._news = Bell(), Bell(), dict[JobId, Bell]()
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
         self._publish()
@@ -143,9 +145,20 @@ class DispatcherActor:
         """Pass on to Dispatcher.worker_failed_to_start."""
         await self._call(self._dispatcher.worker_failed_to_start, message)
 
-    async def nudge(self, job_id: JobId) -> None:
+    async def nudge(self, job_id: JobId, owner: str | None = None) -> None:
         """Pass on to Dispatcher.nudge."""
-        await self._call(self._dispatcher.nudge, job_id)
+        await self._call(self._dispatcher.nudge, job_id, owner)
+
+    async def news(self, after: Place | None, *, timeout_s: float) -> News:
+        """Answer like Dispatcher.news, but wait up to `timeout_s` for a change."""
+        until = time.monotonic() + timeout_s
+        while True:
+            with self._changed.listening() as ringing:
+                news = await self._call(self._dispatcher.news, after)
+                left_s = until - time.monotonic()
+                if news.is_news or left_s <= 0:
+                    return news
+                await heard(ringing, min(left_s, _NEWS_S))
 
     async def live(self, job_id: JobId, *, after_version: int, timeout_s: float) -> LiveJob | None:
         """Return what is known of the video once its version passes `after_version` or the time is over."""
@@ -210,6 +223,7 @@ class DispatcherActor:
 
     def _tell(self, job_id: JobId | None) -> None:
         """Wake the callers that wait for news of the video; None: of any video."""
+        self._changed.ring()
         for bell in list(self._news.values()) if job_id is None else [self._news.get(job_id)]:
             if bell is not None:
                 bell.ring()

@@ -11,22 +11,28 @@ from ray.exceptions import RayError, RayTaskError
 from typing_extensions import override
 
 from actors.cluster import DISPATCHER, NAMESPACE
-from farm.contract import DispatcherDoor, JobId, LiveJob, Load, WorkerState, WorkerWish
+from farm.contract import JobId, LiveJob, Load, WorkerState, WorkerWish
+from farm.dispatch.news import News, NewsDoor, Place
 from farm.errors import FarmError, Unavailable
 from farm.request import VideoRequest
 
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
 
-class RayDoor(DispatcherDoor):
+class RayDoor(NewsDoor):
     """Calls the dispatcher's actor. Raises: Unavailable if it does not answer."""
 
     def __init__(self) -> None:
         self._actor: Any = None  # looked up at the first call, and again after a failure
 
     @override
-    async def nudge(self, job: JobId) -> None:
-        await self._call("nudge", job)
+    async def nudge(self, job: JobId, owner: str | None = None) -> None:
+        await self._call("nudge", job, owner)
+
+    @override
+    async def news(self, after: Place | None, *, timeout_s: float) -> News:
+        answer: News = await self._call("news", after, wait_s=timeout_s, timeout_s=timeout_s)
+        return answer
 
     @override
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:

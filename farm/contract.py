@@ -190,6 +190,8 @@ class WorkerState(Value):
     paused: Literal["operator", "hours"] | None = None  #: why it pauses; it may still be at its last step
     job: JobId | None = None
     key: OrderKey | None = None
+    owner: str | None = None  #: of that video
+    percent: int | None = None  #: of that video that is done
 
 
 class LiveJob(Value):
@@ -213,8 +215,11 @@ class Load(Value):
 class DispatcherDoor(Protocol):
     """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger remains the truth."""
 
-    async def nudge(self, job: JobId) -> None:
-        """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing."""
+    async def nudge(self, job: JobId, owner: str | None = None) -> None:
+        """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing.
+
+        owner: whose streams must hear of it although the video has ended.
+        """
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
         """Return what the dispatcher knows of `job`. Wait up to `timeout_s` for a version after `after_version`."""

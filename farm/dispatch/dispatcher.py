@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import get_args
 
 from farm.contract import (
@@ -28,14 +28,16 @@ from farm.contract import (
 )
 from farm.dispatch.leases import Leases
 from farm.dispatch.locked import Locked
+from farm.dispatch.news import News, Place
 from farm.dispatch.open_video import whole_order
 from farm.dispatch.open_videos import read_news
-from farm.errors import Damaged, StoreError
+from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
 from farm.jobs.expiry import erase_expired
 from farm.jobs.leftovers import Leftovers
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
+from farm.ledger.states import ENDED
 from farm.metrics import Meter, Unmetered
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
@@ -168,10 +170,17 @@ class Dispatcher:
             leases.roster.trouble = message
             leases.all_changed()
 
-    def nudge(self, job_id: JobId) -> None:
-        """Read the ledger of `job_id`: it has news. Raises: Damaged; StoreError."""
-        self._look(job_id)
+    def nudge(self, job_id: JobId, owner: str | None = None) -> None:
+        """Read the ledger of `job_id`: it has news. owner: who changed it. Raises: Damaged; StoreError."""
+        was_open = self._look(job_id)
         self._tidy()
+        if owner is not None and not was_open:
+            record = None
+            with suppress(NotFound):
+                record = self._jobs.get(job_id, owner=owner)
+            if record is None or record.head.state.status in ENDED:
+                with self._leases as leases:
+                    leases.note_end(job_id, owner, record)
 
     def tick(self) -> None:
         """Read the ledgers of leased videos and end leases that ran out. Call every `poll_s`; else call `overslept`."""
@@ -196,8 +205,12 @@ class Dispatcher:
         look_at_each(self.nudge, sorted({*self._jobs.open_ids(), *known}))
         if self._settings.keep_days is not None and self._clock() >= self._expire_at:
             self._expire_at = self._clock() + _EXPIRE_S
-            if erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall()):
+            erased, has_more = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
+            if has_more:
                 self._expire_at = self._clock()  # the next sweep goes on
+            with self._leases as leases:
+                for job in erased:
+                    leases.note_end(job.id, job.owner, None)
         self._leftovers.erase_some(now_s=self._wall())
 
     def drain(self) -> None:
@@ -226,16 +239,25 @@ class Dispatcher:
     def workers(self) -> list[WorkerState]:
         """Return the workers heard of lately, and those on leave."""
         with self._leases as leases:
-            return leases.roster.states()
+            return leases.workers()
 
-    def _look(self, job_id: JobId) -> None:
-        """Read the video's ledger without the lock, then take in what it says. Raises: Damaged; StoreError."""
+    def news(self, after: Place | None) -> News:
+        """Return what changed after a place; None: all that is open."""
+        with self._leases as leases:
+            return leases.news(after)
+
+    def _look(self, job_id: JobId) -> bool:
+        """Read the video's ledger without the lock, then take in what it says. Return whether it was open.
+
+        Raises: Damaged; StoreError.
+        """
         with self._leases as leases:
             video = leases.videos.get(job_id)
             known = video.record if video else None
         news = read_news(self._jobs, job_id, known)
         with self._leases as leases:
             leases.videos.take_in(job_id, known, news)
+        return known is not None
 
     def _tidy(self) -> None:
         """Remove the markers of videos that ended. A restart finds those that a crash leaves."""

@@ -21,6 +21,7 @@ from farm.contract import (
     slot_of,
 )
 from farm.dispatch.crew import Crew, Worker
+from farm.dispatch.news import Changes, News, Place
 from farm.dispatch.open_video import OpenVideo, bare_order
 from farm.dispatch.open_videos import Change, OpenVideos
 from farm.dispatch.roster import Leaves, Roster
@@ -28,7 +29,7 @@ from farm.dispatch.scheduler import Offers
 from farm.jobs import Jobs, Record
 from farm.jobs.demand import can_do, demand_of, order_work
 from farm.ledger.damage import skipping_damaged
-from farm.ledger.states import OPEN, ErrorInfo, Event, EventName
+from farm.ledger.states import OPEN, ErrorInfo, Event, EventName, complete
 from farm.metrics import Meter
 from farm.settings import FarmSettings
 
@@ -60,6 +61,7 @@ class Leases:
         self.roster = Roster(self.crew, Leaves(jobs.store))
         self._offers = Offers(self.videos.queue, self.crew)
         self._generation = 0  # rises with what changes every video's answer
+        self._changes, self._told_generation = Changes(epoch, clock=clock), 0
         self.draining = False
 
     # --- workers call ------------------------------------------------------------------------------------------------
@@ -93,6 +95,7 @@ class Leases:
         if worker.order is None or worker.order.attempt != progress.attempt:  # leased by an earlier dispatcher
             self._reserve(worker, video, progress.key, progress.attempt)
         video.version += 1
+        self._changes.note(progress.job)
         self._on_news(progress.job)
         verdict = self._verdict(card)
         return "stop" if verdict == "go" and video.record.head.state.status == "paused" else verdict
@@ -238,6 +241,27 @@ class Leases:
             waiting_for=self.roster.waiting_for(video.record),
         )
 
+    def workers(self) -> list[WorkerState]:
+        """Return the workers heard of lately, and those on leave."""
+        return [self._with_percent(state) for state in self.roster.states()]
+
+    def news(self, after: Place | None) -> News:
+        """Return what changed after a place; None: all."""
+        if self._told_generation != self._generation:
+            self._told_generation = self._generation
+            for video in self.videos.all():
+                if self.roster.waiting_for(video.record) != video.waiting_for:
+                    self._changes.note(video.record.asked.id)
+        return self._changes.news(
+            after, look=self._told, workers=tuple(self.workers()), queue=lambda: tuple(self.videos.queue.to_begin())
+        )
+
+    def note_end(self, job_id: JobId, owner: str, record: Record | None) -> None:
+        """Tell that a video ended, or changed after its end. Without `record`, it is erased."""
+        if self.videos.get(job_id) is None:  # else it goes on
+            self._changes.note_end(job_id, owner, record)
+            self._on_news(job_id)
+
     def measure(self) -> None:
         """Count videos and workers by what they do."""
         videos = Counter(video.record.head.state.status for video in self.videos.all())
@@ -264,5 +288,24 @@ class Leases:
         if change.ended:
             log.info("end", extra={"job_id": change.job, "status": change.ended})
             self._meter.add("framefarm_videos_ended", status=change.ended)
+        if self.videos.get(change.job):
+            self._changes.note(change.job)
+        elif change.ended or change.is_erased:
+            self.note_end(change.job, change.record.asked.owner, None if change.is_erased else change.record)
         self._on_news(change.job)
         self.on_orders()
+
+    def _told(self, job_id: JobId) -> tuple[Record, LiveJob] | None:
+        video, live = self.videos.get(job_id), self.live(job_id)
+        if video is None or live is None:
+            return None
+        video.waiting_for = live.waiting_for
+        return video.record, live
+
+    def _with_percent(self, worker: WorkerState) -> WorkerState:
+        video = self.videos.get(worker.job) if worker.job else None
+        if video is None:
+            return worker
+        running = video.progress if video.progress and video.progress.worker == worker.card.id else None
+        share = complete(video.record.job.plan, video.record.head.state, running)
+        return worker.model_copy(update={"percent": min(int(100 * share), 99)})

@@ -24,7 +24,9 @@ class Change:
 
     job: JobId
     freed: Collection[str]  #: workers that hold no lease any more
+    record: Record  #: the newest known
     ended: Status | None = None
+    is_erased: bool = False
 
 
 class OpenVideos:
@@ -79,7 +81,7 @@ class OpenVideos:
             raise news
         if news is None:
             if known is not None:  # else another thread may have found it reopened meanwhile
-                self.forget(job_id)
+                self.forget(job_id, is_erased=True)
         elif video is None:
             if known is None:  # else it has ended meanwhile
                 self._advance(OpenVideo(news), JobState(), news)
@@ -116,11 +118,12 @@ class OpenVideos:
         self._advance(video, video.record.head.state, Record(video.record.asked, head))
         return True
 
-    def forget(self, job_id: JobId) -> None:
+    def forget(self, job_id: JobId, *, is_erased: bool = False) -> None:
         """Drop a video that is gone or cannot be read. A sweep takes it in again if it can be read later."""
         if video := self._videos.pop(job_id, None):
             self.queue.dequeue(job_id)
-            self._on_change(Change(job_id, self._update_holders(job_id, video.record.head.state, JobState())))
+            freed = self._update_holders(job_id, video.record.head.state, JobState())
+            self._on_change(Change(job_id, freed, video.record, is_erased=is_erased))
 
     def _advance(self, video: OpenVideo, before: JobState, record: Record) -> None:
         job_id, after = record.job.id, record.head.state
@@ -129,12 +132,13 @@ class OpenVideos:
         if after.status in OPEN:
             self._videos[job_id] = video
             self.queue.enqueue(demand_of(record), now=self._wall())
-            self._on_change(Change(job_id, self._update_holders(job_id, before, after)))
+            self._on_change(Change(job_id, self._update_holders(job_id, before, after), record))
         else:
             self._videos.pop(job_id, None)
             self.queue.dequeue(job_id)
             self._ended.add(job_id)
-            self._on_change(Change(job_id, self._update_holders(job_id, before, JobState()), ended=after.status))
+            freed = self._update_holders(job_id, before, JobState())
+            self._on_change(Change(job_id, freed, record, ended=after.status))
 
     def _update_holders(self, job_id: JobId, before: JobState, after: JobState) -> list[str]:
         """Bring the holders up to date; return those that hold nothing any more."""

@@ -160,4 +160,5 @@ class Roster:
             paused=None if verdict != "pause" else "operator" if by_operator else "hours",
             job=order.job.id if order else None,
             key=order.key if order else None,
+            owner=order.job.owner if order else None,
         )

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
+from farm.contract import Media, MetricsDoor, Planner
+from farm.dispatch.news import NewsDoor
 from farm.ingress import about, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.openapi import describe
@@ -22,6 +23,7 @@ from farm.ingress.page import PAGE, page_router
 from farm.ingress.problems import install_problems
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
+from farm.ingress.streams.feed import Feed
 from farm.ingress.watches import Watches
 from farm.jobs import Jobs
 from farm.metrics import Meter
@@ -41,7 +43,7 @@ def create_app(
     *,
     settings: FarmSettings,
     jobs: Jobs,
-    door: DispatcherDoor,
+    door: NewsDoor,
     planner: Planner,
     media: Media,
     metrics: MetricsDoor | None = None,
@@ -49,6 +51,7 @@ def create_app(
     page: Path = PAGE,
 ) -> FastAPI:
     """Build the HTTP application. Start nothing. page: the folder of the built page."""
+    readiness = Readiness(jobs.store, door)
     app = FastAPI(
         title="framepack-farm",
         summary="A photo in, a video out.",
@@ -64,7 +67,8 @@ def create_app(
         planner=planner,
         media=media,
         watches=Watches(jobs, door, meter=meter),
-        readiness=Readiness(jobs.store, door),
+        feed=Feed(jobs, door, readiness, keep_days=settings.keep_days),
+        readiness=readiness,
         seals=Seals(jobs.store),
         metrics=metrics,
     )

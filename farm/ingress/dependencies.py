@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from farm.contract import DispatcherDoor, Media, MetricsDoor, Planner
+from farm.contract import Media, MetricsDoor, Planner
+from farm.dispatch.news import NewsDoor
 from farm.errors import Forbidden, Unauthorized
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
+from farm.ingress.streams.feed import Feed
+from farm.ingress.streams.subjects import Viewer
 from farm.ingress.watches import Watches
 from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
@@ -40,10 +43,11 @@ class Dependencies:
 
     settings: FarmSettings
     jobs: Jobs
-    door: DispatcherDoor
+    door: NewsDoor
     planner: Planner
     media: Media
     watches: Watches
+    feed: Feed
     readiness: Readiness
     seals: Seals
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
@@ -168,9 +172,22 @@ async def _owner(caller: CallerDep) -> str:
 OwnerDep = Annotated[str, Depends(_owner)]
 
 
+def operators_of(deps: Dependencies) -> frozenset[str]:
+    """Return the owners whom FARM_OPERATORS names; empty: everybody may control workers."""
+    return parse_operators(deps.settings.operators, parse_keys(deps.settings.api_keys))
+
+
+async def _viewer(owner: OwnerDep, deps: Deps) -> Viewer:
+    """Return the caller. Only an operator who is named sees which videos of others the workers make."""
+    return Viewer(owner, sees_all=owner in operators_of(deps))
+
+
+ViewerDep = Annotated[Viewer, Depends(_viewer)]
+
+
 async def _operator(owner: OwnerDep, deps: Deps) -> str:
     """Return the caller's name if the caller may control workers. Raises: Unauthorized, Forbidden."""
-    operators = parse_operators(deps.settings.operators, parse_keys(deps.settings.api_keys))
+    operators = operators_of(deps)
     if operators and owner not in operators:
         raise Forbidden(f"{owner} is not an operator of this farm (FARM_OPERATORS), so may not control its workers")
     return owner

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from sse_starlette import ServerSentEvent
 
-from farm.contract import LiveJob
-from farm.ingress.views import current_order, percent, video_view
+from farm.ingress.views import progress_view, video_view
 from farm.ingress.watches import Watches
 from farm.jobs import Record
 from farm.ledger import Entry
@@ -55,7 +54,7 @@ async def follow(
                 before = entry
             if before is None or before.state.status not in OPEN:
                 return
-            told = _progress_of(Record(job, before), watch.live)
+            told = progress_view(Record(job, before), watch.live)
             if told is not None and told != shown:
                 shown = told
                 yield _event("progress", told, EventId(before.seq, n))
@@ -98,25 +97,6 @@ def _events_of(
         if state.status in ENDED and is_last:
             events.append(("end", video_view(record, keep_days=keep_days)))
     return events
-
-
-def _progress_of(record: Record, live: LiveJob | None) -> dict[str, Any] | None:
-    key = current_order(record, live)
-    if live is None or (key is None and live.waiting_for is None):
-        return None
-    running = live.progress if live.progress and live.progress.key == key else None
-    return {
-        "id": record.job.id,
-        "stage": key.stage if key else None,
-        "section": key.section if key else None,
-        "sections_done": len(record.head.state.sections),
-        "sections_total": record.job.plan.sections,
-        "step": running.step if running else 0,
-        "steps": running.steps if running else 0,
-        "eta_s": live.eta_s,
-        "waiting_for": live.waiting_for,
-        "progress": percent(record, live),
-    }
 
 
 def _event(name: str, data: dict[str, Any], at: EventId) -> ServerSentEvent:

@@ -78,6 +78,7 @@ _NOT_JSON: dict[str, dict[str, Any]] = {  #: path -> successful responses
     "/v1/videos/{video_id}/export": {
         "200": {"description": "the whole video as an archive", "content": {"application/x-tar": {}}},
     },
+    "/v1/events": {"200": {"description": "Server-Sent Events without an end", "content": {"text/event-stream": {}}}},
     "/v1/videos/{video_id}/events": {
         "200": {"description": "Server-Sent Events up to `end`", "content": {"text/event-stream": {}}},
         "204": {"description": "Last-Event-ID was the last event; do not reconnect"},

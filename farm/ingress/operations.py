@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import PlainTextResponse
+from sse_starlette import EventSourceResponse
 
+from farm.contract import WorkerState
 from farm.errors import Unavailable
-from farm.ingress.dependencies import Deps, OperatorDep, OwnerDep
+from farm.ingress.dependencies import Deps, OperatorDep, OwnerDep, ViewerDep, operators_of
 from farm.ingress.problems import problem
+from farm.ingress.streams.owner import Stream
+from farm.ingress.streams.subjects import Viewer
 from farm.ingress.views import worker_view
 
 router = APIRouter(tags=["farm"])
 
 
 @router.get("/v1/workers")
-async def list_workers(deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
+async def list_workers(deps: Deps, viewer: ViewerDep) -> dict[str, Any]:
     """List the workers: the device of each, the model it holds, and what it is doing."""
-    return {"object": "list", "data": [worker_view(worker) for worker in await deps.door.workers()]}
+    return {"object": "list", "data": [_seen_by(viewer, worker) for worker in await deps.door.workers()]}
+
+
+@router.get("/v1/events")
+async def get_all_events(
+    deps: Deps, viewer: ViewerDep, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Stream the events of all your videos, the queue, the workers and the farm, without end.
+
+    Each event is the whole truth of its subject. Last-Event-ID resumes the stream; `reset` asks you to list again.
+    """
+    operators = operators_of(deps)
+    hello = {
+        "owner": viewer.owner,
+        "operator": not operators or viewer.owner in operators,
+        "version": version("framepack-farm"),
+    }
+    return EventSourceResponse(Stream(deps.feed, viewer, hello=hello, last_event_id=last_event_id).events())
 
 
 @router.post("/v1/workers/{worker_id}/pause")
-async def pause_worker(worker_id: str, deps: Deps, _operator: OperatorDep) -> dict[str, Any]:
+async def pause_worker(worker_id: str, deps: Deps, viewer: ViewerDep, _operator: OperatorDep) -> dict[str, Any]:
     """Stop the worker at its next step and free its GPU's memory. Another worker continues the video."""
-    return worker_view(await deps.door.worker_wish(worker_id, "pause"))
+    return _seen_by(viewer, await deps.door.worker_wish(worker_id, "pause"))
 
 
 @router.post("/v1/workers/{worker_id}/resume")
-async def resume_worker(worker_id: str, deps: Deps, _operator: OperatorDep) -> dict[str, Any]:
+async def resume_worker(worker_id: str, deps: Deps, viewer: ViewerDep, _operator: OperatorDep) -> dict[str, Any]:
     """Let a paused or drained worker work again."""
-    return worker_view(await deps.door.worker_wish(worker_id, "resume"))
+    return _seen_by(viewer, await deps.door.worker_wish(worker_id, "resume"))
 
 
 @router.post("/v1/workers/{worker_id}/drain")
-async def drain_worker(worker_id: str, deps: Deps, _operator: OperatorDep) -> dict[str, Any]:
+async def drain_worker(worker_id: str, deps: Deps, viewer: ViewerDep, _operator: OperatorDep) -> dict[str, Any]:
     """Save the worker's last finished step, end the worker, and start no replacement until it is resumed."""
-    return worker_view(await deps.door.worker_wish(worker_id, "drain"))
+    return _seen_by(viewer, await deps.door.worker_wish(worker_id, "drain"))
 
 
 @router.get("/healthz")
@@ -62,3 +84,7 @@ async def metrics_page(deps: Deps, _owner: OwnerDep) -> PlainTextResponse:
     if deps.metrics is None:
         raise Unavailable("this process measures nothing; ask a farm that `framefarm up` started")
     return PlainTextResponse(await deps.metrics.page(), media_type="text/plain; version=0.0.4")
+
+
+def _seen_by(viewer: Viewer, worker: WorkerState) -> dict[str, Any]:
+    return worker_view(worker, names_video=viewer.sees_all or viewer.owner == worker.owner)

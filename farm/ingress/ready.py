@@ -48,7 +48,7 @@ class Readiness:
 
     async def look(self) -> Look:
         """Check every part that has no recent result. This takes at most a few seconds, even if a part hangs."""
-        store, (dispatcher, workers) = await asyncio.gather(self._look_at_store(), self._look_at_dispatcher())
+        store, (dispatcher, workers) = await asyncio.gather(self.store(), self._look_at_dispatcher())
         return Look(store, dispatcher, workers)
 
     async def _look_at_dispatcher(self) -> tuple[str, int]:
@@ -57,7 +57,8 @@ class Readiness:
         except FarmError as err:
             return str(err), 0
 
-    async def _look_at_store(self) -> str:
+    async def store(self) -> str:
+        """Say how the store is: "ok", or why it cannot work. This takes at most a few seconds."""
         if self._clock() < self._well_until:
             return "ok"
         if self._trial is None or self._trial.done():

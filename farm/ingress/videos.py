@@ -84,7 +84,7 @@ async def import_archive(
     except OSError as err:
         raise Unavailable(f"the farm cannot keep the archive while checking it: {err.strerror}") from err
     log.info("import", extra={"job_id": record.job.id, "seq": record.head.seq})
-    await _nudge(deps, record.job.id)
+    await _nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -141,7 +141,7 @@ async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variant
     record = await to_thread.run_sync(write, limiter=deps.writing)
     log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})
     for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
-        await _nudge(deps, job_id)
+        await _nudge(deps, job_id, owner)
     return await _answer(record, deps, post.response)
 
 
@@ -231,7 +231,7 @@ async def edit_video(
     body = await read_body(request, max_bytes=deps.settings.max_upload_mb << 20)
     record = await run_in_threadpool(deps.jobs.edit, video_id, checked_edit(body), owner=owner)
     log.info("edit", extra={"job_id": video_id})
-    await _nudge(deps, record.job.id)
+    await _nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -240,14 +240,14 @@ async def delete_video(video_id: str, deps: Deps, owner: OwnerDep) -> dict[str, 
     """Erase everything stored of an ended video."""
     await run_in_threadpool(deps.jobs.delete, video_id, owner=owner)
     log.info("delete", extra={"job_id": video_id})
-    await _nudge(deps, JobId(video_id))
+    await _nudge(deps, JobId(video_id), owner)
     return {"id": video_id, "object": "video.deleted", "deleted": True}
 
 
 async def _wish(video_id: str, wish: Wish, response: Response, deps: Dependencies, owner: str) -> dict[str, Any]:
     record = await run_in_threadpool(deps.jobs.wish, video_id, wish, owner=owner)
     log.info("%s", wish, extra={"job_id": video_id})
-    await _nudge(deps, record.job.id)
+    await _nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -274,8 +274,8 @@ async def _workers(deps: Dependencies) -> list[WorkerState]:
         return []
 
 
-async def _nudge(deps: Dependencies, job: JobId) -> None:
+async def _nudge(deps: Dependencies, job: JobId, owner: str) -> None:
     try:
-        await deps.door.nudge(job)
+        await deps.door.nudge(job, owner)
     except FarmError as err:  # the dispatcher finds the news later by itself
         log.info("nudge_lost", extra={"job_id": job, "error": err})

@@ -81,8 +81,28 @@ def percent(record: Record, live: LiveJob | None) -> int:
     return min(int(100 * complete(plan, state, running)), 99)
 
 
-def worker_view(worker: WorkerState) -> dict[str, Any]:
-    """Return the worker object."""
+def progress_view(record: Record, live: LiveJob | None) -> dict[str, Any] | None:
+    """Return a `progress` event. None: nothing is known of the video."""
+    key = current_order(record, live)
+    if live is None or (key is None and live.waiting_for is None):
+        return None
+    running = live.progress if live.progress and live.progress.key == key else None
+    return {
+        "id": record.asked.id,
+        "stage": key.stage if key else None,
+        "section": key.section if key else None,
+        "sections_done": len(record.head.state.sections),
+        "sections_total": record.asked.plan.sections,
+        "step": running.step if running else 0,
+        "steps": running.steps if running else 0,
+        "eta_s": live.eta_s,
+        "waiting_for": live.waiting_for,
+        "progress": percent(record, live),
+    }
+
+
+def worker_view(worker: WorkerState, *, names_video: bool = True) -> dict[str, Any]:
+    """Return the worker object. names_video: its reader may know which video it makes."""
     card = worker.card
     return {
         "id": card.id,
@@ -101,8 +121,10 @@ def worker_view(worker: WorkerState) -> dict[str, Any]:
         "models": list(card.models),
         "state": worker.state,
         "paused": worker.paused,
-        "video": worker.job,
-        "order": str(worker.key) if worker.key else None,
+        "video": worker.job if names_video else None,
+        "order": str(worker.key) if worker.key and names_video else None,
+        "stage": worker.key.stage if worker.key else None,
+        "progress": worker.percent,
         "s_per_section": card.s_per_section,
     }
 

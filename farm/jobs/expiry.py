@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+from farm.contract import Job
 from farm.errors import Conflict, Damaged, NotFound
 from farm.jobs.jobs import Jobs, Record
 from farm.ledger.layout import INDEX, parse_index
@@ -23,15 +24,15 @@ def expires_at(record: Record, keep_days: float | None) -> int | None:
     return int(state.ended_at + keep_days * DAY_S)
 
 
-def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
-    """Erase some videos that ended more than `keep_days` ago; tell whether there may be more."""
-    erased = 0
+def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> tuple[list[Job], bool]:
+    """Erase some videos that ended more than `keep_days` ago. Return them, and whether there may be more."""
+    erased: list[Job] = []
     for record in _made_before(jobs, now_s - keep_days * DAY_S):
         due = expires_at(record, keep_days)
         if due is None or due > now_s:
             continue
-        if erased == _AT_ONCE:
-            return True
+        if len(erased) == _AT_ONCE:
+            return erased, True
         try:
             jobs.delete(record.job.id, owner=record.job.owner)
         except (NotFound, Conflict):  # its user deletes or retries it just now
@@ -40,8 +41,8 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> bool:
             log.info("expire_skips: %s", err, extra={"job_id": record.job.id})
             continue
         log.info("expire_video", extra={"job_id": record.job.id})
-        erased += 1
-    return False
+        erased.append(record.asked)
+    return erased, False
 
 
 def _made_before(jobs: Jobs, before_s: float) -> Iterator[Record]:

@@ -19,7 +19,6 @@ from fastapi.testclient import TestClient
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import (
     Artifact,
-    DispatcherDoor,
     JobId,
     JobPlan,
     LiveJob,
@@ -30,6 +29,7 @@ from farm.contract import (
     WorkerWish,
 )
 from farm.dispatch.dispatcher import Dispatcher
+from farm.dispatch.news import News, NewsDoor, Place
 from farm.errors import Unavailable
 from farm.ingress import create_app
 from farm.jobs import Jobs, Record, Submission
@@ -124,22 +124,33 @@ def accept(jobs: Jobs, plan: JobPlan, png: bytes) -> Callable[..., Record]:
     return accept
 
 
-class DispatcherHere(DispatcherDoor):
+class DispatcherHere(NewsDoor):
     """The farm's own dispatcher in this process; with `answers` off it is one that is dead."""
 
     def __init__(self, jobs: Jobs) -> None:
         """Take charge of the store."""
         self.dispatcher = Dispatcher(jobs, FarmSettings())
         self.answers = True
+        self.asked_for_news = 0
 
     def _here(self) -> Dispatcher:
         if not self.answers:
             raise Unavailable("the dispatcher does not answer")
         return self.dispatcher
 
-    async def nudge(self, job: JobId) -> None:
+    async def nudge(self, job: JobId, owner: str | None = None) -> None:
         """See DispatcherDoor."""
-        self._here().nudge(job)
+        self._here().nudge(job, owner)
+
+    async def news(self, after: Place | None, *, timeout_s: float) -> News:
+        """See NewsDoor. Waits, like the real one."""
+        until = asyncio.get_running_loop().time() + timeout_s
+        self.asked_for_news += 1
+        while True:
+            news = self._here().news(after)
+            if news.is_news or asyncio.get_running_loop().time() >= until:
+                return news
+            await asyncio.sleep(0.01)
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
         """See DispatcherDoor."""

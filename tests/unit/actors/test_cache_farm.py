@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from actors.orders import OrderRunner
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.contract import DispatcherDoor, Order, OrderKey
+from farm.contract import Order, OrderKey
 from farm.errors import Stopped
 from farm.ingress import create_app
 from farm.jobs import Jobs
@@ -18,13 +18,13 @@ from framepack_engine import Models, Renderer
 from framepack_engine.errors import AttentionUnavailable
 from lab.bench.engine import small_spec
 from tests.imports import ROOT
-from tests.unit.conftest import Hand
+from tests.unit.conftest import DispatcherHere, Hand
 
 CAT = ROOT / "examples" / "cat.jpg"
 
 
 @pytest.fixture
-def http(jobs: Jobs, door: DispatcherDoor) -> Iterator[TestClient]:
+def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
     """The HTTP door of a farm with the engine's planner."""
     app = create_app(
         settings=FarmSettings(model="tiny"), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia()

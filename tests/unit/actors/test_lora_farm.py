@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from actors.orders import OrderRunner
 from actors.spec import spec_of
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.contract import DispatcherDoor, Order
+from farm.contract import Order
 from farm.ingress import create_app
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from framepack_engine import Lora, Models, Renderer
 from framepack_engine.errors import LoraUnusable
 from tests.imports import ROOT
-from tests.unit.conftest import Hand
+from tests.unit.conftest import DispatcherHere, Hand
 
 CAT = ROOT / "examples" / "cat.jpg"
 HALVES = (("A", (2, 32)), ("B", (32, 2)))
@@ -48,7 +48,7 @@ def loras(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def http(jobs: Jobs, door: DispatcherDoor, loras: Path) -> Iterator[TestClient]:
+def http(jobs: Jobs, door: DispatcherHere, loras: Path) -> Iterator[TestClient]:
     """The HTTP door of a farm with LoRAs."""
     planner = EnginePlanner(lora_dir=str(loras))
     settings = FarmSettings(model="tiny", lora_dir=str(loras))

@@ -48,7 +48,7 @@ def test_whatever_is_sent_is_answered_as_documented(farm_url: str, http: TestCli
     called = set[str]()
     for result in schema.get_all_operations():
         operation: Any = result.ok()  # type: ignore[union-attr]  # a broken schema fails here
-        if not operation.path.startswith("/v1/"):
+        if not operation.path.startswith("/v1/") or operation.path == "/v1/events":  # a stream without an end
             continue
         streams = operation.path.endswith("/events")  # of a video that has not ended: without an end
         ids = st.none() | st.sampled_from([ended] if streams else [ended, waiting])
