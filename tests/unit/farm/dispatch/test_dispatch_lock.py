@@ -86,6 +86,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
         "tick": dispatcher.tick,
         "sweep": dispatcher.sweep,
         "drain": dispatcher.drain,
+        "news": lambda: dispatcher.news(None),
     }
     assert calls.keys() == {name for name in vars(Dispatcher) if not name.startswith("_")}
     for name, call in calls.items():
