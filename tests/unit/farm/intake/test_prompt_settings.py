@@ -10,15 +10,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy.planner import EngineMedia, EnginePlanner
-from farm.contract import DispatcherDoor
 from farm.ingress import create_app
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from tests.unit.actors.test_lora_farm import write
+from tests.unit.conftest import DispatcherHere
 
 
 @pytest.fixture
-def http(jobs: Jobs, door: DispatcherDoor, tmp_path: Path) -> Iterator[TestClient]:
+def http(jobs: Jobs, door: DispatcherHere, tmp_path: Path) -> Iterator[TestClient]:
     """The door of a farm that has the LoRAs `style` and `people/ann`."""
     folder = tmp_path / "loras"
     (folder / "people").mkdir(parents=True)
