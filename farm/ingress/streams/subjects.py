@@ -1,4 +1,4 @@
-"""What the streams tell: the newest truth of each subject, how often it may be told, and who may hear it."""
+"""What the streams tell: the newest truth of each subject, how often it may be told, and to which callers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Key(NamedTuple):
 
 
 class Viewer(NamedTuple):
-    """Who follows a stream."""
+    """A caller who follows a stream."""
 
     owner: str
     sees_all: bool = False  #: an operator whom the farm names
