@@ -10,10 +10,9 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Unavailable
-from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep
+from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep, is_operator
 from farm.ingress.views import model_view
 from farm.intake.images import MIN_SIDE_PX, formats
-from farm.keys import parse_keys, parse_operators
 from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
@@ -23,14 +22,13 @@ router = APIRouter(tags=["farm"])
 async def get_farm(deps: Deps, caller: CallerDep) -> dict[str, Any]:
     """Tell what a form must know: who asks, the default model and whether it can be rendered now, the limits."""
     settings, model = deps.settings, deps.default_model
-    operators = parse_operators(settings.operators, parse_keys(settings.api_keys))
     render, opened = await asyncio.gather(_render(deps, model), _open_videos(deps, caller.owner))
     return {
         "object": "farm",
         "version": version("framepack-farm"),
         "me": {
             "owner": caller.owner,
-            "operator": not operators or caller.owner in operators,
+            "operator": is_operator(deps, caller.owner),
             "signed_in_by": caller.signed_in_by,
         },
         "model": model,

@@ -172,14 +172,19 @@ async def _owner(caller: CallerDep) -> str:
 OwnerDep = Annotated[str, Depends(_owner)]
 
 
-def operators_of(deps: Dependencies) -> frozenset[str]:
-    """Return the owners whom FARM_OPERATORS names; empty: everybody may control workers."""
+def is_operator(deps: Dependencies, owner: str) -> bool:
+    """Tell whether the owner may control workers: FARM_OPERATORS names them, or nobody."""
+    operators = _operators(deps)
+    return not operators or owner in operators
+
+
+def _operators(deps: Dependencies) -> frozenset[str]:
     return parse_operators(deps.settings.operators, parse_keys(deps.settings.api_keys))
 
 
 async def _viewer(owner: OwnerDep, deps: Deps) -> Viewer:
     """Return the caller. Only an operator who is named sees which videos of others the workers make."""
-    return Viewer(owner, sees_all=owner in operators_of(deps))
+    return Viewer(owner, sees_all=owner in _operators(deps))
 
 
 ViewerDep = Annotated[Viewer, Depends(_viewer)]
@@ -187,8 +192,7 @@ ViewerDep = Annotated[Viewer, Depends(_viewer)]
 
 async def _operator(owner: OwnerDep, deps: Deps) -> str:
     """Return the caller's name if the caller may control workers. Raises: Unauthorized, Forbidden."""
-    operators = operators_of(deps)
-    if operators and owner not in operators:
+    if not is_operator(deps, owner):
         raise Forbidden(f"{owner} is not an operator of this farm (FARM_OPERATORS), so may not control its workers")
     return owner
 

@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse
 
 from farm.contract import WorkerState
 from farm.errors import Unavailable
-from farm.ingress.dependencies import Deps, OperatorDep, OwnerDep, ViewerDep, operators_of
+from farm.ingress.dependencies import Deps, OperatorDep, OwnerDep, ViewerDep, is_operator
 from farm.ingress.problems import problem
 from farm.ingress.streams.owner import Stream
 from farm.ingress.streams.subjects import Viewer
@@ -34,10 +34,9 @@ async def get_all_events(
 
     Each event is the whole truth of its subject. Last-Event-ID resumes the stream; `reset` asks you to list again.
     """
-    operators = operators_of(deps)
     hello = {
         "owner": viewer.owner,
-        "operator": not operators or viewer.owner in operators,
+        "operator": is_operator(deps, viewer.owner),
         "version": version("framepack-farm"),
     }
     return EventSourceResponse(Stream(deps.feed, viewer, hello=hello, last_event_id=last_event_id).events())
