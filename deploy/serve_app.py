@@ -45,7 +45,8 @@ def application(settings: FarmSettings) -> serve.Application:
 
     deployment = serve.deployment(
         name="ingress",
-        num_replicas=1,
+        num_replicas=max(1, settings.ingresses),
+        health_check_period_s=1,
         max_ongoing_requests=_STREAMS,
         max_queued_requests=_WAITING,
         backpressure_config={"status_code": 429, "retry_after_s": 5},

@@ -114,6 +114,12 @@ class FarmSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: Port = Field(8000, description="Port to listen on. 0: any free port.")
+    ingresses: int = Field(
+        0,
+        ge=0,
+        description="Processes that answer HTTP; if one dies, the others go on. 0: one for every 4 cores and 8 GiB of "
+        "memory, at least 2, at most 8.",
+    )
     api_keys: str = Field(
         "",
         repr=False,

@@ -63,13 +63,20 @@ class FarmProcess:
             return [root, *root.children(recursive=True)]
         return []
 
-    def actor(self, name: str) -> psutil.Process:
-        """The process of a Ray actor, by its class's name; Ray puts it into the process's title."""
+    def actors(self, name: str) -> list[psutil.Process]:
+        """The processes of a Ray actor, by its class's name; Ray puts it into the process's title."""
+        found = []
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if "".join(process.cmdline()[:1]).startswith(f"ray::{name}"):
-                    return process
-        raise AssertionError(f"no process of a {name}")
+                    found.append(process)
+        return found
+
+    def actor(self, name: str) -> psutil.Process:
+        """One of them."""
+        found = self.actors(name)
+        assert found, f"no process of a {name}"
+        return found[0]
 
     def program(self, name: str) -> psutil.Process:
         """Return one of Ray's own programs, such as raylet."""

@@ -26,6 +26,7 @@ from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 from framepack_engine.models.catalog import CPU_MODEL
+from framepack_engine.models.host import host_bytes
 
 #: how the farm wants each of its Ray processes
 RAY_ENV = {
@@ -33,6 +34,7 @@ RAY_ENV = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for all other programs
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # Ray's own 5 make `up` fail on a busy machine
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",  # Ray's own 10: after 3 checks a dead one is replaced
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
 _START_S = 120.0
@@ -113,7 +115,13 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         found = "a GPU was found" if gpus else "no GPU was found"
         _talk(f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
-    return settings.replaced(storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
+    settings = settings.replaced(storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
+    return settings if settings.ingresses else settings.replaced(ingresses=_ingresses())
+
+
+def _ingresses() -> int:
+    """Return how many processes answer HTTP on this machine. One takes about 0.2 GiB."""
+    return max(2, min((os.cpu_count() or 1) // 4, host_bytes() // (8 << 30), 8))
 
 
 def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:

@@ -52,11 +52,17 @@ class Dependencies:
     seals: Seals
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
     #: threads that decode images, and threads that store videos; more of them would only wait for each other
-    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_CORES))
-    writing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_WRITERS))
-    drawing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_DRAWERS))  #: threads that make posters
+    decoding: CapacityLimiter = field(init=False)
+    writing: CapacityLimiter = field(init=False)
+    drawing: CapacityLimiter = field(init=False)  #: threads that make posters
     #: POSTs for a video that are handled at once, those that wait for a thread included; the rest get 429
-    posts: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_TURNS * (_CORES + _WRITERS)))
+    posts: CapacityLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        shares = max(1, self.settings.ingresses)  # the other processes have theirs
+        limits = {"decoding": _CORES, "writing": _WRITERS, "drawing": _DRAWERS, "posts": _TURNS * (_CORES + _WRITERS)}
+        for name, most in limits.items():
+            object.__setattr__(self, name, CapacityLimiter(max(1, most // shares)))
 
     @property
     def default_model(self) -> str:

@@ -23,6 +23,7 @@ from farm.store import ObjectMissing, Store
 
 Wish = Literal["pause", "resume", "cancel", "retry"]
 _REMEMBERED = 5000  #: requests kept in memory
+_REMEMBERED_S = 1800.0  #: less than a tombstone lasts: behind it, another owner may import a video of that id
 
 
 class Record(NamedTuple):
@@ -43,7 +44,7 @@ class Jobs:
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives unix seconds."""
         self.store, self.ledger, self._clock = store, Ledger(store, clock=clock), clock
-        self._requests: dict[JobId, Job] = {}  # a request never changes
+        self._requests: dict[JobId, tuple[float, Job]] = {}  # when it was read; it does not change
 
     def accept(self, new: Submission) -> Record:
         """Store a video, or all videos of a batch; return the first. Raises: as farm.jobs.accept.accept."""
@@ -135,13 +136,14 @@ class Jobs:
 
     def request(self, job_id: JobId) -> Job:
         """Return the request as it was accepted. Raises: ObjectMissing; Damaged if it cannot be read."""
-        if job_id not in self._requests:
+        read_at, job = self._requests.get(job_id, (0.0, None))
+        if job is None or self._clock() - read_at > _REMEMBERED_S:
             job = read_note(self.store, request_key(job_id), Job)
+            self._requests.pop(job_id, None)
             while len(self._requests) >= _REMEMBERED:
                 self._requests.pop(next(iter(self._requests)), None)
-            self._requests[job_id] = job
-            return job
-        return self._requests[job_id]
+            self._requests[job_id] = self._clock(), job
+        return job
 
     def open_ids(self) -> list[JobId]:
         """Return the videos with a marker: all that have not ended, and those that need tidying up."""

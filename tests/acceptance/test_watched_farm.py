@@ -22,12 +22,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from farm.client import Event, read_events
 from lab.bench.farm_load import Load, press
 from lab.bench.full_storage import fill_storage
+from tests.chaos.door import Door, Gap
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
 
 pytestmark = [pytest.mark.acceptance]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
+WATCHERS = 6  #: so many that more than one ingress has some
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
 DURABLE = {"status", "section", "end"}  #: events that are in the ledger; progress is not
 NAMES = ("stage", "section", "attempt", "worker")
@@ -94,7 +96,7 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
 
 
 def test_a_watcher_is_counted_while_it_watches(farm: FarmProcess, video: str) -> None:
-    """An open stream shows on the page, and is gone from it afterwards."""
+    """The open streams of every ingress show on the page, and are gone from it afterwards."""
     paused = farm.http.post("/v1/videos", data=FIELDS | {"prompt": "another", "model": "tiny-f1", "seconds": "60"})
     assert paused.status_code == 200, paused.text
     other = paused.json()["id"]
@@ -103,10 +105,13 @@ def test_a_watcher_is_counted_while_it_watches(farm: FarmProcess, video: str) ->
     def watchers(number: int) -> bool | None:
         return True if numbers(farm)["watchers", ""] == number else None
 
-    with farm.http.stream("GET", f"/v1/videos/{other}/events") as stream:
-        lines = stream.iter_lines()  # kept: httpx closes the stream with its iterator
-        next(lines)
-        wait_for(lambda: watchers(1), seconds=30, what="a watcher on the page")
+    with contextlib.ExitStack() as streams:
+        kept = []  # httpx closes a stream with its iterator
+        for _ in range(WATCHERS):
+            stream = streams.enter_context(farm.http.stream("GET", f"/v1/videos/{other}/events"))
+            kept.append(stream.iter_lines())
+            next(kept[-1])
+        wait_for(lambda: watchers(WATCHERS), seconds=30, what="the watchers on the page")
     wait_for(lambda: watchers(0), seconds=30, what="no watcher on the page")
 
 
@@ -137,7 +142,7 @@ def patiently(farm: FarmProcess, method: str, path: str, **options: Any) -> http
 
 
 def events(farm: FarmProcess, video: str, after: str | None, *, kill: bool) -> list[Event]:
-    """One connection to the stream, from behind `after` until it ends or breaks; kill: the ingress, at a section."""
+    """One connection to the stream, from behind `after` until it ends or breaks; kill: every ingress, at a section."""
     headers, seen = {"Last-Event-ID": after} if after else {}, list[Event]()
     with (
         contextlib.suppress(httpx.TransportError),
@@ -146,12 +151,30 @@ def events(farm: FarmProcess, video: str, after: str | None, *, kill: bool) -> l
         for event in read_events(stream.iter_lines()) if stream.status_code == 200 else ():
             seen.append(event)
             if kill and event.name == "section":
-                farm.actor("ServeReplica").kill()
+                for ingress in farm.actors("ServeReplica"):
+                    ingress.kill()
     return seen
 
 
+@pytest.mark.parametrize("actor", ["ServeReplica", "ProxyActor"])
+def test_the_door_is_back_soon(farm: FarmProcess, actor: str) -> None:
+    """SIGKILL one ingress, or Serve's proxy: on an idle machine the door answers again within 5 s."""
+    door = Door(str(farm.http.base_url))
+
+    def gaps(*, since: float) -> list[Gap] | None:
+        found = [gap for gap in door.gaps() if gap.over > since]
+        return found if len(found) > 10 else None
+
+    with door.watched():
+        wait_for(lambda: gaps(since=0.0), seconds=20, what="answers before")
+        killed = time.time()
+        farm.actor(actor).kill()
+        after = wait_for(lambda: gaps(since=killed), seconds=20, what="answers after")
+    assert max(gap.seconds for gap in after) < patient(5)
+
+
 def test_no_event_is_missed_when_the_ingress_dies(farm: FarmProcess, video: str) -> None:
-    """SIGKILL the ingress in the middle of a video: Last-Event-ID, keys and pages go on where they were."""
+    """SIGKILL every ingress in the middle of a video: Last-Event-ID, keys and pages go on where they were."""
     fields, key = FIELDS | {"model": "tiny-f1", "num_inference_steps": "20"}, {"Idempotency-Key": "restart"}
     batch = farm.http.post("/v1/videos", data=fields | {"n": "2"}).json()["batch"]
     page = farm.http.get("/v1/videos", params={"batch": batch["id"], "limit": 1}).json()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from framepack_engine.models.shelf import quiet
 from framepack_engine.models.tiny import ensure_tiny
+from tests.chaos.faults import KINDS
 from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS
 
@@ -25,6 +26,8 @@ def main() -> int:
     flags.add_argument("--workers", type=int, default=2, help="on the head")
     flags.add_argument("--nodes", default="v8,v24", help="VRAM classes of the machines that join, a worker each")
     flags.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
+    names = sorted(kind.name for kind in KINDS)
+    flags.add_argument("--only", action="append", choices=names, metavar="FAULT", help=f"this kind: {', '.join(names)}")
     flags.add_argument("--json", action="store_true", help="JSON on stdout")
     flags.add_argument("--keep", type=Path, help="a folder for logs and the store; it stays")
     given = flags.parse_args()
@@ -39,6 +42,7 @@ def main() -> int:
             minutes=given.minutes,
             workers=given.workers,
             pause_s=given.pause,
+            kinds=[kind for kind in KINDS if given.only is None or kind.name in given.only],
             nodes={f"node-{number}": name for number, name in enumerate(filter(None, given.nodes.split(",")), 1)},
         )
         report = run(wanted, cache=Path(cache), keep=given.keep)

@@ -7,6 +7,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.chaos.door import Gap
+
+_ASKED_S = 0.2  #: between two questions to the door, and a little more
+
 
 @dataclass
 class FaultDone:
@@ -16,6 +20,7 @@ class FaultDone:
     begun: float  #: unix seconds
     over: float
     recovered_s: float | None = None  #: from its end until work that was leased after it was committed
+    away_s: float = 0.0  #: how long the door gave no answer, longest
 
 
 @dataclass
@@ -47,15 +52,26 @@ class Report:
             after = [committed - fault.over for leased, committed in begun if leased > fault.over]
             fault.recovered_s = min(after, default=None)
 
+    def note_gaps(self, gaps: list[Gap]) -> None:
+        """Give each gap of the door to the fault that hit the farm last before it began."""
+        hits = [fault for fault in sorted(self.faults, key=lambda fault: fault.begun) if "store " not in fault.kind]
+        for gap in gaps:
+            # the last answer before a hit may be a tenth of a second older than the hit
+            before = [hit for hit in hits if hit.begun < gap.begun + _ASKED_S]
+            if before:
+                before[-1].away_s = max(before[-1].away_s, gap.seconds)
+
     def as_json(self) -> dict[str, Any]:
         """All of it."""
         return asdict(self) | {"faults_by_kind": self._by_kind()}
 
     def as_text(self) -> str:
         """A table and a few lines."""
-        lines = ["| fault | times | recovered after, median s | at most s |", "|---|---|---|---|"]
+        names = ("fault", "times", "recovered after, median s", "at most s", "door away, at most s")
+        lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
         for kind, row in self._by_kind().items():
-            lines.append(f"| {kind} | {row['times']} | {_s(row['median_s'])} | {_s(row['most_s'])} |")
+            times = " | ".join(_s(row[name]) for name in ("median_s", "most_s", "away_s"))
+            lines.append(f"| {kind} | {row['times']} | {times} |")
         nodes = ", ".join(f"{name} ({vram})" for name, vram in self.nodes.items())
         share = self.sections_repeated / max(1, len(self.faults))
         videos = ", ".join(f"{number} {status}" for status, number in sorted(self.videos.items()))
@@ -85,6 +101,7 @@ class Report:
                 "times": len(ours),
                 "median_s": round(statistics.median(times), 1) if times else None,
                 "most_s": round(max(times), 1) if times else None,
+                "away_s": round(max(fault.away_s for fault in ours), 1),
             }
         return rows
 

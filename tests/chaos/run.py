@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from farm.jobs import Jobs
 from tests.chaos.audit import read_books
 from tests.chaos.customers import Owner, await_all, keep_busy
+from tests.chaos.door import Door
 from tests.chaos.farm import FarmUnderTest
 from tests.chaos.faults import KINDS, Injector, Kind, Missed, Track
 from tests.chaos.poison import Poison
@@ -71,8 +71,10 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
             try:
                 farm.start()
                 undisturbed = _undisturbed(calm, farm, wanted)
-                with _poisoned(mallory, farm, report):
+                door = Door(farm.url)
+                with _poisoned(mallory, farm, report), door.watched():
                     _Disturbed(farm, store, owners, wanted, report).go()
+                report.note_gaps(door.gaps())
                 _compare(owners, undisturbed, report)
             finally:
                 report.broken += farm.stop()
@@ -181,7 +183,7 @@ class _Disturbed:
         if self._wanted.each_once:
             yield from dice.sample(kinds, len(kinds))
             return
-        for _ in itertools.count():
+        while kinds:
             yield from dice.choices(kinds, [kind.weight for kind in kinds])
 
     def _one(self, kind: Kind, hand: Injector) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from actors.cluster import WORKER_RESOURCE
 from deploy.cli import load_command
+from deploy.node.local import RAY_ENV
 from farm.setting_types import VRAM_CLASSES
 from tests.imports import ROOT
 
@@ -52,6 +53,14 @@ def test_gpu_nodes_are_spot_and_say_their_vram_class(cluster: dict[str, Any]) ->
         assert kind["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
         assert kind["resources"][WORKER_RESOURCE] == 1
         assert kind["labels"]["farm/vram-class"] in VRAM_CLASSES
+
+
+def test_serve_looks_after_its_proxy_as_in_a_farm_of_one_machine(cluster: dict[str, Any]) -> None:
+    """The farm cannot set this in a cluster that runs already, so the file does."""
+    (start,) = [command for command in cluster["head_start_ray_commands"] if "ray start" in command]
+    wanted = {f"-E {name}={value}" for name, value in RAY_ENV.items() if name.startswith("RAY_SERVE_")}
+    assert wanted
+    assert [setting for setting in wanted if setting not in start] == []
 
 
 def test_every_variable_that_ray_passes_reaches_the_unit(cluster: dict[str, Any]) -> None:

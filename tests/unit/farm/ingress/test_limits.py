@@ -137,6 +137,18 @@ def test_a_full_farm_decodes_nothing(jobs: Jobs, door: DispatcherHere) -> None:
     assert media.decoded == 0
 
 
+def test_several_ingresses_share_what_one_would_take(jobs: Jobs, door: DispatcherHere) -> None:
+    """Two processes decode, store and handle as much as one alone; each handles something."""
+
+    def most(ingresses: int) -> list[float]:
+        found = door_app(jobs, door, GatedMedia(), ingresses=ingresses).state.dependencies
+        return [limit.total_tokens for limit in (found.decoding, found.writing, found.posts)]
+
+    alone = most(1)
+    assert all(share <= max(1, whole / 2) for share, whole in zip(most(2), alone, strict=True))
+    assert most(1000) == [1, 1, 1]
+
+
 def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
     """The ingress handles a fixed number of POSTs, rejects the next at once, and accepts all that it handles."""
     media = GatedMedia()

@@ -23,6 +23,7 @@ from farm.ledger.states import OPEN, Event
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
+from tests.clock import Clock
 from tests.unit.conftest import Hand
 
 Accept = Callable[..., Record]
@@ -127,6 +128,23 @@ def test_deleting_needs_an_end_and_leaves_nothing(jobs: Jobs, accept: Accept, st
     assert Jobs(store, clock=lambda: time.time() + 3601).sweep(job.id) is None
     assert left_in(store) == []
     assert accept(key="k", sent="b").job.id != job.id
+
+
+def test_another_process_hears_that_a_video_has_another_owner(store: FolderStore, accept: Accept) -> None:
+    """A video that was deleted through one ingress may come back as another owner's; no ingress keeps the old one."""
+    clock = Clock(time.time())
+    one, other = Jobs(store, clock=clock), Jobs(store, clock=clock)
+    job, _ = accept(owner="alice")
+    assert other.get(job.id, owner="alice").job == job
+    one.wish(job.id, "cancel", owner="alice")
+    one.delete(job.id, owner="alice")
+    clock.now += 3601
+    assert one.sweep(job.id) is None
+    one.ledger.begin(job.id, Event(name="accepted"))
+    one.enter(job.model_copy(update={"owner": "bob"}), is_open=True)  # as an import does
+    assert other.get(job.id, owner="bob").job.owner == "bob"
+    with pytest.raises(NotFound):
+        other.get(job.id, owner="alice")
 
 
 def test_a_deleted_video_cannot_be_leased(jobs: Jobs, accept: Accept) -> None:
