@@ -1,9 +1,11 @@
 import { render } from 'preact'
-import { App } from './app'
+import { App } from './shell/app'
+import { watchEnds } from './live/ends'
 import { startLive } from './live/stream'
-import { takeKeyOfAddress } from './signin'
+import { takeKeyOfAddress } from './shell/signin'
 import './style.css'
-import './theme'
+import './shell/theme'
 
+watchEnds()
 void takeKeyOfAddress().then(startLive)
 render(<App />, document.getElementById('page')!)

@@ -20,6 +20,20 @@ export const words = {
   notHere: 'There is nothing at this address.',
   toCreate: 'Make a video',
   nav: { create: 'Create', queue: 'Queue', library: 'Library', workers: 'Workers' },
+  sound: 'A sound when a video ends',
+  keys: {
+    title: 'Keys',
+    list: [
+      ['?', 'show these keys'],
+      ['1 2 3 4', 'go to Create, Queue, Library, Workers'],
+      ['Ctrl Enter', 'Create: generate'],
+      ['↑ ↓', 'Queue, on a handle: move the video up or down'],
+      [', .', 'Video: a frame back, a frame on'],
+      ['K', 'Video: play or pause'],
+      ['L', 'Video: loop'],
+      ['F', 'Video: full screen'],
+    ] as const,
+  },
   signIn: {
     title: 'Sign in',
     text: 'This farm asks for a key. Its operator makes one with “framefarm keys new NAME”.',
@@ -65,7 +79,7 @@ export const words = {
     cancelled: (n: number, name: string | null) => (name ? `“${short(name)}” was cancelled.` : `${n} videos were cancelled.`),
     deleted: (n: number) => (n === 1 ? 'The video was deleted.' : `${n} videos were deleted.`),
     refused: (n: number, why: string) => (n === 1 ? why : `${n} were refused: ${why}`),
-    saved: 'Saved.',
+    ended: (name: string, how: string) => `“${short(name)}” ${how}.`,
   },
   progress: {
     name: 'Progress',

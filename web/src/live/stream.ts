@@ -26,6 +26,7 @@ export function startLive(): void {
     if (!document.hidden) open()
     else timer = setTimeout(rest, HIDDEN_S * 1000)
   })
+  if (document.hidden) rest()
 }
 
 /** Ask for the live look into these videos (four at most). */
@@ -42,12 +43,14 @@ function open(): void {
   if (stream || signedOut.value) return
   const query = new URLSearchParams(watched.map((id) => ['preview', id]))
   const opened = new EventSource(`/v1/events${query.size ? `?${query}` : ''}`)
+  let isNew = true // a stream that the browser took up again by itself has missed nothing, or says reset
   stream = opened
   for (const kind of KINDS) {
     opened.addEventListener(kind, (message) => {
       away.value = false
       take({ kind, data: JSON.parse(message.data as string) } as FarmEvent)
-      if (kind === 'reset' || (kind === 'hello' && !isListed.value)) void listOpen()
+      if (kind === 'reset' || (kind === 'hello' && isNew)) void listOpen().catch(() => undefined)
+      if (kind === 'hello') isNew = false
     })
   }
   opened.onerror = () => {
@@ -71,9 +74,11 @@ async function reopen(): Promise<void> {
 
 function rest(): void {
   close()
-  void listOpen().finally(() => {
-    if (document.hidden) timer = setTimeout(rest, TITLE_S * 1000)
-  })
+  void listOpen()
+    .catch(() => undefined)
+    .finally(() => {
+      if (document.hidden) timer = setTimeout(rest, TITLE_S * 1000)
+    })
 }
 
 /** List all open videos: a request for a hundred of each state. */

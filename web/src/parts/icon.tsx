@@ -7,6 +7,9 @@ import down from 'lucide-static/icons/chevron-down.svg?raw'
 import download from 'lucide-static/icons/download.svg?raw'
 import edit from 'lucide-static/icons/pencil.svg?raw'
 import film from 'lucide-static/icons/film.svg?raw'
+import sound from 'lucide-static/icons/volume-2.svg?raw'
+import silent from 'lucide-static/icons/volume-x.svg?raw'
+import keyboard from 'lucide-static/icons/keyboard.svg?raw'
 import first from 'lucide-static/icons/arrow-up-to-line.svg?raw'
 import grip from 'lucide-static/icons/grip-vertical.svg?raw'
 import key from 'lucide-static/icons/key-round.svg?raw'
@@ -27,7 +30,7 @@ import trash from 'lucide-static/icons/trash-2.svg?raw'
 import user from 'lucide-static/icons/user-round.svg?raw'
 import x from 'lucide-static/icons/x.svg?raw'
 
-const DRAWINGS = { check, columns, copy, cpu, down, download, edit, film, first, grip, key, last, left, list, monitor, moon, pause, play, plus, retry, right, search, star, sun, trash, user, x }
+const DRAWINGS = { keyboard, silent, sound, check, columns, copy, cpu, down, download, edit, film, first, grip, key, last, left, list, monitor, moon, pause, play, plus, retry, right, search, star, sun, trash, user, x }
 export type IconName = keyof typeof DRAWINGS
 
 /** A picture beside a word, or inside a button that has a name: never read aloud. */

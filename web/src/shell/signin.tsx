@@ -1,10 +1,10 @@
 /** Sign-in: over the page, which stays as it is. The key goes to the farm once; a cookie stands for it after that. */
 import { useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
-import { call, Problem, signedOut } from './api/client'
-import { forget, world } from './live/store'
-import { Dialog } from './parts/dialog'
-import { words } from './words'
+import { call, Problem, signedOut } from '../api/client'
+import { forget, world } from '../live/store'
+import { Dialog } from '../parts/dialog'
+import { words } from '../words'
 
 interface Session {
   owner: string

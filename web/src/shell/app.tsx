@@ -1,0 +1,57 @@
+/** The shell: header, navigation, the line on top, and the view that the address names. */
+import { ErrorBoundary, lazy, LocationProvider, Route, Router } from 'preact-iso'
+import { away, signedOut } from '../api/client'
+import { lastEnd } from '../live/ends'
+import { Toasts } from '../parts/toast'
+import { Header } from './header'
+import { SignIn } from './signin'
+import { words } from '../words'
+
+const Create = lazy(() => import('../create/create'))
+const Queue = lazy(() => import('../queue/queue'))
+const Library = lazy(() => import('../library/library'))
+const VideoPage = lazy(() => import('../video/video'))
+const Workers = lazy(() => import('../workers/workers'))
+
+
+export function App() {
+  return (
+    <LocationProvider scope="/ui/">
+      <a class="skip" href="#main">
+        {words.skip}
+      </a>
+      <Header />
+      {away.value && (
+        <p class="away" role="status">
+          {words.away}
+        </p>
+      )}
+      <main id="main" tabIndex={-1}>
+        <ErrorBoundary>
+          <Router>
+            <Route path="/ui/" component={Create} />
+            <Route path="/ui/queue" component={Queue} />
+            <Route path="/ui/library" component={Library} />
+            <Route path="/ui/videos/:id" component={VideoPage} />
+            <Route path="/ui/workers" component={Workers} />
+            <Route default component={NotHere} />
+          </Router>
+        </ErrorBoundary>
+      </main>
+      <Toasts />
+      <p class="unseen" role="status">
+        {lastEnd.value}
+      </p>
+      {signedOut.value && <SignIn />}
+    </LocationProvider>
+  )
+}
+
+const NotHere = () => (
+  <section class="empty">
+    <p>{words.notHere}</p>
+    <a class="button" href="/ui/">
+      {words.toCreate}
+    </a>
+  </section>
+)
