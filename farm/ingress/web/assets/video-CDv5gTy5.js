@@ -1,1 +1,0 @@
-import{x as e}from"./index-y-XBxpSQ.js";import{r as t,s as n}from"./objects-DGTWZvZS.js";function r(){let r=e().params.id;return n(`video`,{controls:!0,src:t({id:r},`video`)})}export{r as default};
