@@ -28,6 +28,7 @@ COMMANDS = {
         "render",
         "Ask for a video that continues another for --seconds more, and print its id.",
     ),
+    "ui": ("page", "Open the page: start a farm if none runs, and print the page's address."),
     "up": ("farm", "Run a farm on this machine, in the foreground."),
     "join": ("farm", "Lend this machine's GPUs to a farm elsewhere."),
     "list": ("videos", "List videos, newest first."),

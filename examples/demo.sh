@@ -15,3 +15,5 @@ python -c 'import sys; from pathlib import Path
 from lab.training.evaluate.moving_sheet import moving_picture
 moving_picture(*map(Path, sys.argv[1:]))' "$out" "$webp"
 echo "demo: $webp is the same, for a page" >&2
+storage=${FARM_STORAGE:+" --storage ${FARM_STORAGE#"$PWD/"}"}
+echo "demo: after \`source .venv/bin/activate\`, look at it: framefarm ui$storage" >&2

@@ -46,7 +46,7 @@ def _no_address(text: str) -> ConfigError:
 
 def proxy_to(url: httpx.URL) -> Proxy | None:
     """Return the environment's proxy for `url`; None if it names none, or for this machine. Raises: ConfigError."""
-    if _is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii").rpartition("@")[2]):
+    if is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii").rpartition("@")[2]):
         return None
     proxies = getproxies()
     for setting in (url.scheme, "all"):
@@ -59,7 +59,8 @@ def proxy_to(url: httpx.URL) -> Proxy | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, and no other machine reaches it by that name."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,9 @@ from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import NODE_SETTINGS
 
+Restart = Annotated[
+    bool, typer.Option("--restart/--no-restart", help="start the farm again if it dies; systemd does it itself")
+]
 _COLUMNS = ("id", "node", "device", "state", "video", "order", "s_per_section", "plan")
 
 
@@ -30,10 +34,7 @@ def register(app: typer.Typer) -> None:
 @with_flags(settings_flags(without=("url", "api_key")))
 def up(
     *,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart/--no-restart", help="start the farm again if it dies; systemd does it itself"),
-    ] = True,
+    restart: Restart = True,
     exit_with_parent: Annotated[int | None, typer.Option("--exit-with-parent", hidden=True)] = None,
     **given: Any,
 ) -> None:
@@ -41,13 +42,18 @@ def up(
     from farm.settings import FarmSettings
 
     settings = FarmSettings.from_env(**given)
+    raise typer.Exit(runner(restart=restart)(settings, exit_with_parent=exit_with_parent))
+
+
+def runner(*, restart: bool) -> Callable[..., int]:
+    """Return what runs a farm until it is told to stop."""
     if restart:
         from deploy.node.child import keep_running
 
-        raise typer.Exit(keep_running(settings, exit_with_parent=exit_with_parent))
+        return keep_running
     from deploy.node.local import run_foreground
 
-    raise typer.Exit(run_foreground(settings, exit_with_parent=exit_with_parent))
+    return run_foreground
 
 
 @with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip")))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -93,8 +93,15 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
         child.stop()
 
 
-def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
-    """Run a farm, print `ready URL` on stdout, start it again if it dies; drain it at SIGINT or SIGTERM.
+def put_ready(url: str) -> None:
+    """Print that the farm takes requests, on stdout."""
+    print(f"ready {url}", flush=True)
+
+
+def keep_running(
+    settings: FarmSettings, *, ready: Callable[[str], None] = put_ready, exit_with_parent: int | None = None
+) -> int:
+    """Run a farm, call `ready` with its URL, start it again if it dies; drain it at SIGINT or SIGTERM.
 
     A second signal ends it at once. A farm that dies more than 5 times in 10 minutes is given up.
     exit_with_parent: drain it also when this process's parent is no longer the process of that id.
@@ -116,7 +123,7 @@ def keep_running(settings: FarmSettings, *, exit_with_parent: int | None = None)
                 if known:
                     _talk(f"framefarm: the farm is back at {url}")
                 else:
-                    print(f"ready {url}", flush=True)
+                    ready(url)
                 known, settings = url, settings.replaced(port=int(url.rpartition(":")[2]))
         if told_to_stop():
             return _drain(child, signals)

@@ -12,11 +12,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans
+from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.ray_process import dead_programs, end_programs
@@ -41,8 +41,10 @@ _START_S = 120.0
 _DRAIN_S = 30.0
 
 
-def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = None) -> int:
-    """Start a farm, print `ready URL` on stdout, serve until SIGINT or SIGTERM, drain, leave nothing running.
+def run_foreground(
+    settings: FarmSettings, *, ready: Callable[[str], None] = put_ready, exit_with_parent: int | None = None
+) -> int:
+    """Start a farm, call `ready` with its URL, serve until SIGINT or SIGTERM, drain, leave nothing running.
 
     exit_with_parent: end at once when this process's parent is no longer the process of that id.
     Returns: 0, or 1 if Ray or the parent died. The store has all that the next start needs.
@@ -65,7 +67,8 @@ def run_foreground(settings: FarmSettings, *, exit_with_parent: int | None = Non
         with _cluster(settings, stop) as dispatcher:
             url = f"http://{settings.host}:{settings.port}"
             write_lock(lock, url)
-            print(f"ready {url}", file=out, flush=True)
+            with contextlib.redirect_stdout(out):
+                ready(url)
             while not stop.wait(0.5):
                 if dead := dead_programs():
                     _end_at_once(settings, lock, dead)

@@ -24,10 +24,9 @@ from farm.ingress.streams.subjects import Viewer
 from farm.ingress.watches import Watches
 from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
-from farm.keys import owner_of, parse_keys, parse_operators
+from farm.keys import LOCAL_OWNER, owner_of, parse_keys, parse_operators
 from farm.settings import FarmSettings
 
-LOCAL_OWNER = "local"
 _WRITERS = 8  #: videos stored at once: fsync and S3 wait, the processor does not
 _DRAWERS = 8  #: posters read or drawn at once: most wait for the store
 _CORES = os.cpu_count() or 1

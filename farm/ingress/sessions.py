@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from farm.errors import Forbidden, InvalidRequest, Unauthorized
 from farm.ingress.dependencies import (
-    LOCAL_OWNER,
     CallerDep,
     Dependencies,
     Deps,
@@ -19,7 +18,7 @@ from farm.ingress.dependencies import (
 )
 from farm.ingress.seals import SESSION_S
 from farm.intake.body import read_body
-from farm.keys import name_of, parse_keys
+from farm.keys import LOCAL_OWNER, name_of, parse_keys
 
 router = APIRouter(tags=["sessions"])
 _MOST_BYTES = 1 << 20

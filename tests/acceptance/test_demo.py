@@ -55,6 +55,7 @@ def test_the_demo_makes_a_video_of_the_photo(tmp_path: Path, photo: Path, capsys
     done = demo(out, STORAGE=str(storage), CACHE=str(tmp_path / "cache"), CPU_THREADS="1")
     assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
     assert f"demo: the model pocket, {MODELS['pocket'].honest}" in done.stderr
+    assert f"look at it: framefarm ui --storage {storage}\n" in done.stderr
     assert find_running(FarmSettings(storage=str(storage))) is None
 
     assert cli.main(["show", str(out), "--json"]) == 0

@@ -17,7 +17,7 @@ from tests.imports import ROOT
 CAT = str(ROOT / "examples" / "cat.jpg")
 VIDEO = "video_" + "0" * 32
 Out = pytest.CaptureFixture[str]
-UNTIL_STOPPED = {"up", "join"}  #: print one line of a fixed form, `ready URL` or `joined ADDRESS`, and go on
+UNTIL_STOPPED = {"up", "ui", "join"}  #: print one line of a fixed form, such as `ready URL`, and go on
 
 
 def leaves() -> Iterator[tuple[str, Any]]:
