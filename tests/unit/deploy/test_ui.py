@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.commands import page
 from deploy.node import local
 from deploy.node.lock import locked, write_lock
 from farm.keys import name_of, parse_keys
@@ -43,7 +43,7 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that would open a browser."""
     commands = list[list[str]]()
-    monkeypatch.setattr(page.subprocess, "Popen", lambda command, **_: commands.append(command))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: commands.append(command))
     return commands
 
 
