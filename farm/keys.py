@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from farm.errors import ConfigError, Unauthorized
 
-LOCAL_OWNER = "local"  #: who asks a farm without keys
+LOCAL_OWNER = "local"  #: the one owner of a farm without keys
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # a name becomes part of object keys
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
