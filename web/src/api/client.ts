@@ -39,6 +39,8 @@ export interface Call {
   signal?: AbortSignal
   /** Ask again until the farm answers: for reading, and for a POST under its Idempotency-Key. */
   insist?: boolean
+  /** The Idempotency-Key, where it must outlive the page. */
+  key?: string
 }
 
 const PAUSES_S = [1, 2, 4, 8, 15]
@@ -46,11 +48,11 @@ const SESSION = '/v1/session'
 const UNKNOWN_FATE = [0, 502, 503, 504]
 
 /** Call the API and return its JSON. Throws a Problem. */
-export async function call<T>(path: string, { method = 'GET', body, signal: stop, insist = method === 'GET' }: Call = {}): Promise<T> {
+export async function call<T>(path: string, { method = 'GET', body, signal: stop, insist = method === 'GET', key }: Call = {}): Promise<T> {
   const headers = new Headers({ Accept: 'application/json' })
   const isRaw = body instanceof FormData || body instanceof Blob
   if (body && !isRaw) headers.set('Content-Type', 'application/json')
-  if (method === 'POST' && insist) headers.set('Idempotency-Key', newKey())
+  if (method === 'POST' && insist) headers.set('Idempotency-Key', key ?? newKey())
   const init: RequestInit = { method, headers, credentials: 'same-origin' }
   if (body) init.body = isRaw ? body : JSON.stringify(body)
   if (stop) init.signal = stop
@@ -71,8 +73,8 @@ export async function call<T>(path: string, { method = 'GET', body, signal: stop
 }
 
 /** POST something that must not happen twice: where the answer is lost, the same request goes out again under its key. */
-export const create = <T>(path: string, body: object, stop?: AbortSignal): Promise<T> =>
-  call<T>(path, { method: 'POST', body, insist: true, ...(stop && { signal: stop }) })
+export const create = <T>(path: string, body: object, more: Pick<Call, 'signal' | 'key'> = {}): Promise<T> =>
+  call<T>(path, { ...more, method: 'POST', body, insist: true })
 
 async function once<T>(path: string, init: RequestInit): Promise<T> {
   let answer: Response

@@ -1,37 +1,137 @@
-/** Create: a start image and a prompt become a video. */
-import { useSignal } from '@preact/signals'
-import type { TargetedSubmitEvent } from 'preact'
-import { create, Problem } from '../api/client'
+/** Create: a start image and a prompt become a video. The form stays as it is; nothing waits for a running video. */
+import { signal, useSignal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import { Problem } from '../api/client'
+import { learnFarm, presets } from '../api/facts'
 import type { Video } from '../api/objects'
-import { learn } from '../live/store'
+import { running, world } from '../live/store'
+import { Icon } from '../parts/icon'
+import { say } from '../parts/toast'
+import { Watch } from '../watch/watch'
 import { words } from '../words'
+import { Length, Presets, Prompt, Quality, Variants } from './choices'
+import './create.css'
+import { change, draft, NEW } from './draft'
+import { Estimate, startEstimate } from './estimate'
+import { learnFields } from './specs'
+import { check, faults, refusal, take } from './faults'
+import { keepFor, send } from './keep'
+import { More } from './more'
+import { PictureField } from './picture-field'
+import { Timeline } from './timeline-view'
+
+/** The video that the form made last: what one wants to watch. */
+const last = signal<string | null>(null)
 
 export default function CreateView() {
-  const said = useSignal('')
-  const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
+  const form = useRef<HTMLFormElement>(null)
+  const sending = useSignal(0)
+  useEffect(() => {
+    void begin().catch(() => undefined) // a farm without keys for this browser: the sign-in takes over
+    return startEstimate()
+  }, [])
+  const generate = async (): Promise<void> => {
+    refusal.value = null
+    if (!check()) return focusFault(form.current)
+    sending.value++
     try {
-      learn([await create<Video>('/v1/videos', form)])
-      said.value = words.create.added
+      const video = await send(draft.value)
+      last.value = video.id
+      say(video.batch ? words.create.addedMany(video.batch.videos.length) : words.create.added)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      said.value = error.message
+      take(error)
+      focusFault(form.current)
+    } finally {
+      sending.value--
     }
   }
   return (
-    <form class="column" onSubmit={send}>
-      <h1>{words.nav.create}</h1>
-      <label class="field">
-        {words.create.image}
-        <input type="file" name="input_reference" accept="image/*" required />
-      </label>
-      <label class="field">
-        {words.create.prompt}
-        <textarea name="prompt" rows={3} required placeholder={words.create.whatHappens} />
-      </label>
-      <button class="primary">{words.create.generate}</button>
-      <p role="status">{said.value}</p>
+    <form
+      ref={form}
+      class="create"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault()
+        void generate()
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void generate()
+      }}
+    >
+      <h1 class="unseen">{words.nav.create}</h1>
+      <div class="column make">
+        <Refusal />
+        <PictureField />
+        <Prompt />
+        <Presets />
+        <Length />
+        <div class="pair">
+          <Quality />
+          <Variants />
+        </div>
+        <More />
+      </div>
+      <aside class="column">
+        <Watched />
+      </aside>
+      <Timeline />
+      <footer class="send">
+        <Estimate />
+        <button type="button" class="quiet" disabled={draft.value === NEW} onClick={clear}>
+          {words.create.clear}
+        </button>
+        <button class="primary generate" title={words.create.keys}>
+          <Icon name="plus" />
+          {words.create.generate}
+        </button>
+        <span class="unseen" role="status">
+          {sending.value > 0 && words.create.sending}
+        </span>
+      </footer>
     </form>
   )
+}
+
+async function begin(): Promise<void> {
+  const [{ me }] = await Promise.all([learnFarm(), learnFields()])
+  await keepFor(me.owner)
+  const start = presets.value.find((preset) => preset.start && !preset.built_in)
+  if (draft.value === NEW && start) change({ values: start.fields })
+}
+
+function clear(): void {
+  const before = draft.value
+  draft.value = NEW
+  faults.value = {}
+  refusal.value = null
+  say(words.create.cleared, { undo: () => (draft.value = before) })
+}
+
+/** What the farm said about the whole request; a wait counts down. */
+function Refusal() {
+  const now = useSignal(Date.now())
+  const said = refusal.value
+  useEffect(() => {
+    if (!said?.until) return undefined
+    const timer = setInterval(() => (now.value = Date.now()), 1000)
+    return () => clearInterval(timer)
+  }, [said])
+  if (!said) return null
+  const left = said.until === null ? 0 : Math.ceil((said.until - now.value) / 1000)
+  return (
+    <p class="note bad" role="alert">
+      {said.text} {left > 0 && words.create.tryIn(left)}
+    </p>
+  )
+}
+
+/** The video in hand beside the form: the one made last while it is open, else the first that runs. */
+function Watched() {
+  const video: Video | undefined = (last.value !== null ? world.value.videos.get(last.value) : undefined) ?? running.value[0]
+  return video ? <Watch video={video} /> : <div class="empty nothing">{words.create.nothingYet}</div>
+}
+
+function focusFault(form: HTMLFormElement | null): void {
+  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())
 }

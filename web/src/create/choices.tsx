@@ -1,0 +1,180 @@
+/** The choices that everyone makes: prompt, preset, length, quality, variants. */
+import { useSignal } from '@preact/signals'
+import { Icon } from '../parts/icon'
+import { words } from '../words'
+import { change, draft, seconds, set, windowSize } from './draft'
+import { sections } from './estimate'
+import { faults } from './faults'
+import { farm, learnPresets, presets, type Preset } from '../api/facts'
+import { specs } from './specs'
+import { call } from '../api/client'
+import { length } from '../parts/format'
+import { secondsOf } from './length'
+
+const SLIDER_SECTIONS = 50 //: the slider's end; the number beside it goes further
+
+export function Prompt() {
+  const isHelp = useSignal(false)
+  const { prompt } = draft.value
+  const most = specs.value.get('prompt')?.maxLength ?? null
+  const guide = farm.value?.prompting
+  return (
+    <div class="field">
+      <label class="row" for="prompt">
+        {words.create.prompt}
+        <span class="small soft number end">{most !== null && `${prompt.length}/${most}`}</span>
+      </label>
+      <textarea id="prompt" rows={3} value={prompt} placeholder={words.create.whatHappens} aria-invalid={'prompt' in faults.value} aria-describedby="prompt-fault" onInput={(event) => change({ prompt: event.currentTarget.value })} />
+      <Fault name="prompt" />
+      {guide && (
+        <details class="small" onToggle={(event) => (isHelp.value = event.currentTarget.open)}>
+          <summary>{words.create.guide}</summary>
+          {isHelp.value && (
+            <>
+              <ul class="guide soft">
+                {guide.guide.map((line) => (
+                  <li key={line}>{line}</li>
+                ))}
+              </ul>
+              <p class="row">
+                {guide.samples.map((sample) => (
+                  <button type="button" class="chip" key={sample} onClick={() => change({ prompt: sample })}>
+                    {sample}
+                  </button>
+                ))}
+              </p>
+            </>
+          )}
+        </details>
+      )}
+    </div>
+  )
+}
+
+export const Fault = ({ name }: { name: string }) => (
+  <span id={`${name}-fault`} class="bad small">
+    {faults.value[name]}
+  </span>
+)
+
+/** Preset chips. A built-in one is filled in by the farm; an own one puts its fields into the form. */
+export function Presets() {
+  const isNaming = useSignal(false)
+  if (presets.value.length === 0) return null
+  const chosen = draft.value.preset
+  const pick = (preset: Preset): void => {
+    if (preset.built_in) change({ preset: chosen === preset.name ? null : preset.name })
+    else change({ preset: null, values: preset.fields })
+  }
+  return (
+    <div class="row presets" role="group" aria-label={words.create.presets}>
+      {presets.value
+        .filter((preset) => !preset.name.startsWith('compat-'))
+        .map((preset) => (
+          <button type="button" class="chip" key={preset.name} aria-pressed={chosen === preset.name} title={preset.prompt ?? undefined} onClick={() => pick(preset)}>
+            {preset.name}
+          </button>
+        ))}
+      {isNaming.value ? <NewPreset onDone={() => (isNaming.value = false)} /> : (
+        <button type="button" class="chip quiet" onClick={() => (isNaming.value = true)}>
+          {words.create.savePreset}
+        </button>
+      )}
+    </div>
+  )
+}
+
+function NewPreset({ onDone }: { onDone: () => void }) {
+  const name = useSignal('')
+  const save = async (isStart: boolean): Promise<void> => {
+    await call(`/v1/presets/${encodeURIComponent(name.value)}`, { method: 'PUT', body: { fields: draft.value.values, start: isStart } })
+    await learnPresets()
+    onDone()
+  }
+  return (
+    <span class="row">
+      <input aria-label={words.create.presetName} placeholder={words.create.presetName} maxLength={60} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
+      <button type="button" disabled={!name.value} onClick={() => void save(false)}>
+        {words.act.save}
+      </button>
+      <button type="button" disabled={!name.value} onClick={() => void save(true)}>
+        {words.create.saveAsStart}
+      </button>
+      <button type="button" class="quiet" onClick={onDone}>
+        {words.act.close}
+      </button>
+    </span>
+  )
+}
+
+/** The length in seconds, in whole sections. */
+export function Length() {
+  const window = windowSize.value
+  const count = sections.value
+  const made = secondsOf(count, window)
+  const most = farm.value?.limits.seconds.max
+  return (
+    <div class="field">
+      <div class="row">
+        <label for="length">{words.create.length}</label>
+        <span class="small soft number">{words.create.lengthIs(length(made), count)}</span>
+      </div>
+      <div class="row">
+        <input id="length" class="grow" type="range" min={1} max={Math.max(SLIDER_SECTIONS, count)} value={count} aria-valuetext={words.create.lengthIs(length(made), count)} onInput={(event) => set('seconds', secondsOf(event.currentTarget.valueAsNumber, window))} />
+        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number(seconds.value.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', event.currentTarget.value === '' ? null : Number(event.currentTarget.value))} />
+      </div>
+      <Fault name="seconds" />
+    </div>
+  )
+}
+
+const QUALITIES = ['draft', 'full'] as const
+
+/** Draft (TeaCache) or Full (exact). Another cache, chosen below, leaves both unpressed. */
+export function Quality() {
+  const { values, preset } = draft.value
+  const cache = values['cache'] ?? (preset === null ? 'none' : null)
+  const now = cache === 'teacache' ? 'draft' : cache === 'none' ? 'full' : null
+  return (
+    <fieldset class="field">
+      <legend>{words.create.quality}</legend>
+      <div class="row">
+        {QUALITIES.map((quality) => (
+          <button type="button" key={quality} aria-pressed={now === quality} title={words.create.qualities[quality].help} onClick={() => set('cache', quality === 'draft' ? 'teacache' : preset === null ? null : 'none')}>
+            {words.create.qualities[quality].name}
+          </button>
+        ))}
+      </div>
+      <span class="small soft">{now && words.create.qualities[now].help}</span>
+    </fieldset>
+  )
+}
+
+const COUNTS = [1, 2, 4, 8]
+
+/** How many videos to make of one request, or their seeds. */
+export function Variants() {
+  const { variants, seeds } = draft.value
+  const isList = useSignal(seeds !== '')
+  return (
+    <fieldset class="field">
+      <legend>{words.create.variants}</legend>
+      <div class="row">
+        {COUNTS.map((count) => (
+          <button type="button" class="square" key={count} aria-pressed={!seeds && variants === count} onClick={() => change({ variants: count, seeds: '' })}>
+            {count}
+          </button>
+        ))}
+        {isList.value ? (
+          <input class="grow" aria-label={words.create.seeds} placeholder="1, 2, 3" value={seeds} aria-invalid={'seeds' in faults.value} aria-describedby="seeds-fault" onInput={(event) => change({ seeds: event.currentTarget.value })} />
+        ) : (
+          <button type="button" class="quiet" onClick={() => (isList.value = true)}>
+            <Icon name="list" />
+            {words.create.seeds}
+          </button>
+        )}
+      </div>
+      <Fault name="seeds" />
+    </fieldset>
+  )
+}

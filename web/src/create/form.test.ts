@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest'
+import { fieldsOf, formOf, NEW, seedsOf } from './draft'
+import { faultOf, labelOf, readFields } from './fields'
+import { bucketOf, cutOff, framesOf, sectionsOf, secondsOf } from './length'
+
+describe('lengths', () => {
+  it('rounds to whole sections as the farm does, half to even', () => {
+    expect(sectionsOf(3, 9)).toBe(2) // 2.5 sections
+    expect(sectionsOf(4.2, 9)).toBe(4) // 3.5
+    expect(sectionsOf(5, 9)).toBe(4)
+    expect(sectionsOf(0.1, 9)).toBe(1)
+  })
+  it('asks for seconds that make exactly the sections that the slider shows', () => {
+    for (let window = 1; window <= 33; window++) for (let n = 1; n <= 60; n++) expect(sectionsOf(secondsOf(n, window), window)).toBe(n)
+  })
+  it('counts the frame that the start image is', () => expect(framesOf(5, 9)).toBe(181))
+  it('takes the bucket closest in shape, the later of two', () => {
+    const buckets = ['960x416', '704x544', '640x608', '608x640', '416x960']
+    expect(bucketOf([1000, 1000], buckets)).toBe('608x640')
+    expect(bucketOf([1600, 700], buckets)).toBe('960x416')
+    expect(bucketOf([700, 1600], buckets)).toBe('416x960')
+  })
+  it('says how much of a picture is cut off', () => {
+    expect(cutOff([200, 100], [100, 100])).toBeCloseTo(0.5)
+    expect(cutOff([100, 100], [100, 100])).toBe(0)
+  })
+})
+
+describe('a draft', () => {
+  it('sends only what differs from the defaults', () => {
+    expect(fieldsOf({ ...NEW, prompt: 'a', values: { crf: 20 } })).toEqual({ prompt: 'a', crf: 20 })
+  })
+  it('lets a list of seeds win over the seed and the number of variants', () => {
+    expect(fieldsOf({ ...NEW, prompt: 'a', values: { seed: 3 }, variants: 4, seeds: '1, 2' })).toEqual({ prompt: 'a', seeds: [1, 2] })
+  })
+  it('sends lists as JSON and pictures as parts', () => {
+    const picture = { blob: new Blob(['x']), name: 'a.png', width: 1, height: 1 }
+    const form = formOf({ ...NEW, prompt: 'a', image: picture, keyframes: [{ at_s: 1.2, picture }], values: { loras: [{ name: 'b', weight: 1 }] } })
+    expect(form.get('loras')).toBe('[{"name":"b","weight":1}]')
+    expect(form.get('keyframes')).toBe('[{"at_s":1.2,"image":"keyframe_0"}]')
+    expect([...form.keys()]).toEqual(expect.arrayContaining(['input_reference', 'keyframe_0']))
+  })
+  it('knows seeds from other words', () => {
+    expect(seedsOf('1, 2 30')).toEqual([1, 2, 30])
+    expect(seedsOf('1, two')).toBeNull()
+    expect(seedsOf('')).toEqual([])
+  })
+})
+
+describe('fields', () => {
+  const schema = { properties: { steps: { anyOf: [{ type: 'integer', minimum: 1, maximum: 100 }, { type: 'null' }], default: null, description: 'how many' }, new_field: { type: 'string', enum: ['a', 'b'], default: 'a' } } }
+  const document = { paths: { '/v1/videos': { post: { requestBody: { content: { 'multipart/form-data': { schema } } } } } } }
+  const [steps, added] = readFields(document)
+  it('reads kind, limits and default', () => {
+    expect(steps).toMatchObject({ name: 'steps', kind: 'whole', min: 1, max: 100, standard: null, help: 'how many' })
+    expect(added).toMatchObject({ name: 'new_field', kind: 'choice', choices: ['a', 'b'], standard: 'a' })
+    expect(labelOf('new_field')).toBe('New field')
+  })
+  it('refuses in the words of the farm', () => {
+    expect(faultOf(steps!, 101)).toBe('need at most 100')
+    expect(faultOf(steps!, Number.NaN)).toBe('need a number')
+    expect(faultOf(steps!, 1.5)).toBe('need a whole number')
+    expect(faultOf(steps!, 25)).toBeNull()
+  })
+})

@@ -1,0 +1,100 @@
+/** The form and requests without an answer, kept in the browser (IndexedDB) for each owner, so that nothing is lost. */
+import { computed, effect } from '@preact/signals'
+import { create, newKey, Problem } from '../api/client'
+import type { Video } from '../api/objects'
+import { learn } from '../live/store'
+import { type Draft, draft, formOf, NEW } from './draft'
+
+interface Sent {
+  key: string
+  owner: string
+  draft: Draft
+}
+
+/** Where a browser keeps nothing (private windows of some), the page works without. */
+function open(): Promise<IDBDatabase | null> {
+  return new Promise((done) => {
+    let request: IDBOpenDBRequest
+    try {
+      request = indexedDB.open('framefarm', 1)
+    } catch {
+      return done(null)
+    }
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('drafts')
+      request.result.createObjectStore('sent', { keyPath: 'key' })
+    }
+    request.onsuccess = () => done(request.result)
+    request.onerror = () => done(null)
+  })
+}
+
+const database = open()
+
+async function ask<T>(store: 'drafts' | 'sent', mode: IDBTransactionMode, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | undefined> {
+  const found = await database
+  if (!found) return undefined
+  return new Promise((done) => {
+    const transaction = found.transaction(store, mode)
+    const request = act(transaction.objectStore(store))
+    transaction.oncomplete = () => done(request.result)
+    transaction.onabort = () => done(undefined) // the disk is full: the form lives on in the page
+  })
+}
+
+let kept: string | null = null
+
+/** Take up an owner's form, keep it from now on, and send again what had no answer. Runs once an owner. */
+export async function keepFor(owner: string): Promise<void> {
+  if (kept === owner) return
+  kept = owner
+  const parts = await Promise.all(
+    ['fields', 'pictures'].map((part) => ask<Partial<Draft>>('drafts', 'readonly', (store) => store.get([owner, part]) as IDBRequest<Partial<Draft>>)),
+  )
+  if (parts[0]) draft.value = { ...NEW, ...parts[0], ...parts[1] }
+  for (const sent of (await ask<Sent[]>('sent', 'readonly', (store) => store.getAll() as IDBRequest<Sent[]>)) ?? []) {
+    if (sent.owner === owner) void deliver(sent).catch(() => undefined)
+  }
+}
+
+/** Keep a part of the form as it changes. Pictures have a part of their own, so that typing does not write them again. */
+function keepPart(part: 'fields' | 'pictures', read: (from: Draft) => Partial<Draft>): void {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const now = computed(() => JSON.stringify(read(draft.value), (_, value: unknown) => (value instanceof Blob ? nameOf(value) : value)))
+  effect(() => {
+    void now.value
+    if (kept === null) return
+    const [owner, value] = [kept, read(draft.peek())]
+    clearTimeout(timer)
+    timer = setTimeout(() => void ask('drafts', 'readwrite', (store) => store.put(value, [owner, part])), 200)
+  })
+}
+
+const blobs = new WeakMap<Blob, string>()
+
+function nameOf(blob: Blob): string {
+  if (!blobs.has(blob)) blobs.set(blob, newKey())
+  return blobs.get(blob)!
+}
+
+keepPart('fields', ({ prompt, values, preset, variants, seeds }) => ({ prompt, values, preset, variants, seeds }))
+keepPart('pictures', ({ image, end, keyframes }) => ({ image, end, keyframes }))
+
+/** Ask for a draft's videos. The request outlives the page: it is sent again until it has an answer. */
+export function send(now: Draft): Promise<Video> {
+  return deliver({ key: newKey(), owner: kept ?? '', draft: now })
+}
+
+async function deliver(sent: Sent): Promise<Video> {
+  await ask('sent', 'readwrite', (store) => store.put(sent))
+  const forget = (): Promise<unknown> => ask('sent', 'readwrite', (store) => store.delete(sent.key))
+  try {
+    const video = await create<Video>('/v1/videos', formOf(sent.draft), { key: sent.key })
+    await forget()
+    learn([video])
+    return video
+  } catch (error) {
+    if (error instanceof Problem) await forget() // the farm has answered
+    throw error
+  }
+}

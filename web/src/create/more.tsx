@@ -1,0 +1,143 @@
+/** Every other field of a request, as the farm describes it. A changed value is marked and can be put back. */
+import { useSignal } from '@preact/signals'
+import type { TargetedInputEvent } from 'preact'
+import { newKey } from '../api/client'
+import { IconButton } from '../parts/button'
+import { words } from '../words'
+import { Fault } from './choices'
+import { draft, set } from './draft'
+import { models } from '../api/facts'
+import { specs } from './specs'
+import { faults } from './faults'
+import { type FieldSpec, labelOf, type Value } from './fields'
+import { Loras } from './loras'
+
+/** Fields that have a place of their own in the page. */
+const ELSEWHERE = new Set(['prompt', 'seconds', 'preset', 'input_reference', 'end_image', 'keyframes', 'n', 'seeds', 'loras', 'prompts', 'prompt_fade_sections', 'loop'])
+/** The order in which people look for the others; a field that the farm gains comes last. */
+const ORDER = ['model', 'seed', 'num_inference_steps', 'guidance_scale', 'true_cfg_scale', 'guidance_rescale', 'negative_prompt', 'latent_window_size', 'size', 'resolution', 'cache', 'cache_threshold', 'decode', 'decode_tile_px', 'crf', 'preserve_gb', 'priority', 'name', 'webhook_url', 'webhook_secret']
+
+const place = (name: string): number => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length)
+
+export function More() {
+  const isOpen = useSignal(false)
+  const shown = [...specs.value.values()].filter((spec) => !ELSEWHERE.has(spec.name)).sort((a, b) => place(a.name) - place(b.name))
+  const changed = shown.filter((spec) => spec.name in draft.value.values).length + (Array.isArray(draft.value.values['loras']) ? 1 : 0)
+  const hasFault = shown.some((spec) => spec.name in faults.value)
+  return (
+    <details class="more" open={isOpen.value || hasFault} onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
+      <summary>
+        {words.create.more}
+        {changed > 0 && <span class="small soft"> {words.create.changed(changed)}</span>}
+      </summary>
+      {(isOpen.value || hasFault) && (
+        <div class="fields">
+          <Loras />
+          <Deadline />
+          {shown.map((spec) => (
+            <Field spec={spec} key={spec.name} />
+          ))}
+        </div>
+      )}
+    </details>
+  )
+}
+
+function Field({ spec }: { spec: FieldSpec }) {
+  const value = draft.value.values[spec.name]
+  const isChanged = value !== undefined
+  const label = words.fields[spec.name] ?? labelOf(spec.name)
+  return (
+    <div class={`field ${isChanged ? 'changed' : ''}`}>
+      <div class="row">
+        <label for={spec.name}>{label}</label>
+        {isChanged && <IconButton icon="undo" name={words.create.putBack(label)} class="end" onClick={() => set(spec.name, null)} />}
+      </div>
+      <div class="row">
+        <Control spec={spec} value={value} />
+        {spec.name === 'seed' && <Dice />}
+      </div>
+      <Fault name={spec.name} />
+      <span id={`${spec.name}-help`} class="small soft">
+        {spec.help}
+      </span>
+    </div>
+  )
+}
+
+function Control({ spec, value }: { spec: FieldSpec; value: Value | undefined }) {
+  const { name } = spec
+  const common = { id: name, 'aria-invalid': name in faults.value, 'aria-describedby': `${name}-fault ${name}-help` }
+  if (name === 'model') return <Choice {...common} value={value} choices={models.value.map(({ id }) => id)} name={name} />
+  switch (spec.kind) {
+    case 'choice':
+      return <Choice {...common} value={value} choices={spec.choices} name={name} standard={spec.standard} />
+    case 'switch':
+      return <input {...common} type="checkbox" checked={Boolean(value ?? spec.standard)} onChange={(event) => set(name, event.currentTarget.checked === spec.standard ? null : event.currentTarget.checked)} />
+    case 'number':
+    case 'whole':
+      return <input {...common} type="number" min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} value={typeof value === 'number' ? value : ''} onInput={(event) => set(name, event.currentTarget.value === '' ? null : event.currentTarget.valueAsNumber)} />
+    case 'json':
+      return <Json {...common} name={name} value={value} />
+    case 'secret':
+      return <input {...common} {...typed(name, value)} type="password" autocomplete="off" />
+    default:
+      return <input {...common} {...typed(name, value)} type="text" autocomplete="off" placeholder={placeholder(spec)} />
+  }
+}
+
+const typed = (name: string, value: Value | undefined): { value: string; onInput: (event: TargetedInputEvent<HTMLInputElement>) => void } => ({
+  value: typeof value === 'string' ? value : '',
+  onInput: (event) => set(name, event.currentTarget.value || null),
+})
+
+const placeholder = (spec: FieldSpec): string => (spec.standard === null || spec.standard === '' ? '' : String(spec.standard))
+
+function Choice({ name, value, choices, standard, ...common }: { id: string; name: string; value: Value | undefined; choices: readonly string[]; standard?: Value | null }) {
+  return (
+    <select {...common} value={String(value ?? standard ?? '')} onChange={(event) => set(name, event.currentTarget.value === (standard ?? '') ? null : event.currentTarget.value)}>
+      {(standard === undefined || standard === null) && <option value="">{words.create.farmsChoice}</option>}
+      {choices.map((choice) => (
+        <option key={choice}>{choice}</option>
+      ))}
+    </select>
+  )
+}
+
+/** A field that holds JSON. What is no JSON yet stays in the box, with a word. */
+function Json({ name, value, ...common }: { id: string; name: string; value: Value | undefined }) {
+  const text = useSignal(value === undefined ? '' : JSON.stringify(value))
+  const take = (typed: string): void => {
+    text.value = typed
+    const { [name]: _, ...others } = faults.value
+    try {
+      set(name, typed.trim() ? (JSON.parse(typed) as object) : null)
+      faults.value = others
+    } catch {
+      faults.value = { ...others, [name]: words.create.noJson }
+    }
+  }
+  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={text.value} onInput={(event) => take(event.currentTarget.value)} />
+}
+
+/** A die that draws a seed, and keeps it until it is put back. */
+const Dice = () => (
+  <IconButton icon="dice" name={words.create.drawSeed} onClick={() => set('seed', Number.parseInt(newKey().slice(0, 8), 16))} />
+)
+
+/** Seconds within which the video is needed; the API carries them in `metadata`. */
+function Deadline() {
+  const metadata = (draft.value.values['metadata'] ?? {}) as Record<string, unknown>
+  const take = (typed: string): void => {
+    const { deadline_s: _, ...others } = metadata
+    const next = typed === '' ? others : { ...others, deadline_s: Number(typed) }
+    set('metadata', Object.keys(next).length > 0 ? next : null)
+  }
+  return (
+    <div class="field">
+      <label for="deadline">{words.create.deadline}</label>
+      <input id="deadline" type="number" min={1} value={String(metadata['deadline_s'] ?? '')} onInput={(event) => take(event.currentTarget.value)} />
+      <span class="small soft">{words.create.deadlineHelp}</span>
+    </div>
+  )
+}

@@ -1,0 +1,90 @@
+/** The start image: drop, paste, pick or photograph it; it is shown cropped as the video will be. */
+import { useSignal } from '@preact/signals'
+import { useEffect, useMemo } from 'preact/hooks'
+import { IconButton } from '../parts/button'
+import { Icon } from '../parts/icon'
+import { words } from '../words'
+import { change, draft, type Picture } from './draft'
+import { faults } from './faults'
+import { cutOff } from './length'
+import { filesOf, readPicture } from './picture'
+import { shape } from './estimate'
+
+const MUCH = 0.25 //: of a picture cut off: worth a word
+
+export function PictureField() {
+  const isOver = useSignal(false)
+  const { image } = draft.value
+  const fault = faults.value['input_reference']
+  const frame = shape.value
+  useEffect(() => {
+    const paste = (event: ClipboardEvent): void => {
+      const [file] = filesOf(event.clipboardData)
+      if (file) void take(file)
+    }
+    addEventListener('paste', paste)
+    return () => removeEventListener('paste', paste)
+  }, [])
+  return (
+    <div
+      class={`picture-field ${isOver.value ? 'over' : ''}`}
+      onDragOver={(event) => {
+        event.preventDefault()
+        isOver.value = true
+      }}
+      onDragLeave={() => (isOver.value = false)}
+      onDrop={(event) => {
+        event.preventDefault()
+        isOver.value = false
+        const [file] = filesOf(event.dataTransfer)
+        if (file) void take(file)
+      }}
+    >
+      <div class="frame" style={{ aspectRatio: frame ? `${frame[0]} / ${frame[1]}` : '4 / 3' }}>
+        {image ? <Shown picture={image} /> : <p class="soft">{words.create.dropHere}</p>}
+        <label class={`pick ${image ? 'over-picture' : ''}`}>
+          <Icon name="image" />
+          {image ? words.create.replace : words.create.choose}
+          <input id="start-image" class="unseen" type="file" accept="image/*" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" onChange={(event) => void pick(event.currentTarget)} />
+        </label>
+        {image && <IconButton icon="x" name={words.create.removeImage} class="remove" onClick={() => change({ image: null })} />}
+      </div>
+      <p class="small number">
+        <span id="start-image-fault" class="bad">{fault}</span>
+        {!fault && image && frame && <Made picture={image} frame={frame} />}
+      </p>
+    </div>
+  )
+}
+
+function Shown({ picture }: { picture: Picture }) {
+  const address = useMemo(() => URL.createObjectURL(picture.blob), [picture.blob])
+  useEffect(() => () => URL.revokeObjectURL(address), [address])
+  return <img src={address} alt={picture.name} />
+}
+
+function Made({ picture, frame }: { picture: Picture; frame: [number, number] }) {
+  const lost = cutOff([picture.width, picture.height], frame)
+  return (
+    <span class="soft">
+      {words.create.madeIn(frame[0], frame[1])}
+      {lost > MUCH && ` ${words.create.cutOff(Math.round(lost * 100))}`}
+    </span>
+  )
+}
+
+async function pick(input: HTMLInputElement): Promise<void> {
+  const [file] = Array.from(input.files ?? [])
+  if (file) await take(file)
+  input.value = '' // picking the same file once more is a change, too
+}
+
+async function take(file: File): Promise<void> {
+  const { input_reference: _, ...others } = faults.value
+  try {
+    change({ image: await readPicture(file, file.name) })
+    faults.value = others
+  } catch (error) {
+    faults.value = { ...others, input_reference: (error as Error).message }
+  }
+}

@@ -1,0 +1,33 @@
+/** Files that people drop, paste or pick, as pictures of the form. */
+import { words } from '../words'
+import type { Picture } from './draft'
+import { farm } from '../api/facts'
+
+/** Read a file's size in px and check it as the farm would. Throws an Error whose message is for people. */
+export async function readPicture(file: Blob, name: string): Promise<Picture> {
+  const limits = farm.value?.limits
+  const megabytes = file.size / 2 ** 20
+  if (limits && megabytes > limits.upload_mb) throw new Error(words.picture.tooLarge(megabytes, limits.upload_mb))
+  if (limits && file.type.startsWith('image/') && !limits.image_formats.includes(file.type)) throw new Error(words.picture.format(file.type, limits.image_formats))
+  const { width, height } = await measure(file)
+  if (limits && width * height > limits.pixels) throw new Error(words.picture.tooManyPixels(width, height, limits.pixels))
+  if (limits && Math.min(width, height) < limits.image_side_px) throw new Error(words.picture.tooSmall(width, height, limits.image_side_px))
+  return { blob: file, name, width, height }
+}
+
+async function measure(file: Blob): Promise<{ width: number; height: number }> {
+  const address = URL.createObjectURL(file)
+  try {
+    const image = new Image()
+    image.src = address
+    await image.decode()
+    return { width: image.naturalWidth, height: image.naturalHeight }
+  } catch {
+    throw new Error(words.picture.broken)
+  } finally {
+    URL.revokeObjectURL(address)
+  }
+}
+
+/** The files of a drop or a paste. */
+export const filesOf = (data: DataTransfer | null): File[] => Array.from(data?.files ?? [])

@@ -1,0 +1,36 @@
+/** Prompts and pictures over time, on the borders of sections. Pure. */
+import { sectionS } from './length'
+
+export interface TimedPrompt {
+  at_s: number
+  text: string
+}
+
+/** The section border nearest to a time, from 0 to the number of sections. */
+export const borderOf = (atS: number, window: number): number => Math.round(atS / sectionS(window))
+
+export const timeOf = (border: number, window: number): number => Math.round(border * sectionS(window) * 1000) / 1000
+
+/** The borders at which another prompt may begin: the start has its own, and a section has one text. */
+export function freeBorders(prompts: readonly TimedPrompt[], sections: number, window: number): number[] {
+  const taken = new Set(prompts.map(({ at_s }) => borderOf(at_s, window)))
+  return Array.from({ length: Math.max(0, sections - 1) }, (_, k) => k + 1).filter((border) => !taken.has(border))
+}
+
+/** Move a prompt to a border. It stays between its neighbours, so that no two begin together. */
+export function movePrompt(prompts: readonly TimedPrompt[], at: number, border: number, sections: number, window: number): TimedPrompt[] {
+  const before = at > 0 ? borderOf(prompts[at - 1]!.at_s, window) : 0
+  const after = at + 1 < prompts.length ? borderOf(prompts[at + 1]!.at_s, window) : sections
+  const kept = Math.min(Math.max(border, before + 1), after - 1)
+  return prompts.map((prompt, k) => (k === at ? { ...prompt, at_s: timeOf(kept, window) } : prompt))
+}
+
+/** Blocks of the track: from border to border, the prompt of the form first. */
+export function blocks(prompts: readonly TimedPrompt[], sections: number, window: number): { from: number; to: number; at: number | null }[] {
+  const starts = [0, ...prompts.map(({ at_s }) => Math.min(borderOf(at_s, window), sections))]
+  return starts.map((from, k) => ({ from, to: starts[k + 1] ?? sections, at: k === 0 ? null : k - 1 }))
+}
+
+/** What of a timeline still lies within a video that became shorter. */
+export const within = <T extends { at_s: number }>(items: readonly T[], sections: number, window: number): T[] =>
+  items.filter(({ at_s }) => borderOf(at_s, window) < sections)

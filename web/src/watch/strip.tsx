@@ -1,0 +1,40 @@
+/** The sections of a video from left to right in time. Each shows its preview; models that make the end first fill from the right. */
+import { useSignal } from '@preact/signals'
+import { isForward } from '../api/facts'
+import { contentUrl, type Video } from '../api/objects'
+import { words } from '../words'
+import { Frames } from './frames'
+
+/** The sections in the order of time: the k-th that is made is the k-th from the end, but for F1 models. */
+export function inTime(video: Video): number[] {
+  const made = Array.from({ length: video.sections_total }, (_, k) => k)
+  return isForward(video.model) ? made : made.reverse()
+}
+
+export function Strip({ video }: { video: Video }) {
+  const under = useSignal<number | null>(null)
+  const [width, height] = video.size.split('x')
+  const now = video.status === 'in_progress' ? (video.section ?? video.sections_done) : null
+  return (
+    <figure class="strip">
+      <ol aria-label={words.watch.strip} style={{ gridTemplateColumns: `repeat(${video.sections_total}, minmax(24px, 1fr))` }}>
+        {inTime(video).map((section, at) => {
+          const isDone = section < video.sections_done
+          return (
+            <li
+              key={section}
+              class={isDone ? 'done' : section === now ? 'now' : ''}
+              style={{ aspectRatio: `${width} / ${height}` }}
+              aria-label={words.watch.cell(at + 1, isDone ? 'done' : section === now ? 'now' : 'open')}
+              onPointerEnter={() => (under.value = section)}
+              onPointerLeave={() => (under.value = null)}
+            >
+              {isDone && <Frames src={contentUrl(video, 'preview', { section: `${section}` })} size={video.size} isPlaying={under.value === section} />}
+            </li>
+          )
+        })}
+      </ol>
+      {!isForward(video.model) && video.sections_total > 1 && video.status !== 'completed' && <figcaption class="small soft">{words.watch.endFirst}</figcaption>}
+    </figure>
+  )
+}
