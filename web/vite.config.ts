@@ -12,6 +12,12 @@ export default defineConfig({
     cssCodeSplit: false,
     assetsInlineLimit: 0, // the Content-Security-Policy allows no data: URL but for pictures
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        // One file of what every view needs, so that a view is one request more.
+        codeSplitting: { groups: [{ name: 'page', test: /node_modules\/(preact|@preact)|src\/(api|live|watch|words|parts\/(?!virtual|delete|selection))/ }] },
+      },
+    },
     license: { fileName: 'licenses.md' },
   },
   server: { host: '127.0.0.1', proxy: { '/v1': farm, '/login': farm, '/openapi.json': farm } },

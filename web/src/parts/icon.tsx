@@ -9,6 +9,7 @@ import download from 'lucide-static/icons/download.svg?raw'
 import edit from 'lucide-static/icons/pencil.svg?raw'
 import film from 'lucide-static/icons/film.svg?raw'
 import first from 'lucide-static/icons/arrow-up-to-line.svg?raw'
+import full from 'lucide-static/icons/maximize.svg?raw'
 import grip from 'lucide-static/icons/grip-vertical.svg?raw'
 import image from 'lucide-static/icons/image.svg?raw'
 import key from 'lucide-static/icons/key-round.svg?raw'
@@ -16,6 +17,7 @@ import keyboard from 'lucide-static/icons/keyboard.svg?raw'
 import last from 'lucide-static/icons/arrow-down-to-line.svg?raw'
 import left from 'lucide-static/icons/chevron-left.svg?raw'
 import list from 'lucide-static/icons/list-video.svg?raw'
+import loop from 'lucide-static/icons/repeat.svg?raw'
 import monitor from 'lucide-static/icons/monitor.svg?raw'
 import moon from 'lucide-static/icons/moon.svg?raw'
 import pause from 'lucide-static/icons/pause.svg?raw'
@@ -44,6 +46,7 @@ const DRAWINGS = {
   edit,
   film,
   first,
+  full,
   grip,
   image,
   key,
@@ -51,6 +54,7 @@ const DRAWINGS = {
   last,
   left,
   list,
+  loop,
   monitor,
   moon,
   pause,

@@ -1,13 +1,31 @@
-/** A running video: large, with its bar and what can be done to it. */
+/** A running video: large, with its bar and what can be done to it; opened, one watches it grow. */
+import { useSignal } from '@preact/signals'
+import { lazy } from 'preact-iso'
 import { title, type Video } from '../api/objects'
 import { wish } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { length } from '../parts/format'
+import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
 import { Bar, stageWords, timeLeft, TitleLink } from '../parts/progress'
 import { words } from '../words'
 
-export const RunningCard = ({ video }: { video: Video }) => (
+const Watch = lazy(() => import('../watch/watch').then((module) => module.Watch))
+
+export function RunningCard({ video }: { video: Video }) {
+  const isOpen = useSignal(false)
+  return (
+    <div>
+      {isOpen.value ? <Watch video={video} /> : <Card video={video} />}
+      <button type="button" class="quiet" aria-expanded={isOpen.value} onClick={() => (isOpen.value = !isOpen.value)}>
+        <Icon name={isOpen.value ? 'down' : 'right'} />
+        {words.queue.watch}
+      </button>
+    </div>
+  )
+}
+
+const Card = ({ video }: { video: Video }) => (
   <section class="card running" aria-label={title(video)}>
     <a href={`/ui/videos/${video.id}`} tabIndex={-1} aria-hidden="true">
       <Poster video={video} />

@@ -1,0 +1,109 @@
+/** What one can do with a finished video: again with changes, with other seeds, longer, better. */
+import { type Signal, useSignal } from '@preact/signals'
+import type { TargetedSubmitEvent } from 'preact'
+import { useLocation } from 'preact-iso'
+import { create, Problem } from '../api/client'
+import type { Video } from '../api/objects'
+import { models } from '../api/facts'
+import { each } from '../live/actions'
+import { learn } from '../live/store'
+import { say } from '../parts/toast'
+import { words } from '../words'
+import { fillForm, type Place, useFrame } from './to-form'
+
+const OTHERS = 4
+
+export function Next({ video, time }: { video: Video; time: Signal<number> }) {
+  const { route } = useLocation()
+  const extends_ = useSignal(false)
+  const isReady = video.status === 'completed'
+  const remix = (fields: object): Promise<Video> => create<Video>(`/v1/videos/${video.id}/remix`, { prompt: video.prompt, ...fields })
+  const toForm = async (fill: () => Promise<void>): Promise<void> => {
+    await each([0], fill)
+    route('/ui/')
+  }
+  const others = async (): Promise<void> => {
+    const made = await each(seeds(), (seed) => remix({ seed }))
+    learn(made)
+    if (made.length) say(words.next.added(made.length))
+  }
+  const full = async (): Promise<void> => {
+    const [made] = await each([0], () => remix({ cache: 'none', cache_threshold: null, seed: video.seed }))
+    if (!made) return
+    learn([made])
+    route(`/ui/videos/${made.id}`)
+  }
+  const supports = models.value.find((model) => model.id === video.model)?.supports
+  const use = (place: Place) => (
+    <button type="button" onClick={() => toForm(() => useFrame(video, time.value, place))}>
+      {words.next.places[place]}
+    </button>
+  )
+  return (
+    <div class="column">
+      <div class="row">
+        <button type="button" class="primary" onClick={() => toForm(() => fillForm(video))}>
+          {words.next.remix}
+        </button>
+        <button type="button" onClick={others}>
+          {words.next.others(OTHERS)}
+        </button>
+        {isReady && (
+          <button type="button" aria-expanded={extends_.value} onClick={() => (extends_.value = !extends_.value)}>
+            {words.next.extend}
+          </button>
+        )}
+        {video.request?.cache && video.request.cache !== 'none' && (
+          <button type="button" onClick={full}>
+            {words.next.full}
+          </button>
+        )}
+      </div>
+      {extends_.value && <Extend video={video} />}
+      {isReady && (
+        <div class="row">
+          <span class="small soft">{words.next.useFrame}</span>
+          {use('image')}
+          {supports?.end_image && use('end')}
+          {supports?.keyframes && use('keyframe')}
+        </div>
+      )}
+    </div>
+  )
+}
+
+/** Other seeds than the video's own; below 2^32, which every tool can read. */
+const seeds = (): number[] => [...crypto.getRandomValues(new Uint32Array(OTHERS))]
+
+function Extend({ video }: { video: Video }) {
+  const { route } = useLocation()
+  const problem = useSignal<Problem | null>(null)
+  const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
+    event.preventDefault()
+    const data = new FormData(event.currentTarget)
+    problem.value = null
+    try {
+      const made = await create<Video>('/v1/videos/extensions', { video: { id: video.id }, prompt: `${data.get('prompt')}`, seconds: Number(data.get('seconds')) })
+      learn([made])
+      route(`/ui/videos/${made.id}`)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      problem.value = error
+    }
+  }
+  return (
+    <form class="card column" onSubmit={send}>
+      <p class="small soft">{words.next.extendText}</p>
+      <label class="field">
+        {words.queue.prompt}
+        <textarea name="prompt" rows={2} required defaultValue={video.prompt} />
+      </label>
+      <label class="field">
+        {words.next.seconds}
+        <input name="seconds" type="number" min={0.1} max={600} step="any" required defaultValue="2.4" />
+      </label>
+      {problem.value && <p class="note bad">{problem.value.errors[0]?.message ?? problem.value.message}</p>}
+      <button class="primary">{words.next.extend}</button>
+    </form>
+  )
+}

@@ -1,0 +1,76 @@
+/** The strip of sections, and "Remake from here": keep some of them, and make the others again with another prompt. */
+import { useSignal } from '@preact/signals'
+import { useLocation } from 'preact-iso'
+import type { TargetedSubmitEvent } from 'preact'
+import { isForward } from '../api/facts'
+import { create, Problem } from '../api/client'
+import { contentUrl, type Video } from '../api/objects'
+import { learn } from '../live/store'
+import { Frames } from '../watch/frames'
+import { words } from '../words'
+import { cellWords, firstRemade, isKept, sectionOf } from './sections'
+
+export function Remake({ video }: { video: Video }) {
+  const from = useSignal<number | null>(null)
+  const problem = useSignal<Problem | null>(null)
+  const { route } = useLocation()
+  const [sections, forward] = [video.sections_total, isForward(video.model)]
+  const cells = Array.from({ length: sections }, (_, at) => at)
+  const [width, height] = video.size.split('x')
+  const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
+    event.preventDefault()
+    const prompt = `${new FormData(event.currentTarget).get('prompt')}`
+    problem.value = null
+    try {
+      const made = await create<Video>(`/v1/videos/${video.id}/remix`, { prompt, from_section: firstRemade(from.value!, sections, forward) })
+      learn([made])
+      route(`/ui/videos/${made.id}`)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      problem.value = error
+    }
+  }
+  return (
+    <form class="card column remake" onSubmit={send}>
+      <fieldset>
+        <legend class="h2">{words.remake.title}</legend>
+        <p class="small soft">{forward ? words.remake.forward : words.remake.inverted}</p>
+        <div class="cells" style={{ gridTemplateColumns: `repeat(${sections}, minmax(72px, 200px))` }}>
+          {cells.map((cell) => (
+            <label key={cell} class={from.value === null ? '' : isKept(cell, from.value, forward) ? 'kept' : 'again'}>
+              <input type="radio" name="from" class="unseen" checked={from.value === cell} onChange={() => (from.value = cell)} />
+              <span class="look" style={{ aspectRatio: `${width} / ${height}` }}>
+                <Frames src={contentUrl(video, 'preview', { section: `${sectionOf(cell, sections, forward)}` })} size={video.size} isPlaying={false} />
+              </span>
+              <span class="small number">
+                {cell + 1}
+                {from.value !== null && ` · ${isKept(cell, from.value, forward) ? words.remake.kept : words.remake.again}`}
+              </span>
+            </label>
+          ))}
+        </div>
+      </fieldset>
+      {from.value !== null && (
+        <>
+          <p>
+            {words.remake.what(
+              cellWords(cells.filter((cell) => !isKept(cell, from.value!, forward))),
+              cells.some((cell) => isKept(cell, from.value!, forward)) ? cellWords(cells.filter((cell) => isKept(cell, from.value!, forward))) : null,
+            )}
+          </p>
+          <label class="field">
+            {words.remake.prompt}
+            <textarea name="prompt" rows={2} required defaultValue={video.prompt} aria-invalid={problem.value ? true : undefined} />
+            {problem.value && <span class="bad">{problem.value.message}</span>}
+          </label>
+          <div class="row">
+            <button class="primary">{words.remake.act}</button>
+            <button type="button" onClick={() => (from.value = null)}>
+              {words.act.close}
+            </button>
+          </div>
+        </>
+      )}
+    </form>
+  )
+}

@@ -1,0 +1,16 @@
+/** Which sections a remake keeps. Sections count in the order of making; cells count from left to right in time. Pure. */
+
+/** The first section that is made again where the cell `cell` (0 is the first in time) and what lies to its left or right go. */
+export const firstRemade = (cell: number, sections: number, isForward: boolean): number => (isForward ? cell : sections - 1 - cell)
+
+/** Whether a cell stays as it is when the video is remade from the cell `from`. */
+export const isKept = (cell: number, from: number, isForward: boolean): boolean => (isForward ? cell < from : cell > from)
+
+/** The section that a cell shows. */
+export const sectionOf = (cell: number, sections: number, isForward: boolean): number => (isForward ? cell : sections - 1 - cell)
+
+/** Cells in words: "1 to 3", "4". */
+export function cellWords(cells: readonly number[]): string {
+  const [first, last] = [cells[0]! + 1, cells.at(-1)! + 1]
+  return first === last ? `${first}` : `${first} to ${last}`
+}
