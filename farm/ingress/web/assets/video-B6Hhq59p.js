@@ -1,1 +1,0 @@
-import{S as e}from"./index-CVyPtIh0.js";import{i as t,t as n}from"./jsxRuntime-CMeArPM-.js";function r(){let r=e().params.id;return n(`video`,{controls:!0,src:t({id:r},`video`)})}export{r as default};
