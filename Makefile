@@ -12,6 +12,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 PIP := $(PYTHON) -m pip --disable-pip-version-check install -c constraints.txt
+# what pip says while it fetches and installs; the rest of its lines tell nobody anything
+FETCHED := sed -un '/\.metadata/d; s/^ *\(Downloading\|Using cached\) \([^ ]*\)\( ([^)]*)\)\?.*/  \2\3/p; s/^Installing collected packages.*/  installing them/p'
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -22,11 +24,15 @@ env: $(STAMP)  ## the environment, in .venv
 # torch comes first and alone, so that the index of this machine, not another package's wish, picks its build.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'
+	@echo "env: $(VENV) with $$(grep -c == constraints.txt) packages; this takes minutes, and GBs where torch brings CUDA"
 	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then $(PYTHON3) -m venv --clear $(VENV); fi
 	@rm -f $@
-	$(PIP) --quiet "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --quiet -e '.[test,lint,docs]'
+	@echo "env: 1 of 2, torch"
+	@$(PIP) "$$(grep '^torch==' constraints.txt)" | $(FETCHED)
+	@echo "env: 2 of 2, everything else"
+	@$(PIP) -e '.[test,lint,docs]' | $(FETCHED)
 	@touch $@
+	@echo "env: ready, $$(du -sh $(VENV) | cut -f1) in $(VENV)"
 
 demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops again
 	@env -u FARM_URL FARM_STORAGE="$(CURDIR)/demo/storage" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh

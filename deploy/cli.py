@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
@@ -75,7 +76,7 @@ class _Group(TyperGroup):
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name in COMMANDS else command, rest
+        return name, _without_markup(load_command(name)) if name in COMMANDS else command, rest
 
 
 def load_command(name: str) -> Any:
@@ -85,6 +86,15 @@ def load_command(name: str) -> Any:
     import_module(f"deploy.commands.{COMMANDS[name][0]}").register(commands)
     group: Any = typer.main.get_command(commands)
     return group.commands[name]
+
+
+def _without_markup(command: Any) -> Any:
+    """Let `--help` show what stands in brackets: typer reads help texts as Rich's markup."""
+    for each in (command, *command.params):
+        each.help = escape(each.help) if getattr(each, "help", None) else None
+    for inner in getattr(command, "commands", {}).values():
+        _without_markup(inner)
+    return command
 
 
 app = typer.Typer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -56,6 +57,17 @@ def refusal(capsys: Out, *argv: str) -> str:
     assert (status, out) == (2, ""), f"{argv}: {err}"
     assert "Traceback" not in err
     return err
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_help_shows_every_word(words: str, capsys: Out) -> None:
+    """Each flag with its whole text: what stands in brackets is no markup."""
+    assert cli.main([*words.split(), "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for text in [LEAVES[words].help, *(flag.help for flag in flags(words) if not flag.hidden)]:
+        for bracketed in re.findall(r"\[[^\]]*\]", text or ""):
+            assert bracketed in shown, text
+    assert "\\[" not in shown
 
 
 @pytest.mark.parametrize("words", sorted(LEAVES.keys() - UNTIL_STOPPED))
