@@ -175,6 +175,10 @@ class DispatcherActor:
             if not bell.listeners:
                 self._news.pop(job_id, None)
 
+    async def lives(self, job_ids: list[JobId]) -> dict[JobId, LiveJob]:
+        """Pass on to Dispatcher.lives."""
+        return await self._call(self._dispatcher.lives, job_ids)
+
     async def workers(self) -> list[WorkerState]:
         """Pass on to Dispatcher.workers."""
         return await self._call(self._dispatcher.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -39,6 +39,11 @@ class RayDoor(NewsDoor):
         answer: LiveJob | None = await self._call(
             "live", job, wait_s=timeout_s, after_version=after_version, timeout_s=timeout_s
         )
+        return answer
+
+    @override
+    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
+        answer: dict[JobId, LiveJob] = await self._call("lives", list(jobs))
         return answer
 
     @override

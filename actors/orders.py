@@ -301,8 +301,8 @@ def _tags(order: Order, spec: RenderSpec, renderer: Renderer) -> dict[str, str] 
         numeric_classes=classes,
         id=job.id,
         created_at=job.created_ms // 1000,
-        request=request.model_dump(mode="json", exclude={"metadata"}, exclude_defaults=True),
+        request=request.model_dump(mode="json", exclude={"metadata", "labels"}, exclude_defaults=True),
         inputs={name: artifact.sha256 for name, artifact in job.inputs.items()},
-        edits=[edit.model_dump(exclude_none=True) for edit in job.edits],
+        edits=job.shown_edits(),
     )
     return tags(facts, title=request.name or request.prompt)

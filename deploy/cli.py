@@ -40,7 +40,7 @@ COMMANDS = {
     "resume": ("videos", "Continue paused videos."),
     "cancel": ("videos", "Stop at the next step for good; only retry continues it."),
     "retry": ("videos", "Continue failed or cancelled videos."),
-    "edit": ("videos", "Change a queued or paused video."),
+    "edit": ("videos", "Change a video: prompt, priority, name, labels."),
     "rm": ("videos", "Erase ended videos with everything that the farm stored of them."),
     "workers": ("farm", "List the workers and what they render; or pause, resume or drain one."),
     "drain": ("farm", "Let a worker save its last finished step and end."),

@@ -166,21 +166,27 @@ class FarmClient:
         after: str | None = None,
         order: str = "desc",
         batch: str | None = None,
+        q: str | None = None,
+        starred: bool | None = None,
     ) -> dict[str, Any]:
         """Return a page of videos: {data, has_more, last_id …}. order: "desc" puts the newest first.
 
+        With `status`, `q` (letters of prompt or name) or `starred`, a page may be short although there are more.
         Raises: NotFound for an unknown `batch` or `after`.
         """
         query = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
+        query |= {"q": q, "starred": starred}
         return self._ask(
             "GET", "/v1/videos", params={name: value for name, value in query.items() if value is not None}
         )
 
-    def every(self, *, status: str | None = None) -> Iterator[dict[str, Any]]:
+    def every(
+        self, *, status: str | None = None, q: str | None = None, starred: bool | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Iterate over all videos, newest first."""
         after = None
         while True:
-            page = self.list(limit=100, status=status, after=after)
+            page = self.list(limit=100, status=status, after=after, q=q, starred=starred)
             yield from page["data"]
             after = page["last_id"]
             if not page["has_more"]:
@@ -202,7 +208,7 @@ class FarmClient:
         return self._patiently(once)
 
     def edit(self, video_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change prompt, priority or name. Raises: InvalidRequest; Conflict if the video is not queued or paused."""
+        """Change prompt, priority, name or labels. Raises: InvalidRequest; Conflict if the state forbids it."""
         return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
 
     def delete(self, video_id: str) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class Job(Value):
         changes = {name: value for edit in edits for name, value in edit.changes().items()}
         return self.model_copy(update={"request": self.request.model_copy(update=changes), "edits": edits})
 
+    def shown_edits(self) -> list[dict[str, object]]:
+        """Return the edits that tell how the video was made: all but those of its labels alone."""
+        shown = [edit.model_dump(exclude_none=True, exclude={"labels"}) for edit in self.edits]
+        return [edit for edit in shown if len(edit) > 1]
+
 
 class OrderKey(Value):
     """Which piece of a video an order makes: the stage and, for `section` and `decode`, the section's number."""
@@ -223,6 +228,9 @@ class DispatcherDoor(Protocol):
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
         """Return what the dispatcher knows of `job`. Wait up to `timeout_s` for a version after `after_version`."""
+
+    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
+        """Return what the dispatcher knows of those of `jobs` that have not ended."""
 
     async def workers(self) -> Sequence[WorkerState]:
         """Return all workers that the dispatcher has heard of lately, and the paused and drained ones."""

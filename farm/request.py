@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +33,8 @@ from farm.receiver import MAX_URL_CHARS, check_secret, checked_url
 MAX_SIDE_PX = 2048  #: of a video
 MAX_VARIANTS = 16  #: videos of a batch
 _MIN_SIDE_PX = 64
+MAX_LABELS = 16
+STARRED = "starred"  #: the label by which lists filter
 _SEEDS = 2**63
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
@@ -95,18 +98,41 @@ class LoraUse(UserInput):
     )
 
 
+_LABELS = f"up to {MAX_LABELS} texts to find it by: a JSON list, or a,b,c; lists can filter by {STARRED}"
+
+
+def _listed(value: object) -> object:
+    """Read labels that a form or a flag carries as text: a JSON list, or names with commas between them."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [name.strip() for name in value.split(",")] if value.strip() else []
+    return _from_json_text(value)
+
+
+def _each_once(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(labels))
+
+
+Label = Annotated[str, Field(min_length=1, max_length=100)]
+Labels = Annotated[tuple[Label, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
+
+
 class VideoEdit(UserInput):
-    """A change to a waiting video. Fields that are left out keep their values."""
+    """A change to a video. Fields that are left out keep their values."""
 
     prompt: str | None = Field(
         default=None, min_length=1, max_length=4000, description="the prompt of the sections that are still to be made"
     )
     priority: int | None = Field(default=None, ge=-10, le=10, description="videos with a higher priority go first")
     name: str | None = Field(default=None, max_length=200, description="a name for people to recognize it by")
+    labels: Labels | None = Field(default=None, max_length=MAX_LABELS, description=_LABELS)
 
-    def changes(self) -> dict[str, str | int]:
+    def changes(self) -> dict[str, Any]:
         """Return the fields that are set."""
         return self.model_dump(include=set(VideoEdit.model_fields), exclude_none=True)
+
+    def renders(self) -> bool:
+        """Whether it changes how or when the video is made: more than its name and labels."""
+        return bool(self.changes().keys() - {"name", "labels"})
 
 
 class VideoRequest(UserInput):
@@ -195,6 +221,7 @@ class VideoRequest(UserInput):
     )
     no_metadata: bool = Field(default=False, description="do not record in the mp4 how it was made")
     name: str = Field(default="", max_length=200, description="a name for people to recognize it by")
+    labels: Labels = Field(default=(), max_length=MAX_LABELS, description=_LABELS)
     webhook_url: SecretStr | None = Field(
         default=None,
         max_length=MAX_URL_CHARS,

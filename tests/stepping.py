@@ -6,7 +6,7 @@ Each runs in a thread of its own, but only one thread runs at a time, so an inte
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -139,6 +139,10 @@ class SteppedStore(Store):
     @override
     def size(self, key: str) -> int:
         return self.real.size(key)
+
+    @override
+    def existing(self, keys: Collection[str]) -> set[str]:
+        return self.real.existing(keys)
 
     @override
     def modified(self, key: str) -> float:

@@ -56,11 +56,16 @@ def list_videos(
     after: Annotated[str | None, typer.Option(metavar="ID", help="only videos after this one")] = None,
     order: Annotated[Literal["asc", "desc"], typer.Option(help="asc: oldest first")] = "desc",
     batch: Annotated[str | None, typer.Option(metavar="ID", help="only videos of this batch")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="only videos with these letters in prompt or name")] = None,
+    starred: Annotated[
+        bool | None, typer.Option("--starred/--no-starred", help="only videos with the label starred, or without it")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="keep showing changes until Ctrl-C")] = False,
     as_json: Json = False,
 ) -> None:
     """List videos, newest first. With --watch into a pipe or with --json: print a line for each change."""
     query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
+    query |= {"q": q, "starred": starred}
     if watch:
         watch_list(url=url, storage=storage, as_json=as_json, **query)
         return
@@ -183,7 +188,10 @@ def fetch(
 
 @with_flags(request_flags(VideoEdit))
 def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False, **given: Any) -> None:
-    """Change a queued or paused video. A new prompt applies to the sections to come; finished ones stay."""
+    """Change a video: its name and labels, or while it is queued or paused its prompt and priority.
+
+    A new prompt applies to the sections to come; finished ones stay.
+    """
     if not given:
         raise ConfigError(f"nothing to change; pass {', '.join(f'--{name}' for name in VideoEdit.model_fields)}")
     with connect(url=url, storage=storage) as client:

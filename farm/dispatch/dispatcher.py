@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import get_args
 
@@ -229,6 +229,12 @@ class Dispatcher:
         with self._leases as leases:
             lacking = (leases.roster.lacking(request, stage) for stage in get_args(Stage))
             return next(filter(None, lacking), None)
+
+    def lives(self, job_ids: Sequence[JobId]) -> dict[JobId, LiveJob]:
+        """Return what is known of those of the videos that have not ended."""
+        with self._leases as leases:
+            found = {job_id: leases.live(job_id) for job_id in job_ids}
+        return {job_id: live for job_id, live in found.items() if live is not None}
 
     def load(self, owner: str) -> Load:
         """Count the videos that have not ended."""

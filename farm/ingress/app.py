@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -18,14 +19,17 @@ from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
 from farm.ingress import about, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
+from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
 from farm.ingress.page import PAGE, page_router
 from farm.ingress.problems import install_problems
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
 from farm.ingress.streams.feed import Feed
+from farm.ingress.views import encoded
 from farm.ingress.watches import Watches
 from farm.jobs import Jobs
+from farm.jobs.catalog import Catalog
 from farm.metrics import Meter
 from farm.settings import FarmSettings
 
@@ -63,9 +67,11 @@ def create_app(
     app.state.dependencies = Dependencies(
         settings=settings,
         jobs=jobs,
+        catalog=Catalog(jobs, partial(encoded, keep_days=settings.keep_days)),
         door=door,
         planner=planner,
         media=media,
+        lives=Lives(door),
         watches=Watches(jobs, door, meter=meter),
         feed=Feed(jobs, door, readiness, keep_days=settings.keep_days),
         readiness=readiness,

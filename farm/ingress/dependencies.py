@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
 from farm.errors import Forbidden, Unauthorized
+from farm.ingress.lives import Lives
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
 from farm.ingress.streams.feed import Feed
@@ -24,11 +25,13 @@ from farm.ingress.streams.subjects import Viewer
 from farm.ingress.watches import Watches
 from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
+from farm.jobs.catalog import Catalog
 from farm.keys import LOCAL_OWNER, owner_of, parse_keys, parse_operators
 from farm.settings import FarmSettings
 
 _WRITERS = 8  #: videos stored at once: fsync and S3 wait, the processor does not
 _DRAWERS = 8  #: posters read or drawn at once: most wait for the store
+_LISTERS = 4  #: pages looked up at once: a folder's are work for one processor, S3's wait
 _CORES = os.cpu_count() or 1
 _TURNS = 4  #: POSTs for each working thread: at tens of ms a POST, the last is answered within a few seconds
 #: headers in which a proxy names its client; Starlette's server may have applied them already
@@ -43,8 +46,10 @@ class Dependencies:
     settings: FarmSettings
     jobs: Jobs
     door: NewsDoor
+    catalog: Catalog
     planner: Planner
     media: Media
+    lives: Lives
     watches: Watches
     feed: Feed
     readiness: Readiness
@@ -54,12 +59,14 @@ class Dependencies:
     decoding: CapacityLimiter = field(init=False)
     writing: CapacityLimiter = field(init=False)
     drawing: CapacityLimiter = field(init=False)  #: threads that make posters
+    listing: CapacityLimiter = field(init=False)  #: threads that look up pages
     #: POSTs for a video that are handled at once, those that wait for a thread included; the rest get 429
     posts: CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         shares = max(1, self.settings.ingresses)  # the other processes have theirs
-        limits = {"decoding": _CORES, "writing": _WRITERS, "drawing": _DRAWERS, "posts": _TURNS * (_CORES + _WRITERS)}
+        limits = {"decoding": _CORES, "writing": _WRITERS, "drawing": _DRAWERS, "listing": _LISTERS}
+        limits["posts"] = _TURNS * (_CORES + _WRITERS)
         for name, most in limits.items():
             object.__setattr__(self, name, CapacityLimiter(max(1, most // shares)))
 

@@ -45,7 +45,7 @@ async def follow(
             for entry in entries:
                 n = 0
                 for name, data in _events_of(
-                    Record(job, entry), before, is_last=entry is entries[-1], keep_days=keep_days
+                    Record(job, entry), before, is_last=entry.seq == entries[-1].end, keep_days=keep_days
                 ):
                     if (entry.seq, n) > seen:
                         yield _event(name, data, EventId(entry.seq, n))
@@ -71,9 +71,9 @@ def parse_id(text: str | None, *, head_seq: int) -> EventId | None:
 
 
 def has_seen_end(record: Record, last_event_id: str | None) -> bool:
-    """Whether a client that reconnects has seen the `end` of an ended video, its last entry's second event."""
+    """Whether a client that reconnects has seen the `end` of an ended video, its last end's second event."""
     seen = parse_id(last_event_id, head_seq=record.head.seq)
-    return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.seq, 1)
+    return seen is not None and record.head.state.status not in OPEN and seen >= (record.head.end, 1)
 
 
 def _events_of(

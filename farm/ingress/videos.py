@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from farm.intake.body import checked, checked_edit, read_body, spool_body
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
 from farm.intake.prepare import Prepared, accept, prepare
 from farm.jobs import Record, Wish
-from farm.jobs.pages import read_page
+from farm.jobs.pages import Wanted, read_page
 from farm.ledger.states import OPEN
 from farm.request import Variants, take_variants
 from farm.transfer.archive import pack, packed_bytes, unpack
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
 _TAR: dict[str, Any] = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+_LIST: dict[str, Any] = {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}
 _POLL_MS = {"openai-poll-after-ms": "1000"}
 _ONE = Variants()
 Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
@@ -145,7 +146,7 @@ async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variant
     return await _answer(record, deps, post.response)
 
 
-@router.get("")
+@router.get("", response_class=Response, responses={200: {"content": _LIST}})
 async def list_videos(
     deps: Deps,
     owner: OwnerDep,
@@ -155,16 +156,24 @@ async def list_videos(
     order: Literal["asc", "desc"] = "desc",
     status: Annotated[Listed | None, BeforeValidator(lambda text: text or None)] = None,
     batch: Annotated[str | None, Query(description="list this batch only")] = None,
-) -> dict[str, Any]:
-    """List your videos, newest first. With `status`, a short page may have more: continue after its `last_id`."""
-    records, has_more, last = await run_in_threadpool(
-        read_page, deps.jobs, owner=owner, after=after, limit=limit, order=order, status=status, batch=batch
+    q: Annotated[str | None, Query(max_length=200, description="letters of the prompt or the name")] = None,
+    starred: Annotated[bool | None, Query(description="only videos with the label starred, or only those without")] = (
+        None
+    ),
+) -> Response:
+    """List your videos, newest first. With `status`, `q` or `starred`, a short page may have more: continue after its
+    `last_id`.
+    """
+    wanted = Wanted(status, q or None, starred)
+    read = partial(
+        read_page, deps.catalog, owner=owner, after=after, limit=limit, order=order, wanted=wanted, batch=batch
     )
-    lives = await asyncio.gather(*(_live(deps, record) for record in records))
-    keep_days = deps.settings.keep_days
-    data = [video_view(record, live, keep_days=keep_days) for record, live in zip(records, lives, strict=True)]
-    first = data[0]["id"] if data else None
-    return {"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more}
+    page = await to_thread.run_sync(read, limiter=deps.listing)
+    lives = await deps.lives.of([listed.id for listed in page.videos if listed.status in OPEN])
+    answers = (deps.catalog.answer(listed, lives.get(listed.id)) for listed in page.videos)
+    rest = {"first_id": page.videos[0].id if page.videos else None, "last_id": page.last, "has_more": page.has_more}
+    text = b'{"object":"list","data":[%b],%b' % (b",".join(answers), json.dumps(rest).encode()[1:])
+    return Response(text, media_type="application/json")
 
 
 @router.get("/{video_id}")
@@ -227,7 +236,10 @@ async def retry_video(record: RecordDep, response: Response, deps: Deps, owner: 
 async def edit_video(
     video_id: str, request: Request, response: Response, deps: Deps, owner: OwnerDep
 ) -> dict[str, Any]:
-    """Change the prompt, priority or name while the video is queued or paused. Finished sections stay."""
+    """Change name and labels at any time, prompt and priority while the video is queued or paused.
+
+    Finished sections stay.
+    """
     body = await read_body(request, max_bytes=deps.settings.max_upload_mb << 20)
     record = await run_in_threadpool(deps.jobs.edit, video_id, checked_edit(body), owner=owner)
     log.info("edit", extra={"job_id": video_id})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "extends_video_id": job.extends,
         "error": state.error.model_dump() if state.error else None,
         "name": job.request.name,
+        "labels": list(job.request.labels),
         "webhook": job.hooks.get("request"),
         "stage": key.stage if key else None,
         "sections_done": len(state.sections),
@@ -58,9 +60,15 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "numeric_class": state.numeric_class,
         "numeric_classes": list(state.numeric_classes),
         "batch": job.batch.model_dump(mode="json") if job.batch else None,
-        "edits": [edit.model_dump(exclude_none=True) for edit in job.edits],
+        "edits": job.shown_edits(),
         "request": job.request.model_dump(mode="json"),
     }
+
+
+def encoded(record: Record, live: LiveJob | None, *, keep_days: float | None) -> bytes:
+    """Return the video object as JSON, as FastAPI would write it."""
+    view = video_view(record, live, keep_days=keep_days)
+    return json.dumps(view, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def current_order(record: Record, live: LiveJob | None) -> OrderKey | None:

@@ -22,7 +22,7 @@ from farm.jobs.origin import Origin
 from farm.ledger.damage import verified
 
 _MAX_SOURCE_S = 600
-_NOT_TAKEN_OVER = {"metadata", "name"}
+_NOT_TAKEN_OVER = {"metadata", "name", "labels"}
 #: fields that influence finished sections: a remix that shares sections must not change them
 _FIXED = ("seed", "model", "latent_window_size", "attention", "decode_tile_px", "start", "loop", "keyframes")
 _NEEDS_0 = "changing it changes the shared sections, so it needs from_section=0"

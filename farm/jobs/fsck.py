@@ -95,7 +95,7 @@ class Checker:
         if hook is None or not seqs:
             yield from self._look.dangling(key, "a webhook without a video", hook and hook.job)
         elif (ended := self._look.ended(hook.job, seqs)) and self._look.exists(
-            at.outcome_key(hook.job, ended.seq, hook.whose)
+            at.outcome_key(hook.job, ended.end, hook.whose)
         ):
             yield from self._look.dangling(key, "a webhook that was delivered or given up", hook.job)
 

@@ -22,7 +22,7 @@ from farm.request import VideoEdit
 from farm.store import ObjectMissing, Store
 
 Wish = Literal["pause", "resume", "cancel", "retry"]
-_REMEMBERED = 5000  #: requests kept in memory
+_REMEMBERED = 2000  #: requests kept in memory
 _REMEMBERED_S = 1800.0  #: less than a tombstone lasts: behind it, another owner may import a video of that id
 
 
@@ -94,7 +94,7 @@ class Jobs:
         return Record(job, self._append_marked(job.id, Event(name=wish), head))
 
     def edit(self, job_id: str, edit: VideoEdit, *, owner: str) -> Record:
-        """Write a user's changes into the ledger. Raises: NotFound; Conflict if the video no longer waits."""
+        """Write a user's changes into the ledger. Raises: NotFound; Conflict if the video's state forbids them."""
         job, head = self.get(job_id, owner=owner)
 
         def check(state: JobState) -> None:  # of the newest entry: a worker may just have committed the last section

@@ -60,7 +60,7 @@ def _erase(ledger: Ledger, job_id: JobId, now_s: float) -> None:
 
 def _lost_none(end: Entry) -> bool:
     """Tell whether the ledger holds a lease and a commit for each artifact and nothing else: no attempt was lost."""
-    return end.seq == 2 * _commits(end.state)
+    return end.end == 2 * _commits(end.state)
 
 
 def _commits(state: JobState) -> int:

@@ -1,84 +1,105 @@
-"""A page of an owner's videos. The index gives the order; only the videos on the page are read."""
+"""A page of an owner's videos. The index gives the order; the catalog knows the videos that lists showed before."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, NamedTuple
 
-from farm.contract import Batch
-from farm.errors import Damaged, NotFound
+from farm.contract import Batch, JobId, is_id
 from farm.jobs.batches import find_batch
-from farm.jobs.jobs import Jobs, Record
-from farm.ledger.layout import index_folder, index_key, parse_index
+from farm.jobs.catalog import Catalog, Listed
+from farm.jobs.jobs import Jobs
+from farm.ledger.layout import index_folder, index_key, indexed_id
 from farm.ledger.states import OPEN, Status
+from farm.request import STARRED
 from farm.store import ObjectMissing, Store
 
-log = logging.getLogger(__name__)
-MOST_READS = 500  #: videos that a page with a `status` reads at most
+MOST_LOOKS = 500  #: at videos, for a page that shows only some
+_LOOKS = 100  #: at once
 _NAMES = 1000  #: in one LIST of the index
+
+
+class Wanted(NamedTuple):
+    """Which videos a page shows."""
+
+    status: Status | None = None
+    q: str | None = None  #: letters of the prompt or the name
+    starred: bool | None = None
+
+    def fits(self, listed: Listed) -> bool:
+        """Whether the page shows the video."""
+        return (
+            self.status in {None, listed.status}
+            and (self.q is None or self.q.casefold() in listed.text)
+            and self.starred in {None, STARRED in listed.labels}
+        )
+
+
+ALL = Wanted()
 
 
 class Page(NamedTuple):
     """Some of an owner's videos, and the place where the next page begins."""
 
-    records: list[Record]
+    videos: list[Listed]
     has_more: bool
-    last: str | None  #: the next page begins after this video: the last one here, or the last one that was read
+    last: str | None  #: the next page begins after this video: the last one here, or the last one that was looked at
 
 
 def read_page(
-    jobs: Jobs,
+    catalog: Catalog,
     *,
     owner: str,
     after: str | None = None,
     limit: int = 20,
     order: Literal["asc", "desc"] = "desc",
-    status: Status | None = None,
+    wanted: Wanted = ALL,
     batch: str | None = None,
 ) -> Page:
     """Return up to `limit` of the owner's videos after the video `after`, newest first (desc) or oldest first (asc).
 
-    With a status of open videos, only videos with a marker are read. With another status each video is read in turn,
-    at most 500 a page: such a page may be short or even empty and still say `has_more`.
+    With a status of open videos, only videos with a marker are looked at. If `wanted` leaves out others, each video is
+    looked at in turn, at most 500 a page: such a page may be short or even empty and still say `has_more`.
     Oldest first lists the owner's whole index, a thousand names a LIST; newest first lists only as far as needed.
     batch: only the videos of this batch.
     Raises: NotFound if there is no video `after` or no such batch.
     """
-    prefix, cursor = index_folder(owner), index_key(jobs.get(after, owner=owner).job) if after else ""
+    prefix, cursor = index_folder(owner), index_key(catalog.jobs.get(after, owner=owner).job) if after else ""
+    store = catalog.jobs.store
     keys: Iterator[str]
     if batch is not None:
-        keys = _of_batch(jobs, find_batch(jobs.store, batch, owner=owner), cursor, order)
+        keys = _of_batch(catalog.jobs, find_batch(store, batch, owner=owner), cursor, order)
     elif order == "desc":
-        keys = _newest_first(jobs.store, prefix, cursor, limit + 1)
+        keys = _newest_first(store, prefix, cursor, limit + 1)
     else:
-        keys = _oldest_first(jobs.store, prefix, cursor)
-    marked = set(jobs.open_ids()) if status in OPEN else None
-    found: list[Record] = []
-    looks, last = 0, None
-    for id_ in (found.job for found in map(parse_index, keys) if found):
-        if marked is not None and id_ not in marked:
-            continue
-        if looks >= MOST_READS and status is not None and last is not None:  # without `last` the client could not go on
+        keys = _oldest_first(store, prefix, cursor)
+    ids = _ids(keys, catalog.jobs, wanted)
+    found: list[Listed] = []
+    looks, last, most = 0, None, limit + 1
+    while chunk := list(islice(ids, most)):
+        if looks >= MOST_LOOKS and wanted != ALL and last is not None:  # without it, no client could go on
             return Page(found, has_more=True, last=last)
-        record, looks = _read(jobs, id_, owner), looks + 1
-        if record is not None and status in {None, record.head.state.status}:
-            if len(found) == limit:
-                return Page(found, has_more=True, last=found[-1].job.id)
-            found.append(record)
-        last = id_ if record else last
-    return Page(found, has_more=False, last=found[-1].job.id if found else None)
+        looks += len(chunk)
+        for id_, listed in zip(chunk, catalog.look(chunk, owner=owner), strict=True):
+            if listed is None:
+                continue
+            if wanted.fits(listed):
+                if len(found) == limit:
+                    return Page(found, has_more=True, last=found[-1].id)
+                found.append(listed)
+            last = id_
+        most = max(min(_LOOKS, MOST_LOOKS - looks), 1)
+    return Page(found, has_more=False, last=found[-1].id if found else None)
 
 
-def _read(jobs: Jobs, id_: str, owner: str) -> Record | None:
-    try:
-        return jobs.get(id_, owner=owner)
-    except NotFound:  # its acceptance was interrupted before entry 0, or it was deleted just now
-        return None
-    except Damaged as err:  # the other videos still go on the page
-        log.error("skip_damaged: %s", err, extra={"job_id": id_})  # noqa: TRY400
-        return None
+def _ids(keys: Iterator[str], jobs: Jobs, wanted: Wanted) -> Iterator[JobId]:
+    """Yield the videos under these index keys. If only open ones are wanted, those with a marker."""
+    if wanted.status in OPEN:
+        marked = set(jobs.open_ids())
+        keys = islice((key for key in keys if indexed_id(key) in marked), len(marked))
+    return (JobId(id_) for id_ in map(indexed_id, keys) if is_id(id_))
 
 
 def _of_batch(jobs: Jobs, batch: Batch, cursor: str, order: Literal["asc", "desc"]) -> Iterator[str]:

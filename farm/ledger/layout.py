@@ -51,6 +51,7 @@ RESERVED = PRIVATE | {REQUEST, "log"}
 STAGED = PRIVATE | {REQUEST, "inputs", "shared"}
 
 Whose = Literal["request", "farm"]
+_COUNTDOWN_CHARS = 13
 _LAST_MS = 9_999_999_999_999  #: index keys count down from here, so that the newest sorts first
 _ENTRY = re.compile(r"jobs/[^/]+/log/(\d{8,})\.json")
 _ATTEMPT = re.compile(r"jobs/[^/]+/(?:[^/]+/)?[^/.]+\.a(\d+)\..+")
@@ -201,6 +202,11 @@ def parse_index(key: str) -> Indexed | None:
     """Return the video that an index key lists; None for any other key."""
     found = _INDEXED.fullmatch(key)
     return Indexed(_LAST_MS - int(found[1]), JobId(found[2])) if found and is_id(found[2]) else None
+
+
+def indexed_id(key: str) -> str:
+    """Return the end of an index key, which should be a video's id: quick, for thousands of keys."""
+    return key[key.rfind("/") + 1 + _COUNTDOWN_CHARS + 1 :]
 
 
 def claim_key(owner: str, idempotency_key: str) -> str:

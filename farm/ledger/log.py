@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -30,6 +30,11 @@ class Entry(Value):
     at: float  #: unix seconds, for people; no decision depends on it
     event: Event
     state: JobState
+
+    @property
+    def end(self) -> int:
+        """The entry that ended the video. Edits may follow it."""
+        return self.seq if self.state.end is None else self.state.end
 
 
 class Ledger:
@@ -92,6 +97,11 @@ class Ledger:
         for entry in self.following(job, after.seq):  # a stale LIST costs a GET, never correctness
             after = entry
         return after
+
+    def moved(self, known: Mapping[JobId, int]) -> set[JobId]:
+        """Return those of the videos that have an entry after the one whose seq is known."""
+        keys = {entry_key(job, seq + 1): job for job, seq in known.items()}
+        return {keys[key] for key in self.store.existing(keys)}
 
     def following(self, job: JobId, seq: int) -> Iterator[Entry]:
         """Yield the entries after `seq` that exist now, in order."""

@@ -5,7 +5,7 @@ queued ──leased──> in_progress ──committed(finish)──> completed
   │  └─────resume──────┼─┼── paused <──pause── queued, in_progress
   │                    │ └── committed, released, expired, failed_attempt: stays in_progress
   └──────cancel────────┴──> cancelled        failed: too many failures of one kind
-        edited: a queued or paused video keeps its status
+        edited: a queued or paused video keeps its status; name and labels change in every state but deleted
         cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
 """
 
@@ -112,6 +112,7 @@ class JobState(Value):
     forwards: int = 0  #: of the transformer, in the committed sections
     error: ErrorInfo | None = None
     ended_at: float | None = None  #: unix seconds
+    end: int | None = None  #: seq of the entry that ended it, once an edit follows that entry
 
 
 def accepted(event: Event) -> JobState:
@@ -150,7 +151,7 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
     if event.name in _WISHES:
         return _wished(state, event, at)
     if event.name == "edited":
-        return _edited(state, event)
+        return _edited(state, event, seq)
     if event.name == "failed":
         _demand(state, OPEN, event)
         return _change(state, status="failed", leases={}, error=event.error, ended_at=at)
@@ -258,21 +259,23 @@ def _wished(state: JobState, event: Event, at: float) -> JobState:
     if event.name in {"cancel", "deleted"}:
         return _change(state, status=after, leases={}, ended_at=state.ended_at or at)
     if event.name == "retry":
-        return _change(state, status=after, failures=(), error=None, ended_at=None)
+        return _change(state, status=after, failures=(), error=None, ended_at=None, end=None)
     return _change(state, status=after)
 
 
-def _edited(state: JobState, event: Event) -> JobState:
+def _edited(state: JobState, event: Event, seq: int) -> JobState:
     """Apply a user's changes. A new prompt holds from the next section on and voids conditioning and saved steps.
 
     A worker whose order depends on the change loses its lease.
     """
-    _demand(state, WAITING, event)
+    _demand(state, WAITING if event.edit is None or event.edit.renders() else OPEN | ENDED, event)
     edit = Edit(from_section=len(state.sections), **(event.edit.changes() if event.edit else {}))
     before = state.edits
     if before and before[-1].from_section == edit.from_section:
         edit, before = before[-1].model_copy(update=edit.changes()), before[:-1]
     news: dict[str, object] = {"edits": (*before, edit)}
+    if state.status in ENDED and state.end is None:
+        news["end"] = seq - 1
     void = {"finish"} if event.edit and event.edit.name is not None else set[str]()
     if event.edit and event.edit.prompt is not None:
         void |= {"encode", "section", "finish"}
@@ -290,7 +293,8 @@ def _own_lease(state: JobState, event: Event) -> str:
 
 def _demand(state: JobState, statuses: frozenset[Status], event: Event) -> None:
     if state.status not in statuses:
-        verb = {"deleted": "delete", "leased": "lease", "edited": "edit"}.get(event.name, event.name)
+        verbs = {"deleted": "delete", "leased": "lease", "edited": "change prompt or priority of"}
+        verb = verbs.get(event.name, event.name)
         raise Conflict(
             f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}",
             status=state.status,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from typing_extensions import override
@@ -23,6 +26,16 @@ from farm.store.protocol import ObjectMissing, Store, check_key, is_key
 _TEMPORARY = ".tmp"  #: not a key: no segment of a key begins with a dot
 _PIECE_BYTES = 1 << 20
 _STALE_S = 24 * 3600.0
+_LARGE = 200  #: names: a folder of fewer is read again each time
+_LISTINGS = 4  #: large folders whose names are remembered: the index of an owner with 10,000 videos takes 1 MB
+_SETTLED_NS = 2_000_000_000  #: a folder that has not changed for this long shows its next change by another time
+
+
+class _Listing(NamedTuple):
+    """What a folder held at its time of change."""
+
+    changed_ns: int
+    keys: Sequence[str]
 
 
 class FolderStore(Store):
@@ -31,6 +44,8 @@ class FolderStore(Store):
     def __init__(self, root: Path) -> None:
         """Raises: StoreError if the folder cannot be created or its file system has no hard links."""
         self.root = root
+        self._listings: dict[str, _Listing] = {}
+        self._noting = threading.Lock()
         try:
             (root / _TEMPORARY).mkdir(parents=True, exist_ok=True)
             self._check_links()
@@ -94,6 +109,19 @@ class FolderStore(Store):
             raise _failed("read", key, err) from err
 
     @override
+    def existing(self, keys: Collection[str]) -> set[str]:
+        found, root = set[str](), f"{self.root}/"
+        for key in keys:
+            try:
+                os.stat(root + check_key(key))  # noqa: PTH116  # lists ask for hundreds, and a Path costs more than this
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as err:
+                raise _failed("read", key, err) from err
+            found.add(key)
+        return found
+
+    @override
     def modified(self, key: str) -> float:
         try:
             return self._path(key).stat().st_mtime
@@ -136,21 +164,42 @@ class FolderStore(Store):
         """Do nothing: opening the store has already tried hard links."""
 
     def _walk(self, folder: str, after: str) -> Iterator[str]:
-        """Yield the keys below `folder` (it ends in '/') after `after`, in order; open a subfolder when its turn comes.
-
-        A file system lists a folder's names in no order, so this reads all of them, but nothing about their files.
-        """
-        try:
-            with os.scandir(self.root / folder) as found:
-                names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in found)
-        except (FileNotFoundError, NotADirectoryError):  # it was deleted while we looked
-            return
-        for key in (folder + name for name in names):
+        """Yield the keys below `folder` after `after`, in order; open a subfolder when its turn comes."""
+        keys = self._keys(folder)
+        first = bisect_right(keys, after)
+        if first and keys[first - 1].endswith("/") and after.startswith(keys[first - 1]):
+            first -= 1  # `after` lies in this subfolder
+        for key in islice(keys, first, None):
             if key.endswith("/"):
-                if key > after or after.startswith(key):
-                    yield from self._walk(key, after)
-            elif key > after and is_key(key):
+                yield from self._walk(key, after)
+            else:
                 yield key
+
+    def _keys(self, folder: str) -> Sequence[str]:
+        """Return what lies in `folder` (it ends in '/'), in order: keys, and subfolders, which end in '/' too.
+
+        A file system lists a folder's names in no order, so this reads all of them, but nothing about their files. It
+        remembers the names of a large folder while its time of change stays. The clocks of file systems tick in
+        milliseconds, so a folder that changed just now is read again.
+        """
+        path = self.root / folder
+        try:
+            changed_ns = path.stat().st_mtime_ns
+            known = self._listings.get(folder)
+            if known is not None and known.changed_ns == changed_ns:
+                return known.keys
+            with os.scandir(path) as found:
+                names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in found]
+        except (FileNotFoundError, NotADirectoryError):  # it was deleted while we looked
+            return []
+        keys = sorted(folder + name for name in names if name.endswith("/") or is_key(name))
+        if len(keys) >= _LARGE and time.time_ns() - changed_ns > _SETTLED_NS:
+            with self._noting:
+                self._listings.pop(folder, None)
+                while len(self._listings) >= _LISTINGS:
+                    del self._listings[next(iter(self._listings))]
+                self._listings[folder] = _Listing(changed_ns, keys)
+        return keys
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class Store(Protocol):
 
     def size(self, key: str) -> int:
         """Return the object's length in bytes."""
+
+    def existing(self, keys: Collection[str]) -> set[str]:
+        """Return those of the keys that have an object."""
 
     def modified(self, key: str) -> float:
         """Return when the object was created, in unix seconds by the store's clock."""

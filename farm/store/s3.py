@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -41,6 +42,7 @@ _PIECE_BYTES = 1 << 20
 _BROKEN_READS = 4  #: consecutive failures without a byte in between, after which a read has failed
 _CONFLICTS = 8  #: 409s after which a put has failed
 _STALE = timedelta(hours=24)  #: the writers of older unfinished uploads were killed
+_LOOKERS = 16  #: requests at once that ask which objects exist
 _SILENT = (ConnectTimeoutError, ReadTimeoutError)
 _BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
@@ -90,6 +92,7 @@ class S3Store(Store):
         self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._multipart_bytes, self._part_bytes = multipart_bytes, part_bytes
+        self._lookers = ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look")  # its threads start when needed
         self._broken_reads = min(_BROKEN_READS, patience.attempts)
         self.name = f"{url} at {endpoint}" if endpoint else url
         try:
@@ -131,6 +134,10 @@ class S3Store(Store):
         name = self._name(key)
         with self._asking("read", key):
             return int(self._s3.head_object(Bucket=self._bucket, Key=name)["ContentLength"])
+
+    @override
+    def existing(self, keys: Collection[str]) -> set[str]:
+        return {key for key, there in zip(keys, self._lookers.map(self._is_there, keys), strict=True) if there}
 
     @override
     def modified(self, key: str) -> float:
@@ -177,6 +184,11 @@ class S3Store(Store):
         server = f"{self._s3.meta.endpoint_url} ({headers.get('server', 'a server without a name')})"
         prove_create_once(self, name=self.name, server=server)
         self._sweep()
+
+    def _is_there(self, key: str) -> bool:
+        with suppress(ObjectMissing):
+            return self.size(key) >= 0
+        return False
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}{check_key(key)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +47,10 @@ class _WrappedStore(Store):
     @override
     def size(self, key: str) -> int:
         return self._run("size", partial(self._store.size, check_key(key)))
+
+    @override
+    def existing(self, keys: Collection[str]) -> set[str]:
+        return self._run("existing", partial(self._store.existing, keys))
 
     @override
     def modified(self, key: str) -> float:

@@ -74,7 +74,7 @@ def event_type(record: Record) -> str:
 
 def message_id(record: Record) -> str:
     """Return the id of this end of this video, the same for every try."""
-    return f"evt_{record.job.id.removeprefix('video_')}_{record.head.seq}"
+    return f"evt_{record.job.id.removeprefix('video_')}_{record.head.end}"
 
 
 def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
@@ -87,7 +87,7 @@ def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
     if head.state.status not in ENDED:
         return view | {"state": "waiting"} | nothing
     try:
-        data = jobs.store.get(outcome_key(job.id, head.seq, "request"))
+        data = jobs.store.get(outcome_key(job.id, head.end, "request"))
     except ObjectMissing:
         return view | {"state": "pending"} | nothing | {"event": event_type(record)}
     return view | Delivery.model_validate_json(data).model_dump()

@@ -190,12 +190,12 @@ class WebhookSender:
             return None
         if record.head.state.status in OPEN:
             return None
-        if record.head.seq < hook.from_seq:
+        if record.head.end < hook.from_seq:
             if self._clock() - read_note(store, hook.key, Mark).at > _UNUSED_S:
                 store.delete(hook.key)
             return None
         try:
-            store.size(outcome_key(hook.job, record.head.seq, hook.whose))
+            store.size(outcome_key(hook.job, record.head.end, hook.whose))
         except ObjectMissing:
             return record
         store.delete(hook.key)  # delivered: the sender died before it could remove the marker
@@ -247,7 +247,7 @@ class WebhookSender:
         )
 
     def _close(self, hook: HookMarker, record: Record, outcome: Delivery) -> None:
-        key = outcome_key(hook.job, record.head.seq, hook.whose)
+        key = outcome_key(hook.job, record.head.end, hook.whose)
         self._jobs.store.put_if_absent(key, outcome.model_dump_json().encode())
         self._jobs.store.delete(hook.key)
 

@@ -11,9 +11,9 @@ import pytest
 
 from farm.errors import Conflict, NotFound, StoreError
 from farm.jobs import Jobs, Record
-from farm.jobs.pages import read_page
 from farm.ledger.states import Event
 from farm.store import FolderStore, ObjectMissing, Store
+from tests.pages import read_page
 from tests.s3_servers import Place
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -158,6 +158,10 @@ class DispatcherHere(NewsDoor):
         if live is not None and live.version <= after_version:
             await asyncio.sleep(min(timeout_s, 0.01))
         return live
+
+    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
+        """See DispatcherDoor."""
+        return self._here().lives(jobs)
 
     async def workers(self) -> Sequence[WorkerState]:
         """See DispatcherDoor."""

@@ -18,10 +18,10 @@ from deploy import cli
 from farm.contract import JobId
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
-from farm.jobs.pages import read_page
 from farm.ledger.states import ErrorInfo, Event
 from farm.request import VideoRequest
 from tests.imports import ROOT
+from tests.pages import read_page
 from tests.unit.conftest import Hand
 
 CAT = str(ROOT / "examples" / "cat.jpg")

@@ -10,6 +10,7 @@ import pytest
 from farm.errors import Conflict, LeaseLost
 from farm.ledger.states import OPEN, EventName, JobState, Lease, Status, advance
 from farm.ledger.states import Event as LedgerEvent
+from farm.request import VideoEdit
 from tests.imports import ROOT
 
 TEXT = (ROOT / "docs" / "reference" / "states.md").read_text()
@@ -24,13 +25,14 @@ def outcome(event: str, status: Any) -> str:
     """What `advance` makes of the event in a video of this state, in the words of the table."""
     name: Any
     name, _, stage = event.partition(" (")
-    held = stage.rstrip(")") or "section/0"
+    edit = None if name != "edited" else VideoEdit(labels=("a",)) if stage else VideoEdit(prompt="a dog")
+    held = (stage.rstrip(")") if edit is None else "") or "section/0"
     leases = {held: Lease(attempt=3, worker="w")} if status in OPEN else {}
     key = "decode/0" if name == "leased" else held
     try:
         return advance(
             JobState(status=status, leases=leases),
-            LedgerEvent(name=name, key=key, attempt=3, worker="w"),
+            LedgerEvent(name=name, key=key, attempt=3, worker="w", edit=edit),
             seq=9,
             at=1.0,
         ).status

@@ -97,6 +97,7 @@ def test_defaults_are_those_that_are_documented() -> None:
         "save_frames": "none",
         "no_metadata": False,
         "name": "",
+        "labels": [],
         "metadata": {},
     }
 

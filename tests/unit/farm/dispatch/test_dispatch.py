@@ -11,10 +11,10 @@ from farm.contract import Failure, JobPlan, Order, OrderKey, Progress, Stage, Wo
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
-from farm.jobs.pages import read_page
 from farm.settings import FarmSettings
 from tests import hands
 from tests.clock import Clock
+from tests.pages import read_page
 
 Accept = Callable[..., Record]
 SETTINGS = FarmSettings(lease_s=10.0, heartbeat_s=1.0)

@@ -107,7 +107,7 @@ def test_what_no_longer_waits_cannot_be_changed(http: TestClient, hand: Hand) ->
     video = ask(http, seconds="1")
     path = f"/v1/videos/{video['id']}"
     hand.commit(hand.take(), conditioning=b"c")
-    assert http.patch(path, json={"name": "x"}).json()["code"] == "conflict"
+    assert http.patch(path, json={"prompt": "x"}).json()["code"] == "conflict"
     hand.commit(hand.take(), section=b"s")
     http.post(f"{path}/pause")
     answer = http.patch(path, json={"prompt": "too late"})

@@ -17,10 +17,10 @@ from farm.contract import Artifact, Job, JobId, JobPlan
 from farm.errors import StoreError
 from farm.jobs import Jobs, Submission
 from farm.jobs.batches import forget_batch
-from farm.jobs.pages import read_page
 from farm.ledger.layout import batch_key
 from farm.request import VideoRequest
 from farm.store import FolderStore, Store
+from tests.pages import read_page
 from tests.unit.conftest import Hand
 from tests.unit.farm.ingress.test_ingress import FILES, ask
 from tests.unit.farm.jobs.test_jobs import Crash, deaths

@@ -16,7 +16,6 @@ from farm.contract import Failure, JobId, JobPlan, Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Submission, pages
-from farm.jobs.pages import read_page
 from farm.ledger import Entry
 from farm.ledger.notes import mark
 from farm.ledger.states import OPEN, Event
@@ -24,6 +23,7 @@ from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.clock import Clock
+from tests.pages import read_page
 from tests.unit.conftest import Hand
 
 Accept = Callable[..., Record]
@@ -85,7 +85,7 @@ def test_pages(jobs: Jobs, plan: JobPlan) -> None:
                 owner="local",
                 after=seen[-1] if seen else None,
                 limit=2,
-                order=order,  # type: ignore[arg-type]
+                order=order,
                 status=None,
             )
             seen += [record.job.id for record in page]
@@ -96,7 +96,7 @@ def test_pages(jobs: Jobs, plan: JobPlan) -> None:
 
 def test_a_page_that_says_more_says_where(jobs: Jobs, accept: Accept, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that met only unaccepted videos says where to go on; otherwise a client would start over for ever."""
-    monkeypatch.setattr(pages, "MOST_READS", 3)
+    monkeypatch.setattr(pages, "MOST_LOOKS", 3)
     jobs.wish(accept().job.id, "cancel", owner="local")
     for number in range(5):
         jobs.store.put_if_absent(f"owners/local/{number:013}_video_{number:032x}", b"{}")

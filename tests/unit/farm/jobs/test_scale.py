@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 from typing_extensions import override
@@ -13,7 +14,8 @@ from typing_extensions import override
 from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs
-from farm.jobs.pages import read_page
+from farm.jobs.catalog import Catalog
+from farm.jobs.pages import Wanted, read_page
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from lab.bench.full_storage import fill_storage
@@ -34,6 +36,11 @@ class CountingStore(FolderStore):
     def get(self, key: str) -> bytes:
         self.asked["get"] += 1
         return super().get(key)
+
+    @override
+    def existing(self, keys: Collection[str]) -> set[str]:
+        self.asked["existing"] += 1
+        return super().existing(keys)
 
     @override
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
@@ -80,34 +87,53 @@ def test_a_restart_reads_the_open_videos_only(full: Full, store: CountingStore) 
     assert store.names <= 3 * OPEN + 10 + 6 * looks  # markers, and two ledger entries each
 
 
+def catalog_of(store: CountingStore) -> Catalog:
+    """A catalog that has seen no video; an answer is the video's id."""
+    return Catalog(Jobs(store), lambda record, _: record.job.id.encode())
+
+
 @pytest.mark.parametrize("order", ["desc", "asc"])
-def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order: str) -> None:
+def test_a_page_reads_itself_and_no_more(full: Full, store: CountingStore, order: Literal["desc", "asc"]) -> None:
     """A page of twenty videos reads twenty videos; newest first, it lists no more names either."""
-    expected = full.ids[::-1] if order == "desc" else full.ids
-    page = read_page(Jobs(store), owner="local", order=order)  # type: ignore[arg-type]
-    assert ([record.job.id for record in page.records], page.has_more) == (expected[:20], True)
+    expected, catalog = full.ids[::-1] if order == "desc" else full.ids, catalog_of(store)
+    page = read_page(catalog, owner="local", order=order)
+    assert ([listed.id for listed in page.videos], page.has_more) == (expected[:20], True)
     assert store.asked["get"] <= 3 * 21
     assert store.asked["list"] <= 1 + 21
     assert store.names <= (21 if order == "desc" else VIDEOS) + 2 * 21
     before = store.asked["get"]
-    page = read_page(Jobs(store), owner="local", after=expected[4999], order=order)  # type: ignore[arg-type]
-    assert [record.job.id for record in page.records] == expected[5000:5020]
+    page = read_page(catalog, owner="local", after=expected[4999], order=order)
+    assert [listed.id for listed in page.videos] == expected[5000:5020]
     assert store.asked["get"] - before <= 3 * 22
+
+
+def test_a_page_that_was_shown_reads_the_index_alone(full: Full, store: CountingStore) -> None:
+    """The second time, a page asks the index once, and once which of its videos have a later entry; it reads none."""
+    catalog = catalog_of(store)
+    first = read_page(catalog, owner="local")
+    store.asked.clear()
+    assert read_page(catalog, owner="local") == first
+    assert store.asked == {"list": 1, "existing": 1}
 
 
 def test_a_page_of_open_videos_asks_the_markers(full: Full, store: CountingStore) -> None:
     """A page of paused videos reads only videos with a marker, in both orders."""
-    page = read_page(Jobs(store), owner="local", order="asc", status="paused")
-    assert [record.job.id for record in page.records] == full.ids[-OPEN : 20 - OPEN]
+    catalog = catalog_of(store)
+    page = read_page(catalog, owner="local", order="asc", wanted=Wanted(status="paused"))
+    assert [listed.id for listed in page.videos] == full.ids[-OPEN : 20 - OPEN]
     assert store.asked["get"] <= 3 * 21
-    assert read_page(Jobs(store), owner="local", status="queued") == ([], False, None)
+    assert read_page(catalog, owner="local", wanted=Wanted(status="queued")) == ([], False, None)
 
 
 def test_a_page_of_ended_videos_looks_at_so_many(full: Full, store: CountingStore) -> None:
-    """If few videos match, a page ends after 500 reads and says where to go on."""
-    first = read_page(Jobs(store), owner="local", status="cancelled")
-    assert (first.records, first.has_more, first.last) == ([], True, full.ids[-OPEN])
+    """If few videos match, a page ends after 500 looks and says where to go on. It reads a video once."""
+    catalog, cancelled = catalog_of(store), Wanted(status="cancelled")
+    first = read_page(catalog, owner="local", wanted=cancelled)
+    assert (first.videos, first.has_more, first.last) == ([], True, full.ids[-OPEN])
     assert store.asked["get"] <= 3 * OPEN
-    second = read_page(Jobs(store), owner="local", status="cancelled", after=first.last)
-    assert [record.job.id for record in second.records] == full.ids[-OPEN - 1 : -OPEN - 21 : -1]
+    second = read_page(catalog, owner="local", wanted=cancelled, after=first.last)
+    assert [listed.id for listed in second.videos] == full.ids[-OPEN - 1 : -OPEN - 21 : -1]
     assert second.has_more
+    before = store.asked["get"]
+    assert read_page(catalog, owner="local", wanted=cancelled).last == first.last
+    assert store.asked["get"] == before

@@ -27,13 +27,13 @@ from farm.contract import Failure, JobId, JobPlan, Order, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Submission, Wish
-from farm.jobs.pages import read_page
 from farm.ledger import Entry, Ledger
 from farm.ledger.states import ENDED, OPEN, accepted, advance
 from farm.request import VideoEdit, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.hands import Hand, commit, hand, release
+from tests.pages import read_page
 from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
 
 #: section 2 may be made beside the decode of section 1

@@ -77,6 +77,22 @@ async def test_each_kind_of_end_has_its_name(scene: Scene) -> None:
     assert len({post.headers["webhook-id"] for post in scene.receiver.posts}) == 3
 
 
+async def test_an_edit_after_the_end_tells_nobody_again(scene: Scene) -> None:
+    """A new name before and after the delivery: one event, whose id is that of the end; its outcome stays."""
+    video = scene.ask()["id"]
+    scene.hand.finish()
+    path, end = f"/v1/videos/{video}", scene.jobs.get(video, owner=None).head.seq
+    scene.farm.patch(path, json={"name": "before"})
+    post_office = scene.sender()
+    await post_office.round()
+    scene.farm.patch(path, json={"labels": ["starred"]})
+    await post_office.round()
+    [post] = scene.receiver.posts
+    event = post.verified()
+    assert (event["data"]["name"], event["id"].rpartition("_")[2]) == ("before", str(end))
+    assert (scene.told(video)["state"], owed(scene.jobs)) == ("delivered", [])
+
+
 @pytest.mark.parametrize("trouble", ["HTTP 500", "silence", "ConnectError"])
 async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) -> None:
     """After an error, silence or a refused connection, the farm tries again after 5, 15 and 45 s with the same id."""
