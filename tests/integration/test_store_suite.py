@@ -90,6 +90,17 @@ def test_lists_are_sorted_and_paged(store: Store) -> None:
     assert store.list("none/") == []
 
 
+def test_existing_names_the_keys_with_an_object(store: Store) -> None:
+    """Of many keys, it returns those that have an object, small or in a folder of their own; a folder is no key."""
+    there = {f"there/{number:03}" for number in range(40)} | {"alone"}
+    for key in there:
+        store.put_if_absent(key, b"x")
+    assert store.existing([*there, *(f"missing/{number}" for number in range(40)), "alone/below"]) == there
+    assert store.existing([]) == set()
+    with pytest.raises(StoreError, match="not an object key"):
+        store.existing(["../alone"])
+
+
 def test_what_is_missing_has_a_name(store: Store, tmp_path: Path) -> None:
     """Reading a key without an object raises ObjectMissing; deleting it does nothing."""
     reads: list[Callable[[str], object]] = [

@@ -23,6 +23,43 @@ def test_deleting_leaves_no_empty_folders(store: FolderStore) -> None:
     assert store.put_if_absent("a/b/c", b"2")
 
 
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that are read."""
+    found, scandir = list[str](), os.scandir
+
+    def counting(path: Path) -> object:
+        found.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    return found
+
+
+def test_a_large_folder_is_read_when_it_changed(store: FolderStore, scans: list[str]) -> None:
+    """A folder that rests is read once. What another process adds or removes is in the next list."""
+    for number in range(250):
+        store.put_if_absent(f"index/{number:03}", b"x")
+    path, other = store.root / "index", FolderStore(store.root)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    whole = store.list("index/")
+    assert (len(whole), store.list("index/", after="index/100", limit=2)) == (250, ["index/101", "index/102"])
+    assert scans.count("index") == 1
+    other.put_if_absent("index/1005", b"x")
+    assert store.list("index/", after="index/100", limit=2) == ["index/1005", "index/101"]
+    other.delete("index/1005")
+    assert store.list("index/") == whole
+    assert scans.count("index") == 3
+
+
+def test_a_folder_that_changed_just_now_is_read_again(store: FolderStore, scans: list[str]) -> None:
+    """A second change within one tick of the file system's clock would leave the folder's time as it is."""
+    for number in range(250):
+        store.put_if_absent(f"index/{number:03}", b"x")
+    assert store.list("index/") == store.list("index/")
+    assert scans.count("index") == 2
+
+
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     """If a file stands where the folder should be, the error names it."""
     (tmp_path / "file").touch()
