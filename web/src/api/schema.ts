@@ -13,7 +13,8 @@ export interface paths {
         };
         /**
          * List Videos
-         * @description List your videos, newest first. With `status`, a short page may have more: continue after its `last_id`.
+         * @description List your videos, newest first. With `status`, `q` or `starred`, a short page may have more: continue after its
+         *     `last_id`.
          */
         get: operations["list_videos_v1_videos_get"];
         put?: never;
@@ -151,7 +152,9 @@ export interface paths {
         head?: never;
         /**
          * Edit Video
-         * @description Change the prompt, priority or name while the video is queued or paused. Finished sections stay.
+         * @description Change name and labels at any time, prompt and priority while the video is queued or paused.
+         *
+         *     Finished sections stay.
          */
         patch: operations["edit_video_v1_videos__video_id__patch"];
         trace?: never;
@@ -659,6 +662,10 @@ export interface operations {
                 status?: ("queued" | "in_progress" | "paused" | "completed" | "failed" | "cancelled") | null;
                 /** @description list this batch only */
                 batch?: string | null;
+                /** @description letters of the prompt or the name */
+                q?: string | null;
+                /** @description only videos with the label starred, or only those without */
+                starred?: boolean | null;
             };
             header?: never;
             path?: never;
@@ -943,6 +950,12 @@ export interface operations {
                      */
                     name?: string;
                     /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
+                    /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
                      * @default null
@@ -1188,6 +1201,12 @@ export interface operations {
                      * @default
                      */
                     name?: string;
+                    /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
                     /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
@@ -1545,6 +1564,12 @@ export interface operations {
                      */
                     name?: string;
                     /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
+                    /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
                      * @default null
@@ -1773,6 +1798,12 @@ export interface operations {
                      * @default
                      */
                     name?: string;
+                    /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
                     /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
@@ -2290,6 +2321,12 @@ export interface operations {
                      */
                     name?: string;
                     /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
+                    /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
                      * @default null
@@ -2531,6 +2568,12 @@ export interface operations {
                      * @default
                      */
                     name?: string;
+                    /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
                     /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
@@ -2886,6 +2929,12 @@ export interface operations {
                      */
                     name?: string;
                     /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
+                    /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
                      * @default null
@@ -3124,6 +3173,12 @@ export interface operations {
                      * @default
                      */
                     name?: string;
+                    /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default []
+                     */
+                    labels?: string[];
                     /**
                      * Webhook Url
                      * @description the farm sends a signed POST to this URL when the video ends
@@ -3432,6 +3487,12 @@ export interface operations {
                      * @default null
                      */
                     name?: string | null;
+                    /**
+                     * Labels
+                     * @description up to 16 texts to find it by: a JSON list, or a,b,c; lists can filter by starred
+                     * @default null
+                     */
+                    labels?: string[] | null;
                 };
             };
         };
