@@ -82,7 +82,7 @@ export async function readMore(wish: Wish): Promise<void> {
 }
 
 function query(wish: Wish, after: string | null): URLSearchParams {
-  const asked = new URLSearchParams({ limit: '60', order: wish.order })
+  const asked = new URLSearchParams({ limit: '100', order: wish.order })
   if (after) asked.set('after', after)
   if (wish.kind === 'failed') asked.set('status', 'failed')
   if (wish.kind === 'starred') asked.set('starred', 'true')
