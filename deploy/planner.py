@@ -22,7 +22,14 @@ from framepack_engine.planning.cache_choice import mag_ratios
 from framepack_engine.planning.presets import PRESET_FIELDS, filled
 from framepack_engine.planning.prompt_guide import GUIDE, POCKET_GUIDE, POCKET_SAMPLES, samples
 from framepack_engine.planning.prompts import nearest_border
-from framepack_engine.planning.sections import FPS, final_frames, frames_for, keyframe_section, sections_for
+from framepack_engine.planning.sections import (
+    FPS,
+    final_frames,
+    frames_for,
+    keyframe_section,
+    section_starts,
+    sections_for,
+)
 from framepack_engine.sampling.lora_check import check_lora
 from framepack_engine.sampling.lora_files import find_lora, lora_digest
 
@@ -137,6 +144,12 @@ class EnginePlanner(Planner):
     @override
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
         return keyframe_section(at_s, sections=plan.sections, window=plan.latent_window_size)
+
+    @override
+    def section_starts(self, plan: JobPlan) -> Sequence[int]:
+        return section_starts(
+            plan.kind, sections=plan.sections, window=plan.latent_window_size, source_frames=plan.source_frames
+        )
 
     @override
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:

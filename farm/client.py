@@ -138,7 +138,10 @@ class FarmClient:
         return self._send("/v1/videos", fields, images, key=key)
 
     def estimate(self, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:
-        """Return what would be made and how long each worker would take; store nothing. Raises: as `submit`."""
+        """Return what would be made and how long each worker would take; store nothing. Raises: as `submit`.
+
+        The field `image_size` ("WIDTHxHEIGHT" in px) may stand for the start image.
+        """
         return self._send("/v1/videos", fields, images, query={"dry_run": "1"})
 
     def remix(self, video_id: str, fields: Mapping[str, Any], images: Mapping[str, Path]) -> dict[str, Any]:

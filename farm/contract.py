@@ -309,6 +309,9 @@ class Planner(Protocol):
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:
         """Return the section, in generation order, that shows second `at_s` of the video."""
 
+    def section_starts(self, plan: JobPlan) -> Sequence[int]:
+        """Return the frame at which each section begins, in generation order."""
+
     def pin_loras(self, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
         """Return the LoRAs with their sha256, so that every section uses the same bytes. May read large files.
 

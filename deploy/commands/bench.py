@@ -185,17 +185,22 @@ def farm(
     watchers: Annotated[int, typer.Option(min=0, help="open streams of /events, ten to a video")] = 500,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
     seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
+    readers: Annotated[int, typer.Option(min=0, help="readers of lists at once, after the load")] = 50,
     jobs: Annotated[
         int, typer.Option(min=0, help="videos in the store before the load; one in twenty is open")
     ] = 10_000,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Put a load on a farm, a new one or that at --url. Exit 1 if a call fails; 429 is no failure."""
+    """Put a load on a farm, a new one or that at --url; then read its lists. Exit 1 if a call fails; 429 is no failure.
+
+    Each page is read for a third of --seconds.
+    """
     import asyncio
 
     from deploy.node.local import raise_file_limit
     from farm.settings import FarmSettings
+    from lab.bench.farm_lists import read_lists
     from lab.bench.farm_load import Load, press
 
     load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)
@@ -204,11 +209,15 @@ def farm(
         say(f"{watchers} watchers, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
         api_key = FarmSettings.from_env().api_key
         found = asyncio.run(press(address, load, api_key=api_key))
+        say(f"{readers} readers of lists …")
+        each_s = seconds / 3 if readers else 0.0
+        lists = asyncio.run(read_lists(address, readers=readers, seconds=each_s, api_key=api_key, errors=found.errors))
     row |= found.row()
     if as_json:
-        put_json(row | {"errors_by_kind": found.errors})
+        put_json(row | {"lists": lists, "errors_by_kind": found.errors})
     else:
         put_table(("what", "value"), [{"what": name, "value": value} for name, value in row.items()])
+        put_table(tuple(lists[0]), lists)
     for kind, number in found.errors.most_common():
         say(f"{kind}: {number}", style="red")
     raise typer.Exit(int(bool(found.errors)))

@@ -19,6 +19,8 @@ _FROM_SECTION = (
     "made, so with an i2v model section 0 is the END"
 )
 
+_IMAGE_SIZE = 'only with dry_run=1: the size of the start image in px, such as "1200x800", in place of the image'
+
 _PROBLEM = {
     "type": "object",
     "description": "an RFC 9457 problem that also carries OpenAI's error object",
@@ -109,9 +111,10 @@ def _add_bodies(schema: dict[str, Any], request_type: type[VideoRequest]) -> Non
     source = {"video": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}}
     sent = {"video": {"type": "string", "format": "binary", "description": "an mp4, mov, webm or mkv file"}}
     variants = Variants.model_json_schema(ref_template=_REFS)["properties"]
+    stand_in = {"image_size": {"type": "string", "description": _IMAGE_SIZE}}
     section = {"from_section": {"type": "integer", "minimum": 0, "default": 0, "description": _FROM_SECTION}}
     for path, form, body in (
-        ("/v1/videos", file | variants, urls | variants),
+        ("/v1/videos", file | variants | stand_in, urls | variants | stand_in),
         ("/v1/videos/extensions", sent, source),
         ("/v1/videos/{video_id}/remix", file | section, urls | section),
         ("/v1/videos/edits", file | section | source, urls | section | source),

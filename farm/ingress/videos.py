@@ -24,7 +24,7 @@ from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
 from farm.ingress.views import estimate_view, video_view
-from farm.intake.body import checked, checked_edit, read_body, spool_body
+from farm.intake.body import checked, checked_edit, read_body, spool_body, take_image_size
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
 from farm.intake.prepare import Prepared, accept, prepare
 from farm.jobs import Record, Wish
@@ -50,7 +50,8 @@ async def create_video(post: PostDep) -> dict[str, Any]:
     """Ask for a video. The farm stores nothing of a request that it rejects."""
     variants = take_variants(post.body.fields)
     tools = post.deps.tools
-    intake = checked(post.body.fields, post.body.images, tools.planner)
+    image_size = take_image_size(post.body, tools.settings) if post.dry_run else None
+    intake = checked(post.body.fields, post.body.images, tools.planner)._replace(image_size=image_size)
     return await _made(post, partial(prepare, intake, tools), variants=variants)
 
 
@@ -137,7 +138,7 @@ async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variant
         facts = variants.model_dump(mode="json")
         prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
     if post.dry_run:
-        return estimate_view(prepared, await _workers(deps))
+        return estimate_view(prepared, await _workers(deps), deps.planner.section_starts(prepared.plan))
     write = partial(accept, prepared, deps.jobs, owner=owner, idempotency_key=key)
     record = await to_thread.run_sync(write, limiter=deps.writing)
     log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})

@@ -161,9 +161,10 @@ def model_view(card: ModelCard, weights: Weights, *, default: str) -> dict[str, 
     }
 
 
-def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[str, Any]:
+def estimate_view(prepared: Prepared, workers: Sequence[WorkerState], section_starts: Sequence[int]) -> dict[str, Any]:
     """Return a dry run's answer: the plan, and how long each worker alone would take.
 
+    section_starts: the frame at which each section begins.
     `fits` is false if the worker lacks memory. `seconds` is null then, and if the worker has measured nothing yet.
     """
     request, plan = prepared.request, prepared.plan
@@ -178,6 +179,7 @@ def estimate_view(prepared: Prepared, workers: Sequence[WorkerState]) -> dict[st
         "seconds": f"{plan.frames / plan.fps:g}",
         "size": f"{plan.width}x{plan.height}",
         "sections": plan.sections,
+        "section_starts": list(section_starts),
         "workers": [_estimate(worker.card, request, work) for worker in workers if request.model in worker.card.models],
     }
 

@@ -19,13 +19,16 @@ from starlette.types import Message, Receive
 from farm.contract import Planner
 from farm.errors import InvalidRequest, TooLarge
 from farm.intake.forms import FORMS, read_form
+from farm.intake.images import MIN_SIDE_PX
 from farm.intake.prompt_settings import settings_in
 from farm.intake.texts import check_texts
 from farm.request import VideoEdit, VideoRequest, read_json
+from farm.settings import FarmSettings
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
 _VIDEO = "video"
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _SPACES = b" \t\r\n"  #: programs break base64 into lines, of 76 characters by custom
 _SPOOL_BYTES = 1 << 20  #: written at once: a call into a thread costs more than writing one piece of a body
 
@@ -35,6 +38,7 @@ class Intake(NamedTuple):
 
     request: VideoRequest
     images: dict[str, bytes]  #: "input_reference", "end_image", "keyframe_0" … -> the file as the client sent it
+    image_size: tuple[int, int] | None = None  #: (height, width) of a start image that a dry run does without
 
 
 class Body(NamedTuple):
@@ -75,6 +79,23 @@ def checked_edit(body: Body) -> VideoEdit:
     if not edit.changes():
         raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")
     return edit
+
+
+def take_image_size(body: Body, settings: FarmSettings) -> tuple[int, int] | None:
+    """Take `image_size`, which stands for a dry run's start image, out of a body's fields. Raises: InvalidRequest."""
+    text = body.fields.pop("image_size", None)
+    if text is None or text == "":
+        return None
+    found = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if found is None or min(width := int(found[1]), height := int(found[2])) < MIN_SIDE_PX:
+        raise InvalidRequest.of(
+            "image_size", f'need "WIDTHxHEIGHT" of the image in px, such as "1200x800", each side {MIN_SIDE_PX} or more'
+        )
+    if width * height > settings.max_pixels:
+        raise InvalidRequest.of("image_size", f"the farm takes images of at most {settings.max_pixels:,} px")
+    if "input_reference" in body.images:
+        raise InvalidRequest.of("image_size", "the request has an image, so leave its size out")
+    return height, width
 
 
 async def read_body(

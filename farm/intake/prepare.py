@@ -61,7 +61,7 @@ def prepare(intake: Intake, tools: Tools, *, source: VideoFacts | None = None) -
     known = {"model": card.name, "loras": planner.pin_loras(intake.request.loras)}
     request, plan = planner.settle(
         intake.request.model_copy(update=known),
-        image_size=(start.height, start.width) if start else None,
+        image_size=(start.height, start.width) if start else intake.image_size,
         source_frames=source.frames if source else 0,
     )
     return Prepared(request, plan, _inputs(clean, request, plan, planner), _fingerprint(intake), hooks=hooks)
@@ -107,6 +107,7 @@ def _model(request: VideoRequest, *, settings: FarmSettings, planner: Planner) -
 
 def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
     """Check that the model can use the images, and that the keyframes match theirs. Raises: InvalidRequest."""
+    has_start = "input_reference" in intake.images or intake.image_size is not None
     named = [frame.image for frame in intake.request.keyframes]
     sent = [name for name in intake.images if name.startswith("keyframe_")]
     faults = {}
@@ -114,7 +115,7 @@ def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
         faults["model"] = f"{card.name} works from the end to the start; only an F1 model can extend a video"
     elif extends and "input_reference" in intake.images:
         faults["input_reference"] = "an extension starts with the last frame of the other video; leave the image out"
-    elif card.needs_image and not extends and "input_reference" not in intake.images:
+    elif card.needs_image and not extends and not has_start:
         faults["input_reference"] = f"the model {card.name} needs a start image"
     if card.kind == "f1" and "end_image" in intake.images:
         faults["end_image"] = f"{card.name} is an F1 model and cannot use an end image"
@@ -124,7 +125,7 @@ def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
         faults["end_image"] = "loop=true already ends with the start image; leave one of them out"
     if card.kind == "f1" and (named or sent):
         faults["keyframes"] = f"{card.name} is an F1 model and cannot use keyframes"
-    elif sorted(named) != sorted(sent):
+    elif sorted(named) != sorted(sent) and (intake.image_size is None or set(sent) - set(named)):
         faults["keyframes"] = f"it names the parts {sorted(named)}, but the request has {sorted(sent)}"
     if faults:
         raise InvalidRequest.naming(faults)
@@ -139,7 +140,7 @@ def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, 
     inputs = {names[part]: image.png for part, image in clean.items()}
     if "start" in inputs:
         inputs["start"] = with_poster(inputs["start"], draw(clean["input_reference"].small, plan))
-    return inputs | ({"end": inputs["start"]} if request.loop else {})
+    return inputs | ({"end": inputs["start"]} if request.loop and "start" in inputs else {})
 
 
 def _hooks(request: VideoRequest, settings: FarmSettings) -> Hooks:

@@ -145,6 +145,12 @@ def keyframe_section(at_s: float, *, sections: int, window: int) -> int:
     return min(max(sections - 1 - math.floor(at_s * FPS / (4 * window)), 0), sections - 1)
 
 
+def section_starts(kind: Kind, *, sections: int, window: int, source_frames: int = 0) -> tuple[int, ...]:
+    """Return the frame at which each section begins, in generation order. source_frames: of the extended video."""
+    order = range(sections - 1, -1, -1) if kind == "i2v" else range(sections)
+    return tuple(source_frames + 4 * window * place for place in order)
+
+
 def tail_frames(available: int = 4 * HISTORY) -> int:
     """Return how many of a video's last frames become the history of its continuation: 1 + 4n, 73 at most.
 

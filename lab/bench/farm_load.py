@@ -55,12 +55,12 @@ class Pressed:
             "accepted": self.accepted,
             "errors": sum(self.errors.values()),
             "refused_429": self.refused_429,
-            **{f"post_{name}": value for name, value in _percentiles(self.post_ms).items()},
-            **{f"list_{name}": value for name, value in _percentiles(self.list_ms).items()},
+            **{f"post_{name}": value for name, value in percentiles(self.post_ms).items()},
+            **{f"list_{name}": value for name, value in percentiles(self.list_ms).items()},
             "watchers": self.most_streams,
             "streams": self.streams,
             "events": self.events,
-            **{f"lag_{name}": value for name, value in _percentiles(self.lag_ms).items()},
+            **{f"lag_{name}": value for name, value in percentiles(self.lag_ms).items()},
         }
 
 
@@ -181,7 +181,8 @@ def _photo() -> bytes:
     return data.getvalue()
 
 
-def _percentiles(values: list[float]) -> dict[str, float | None]:
+def percentiles(values: list[float]) -> dict[str, float | None]:
+    """Return the median and the 99th of 100 parts."""
     if len(values) < 2:
         return {"p50_ms": values[0] if values else None, "p99_ms": None}
     cuts = quantiles(values, n=100, method="inclusive")

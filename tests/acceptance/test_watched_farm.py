@@ -20,6 +20,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from farm.client import Event, read_events
+from lab.bench.farm_lists import PAGES, read_lists
 from lab.bench.farm_load import Load, press
 from lab.bench.full_storage import fill_storage
 from tests.chaos.door import Door, Gap
@@ -226,3 +227,6 @@ async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
     assert found.events >= found.streams
     assert found.list_ms
     assert found.row()["errors"] == 0
+    rows = await read_lists(str(farm.http.base_url), readers=10, seconds=0.3, errors=found.errors)
+    assert found.errors == {}
+    assert [row["page"] for row in rows if row["per_s"] > 0] == list(PAGES)

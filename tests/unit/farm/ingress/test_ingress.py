@@ -97,6 +97,58 @@ def test_an_idempotency_key_gives_the_same_video_once(http: TestClient) -> None:
     assert len(http.get("/v1/videos").json()["data"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "fields", "starts"),
+    [
+        ((1200, 800), {"seconds": "3.6"}, [72, 36, 0]),
+        ((800, 1200), {"seconds": "1.2"}, [0]),
+        ((32, 900), {"latent_window_size": "3", "seconds": "1.2"}, [24, 12, 0]),
+        ((1200, 800), {"loop": "true", "size": "64x64", "seconds": "1"}, [0]),
+        ((1200, 800), {"model": "tiny-f1", "seconds": "3.6"}, [0, 36, 72]),
+    ],
+)
+def test_a_dry_run_needs_no_picture(
+    http: TestClient, size: tuple[int, int], fields: dict[str, str], starts: list[int], jobs: Jobs
+) -> None:
+    """The picture's size gives the answer that the picture gives, and nothing is stored."""
+    picture = io.BytesIO()
+    Image.new("RGB", size).save(picture, "PNG")
+    data, path = {"prompt": "a cat", **fields}, "/v1/videos?dry_run=1"
+    answer = http.post(path, data=data | {"image_size": f"{size[0]}x{size[1]}"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == http.post(path, data=data, files={"input_reference": picture.getvalue()}).json()
+    assert answer.json()["section_starts"] == starts
+    assert jobs.store.list("jobs/") == []
+
+
+def test_a_dry_run_needs_no_keyframes_pictures(http: TestClient) -> None:
+    """Where the start image is left out, those of keyframes may be, too; a time after the end is still refused."""
+    for at_s, status in ((1.3, 200), (99, 422)):
+        data = {"prompt": "a", "image_size": "64x64", "keyframes": f'[{{"at_s": {at_s}, "image": "keyframe_0"}}]'}
+        assert http.post("/v1/videos?dry_run=1", data=data).status_code == status
+
+
+@pytest.mark.parametrize("text", ["0x0", "31x800", "100000x2", "9999x9999", "64", "64x64x64", "-64x64", "640 x 480"])
+def test_a_size_that_no_picture_could_have_is_refused(http: TestClient, text: str) -> None:
+    """422 names the field, also in JSON as a number or a list."""
+    for body in ({"data": {"prompt": "a", "image_size": text}}, {"json": {"prompt": "a", "image_size": [text]}}):
+        answer = http.post("/v1/videos?dry_run=1", **body)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "image_size")
+
+
+def test_a_size_stands_for_a_picture_in_dry_runs_alone(http: TestClient) -> None:
+    """Without dry_run, or beside a picture, it is refused; a keyframe's picture that no keyframe names, too."""
+    for path, files in (("/v1/videos", None), ("/v1/videos?dry_run=1", FILES)):
+        answer = http.post(path, data={"prompt": "a cat", "image_size": "64x64"}, files=files)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "image_size")
+    answer = http.post(
+        "/v1/videos?dry_run=1",
+        data={"prompt": "a cat", "image_size": "64x64"},
+        files={"keyframe_3": FILES["input_reference"]},
+    )
+    assert answer.json()["error"]["param"] == "keyframes"
+
+
 def test_a_dry_run_stores_nothing(http: TestClient, hand: Hand, jobs: Jobs) -> None:
     """The estimate has the exact length and each worker's time."""
     hand.dispatcher.ask(hand.card)

@@ -19,6 +19,7 @@ from framepack_engine.planning.sections import (
     keyframe_section,
     paddings,
     section_layout,
+    section_starts,
     sections_for,
     time_order,
     window_sections,
@@ -131,3 +132,16 @@ def test_f1_layout_is_one_run_of_positions(window: int) -> None:
 def test_keyframes_fall_into_sections(at_s: float, section: int) -> None:
     """A keyframe's second names a section in generation order, and the last second belongs to section 0."""
     assert keyframe_section(at_s, sections=4, window=9) == section
+
+
+@pytest.mark.parametrize("sections", [1, 2, 5])
+@pytest.mark.parametrize("window", [3, 9])
+def test_a_section_begins_where_a_keyframe_falls_into_it(sections: int, window: int) -> None:
+    """At the time of a section's first frame a keyframe is in that section, a frame earlier in the one before."""
+    starts = section_starts("i2v", sections=sections, window=window)
+    assert starts == section_starts("f1", sections=sections, window=window)[::-1]
+    for section, frame in enumerate(starts):
+        assert keyframe_section(frame / FPS + 1e-6, sections=sections, window=window) == section
+        if frame:
+            assert keyframe_section((frame - 1) / FPS, sections=sections, window=window) == section + 1
+    assert section_starts("f1", sections=2, window=9, source_frames=73) == (73, 109)
