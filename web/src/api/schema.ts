@@ -997,6 +997,8 @@ export interface operations {
                      * @default null
                      */
                     seeds?: number[] | null;
+                    /** @description only with dry_run=1: the size of the start image in px, such as "1200x800", in place of the image */
+                    image_size?: string;
                 };
                 "application/json": {
                     /**
@@ -1247,6 +1249,8 @@ export interface operations {
                      * @default null
                      */
                     seeds?: number[] | null;
+                    /** @description only with dry_run=1: the size of the start image in px, such as "1200x800", in place of the image */
+                    image_size?: string;
                 };
             };
         };
