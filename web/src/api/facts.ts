@@ -1,11 +1,11 @@
 /** What the page must know of the farm: models, presets, LoRAs and limits. Asked once a page. */
-import { signal } from '@preact/signals'
+import { type Signal, signal } from '@preact/signals'
 import { call } from './client'
 import type { Page } from './objects'
 
 export interface Farm {
   version: string
-  me: { owner: string; operator: boolean; signed_in_by: 'key' | 'session' | null }
+  me: { owner: string; operator: boolean; signed_in_by: 'key' | 'session' | 'machine' | null }
   model: string
   render: { can: boolean | null; waiting_for: string | null }
   limits: {
@@ -57,7 +57,7 @@ export const isForward = (id: string): boolean => models.value.find((model) => m
 
 let asked: Promise<Farm> | null = null
 
-/** Ask for everything, once; each signal fills as its answer comes. */
+/** Ask for everything, once. The form needs the farm's answer alone; the other signals fill as their answers come. */
 export function learnFarm(): Promise<Farm> {
   asked ??= ask().catch((error: unknown) => {
     asked = null
@@ -67,14 +67,14 @@ export function learnFarm(): Promise<Farm> {
 }
 
 async function ask(): Promise<Farm> {
-  const rest = Promise.all([
-    call<Page<Model>>('/v1/models').then((page) => (models.value = page.data)),
-    call<Page<Lora>>('/v1/loras').then((page) => (loras.value = page.data)),
-    learnPresets(),
-  ])
-  farm.value = await call<Farm>('/v1/farm')
-  await rest
-  return farm.value
+  const list = <T,>(path: string, into: Signal<readonly T[]>): unknown =>
+    call<Page<T>>(path).then(
+      (page) => (into.value = page.data),
+      () => undefined, // refused: the farm's answer below says why, too
+    )
+  list('/v1/models', models)
+  list('/v1/loras', loras)
+  return (farm.value = await call<Farm>('/v1/farm'))
 }
 
 export async function learnPresets(): Promise<void> {

@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { Icon } from '../parts/icon'
 import { words } from '../words'
-import { change, draft, seconds, set, windowSize } from './draft'
+import { change, draft, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
@@ -20,10 +20,10 @@ export function Prompt() {
   const guide = farm.value?.prompting
   return (
     <div class="field">
-      <label class="row" for="prompt">
-        {words.create.prompt}
+      <div class="row">
+        <label for="prompt">{words.create.prompt}</label>
         <span class="small soft number end">{most !== null && `${prompt.length}/${most}`}</span>
-      </label>
+      </div>
       <textarea id="prompt" rows={3} value={prompt} placeholder={words.create.whatHappens} aria-invalid={'prompt' in faults.value} aria-describedby="prompt-fault" onInput={(event) => change({ prompt: event.currentTarget.value })} />
       <Fault name="prompt" />
       {guide && (
@@ -121,7 +121,7 @@ export function Length() {
       </div>
       <div class="row">
         <input id="length" class="grow" type="range" min={1} max={Math.max(SLIDER_SECTIONS, count)} value={count} aria-valuetext={words.create.lengthIs(length(made), count)} onInput={(event) => set('seconds', secondsOf(event.currentTarget.valueAsNumber, window))} />
-        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number(seconds.value.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', event.currentTarget.value === '' ? null : Number(event.currentTarget.value))} />
+        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number(made.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', event.currentTarget.value === '' ? null : Number(event.currentTarget.value))} />
       </div>
       <Fault name="seconds" />
     </div>

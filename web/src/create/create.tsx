@@ -2,7 +2,7 @@
 import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { Problem } from '../api/client'
-import { learnFarm, presets } from '../api/facts'
+import { learnFarm, learnPresets, presets } from '../api/facts'
 import type { Video } from '../api/objects'
 import { running, world } from '../live/store'
 import { Icon } from '../parts/icon'
@@ -16,6 +16,7 @@ import { Estimate, startEstimate } from './estimate'
 import { learnFields } from './specs'
 import { check, faults, refusal, take } from './faults'
 import { keepFor, send } from './keep'
+import { Many } from './many'
 import { More } from './more'
 import { PictureField } from './picture-field'
 import { Timeline } from './timeline-view'
@@ -76,6 +77,7 @@ export default function CreateView() {
         <Watched />
       </aside>
       <Timeline />
+      <Many />
       <footer class="send">
         <Estimate />
         <button type="button" class="quiet" disabled={draft.value === NEW} onClick={clear}>
@@ -95,7 +97,7 @@ export default function CreateView() {
 
 async function begin(): Promise<void> {
   const [{ me }] = await Promise.all([learnFarm(), learnFields()])
-  await keepFor(me.owner)
+  await Promise.all([keepFor(me.owner), learnPresets()])
   const start = presets.value.find((preset) => preset.start && !preset.built_in)
   if (draft.value === NEW && start) change({ values: start.fields })
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { fieldsOf, formOf, NEW, seedsOf } from './draft'
+import { shotsOf } from './many'
+import { blocks, freeBorders, movePrompt, within } from './timeline'
 import { faultOf, labelOf, readFields } from './fields'
 import { bucketOf, cutOff, framesOf, sectionsOf, secondsOf } from './length'
 
@@ -62,4 +64,26 @@ describe('fields', () => {
     expect(faultOf(steps!, 1.5)).toBe('need a whole number')
     expect(faultOf(steps!, 25)).toBeNull()
   })
+})
+
+describe('many pictures', () => {
+  const files = ['b2.png', 'b10.png', 'a.jpg', 'a.txt', 'c.png'].map((name) => new File(['x'], name))
+  it('makes one video each, in the order of their names, with their texts', () => {
+    expect(shotsOf(files, false).map(({ first, text }) => [first.name, text?.name])).toEqual([['a.jpg', 'a.txt'], ['b2.png', undefined], ['b10.png', undefined], ['c.png', undefined]])
+  })
+  it('makes first and last pairs', () => {
+    expect(shotsOf(files, true).map(({ first, last }) => [first.name, last?.name])).toEqual([['a.jpg', 'b2.png'], ['b10.png', 'c.png']])
+  })
+})
+
+describe('the timeline', () => {
+  const prompts = [{ at_s: 1.2, text: 'b' }, { at_s: 3.6, text: 'c' }]
+  it('offers the borders that are free', () => expect(freeBorders(prompts, 5, 9)).toEqual([2, 4]))
+  it('keeps a moved prompt between its neighbours', () => {
+    expect(movePrompt(prompts, 0, 9, 5, 9)[0]!.at_s).toBe(2.4)
+    expect(movePrompt(prompts, 1, 0, 5, 9)[1]!.at_s).toBe(2.4)
+    expect(movePrompt(prompts, 1, 9, 5, 9)[1]!.at_s).toBe(4.8)
+  })
+  it('draws blocks from border to border', () => expect(blocks(prompts, 5, 9).map(({ from, to }) => [from, to])).toEqual([[0, 1], [1, 3], [3, 5]]))
+  it('finds what a shorter video leaves out', () => expect(within(prompts, 3, 9)).toEqual([prompts[0]]))
 })

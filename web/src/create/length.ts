@@ -38,6 +38,12 @@ export function bucketOf(image: readonly [number, number], buckets: readonly str
   return best
 }
 
+/** A box of a picture's true shape, as wide as there is room and no higher than about half the window. */
+export const fitting = ([width, height]: readonly [number, number]): { aspectRatio: string; width: string } => ({
+  aspectRatio: `${width} / ${height}`,
+  width: `min(100%, calc(48vh * ${(width / height).toFixed(4)}))`,
+})
+
 /** "640x608" as [640, 608]. */
 export function sides(size: string): [number, number] {
   const [width = 1, height = 1] = size.split('x').map(Number)

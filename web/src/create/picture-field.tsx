@@ -6,7 +6,8 @@ import { Icon } from '../parts/icon'
 import { words } from '../words'
 import { change, draft, type Picture } from './draft'
 import { faults } from './faults'
-import { cutOff } from './length'
+import { cutOff, fitting } from './length'
+import { dropped } from './many'
 import { filesOf, readPicture } from './picture'
 import { shape } from './estimate'
 
@@ -19,8 +20,7 @@ export function PictureField() {
   const frame = shape.value
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
-      const [file] = filesOf(event.clipboardData)
-      if (file) void take(file)
+      takeAll(filesOf(event.clipboardData))
     }
     addEventListener('paste', paste)
     return () => removeEventListener('paste', paste)
@@ -36,16 +36,15 @@ export function PictureField() {
       onDrop={(event) => {
         event.preventDefault()
         isOver.value = false
-        const [file] = filesOf(event.dataTransfer)
-        if (file) void take(file)
+        takeAll(filesOf(event.dataTransfer))
       }}
     >
-      <div class="frame" style={{ aspectRatio: frame ? `${frame[0]} / ${frame[1]}` : '4 / 3' }}>
+      <div class="frame" style={fitting(frame ?? [16, 9])}>
         {image ? <Shown picture={image} /> : <p class="soft">{words.create.dropHere}</p>}
         <label class={`pick ${image ? 'over-picture' : ''}`}>
           <Icon name="image" />
           {image ? words.create.replace : words.create.choose}
-          <input id="start-image" class="unseen" type="file" accept="image/*" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" onChange={(event) => void pick(event.currentTarget)} />
+          <input id="start-image" class="unseen" type="file" accept="image/*,.txt" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" multiple onChange={(event) => pick(event.currentTarget)} />
         </label>
         {image && <IconButton icon="x" name={words.create.removeImage} class="remove" onClick={() => change({ image: null })} />}
       </div>
@@ -73,10 +72,15 @@ function Made({ picture, frame }: { picture: Picture; frame: [number, number] })
   )
 }
 
-async function pick(input: HTMLInputElement): Promise<void> {
-  const [file] = Array.from(input.files ?? [])
-  if (file) await take(file)
+function pick(input: HTMLInputElement): void {
+  takeAll(Array.from(input.files ?? []))
   input.value = '' // picking the same file once more is a change, too
+}
+
+function takeAll(files: readonly File[]): void {
+  const [file] = files
+  if (files.length > 1) dropped.value = files
+  else if (file) void take(file)
 }
 
 async function take(file: File): Promise<void> {

@@ -144,7 +144,7 @@ function Prompts({ prompts, count, window, put }: { prompts: TimedPrompt[]; coun
                 ))}
               </select>
             </label>
-            <input class="grow" aria-label={words.timeline.text(k + 2)} placeholder={words.create.whatHappens} value={prompt.text} onInput={(event) => put(prompts.map((old, at) => (at === k ? { ...old, text: event.currentTarget.value } : old)))} />
+            <input class="grow" aria-label={words.timeline.text(k + 2)} placeholder={words.create.whatHappens} value={prompt.text} aria-invalid={'prompts' in faults.value && !prompt.text} onInput={(event) => put(prompts.map((old, at) => (at === k ? { ...old, text: event.currentTarget.value } : old)))} />
             <IconButton icon="x" name={words.timeline.remove(words.timeline.text(k + 2))} onClick={() => put(prompts.filter((_, at) => at !== k))} />
           </li>
         ))}

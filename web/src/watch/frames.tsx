@@ -30,6 +30,7 @@ export function Frames({ src, size, isPlaying }: { src: string; size: string; is
     <span
       class={`frames ${isPlaying ? 'playing' : ''}`}
       style={{
+        aspectRatio: size.replace('x', ' / '),
         backgroundImage: `url("${now.src}")`,
         backgroundSize: `${now.count * 100}% 100%`,
         animationDuration: `${now.count / LATENT_FPS}s`,

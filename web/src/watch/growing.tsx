@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
+import { fitting, sides } from '../create/length'
 import { Poster } from '../parts/poster'
 import { words } from '../words'
 
@@ -26,9 +27,8 @@ export function Growing({ video }: { video: Video }) {
     await moveAlong(old, next, isForward(video.model))
     files.value = [etag]
   }
-  const [width, height] = video.size.split('x')
   return (
-    <div class="growing" style={{ aspectRatio: `${width} / ${height}` }}>
+    <div class="growing" style={fitting(sides(video.size))}>
       {files.value.length === 0 && <Poster video={video} />}
       {files.value.map((etag, at) => (
         <video
