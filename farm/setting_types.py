@@ -107,6 +107,13 @@ def _endpoint(text: str) -> str:
     return text
 
 
+def _origins(text: str) -> str:
+    origins = [part.strip() for part in text.split(",") if part.strip()]
+    if wrong := next((origin for origin in origins if not _ENDPOINT.fullmatch(origin)), None):
+        raise ValueError(f"{wrong!r} is no origin; need https://shop.example or http://localhost:3000, without a path")
+    return ",".join(origin.rstrip("/") for origin in origins)
+
+
 def one_of(*names: str) -> AfterValidator:
     """Return the check of a setting that takes one of a few words."""
 
@@ -139,4 +146,5 @@ Hours = Annotated[str, AfterValidator(_hours)]
 NodeName = Annotated[str, AfterValidator(_node)]
 RayAddress = Annotated[str, AfterValidator(_ray)]
 RayFolder = Annotated[str, AfterValidator(_ray_dir)]
+Origins = Annotated[str, AfterValidator(_origins)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

@@ -29,6 +29,7 @@ from farm.setting_types import (
     Gpus,
     Hours,
     NodeName,
+    Origins,
     Port,
     Positive,
     RayAddress,
@@ -131,6 +132,11 @@ class FarmSettings(BaseModel):
         "",
         description="Names of the API keys that may pause, resume and drain workers: bob,carol. The farm answers "
         "others with 403. Empty: every key may.",
+    )
+    cors_origins: Origins = Field(
+        "",
+        description="Origins of web pages that may call the farm from a browser: https://shop.example, several "
+        "separated by commas. They send an API key themselves; cookies stay out. Empty: none.",
     )
     max_upload_mb: Count = Field(32, description="Largest request, in MB.")
     max_pixels: Count = Field(64_000_000, description="Largest image, in pixels. The farm checks before it decodes.")

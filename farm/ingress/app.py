@@ -13,11 +13,12 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
-from farm.ingress import about, operations, sessions, videos
+from farm.ingress import about, links, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
@@ -79,11 +80,20 @@ def create_app(
         metrics=metrics,
     )
     install_problems(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins.split(","),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Content-Range", "Repr-Digest", "Retry-After"],
+        )
     app.add_middleware(SafeHeaders)
     app.include_router(videos.router)
     app.include_router(about.router)
     app.include_router(operations.router)
     app.include_router(sessions.router)
+    app.include_router(links.router)
     app.include_router(page_router(page))
     describe(app, planner.request_type)
     return app

@@ -96,11 +96,11 @@ class Caller(NamedTuple):
     signed_in_by: Literal["key", "session", "machine"]
 
 
-async def _caller(request: Request, deps: Deps) -> Caller:
+async def caller_of(request: Request, deps: Deps) -> Caller:
     """Find the API key or the session; a farm without keys has one caller, `local`. Raises: Unauthorized, Forbidden."""
     keys = parse_keys(deps.settings.api_keys)
     if not keys:
-        check_own_machine(request, deps.settings.host)
+        check_own_machine(request, deps.settings)
         return Caller(LOCAL_OWNER, "machine")
     key, session = request.headers.get("authorization"), request.cookies.get(cookie_name(request, deps.settings))
     if key is not None or session is None:
@@ -128,7 +128,7 @@ def is_own_page(request: Request) -> bool:
     return origin.partition("://")[2] == request.headers.get("host")
 
 
-def check_own_machine(request: Request, own_host: str) -> None:
+def check_own_machine(request: Request, settings: FarmSettings) -> None:
     """Keep all but this machine from a farm without keys. Raises: Unauthorized."""
     for name in _FORWARDED:
         if name in request.headers:  # a proxy on this machine connects from loopback and hides the real client
@@ -145,21 +145,21 @@ def check_own_machine(request: Request, own_host: str) -> None:
             "this farm has no API keys (FARM_API_KEYS), so only its own machine may connect; use an SSH tunnel, "
             "or create a key with `framefarm keys new NAME`"
         )
-    _check_browser(request, own_host)
+    _check_browser(request, settings)
 
 
-def _check_browser(request: Request, own_host: str) -> None:
+def _check_browser(request: Request, settings: FarmSettings) -> None:
     """Keep a web page in this machine's browser from using the farm. Raises: Unauthorized.
 
     The page's requests come from loopback too. Their Origin gives them away, or the host name that its site points at
     this machine.
     """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
-    if _address(host)[0] not in {"localhost", "127.0.0.1", "::1", own_host}:
+    if _address(host)[0] not in {"localhost", "127.0.0.1", "::1", settings.host}:
         raise Unauthorized(
             f"this farm has no API keys, so it accepts requests to its own address only, not to {host[:80]!r}"
         )
-    if origin is not None and origin.partition("://")[2] != host:
+    if origin is not None and origin.partition("://")[2] != host and origin not in settings.cors_origins.split(","):
         raise Unauthorized("this farm has no API keys, so web pages of other origins may not use it")
 
 
@@ -173,7 +173,7 @@ def _address(host: str) -> tuple[str | None, int | None]:
     return address
 
 
-CallerDep = Annotated[Caller, Depends(_caller)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
 async def _owner(caller: CallerDep) -> str:

@@ -1,4 +1,4 @@
-"""Texts that only this farm can have written: the session of a signed-in browser.
+"""Texts that only this farm can have written: the session of a signed-in browser, a link to one file of a video.
 
 The secret lies in the store. Every ingress of the farm therefore knows it, and it survives restarts.
 """
@@ -54,6 +54,19 @@ class Seals:
                 if hmac.compare_digest(made.encode(), seal.encode()):
                     return owner
         raise Unauthorized("this session has ended, or is not one of this farm; sign in again with your API key")
+
+    async def link(self, video: str, variant: str, key: str, *, seconds: int) -> tuple[int, str]:
+        """Return when a link to one file of a video expires, and its seal. key: the sha256 of its owner's API key."""
+        until = int(self._clock()) + seconds
+        return until, await self._seal("link", video, variant, until, key)
+
+    async def check_link(self, seal: str, video: str, variant: str, key: str | None, *, until: int | None) -> None:
+        """Check the seal of a link. Raises: Unauthorized if it is forged, has expired or lost its key."""
+        if until is not None and until > self._clock() and key is not None:
+            made = await self._seal("link", video, variant, until, key)
+            if hmac.compare_digest(made.encode(), seal.encode()):
+                return
+        raise Unauthorized("this link has expired, or is not one of this farm; ask the site that shows it for another")
 
     async def _seal(self, *parts: str | int) -> str:
         """Return the HMAC of the parts. A part holds no line break, so that no two lists of parts read alike."""

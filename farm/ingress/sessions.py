@@ -79,7 +79,7 @@ async def _signed_in(
         raise Forbidden("only a page of this farm signs a browser in")  # or else another site could, as somebody else
     keys = parse_keys(deps.settings.api_keys)
     if not keys:
-        check_own_machine(request, deps.settings.host)
+        check_own_machine(request, deps.settings)
         return {"object": "session", "owner": LOCAL_OWNER, "expires_at": None}
     owner = name_of(key.strip(), keys)
     if owner is None or name not in {None, owner}:

@@ -22,6 +22,7 @@ from farm.errors import FarmError, NotFound, Unavailable
 from farm.ingress.content import AskedDep, content
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
+from farm.ingress.links import LinkedDep
 from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
 from farm.ingress.views import estimate_view, video_view
 from farm.intake.body import checked, checked_edit, read_body, spool_body, take_image_size
@@ -185,7 +186,7 @@ async def get_video(record: RecordDep, response: Response, deps: Deps) -> dict[s
 
 @router.head("/{video_id}/content", include_in_schema=False)
 @router.get("/{video_id}/content")
-async def get_content(record: RecordDep, deps: Deps, asked: AskedDep) -> Response:
+async def get_content(record: LinkedDep, deps: Deps, asked: AskedDep) -> Response:
     """Return the mp4 or another file of the video. Ranges are honoured."""
     limiter = {"frame": deps.decoding, "poster": deps.drawing}.get(asked.variant)
     return await to_thread.run_sync(content, record, deps.jobs, deps.tools, asked, limiter=limiter)
