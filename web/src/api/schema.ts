@@ -545,6 +545,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/videos/{video_id}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Link
+         * @description Return a link that shows one file of the video without a key, until it expires or its owner's key is removed.
+         */
+        post: operations["make_link_v1_videos__video_id__link_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3598,6 +3618,10 @@ export interface operations {
     get_content_v1_videos__video_id__content_get: {
         parameters: {
             query?: {
+                /** @description of a link: when it expires */
+                until?: number | null;
+                /** @description of a link: stands for the key */
+                seal?: string | null;
                 /** @description which file; keyframe_0 … are pictures of the request */
                 variant?: string | ("video" | "thumbnail" | "spritesheet" | "preview" | "partial" | "latents" | "frames" | "frame" | "poster" | "start" | "end") | unknown;
                 /** @description of variant=preview; default: the newest */
@@ -4889,6 +4913,129 @@ export interface operations {
             };
             /** @description the request is invalid; `errors` names each field */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_link_v1_videos__video_id__link_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                video_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * Seconds
+                     * @description how long the link works
+                     * @default 3600
+                     */
+                    seconds?: number;
+                    /**
+                     * Variant
+                     * @description the file that it shows
+                     * @default video
+                     * @enum {string}
+                     */
+                    variant?: "video" | "partial" | "thumbnail" | "spritesheet" | "poster";
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description there is no such thing, or it belongs to another owner */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request has more bytes or pixels than the farm accepts */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description an image is unreadable or too small */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request is invalid; `errors` names each field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many unfinished videos (quota, overloaded) or too many requests (busy); see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
