@@ -222,10 +222,10 @@ def _storage(settings: FarmSettings) -> Check:
 
 
 def _cache(settings: FarmSettings) -> Check:
-    from deploy.node.local import check_cache
+    from deploy.node.local import check_folders
 
     try:
-        check_cache(settings)
+        check_folders(settings)
     except ConfigError as err:
         return Check(name="cache", value=settings.cache, state="wrong", hint=str(err))
     return Check(name="cache", value=settings.cache)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from deploy.node.lock import locked
-from deploy.node.token import pin_token_path
+from deploy.node.paths import pin_paths
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 
@@ -39,7 +39,7 @@ class FarmChild:
 
     def __init__(self, settings: FarmSettings, *, restart: bool = False, stderr: IO[bytes] | None = None) -> None:
         self._settings = settings
-        pin_token_path()
+        pin_paths()
         command = [sys.executable, "-m", "deploy.cli", "up", "--exit-with-parent", str(os.getpid())]
         command += [] if restart else ["--no-restart"]
         env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")}

@@ -17,7 +17,8 @@ from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
 from deploy.node.child import PACKAGES, end
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
-from deploy.node.token import found_token, pin_token_path
+from deploy.node.paths import pin_paths
+from deploy.node.token import found_token
 from deploy.terminal.screen import say
 from farm.errors import ConfigError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -40,7 +41,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     stop, node = threading.Event(), settings
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    pin_token_path()
+    pin_paths()
     os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
     joined, tries = False, 0
     while not stop.is_set():
@@ -125,6 +126,7 @@ def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[st
         *("--num-cpus=0", f"--num-gpus={len(gpus)}", f"--object-store-memory={100 << 20}"),
         f"--resources={json.dumps({WORKER_RESOURCE: int(settings.workers)})}",
         f"--labels={','.join(f'{name}={value}' for name, value in labels.items() if value)}",
+        f"--temp-dir={settings.ray_dir}",  # else Ray takes the head's
         "--dashboard-agent-listen-port=0",  # several nodes may be on one machine
         *([f"--node-ip-address={ip}"] if ip else []),
     ]

@@ -19,8 +19,9 @@ from typing import IO, Any
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
+from deploy.node.paths import pin_paths
 from deploy.node.ray_process import dead_programs, end_programs
-from deploy.node.token import found_token, own_token, pin_token_path
+from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -37,8 +38,10 @@ RAY_ENV = {
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",  # Ray's own 10: after 3 checks a dead one is replaced
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
+_SERVED = "farm"  #: the ingress's name in Serve
 _START_S = 120.0
 _DRAIN_S = 30.0
+_ENDING_S = 10.0
 
 
 def run_foreground(
@@ -51,7 +54,9 @@ def run_foreground(
     Raises: ConfigError if the storage or the port is in use, or the storage cannot hold a farm; StoreError.
     """
     stop, out, settings = threading.Event(), sys.stdout, settings.absolute()
-    pin_token_path()
+    pin_paths()
+    if not sys.stderr.isatty():
+        os.environ["RAY_COLOR_PREFIX"] = "0"  # else Ray colours the name of each line's process
     os.chdir(PACKAGES)  # Ray puts the current folder on the import path of every worker
     raise_file_limit()
     _heed_signals(stop)
@@ -62,10 +67,9 @@ def run_foreground(
         settings = resolved(settings)
         if not settings.api_keys:
             _talk("no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)")
-        check_cache(settings)
+        check_folders(settings)
         open_store(settings).prove()
-        with _cluster(settings, stop) as dispatcher:
-            url = f"http://{settings.host}:{settings.port}"
+        with _cluster(settings, stop) as (dispatcher, url):
             write_lock(lock, url)
             with contextlib.redirect_stdout(out):
                 ready(url)
@@ -77,15 +81,18 @@ def run_foreground(
     return 0
 
 
-def check_cache(settings: FarmSettings) -> None:
-    """Create the cache's folder. Raises: ConfigError if workers cannot write there."""
-    folder = Path(settings.cache)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as err:
-        msg = f"cannot write to the cache {folder}: {err.strerror}; choose another with --cache or FARM_CACHE"
-        raise ConfigError(msg) from err
+def check_folders(settings: FarmSettings) -> None:
+    """Create the folders of the cache and of Ray. Raises: ConfigError if this user cannot write there."""
+    for name, path, cure in (
+        ("the cache", settings.cache, "--cache or FARM_CACHE"),
+        ("Ray's folder", settings.ray_dir, "FARM_RAY_DIR"),
+    ):
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as err:
+            raise ConfigError(f"cannot write to {name} {folder}: {err.strerror}; choose another with {cure}") from err
 
 
 def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
@@ -118,8 +125,8 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         found = "a GPU was found" if gpus else "no GPU was found"
         _talk(f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
-    settings = settings.replaced(storage=storage, model=model, port=free_port(settings))  # a path that holds everywhere
-    return settings if settings.ingresses else settings.replaced(ingresses=_ingresses())
+    settings = settings.replaced(storage=storage, model=model, ingresses=settings.ingresses or _ingresses())
+    return settings if settings.ray else settings.replaced(port=free_port(settings))  # there, a dead farm may hold it
 
 
 def _ingresses() -> int:
@@ -139,8 +146,8 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
 
 
 @contextlib.contextmanager
-def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
-    """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle."""
+def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[Any, str]]:
+    """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle and the farm's URL."""
     os.environ |= (found_token if settings.ray else own_token)(settings) | RAY_ENV  # before Ray is imported
     import ray
     from ray import serve
@@ -149,7 +156,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
     from actors.dispatcher import DispatcherActor
     from deploy.serve_app import application
 
-    _start_ray(settings)
+    settings = _start_ray(settings)
     _heed_signals(stop)  # again: Ray has put in handlers of its own, which abort
     dispatcher: Any = None
     try:
@@ -172,9 +179,11 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        serve.run(application(settings), name="farm", route_prefix="/")
-        _await_dispatcher(dispatcher)
-        yield dispatcher
+        serve.run(application(settings), name=_SERVED, route_prefix="/")
+        ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
+        yield dispatcher, f"http://{settings.host}:{settings.port}"
+    except ray.exceptions.RayError as err:
+        raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
     finally:
         with contextlib.suppress(Exception):  # border: on the way out; ray.shutdown ends the rest
             serve.shutdown()
@@ -183,8 +192,8 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _start_ray(settings: FarmSettings) -> None:
-    """Connect to the cluster of FARM_RAY, or start one with this machine as its head."""
+def _start_ray(settings: FarmSettings) -> FarmSettings:
+    """Connect to the cluster of FARM_RAY, or start one with this machine as its head. Return the whole settings."""
     import ray
 
     from actors.cluster import NAMESPACE, NODE_LABEL, WORKER_RESOURCE, stay_on_loopback
@@ -192,7 +201,7 @@ def _start_ray(settings: FarmSettings) -> None:
     if settings.ray:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
         take_over(settings)
-        return
+        return settings.replaced(port=freed_port(settings))
     settings, gpus = with_workers(settings)
     os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
     os.environ[STORAGE_MARK] = str(settings.storage_path)
@@ -216,11 +225,13 @@ def _start_ray(settings: FarmSettings) -> None:
         logging_level=logging.WARNING,
     )
     _talk(_invitation(ray.get_runtime_context().gcs_address))
+    return settings
 
 
 def take_over(settings: FarmSettings) -> None:
     """End what a farm that died left in Ray. Raises: ConfigError if the farm there has another store."""
     import ray
+    from ray import serve
 
     from actors.cluster import DISPATCHER, NAMESPACE, published
 
@@ -234,6 +245,8 @@ def take_over(settings: FarmSettings) -> None:
         raise ConfigError(msg)
     for name in names:
         ray.kill(ray.get_actor(name, namespace=NAMESPACE))
+    if _SERVED in serve.status().applications:  # its proxy has the port, perhaps another one than ours
+        serve.shutdown()
 
 
 def _invitation(address: str) -> str:
@@ -255,16 +268,6 @@ def _heed_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def _await_dispatcher(dispatcher: Any) -> None:
-    """Wait until the dispatcher has taken charge of the store. Raises: ConfigError."""
-    import ray
-
-    try:
-        ray.get(dispatcher.workers.remote(), timeout=_START_S)
-    except ray.exceptions.RayError as err:
-        raise ConfigError(f"the dispatcher does not start ({type(err).__name__}); its last words are above") from err
-
-
 def _drain(dispatcher: Any) -> None:
     """Wait until every worker has given back its lease."""
     import ray
@@ -277,6 +280,18 @@ def _drain(dispatcher: Any) -> None:
         except ray.exceptions.RayError as err:  # it restarts: tell it again, or let the leases expire
             _talk(f"the dispatcher does not answer: {type(err).__name__}")
         time.sleep(0.2)
+
+
+def freed_port(settings: FarmSettings) -> int:
+    """Return the port once the proxy of the farm before has let go of it. Raises: ConfigError."""
+    until = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            return free_port(settings)
+        except ConfigError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def free_port(settings: FarmSettings) -> int:

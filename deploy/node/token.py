@@ -13,12 +13,6 @@ _FILE = ".farm.token"
 _HOME = Path("~/.ray/auth_token")  #: Ray's own default
 
 
-def pin_token_path() -> None:
-    """Make RAY_AUTH_TOKEN_PATH absolute. Call it before a process of ours changes its folder."""
-    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(Path(path).absolute())
-
-
 def own_token(settings: FarmSettings) -> dict[str, str]:
     """Return the variables with this farm's token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, or a file in its storage.
 

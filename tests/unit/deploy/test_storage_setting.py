@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.node.local import check_cache
+from deploy.node.local import check_folders
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from tests.imports import ROOT
@@ -64,11 +64,11 @@ def test_no_home_folder_is_named_when_it_is_needed() -> None:
 
 def test_the_cache_is_tried_before_a_farm_starts(tmp_path: Path) -> None:
     """`up` and doctor name the folder and FARM_CACHE; a usable one is created."""
-    check_cache(FarmSettings(cache=str(tmp_path / "new")))
+    check_folders(FarmSettings(cache=str(tmp_path / "new")))
     assert (tmp_path / "new").is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"cannot write to the cache .*/file/below.*FARM_CACHE"):
-        check_cache(FarmSettings(cache=str(tmp_path / "file" / "below")))
+        check_folders(FarmSettings(cache=str(tmp_path / "file" / "below")))
 
 
 @pytest.mark.parametrize("folder", ["/tmp/tü", "relative", f"/tmp/{'x' * 90}"])

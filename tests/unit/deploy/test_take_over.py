@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import threading
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
 
 from actors import cluster
 from actors.cluster import DISPATCHER, FarmNotice
-from deploy.node.local import take_over
+from deploy.node.local import freed_port, take_over
 from farm.errors import ConfigError
 from farm.ledger.log import take_epoch
 from farm.settings import FarmSettings
 from farm.store import open_store
 
+SERVE = "Serve, which has the port"
 ACTORS = [DISPATCHER, "worker-0@aaaa"]
 
 
@@ -26,6 +31,10 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(ray.util, "list_named_actors", lambda: ACTORS)
     monkeypatch.setattr(ray, "get_actor", lambda name, **_: name)
     monkeypatch.setattr(ray, "kill", ended.append)
+    with warnings.catch_warnings(action="ignore"):  # of Ray's own code
+        from ray import serve
+    monkeypatch.setattr(serve, "status", lambda: SimpleNamespace(applications={"farm": "RUNNING"}))
+    monkeypatch.setattr(serve, "shutdown", lambda: ended.append(SERVE))
     return ended
 
 
@@ -44,7 +53,7 @@ def test_what_is_left_of_the_same_farm_is_ended(
     farm_on(tmp_path / "storage", monkeypatch)
     (tmp_path / "mounted").symlink_to(tmp_path / "storage")
     take_over(FarmSettings(storage=str(tmp_path / "mounted"), ray="10.0.0.5:6379"))
-    assert killed == ACTORS
+    assert killed == [*ACTORS, SERVE]
 
 
 def test_another_farm_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: list[str]) -> None:
@@ -62,4 +71,12 @@ def test_a_farm_that_ended_leaves_its_cluster_to_others(
     farm_on(tmp_path / "theirs", monkeypatch)
     monkeypatch.setattr(ray.util, "list_named_actors", lambda: ACTORS[1:])
     take_over(FarmSettings(storage=str(tmp_path / "mine"), ray="10.0.0.5:6379"))
-    assert killed == ACTORS[1:]
+    assert killed == [*ACTORS[1:], SERVE]
+
+
+def test_a_port_that_a_dying_proxy_holds_is_waited_for() -> None:
+    """`up --ray` gets the port of the farm before; one that somebody else keeps is named."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        settings = FarmSettings(port=proxy.getsockname()[1], ray="10.0.0.5:6379")
+        threading.Timer(0.3, proxy.close).start()
+        assert freed_port(settings) == settings.port

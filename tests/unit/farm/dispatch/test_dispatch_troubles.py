@@ -11,6 +11,7 @@ from farm.contract import Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
+from farm.ledger.layout import OPEN_MARKERS, marker_key
 from farm.ledger.states import JobState
 from farm.store import FolderStore
 from tests.clock import Clock
@@ -91,6 +92,27 @@ def test_a_death_that_the_store_cannot_take_is_told_later(
     dispatcher.tick()
     assert [each.code for each in state_of(jobs, order).failures] == ["worker_died"]
     assert ask(dispatcher, "w1").key == order.key
+
+
+def test_another_videos_marker_is_not_a_workers_trouble(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store refuses to remove the marker of a video that ended: a worker that asks gets its order all the same."""
+    ended, waiting = accept().job.id, accept().job.id
+    for job_id in (ended, waiting):
+        dispatcher.nudge(job_id)
+    jobs.wish(ended, "cancel", owner="local")
+
+    def away(key: str) -> None:
+        raise StoreError(f"the store does not answer for {key}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.store, "delete", away)
+        dispatcher.nudge(ended)
+        assert ask(dispatcher).job.id == waiting
+    assert marker_key(ended) in jobs.store.list(OPEN_MARKERS)
+    dispatcher.sweep()
+    assert marker_key(ended) not in jobs.store.list(OPEN_MARKERS)
 
 
 def test_a_dispatcher_that_was_frozen_blames_nobody(
