@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +30,7 @@ from framepack_engine.sampling.attention import check_attention, usable_attentio
 from framepack_engine.sampling.attention_trial import device_attention
 from framepack_engine.sampling.numeric import default_dtype, numeric_class
 
+_ROOM_S = 10.0  #: between two looks whether other programs have left memory
 UNPLANNED = "all resident"
 USUAL_MODEL = "framepack-i2v"  #: the largest model; any GPU may be asked for it
 
@@ -69,6 +72,33 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
         hours=settings.hours,
     )
+
+
+def await_device(
+    worker_id: str,
+    *,
+    node: str,
+    settings: FarmSettings,
+    tell: Callable[[str], bool],
+    sleep: Callable[[float], object] = time.sleep,
+) -> WorkerCard | None:
+    """Return the card once the GPU has memory for the trial of its attention. None: the farm needs this worker no more.
+
+    tell: hears each time what the worker waits for, and returns whether to go on.
+    """
+    while True:
+        try:
+            return describe_device(worker_id, node=node, settings=settings)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            memory = gpu_memory()
+            free = (memory["total"] - memory["used"]) / GIB if memory else 0.0
+        if not tell(
+            f"the GPU of {node} has {free:.1f} GiB free, too little to try its attention; the worker waits until other "
+            "programs leave about 2 GiB (FARM_ATTENTION=sdpa needs no trial)"
+        ):
+            return None
+        sleep(_ROOM_S)
 
 
 def _attention(device: torch.device, settings: FarmSettings) -> str:

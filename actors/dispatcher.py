@@ -141,9 +141,9 @@ class DispatcherActor:
         """Pass on to Dispatcher.give_up."""
         await self._call(self._dispatcher.give_up, failure)
 
-    async def worker_failed_to_start(self, message: str) -> None:
+    async def worker_failed_to_start(self, message: str) -> Verdict:
         """Pass on to Dispatcher.worker_failed_to_start."""
-        await self._call(self._dispatcher.worker_failed_to_start, message)
+        return await self._call(self._dispatcher.worker_failed_to_start, message)
 
     async def nudge(self, job_id: JobId, owner: str | None = None) -> None:
         """Pass on to Dispatcher.nudge."""

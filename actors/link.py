@@ -76,13 +76,14 @@ class DispatcherLink:
         """End an order without a commit."""
         self._tell("give_up", lambda dispatcher: dispatcher.give_up.remote(failure))
 
-    def failed_to_start(self, message: str) -> None:
-        """Say why this worker cannot start."""
-        self._tell("worker_failed_to_start", lambda dispatcher: dispatcher.worker_failed_to_start.remote(message))
+    def failed_to_start(self, message: str) -> bool:
+        """Say why this worker cannot start. Return whether it should try again: not if the farm drains."""
+        answer = self._tell("worker_failed_to_start", lambda them: them.worker_failed_to_start.remote(message))
+        return answer != "exit"
 
-    def _tell(self, method: str, send: Callable[[Any], Any]) -> None:
+    def _tell(self, method: str, send: Callable[[Any], Any]) -> Any:
         try:
-            self._call(send)
+            return self._call(send)
         except RayTaskError as err:
             _log_failed(method, err)
 

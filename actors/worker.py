@@ -66,7 +66,7 @@ class RenderWorker:
         code = 1
         try:
             loop = self._loop(link)
-            while loop.serve_one():
+            while loop is not None and loop.serve_one():
                 pass
             code = 0
         except Exception as err:  # border: a thread's top; the dispatcher sees the death and replaces the worker
@@ -77,13 +77,17 @@ class RenderWorker:
             time.sleep(_EXIT_S)
             os._exit(code)  # no dispatcher was waiting
 
-    def _loop(self, link: DispatcherLink) -> OrderLoop:
-        from actors.device import Renderers, describe_device
+    def _loop(self, link: DispatcherLink) -> OrderLoop | None:
+        """Return the loop that serves orders; None: the farm drains, and this worker never could begin."""
+        from actors.device import Renderers, await_device
         from actors.order_loop import OrderLoop
         from actors.orders import OrderRunner
 
         settings, movement, meter = self._settings, Movement(), RayMeter()
-        card = describe_device(self._id, node=settings.node or socket.gethostname(), settings=settings)
+        node = settings.node or socket.gethostname()
+        card = await_device(self._id, node=node, settings=settings, tell=link.failed_to_start)
+        if card is None:
+            return None
         card = card.model_copy(update={"ray_node": ray.get_runtime_context().get_node_id()})
         renderers = Renderers(settings)
 

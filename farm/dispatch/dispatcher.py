@@ -164,11 +164,12 @@ class Dispatcher:
             leases.crew_changed()
             return state
 
-    def worker_failed_to_start(self, message: str) -> None:
-        """Keep the reason: users whose videos wait see it until a worker asks for an order."""
+    def worker_failed_to_start(self, message: str) -> Verdict:
+        """Keep the reason: users whose videos wait see it until a worker asks. "exit": the farm drains."""
         with self._leases as leases:
             leases.roster.trouble = message
             leases.all_changed()
+            return "exit" if leases.draining else "go"
 
     def nudge(self, job_id: JobId, owner: str | None = None) -> None:
         """Read the ledger of `job_id`: it has news. owner: who changed it. Raises: Damaged; StoreError."""

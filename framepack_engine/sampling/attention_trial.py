@@ -43,9 +43,7 @@ def device_attention(device: torch.device, dtype: torch.dtype) -> str:
             log.exception("attention_broke_device: %s; FARM_ATTENTION=sdpa avoids it", name, extra={"attention": name})
             raise
         except torch.OutOfMemoryError:
-            log.exception(
-                "attention_untried: %s lacks memory; FARM_ATTENTION=sdpa avoids it", name, extra={"attention": name}
-            )
+            log.warning("attention_untried: %s lacks memory", name, extra={"attention": name})
             raise
         if not fault:
             log.info(

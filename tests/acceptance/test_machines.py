@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,13 @@ def invitation(farm: FarmProcess) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def joined(farm: FarmProcess, cache: Path, name: str, vram_class: str) -> Iterator[subprocess.Popen[str]]:
+def joined(
+    farm: FarmProcess, cache: Path, name: str, vram_class: str, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
     """A machine of that name in the farm."""
     address, token = invitation(farm)
     flags = ("--workers", "1", "--node", name, "--vram-class", vram_class)
-    process = command("join", address, *flags, cache=cache, RAY_AUTH_TOKEN_PATH=token)
+    process = command("join", address, *flags, cache=cache, RAY_AUTH_TOKEN_PATH=token, **settings)
     try:
         assert process.stdout
         line = process.stdout.readline()
@@ -82,8 +85,13 @@ def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator
 
 @pytest.fixture(scope="module")
 def machines(farm: FarmProcess, tiny_cache: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """Two machines of unlike memory in it."""
-    with joined(farm, tiny_cache, "left", "v24") as left, joined(farm, tiny_cache, "right", "v80") as right:
+    """Two machines of unlike memory in it; one has a folder of its own for Ray's sockets."""
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as own,
+        joined(farm, tiny_cache, "left", "v24") as left,
+        joined(farm, tiny_cache, "right", "v80", FARM_RAY_DIR=own) as right,
+    ):
+        assert list(Path(own).glob("session_*/sockets/raylet*"))
         wait_for(lambda: len(workers(farm)) == 2 or None, seconds=90, what="both workers")
         yield {"left": left, "right": right}
 

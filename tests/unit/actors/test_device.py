@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from actors.device import UNPLANNED, Renderers, describe_device, device_book
+from actors.device import UNPLANNED, Renderers, await_device, describe_device, device_book
 from farm.jobs.demand import Need, fits
 from farm.numeric_class import parse_class
 from farm.settings import FarmSettings
@@ -47,6 +47,31 @@ def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
     for model in ("framepack-i2v", "framepack-f1"):
         needs = Need("section", model), *(Need("decode", model, decode=mode) for mode in ("tiled", "framewise"))
         assert [fits(card, need) for need in needs] == [True, True, False], card.needs_gib
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_full_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch, patient: bool) -> None:
+    """The worker says what it waits for until the trial has memory, and ends while it waits if the farm drains."""
+    looks = iter([torch.OutOfMemoryError("full"), torch.OutOfMemoryError("full"), "sdpa"])
+    told, slept = list[str](), list[float]()
+
+    def trial(*_: object) -> str:
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def tell(message: str) -> bool:
+        told.append(message)
+        return patient
+
+    monkeypatch.setattr("actors.device.device_attention", trial)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
+    card = await_device("w", node="den", settings=FarmSettings(), tell=tell, sleep=slept.append)
+    assert (card.attention if card else None) == ("sdpa" if patient else None)
+    assert len(slept) == (2 if patient else 0)
+    assert told[0].startswith("the GPU of den has 7.0 GiB free, too little")
 
 
 @pytest.mark.usefixtures("gpu")
