@@ -24,5 +24,5 @@ def pin_paths() -> None:
     """Make relative paths absolute. Call it before a process of ours starts in, or changes to, another folder."""
     for name in _VARIABLES:
         path = os.environ.get(name)
-        if path and not path.startswith("~"):  # who reads it expands the home folder
+        if path and not path.startswith("~"):  # the package that reads it knows the home folder
             os.environ[name] = str(Path(path).absolute())
