@@ -19,8 +19,8 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
   const isReady = video.status === 'completed'
   const remix = (fields: object): Promise<Video> => create<Video>(`/v1/videos/${video.id}/remix`, { prompt: video.prompt, ...fields })
   const toForm = async (fill: () => Promise<void>): Promise<void> => {
-    await each([0], fill)
-    route('/ui/')
+    const isFilled = await each([0], () => fill().then(() => true))
+    if (isFilled.length) route('/ui/') // else the reason is shown, and one stays here
   }
   const others = async (): Promise<void> => {
     const made = await each(seeds(), (seed) => remix({ seed }))
