@@ -27,7 +27,6 @@ export const words = {
       ['?', 'show these keys'],
       ['1 2 3 4', 'go to Create, Queue, Library, Workers'],
       ['Ctrl Enter', 'Create: generate'],
-      ['↑ ↓', 'Queue, on a handle: move the video up or down'],
       [', .', 'Video: a frame back, a frame on'],
       ['K', 'Video: play or pause'],
       ['L', 'Video: loop'],
