@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env web web-check bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
+.PHONY: help env web web-check clients bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -76,6 +76,9 @@ ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where
 browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (needs root where it is not installed yet)
 	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends chromium; }
+
+clients:  ## OpenAI's package for Node, for the test that it works against the farm
+	cd tests/clients && npm ci --silent
 
 # Node 20.19 or newer.
 web:  ## build the page of web/ into farm/ingress/web

@@ -1,12 +1,21 @@
-"""The official openai package against the real engine: every call that the farm supports."""
+"""Clients of OpenAI's Videos dialect against the real engine: the openai packages for Python and Node, and LiteLLM.
+
+openai for Python makes every call that the farm supports; programs in tests/clients run the other two.
+"""
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import openai
@@ -17,9 +26,12 @@ from PIL import Image
 from actors.orders import OrderRunner
 from framepack_engine import Renderer, load_models
 from tests.engine_worker import Worker
+from tests.imports import ROOT
 from tests.unit.conftest import Hand
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
+CLIENTS = ROOT / "tests" / "clients"
+HAS_NODE = shutil.which("node") is not None and (CLIENTS / "node_modules").is_dir()
 FEW = {"num_inference_steps": 2, "latent_window_size": 2}  # fields beyond OpenAI's travel in extra_body
 
 
@@ -126,3 +138,36 @@ def test_refusals_are_its_own_exceptions(client: openai.OpenAI, picture: Path) -
         client.videos.download_content(video.id, extra_query={"variant": "latents"})
     client.post(f"/videos/{video.id}/cancel", cast_to=object)
     client.videos.delete(video.id)
+
+
+def run(*program: str | Path) -> dict[str, Any]:
+    """Run a client in a process of its own; return what it printed. It uses no network but the farm's address."""
+    env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    done = subprocess.run(program, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    video, remix = found["video"], found["remix"]
+    assert [each["status"] for each in (video, remix)] == ["completed"] * 2
+    assert frames(base64.b64decode(found["content"])) == 33
+    assert found["listed"] == [remix["id"], video["id"]]
+    return found
+
+
+@pytest.mark.skipif(not HAS_NODE and "TEST_CLIENTS" not in os.environ, reason="needs Node and `make clients`")
+@pytest.mark.usefixtures("engine")
+def test_openai_for_node(farm_url: str, picture: Path) -> None:
+    """Create with a file, poll, download, remix, list page after page, delete; refusals are its own exceptions."""
+    found = run("node", CLIENTS / "openai_videos.mjs", farm_url, picture)
+    assert found["remix"]["remixed_from_video_id"] == found["video"]["id"]
+    assert found["errors"] == [
+        ["UnprocessableEntityError", "invalid_request", "seconds"],
+        ["NotFoundError", "not_found", None],
+    ]
+    assert found["deleted"] == [True, True]
+
+
+@pytest.mark.usefixtures("engine")
+def test_litellm(farm_url: str, picture: Path) -> None:
+    """Create with a file, poll, download, remix and list; a refusal names the field."""
+    found = run(sys.executable, CLIENTS / "litellm_videos.py", farm_url, picture)
+    assert "seconds: need at most 600" in found["refused"]
