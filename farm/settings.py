@@ -41,10 +41,6 @@ from farm.setting_types import (
     one_of,
 )
 
-# as `framepack_engine.planning.choices` names them; tests compare
-PRECISIONS = ("bf16", "fp8", "fp8-dynamic", "fp8-fast", "int8", "int4")
-KERNELS = ("eager", "exact", "compiled")
-ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
 
@@ -201,7 +197,7 @@ class FarmSettings(BaseModel):
         description="Memory of each GPU that workers leave to other programs, in GiB. A video's own preserve_gb takes "
         "precedence.",
     )
-    precision: Annotated[str, one_of(*PRECISIONS)] = Field(
+    precision: str = Field(  # deploy/settings.py knows the words for this setting and the next two
         "bf16",
         description="Format in which this machine's workers hold the transformer's matrices. bf16: as they come "
         "(float32 on the CPU). fp8: 8 bits, unpacked for each product. int8, fp8-dynamic: multiplied in 8 bits "
@@ -210,14 +206,14 @@ class FarmSettings(BaseModel):
         "'framepack-farm[precision]'` and change the picture a little: docs/explanation/memory-plans.md. A video stays "
         "with workers of the precision that made its first section.",
     )
-    kernels: Annotated[str, one_of(*KERNELS)] = Field(
+    kernels: str = Field(
         "eager",
         description="What computes the transformer between its matrix products. eager: torch's operations. exact: "
         "fused Triton kernels with the same bits, on CUDA only; a kernel that differs on this GPU gives way to eager. "
         "compiled: torch.compile, with other bits and minutes more for the first section; a video stays with workers "
         "that compile as well. Neither exact nor compiled has run on a GPU yet.",
     )
-    attention: Annotated[str, one_of(AUTO, *ATTENTIONS)] = Field(
+    attention: str = Field(
         AUTO,
         description="Attention of this machine's workers for requests that leave it open. auto: the best exact one for "
         "the device (on Hopper FlashAttention 3 if it is installed, else cuDNN; elsewhere torch's own) once it passes "

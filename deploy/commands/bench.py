@@ -199,7 +199,7 @@ def farm(
     import asyncio
 
     from deploy.node.local import raise_file_limit
-    from farm.settings import FarmSettings
+    from deploy.settings import Settings
     from lab.bench.farm_lists import read_lists
     from lab.bench.farm_load import Load, press
 
@@ -207,7 +207,7 @@ def farm(
     raise_file_limit()
     with _farm_to_press(url, jobs) as (address, row):
         say(f"{watchers} watchers, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
-        api_key = FarmSettings.from_env().api_key
+        api_key = Settings.from_env().api_key
         found = asyncio.run(press(address, load, api_key=api_key))
         say(f"{readers} readers of lists …")
         each_s = seconds / 3 if readers else 0.0
@@ -230,14 +230,14 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
         yield url, {}
         return
     from deploy.node.child import start_background
+    from deploy.settings import Settings
     from farm.dispatch.dispatcher import Dispatcher
     from farm.jobs import Jobs
-    from farm.settings import FarmSettings
     from farm.store import open_store
     from lab.bench.full_storage import fill_storage
 
     with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
-        settings = FarmSettings.from_env(storage=folder, workers="1", model="tiny")
+        settings = Settings.from_env(storage=folder, workers="1", model="tiny")
         say(f"{jobs} videos into {folder} …")
         fill_storage(Path(folder), videos=jobs, open_videos=jobs // 20, now_ms=int(time.time() * 1000))
         begun = time.perf_counter()

@@ -19,9 +19,9 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 def read_settings(*, url: str | None = None, storage: str | None = None) -> FarmSettings:
     """Read FARM_* and the two flags. Raises: ConfigError."""
-    from farm.settings import FarmSettings
+    from deploy.settings import Settings
 
-    return FarmSettings.from_env(url=url, storage=storage)
+    return Settings.from_env(url=url, storage=storage)
 
 
 def url_of(settings: FarmSettings) -> str | None:

@@ -59,11 +59,11 @@ def doctor(
     """
     from deploy.node.checks import examine
     from deploy.node.gpus import chosen_gpus, describe_gpus
-    from farm.settings import FarmSettings
+    from deploy.settings import Settings
     from framepack_engine.memory.ladder import GIB
     from framepack_engine.models.host import host_bytes
 
-    settings = FarmSettings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
+    settings = Settings.from_env(storage=storage, preserve_gb=preserve_gb, precision=precision)
     entry = _model(model, settings)
     gpus = describe_gpus(chosen_gpus(settings))
     memory = host_bytes() if host_gb is None else int(host_gb * GIB)

@@ -39,9 +39,9 @@ def up(
     **given: Any,
 ) -> None:
     """Run a farm on this machine, in the foreground: print `ready URL`, stop on Ctrl-C or SIGTERM."""
-    from farm.settings import FarmSettings
+    from deploy.settings import Settings
 
-    settings = FarmSettings.from_env(**given)
+    settings = Settings.from_env(**given)
     raise typer.Exit(runner(restart=restart)(settings, exit_with_parent=exit_with_parent))
 
 
@@ -63,12 +63,12 @@ def join(
 ) -> None:
     """Lend this machine's GPUs to a farm elsewhere: print `joined …`, leave on Ctrl-C or SIGTERM."""
     from deploy.node.join import join_foreground
-    from farm.settings import FarmSettings
+    from deploy.settings import Settings
 
-    settings = FarmSettings.from_env(**given)
+    settings = Settings.from_env(**given)
     own_store = "storage" in given or "FARM_STORAGE" in os.environ
     try:
-        ray = FarmSettings.from_env(ray=address).ray or address
+        ray = Settings.from_env(ray=address).ray or address
     except ConfigError as err:  # the settings themselves were read above
         raise ConfigError(f"cannot join {address!r}: need HOST:PORT, as `framefarm up` prints it") from err
     raise typer.Exit(join_foreground(ray, settings, own_store=own_store))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-import farm.settings
 from actors.device import describe_device
+from deploy.settings import Settings
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec
@@ -24,7 +24,6 @@ from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import workload_of
 from framepack_engine.models.shelf import Models, load_models
-from framepack_engine.planning.choices import KERNELS
 from framepack_engine.planning.spec import Lora
 from tests.unit.framepack_engine.kernels.small_model import inputs, small_model
 
@@ -90,7 +89,8 @@ def test_exact_is_in_the_class_of_eager() -> None:
         for kernels in ("eager", "exact")
     )
     assert eager == exact
-    assert farm.settings.KERNELS == KERNELS
+    with pytest.raises(ConfigError, match="FARM_KERNELS='fast': need one of eager, exact, compiled"):
+        Settings(kernels="fast")
 
 
 def test_the_former_setting_names_the_new_one() -> None:

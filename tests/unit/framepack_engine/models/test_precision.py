@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import farm.settings
 from actors.device import Renderers, describe_device
 from deploy import cli
+from deploy.settings import Settings
 from farm.errors import ConfigError
 from farm.jobs.demand import fits, need_for
 from farm.request import VideoRequest
@@ -336,9 +336,9 @@ def test_fast_accumulation_is_a_precision_of_its_own(case_model: Any, monkeypatc
 
 def test_the_farm_knows_the_engine_s_precisions() -> None:
     """The setting takes exactly them; what it does not know is an error that names it."""
-    assert farm.settings.PRECISIONS == PRECISIONS
+    assert [Settings(precision=name).precision for name in PRECISIONS] == list(PRECISIONS)
     with pytest.raises(ConfigError, match="FARM_PRECISION='int2': need one of bf16, fp8"):
-        FarmSettings(precision="int2")
+        Settings(precision="int2")
 
 
 def test_fewer_bits_are_a_higher_plan() -> None:

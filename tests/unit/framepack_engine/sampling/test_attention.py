@@ -11,7 +11,6 @@ from diffusers.models import attention_dispatch
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import farm.settings
 from actors.device import describe_device
 from farm.jobs.demand import fits, need_for
 from farm.numeric_class import attention_of, parse_class
@@ -318,7 +317,6 @@ def test_torch_s_own_passes_the_trial_here() -> None:
 
 def test_a_video_keeps_the_attention_of_its_first_worker() -> None:
     """`auto` is nobody's before the first commit, then what the class says, not what another worker prefers."""
-    assert farm.settings.ATTENTIONS == ATTENTIONS
     request = VideoRequest(prompt="a cat", model="tiny")
     assert request.attention == "auto"
     assert need_for(request, "section", None).attention is None
