@@ -201,12 +201,12 @@ class Renderers:
         models = self._shelf.get(self._known.get(model, model))
         book = None
         if self._planned:
-            book = self._book(model, count_model(**models.modules))
+            book = self.book_of(model, count_model(**models.modules))
         renderer = Renderer(models, device=self._device, lora_dir=self._settings.lora_dir, book=book)
         renderer.leave_gb(preserve_gb)
         return renderer
 
-    def _book(self, model: str, size: ModelSize) -> PlanBook:
+    def book_of(self, model: str, size: ModelSize) -> PlanBook:
         """Return what this or an earlier process learnt of a model on this device."""
         if model not in self._books:
             name = torch.cuda.get_device_name() if self._device == "cuda" else self._device

@@ -122,7 +122,6 @@ class Watched:
     """The most that a renderer takes on its device: by torch's own statistics on a GPU, by the budget on the CPU."""
 
     def __init__(self, renderer: Sampler) -> None:
-        """Begin now."""
         assert renderer.tenancy is not None
         self._budget, self._cuda = renderer.tenancy.budget, renderer.device.type == "cuda"
         self._budget.peak = 0

@@ -33,7 +33,6 @@ class HookReceiver:
     """Answers with the statuses in `script`, one for each POST, then with 204; 0 means no answer. Keeps every POST."""
 
     def __init__(self) -> None:
-        """Begin to listen."""
         self.posts: list[Post] = []
         self.script: list[int] = []
         self.location = ""  #: of a redirect

@@ -13,7 +13,6 @@ class RayHandle:
     """Passes each call on to the dispatcher; `called` names the methods, in order."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        """It answers at once."""
         self.dispatcher, self.called = dispatcher, list[str]()
 
     def answer(self, method: str, *args: object) -> Any:

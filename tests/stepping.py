@@ -73,7 +73,6 @@ class SteppedLock:
     """A re-entrant lock: an operation that does not get it stands as it does before a call to the store."""
 
     def __init__(self) -> None:
-        """Nobody has it."""
         self._lock = threading.RLock()
 
     def __enter__(self) -> None:

@@ -60,8 +60,8 @@ def examine(
     yield from _packages()
     yield from _precision(settings.precision, elsewhere=elsewhere)
     yield from _gpus(gpus)
-    yield from _attention(settings, gpus)
-    yield _memory(gpus, size_of(model.name, settings.precision), total=memory)
+    yield from attention_checks(settings, gpus)
+    yield memory_check(gpus, size_of(model.name, settings.precision), total=memory)
     yield _video()
     yield _storage(settings)
     yield _cache(settings)
@@ -106,7 +106,7 @@ def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
         yield Check(name="precision", value=value)
 
 
-def _attention(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
+def attention_checks(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
     """Name each card's attention for requests that leave it open; a worker tries it on its card first."""
     if settings.attention != AUTO:
         yield Check(name="attention", value=f"{settings.attention} (FARM_ATTENTION)")
@@ -177,7 +177,8 @@ def weights_bytes(size: ModelSize) -> int:
     return size.transformer_bytes + size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
 
 
-def _memory(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
+def memory_check(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
+    """Compare this machine's memory with the model's weights."""
     weights = weights_bytes(size)
     value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
     if gpus and total < weights:

@@ -47,7 +47,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     while not stop.is_set():
         try:
             node, gpus = _fitted(address, node if joined else settings, own_store=own_store)
-            _be_a_node(address, node, gpus, stop)
+            be_a_node(address, node, gpus, stop)
             joined = True
         except (Unavailable, StoreError) as err:
             tries += 1
@@ -92,12 +92,12 @@ def _free_name(wanted: str, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
+def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
     """Start Ray and wait until it ends or `stop` is set. Raises: Unavailable if it does not start."""
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
-            env=_node_env(settings.absolute(), gpus),
+            env=node_env(settings.absolute(), gpus),
             cwd=PACKAGES,
             stdin=subprocess.DEVNULL,
             stdout=words,
@@ -132,7 +132,7 @@ def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[st
     ]
 
 
-def _node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
+def node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
     """Return the environment of this machine's Ray: its workers find `settings`, not the shell's FARM_*."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("FARM_")},

@@ -96,7 +96,7 @@ def join_heads_kernel(x, weight, cos, sin, out, first, rows, heads, turned, x_st
 
 
 def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """See `eager.modulate`."""
+    """Compute `eager.modulate` in one kernel."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     rows, width = _rows(x)
     modulate_kernel[_tiles(rows, width)](
@@ -106,7 +106,7 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def add_gated(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
-    """See `eager.add_gated`."""
+    """Compute `eager.add_gated` in one kernel."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     rows, width = _rows(x)
     add_gated_kernel[_tiles(rows, width)](
@@ -116,7 +116,7 @@ def add_gated(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
 
 
 def join_gelu(attention: Tensor, mlp: Tensor) -> Tensor:
-    """See `eager.join_gelu`: torch's own GELU writes beside the attention, which saves the concatenation."""
+    """Compute `eager.join_gelu`: torch's own GELU writes beside the attention, which saves the concatenation."""
     batch, tokens, width = attention.shape
     out = attention.new_empty(batch, tokens, width + mlp.shape[2])
     torch.ops.aten.gelu.out(mlp, approximate="tanh", out=out[..., width:])
@@ -127,7 +127,7 @@ def join_gelu(attention: Tensor, mlp: Tensor) -> Tensor:
 def join_heads(
     x: Tensor, weight: Tensor, text: Tensor | None, text_weight: Tensor | None, cos: Tensor, sin: Tensor, eps: float
 ) -> Tensor:
-    """See `eager.join_heads`."""
+    """Compute `eager.join_heads` in one kernel."""
     batch, tokens, heads, dim = x.shape
     out = x.new_empty(batch, tokens + (0 if text is None else text.shape[1]), heads, dim)
     for stream, norm, first in ((x, weight, 0), (text, text_weight, tokens)):

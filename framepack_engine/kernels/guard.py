@@ -23,17 +23,17 @@ class Guarded:
 
     def __init__(self, name: str) -> None:
         """name: of the function, both in `eager` and in `fused`. The first call imports `fused`."""
-        self._name = name
-        self._equal = set[tuple[object, ...]]()
+        self.name = name
+        self.equal = set[tuple[object, ...]]()
         self._unseen = set[tuple[object, ...]]()  # could not be compared
-        self._given_up = set[torch.device]()
+        self.given_up = set[torch.device]()
 
     def __call__(self, *args: Any) -> Tensor:
         """Compute the chain."""
         device, sight = args[0].device, tuple(map(_looks, args))
-        if device in self._given_up or sight in self._unseen:
+        if device in self.given_up or sight in self._unseen:
             return self._eager(args)
-        if sight in self._equal:
+        if sight in self.equal:
             return self._fused(args)
         wanted = self._eager(args)
         try:
@@ -42,11 +42,11 @@ class Guarded:
             self._unseen.add(sight)
             return wanted
         if reason:
-            self._given_up.add(device)
-            facts = {"kernel": self._name, "device": str(device), "shape": list(wanted.shape)}
+            self.given_up.add(device)
+            facts = {"kernel": self.name, "device": str(device), "shape": list(wanted.shape)}
             log.warning("kernel_given_up: %s; its eager operations compute from now on", reason, extra=facts)
         else:
-            self._equal.add(sight)
+            self.equal.add(sight)
         return wanted
 
     def _difference(self, args: tuple[Any, ...], wanted: Tensor) -> str:
@@ -61,14 +61,14 @@ class Guarded:
         return "" if equal else "it differs in bits from the eager operations"
 
     def _eager(self, args: tuple[Any, ...]) -> Tensor:
-        made: Tensor = getattr(eager, self._name)(*args)
+        made: Tensor = getattr(eager, self.name)(*args)
         return made
 
     def _fused(self, args: tuple[Any, ...]) -> Tensor:
         from framepack_engine.kernels import fused
 
         with torch.cuda.device_of(args[0]):  # Triton launches on the current device
-            made: Tensor = getattr(fused, self._name)(*args)
+            made: Tensor = getattr(fused, self.name)(*args)
         return made
 
 

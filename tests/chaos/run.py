@@ -164,7 +164,6 @@ class _Disturbed:
                 await_all(owner, self._farm.url, seconds=_END_S)
 
     def _track(self, track: Track, dice: random.Random) -> None:
-        """One fault after another."""
         hand = Injector(self._farm, self._store, self._owners[0], dice)
         try:
             for kind in self._kinds(track, dice):

@@ -29,7 +29,6 @@ class StoreUnderTest:
     """The farm's way to the store leads through a relay; ours, for reading ledgers, does not."""
 
     def __init__(self, server: Server, relay: Relay) -> None:
-        """Both run already."""
         self.farms = Place(f"s3://{BUCKET}/chaos", relay.endpoint)
         self.ours = Place(f"s3://{BUCKET}/chaos", server.endpoint)
         self.env = {name: value for name, value in KEYS.items() if name.startswith("AWS_")}

@@ -93,7 +93,7 @@ def test_it_says_which_attention_a_card_gets(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor, "_cudnn", lambda: 91_900)
 
     def said(settings: FarmSettings, gpus: list[Gpu]) -> list[str]:
-        return [check.value for check in doctor._attention(settings, gpus)]
+        return [check.value for check in doctor.attention_checks(settings, gpus)]
 
     assert said(FarmSettings(), cards) == ["cudnn on H", "sdpa on A"]
     assert said(FarmSettings(attention="sdpa"), cards) == ["sdpa (FARM_ATTENTION)"]
@@ -104,7 +104,8 @@ def test_packed_weights_are_not_said_to_be_read_again() -> None:
     """A machine with less memory than the model has: what is packed lies in no file."""
     card = Gpu(name="card", total=24 * GIB, free=24 * GIB, capability=(9, 0), driver="1")
     hints = [
-        doctor._memory([card], size_of("framepack-i2v", precision), total=GIB).hint for precision in ("bf16", "int8")
+        doctor.memory_check([card], size_of("framepack-i2v", precision), total=GIB).hint
+        for precision in ("bf16", "int8")
     ]
     assert ["no file holds packed" in hint for hint in hints] == [False, True]
 

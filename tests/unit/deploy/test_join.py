@@ -32,7 +32,7 @@ def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def joining(monkeypatch: pytest.MonkeyPatch, be_a_node: BeANode) -> int:
     """The exit code of `join` on a machine where this is done instead of running Ray."""
     monkeypatch.setattr(join, "_fitted", lambda _address, settings, **_: (settings, []))
-    monkeypatch.setattr(join, "_be_a_node", be_a_node)
+    monkeypatch.setattr(join, "be_a_node", be_a_node)
     return join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)
 
 
@@ -56,8 +56,8 @@ def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "executable", "/bin/false")
     settings = FarmSettings(node="den", workers="1")
     with pytest.raises(Unavailable, match="Ray did not start here"):
-        join._be_a_node(ADDRESS, settings, [], threading.Event())
-    be_a_node = join._be_a_node
+        join.be_a_node(ADDRESS, settings, [], threading.Event())
+    be_a_node = join.be_a_node
     with pytest.raises(ConfigError, match="Ray did not start here: it said nothing"):
         joining(monkeypatch, be_a_node)
 
@@ -66,7 +66,7 @@ def test_workers_find_the_settings_of_the_join_and_nothing_else(monkeypatch: pyt
     """A FARM_S3_ENDPOINT that was left in the shell does not lead them to another store than the farm's."""
     monkeypatch.setitem(os.environ, "FARM_S3_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(os.environ, "FARM_API_KEY", "of the user")
-    env = join._node_env(FarmSettings(storage="s3://bucket/farm", node="den", workers="1", cpu_threads=2), [])
+    env = join.node_env(FarmSettings(storage="s3://bucket/farm", node="den", workers="1", cpu_threads=2), [])
     ours = {name: value for name, value in env.items() if name.startswith("FARM_")}
     assert (ours["FARM_STORAGE"], ours["FARM_NODE"]) == ("s3://bucket/farm", "den")
     assert FarmSettings(s3_endpoint="http://127.0.0.1:8").on_node(env).s3_endpoint is None  # not the farm's

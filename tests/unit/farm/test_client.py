@@ -55,7 +55,6 @@ class Fragile(httpx.BaseTransport):
     """A network on which the first `breaks` answers break off after `after` bytes; of one method, or of any."""
 
     def __init__(self, *, breaks: int = 0, after: int = 0, method: str | None = None) -> None:
-        """By default, nothing breaks."""
         self._inner, self.breaks, self._after, self._method = httpx.HTTPTransport(), breaks, after, method
         self.seen: list[httpx.Request] = []
 

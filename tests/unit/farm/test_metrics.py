@@ -35,7 +35,6 @@ class Recorder(Meter):
     """A meter that keeps every value; an unknown name or label is an error."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.values: dict[tuple[str, ...], list[float]] = defaultdict(list)
 
     def _take(self, kind: str, name: str, value: float, labels: dict[str, str]) -> None:

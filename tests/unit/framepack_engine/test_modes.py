@@ -223,7 +223,6 @@ class Kept(dict[str, bytes]):
     """Embeddings in memory, with what was asked of them."""
 
     def __init__(self) -> None:
-        """Empty."""
         super().__init__()
         self.hits = 0
 

@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
+from typing_extensions import override
 
 from deploy.planner import EngineMedia
 from farm.contract import JobPlan
@@ -106,8 +107,8 @@ def test_what_is_not_made_yet_is_not_ready(http: TestClient, accept: Accept, var
 class Glue(EngineMedia):
     """Joins clips by concatenating their bytes."""
 
+    @override
     def join(self, clips: Sequence[str], out: str) -> None:
-        """See Media."""
         Path(out).write_bytes(b"|".join(Path(clip).read_bytes() for clip in clips))
 
 

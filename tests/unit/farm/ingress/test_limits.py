@@ -38,7 +38,6 @@ class GatedMedia(EngineMedia):
     """Decodes nothing until the gate opens."""
 
     def __init__(self) -> None:
-        """The gate is shut."""
         self.gate, self.decoded = threading.Event(), 0
 
     @override

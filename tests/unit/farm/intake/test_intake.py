@@ -32,7 +32,6 @@ class Watched(io.BytesIO):
     """A file that notes which threads write to it."""
 
     def __init__(self) -> None:
-        """Empty."""
         super().__init__()
         self.writers = set[int]()
 

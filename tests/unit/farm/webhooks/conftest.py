@@ -51,7 +51,6 @@ class Scene:
     """A farm whose webhooks may go to this machine, a worker that the test drives, and a receiver."""
 
     def __init__(self, hand: Hand, door: DispatcherHere, receiver: HookReceiver, png: bytes) -> None:
-        """Start the sender's clock."""
         self.jobs, self.hand, self.receiver, self.clock, self._door = hand.jobs, hand, receiver, Clock(), door
         self._files = {"input_reference": ("a.png", png)}
         self.settings = ALLOWED

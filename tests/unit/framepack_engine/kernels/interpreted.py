@@ -123,8 +123,8 @@ def transformer() -> None:
         for _ in range(2):  # the first forward compares, the second trusts
             assert same(model(**inputs(torch.bfloat16))[0], wanted)
     for kernel in (blocks.modulate, blocks.add_gated, blocks.join_gelu):
-        assert kernel._equal, kernel._name
-        assert not kernel._given_up, kernel._name
+        assert kernel.equal, kernel.name
+        assert not kernel.given_up, kernel.name
 
 
 CHECKS = (modulate, add_gated, join_heads, join_heads_of_exact_sums, transformer)

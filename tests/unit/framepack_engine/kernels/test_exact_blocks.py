@@ -44,7 +44,7 @@ def kernels_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def given_up() -> set[str]:
     """The kernels that the CPU cannot compute, after they were tried."""
-    return {name for name in NAMES if getattr(blocks, name)._given_up}
+    return {name for name in NAMES if getattr(blocks, name).given_up}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -59,7 +59,7 @@ def test_a_forward_has_the_bits_of_diffusers(dtype: torch.dtype) -> None:
     with torch.no_grad():
         assert torch.equal(model(**inputs(dtype))[0], wanted)
     assert given_up() == {"modulate", "add_gated", "join_heads"}
-    assert blocks.join_gelu._equal
+    assert blocks.join_gelu.equal
 
 
 def test_a_cpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,8 @@ def section(models: Models, spec: RenderSpec, *, rung: int | None = None, lora_d
     book = None
     if rung is not None:
         book = PlanBook(size=count_model(**models.modules), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
-        book._too_large[spec.height, spec.width, spec.latent_window_size, book.room()] = rung - 1
+        for plan in ladder(book.size, workload_of(spec))[:rung]:
+            book.too_large(workload_of(spec), plan)
     renderer = Renderer(models, book=book, lora_dir=lora_dir)
     made = renderer.section(spec, 0, renderer.encode(spec, {"start": Image.new("RGB", (64, 64), "teal")}), None)
     if rung is not None:
@@ -134,7 +135,7 @@ def test_bits_are_eager_s_on_every_plan(tiny_models: Models, exact_models: Model
     plans = ladder(count_model(**exact_models.modules), workload_of(SPEC))
     for plan in (plans[0], plans[1], plans[-1]):
         assert section(exact_models, SPEC, rung=plan.rung) == wanted, plan.words
-    assert blocks.join_gelu._equal
+    assert blocks.join_gelu.equal
     for spec in (
         replace(SPEC, cache="teacache", cache_threshold=1.0),
         replace(SPEC, cache="first_block", cache_threshold=1.0),

@@ -63,9 +63,9 @@ def test_the_next_process_begins_with_the_smaller_plan(settings: FarmSettings, t
         assert again is not None
         assert again.book.plan(workload_of(SPEC)).rung == rung
         assert again.book.plan(workload_of(replace(SPEC, width=64))).rung == 0
-    assert Renderers(settings)._book("tiny", tenancy.book.size).remembered
+    assert Renderers(settings).book_of("tiny", tenancy.book.size).remembered
     for others in (settings.replaced(device_gb=5.0), settings.replaced(kernels="compiled")):
-        assert Renderers(others)._book("tiny", tenancy.book.size).remembered == ""
+        assert Renderers(others).book_of("tiny", tenancy.book.size).remembered == ""
 
 
 def test_a_worker_shows_what_ran_out(settings: FarmSettings, hand: Hand, http: TestClient) -> None:
