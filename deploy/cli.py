@@ -18,6 +18,7 @@ from typing_extensions import override
 from deploy.terminal.screen import say
 from farm.errors import FarmError
 from framepack_engine.environment import prepare_process
+from framepack_engine.errors import EngineError
 
 #: command -> its module and line of help; a module is loaded when one of its commands is called (--help in 0.3 s)
 COMMANDS = {
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         app(args=argv if argv is None else list(argv), prog_name="framefarm")
     except SystemExit as end:  # how typer ends, also when all is well
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except FarmError as err:
+    except (FarmError, EngineError) as err:
         say(f"framefarm: {err}", style="red")
         return 2
     except OSError as err:  # a full disk, a file that may not be written

@@ -15,16 +15,12 @@ from deploy.commands.bench_gpu import gpu
 from deploy.commands.connect import Json, Url
 from deploy.terminal.flags import with_flags
 from deploy.terminal.option_flags import option_flags
-from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.screen import put_json, put_rows, put_table, say
 from lab.bench.gpu.options import ABOUT as GPU
 from lab.bench.peers.options import ABOUT as PEERS
 from lab.bench.peers.options import PeersOptions
 from lab.options import taken
-
-_STREAM_S = 132.0  #: a video every so often is 90 % of what the 17 GPUs can do
-_GOALS = {"makespan_over_bound": 1.10, "flow_over_fifo": 0.65}  #: at most
-_JUDGED_VIDEOS = 200  #: with fewer the last ones decide, and no schedule comes near the bound
-_LEASES_PER_CPU_S = 300  #: at least
+from lab.training.evaluate.options import PARTS, TrialOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -54,15 +50,16 @@ def scheduler(
     Exit 1 where a goal is missed: of 200 videos and more a makespan of 1.10 bounds and 0.65 of the FIFO's mean time at
     most; 300 leases a second of CPU time at least.
     """
-    from lab.bench import scheduler as simulate
+    from lab.bench.replays import goals_missed, replay
+    from lab.bench.scheduler import MIXED_FLEET, decisions_per_s
 
     rows = []
-    for number, every_s in [(number, 0.0) for number in videos or [200, 10_000]] + [(1000, _STREAM_S)]:
-        say(f"{number} videos on {len(simulate.MIXED_FLEET)} GPUs …")
-        rows.append(_replay(number, every_s, seed))
+    for number, at_once in [(number, True) for number in videos or [200, 10_000]] + [(1000, False)]:
+        say(f"{number} videos on {len(MIXED_FLEET)} GPUs …")
+        rows.append(replay(number, at_once=at_once, seed=seed))
     say("10,000 videos, 1,000 workers …")
-    rate = round(simulate.decisions_per_s(videos=10_000, workers=1_000))
-    missed = list(_missed(rows, rate))
+    rate = round(decisions_per_s(videos=10_000, workers=1_000))
+    missed = list(goals_missed(rows, rate))
     if as_json:
         put_json({"replays": rows, "leases_per_cpu_s": rate, "goals_missed": missed})
     else:
@@ -71,35 +68,6 @@ def scheduler(
     for goal in missed:
         say(f"goal missed: {goal}", style="red")
     raise typer.Exit(int(bool(missed)))
-
-
-def _missed(rows: list[dict[str, Any]], rate: int) -> Iterator[str]:
-    for row in rows:
-        for name, most in _GOALS.items():
-            if row["videos"] >= _JUDGED_VIDEOS and row[name] is not None and row[name] > most:
-                yield f"{name} {row[name]}, over {most:.2f} ({row['videos']} videos, {row['arrive']})"
-    if rate < _LEASES_PER_CPU_S:
-        yield f"{rate} leases a second of CPU time, under {_LEASES_PER_CPU_S}"
-
-
-def _replay(number: int, every_s: float, seed: int) -> dict[str, Any]:
-    """One row: the farm's scheduler beside videos bound to GPUs. The bound is one for videos that come at once."""
-    from lab.bench.scheduler import MIXED_FLEET, bound_s, by_section, clips, fifo_bound
-
-    videos = clips(number, seed=seed, every_s=every_s)
-    fifo, ours = fifo_bound(videos, MIXED_FLEET), by_section(videos, MIXED_FLEET)
-    bound = None if every_s else bound_s(videos, MIXED_FLEET)
-    return {
-        "videos": number,
-        "arrive": f"every {every_s:g} s" if every_s else "at once",
-        "bound_h": bound and round(bound / 3600, 2),
-        "makespan_over_bound": bound and round(ours.makespan_s / bound, 3),
-        "fifo_makespan_over_bound": bound and round(fifo.makespan_s / bound, 3),
-        "mean_flow_h": round(ours.flow_s / 3600, 2),
-        "fifo_mean_flow_h": round(fifo.flow_s / 3600, 2),
-        "flow_over_fifo": round(ours.flow_s / fifo.flow_s, 3),
-        "leases": ours.leases,
-    }
 
 
 def engine(
@@ -136,18 +104,9 @@ def engine(
 @with_flags(option_flags(PeersOptions))
 def peers(*, as_json: Json = False, **given: Any) -> None:
     """Render the videos, and print a row for each length."""
-    from framepack_engine.errors import EngineError
     from lab.bench.peers.contest import contest
 
-    try:
-        rows = list(contest(taken(PeersOptions, given), say=say))
-    except EngineError as err:
-        say(f"framefarm: {err}", style="red")
-        raise typer.Exit(2) from err
-    if as_json:
-        put_json(rows)
-    else:
-        put_table(tuple(rows[0]), rows)
+    put_rows(list(contest(taken(PeersOptions, given), say=say)), as_json=as_json)
 
 
 def precision(
@@ -173,11 +132,7 @@ def precision(
             replace(found, double=block.double, single=block.single)
             for found, block in zip(errors, blocks, strict=True)
         ]
-    rows = [found.row() for found in errors]
-    if as_json:
-        put_json(rows)
-    else:
-        put_table([name for name in rows[0] if any(row[name] is not None for row in rows)], rows)
+    put_rows([found.row() for found in errors], as_json=as_json)
 
 
 def farm(
@@ -251,57 +206,31 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
             yield address, row | {"dispatcher_ready_s": round(charge_s, 2), "farm_up_s": round(up_s, 1)}
 
 
-def pocket(
-    *,
-    model: Annotated[
-        str, typer.Option("--model", help="name of an i2v model, or a folder with both transformers")
-    ] = "pocket",
-    resolution: Annotated[
-        int | None, typer.Option("--resolution", help="of the size buckets, px (default: the model's own)")
-    ] = None,
-    photos: Annotated[Path, typer.Option("--photos", help="folder of .jpg files that were not in training")] = Path(
-        "examples"
-    ),
-    out: Annotated[Path, typer.Option("--out", help="folder for clips, sheet.png and report.json")] = Path(
-        "bench-pocket"
-    ),
-    steps: Annotated[int, typer.Option("--steps", min=1, help="steps of each section")] = 25,
-    window: Annotated[int, typer.Option("--latent-window-size", min=1, help="latent frames of a section")] = 9,
-    true_cfg_scale: Annotated[
-        float, typer.Option("--true-cfg-scale", min=1, help="true CFG of each video; above 1 a step costs two forwards")
-    ] = 1.0,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", help="vae, motion, end or drift; may be repeated (default: all)")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+@with_flags(option_flags(TrialOptions))
+def pocket(*, as_json: Json = False, **given: Any) -> None:
     """Try a model on photos that it has not seen: autoencoder, motions, end frame and drift.
 
     It writes clips, a sheet and a report. Without an F1 model it tries i2v alone, and no drift.
     """
-    from framepack_engine.errors import EngineError
-    from lab.training.evaluate.report import PARTS, Settings, run_bench
-
-    unknown = set(only or ()) - set(PARTS)
+    options = taken(TrialOptions, given)
+    unknown = set(options.only) - set(PARTS)
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(PARTS)}", param_hint="--only")
-    found = {path.stem: path for path in sorted(photos.glob("*.jpg"))}
-    if not found:
-        raise typer.BadParameter(f"{photos} has no .jpg", param_hint="--photos")
+    photos = {path.stem: path for path in sorted(options.photos.glob("*.jpg"))}
+    if not photos:
+        raise typer.BadParameter(f"{options.photos} has no .jpg", param_hint="--photos")
+    from lab.training.evaluate.report import Settings, run_bench
+
     settings = Settings(
-        model=model,
-        photos=found,
-        out=out,
-        steps=steps,
-        window=window,
-        resolution=resolution,
-        true_cfg_scale=true_cfg_scale,
+        model=options.model,
+        photos=photos,
+        out=options.out,
+        steps=options.steps,
+        window=options.window,
+        resolution=options.resolution,
+        true_cfg_scale=options.true_cfg_scale,
     )
-    try:
-        report = run_bench(settings, parts=only or None, say=say)
-    except EngineError as err:
-        say(f"framefarm: {err}", style="red")
-        raise typer.Exit(2) from err
+    report = run_bench(settings, parts=options.only or None, say=say)
     if as_json:
         put_json(report)
         return
@@ -323,16 +252,8 @@ def training(
 
     The batch is an estimate: the memory that 16 GiB leave beside four copies of the weights, over what one clip keeps.
     """
-    from framepack_engine.errors import EngineError
     from lab.bench.training import SECTIONS, step_costs
     from lab.training.recipe import recipe_of
 
-    try:
-        rows = [cost.row() for cost in step_costs(recipe_of(size), sections=tuple(sections or SECTIONS), say=say)]
-    except EngineError as err:
-        say(f"framefarm: {err}", style="red")
-        raise typer.Exit(2) from err
-    if as_json:
-        put_json(rows)
-    else:
-        put_table(tuple(rows[0]), rows)
+    costs = step_costs(recipe_of(size), sections=tuple(sections or SECTIONS), say=say)
+    put_rows([cost.row() for cost in costs], as_json=as_json)

@@ -23,15 +23,14 @@ _COLUMNS = (
 @with_flags(option_flags(GpuOptions))
 def gpu(*, as_json: Json = False, **given: Any) -> None:
     """Measure the rows, and print a table of the sections and one for each other row."""
-    from framepack_engine.errors import EngineError
     from lab.bench.gpu.supervisor import NoGpu, run_bench
 
     options = taken(GpuOptions, given)
     try:
         found = run_bench(options, say=say)
-    except EngineError as err:
+    except NoGpu as err:
         say(f"framefarm: {err}", style="red")
-        raise typer.Exit(1 if isinstance(err, NoGpu) else 2) from err
+        raise typer.Exit(1) from err
     if as_json:
         put_json(found | {name: getattr(options, name) for name in ("model", "window", "steps")})
         return

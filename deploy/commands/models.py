@@ -66,16 +66,15 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
 def pull(name: Name, *, as_json: Json = False) -> None:
     """Fetch a model's files or a LoRA's; say first how much and where to. A broken download continues."""
     settings = read_settings()
-    with _as_usage_errors():
-        entry = _entries(settings).get(name)
-        if entry is not None and entry.origin == "made":
-            from framepack_engine.models.locate import locate
+    entry = _entries(settings).get(name)
+    if entry is not None and entry.origin == "made":
+        from framepack_engine.models.locate import locate
 
-            locate(entry, cache_dir=settings.cache)
-        elif entry is not None and entry.origin == "local":
-            raise ConfigError(f"{name} is this machine's own, at {entry.path}: there is nothing to fetch")
-        elif entry is None or entry.origin == "hub":
-            _pull(_repos(name, entry))
+        locate(entry, cache_dir=settings.cache)
+    elif entry is not None and entry.origin == "local":
+        raise ConfigError(f"{name} is this machine's own, at {entry.path}: there is nothing to fetch")
+    elif entry is None or entry.origin == "hub":
+        _pull(_repos(name, entry))
     if as_json:
         put_json({"model": name, "complete": True})
     say(f"{name} is complete", style="green")
@@ -89,17 +88,16 @@ def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
     from framepack_engine.models import hub
 
     settings = read_settings()
-    with _as_usage_errors():
-        entry = _entries(settings).get(name)
-        if entry is not None and entry.origin != "hub":
-            raise ConfigError(f"{name} was not fetched from the hub: there are no hashes to compare its files with")
-        repos = _repos(name, entry)
+    entry = _entries(settings).get(name)
+    if entry is not None and entry.origin != "hub":
+        raise ConfigError(f"{name} was not fetched from the hub: there are no hashes to compare its files with")
+    repos = _repos(name, entry)
+    faults = _faults(repos, entry)
+    if fix and faults:
+        for repo in repos:
+            hub.remove(repo, only=[check.path for check in hub.check_files(repo) if check.state == "damaged"])
+        _pull(repos)
         faults = _faults(repos, entry)
-        if fix and faults:
-            for repo in repos:
-                hub.remove(repo, only=[check.path for check in hub.check_files(repo) if check.state == "damaged"])
-            _pull(repos)
-            faults = _faults(repos, entry)
     if as_json:
         put_json({"model": name, "faults": [{"file": file, "state": state} for file, state in faults]})
     else:
@@ -116,19 +114,18 @@ def rm(name: Name, *, as_json: Json = False) -> None:
     from framepack_engine.models import hub
 
     settings = read_settings()
-    with _as_usage_errors():
-        entries = _entries(settings)
-        entry = entries.get(name)
-        if entry is not None and entry.origin == "local":
-            raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
-        if entry is not None and entry.origin == "shipped":
-            raise ConfigError(f"{name} is part of framepack-farm, and goes with it")
-        kept: set[str] = set()
-        if entry is not None and entry.origin == "made":
-            freed = _remove_made(settings)
-        else:
-            kept = set() if entry is None else _needed_by_others(entry, entries, settings)
-            freed = sum(hub.remove(repo) for repo in _repos(name, entry) if repo.name not in kept)
+    entries = _entries(settings)
+    entry = entries.get(name)
+    if entry is not None and entry.origin == "local":
+        raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
+    if entry is not None and entry.origin == "shipped":
+        raise ConfigError(f"{name} is part of framepack-farm, and goes with it")
+    kept: set[str] = set()
+    if entry is not None and entry.origin == "made":
+        freed = _remove_made(settings)
+    else:
+        kept = set() if entry is None else _needed_by_others(entry, entries, settings)
+        freed = sum(hub.remove(repo) for repo in _repos(name, entry) if repo.name not in kept)
     if kept:
         say(f"kept, since another model needs it: {', '.join(sorted(kept))}")
     if as_json:
@@ -216,16 +213,6 @@ def _remove_made(settings: FarmSettings) -> int:
         freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         shutil.rmtree(folder)
     return freed
-
-
-@contextmanager
-def _as_usage_errors() -> Iterator[None]:
-    from framepack_engine.errors import EngineError
-
-    try:
-        yield
-    except EngineError as err:
-        raise ConfigError(str(err)) from err
 
 
 @contextmanager

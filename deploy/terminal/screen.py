@@ -42,6 +42,14 @@ def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None
     Console(highlight=False).print(table_of(columns, rows))
 
 
+def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows with the columns that have values, or print them for programs."""
+    if as_json:
+        put_json(rows)
+    else:
+        put_table([name for name in rows[0] if any(row[name] is not None for row in rows)], rows)
+
+
 def put_line(columns: Sequence[str], row: Mapping[str, Any]) -> None:
     """Print a row for a pipe, and flush it: its reader may wait."""
     print("\t".join(_cell(row.get(column)) for column in columns), flush=True)

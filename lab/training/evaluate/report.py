@@ -22,9 +22,9 @@ from lab.training.data.motions import MEASURED
 from lab.training.evaluate.contact_sheet import contact_sheet
 from lab.training.evaluate.evaluation import Bench, Made, drift, end_reached, motions_followed, reconstruction
 from lab.training.evaluate.moving_sheet import moving_sheet
+from lab.training.evaluate.options import PARTS
 
 Say = Callable[[str], None]
-PARTS = ("vae", "motion", "end", "drift")
 _KINDS = ("i2v", "f1")
 _MOVING = ("zoom_in", "pan_left", "rotate_right", "darken")  #: rows of moving.webp, chosen before any was rendered
 
