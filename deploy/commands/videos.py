@@ -106,14 +106,10 @@ def _show_video(video_id: str, *, url: str | None, storage: str | None, as_json:
 
 
 def _show_file(path: Path, *, as_json: bool) -> None:
-    """Raises: ConfigError if the file is not a video, or does not say how it was made."""
-    from framepack_engine.errors import VideoMismatch
+    """Raises: VideoMismatch if the file is not a video; ConfigError if it does not say how it was made."""
     from framepack_engine.frames.provenance import read_provenance
 
-    try:
-        facts = read_provenance(path)
-    except VideoMismatch as err:
-        raise ConfigError(str(err)) from err
+    facts = read_provenance(path)
     if not facts:
         raise ConfigError(f"{path} does not say how it was made: the farm did not make it, or --no-metadata was set")
     if as_json:

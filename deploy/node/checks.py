@@ -44,6 +44,16 @@ class Check:
         return asdict(self)
 
 
+def _noted(name: str, value: str, hint: str = "") -> Check:
+    """Return a check that is fine without a hint, and worth knowing with one."""
+    return Check(name=name, value=value, state="note" if hint else "ok", hint=hint)
+
+
+def _judged(name: str, value: str, fault: str = "") -> Check:
+    """Return a check that is fine without a fault, and wrong with one."""
+    return Check(name=name, value=value, state="wrong" if fault else "ok", hint=fault)
+
+
 def examine(
     settings: FarmSettings,
     gpus: Sequence[Gpu],
@@ -87,11 +97,9 @@ def _packages() -> Iterator[Check]:
         if not need.specifier.contains(found, prereleases=True):
             wrong.append(f"{need.name} is {found}, wanted {need.specifier}")
     shown = ", ".join(f"{name} {_version(name)}" for name in _SHOWN)
-    if wrong:
-        hint = f"{'; '.join(wrong)}: install framepack-farm again, with constraints.txt"
-        yield Check(name="packages", value=shown, state="wrong", hint=hint)
-    else:
-        yield Check(name="packages", value=shown)
+    yield _judged(
+        "packages", shown, f"{'; '.join(wrong)}: install framepack-farm again, with constraints.txt" if wrong else ""
+    )
 
 
 def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
@@ -99,11 +107,8 @@ def _precision(precision: str, *, elsewhere: bool) -> Iterator[Check]:
     if precision == "bf16":
         return
     value = f"{precision}, torchao {_version('torchao')}"
-    if find_spec("torchao") is None:
-        hint = f"FARM_PRECISION={precision} needs torchao: pip install 'framepack-farm[precision]'"
-        yield Check(name="precision", value=value, state="note" if elsewhere else "wrong", hint=hint)
-    else:
-        yield Check(name="precision", value=value)
+    hint = f"FARM_PRECISION={precision} needs torchao: pip install 'framepack-farm[precision]'"
+    yield (_noted if elsewhere else _judged)("precision", value, "" if find_spec("torchao") else hint)
 
 
 def attention_checks(settings: FarmSettings, gpus: Sequence[Gpu]) -> Iterator[Check]:
@@ -146,23 +151,19 @@ def _gpus(gpus: Sequence[Gpu]) -> Iterator[Check]:
     torch = f"torch for CUDA {built}" if built else "torch without CUDA"
     if not gpus:
         hint = f"no NVIDIA GPU: workers compute on the CPU, which is for {CPU_MODEL}; the 13B models need a GPU"
-        yield Check(name="gpu", value=f"none ({torch})", state="note", hint=hint)
+        yield _noted("gpu", f"none ({torch})", hint)
         return
     usable = _usable_gpus() if built else 0
     for gpu in gpus:
         free = f"{gpu.total / GIB:.1f} GiB, {gpu.free / GIB:.1f} free"
+        hint = "older than Ampere: it lacks bfloat16, in which the model computes, so it is slow"
         value = f"{gpu.name}, {free}, driver {gpu.driver}, {torch}"
-        if gpu.capability < _BFLOAT16:
-            hint = "older than Ampere: it lacks bfloat16, in which the model computes, so it is slow"
-            yield Check(name="gpu", value=value, state="note", hint=hint)
-        else:
-            yield Check(name="gpu", value=value)
+        yield _noted("gpu", value, hint if gpu.capability < _BFLOAT16 else "")
     if not built:
-        hint = "torch cannot use the GPU: install a build of torch for CUDA"
-        yield Check(name="cuda", value=torch, state="wrong", hint=hint)
+        yield _judged("cuda", torch, "torch cannot use the GPU: install a build of torch for CUDA")
     elif usable < len(gpus):
-        hint = f"torch sees {usable} of {len(gpus)} GPUs: the driver may be too old for CUDA {built}"
-        yield Check(name="cuda", value=torch, state="wrong", hint=hint)
+        fault = f"torch sees {usable} of {len(gpus)} GPUs: the driver may be too old for CUDA {built}"
+        yield _judged("cuda", torch, fault)
 
 
 def _usable_gpus() -> int:
@@ -181,12 +182,12 @@ def memory_check(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
     """Compare this machine's memory with the model's weights."""
     weights = weights_bytes(size)
     value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
+    hint = ""
     if gpus and total < weights:
         hint = f"the model's weights are {weights / GIB:.1f} GiB: workers read what does not fit from its files again"
         if size.precision != "bf16":
             hint += f", except the transformer's {size.transformer_bytes / GIB:.1f} GiB, which no file holds packed"
-        return Check(name="memory", value=value, state="note", hint=hint)
-    return Check(name="memory", value=value)
+    return _noted("memory", value, hint)
 
 
 def _video() -> Check:
@@ -197,7 +198,7 @@ def _video() -> Check:
         av.codec.Codec("libx264", "w")
     except (ImportError, ValueError) as err:
         hint = "PyAV cannot encode H.264: install the wheel of av from PyPI, which brings FFmpeg along"
-        return Check(name="video", value=f"{type(err).__name__}: {err}", state="wrong", hint=hint)
+        return _judged("video", f"{type(err).__name__}: {err}", hint)
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     return Check(name="video", value=f"av {av.__version__} with libavcodec {codec} and libx264")
 
@@ -216,10 +217,9 @@ def _storage(settings: FarmSettings) -> Check:
     try:
         open_store(settings).prove()
     except (FarmError, OSError) as err:
-        return Check(name="storage", value=value, state="wrong", hint=str(err))
-    if not in_bucket and _free(folder) < _ROOM_BYTES:
-        return Check(name="storage", value=value, state="note", hint="little room: workers wait when it is full")
-    return Check(name="storage", value=value)
+        return _judged("storage", value, str(err))
+    is_full = not in_bucket and _free(folder) < _ROOM_BYTES
+    return _noted("storage", value, "little room: workers wait when it is full" if is_full else "")
 
 
 def _cache(settings: FarmSettings) -> Check:
@@ -228,17 +228,15 @@ def _cache(settings: FarmSettings) -> Check:
     try:
         check_folders(settings)
     except ConfigError as err:
-        return Check(name="cache", value=settings.cache, state="wrong", hint=str(err))
-    return Check(name="cache", value=settings.cache)
+        return _judged("cache", settings.cache, str(err))
+    return _judged("cache", settings.cache)
 
 
 def _new_folder(folder: Path) -> Check:
     above = next(path for path in folder.parents if path.exists())
     value = f"{folder}, to be made; {_free(above) / GIB:.1f} GiB free"
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        hint = f"{above} cannot be written; choose another folder with --storage or FARM_STORAGE"
-        return Check(name="storage", value=value, state="wrong", hint=hint)
-    return Check(name="storage", value=value)
+    fault = f"{above} cannot be written; choose another folder with --storage or FARM_STORAGE"
+    return _judged("storage", value, "" if above.is_dir() and os.access(above, os.W_OK | os.X_OK) else fault)
 
 
 def _free(path: Path) -> int:
@@ -252,20 +250,18 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
     known = own_models(settings.models)
     states = {name: state_of(entry, settings) for name, entry in known.items()}
     value = ", ".join(f"{name}: {state}" for name, state in states.items())
-    if needed and states[model.name] in {"none", "partial"}:
-        hint = f"framefarm models pull {model.name}" if model.origin == "hub" else f"{model.path} is missing"
-        yield Check(name="models", value=value, state="note" if model.origin == "hub" else "wrong", hint=hint)
+    lacks = needed and states[model.name] in {"none", "partial"}
+    if model.origin == "hub":
+        yield _noted("models", value, f"framefarm models pull {model.name}" if lacks else "")
     else:
-        yield Check(name="models", value=value)
+        yield _judged("models", value, f"{model.path} is missing" if lacks else "")
     cache = cache_folder()
     above = next(path for path in (cache, *cache.parents) if path.exists())
     free, needs = _free(above), weights_bytes(size_of(model.name))
     room = f"{cache}, {free / GIB:.1f} GiB free"
-    if needed and model.origin == "hub" and states[model.name] == "none" and free < needs:
-        hint = f"{model.name} is about {needs / GIB:.0f} GiB: set HF_HOME to a larger disk"
-        yield Check(name="model cache", value=room, state="note", hint=hint)
-    else:
-        yield Check(name="model cache", value=room)
+    is_short = needed and model.origin == "hub" and states[model.name] == "none" and free < needs
+    hint = f"{model.name} is about {needs / GIB:.0f} GiB: set HF_HOME to a larger disk"
+    yield _noted("model cache", room, hint if is_short else "")
 
 
 def _port(settings: FarmSettings) -> Check:
@@ -279,7 +275,7 @@ def _port(settings: FarmSettings) -> Check:
     try:
         free_port(settings)
     except ConfigError as err:
-        return Check(name="port", value=value, state="wrong", hint=str(err))
+        return _judged("port", value, str(err))
     return Check(name="port", value=f"{value}, free")
 
 
@@ -288,7 +284,6 @@ def _shared_memory() -> Check:
     folder = Path("/dev/shm")  # noqa: S108 - it is asked about, not used
     free = _free(folder)
     value = f"{folder}, {free / GIB:.1f} GiB free"
-    if free < _SHM_BYTES:
-        hint = "Ray keeps 100 MiB there: docker run --shm-size=1g"
-        return Check(name="shared memory", value=value, state="note", hint=hint)
-    return Check(name="shared memory", value=value)
+    return _noted(
+        "shared memory", value, "Ray keeps 100 MiB there: docker run --shm-size=1g" if free < _SHM_BYTES else ""
+    )
