@@ -110,9 +110,10 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def on_files(files: Any, *, config: Any) -> Any:
-    """Add the generated pages to the site."""
+    """Put the generated pages in the place of their stubs, which serve readers of the folder alone."""
     from mkdocs.structure.files import File
 
     for name, page in PAGES.items():
+        files.remove(files.get_file_from_path(name))
         files.append(File.generated(config, name, content=page()))
     return files

@@ -63,6 +63,14 @@ def test_a_page_keeps_the_house_rules(page: Path) -> None:
     assert overlong(text) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_links_to_files_that_are_here(page: Path) -> None:
+    """A reader of the folder finds what the site has, also the pages that the site generates."""
+    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(\s*([^)#\s]+)", text)
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
 def test_a_module_keeps_the_house_rules(module: Path) -> None:
     """No forbidden word in a comment or a docstring."""

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from deploy import cli
+from lab.bench import replays
 from lab.bench import scheduler as simulate
 from lab.bench.scheduler import MIXED_FLEET, bound_s, by_section, clips, decisions_per_s, fifo_bound
 
@@ -66,7 +67,7 @@ def test_bench_scheduler_says_what_it_missed(
 ) -> None:
     """Exit 1 where the schedule is a FIFO's and too few leases are decided; few videos are not judged."""
     monkeypatch.setattr(simulate, "decisions_per_s", lambda **_: 299.0)
-    monkeypatch.setattr(simulate, "by_section", fifo_bound)
+    monkeypatch.setattr(replays, "by_section", fifo_bound)
     assert cli.main(["bench", "scheduler", "--videos", "200", "--videos", "20", "--json"]) == 1
     said = capsys.readouterr()
     missed = json.loads(said.out)["goals_missed"]
