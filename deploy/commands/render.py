@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
-from deploy.commands.videos import check_completed, put_path
+from deploy.commands.videos import check_completed, put_id, put_path
 from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
-from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.screen import put_table, say
 from deploy.terminal.target import Force, deliver, target_of
 from farm.errors import ConfigError, FarmError, InvalidRequest
 from farm.request import Variants, take_variants
@@ -97,13 +97,11 @@ def submit(
     if dry_run and not as_json:
         say(f"{video['videos']} x {video['frames']} frames ({video['seconds']} s) of {video['size']}, {video['model']}")
         put_table(("id", "plan", "preserve_gb", "fits", "seconds"), video["workers"])
-    elif as_json:
-        put_json(video)
-    elif video["batch"]:
+    elif not as_json and video["batch"]:
         print("\n".join(video["batch"]["videos"]))
         say(f"framefarm watch {video['batch']['id']} follows them")
     else:
-        print(video["id"])
+        put_id(video, as_json=as_json)
 
 
 def _variants(given: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +220,7 @@ def remix(
     fields, images = request_of(given, image, end_image, whole=False)
     with connect(url=url, storage=storage) as client:
         video = client.remix(video_id, {**fields, "from_section": from_section}, images)
-    _put(video, as_json=as_json)
+    put_id(video, as_json=as_json)
 
 
 @with_flags(request_flags())
@@ -239,11 +237,4 @@ def extend(
     source = Path(video)
     with connect(url=url, storage=storage) as client:
         made = client.extend(source if source.is_file() else video, fields)
-    _put(made, as_json=as_json)
-
-
-def _put(video: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        put_json(video)
-    else:
-        print(video["id"])
+    put_id(made, as_json=as_json)

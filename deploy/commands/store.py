@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.commands.connect import Json, Storage, Url, connect, read_settings
-from deploy.commands.videos import put_path
+from deploy.commands.videos import put_id, put_path
 from deploy.terminal.screen import put_json, put_table, say
 from deploy.terminal.target import Force, target_of
 from farm.errors import ConfigError
@@ -62,10 +62,7 @@ def import_video(
         raise ConfigError(f"{source} does not exist")
     with connect(url=url, storage=storage) as client:
         video = client.import_archive(source, new_id=new_id)
-    if as_json:
-        put_json(video)
-    else:
-        print(video["id"])
+    put_id(video, as_json=as_json)
 
 
 def fsck(

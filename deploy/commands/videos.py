@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -213,6 +213,14 @@ def check_completed(*videos: dict[str, Any]) -> None:
         say(f"{video['id']} {video['status']}{why}", style="red")
     if others:
         raise typer.Exit(1)
+
+
+def put_id(video: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the id of a video that was asked for, or the whole video."""
+    if as_json:
+        put_json(video)
+    else:
+        print(video["id"])
 
 
 def put_path(path: Path | None, *, as_json: bool) -> None:
