@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.frames.video import UNREADABLE, probe
+from framepack_engine.frames.video import probe, reading
 from framepack_engine.planning.sections import Kind, time_order
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: the earliest date of a zip: the same frames give the same bytes
@@ -22,16 +22,13 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: the earliest date of a zip: the same frame
 def pictures(path: Path, numbers: Sequence[int]) -> Iterator[Image.Image]:
     """Yield the frames with these rising numbers as RGB. Raises: VideoMismatch if the video is shorter."""
     waiting = list(numbers)
-    try:
-        with av.open(str(path)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number == waiting[0]:
-                    yield frame.to_image()
-                    waiting.pop(0)
-                if not waiting:
-                    return
-    except (*UNREADABLE, IndexError) as err:
-        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+    with reading(path), av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == waiting[0]:
+                yield frame.to_image()
+                waiting.pop(0)
+            if not waiting:
+                return
     raise VideoMismatch(f"{Path(path).name} ends before frame {waiting[0]}")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -138,33 +139,37 @@ def _copy(clips: Sequence[Path], container: Any, stream: Any, coding: tuple[obje
                 count += 1
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name a file that PyAV cannot read inside. Raises: VideoMismatch."""
+    try:
+        yield
+    except (*UNREADABLE, IndexError) as err:
+        why = getattr(err, "strerror", None) or "it holds no video"
+        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {why}") from err
+
+
 def same_coding(path: Path, other: Path) -> bool:
     """Whether the packets of two videos can be one stream. Raises: VideoMismatch if one cannot be read."""
-    try:
-        with av.open(str(path)) as one, av.open(str(other)) as two:
-            return _coding(one.streams.video[0]) == _coding(two.streams.video[0])
-    except (*UNREADABLE, IndexError) as err:
-        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+    with reading(path), av.open(str(path)) as one, av.open(str(other)) as two:
+        return _coding(one.streams.video[0]) == _coding(two.streams.video[0])
 
 
 def probe(path: Path) -> VideoInfo:
     """Read the facts of an mp4 without decoding it. Raises: VideoMismatch if it cannot be read."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            frames = sum(packet.dts is not None for packet in container.demux(stream))
-            fps = float(stream.average_rate or 0)
-            return VideoInfo(
-                frames=frames,
-                height=stream.height,
-                width=stream.width,
-                fps=fps,
-                codec=stream.codec_context.name,
-                duration_s=frames / fps if fps else 0.0,
-                metadata=dict(container.metadata),
-            )
-    except (*UNREADABLE, IndexError) as err:
-        raise VideoMismatch(f"{Path(path).name} cannot be read as a video: {err}") from err
+    with reading(path), av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = sum(packet.dts is not None for packet in container.demux(stream))
+        fps = float(stream.average_rate or 0)
+        return VideoInfo(
+            frames=frames,
+            height=stream.height,
+            width=stream.width,
+            fps=fps,
+            codec=stream.codec_context.name,
+            duration_s=frames / fps if fps else 0.0,
+            metadata=dict(container.metadata),
+        )
 
 
 def _timed(packet: Any) -> Any:

@@ -118,10 +118,10 @@ def streamed_blocks(count: int, total: int) -> tuple[int, ...]:
     return tuple((2 * number + 1) * total // (2 * count) for number in range(count))
 
 
-def ladder(size: ModelSize, work: Workload, *, mapped: bool = False) -> list[MemoryPlan]:
+def ladder(size: ModelSize, work: Workload) -> list[MemoryPlan]:
     """Return all plans, best first; each takes less in a section, or in a decode, than the one before."""
     plans = list[MemoryPlan]()
-    for plan in _rungs(size, work, mapped=mapped):
+    for plan in _rungs(size, work):
         if not plans or plan.section_bytes < plans[-1].section_bytes or plan.decode_bytes < plans[-1].decode_bytes:
             plans.append(plan)
     return plans
@@ -224,14 +224,13 @@ def size_of(name: str, precision: str = "bf16", *, compiled: bool = False) -> Mo
     return replace(MODEL_SIZES["tiny" if name.startswith("tiny") else "framepack", precision], compiled=compiled)
 
 
-def _rungs(size: ModelSize, work: Workload, *, mapped: bool) -> Iterator[MemoryPlan]:
+def _rungs(size: ModelSize, work: Workload) -> Iterator[MemoryPlan]:
     kept: tuple[Keeps, ...] = ("all", "transformer", "nothing")
     for rung, keeps in enumerate(kept):
         yield _plan(size, work, rung=rung, keeps=keeps)
     for rung in range(1, _RUNGS + 1):
         if streamed := rung * len(size.block_bytes) // _RUNGS:
-            plan = _plan(size, work, rung=len(kept) - 1 + rung, keeps="nothing", streamed=streamed)
-            yield replace(plan, mapped=mapped)
+            yield _plan(size, work, rung=len(kept) - 1 + rung, keeps="nothing", streamed=streamed)
 
 
 def _plan(size: ModelSize, work: Workload, *, rung: int, keeps: Keeps, streamed: int = 0) -> MemoryPlan:

@@ -176,10 +176,10 @@ def test_damaged_and_missing_clips_are_named_errors(tmp_path: Path) -> None:
         with pytest.raises(VideoMismatch):
             join_clips(broken, tmp_path / "out.mp4")
         assert (tmp_path / "out.mp4").read_text() == "older"
-    with pytest.raises(VideoMismatch, match=r"text\.mp4"):
-        probe(tmp_path / "text.mp4")
-    with pytest.raises(VideoMismatch, match=r"text\.mp4"):
-        thumbnail_png(tmp_path / "text.mp4")
+    said = r"^text\.mp4 cannot be read as a video: Invalid data found when processing input$"
+    for read in (probe, thumbnail_png):
+        with pytest.raises(VideoMismatch, match=said):
+            read(tmp_path / "text.mp4")
 
 
 def test_the_thumbnail_is_the_first_frame(tmp_path: Path) -> None:
