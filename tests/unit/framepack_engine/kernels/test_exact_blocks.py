@@ -117,8 +117,9 @@ def section(models: Models, spec: RenderSpec, *, rung: int | None = None, lora_d
     book = None
     if rung is not None:
         book = PlanBook(size=count_model(**models.modules), device_bytes=GIB << 4, host_bytes=GIB << 4, counted=False)
-        for plan in ladder(book.size, workload_of(spec))[:rung]:
-            book.too_large(workload_of(spec), plan)
+        for plan in ladder(book.size, workload_of(spec)):
+            if plan.rung < rung:
+                book.too_large(workload_of(spec), plan)
     renderer = Renderer(models, book=book, lora_dir=lora_dir)
     made = renderer.section(spec, 0, renderer.encode(spec, {"start": Image.new("RGB", (64, 64), "teal")}), None)
     if rung is not None:
