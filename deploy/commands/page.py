@@ -13,12 +13,12 @@ from httpx import URL
 
 from deploy.commands.connect import url_of
 from deploy.commands.farm import Restart, runner
+from deploy.settings import Settings
 from deploy.terminal.flags import settings_flags, with_flags
 from deploy.terminal.screen import say
 from farm.address import farm_url, is_loopback
 from farm.errors import ConfigError
 from farm.keys import LOCAL_OWNER, new_key
-from farm.settings import FarmSettings
 
 PORT = 7860  #: where the page of FramePack and its forks answers
 _NO_TUNNEL = (
@@ -54,7 +54,7 @@ def ui(
     if share:
         raise ConfigError(_NO_TUNNEL)
     port = port if port is not None or "FARM_PORT" in os.environ else PORT
-    settings = FarmSettings.from_env(**given, host=server, port=port)
+    settings = Settings.from_env(**given, host=server, port=port)
     if running := url_of(settings):
         _show(page_of(running), inbrowser=inbrowser)
         return
