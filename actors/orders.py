@@ -168,6 +168,10 @@ class OrderRunner:
         return renderer.settled(self._spec(order)).decode_tile_px
 
     def _encode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
+        data = self._encoded(order, renderer).to_bytes()
+        return {"conditioning": self._artifacts.put(order, "conditioning.a{}.safetensors", data)}
+
+    def _encoded(self, order: Order, renderer: Renderer) -> Conditioning:
         images = {
             name: Image.open(BytesIO(self._artifacts.read(artifact)))
             for name, artifact in order.job.inputs.items()
@@ -176,9 +180,9 @@ class OrderRunner:
         kept = StoredEmbeddings(self._jobs.store, order.job.id)
         with tempfile.TemporaryDirectory(prefix="framefarm-") as folder:
             source = self._source(order, Path(folder))
-            data = renderer.encode(self._spec(order), images, source=source, embeddings=kept).to_bytes()
+            made = renderer.encode(self._spec(order), images, source=source, embeddings=kept)
         log.info("encode", extra={"job_id": order.job.id, "embeddings_found": kept.hits, "embeddings_made": kept.made})
-        return {"conditioning": self._artifacts.put(order, "conditioning.a{}.safetensors", data)}
+        return made
 
     def _section(self, order: Order, renderer: Renderer, on_step: OnStep) -> dict[str, Artifact]:
         k = order.key.section or 0
@@ -190,7 +194,7 @@ class OrderRunner:
             on_step(state.step)
 
         spec = self._spec(order)
-        state = renderer.section(spec, k, self._conditioning(order), previous, on_step=stepped, resume=resume)
+        state = renderer.section(spec, k, self._conditioning(order, renderer), previous, on_step=stepped, resume=resume)
         self._forwards = sum(state.forwards)
         picture = BytesIO()
         renderer.preview(state.latents).save(picture, "PNG")
@@ -206,7 +210,7 @@ class OrderRunner:
             for n in range(max(0, k - 2), k + 1)
         }
         spec = self._decode_spec(order)
-        frames = renderer.decode(spec, k, self._conditioning(order), latents)
+        frames = renderer.decode(spec, k, self._conditioning(order, renderer), latents)
         clip = encode_clip(frames, crf=spec.crf, fps=order.job.plan.fps)
         artifacts = {"clip": self._artifacts.put(order, f"clips/{k:04}.a{{}}.mp4", clip)}
         if order.job.request.save_frames != "none":
@@ -236,7 +240,9 @@ class OrderRunner:
         artifact = order.job.inputs.get("source")
         return None if artifact is None else self._artifacts.download(artifact, folder / "source.video")
 
-    def _conditioning(self, order: Order) -> Conditioning:
+    def _conditioning(self, order: Order, renderer: Renderer) -> Conditioning:
+        if "conditioning" not in order.needs:  # a section of an earlier prompt that is made again
+            return self._encoded(order, renderer)
         return Conditioning.from_bytes(self._artifacts.need(order, "conditioning"))
 
 

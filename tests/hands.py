@@ -6,8 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import get_args
 
-from farm.contract import Artifact, Order, Stage, WorkerCard
+from farm.contract import Artifact, Failure, Order, Stage, WorkerCard
+from farm.errors import Damaged
 from farm.jobs import Jobs
+from farm.ledger.damage import check_object
 from farm.ledger.states import Event
 
 NAMES = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
@@ -59,6 +61,18 @@ def commit(jobs: Jobs, worker: str, order: Order, *, numeric_class: str = "by-ha
         seconds=seconds,
     )
     jobs.ledger.append(order.job.id, event)
+
+
+def damage_of(jobs: Jobs, worker: str, order: Order) -> Failure | None:
+    """Return what a worker reports that misses something of what its order starts from; None: all is whole."""
+    inputs = order.job.inputs if order.key.stage == "encode" else {}
+    try:
+        for artifact in (*order.needs.values(), *inputs.values()):
+            check_object(jobs.store, artifact)
+    except Damaged as err:
+        where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": worker}
+        return Failure.model_validate({**where, "code": err.code, "message": str(err)})
+    return None
 
 
 def release(jobs: Jobs, worker: str, order: Order) -> None:

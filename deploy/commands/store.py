@@ -71,18 +71,25 @@ def fsck(
     delete_dangling: Annotated[
         bool, typer.Option("--delete-dangling", help="erase what nothing refers to and is older than a day")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="have the farm make again what is damaged or missing, with the same bits")
+    ] = False,
     stopped: Annotated[bool, typer.Option("--stopped", help="no farm uses this store: do not wait for a day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
 ) -> None:
     """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 if it is at fault.
 
     Each finding names the object, its video and the cure. Objects of kind `leftover` are no fault: a killed worker left
-    them, and the farm erases them when their video ends.
+    them, and the farm erases them when their video ends; or they are damaged, and nothing needs them.
 
-    It only reads, unless you pass --delete-dangling, and a farm may use the store meanwhile. In a folder that no farm
-    uses, objects younger than a day count as dangling, too. A bucket may be in use elsewhere: pass --stopped if not.
+    With --repair, a farm on this store makes lost objects again. It cannot replace inputs, requests and ledgers.
+
+    It only reads, unless you pass --repair or --delete-dangling, and a farm may use the store meanwhile. In a folder
+    that no farm uses, objects younger than a day count as dangling, too. A bucket may be in use elsewhere: pass
+    --stopped if not.
     """
     from farm.jobs.fsck import Checker, video_count
+    from farm.jobs.losses import have_made_again
     from farm.store import open_store
 
     settings = read_settings(storage=storage)
@@ -92,17 +99,24 @@ def fsck(
         store = open_store(settings)
         with _bar(video_count(store)) as on_video:
             checker = Checker(store, now=time.time(), grace_s=grace_s, on_video=on_video)
-            left = _tell(checker, store, delete_dangling=delete_dangling, as_json=as_json)
+            lost: list[Finding] | None = [] if repair else None
+            left = _tell(checker, store, delete_dangling=delete_dangling, lost=lost, as_json=as_json)
+        if lost:
+            videos = have_made_again(store, lost, storage=settings.storage)
+            say(f"{videos} videos are told of it; a farm on this store makes it again, and needs no restart")
     say(f"{checker.videos} videos and {checker.bytes / 1e6:.1f} MB read")
     raise typer.Exit(int(left > 0))
 
 
-def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: bool) -> int:
-    """Show the findings, erase those that may go, and return how many faults are left."""
-    found = deleted = harmless = 0
+def _tell(checker: Checker, store: Store, *, delete_dangling: bool, lost: list[Finding] | None, as_json: bool) -> int:
+    """Show the findings, erase those that may go, and return how many faults are left.
+
+    lost: gets those that a farm can make again; None: they stay as they are.
+    """
+    found = deleted = harmless = repaired = 0
 
     def rows() -> Iterator[dict[str, object]]:
-        nonlocal found, deleted, harmless
+        nonlocal found, deleted, harmless, repaired
         for finding in checker.findings():
             found += 1
             gone = delete_dangling and finding.kind in {"dangling", "leftover"}
@@ -111,6 +125,9 @@ def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: boo
                 deleted += 1
             elif finding.kind == "leftover":
                 harmless += 1
+            elif lost is not None and finding.order is not None:
+                lost.append(finding)
+                repaired += 1
             yield _row(finding, gone=gone)
 
     if as_json:
@@ -120,8 +137,9 @@ def _tell(checker: Checker, store: Store, *, delete_dangling: bool, as_json: boo
         put_table(("kind", "key", "detail", "deleted", "video", "cure"), rows())
     erased = f", {deleted} of them erased" if deleted else ""
     left_over = f", {harmless} of them leftovers, which are no fault" if harmless else ""
-    say(f"{found} findings{erased}{left_over}" if found else "clean")
-    return found - deleted - harmless
+    again = f", {repaired} of them to be made again" if repaired else ""
+    say(f"{found} findings{erased}{left_over}{again}" if found else "clean")
+    return found - deleted - harmless - repaired
 
 
 def _row(finding: Finding, *, gone: bool) -> dict[str, object]:

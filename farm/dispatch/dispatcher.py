@@ -35,6 +35,7 @@ from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
 from farm.jobs.expiry import erase_expired
 from farm.jobs.leftovers import Leftovers
+from farm.jobs.losses import Losses, find_losses
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
 from farm.ledger.states import ENDED
@@ -115,9 +116,10 @@ class Dispatcher:
             return leases.beat(card, progress)
 
     def give_up(self, failure: Failure) -> None:
-        """End an order that its worker could not commit."""
+        """End an order that its worker could not commit. Raises: StoreError."""
+        losses = self._losses(failure) if failure.code == Damaged.code else None
         with self._leases as leases:
-            leases.give_up(failure)
+            leases.give_up(failure, losses)
 
     def worker_died(self, worker_id: str, *, alone: bool = True) -> None:
         """End the leases of a worker whose process is gone.
@@ -265,6 +267,14 @@ class Dispatcher:
         with self._leases as leases:
             leases.videos.take_in(job_id, known, news)
         return known is not None
+
+    def _losses(self, failure: Failure) -> Losses | None:
+        """Read what the order starts from, without the lock: a worker may be wrong about the store."""
+        with skipping_damaged(failure.job):
+            self._look(failure.job)
+        with self._leases as leases:
+            video = leases.videos.get(failure.job)
+        return find_losses(self._jobs, video.record, failure.key) if video else None
 
     def _tidy(self) -> None:
         """Remove the markers of videos that ended. A restart finds those that a crash leaves."""

@@ -28,6 +28,7 @@ from farm.dispatch.roster import Leaves, Roster
 from farm.dispatch.scheduler import Offers
 from farm.jobs import Jobs, Record
 from farm.jobs.demand import can_do, demand_of, order_work
+from farm.jobs.losses import Losses, loss_event, what_is_left
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.states import OPEN, ErrorInfo, Event, EventName, complete
 from farm.metrics import Meter
@@ -100,12 +101,17 @@ class Leases:
         verdict = self._verdict(card)
         return "stop" if verdict == "go" and video.record.head.state.status == "paused" else verdict
 
-    def give_up(self, failure: Failure) -> None:
-        """End an order without a commit."""
+    def give_up(self, failure: Failure, losses: Losses | None = None) -> None:
+        """End an order without a commit. losses: what the store lost of what the order starts from."""
         if worker := self.crew.get(failure.worker):
             worker.order = None
             self.crew.release(worker, "soon", now=self._wall())
-        if video := self.videos.get(failure.job) or self.videos.refresh(failure.job):
+        video = self.videos.get(failure.job) or self.videos.refresh(failure.job)
+        if video and losses and losses.inputs:
+            self._end_without_inputs(video, failure, losses)
+        elif video and losses and losses.orders:
+            self._note_losses(video, failure, losses)
+        elif video:
             self._end_lease(video, failure)
 
     # --- leases end --------------------------------------------------------------------------------------------------
@@ -156,8 +162,29 @@ class Leases:
         if failure.counts:
             self._meter.add("framefarm_failures", code=failure.code)
         if failure.counts and video.is_hopeless(failure, self._able(video, failure.key.stage)):
-            log.error("fail: %s", failure.message, extra={"job_id": failure.job, "code": failure.code})
-            self.videos.append(video, Event(name="failed", error=error))
+            self._fail(video, error)
+
+    def _note_losses(self, video: OpenVideo, failure: Failure, losses: Losses) -> None:
+        """Have what the store lost made again; the order comes again after it."""
+        event = loss_event(video.record.head.state, losses.orders, losses.why, storage=self._settings.storage)
+        held = {"key": str(failure.key), "attempt": failure.attempt, "worker": failure.worker}
+        if self.videos.append(video, event.model_copy(update=held)):
+            self._meter.add("framefarm_leases_ended", how=event.name)
+            log.warning("lost: %s", losses.why, extra={"job_id": failure.job, "orders": " ".join(losses.orders)})
+
+    def _end_without_inputs(self, video: OpenVideo, failure: Failure, losses: Losses) -> None:
+        """End a video of which the store lost an input: only its owner has it."""
+        left = what_is_left(video.record.head.state)
+        message = f"the store lost an input, which cannot be made again ({losses.why}); {left}"
+        error = ErrorInfo(code=failure.code, message=message)
+        event = Event(name="failed_attempt", key=str(failure.key), attempt=failure.attempt, error=error)
+        if self.videos.append(video, event):
+            self._meter.add("framefarm_leases_ended", how=event.name)
+            self._fail(video, error)
+
+    def _fail(self, video: OpenVideo, error: ErrorInfo) -> None:
+        log.error("fail: %s", error.message, extra={"job_id": video.record.job.id, "code": error.code})
+        self.videos.append(video, Event(name="failed", error=error))
 
     def _able(self, video: OpenVideo, stage: Stage) -> set[str]:
         """Return the slots of the workers that could do this stage of the video."""

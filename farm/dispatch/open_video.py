@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from farm.contract import Failure, Order, OrderKey, Progress, slot_of
 from farm.jobs import Jobs, Record
+from farm.jobs.losses import job_of, needs_of
 from farm.ledger.states import complete, inherited
 
 _SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
@@ -87,7 +88,7 @@ def bare_order(record: Record, key: OrderKey, attempt: int, *, lease_s: float) -
     """Return an order without the artifacts that it starts from: enough to know what a worker does."""
     state = record.head.state
     return Order(
-        job=record.job,
+        job=job_of(record, key),
         key=key,
         attempt=attempt,
         needs={},
@@ -103,17 +104,5 @@ def whole_order(jobs: Jobs, record: Record, order: Order) -> Order:
 
     Raises: Damaged; StoreError.
     """
-    found = {name: jobs.artifact(record, name) for name in _needs(record, order.key)}
+    found = {name: jobs.artifact(record, name) for name in needs_of(record, order.key)}
     return order.model_copy(update={"needs": {name: artifact for name, artifact in found.items() if artifact}})
-
-
-def _needs(record: Record, key: OrderKey) -> list[str]:
-    """Name the artifacts that an order starts from."""
-    k = key.section or 0
-    if key.stage == "section":
-        return ["conditioning", "step", *([f"section/{k - 1}"] if k else [])]
-    if key.stage == "decode":
-        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
-    if key.stage == "finish":
-        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
-    return []

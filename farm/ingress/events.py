@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from sse_starlette import ServerSentEvent
@@ -33,12 +34,33 @@ class EventId(NamedTuple):
 async def follow(
     record: Record, *, watches: Watches, last_event_id: str | None, keep_days: float | None = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """Yield the events after `last_event_id`, up to `end`. An unknown id counts as none: yield all events."""
+    """Return the events after `last_event_id`, up to `end`. An unknown id counts as none: return all events.
+
+    Raises: StoreError if the entries up to now cannot be read, so that this is an answer and no broken stream.
+    """
+    events = _events(record, watches=watches, last_event_id=last_event_id, keep_days=keep_days)
+    await anext(events)
+
+    async def told() -> AsyncIterator[ServerSentEvent]:
+        async with aclosing(events):
+            async for event in events:
+                if event is not None:
+                    yield event
+
+    return told()
+
+
+async def _events(
+    record: Record, *, watches: Watches, last_event_id: str | None, keep_days: float | None
+) -> AsyncGenerator[ServerSentEvent | None]:
+    """Yield None once the entries up to the record's head are read, then the events."""
     job = record.asked
     seen = parse_id(last_event_id, head_seq=record.head.seq) or EventId(0, -1)
     shown, n = None, 0
     with watches.following(job.id) as watch:
         before = await watch.entry(seen.seq - 1) if seen.seq else None
+        await watch.after(before.seq if before else -1, head_seq=record.head.seq)
+        yield None
         while True:
             news = watch.news
             entries = await watch.after(before.seq if before else -1, head_seq=record.head.seq)

@@ -12,10 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from farm.errors import FarmError, InvalidRequest, StoreError
+from farm.errors import Damaged, FarmError, InvalidRequest, StoreError
 
 log = logging.getLogger(__name__)
 
+_CURE = "the operator can run `framefarm fsck --repair`, which has the farm make again what can be made again"
 _CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 422: "invalid_request"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -67,10 +68,11 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
     retry_after_s = err.facts.get("retry_after_s", 1)
     headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None
     fields, param = err.facts.get("fields"), err.facts.get("param")
+    cure = f"; {_CURE}" if isinstance(err, Damaged) else ""
     return problem(
         err.status,
         err.code,
-        str(err),
+        f"{err}{cure}",
         fields=fields if isinstance(fields, dict) else None,
         param=param if isinstance(param, str) else None,
         headers=headers,

@@ -197,9 +197,9 @@ async def get_events(record: RecordDep, deps: Deps, last_event_id: Annotated[str
     """Stream Server-Sent Events: status, section, progress, end. Ids rise; Last-Event-ID resumes the stream."""
     if has_seen_end(record, last_event_id):
         return Response(status_code=204)  # tells a browser not to reconnect
-    return EventSourceResponse(
-        follow(record, watches=deps.watches, last_event_id=last_event_id, keep_days=deps.settings.keep_days)
-    )
+    keep_days = deps.settings.keep_days
+    events = await follow(record, watches=deps.watches, last_event_id=last_event_id, keep_days=keep_days)
+    return EventSourceResponse(events)
 
 
 @router.get("/{video_id}/webhook")

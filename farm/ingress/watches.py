@@ -14,7 +14,7 @@ from anyio import current_time
 from starlette.concurrency import run_in_threadpool
 
 from farm.contract import DispatcherDoor, JobId, LiveJob
-from farm.errors import FarmError, StoreError
+from farm.errors import Damaged, FarmError, StoreError
 from farm.jobs import Jobs
 from farm.ledger import Entry
 from farm.metrics import Meter, Unmetered
@@ -80,6 +80,10 @@ class Watch:
                     looked_at = current_time()
                     async with self._reading:
                         await self._read(max(self._entries, default=-1) + 1, None)
+            except Damaged as err:  # asking again does not help
+                self._failed = err
+                self._ring()
+                return
             except StoreError as err:  # keep trying
                 log.warning("watch_store_unavailable: %s", err, extra={"job_id": self._job_id})
             except Exception as err:  # border: the followers must learn of it

@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from farm.contract import Artifact, Job, JobId
 from farm.errors import FarmError, NotFound, StoreError
 from farm.jobs.findings import Finding, Kind, Look, seqs_of
+from farm.jobs.jobs import Record
+from farm.jobs.losses import lost_for_good, what_is_left
 from farm.ledger import Entry
 from farm.ledger import layout as at
-from farm.ledger.states import OPEN, accepted, advance
+from farm.ledger.states import OPEN, accepted, advance, made, maker_of
 from farm.receiver import Receiver
 from farm.store import ObjectMissing
 
@@ -25,7 +27,10 @@ class VideoCheck:
     def __init__(self, look: Look, job: JobId, keys: list[str]) -> None:
         self._look, self._job, self._keys = look, job, keys
         self._named: dict[str, Artifact] = {}  # by ledger entries and the request; key -> artifact
+        self._made: dict[str, tuple[str, int]] = {}  # by an order; key -> the order, and the entry that names it
         self._attempts: set[int] = set()  # that the ledger leased
+        self._unreadable: set[int] = set()  # ledger entries
+        self._asked: Job | None = None
         self._is_whole = True  # all entries and the request can be read
         self.bytes = 0  #: read and compared
 
@@ -61,16 +66,48 @@ class VideoCheck:
             if not look.is_marked(job) and look.now - last.at > _TOMBSTONE_S + look.grace_s:
                 yield from look.all_dangling(keys, "part of a deleted video", job)
             return
-        yield from self._entries(seqs[-1])
+        faults = list(self._entries(seqs[-1]))
         if last is None:
+            yield from faults
             return
-        yield from self._request(last)
+        faults.extend(self._request(last))
         for artifact in self._named.values():
-            yield from self._artifact(artifact)
+            faults.extend(self._artifact(artifact))
+        yield from self._judged(faults, last, is_head=last.seq == seqs[-1])
         if at.receiver_key(job) in parts:
             yield from self._receiver()
         if self._is_whole:  # else the part that cannot be read may name them
             yield from self._unnamed(key for key, part in parts.items() if part not in at.RESERVED)
+
+    def _judged(self, faults: list[Finding], last: Entry, *, is_head: bool) -> Iterator[Finding]:
+        """Say of each lost object how it comes again, or what is left without it; one that nothing needs is no fault.
+
+        last: the newest entry that can be read; is_head: there is no newer one, so the farm can go on with the video.
+        """
+        there = made(last.state)
+        for order in (order for order, seq in there.items() if seq in self._unreadable):
+            key = at.entry_key(self._job, there[order])
+            faults.append(self._fault("missing", key, f"the entry that names what {order} made is lost"))
+            self._made[key] = order, there[order]
+        gone = {fault.key for fault in faults if fault.kind in {"missing", "damaged"}}
+        makers = {key: self._made[key] for key in gone if key in self._made}
+        lost = {order for order, seq in makers.values() if there.get(order) == seq}
+        for_good, inputs = lost, set[str]()
+        if self._asked is not None and is_head:
+            inputs = {name for name, artifact in self._asked.inputs.items() if artifact.key in gone}
+            for_good = lost_for_good(Record(self._asked, last), lost, inputs)
+        left = what_is_left(last.state.model_copy(update={"lost": (*last.state.lost, *lost)}))
+        for fault in faults:
+            order, seq = makers.get(fault.key, ("", 0))
+            if fault.kind not in {"missing", "damaged"} or (not order and not inputs):
+                yield fault
+            elif order in lost - for_good and there.get(order) == seq:
+                yield fault.model_copy(update={"order": order, "entry": seq})
+            elif order and there.get(order) != seq:  # made again since, or of use no more
+                if fault.kind == "damaged":
+                    yield fault.model_copy(update={"kind": "leftover", "detail": "it is damaged, and nothing needs it"})
+            else:
+                yield fault.model_copy(update={"detail": f"{fault.detail}; {left}"})
 
     def _without_log(self, parts: dict[str, str]) -> Iterator[Finding]:
         look, job = self._look, self._job
@@ -90,6 +127,7 @@ class VideoCheck:
                 gap = "the ledger has a gap" if isinstance(err, ObjectMissing) else self._look.explain(err)
                 yield self._fault("ledger", key, gap)
                 before, self._is_whole = None, False
+                self._unreadable.add(seq)
                 continue
             if (seq == 0 or before is not None) and (detail := _misfit(before, entry, seq)):
                 yield self._fault("ledger", key, detail)
@@ -116,7 +154,7 @@ class VideoCheck:
         if job.id != self._job:
             yield self._fault("request", key, f"this is the request of {job.id[:60]}")
             return
-        self._is_whole = whole
+        self._is_whole, self._asked = whole, job
         self._name(job.inputs)
         if not look.exists(at.index_key(job)):
             yield self._fault("unlisted", at.index_key(job), "no list shows the video: its index entry is missing")
@@ -171,6 +209,8 @@ class VideoCheck:
 
     def _take(self, entry: Entry) -> None:
         self._name(entry.event.artifacts)
+        for name, artifact in entry.event.artifacts.items():
+            self._made[artifact.key] = maker_of(name, entry.event), entry.seq
         if entry.event.name == "leased":
             self._attempts.add(entry.seq)
 

@@ -141,7 +141,8 @@ def _sections_left(job: Job, state: JobState) -> float:
     """Return how many sections are left, with their side work; the saved steps of a stopped section do not count."""
     sides = sum(1 for frames in job.plan.final_frames if frames) - len(state.clips)
     sides += (state.conditioning is None) + (state.video is None)
-    return job.plan.sections - len(state.sections) + SIDE_WORK * sides
+    again = sum(1 if order.startswith("section/") else SIDE_WORK for order in state.lost)
+    return job.plan.sections - len(state.sections) + SIDE_WORK * sides + again
 
 
 def _deadline_s(job: Job) -> float | None:

@@ -20,9 +20,9 @@ Kind = Literal["missing", "damaged", "ledger", "request", "unlisted", "unmarked"
 
 _BACKUP = "restore it from a backup"
 _CURES: dict[Kind, str] = {
-    "missing": f"{_BACKUP}, or remix or delete the video",
-    "damaged": f"{_BACKUP}, or remix or delete the video",
-    "ledger": f"{_BACKUP}; without it, nothing can be done with the video",
+    "missing": f"{_BACKUP}, or delete the video",
+    "damaged": f"{_BACKUP}, or delete the video",
+    "ledger": f"{_BACKUP}; without it, the video has no events and no export, and without its newest entry, nothing",
     "request": f"{_BACKUP}; without it, nothing can be done with the video",
     "unlisted": "write the object of this key with the content {}",
     "unmarked": 'write the object of this key with the content {"at": 0}',
@@ -33,16 +33,20 @@ _CURES: dict[Kind, str] = {
 
 
 class Finding(Value):
-    """One fault, or an object that a killed worker left (`leftover`), which is no fault."""
+    """One fault, or an object that nothing needs (`leftover`), which is no fault."""
 
     kind: Kind
     key: str
     video: str | None = None
     detail: str
+    order: str | None = None  #: `--repair` has this order of the video done again, which makes the object again
+    entry: int | None = None  #: the ledger entry that names the order's artifacts
 
     @property
     def cure(self) -> str:
         """What an operator can do about it."""
+        if self.order is not None:
+            return "framefarm fsck --repair"
         if self.kind == "damaged" and self.video is None:  # a claim or a batch
             return f"{_BACKUP}, or delete it"
         return _CURES[self.kind]

@@ -14,6 +14,7 @@ from itertools import groupby
 from farm.contract import Batch, JobId, is_id
 from farm.errors import StoreError
 from farm.jobs.check_video import VideoCheck
+from farm.jobs.embeddings import unsealed
 from farm.jobs.findings import Finding, Look, keys_below
 from farm.ledger import layout as at
 from farm.ledger.notes import read_note
@@ -121,6 +122,9 @@ class Checker:
                 yield from self._look.dangling(key, "used by a video that does not exist", found.user)
         elif found and not self._look.store.list(at.users_folder(found.name), limit=1):
             yield from self._look.dangling(key, "no video uses this embedding")
+        elif found and unsealed(self._look.store.get(key)) is None:
+            detail = "this embedding is damaged: the next video that wants it makes it again"
+            yield Finding(kind="leftover", key=key, detail=detail)
 
     def _probe(self, key: str) -> Iterator[Finding]:
         if key.startswith(SCRATCH):

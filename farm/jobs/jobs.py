@@ -154,6 +154,17 @@ class Jobs:
         head = sweep(self.ledger, job_id, now_s=self._clock())
         return None if head is None else Record(self.request(job_id), head)
 
+    def note_losses(self, job_id: JobId, event: Event) -> None:
+        """Write into the ledger what the store lost of the video, so that a farm makes it again.
+
+        Raises: Conflict if nothing of it is lost any more; NotFound; Damaged.
+        """
+        head = self.ledger.head(job_id)
+        if head.state.status in {"failed", "cancelled"}:  # only a retry goes on with it
+            self.ledger.append(job_id, event, after=head)
+        else:
+            self._append_marked(job_id, event, head)
+
     def _append_marked(self, job_id: JobId, event: Event, head: Entry) -> Entry:
         """Append an event after which a sweep must find the video, even if a sweep is just removing its marker."""
         mark(self.store, job_id, at=self._clock())  # before: a crash after the entry loses nothing

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from farm.contract import Artifact, JobId
-from farm.errors import NotFound
+from farm.ledger import Ledger
 from farm.ledger.damage import check_file
 from farm.ledger.layout import copy_key
 from farm.ledger.states import Event, JobState
@@ -26,7 +26,7 @@ class Origin(NamedTuple):
 
     def copied_inputs(self, store: Store, job_id: JobId) -> dict[str, Artifact]:
         """Store the inputs of the new video `job_id`. Raises: as `copied_work`."""
-        return {name: _copy(store, job_id, "inputs", name, found) for name, found in self.inputs.items()}
+        return {name: self._copy(store, job_id, "inputs", name, found) for name, found in self.inputs.items()}
 
     def copied_work(self, store: Store, job_id: JobId) -> Event:
         """Store the shared sections; return the new video's entry 0, which names them.
@@ -35,7 +35,7 @@ class Origin(NamedTuple):
         """
         if not self.work:
             return Event(name="accepted")
-        copies = {name: _copy(store, job_id, "shared", name, artifact) for name, artifact in sorted(self.work.items())}
+        copies = {name: self._copy(store, job_id, "shared", name, found) for name, found in sorted(self.work.items())}
         return Event(
             name="accepted",
             artifacts=copies,
@@ -44,16 +44,18 @@ class Origin(NamedTuple):
             decode_tile_px=self.state.decode_tile_px,
         )
 
-
-def _copy(store: Store, job_id: JobId, folder: Literal["inputs", "shared"], name: str, artifact: Artifact) -> Artifact:
-    """Copy an object to the new video."""
-    copy = artifact.model_copy(update={"key": copy_key(job_id, folder, name, artifact.key)})
-    with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as temporary:
-        path = Path(temporary, "object")
-        try:
-            store.download(artifact.key, path)
-        except ObjectMissing as err:
-            raise NotFound("the video that this one comes from was deleted in the meantime") from err
-        check_file(path, artifact)
-        store.put_if_absent(copy.key, path)
-    return copy
+    def _copy(
+        self, store: Store, job_id: JobId, folder: Literal["inputs", "shared"], name: str, artifact: Artifact
+    ) -> Artifact:
+        """Copy an object to the new video."""
+        copy = artifact.model_copy(update={"key": copy_key(job_id, folder, name, artifact.key)})
+        with tempfile.TemporaryDirectory(prefix="framefarm-copy-") as temporary:
+            path = Path(temporary, "object")
+            try:
+                store.download(artifact.key, path)
+            except ObjectMissing:
+                Ledger(store).head(self.job)  # raises NotFound if the other video was deleted in the meantime
+                raise
+            check_file(path, artifact)
+            store.put_if_absent(copy.key, path)
+        return copy

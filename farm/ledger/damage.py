@@ -33,6 +33,15 @@ def check_file(path: Path, artifact: Artifact) -> None:
         raise _damaged(artifact)
 
 
+def check_object(store: Store, artifact: Artifact) -> None:
+    """Read an object and check it. Raises: Damaged if it is missing or its sha256 is not the one in the ledger."""
+    digest = hashlib.sha256()
+    for piece in store.open_read(artifact.key):
+        digest.update(piece)
+    if digest.hexdigest() != artifact.sha256:
+        raise _damaged(artifact)
+
+
 def checked(pieces: Iterator[bytes], artifact: Artifact) -> Iterator[bytes]:
     """Yield the bytes of a whole object, the last one only once all are known to be right. Raises, before it: Damaged.
 

@@ -7,6 +7,7 @@ queued ──leased──> in_progress ──committed(finish)──> completed
   └──────cancel────────┴──> cancelled        failed: too many failures of one kind
         edited: a queued or paused video keeps its status; name and labels change in every state but deleted
         cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
+        lost: completed ──> queued, until what the store lost is made again; other states stay
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ EventName = Literal[
     "released",
     "expired",
     "failed_attempt",
+    "lost",
     "pause",
     "resume",
     "cancel",
@@ -38,6 +40,7 @@ EventName = Literal[
 WAITING: frozenset[Status] = frozenset({"queued", "paused"})
 OPEN: frozenset[Status] = frozenset({"queued", "in_progress", "paused"})
 ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
+MOST_LOSSES = 3  #: an order is done again this many times; then the store is at fault
 
 _WISHES: dict[EventName, tuple[frozenset[Status], Status]] = {
     "pause": (frozenset({"queued", "in_progress"}), "paused"),
@@ -72,6 +75,8 @@ class Event(Value):
     forwards: int = 0  #: runs of the transformer's blocks for a commit
     error: ErrorInfo | None = None
     edit: VideoEdit | None = None  #: a user's changes
+    #: what the store lost: an order's text, or "step" -> the seq of the entry that named its artifacts
+    lost: dict[str, int] = Field(default_factory=dict)
 
 
 class Lease(Value):
@@ -101,6 +106,8 @@ class JobState(Value):
     clips: dict[str, int] = Field(default_factory=dict)  #: section -> seq; sections that make no frame final have none
     video: int | None = None
     leases: dict[str, Lease] = Field(default_factory=dict)  #: OrderKey's text -> lease
+    lost: tuple[str, ...] = ()  #: OrderKeys' texts: the store lost what these orders made, and they are done again
+    losses: dict[str, int] = Field(default_factory=dict)  #: OrderKey's text -> how often, since the last retry
     failures: tuple[Failed, ...] = ()
     numeric_class: str | None = None  #: pinned by the first commit
     numeric_classes: tuple[str, ...] = ()  #: all that took part, oldest first: several only with allow_mixed
@@ -112,7 +119,7 @@ class JobState(Value):
     forwards: int = 0  #: of the transformer, in the committed sections
     error: ErrorInfo | None = None
     ended_at: float | None = None  #: unix seconds
-    end: int | None = None  #: seq of the entry that ended it, once an edit follows that entry
+    end: int | None = None  #: seq of the entry that ended it, once an edit or a loss follows that entry
 
 
 def accepted(event: Event) -> JobState:
@@ -148,6 +155,8 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
         return _committed(state, event, seq, at)
     if event.name in {"released", "expired", "failed_attempt"}:
         return _ended_lease(state, event, seq)
+    if event.name == "lost":
+        return _lost(state, event, seq, at)
     if event.name in _WISHES:
         return _wished(state, event, at)
     if event.name == "edited":
@@ -158,25 +167,44 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
     raise Conflict(f"a video cannot be {event.name} again", status=state.status)
 
 
+def made(state: JobState) -> dict[str, int]:
+    """Return what is made: an order's text, or "step" -> the seq of the entry that names its artifacts."""
+    entries = {
+        "encode": state.conditioning,
+        **{f"section/{k}": seq for k, seq in enumerate(state.sections)},
+        "step": state.step,
+        **{f"decode/{section}": seq for section, seq in state.clips.items()},
+        "finish": state.video,
+    }
+    return {order: seq for order, seq in entries.items() if seq is not None and order not in state.lost}
+
+
+def maker_of(name: str, event: Event | None = None) -> str:
+    """Return the order that made the artifact of this name, as `event` or an order's `needs` name it; or "step"."""
+    kind, _, number = name.partition("/")
+    if event is not None and event.key is not None and name != "step":
+        return event.key
+    stages = {"conditioning": "encode", "preview": "section", "clip": "decode", "frames": "decode"}
+    stage = stages.get(kind, kind)
+    return f"{stage}/{number}" if number else stage
+
+
 def runnable(plan: JobPlan, state: JobState) -> list[OrderKey]:
-    """Return the orders that can be leased now, most urgent first: earlier stages are committed, no lease is held."""
+    """Return the orders that can be leased now, most urgent first: what they start from is there, no lease is held."""
     if state.status not in {"queued", "in_progress"}:
         return []
-    keys = []
-    done = len(state.sections)
-    if state.conditioning is None:
-        keys.append(OrderKey(stage="encode"))
+    there, done = made(state), len(state.sections)
+    if "encode" not in there:
+        due = ["encode"]
     else:
-        keys += [
-            OrderKey(stage="decode", section=k)
-            for k in range(done)
-            if plan.final_frames[k] and str(k) not in state.clips
-        ]
-        if done < plan.sections:
-            keys.append(OrderKey(stage="section", section=done))
-        elif not keys:
-            keys.append(OrderKey(stage="finish"))
-    return [key for key in keys if str(key) not in state.leases]
+        decodes = [k for k in range(done) if plan.final_frames[k] and f"decode/{k}" not in there]
+        due = [f"decode/{k}" for k in decodes if all(f"section/{n}" in there for n in range(max(0, k - 2), k + 1))]
+        for k in range(min(done + 1, plan.sections)):
+            if f"section/{k}" not in there and (not k or f"section/{k - 1}" in there):
+                due.append(f"section/{k}")
+        if done == plan.sections and not decodes and "finish" not in there:
+            due.append("finish")
+    return [OrderKey.parse(order) for order in due if order not in state.leases]
 
 
 def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -> float:
@@ -187,6 +215,7 @@ def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -
     decodes = sum(1 for frames in plan.final_frames if frames)
     done: float = 9 * len(state.sections) + len(state.clips)
     done += (state.conditioning is not None) + (state.video is not None)
+    done -= sum(9 if order.startswith("section/") else 1 for order in state.lost)
     if progress and progress.key.stage == "section" and progress.steps:
         done += 9 * progress.step / progress.steps
     return done / (9 * plan.sections + decodes + 2)
@@ -214,10 +243,13 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
     if state.status not in OPEN:
         raise LeaseLost(f"the video is {state.status}")
     key = OrderKey.parse(_own_lease(state, event))
+    again = event.key in state.lost
+    lost = tuple(order for order in state.lost if order != event.key)
     news: dict[str, object] = {
         "leases": {name: lease for name, lease in state.leases.items() if name != event.key},
+        "lost": lost,
         "gpu_seconds": state.gpu_seconds + event.seconds,
-        "forwards": state.forwards + event.forwards,
+        "forwards": state.forwards + (0 if again else event.forwards),
         "numeric_class": state.numeric_class or event.numeric_class,
         "decode_tile_px": state.decode_tile_px or event.decode_tile_px,
     }
@@ -225,6 +257,8 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
         news["numeric_classes"] = _with_class(state, event)
     if key.stage == "encode":
         news["conditioning"] = seq
+    elif key.stage == "section" and again:
+        news["sections"] = tuple(seq if k == key.section else before for k, before in enumerate(state.sections))
     elif key.stage == "section":
         if key.section != len(state.sections):
             raise LeaseLost(f"section {key.section} cannot follow {len(state.sections)} committed ones")
@@ -232,7 +266,9 @@ def _committed(state: JobState, event: Event, seq: int, at: float) -> JobState:
     elif key.stage == "decode":
         news["clips"] = state.clips | {str(key.section): seq}
     else:
-        news |= {"video": seq, "status": "completed", "ended_at": at}
+        news["video"] = seq
+    if (key.stage == "finish" or state.video is not None) and not lost:
+        news |= {"status": "completed", "ended_at": state.ended_at or at}
     return _change(state, **news)
 
 
@@ -242,9 +278,37 @@ def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
     leases = {name: lease for name, lease in state.leases.items() if name != key}
     if event.name != "failed_attempt":
         saved = {"step": seq, "numeric_classes": _with_class(state, event)} if "step" in event.artifacts else {}
+        if key in state.lost:  # `step` is of the next section; one that is made again starts from its beginning
+            saved = {}
         return _change(state, leases=leases, **saved)
     code = event.error.code if event.error else "internal"
     return _change(state, leases=leases, failures=(*state.failures, Failed(key=key, worker=worker, code=code)))
+
+
+def _lost(state: JobState, event: Event, seq: int, at: float) -> JobState:
+    """Note what the store lost, so that it is made again; with a key, end the lease of the order that missed it.
+
+    What was made again since the writer looked stays. The fourth loss of one order's artifacts ends the video.
+    """
+    _demand(state, OPEN | ENDED, event)
+    own = None if event.key is None else _own_lease(state, event)
+    leases = {name: lease for name, lease in state.leases.items() if name != own}
+    there = made(state)
+    gone = [order for order, seq in event.lost.items() if there.get(order) == seq]
+    if own is None and not gone:
+        raise Conflict("nothing of this is lost any more", status=state.status)
+    orders = [order for order in gone if order != "step"]
+    losses = state.losses | {order: state.losses.get(order, 0) + 1 for order in orders}
+    news: dict[str, object] = {"leases": leases, "lost": (*state.lost, *orders), "losses": losses}
+    if "step" in gone:
+        news["step"] = None
+    if state.status in {"failed", "cancelled"}:  # a retry makes them again
+        return _change(state, **news, end=seq - 1 if state.end is None else state.end)
+    if any(losses[order] > MOST_LOSSES for order in orders):
+        news |= {"status": "failed", "leases": {}, "error": event.error, "ended_at": state.ended_at or at, "end": None}
+    elif state.status == "completed" and orders:
+        news |= {"status": "queued", "end": None}
+    return _change(state, **news)
 
 
 def _with_class(state: JobState, event: Event) -> tuple[str, ...]:
@@ -259,7 +323,7 @@ def _wished(state: JobState, event: Event, at: float) -> JobState:
     if event.name in {"cancel", "deleted"}:
         return _change(state, status=after, leases={}, ended_at=state.ended_at or at)
     if event.name == "retry":
-        return _change(state, status=after, failures=(), error=None, ended_at=None, end=None)
+        return _change(state, status=after, failures=(), losses={}, error=None, ended_at=None, end=None)
     return _change(state, status=after)
 
 
@@ -269,6 +333,8 @@ def _edited(state: JobState, event: Event, seq: int) -> JobState:
     A worker whose order depends on the change loses its lease.
     """
     _demand(state, WAITING if event.edit is None or event.edit.renders() else OPEN | ENDED, event)
+    if state.video is not None and event.edit and event.edit.prompt is not None:
+        raise Conflict("the video is made; only what the store lost is made again", status=state.status)
     edit = Edit(from_section=len(state.sections), **(event.edit.changes() if event.edit else {}))
     before = state.edits
     if before and before[-1].from_section == edit.from_section:
@@ -279,7 +345,8 @@ def _edited(state: JobState, event: Event, seq: int) -> JobState:
     void = {"finish"} if event.edit and event.edit.name is not None else set[str]()
     if event.edit and event.edit.prompt is not None:
         void |= {"encode", "section", "finish"}
-        news |= {"conditioning": None, "step": None}
+        lost = tuple(order for order in state.lost if order != "encode")
+        news |= {"conditioning": None, "step": None, "lost": lost}
     leases = {key: lease for key, lease in state.leases.items() if OrderKey.parse(key).stage not in void}
     return _change(state, leases=leases, **news)
 

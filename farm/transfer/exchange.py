@@ -34,7 +34,7 @@ from farm.ledger.layout import (
     part_of,
     video_folder,
 )
-from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance
+from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance, made, maker_of
 from farm.transfer.archive import Manifest, Member, bad_archive
 
 _NOBODY = "nobody"  #: the owner in an archive
@@ -71,19 +71,23 @@ class Arrived(NamedTuple):
 def snapshot(jobs: Jobs, record: Record) -> Snapshot:
     """Collect everything that the ledger names up to the record's head; later entries stay out.
 
+    Of a video of which the store has lost something, objects that nothing needs any more stay out.
     Raises: StoreError. A damaged object is noticed only when it is read.
     """
     job_id, folder = record.job.id, video_folder(record.job.id)
     request = _neutral(record.asked).model_dump_json().encode()
-    named = {artifact.key: artifact for artifact in record.asked.inputs.values()}
-    members = [_member(REQUEST, request)]
+    named, unneeded = {artifact.key: artifact for artifact in record.asked.inputs.values()}, set[str]()
+    members, has_lost = [_member(REQUEST, request)], False
     for seq in range(record.head.seq + 1):
         entry = jobs.ledger.entry(job_id, seq)
         named |= {artifact.key: artifact for artifact in entry.event.artifacts.values()}
+        unneeded |= _unneeded(entry, record.head.state)
+        has_lost = has_lost or entry.event.name == "lost"
         members.append(_member(entry_path(seq), _entry_bytes(entry)))
     members += [
         Member(path=key.removeprefix(folder), sha256=artifact.sha256, bytes=artifact.bytes)
         for key, artifact in sorted(named.items())
+        if not (has_lost and key in unneeded)
     ]
 
     def read(member: Member) -> Iterator[bytes]:
@@ -138,9 +142,12 @@ def read_arrived(manifest: Manifest, folder: Path, *, owner: str, new_id: bool) 
     named |= {artifact.key: artifact for artifact in sent.inputs.values()}
     members, artifacts = manifest.named(), dict[str, Artifact]()
     job_id = _new_id(sent.id, owner, members[entry_path(0)]) if new_id else sent.id
+    unneeded = set[str]().union(*(_unneeded(_read_entry(folder, seq), state) for seq in range(last + 1)))
     for key, artifact in named.items():
         path = key.removeprefix(video_folder(sent.id))
         member = members.get(path)
+        if member is None and key in unneeded:  # the other farm's store lost it
+            continue
         if path == key or part_of(path) in RESERVED or member is None:
             raise bad_archive(f"its ledger names {key[:80]!r}, which it does not hold")
         if (member.sha256, member.bytes) != (artifact.sha256, artifact.bytes):
@@ -269,6 +276,13 @@ def _new_id(old: JobId, owner: str, first: Member) -> JobId:
 
 def _taken(job_id: JobId) -> Conflict:
     return Conflict(f"{job_id} is here with other content; import it under a new id, or delete the one that is here")
+
+
+def _unneeded(entry: Entry, head: JobState) -> set[str]:
+    """Return the keys that an entry names and that a video in state `head` needs no more."""
+    there = made(head)
+    named = entry.event.artifacts.items()
+    return {artifact.key for name, artifact in named if there.get(maker_of(name, entry.event)) != entry.seq}
 
 
 def _read_entry(folder: Path, seq: int) -> Entry:

@@ -19,11 +19,15 @@ from openai.types import VideoSeconds, VideoSize
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy import cli
 from farm.client import Event, read_events
+from farm.jobs import Jobs
+from farm.store import FolderStore
 from lab.bench.farm_lists import PAGES, read_lists
 from lab.bench.farm_load import Load, press
 from lab.bench.full_storage import fill_storage
 from tests.chaos.door import Door, Gap
+from tests.damage import damage_all, digests, named
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
 
@@ -215,6 +219,26 @@ def test_openais_package_makes_a_video(farm: FarmProcess, video: str, tmp_path: 
         newest = next(iter(client.videos.list(limit=1)))
         assert (newest.id, newest.remixed_from_video_id) == (remix.id, made.id)
         assert [client.videos.delete(each).deleted for each in (made.id, remix.id)] == [True, True]
+
+
+def test_a_damaged_store_is_mended_beside_the_farm(farm: FarmProcess, video: str) -> None:
+    """Every object of a finished video is gone or damaged: after `fsck --repair`, workers make the same bits."""
+    jobs = Jobs(FolderStore(farm.storage))
+    before = named(jobs, video)
+    damage_all(farm.storage, (key for key, _ in before.values()))
+    assert farm.http.get(f"/v1/videos/{video}/content").status_code in {200, 409}
+    assert cli.main(["fsck", "--storage", str(farm.storage), "--repair"]) == 0
+    for wish in ("pause", "resume"):  # a call tells the dispatcher at once; else it finds it at its next sweep
+        assert patiently(farm, "POST", f"/v1/videos/{video}/{wish}").status_code == 200
+
+    def mended() -> str | None:
+        state = farm.http.get(f"/v1/videos/{video}").json()
+        assert state["status"] not in {"failed", "cancelled"}, state["error"]
+        return video if state["status"] == "completed" else None
+
+    wait_for(mended, seconds=120, what="the video's second end")
+    assert digests(jobs, video) == {name: digest for name, (_, digest) in before.items()}
+    assert cli.main(["fsck", "--storage", str(farm.storage)]) == 0
 
 
 async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:

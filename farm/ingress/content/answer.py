@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from farm.errors import InvalidRequest, NotReady
+from farm.errors import Damaged, InvalidRequest, NotReady
 from farm.ingress.content.assembled import frames, latents, partial
 from farm.ingress.content.pictures import frame, poster, sent_picture
 from farm.ingress.content.serving import stored
 from farm.ingress.content.variants import Asked, filename, sections_done
 from farm.intake.prepare import Tools
 from farm.jobs import Jobs, Record
+from farm.ledger.damage import check_object
 
 
 def content(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
@@ -24,7 +25,7 @@ def content(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
         return sent_picture(record, jobs, tools, asked)
     if variant == "poster":
         return poster(record, jobs, tools, request)
-    if variant == "partial" and state.video is None:
+    if variant == "partial" and not _has_video(record, jobs):
         return partial(record, jobs, tools.media, request)
     if variant == "latents":
         return latents(record, jobs, request)
@@ -39,6 +40,16 @@ def content(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
     if variant == "frame":
         return frame(record, artifact, jobs, tools, asked)
     return stored(artifact, jobs, filename=filename(record, variant), request=request)
+
+
+def _has_video(record: Record, jobs: Jobs) -> bool:
+    """Whether the video is made and whole. Raises: StoreError."""
+    try:
+        if video := jobs.artifact(record, "video"):
+            check_object(jobs.store, video)
+    except Damaged:
+        return False
+    return video is not None
 
 
 def _preview(record: Record, section: int | None) -> str:

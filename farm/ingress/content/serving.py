@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from farm.contract import Artifact
+from farm.errors import Damaged
 from farm.ingress.problems import problem
 from farm.jobs import Jobs
 from farm.ledger.damage import checked
@@ -42,7 +43,12 @@ class Body(NamedTuple):
 
 
 def stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -> Response:
-    """Serve an object of the store; its sha256 is its ETag. A damaged object that is sent whole breaks off early."""
+    """Serve an object of the store; its sha256 is its ETag. A damaged object that is sent whole breaks off early.
+
+    Raises: Damaged if it is missing or has another length.
+    """
+    if _unchanged(artifact.sha256, request) is None and jobs.store.size(artifact.key) != artifact.bytes:
+        raise Damaged(f"{artifact.key} is damaged: it has another length than the ledger says", key=artifact.key)
 
     def read(span: Span) -> Iterator[bytes]:
         pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)

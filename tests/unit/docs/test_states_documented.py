@@ -28,11 +28,14 @@ def outcome(event: str, status: Any) -> str:
     edit = None if name != "edited" else VideoEdit(labels=("a",)) if stage else VideoEdit(prompt="a dog")
     held = (stage.rstrip(")") if edit is None else "") or "section/0"
     leases = {held: Lease(attempt=3, worker="w")} if status in OPEN else {}
-    key = "decode/0" if name == "leased" else held
+    key: Any = "decode/0" if name == "leased" else held
+    lost = {}
+    if name == "lost":
+        key, lost = None, {"encode": 1}
     try:
         return advance(
-            JobState(status=status, leases=leases),
-            LedgerEvent(name=name, key=key, attempt=3, worker="w", edit=edit),
+            JobState(status=status, leases=leases, conditioning=1),
+            LedgerEvent(name=name, key=key, attempt=3, worker="w", edit=edit, lost=lost),
             seq=9,
             at=1.0,
         ).status

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from farm.contract import Order
+from farm.contract import JobId, Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.ledger.layout import OPEN_MARKERS, marker_key
 from farm.ledger.states import JobState
+from farm.request import VideoEdit
 from farm.store import FolderStore
+from tests import hands
 from tests.clock import Clock
-from tests.unit.farm.dispatch.test_dispatch import SETTINGS, ask, card, commit, progress
+from tests.unit.farm.dispatch.test_dispatch import SETTINGS, ask, card, commit, failure, progress
 
 Accept = Callable[..., Record]
 
@@ -151,7 +153,7 @@ def test_a_store_that_is_slow_to_look_blames_nobody(
 def test_a_damaged_ledger_entry_does_not_hold_a_worker(
     dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
 ) -> None:
-    """The entry that names what an order starts from cannot be read: that video fails by name, the next is rendered."""
+    """The entry that names what an order starts from cannot be read: what it named is made again, under a new entry."""
     damaged, healthy = accept(priority=1).job.id, accept().job.id
     for job_id in (damaged, healthy):
         dispatcher.nudge(job_id)
@@ -160,13 +162,127 @@ def test_a_damaged_ledger_entry_does_not_hold_a_worker(
     commit(jobs, encode)
     dispatcher.nudge(damaged)
     (store.root / f"jobs/{damaged}/log/00000002.json").write_bytes(b"{}")
-    for _ in range(3):
-        assert dispatcher.ask(card()) == "go"
-    assert ask(dispatcher).job.id == healthy
-    state = Jobs(jobs.store).ledger.entry(damaged, 9).state
-    assert state.status == "failed"
+    assert dispatcher.ask(card()) == "go"
+    again = ask(dispatcher)
+    assert (again.job.id, str(again.key)) == (damaged, "encode")
+    entry = jobs.ledger.entry(damaged, again.attempt - 1)
+    assert (entry.event.name, entry.event.lost) == ("lost", {"encode": 2})
+    assert entry.event.error
+    assert "00000002.json is damaged" in entry.event.error.message
+    finish(dispatcher, jobs)
+    assert {state_of_video(jobs, job_id).status for job_id in (damaged, healthy)} == {"completed"}
+
+
+def state_of_video(jobs: Jobs, job_id: JobId) -> JobState:
+    """The video's state."""
+    return jobs.get(job_id, owner=None).head.state
+
+
+def finish(dispatcher: Dispatcher, jobs: Jobs) -> list[str]:
+    """One worker does every order that there is; it notices what is damaged. Return the orders that it did."""
+    done = []
+    while isinstance(order := dispatcher.ask(card()), Order):
+        if damage := hands.damage_of(jobs, "w0", order):
+            dispatcher.give_up(damage)
+        else:
+            commit(jobs, order)
+            done.append(str(order.key))
+        dispatcher.nudge(order.job.id)
+    return done
+
+
+def until(dispatcher: Dispatcher, jobs: Jobs, last: str) -> Order:
+    """A worker does the orders of the only video up to this one, which it holds."""
+    while str((order := ask(dispatcher)).key) != last:
+        commit(jobs, order)
+    return order
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_the_store_lost_is_made_again(
+    *, dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore, gone: bool
+) -> None:
+    """A worker misses a section and the conditioning: both come again before its own order, and nothing counts."""
+    job_id = accept().job.id
+    dispatcher.nudge(job_id)
+    order = until(dispatcher, jobs, "decode/1")
+    for name in ("conditioning", "section/0"):
+        path = store.root / order.needs[name].key
+        path.unlink()
+        if not gone:
+            path.write_bytes(b"x")
+    dispatcher.give_up(failure(order, code="damaged"))
+    assert finish(dispatcher, jobs) == ["encode", "section/0", "decode/1", "finish"]
+    state = state_of_video(jobs, job_id)
+    assert (state.status, state.failures, state.lost) == ("completed", (), ())
+    assert state.losses == {"encode": 1, "section/0": 1}
+
+
+def test_a_worker_that_is_wrong_about_the_store_is_not_believed(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs
+) -> None:
+    """The dispatcher finds the objects whole: the failure counts as any other, and nothing is made again."""
+    dispatcher.nudge(accept().job.id)
+    order = until(dispatcher, jobs, "section/1")
+    dispatcher.give_up(failure(order, code="damaged"))
+    state = state_of(jobs, order)
+    assert ([each.code for each in state.failures], state.losses) == (["damaged"], {})
+    assert finish(dispatcher, jobs) == ["section/1", "decode/1", "finish"]
+
+
+def test_a_store_that_keeps_losing_one_thing_is_named(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
+) -> None:
+    """The clip is made again three times; then the video ends as damaged. After a retry it goes on."""
+    job_id = accept().job.id
+    dispatcher.nudge(job_id)
+    for _ in range(4):
+        order = until(dispatcher, jobs, "finish")
+        (store.root / order.needs["clip/1"].key).unlink()
+        dispatcher.give_up(failure(order, code="damaged"))
+    state = state_of_video(jobs, job_id)
+    assert (state.status, state.error and state.error.code) == ("failed", "damaged")
     assert state.error
-    assert "00000002.json is damaged" in state.error.message
+    assert f"made again 3 times, and lost again each time. Check the store {SETTINGS.storage}" in state.error.message
+    jobs.wish(job_id, "retry", owner="local")
+    dispatcher.nudge(job_id)
+    assert finish(dispatcher, jobs) == ["decode/1", "finish"]
+
+
+def test_a_lost_input_ends_the_video_at_once(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
+) -> None:
+    """Nobody but its owner has the image: the error names it, and says what is left."""
+    record = accept()
+    dispatcher.nudge(record.job.id)
+    order = ask(dispatcher)
+    (store.root / record.job.inputs["start"].key).unlink()
+    dispatcher.give_up(failure(order, code="damaged"))
+    error = state_of(jobs, order).error
+    assert error
+    assert (error.code, record.job.inputs["start"].key in error.message) == ("damaged", True)
+    assert "nothing of it can be fetched" in error.message
+
+
+def test_a_section_of_an_earlier_prompt_is_made_again_with_it(
+    dispatcher: Dispatcher, accept: Accept, jobs: Jobs, store: FolderStore
+) -> None:
+    """Its order has the prompt of its time, and no conditioning: that one is of the new prompt."""
+    job_id = accept().job.id
+    dispatcher.nudge(job_id)
+    dispatcher.give_up(failure(until(dispatcher, jobs, "section/1"), counts=False))
+    jobs.wish(job_id, "pause", owner="local")
+    jobs.edit(job_id, VideoEdit(prompt="a dog"), owner="local")
+    jobs.wish(job_id, "resume", owner="local")
+    dispatcher.nudge(job_id)
+    order = until(dispatcher, jobs, "decode/1")
+    assert order.job.request.prompt == "a dog"
+    (store.root / order.needs["section/0"].key).unlink()
+    dispatcher.give_up(failure(order, code="damaged"))
+    again = ask(dispatcher)
+    assert (str(again.key), again.job.request.prompt, again.needs) == ("section/0", "a cat", {})
+    commit(jobs, again)
+    assert finish(dispatcher, jobs) == ["decode/1", "finish"]
 
 
 @pytest.mark.parametrize("leased", [True, False])

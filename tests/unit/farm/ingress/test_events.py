@@ -90,11 +90,11 @@ async def test_progress_comes_while_a_section_is_made(
     hand.commit(hand.take(), conditioning=b"c")
     order = hand.take()
     hand.report(order, step=3)
-    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
+    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
     first = await _until(stream, "progress")
     assert (first[2]["stage"], first[2]["section"], first[2]["step"], first[2]["steps"]) == ("section", 0, 3, 25)
     record = jobs.get(record.job.id, owner="local")
-    again = follow(record, watches=Watches(jobs, door), last_event_id=first[0])
+    again = await follow(record, watches=Watches(jobs, door), last_event_id=first[0])
     hand.report(order, step=4)
     second = await _until(again, "progress")
     assert (second[2]["step"], second[0]) == (4, f"{order.attempt}.{int(first[0].split('.')[1]) + 1}")
@@ -112,7 +112,7 @@ async def test_without_a_dispatcher_the_ledger_is_followed(
     record = accept()
     hand.dispatcher.nudge(record.job.id)
     door.answers = False
-    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
+    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
     assert (await _until(stream, "status"))[2]["status"] == "queued"
     hand.finish()
     assert (await _until(stream, "section"))[2]["section"] == 0
@@ -123,7 +123,7 @@ async def test_a_watcher_hears_what_a_video_waits_for(accept: Accept, jobs: Jobs
     """If no worker can take the video, the progress event says why."""
     record = accept()
     await door.nudge(record.job.id)
-    stream = follow(record, watches=Watches(jobs, door), last_event_id=None)
+    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
     _, _, news = await _until(stream, "progress")
     assert (news["stage"], news["waiting_for"]) == (None, "a worker to start")
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator

@@ -85,7 +85,8 @@ async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: 
         watches, reads, asked = Watches(jobs, door), store.reads, door.asked
         begun = [asyncio.Event() for _ in range(followers)]
         tasks = [
-            asyncio.create_task(_story(follow(record, watches=watches, last_event_id=None), first)) for first in begun
+            asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None), first))
+            for first in begun
         ]
         await asyncio.gather(*(first.wait() for first in begun))
         assert watches.followers == followers
@@ -109,7 +110,7 @@ async def test_while_nothing_happens_nothing_is_read(
     await door.nudge(record.job.id)
     begun = [asyncio.Event() for _ in range(3)]
     tasks = [
-        asyncio.create_task(_story(follow(record, watches=Watches(jobs, door), last_event_id=None), first))
+        asyncio.create_task(_story(await follow(record, watches=Watches(jobs, door), last_event_id=None), first))
         for first in begun
     ]
     await asyncio.gather(*(first.wait() for first in begun))
@@ -132,10 +133,10 @@ async def test_who_comes_late_or_comes_back_gets_all_of_it(
     hand.commit(hand.take(), conditioning=b"c")
     hand.commit(hand.take(), section=b"s")
     record, watches = jobs.get(record.job.id, owner=None), Watches(jobs, door)
-    late = follow(record, watches=watches, last_event_id=f"{record.head.seq}.0")
+    late = await follow(record, watches=watches, last_event_id=f"{record.head.seq}.0")
     rest = asyncio.create_task(_story(late))
     await asyncio.sleep(0.1)
-    whole = asyncio.create_task(_story(follow(record, watches=watches, last_event_id=None)))
+    whole = asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None)))
     await asyncio.sleep(0.1)
     hand.finish()
     ids = [event.split(b"\r\n")[0] for event in await whole]

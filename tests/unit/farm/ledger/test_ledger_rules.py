@@ -27,12 +27,15 @@ from farm.contract import Failure, JobId, JobPlan, Order, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Submission, Wish
+from farm.jobs.fsck import Checker
+from farm.jobs.losses import have_made_again
 from farm.ledger import Entry, Ledger
-from farm.ledger.states import ENDED, OPEN, accepted, advance
+from farm.ledger.damage import check_object
+from farm.ledger.states import ENDED, OPEN, accepted, advance, made
 from farm.request import VideoEdit, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from tests.hands import Hand, commit, hand, release
+from tests.hands import Hand, commit, damage_of, hand, release
 from tests.pages import read_page
 from tests.stepping import FATES, Died, Fate, OneAfterTheOther, Operation, SteppedLock, SteppedStore
 
@@ -99,6 +102,7 @@ class Farm(RuleBasedStateMachine):
         self.deletions: set[JobId] = set()  # somebody asked for it
         self.logs: dict[JobId, list[Entry]] = {}  # as the invariants saw them
         self.forgotten: set[JobId] = set()  # logs that went an hour after their tombstone
+        self.has_losses = False  # the store lost an object
 
     # --- operations: begun here, and left standing before their k-th call to the store -----------------------------
 
@@ -297,7 +301,7 @@ class Farm(RuleBasedStateMachine):
         work = commit if how == "commit" else release
         self.begin(worker_hand.card.id, lambda: work(jobs, worker_hand.card.id, order), heard, calls)
 
-    @rule(data=st.data(), how=st.sampled_from(("beat", "error", "store")), calls=CALLS)
+    @rule(data=st.data(), how=st.sampled_from(("beat", "error", "store", "damaged")), calls=CALLS)
     @precondition(lambda self: self.free() and self.with_order())
     def report(self, data: st.DataObject, how: str, calls: int) -> None:
         """Let a worker report progress or failure."""
@@ -308,7 +312,7 @@ class Farm(RuleBasedStateMachine):
             self.tell(process, lambda mind: mind.beat(worker_hand.card, Progress(**where)), calls)
             return
         worker_hand.orders.remove(order)
-        failure = Failure(**where, code="boom", message="x", counts=how == "error")
+        failure = Failure(**where, code=how, message="x", counts=how != "store")
         self.tell(process, lambda mind: mind.give_up(failure), calls)
 
     @rule(data=st.data(), worker=st.sampled_from(WORKERS), calls=CALLS)
@@ -321,6 +325,22 @@ class Farm(RuleBasedStateMachine):
         self.replace(self.hands[worker])
         process = data.draw(st.sampled_from(self.free()))
         self.tell(process, lambda mind: mind.worker_died(died), calls)
+
+    # --- the store -------------------------------------------------------------------------------------------------
+
+    @rule(data=st.data(), gone=st.booleans())
+    @precondition(lambda self: self.stored())
+    def lose(self, data: st.DataObject, *, gone: bool) -> None:
+        """Let the store lose an object that a ledger names, or change its bytes."""
+        path, self.has_losses = self.real.root / data.draw(st.sampled_from(self.stored())), True
+        path.unlink()
+        if not gone:
+            path.write_bytes(b"damaged")
+
+    def stored(self) -> list[str]:
+        """Return the keys of the objects that ledgers name."""
+        named = (each for log in self.logs.values() for entry in log for each in entry.event.artifacts.values())
+        return [each.key for each in named if (self.real.root / each.key).exists()]
 
     def replace(self, old: Hand) -> None:
         """Start a new process in the same slot."""
@@ -370,6 +390,8 @@ class Farm(RuleBasedStateMachine):
         if event.name == "committed":
             assert last.state.status in OPEN
             since = [other.event for other in before]
+            losses = [number for number, other in enumerate(since) if str(event.key) in other.lost]
+            since = since[losses[-1] if losses else 0 :]
             if not str(event.key).startswith(("section", "decode")):  # another prompt is encoded again
                 edits = [number for number, other in enumerate(since) if other.name == "edited"]
                 since = since[edits[-1] if edits else 0 :]
@@ -407,6 +429,8 @@ class Farm(RuleBasedStateMachine):
         for video in self.living():
             assert self.logs[video][-1].state.status in ENDED, "an accepted video was not rendered to its end"
         heir = self.heir(jobs)
+        if self.has_losses:
+            self.repair(heir)
         for _ in range(3):
             self.now += HOUR_S
             heir.sweep()
@@ -420,6 +444,18 @@ class Farm(RuleBasedStateMachine):
         assert len(claims) == len(set(claims)), "two videos for one Idempotency-Key"
         page = read_page(jobs, owner="alice", limit=100)
         assert {record.job.id for record in page.records} == {job.id for job in live}
+
+    def repair(self, heir: Dispatcher) -> None:
+        """Check that what ended videos lost is made again, and that nothing of a completed one is lost then."""
+        have_made_again(self.real, Checker(self.real, now=self.now, grace_s=HOUR_S).findings(), storage="here")
+        self.render(heir)
+        self.the_logs_obey()
+        for video in self.living():
+            state = self.logs[video][-1].state
+            assert state.status in ENDED, "a repaired video was not rendered to its end"
+            for seq in made(state).values() if state.status == "completed" else ():
+                for artifact in self.logs[video][seq].event.artifacts.values():
+                    check_object(self.real, artifact)
 
     def living(self) -> list[JobId]:
         """Return the accepted videos that are not deleted, even if their client got no answer."""
@@ -449,7 +485,8 @@ class Farm(RuleBasedStateMachine):
         order = mind.ask(worker.card)
         if not isinstance(order, Order):
             return False
-        commit(jobs, worker.card.id, order)
+        damage = damage_of(jobs, worker.card.id, order)
+        mind.give_up(damage) if damage else commit(jobs, worker.card.id, order)
         return True
 
 

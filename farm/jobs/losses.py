@@ -1,0 +1,132 @@
+"""What the store lost of a video, and what of it can be made again: all but the inputs, the request and the ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from farm.contract import Job, JobId, OrderKey
+from farm.errors import Conflict, Damaged, NotFound
+from farm.jobs.findings import Finding
+from farm.jobs.jobs import Jobs, Record
+from farm.ledger.damage import check_object
+from farm.ledger.states import MOST_LOSSES, ErrorInfo, Event, JobState, made, maker_of
+from farm.store import Store
+
+_STAGES = ("encode", "section", "decode", "finish")
+
+
+class Losses(NamedTuple):
+    """What is missing or damaged of what an order starts from."""
+
+    orders: dict[str, int]  #: as `Event.lost`
+    inputs: list[str]  #: the names of inputs: nobody can make them again
+    why: str
+
+
+def needs_of(record: Record, key: OrderKey) -> list[str]:
+    """Name the artifacts that an order starts from."""
+    k = key.section or 0
+    if key.stage == "section":
+        needs = [] if _has_earlier_prompt(record, key) else ["conditioning"]
+        needs += ["step"] if k == len(record.head.state.sections) else []
+        return needs + ([f"section/{k - 1}"] if k else [])
+    if key.stage == "decode":
+        return ["conditioning", *(f"section/{n}" for n in range(max(0, k - 2), k + 1))]
+    if key.stage == "finish":
+        return [f"clip/{n}" for n, frames in enumerate(record.job.plan.final_frames) if frames]
+    return []
+
+
+def inputs_of(record: Record, key: OrderKey) -> list[str]:
+    """Name the inputs that an order reads."""
+    if key.stage == "encode" or (key.stage == "section" and _has_earlier_prompt(record, key)):
+        return list(record.job.inputs)
+    return ["source"] if key.stage == "finish" and "source" in record.job.inputs else []
+
+
+def job_of(record: Record, key: OrderKey) -> Job:
+    """Return the job as an order must see it: a section that is made again follows the prompt of its time."""
+    edits = record.head.state.edits
+    if key.stage == "section":
+        edits = tuple(edit for edit in edits if edit.from_section <= (key.section or 0))
+    return record.asked.edited(edits)
+
+
+def find_losses(jobs: Jobs, record: Record, key: OrderKey) -> Losses:
+    """Read all that an order starts from, and return what of it is missing or damaged. Raises: StoreError."""
+    there, orders, inputs, why = made(record.head.state), dict[str, int](), list[str](), list[str]()
+    for name in needs_of(record, key):
+        order = maker_of(name)
+        if order not in there:
+            continue
+        try:
+            if artifact := jobs.artifact(record, name):
+                check_object(jobs.store, artifact)
+        except Damaged as err:
+            orders[order] = there[order]
+            why.append(str(err))
+    for name in inputs_of(record, key):
+        try:
+            check_object(jobs.store, record.job.inputs[name])
+        except Damaged as err:
+            inputs.append(name)
+            why.append(str(err))
+    return Losses(orders, inputs, "; ".join(why))
+
+
+def lost_for_good(record: Record, orders: Iterable[str], inputs: Collection[str]) -> set[str]:
+    """Return which of these lost orders cannot be done again, because they start from one of the lost `inputs`."""
+    gone = set[str]()
+    keys = [OrderKey.parse(order) for order in orders if order != "step"]
+    for key in sorted(keys, key=lambda key: (_STAGES.index(key.stage), key.section or 0)):
+        needs = {maker_of(name) for name in needs_of(record, key)}
+        if not gone.isdisjoint(needs) or not set(inputs).isdisjoint(inputs_of(record, key)):
+            gone.add(str(key))
+    return gone
+
+
+def loss_event(state: JobState, orders: dict[str, int], why: str, *, storage: str) -> Event:
+    """Return the ledger's event for what the store lost; it ends the video if an order was done again too often."""
+    often = [order for order in orders if state.losses.get(order, 0) >= MOST_LOSSES]
+    message = why
+    if often:
+        message = (
+            f"{', '.join(often)}: made again {MOST_LOSSES} times, and lost again each time. Check the store {storage}, "
+            f"then retry the video ({why})"
+        )
+    return Event(name="lost", lost=orders, error=ErrorInfo(code=Damaged.code, message=message))
+
+
+def have_made_again(store: Store, findings: Iterable[Finding], *, storage: str) -> int:
+    """Write what a check found lost into the ledgers; a farm then makes it again. Return the number of videos."""
+    jobs, lost = Jobs(store), defaultdict[JobId, list[Finding]](list)
+    for finding in findings:
+        if finding.video is not None and finding.order is not None:
+            lost[JobId(finding.video)].append(finding)
+    done = 0
+    for job_id, found in lost.items():
+        orders = {finding.order: finding.entry for finding in found if finding.order and finding.entry is not None}
+        why = "; ".join(f"{finding.key}: {finding.detail}" for finding in found)
+        with suppress(Conflict, NotFound):  # a farm has just done it, or the video is deleted
+            state = jobs.ledger.head(job_id).state
+            jobs.note_losses(job_id, loss_event(state, orders, why, storage=storage))
+            done += 1
+    return done
+
+
+def what_is_left(state: JobState) -> str:
+    """Say what an operator can still save of a video that cannot be completed."""
+    there = made(state)
+    if "finish" in there:
+        return "its mp4 is whole: fetch it"
+    clips = sum(order.startswith("decode/") for order in there)
+    return f"{clips} of its clips are whole: fetch them as `partial`" if clips else "nothing of it can be fetched"
+
+
+def _has_earlier_prompt(record: Record, key: OrderKey) -> bool:
+    """Whether an edit changed the prompt after this section was made: the conditioning is another one by now."""
+    later = (edit for edit in record.head.state.edits if edit.from_section > (key.section or 0))
+    return any(edit.prompt is not None for edit in later)
