@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL.Image import Image
@@ -10,16 +11,17 @@ from typing_extensions import override
 
 from actors.spec import spec_of
 from deploy.request_type import REQUEST_TYPE, fault_of
-from farm.contract import JobPlan, Media, ModelCard, Planner, Prompting, VideoFacts, Weights
-from farm.errors import ConfigError, Damaged, InvalidRequest, UnsupportedImage
+from farm.contract import JobPlan, LoraCard, Media, ModelCard, Planner, PresetCard, Prompting, VideoFacts, Weights
+from farm.errors import ConfigError, Damaged, InvalidRequest, NotFound, UnsupportedImage
 from farm.request import MAX_SIDE_PX, LoraUse, VideoRequest, sides_px
 from farm.settings import FarmSettings
 from framepack_engine.errors import InvalidSpec, LoraUnusable, ModelUnavailable, VideoMismatch
 from framepack_engine.frames.images import upright_rgb
+from framepack_engine.memory.ladder import size_of
 from framepack_engine.models.catalog import TINY_VERSION, ModelEntry, f1_of, known_models
 from framepack_engine.planning.buckets import buckets, nearest_bucket
 from framepack_engine.planning.cache_choice import mag_ratios
-from framepack_engine.planning.presets import PRESET_FIELDS, filled
+from framepack_engine.planning.presets import PRESET_FIELDS, PRESETS, filled, fixed
 from framepack_engine.planning.prompt_guide import GUIDE, POCKET_GUIDE, POCKET_SAMPLES, samples
 from framepack_engine.planning.prompts import nearest_border
 from framepack_engine.planning.sections import (
@@ -30,8 +32,9 @@ from framepack_engine.planning.sections import (
     section_starts,
     sections_for,
 )
+from framepack_engine.sampling.lora_cards import lora_facts, lora_path, note_of, picture_of, picture_version
 from framepack_engine.sampling.lora_check import check_lora
-from framepack_engine.sampling.lora_files import find_lora, lora_digest
+from framepack_engine.sampling.lora_files import find_lora, known_digest, list_loras, lora_digest
 
 
 def own_models(text: str) -> Mapping[str, ModelEntry]:
@@ -82,6 +85,49 @@ class EnginePlanner(Planner):
             )
             for name, entry in self._models.items()
         }
+
+    @override
+    def presets(self) -> Sequence[PresetCard]:
+        return [
+            PresetCard(
+                name=name,
+                fields=fixed(name),
+                by_size=("flow_shift",) if preset.mu_shift else (),
+                prompt=preset.prompt,
+            )
+            for name, preset in PRESETS.items()
+        ]
+
+    @override
+    def loras(self) -> Sequence[LoraCard]:
+        found = []
+        for name in list_loras(self._lora_dir) if self._lora_dir else ():
+            with suppress(OSError, LoraUnusable):  # it was removed just now
+                found.append(self._lora(name, lora_path(name, self._lora_dir)))
+        return found
+
+    def _lora(self, name: str, path: Path) -> LoraCard:
+        facts = lora_facts(path)
+        return LoraCard(
+            name=name,
+            bytes=path.stat().st_size,
+            sha256=known_digest(path),
+            trigger_words=facts.trigger_words,
+            base_model=facts.base_model,
+            note=note_of(path),
+            preview=picture_version(path),
+            models=tuple(model for model in self._models if size_of(model).dim in facts.widths),
+            fault=facts.fault,
+        )
+
+    @override
+    def lora_picture(self, name: str) -> tuple[str, str]:
+        with suppress(LoraUnusable):
+            path = lora_path(name, self._lora_dir)
+            picture, version = picture_of(path), picture_version(path)
+            if picture is not None and version is not None:
+                return version, str(picture)
+        raise NotFound(f"there is no picture of a LoRA {name[:80]!r}")
 
     @override
     def weights(self, model: str) -> Weights:

@@ -237,6 +237,27 @@ class FarmClient:
         """List the models that a request may name."""
         return self._ask("GET", "/v1/models")
 
+    def farm(self) -> dict[str, Any]:
+        """Return what a form must know: who asks, the default model, whether it can be rendered now, the limits."""
+        return self._ask("GET", "/v1/farm")
+
+    def presets(self) -> dict[str, Any]:
+        """List the built-in presets, then your own; `start` names the one that a form begins with."""
+        return self._ask("GET", "/v1/presets")
+
+    def save_preset(self, name: str, fields: Mapping[str, Any], *, start: bool = False) -> dict[str, Any]:
+        """Save fields of a request under a name. Raises: InvalidRequest; Conflict for a built-in preset's name."""
+        return self._ask("PUT", f"/v1/presets/{_segment(name)}", json={"fields": dict(fields), "start": start})
+
+    def delete_preset(self, name: str) -> dict[str, Any]:
+        """Forget one of your presets. Raises: NotFound; Conflict for a built-in one."""
+        # not sent twice once it may have arrived: the second answer would be NotFound
+        return self._ask("DELETE", f"/v1/presets/{_segment(name)}", again=(httpx.ConnectError,))
+
+    def loras(self) -> dict[str, Any]:
+        """List the LoRAs of the farm."""
+        return self._ask("GET", "/v1/loras")
+
     def workers(self) -> dict[str, Any]:
         """List the workers."""
         return self._ask("GET", "/v1/workers")

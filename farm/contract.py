@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from farm.request import LoraUse, VideoEdit, VideoRequest
 
@@ -271,6 +271,29 @@ class Weights(Value):
     missing_bytes: int | None  #: about; None: unknown
 
 
+class PresetCard(Value):
+    """A built-in preset."""
+
+    name: str
+    fields: dict[str, JsonValue]  #: what it fills in
+    by_size: tuple[str, ...]  #: further fields that it fills in, by the size of the video
+    prompt: str  #: a sample; empty: it has none
+
+
+class LoraCard(Value):
+    """A LoRA in the farm's folder, as its file and the files beside it tell."""
+
+    name: str
+    bytes: int
+    sha256: str | None = None  #: None: nothing has used it since this process began
+    trigger_words: tuple[str, ...] = ()
+    base_model: str | None = None
+    note: str | None = None
+    preview: str | None = None  #: the version of its picture; None: it has none
+    models: tuple[str, ...] = ()  #: those that it fits
+    fault: str | None = None  #: why it cannot be used
+
+
 class Prompting(Value):
     """Advice for people who write prompts."""
 
@@ -286,6 +309,15 @@ class Planner(Protocol):
 
     def models(self) -> Mapping[str, ModelCard]:
         """Return the models that this farm can render, by name."""
+
+    def presets(self) -> Sequence[PresetCard]:
+        """Return the built-in presets."""
+
+    def loras(self) -> Sequence[LoraCard]:
+        """Return the LoRAs in this machine's folder, by name. Reads the heads of their files."""
+
+    def lora_picture(self, name: str) -> tuple[str, str]:
+        """Return the picture beside a LoRA: its version, and the path of its file. Raises: NotFound."""
 
     def weights(self, model: str) -> Weights:
         """Return how much of a model lies on this machine. Looks at its files."""

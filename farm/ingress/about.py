@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Unavailable
+from farm.ingress.content import lora_preview
 from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep, is_operator
-from farm.ingress.views import model_view
+from farm.ingress.views import built_in_preset_view, lora_view, model_view, preset_view
+from farm.intake.body import read_body
 from farm.intake.images import MIN_SIDE_PX, formats
+from farm.intake.own_presets import SentPreset, delete_preset, read_presets, save_preset
 from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
+_MOST_BYTES = 1 << 20  #: of a preset
+_PRESET: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": SentPreset.model_json_schema()}}}
+}
 
 
 @router.get("/v1/farm")
@@ -55,6 +64,51 @@ async def list_models(deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
     weights = await run_in_threadpool(lambda: [deps.planner.weights(card.name) for card in cards])
     data = [model_view(card, here, default=deps.default_model) for card, here in zip(cards, weights, strict=True)]
     return {"object": "list", "data": data}
+
+
+@router.get("/v1/presets")
+async def list_presets(deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """List the built-in presets with what they fill in and a sample prompt, then your own."""
+    own = await run_in_threadpool(read_presets, deps.jobs.store, owner)
+    data = [built_in_preset_view(card) for card in deps.planner.presets()]
+    data += [preset_view(name, own) for name in sorted(own.presets)]
+    return {"object": "list", "start": own.start, "data": data}
+
+
+@router.put("/v1/presets/{name}", openapi_extra=_PRESET)
+async def put_preset(name: str, request: Request, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Save fields of a request under a name, in place of what it stood for. `start`: a form begins with this preset."""
+    body = await read_body(request, max_bytes=_MOST_BYTES, setting="the most for a preset")
+    save = partial(save_preset, deps.jobs.store, owner, name, body.fields, deps.tools)
+    return preset_view(name, await to_thread.run_sync(save, limiter=deps.writing))
+
+
+@router.delete("/v1/presets/{name}")
+async def remove_preset(name: str, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Forget one of your presets."""
+    delete = partial(delete_preset, deps.jobs.store, owner, name, deps.tools)
+    await to_thread.run_sync(delete, limiter=deps.writing)
+    return {"object": "preset.deleted", "name": name, "deleted": True}
+
+
+@router.get("/v1/loras")
+async def list_loras(deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
+    """List the LoRAs in the folder of the ingress's machine, with what their files say of them."""
+    cards = await run_in_threadpool(deps.planner.loras)
+    return {"object": "list", "data": [lora_view(card) for card in cards]}
+
+
+@router.head("/v1/loras/{name:path}/preview", include_in_schema=False)
+@router.get("/v1/loras/{name:path}/preview")
+async def get_lora_preview(
+    name: str,
+    request: Request,
+    deps: Deps,
+    _owner: OwnerDep,
+    v: Annotated[str | None, Query(description="the ETag: the answer may then be kept for a year")] = None,  # noqa: ARG001 - serving.py reads it
+) -> Response:
+    """Return the picture that lies beside a LoRA."""
+    return await to_thread.run_sync(lora_preview, name, deps.tools, request, limiter=deps.drawing)
 
 
 async def _render(deps: Dependencies, model: str) -> dict[str, Any]:

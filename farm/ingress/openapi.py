@@ -70,13 +70,20 @@ _CONTENT: dict[str, dict[str, Any]] = {
     "application/octet-stream": {},
     "application/zip": {},
 }
-_NOT_JSON: dict[str, dict[str, Any]] = {  #: path -> successful responses
-    "/v1/videos/{video_id}/content": {
-        "200": {"description": "the whole file", "content": _CONTENT},
-        "206": {"description": "the requested range", "content": _CONTENT},
+
+
+def _file(content: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "200": {"description": "the whole file", "content": content},
+        "206": {"description": "the requested range", "content": content},
         "304": {"description": "If-None-Match names the current file"},
         "416": {"description": "the range lies outside the file", "content": {"application/problem+json": {}}},
-    },
+    }
+
+
+_NOT_JSON: dict[str, dict[str, Any]] = {  #: path -> successful responses
+    "/v1/videos/{video_id}/content": _file(_CONTENT),
+    "/v1/loras/{name}/preview": _file({"image/webp": {}}),
     "/v1/videos/{video_id}/export": {
         "200": {"description": "the whole video as an archive", "content": {"application/x-tar": {}}},
     },

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from farm.contract import LiveJob, ModelCard, OrderKey, Stage, Weights, WorkerCard, WorkerState
+from farm.contract import LiveJob, LoraCard, ModelCard, OrderKey, PresetCard, Stage, Weights, WorkerCard, WorkerState
+from farm.intake.own_presets import OwnPresets
 from farm.intake.posters import poster_of
 from farm.intake.prepare import Prepared
 from farm.jobs import Record
@@ -159,6 +160,39 @@ def model_view(card: ModelCard, weights: Weights, *, default: str) -> dict[str, 
         "buckets": [f"{width}x{height}" for height, width in card.buckets],
         "weights": weights.model_dump(),
     }
+
+
+def built_in_preset_view(card: PresetCard) -> dict[str, Any]:
+    """Return the preset object of a preset that every farm has."""
+    return {
+        "object": "preset",
+        "name": card.name,
+        "built_in": True,
+        "start": False,
+        "fields": card.fields,
+        "by_size": list(card.by_size),
+        "prompt": card.prompt or None,
+    }
+
+
+def preset_view(name: str, own: OwnPresets) -> dict[str, Any]:
+    """Return the preset object of one of the owner's presets."""
+    fields = own.presets[name]
+    return {
+        "object": "preset",
+        "name": name,
+        "built_in": False,
+        "start": own.start == name,
+        "fields": fields,
+        "by_size": [],
+        "prompt": fields.get("prompt"),
+    }
+
+
+def lora_view(card: LoraCard) -> dict[str, Any]:
+    """Return the LoRA object."""
+    preview = {"etag": card.preview} if card.preview else None
+    return {"object": "lora", **card.model_dump(mode="json"), "preview": preview}
 
 
 def estimate_view(prepared: Prepared, workers: Sequence[WorkerState], section_starts: Sequence[int]) -> dict[str, Any]:

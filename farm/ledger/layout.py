@@ -16,6 +16,7 @@ Stores that exist already depend on these names, so a name never changes.
     owners/<owner>/<countdown ms>_<id>         the index of an owner's videos, newest first
     idempotency/<owner>/<sha256 of the key>    the video that an Idempotency-Key stands for
     batches/<owner>/<batch id>.json            the videos of an accepted batch
+    presets/<owner>/<number>.json              the presets that an owner saved; the highest number counts
     embeddings/<sha256>.safetensors            an embedding; embeddings/<sha256>/<id>: a video that uses it
     dispatcher/<epoch>                         the dispatcher of this epoch
     workers/<kind>/<slot>                      a worker on leave
@@ -38,6 +39,7 @@ IMPORTS = "imports/"
 INDEX = "owners/"
 CLAIMS = "idempotency/"
 BATCHES = "batches/"
+PRESETS = "presets/"
 EMBEDDINGS = "embeddings/"
 EPOCHS = "dispatcher/"
 SEAL = "secrets/seal"
@@ -217,6 +219,21 @@ def claim_key(owner: str, idempotency_key: str) -> str:
 def batch_key(owner: str, batch_id: str) -> str:
     """Return the key of a batch."""
     return f"{BATCHES}{owner}/{batch_id}.json"
+
+
+def presets_folder(owner: str) -> str:
+    """Return the prefix of an owner's presets."""
+    return f"{PRESETS}{owner}/"
+
+
+def presets_key(owner: str, number: int) -> str:
+    """Return the key of an owner's presets after so many changes."""
+    return f"{presets_folder(owner)}{number:08}.json"
+
+
+def parse_presets(key: str) -> int:
+    """Return the number of a key of presets."""
+    return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 # ---- embeddings, which videos share

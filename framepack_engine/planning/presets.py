@@ -100,6 +100,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
+def fixed(name: str) -> dict[str, object]:
+    """Return what preset `name` fills in at every size of the video."""
+    return {field: value for field, value in filled(name, {}, tokens=1).items() if field != "flow_shift"}
+
+
 def filled(name: str, given: Mapping[str, object], *, tokens: int) -> dict[str, object]:
     """Return what preset `name` adds to a request that has set the fields of `given`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from framepack_engine.errors import LoraUnusable
@@ -11,6 +10,21 @@ from framepack_engine.errors import LoraUnusable
 #: the name of the LoRA in a folder or repository with several files, by convention of diffusers and PEFT
 USUAL_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 PEFT_CONFIG = "adapter_config.json"
+#: how the keys of a LoRA's tensors end -> what the tensor is; `down` is (r, in), `up` is (out, r)
+ROLES = {
+    "lora_A.weight": "down",
+    "lora_A.default.weight": "down",
+    "lora_down.weight": "down",
+    "lora.down.weight": "down",
+    "lora_B.weight": "up",
+    "lora_B.default.weight": "up",
+    "lora_up.weight": "up",
+    "lora.up.weight": "up",
+    "alpha": "alpha",
+}
+_MOST_DIGESTS = 256
+Version = tuple[Path, tuple[tuple[int, int, int], ...]]  #: a file, and what changes when its bytes do
+_digests: dict[Version, str] = {}
 
 
 def find_lora(name: str, folder: str | Path | None) -> Path:
@@ -50,18 +64,27 @@ def lora_digest(path: Path) -> str:
 
     The digest is cached until the file changes.
     """
-    stats = [part.stat() for part in _parts(path)]
-    return _digest(path, tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats))
+    version = _version(path)
+    if version not in _digests:
+        digest = hashlib.sha256()
+        for part in _parts(path):
+            with part.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        while len(_digests) >= _MOST_DIGESTS:
+            _digests.pop(next(iter(_digests)), None)
+        _digests[version] = digest.hexdigest()
+    return _digests[version]
 
 
-@lru_cache(maxsize=256)
-def _digest(path: Path, _stats: tuple[tuple[int, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for part in _parts(path):
-        with part.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+def known_digest(path: Path) -> str | None:
+    """Return `lora_digest` if it needs no reading; None otherwise."""
+    return _digests.get(_version(path))
+
+
+def _version(path: Path) -> Version:
+    stats = (part.stat() for part in _parts(path))
+    return path, tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats)
 
 
 def _parts(path: Path) -> list[Path]:

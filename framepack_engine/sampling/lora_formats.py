@@ -15,20 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from framepack_engine.errors import LoraUnusable
-from framepack_engine.sampling.lora_files import PEFT_CONFIG
+from framepack_engine.sampling.lora_files import PEFT_CONFIG, ROLES
 
 _PREFIXES = ("base_model.model.", "model.", "transformer.", "diffusion_model.", "lora_unet_", "lora_transformer_")
-_ROLES = {
-    "lora_A.weight": "down",
-    "lora_A.default.weight": "down",
-    "lora_down.weight": "down",
-    "lora.down.weight": "down",
-    "lora_B.weight": "up",
-    "lora_B.default.weight": "up",
-    "lora_up.weight": "up",
-    "lora.up.weight": "up",
-    "alpha": "alpha",
-}
 _TIME, _TEXT = "context_embedder.time_text_embed.", "time_text_embed."
 _OUTSIDE = {  #: our Linears outside the blocks -> HunyuanVideo's, with `_` for `.`
     "proj_out": "final_layer_linear",
@@ -184,7 +173,7 @@ def _hunyuan_names(name: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def _parsed(key: str) -> tuple[str, str | None]:
     """A key's module, as `targets_of` spells it, and its role there; None for an unknown key."""
-    for suffix, role in _ROLES.items():
+    for suffix, role in ROLES.items():
         if key.endswith(f".{suffix}"):
             name = key.removesuffix(f".{suffix}")
             for prefix in _PREFIXES:

@@ -1,6 +1,7 @@
 """The files of a video that GET /v1/videos/{id}/content serves."""
 
 from farm.ingress.content.answer import content
+from farm.ingress.content.pictures import lora_preview
 from farm.ingress.content.variants import ASSETS, Asked, AskedDep
 
-__all__ = ["ASSETS", "Asked", "AskedDep", "content"]
+__all__ = ["ASSETS", "Asked", "AskedDep", "content", "lora_preview"]

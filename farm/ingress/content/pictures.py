@@ -11,14 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from farm.contract import Artifact
-from farm.errors import Damaged, InvalidRequest
+from farm.errors import Damaged, InvalidRequest, NotFound, TooLarge, UnsupportedImage
 from farm.ingress.content.serving import drawn, stored
 from farm.ingress.content.variants import Asked, filename
-from farm.intake.images import small_image
+from farm.intake.images import clean_image, small_image
 from farm.intake.posters import HEAD_BYTES, card, draw, poster_in, poster_of
 from farm.intake.prepare import Tools, keyframe_section
 from farm.jobs import Jobs, Record
 from farm.ledger.damage import check_file, verified
+
+LORA_PX = 512
 
 
 def poster(record: Record, jobs: Jobs, tools: Tools, request: Request) -> Response:
@@ -55,6 +57,24 @@ def frame(record: Record, video: Artifact, jobs: Jobs, tools: Tools, asked: Aske
 
     name = filename(record, "frame").replace(".frame.", f".frame-{number}.")
     return drawn(f"{video.sha256[:16]}-{number}", picture, filename=name, request=asked.request)
+
+
+def lora_preview(name: str, tools: Tools, request: Request) -> Response:
+    """Serve the picture beside a LoRA as WebP of at most LORA_PX. Raises: NotFound."""
+    version, path = tools.planner.lora_picture(name)
+
+    def picture() -> bytes:
+        try:
+            data, most = Path(path).read_bytes(), tools.settings.max_pixels
+            small = clean_image(data, max_pixels=most, upright_rgb=tools.media.upright_rgb).small
+        except (OSError, UnsupportedImage, TooLarge) as err:
+            raise NotFound(f"the picture of the LoRA {name[:80]!r} cannot be read") from err
+        small.thumbnail((LORA_PX, LORA_PX))
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=80)
+        return out.getvalue()
+
+    return drawn(version, picture, filename="preview.webp", request=request)
 
 
 def _poster(record: Record, jobs: Jobs, tools: Tools) -> bytes:

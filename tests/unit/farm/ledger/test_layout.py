@@ -15,7 +15,19 @@ from farm.store.protocol import is_key
 from tests.imports import ROOT
 
 JOB = JobId(f"video_{'0a' * 16}")
-TOP = ("jobs", "open", "hooks", "imports", "owners", "idempotency", "batches", "embeddings", "dispatcher", "workers")
+TOP = (
+    "jobs",
+    "open",
+    "hooks",
+    "imports",
+    "owners",
+    "idempotency",
+    "batches",
+    "embeddings",
+    "presets",
+    "dispatcher",
+    "workers",
+)
 A_KEY = re.compile(rf"(({'|'.join(TOP)}|log|probe)/|(request|webhook)\.json$)")
 OWNERS = {Path("farm/ledger/layout.py"), Path("farm/store/probe.py")}
 SOURCES = [path.relative_to(ROOT) for top in ("farm", "actors", "deploy", "lab") for path in (ROOT / top).rglob("*.py")]
@@ -51,6 +63,7 @@ def test_keys_are_those_of_earlier_stores() -> None:
         at.index_key(a_job()),
         at.claim_key("alice", "k"),
         at.batch_key("alice", "batch_1"),
+        at.presets_key("alice", 7),
         at.embedding_key("ff"),
         at.use_key("ff", JOB),
         at.epoch_key(3),
@@ -73,6 +86,7 @@ def test_keys_are_those_of_earlier_stores() -> None:
         f"owners/alice/8209999999876_{JOB}",
         "idempotency/alice/8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
         "batches/alice/batch_1.json",
+        "presets/alice/00000007.json",
         "embeddings/ff.safetensors",
         f"embeddings/ff/{JOB}",
         "dispatcher/00000003",
