@@ -22,9 +22,9 @@ from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
 _MOST_BYTES = 1 << 20  #: of a preset
-_PRESET: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": SentPreset.model_json_schema()}}}
-}
+_FIELDS = SentPreset.model_json_schema(ref_template="#/components/schemas/{model}")
+_FIELDS.pop("$defs")  # openapi.py brings them along with a request's fields
+_PRESET: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": _FIELDS}}}}
 
 
 @router.get("/v1/farm")

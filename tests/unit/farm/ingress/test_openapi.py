@@ -5,6 +5,7 @@ Each call gets a few examples, always the same ones. Some ids are made up, other
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -92,6 +93,15 @@ def test_every_call_documents_its_problems(http: TestClient, path: str) -> None:
     for call in http.get("/openapi.json").json()["paths"][path].values():
         problem = call["responses"]["401"]["content"]["application/problem+json"]
         assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_every_reference_leads_somewhere(http: TestClient) -> None:
+    """Programs that make clients of the document stop at the first that does not."""
+    text = http.get("/openapi.json").text
+    named = set(re.findall(r'"\$ref": ?"([^"]+)"', text))
+    assert named
+    schemas = http.get("/openapi.json").json()["components"]["schemas"]
+    assert named <= {f"#/components/schemas/{name}" for name in schemas}
 
 
 def test_openapi_shows_the_engines_limits(http: TestClient) -> None:
