@@ -246,6 +246,16 @@ class EngineMedia(Media):
         return VideoFacts(frames=facts.frames, height=facts.height, width=facts.width, fps=FPS)
 
     @override
+    def provenance(self, path: str) -> Mapping[str, object]:
+        from framepack_engine.frames.provenance import facts_in
+        from framepack_engine.frames.source import metadata_of
+
+        try:
+            return facts_in(metadata_of(Path(path)))
+        except VideoMismatch as err:
+            raise UnsupportedImage(f"file: {err}", param="file") from err
+
+    @override
     def frame(self, path: str, number: int) -> Image:
         from framepack_engine.frames.source import frame_at
 

@@ -241,6 +241,13 @@ class FarmClient:
         """Return what a form must know: who asks, the default model, whether it can be rendered now, the limits."""
         return self._ask("GET", "/v1/farm")
 
+    def inspect(self, file: Path) -> dict[str, Any]:
+        """Return the settings that a file holds: `from`, and `data` with {fields, images, left_out} of each video.
+
+        Raises: InvalidRequest if it holds none; UnsupportedImage, TooLarge.
+        """
+        return self._ask("POST", "/v1/inspect", files={"file": (file.name, file.read_bytes())})
+
     def presets(self) -> dict[str, Any]:
         """List the built-in presets, then your own; `start` names the one that a form begins with."""
         return self._ask("GET", "/v1/presets")

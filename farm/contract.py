@@ -369,6 +369,9 @@ class Media(Protocol):
     def look_at(self, path: str) -> VideoFacts:
         """Read a video file's size and length without decoding all of it. Raises: UnsupportedImage."""
 
+    def provenance(self, path: str) -> Mapping[str, object]:
+        """Return what a farm wrote into an mp4 of how it was made; empty for any other. Raises: UnsupportedImage."""
+
     def frame(self, path: str, number: int) -> Image:
         """Return one frame of a video file as shown, decoding few others. Raises: Damaged if it cannot be read."""
 

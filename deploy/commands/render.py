@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,11 +79,15 @@ def render(
     put_path(path, as_json=as_json)
 
 
-@with_flags([*request_flags(), *request_flags(Variants)])
+@with_flags([*request_flags(whole=False), *request_flags(Variants)])
 def submit(
     image: Image = None,
     *,
     end_image: EndImage = None,
+    settings_of: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="take the settings of an mp4, a PNG, a JSON file or a queue"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what the farm would make, and how soon")] = False,
     url: Url = None,
     storage: Storage = None,
@@ -90,10 +96,15 @@ def submit(
 ) -> None:
     """Ask for a video and print its id, without waiting. --n or --seeds ask for several, one line each."""
     variants = _variants(given)
-    fields, images = request_of(given, image, end_image)
-    with connect(url=url, storage=storage) as client:
+    fields, images = request_of(given, image, end_image, whole=settings_of is None)
+    with connect(url=url, storage=storage) as client, tempfile.TemporaryDirectory(prefix="framefarm-from-") as name:
         ask = client.estimate if dry_run else client.submit
-        video = ask(fields | variants, images)
+        found = [({}, {})] if settings_of is None else _found_in(settings_of, client, Path(name))
+        for its_fields, its_images in found:
+            _show(ask(its_fields | fields | variants, its_images | images), dry_run=dry_run, as_json=as_json)
+
+
+def _show(video: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     if dry_run and not as_json:
         say(f"{video['videos']} x {video['frames']} frames ({video['seconds']} s) of {video['size']}, {video['model']}")
         put_table(("id", "plan", "preserve_gb", "fits", "seconds"), video["workers"])
@@ -102,6 +113,22 @@ def submit(
         say(f"framefarm watch {video['batch']['id']} follows them")
     else:
         put_id(video, as_json=as_json)
+
+
+def _found_in(file: Path, client: FarmClient, folder: Path) -> list[tuple[dict[str, Any], dict[str, Path]]]:
+    """Return the fields and pictures of each video in a file; say what has no counterpart. Raises: ConfigError."""
+    if not file.is_file():
+        raise ConfigError(f"{file} is not a file")
+    found, told = [], client.inspect(file)
+    for number, one in enumerate(told["data"]):
+        images = {}
+        for name, image in one["images"].items():
+            images[name] = folder / f"{number}-{name}.png"
+            images[name].write_bytes(base64.b64decode(image["image_url"].partition(",")[2]))
+        for left in one["left_out"]:
+            say(f"{file.name}: left out {left['name']}={left['value']!r}: {left['why']}", style="yellow")
+        found.append((one["fields"], images))
+    return found
 
 
 def _variants(given: dict[str, Any]) -> dict[str, Any]:

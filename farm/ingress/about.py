@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from farm.errors import Unavailable
 from farm.ingress.content import lora_preview
 from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep, is_operator
-from farm.ingress.views import built_in_preset_view, lora_view, model_view, preset_view
-from farm.intake.body import read_body
+from farm.ingress.views import built_in_preset_view, inspection_view, lora_view, model_view, preset_view
+from farm.intake.body import read_body, read_file
 from farm.intake.images import MIN_SIDE_PX, formats
+from farm.intake.inspect_file import inspect_file
 from farm.intake.own_presets import SentPreset, delete_preset, read_presets, save_preset
 from farm.request import MAX_VARIANTS, VideoRequest
 
@@ -25,6 +26,20 @@ _MOST_BYTES = 1 << 20  #: of a preset
 _FIELDS = SentPreset.model_json_schema(ref_template="#/components/schemas/{model}")
 _FIELDS.pop("$defs")  # openapi.py brings them along with a request's fields
 _PRESET: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": _FIELDS}}}}
+_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": {"type": "string", "format": "binary", "description": "the file"}},
+                    "required": ["file"],
+                }
+            }
+        },
+    }
+}
 
 
 @router.get("/v1/farm")
@@ -109,6 +124,14 @@ async def get_lora_preview(
 ) -> Response:
     """Return the picture that lies beside a LoRA."""
     return await to_thread.run_sync(lora_preview, name, deps.tools, request, limiter=deps.drawing)
+
+
+@router.post("/v1/inspect", openapi_extra=_FILE)
+async def inspect(request: Request, deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
+    """Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing."""
+    data = await read_file(request, max_bytes=deps.settings.max_upload_mb << 20)
+    found = await to_thread.run_sync(inspect_file, data, deps.tools, limiter=deps.decoding)
+    return inspection_view(found)
 
 
 async def _render(deps: Dependencies, model: str) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from farm.contract import LiveJob, LoraCard, ModelCard, OrderKey, PresetCard, Stage, Weights, WorkerCard, WorkerState
+from farm.intake.inspect_file import Inspection
 from farm.intake.own_presets import OwnPresets
 from farm.intake.posters import poster_of
 from farm.intake.prepare import Prepared
@@ -193,6 +195,25 @@ def lora_view(card: LoraCard) -> dict[str, Any]:
     """Return the LoRA object."""
     preview = {"etag": card.preview} if card.preview else None
     return {"object": "lora", **card.model_dump(mode="json"), "preview": preview}
+
+
+def inspection_view(found: Inspection) -> dict[str, Any]:
+    """Return what a file holds: for each video its fields, its pictures as a request takes them, and what is left."""
+    return {
+        "object": "inspection",
+        "from": found.origin,
+        "data": [
+            {
+                "fields": one.fields,
+                "images": {
+                    name: {"image_url": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
+                    for name, png in one.images.items()
+                },
+                "left_out": [left._asdict() for left in one.left_out],
+            }
+            for one in found.found
+        ],
+    }
 
 
 def estimate_view(prepared: Prepared, workers: Sequence[WorkerState], section_starts: Sequence[int]) -> dict[str, Any]:

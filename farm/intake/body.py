@@ -113,6 +113,22 @@ async def read_body(
     return Body(fields, images, images.pop(_VIDEO, None))
 
 
+async def read_file(request: Request, *, max_bytes: int) -> bytes:
+    """Read the file `file` of a form. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    limited = Request(request.scope, _limited(request, max_bytes, setting="FARM_MAX_UPLOAD_MB"))
+    if kind not in FORMS:
+        raise InvalidRequest.of("file", "send multipart/form-data with the file as its part `file`")
+    form = await read_form(limited, kind, max_bytes=max_bytes)
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InvalidRequest.of("file", "the form has no such file")
+        return await file.read()
+    finally:
+        await form.close()
+
+
 async def spool_body(request: Request, file: IO[bytes], *, max_bytes: int, setting: str) -> None:
     """Write the whole body into `file`, in threads, so that a slow disk does not block the event loop.
 

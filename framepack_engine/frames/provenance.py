@@ -71,8 +71,13 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """
     from framepack_engine.frames.video import probe
 
+    return facts_in(probe(path).metadata)
+
+
+def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Read what `tags` wrote among the metadata of an mp4; empty if there is nothing of it. Raises: VideoMismatch."""
     try:
-        facts = json.loads(probe(path).metadata.get(TAG, "{}"))
-    except ValueError as err:
-        raise VideoMismatch(f"{path.name}: its metadata {TAG!r} is damaged: {err}") from err
+        facts = json.loads(metadata.get(TAG, "{}"))
+    except (ValueError, RecursionError) as err:
+        raise VideoMismatch(f"the metadata {TAG!r} is damaged: {err}") from err
     return facts if isinstance(facts, dict) else {}

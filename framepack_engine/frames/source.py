@@ -61,6 +61,12 @@ def look_at(path: Path) -> SourceFacts:
     return SourceFacts(frames=frames, height=first.height, width=first.width)
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """Return the texts that a video file holds about itself; no frame is decoded. Raises: VideoMismatch."""
+    with _opened(path) as container:
+        return dict(container.metadata)
+
+
 def frame_at(path: Path, number: int) -> Image.Image:
     """Return the frame that a video of 30 frames a second shows as its frame `number`, from 0 on.
 
