@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -42,10 +42,10 @@ from farm.errors import (
 
 
 class Event(NamedTuple):
-    """An event of a video's stream."""
+    """An event of a stream."""
 
     id: str
-    name: str  #: status, progress, section or end
+    name: str  #: of a video's stream: status, progress, section or end
     data: dict[str, Any]
 
 
@@ -279,18 +279,19 @@ class FarmClient:
 
         Raises: NotFound; Unavailable if the farm does not answer for `patience_s`.
         """
-        last_id: str | None = None
-        while True:
-            response = self._patiently(partial(self._open_events, video_id, last_id))
-            with contextlib.closing(response):
-                if response.status_code == httpx.codes.NO_CONTENT:
+        with contextlib.closing(self._follow(f"/v1/videos/{_segment(video_id)}/events")) as events:
+            for event in events:
+                yield event
+                if event.name == "end":
                     return
-                with contextlib.suppress(httpx.TransportError):  # the connection broke: reconnect with the last id
-                    for event in read_events(response.iter_lines()):
-                        last_id = event.id or last_id
-                        yield event
-                        if event.name == "end":
-                            return
+
+    def events(self) -> Generator[Event, None, None]:
+        """Iterate without end over the events of all your videos, the queue, the workers and the farm.
+
+        After a lost connection, resume where it broke. On `reset`, list your videos again: events may be missing.
+        Raises: Unavailable if the farm does not answer for `patience_s`.
+        """
+        return self._follow("/v1/events")
 
     def fetch(self, video_id: str, out: Path, *, variant: str = "video") -> Path:
         """Write a video's content to `out`. Resume a download that an earlier call began.
@@ -385,9 +386,22 @@ class FarmClient:
                     file.write(piece)
             _check_digest(part, response.headers.get("repr-digest", ""))
 
-    def _open_events(self, video_id: str, last_id: str | None) -> httpx.Response:
+    def _follow(self, path: str) -> Generator[Event, None, None]:
+        """Iterate over the events of a stream, up to the answer that there are no more."""
+        last_id: str | None = None
+        while True:
+            response = self._patiently(partial(self._open_events, path, last_id))
+            with contextlib.closing(response):
+                if response.status_code == httpx.codes.NO_CONTENT:
+                    return
+                with contextlib.suppress(httpx.TransportError):  # the connection broke: reconnect with the last id
+                    for event in read_events(response.iter_lines()):
+                        last_id = event.id or last_id
+                        yield event
+
+    def _open_events(self, path: str, last_id: str | None) -> httpx.Response:
         headers = {"Last-Event-ID": last_id} if last_id else {}
-        request = self._http.build_request("GET", f"/v1/videos/{_segment(video_id)}/events", headers=headers)
+        request = self._http.build_request("GET", path, headers=headers)
         response = self._http.send(request, stream=True)
         with contextlib.ExitStack() as undo:
             undo.callback(response.close)

@@ -138,6 +138,7 @@ def precision(
 def farm(
     *,
     watchers: Annotated[int, typer.Option(min=0, help="open streams of /events, ten to a video")] = 500,
+    pages: Annotated[int, typer.Option(min=0, help="open streams of everything, each of which hears all")] = 20,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
     seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
     readers: Annotated[int, typer.Option(min=0, help="readers of lists at once, after the load")] = 50,
@@ -158,10 +159,10 @@ def farm(
     from lab.bench.farm_lists import read_lists
     from lab.bench.farm_load import Load, press
 
-    load = Load(watchers=watchers, posts_per_s=posts_per_s, seconds=seconds)
+    load = Load(watchers=watchers, pages=pages, posts_per_s=posts_per_s, seconds=seconds)
     raise_file_limit()
     with _farm_to_press(url, jobs) as (address, row):
-        say(f"{watchers} watchers, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
+        say(f"{watchers} watchers, {pages} pages, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
         api_key = Settings.from_env().api_key
         found = asyncio.run(press(address, load, api_key=api_key))
         say(f"{readers} readers of lists …")

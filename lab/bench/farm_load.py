@@ -30,6 +30,7 @@ class Load:
     """How large the load is."""
 
     watchers: int
+    pages: int  #: streams of everything
     posts_per_s: float
     seconds: float
 
@@ -48,6 +49,9 @@ class Pressed:
     streams_open: int = 0
     most_streams: int = 0  #: open at once
     events: int = 0
+    pages_open: int = 0
+    page_events: int = 0
+    page_lag_ms: list[float] = field(default_factory=list)  #: as `lag_ms`, in the streams of everything
 
     def row(self) -> dict[str, Any]:
         """Return a line of a table; times in ms."""
@@ -61,6 +65,9 @@ class Pressed:
             "streams": self.streams,
             "events": self.events,
             **{f"lag_{name}": value for name, value in percentiles(self.lag_ms).items()},
+            "pages": self.pages_open,
+            "page_events": self.page_events,
+            **{f"page_lag_{name}": value for name, value in percentiles(self.page_lag_ms).items()},
         }
 
 
@@ -74,6 +81,7 @@ async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
     ) as http:
         over = asyncio.Event()
         watchers = [asyncio.create_task(_watch(http, posted, n, over, found)) for n in range(load.watchers)]
+        watchers += [asyncio.create_task(_page(http, over, found)) for _ in range(load.pages)]
         lister = asyncio.create_task(_list(http, over, found))
         await _post_all(http, load, posted, found)
         await asyncio.sleep(min(_OVER_S, load.seconds))
@@ -169,6 +177,26 @@ async def _follow(http: httpx.AsyncClient, video: str, found: Pressed) -> bool:
         finally:
             found.streams_open -= 1
     return False
+
+
+async def _page(http: httpx.AsyncClient, over: asyncio.Event, found: Pressed) -> None:
+    """Follow everything, as an open page does."""
+    begun, name = time.time(), ""
+    try:
+        async with http.stream("GET", "/v1/events", timeout=httpx.Timeout(_TIMEOUT_S)) as answer:
+            found.pages_open += 1
+            async for line in answer.aiter_lines():
+                kind, _, text = line.partition(": ")
+                name = text if kind == "event" else name
+                if kind == "data":
+                    found.page_events += 1
+                    at = json.loads(text)["at"] if name == "video" else 0.0
+                    if at > begun:
+                        found.page_lag_ms.append(1000 * (time.time() - at))
+    except httpx.HTTPError as err:
+        found.errors[f"page {type(err).__name__}"] += 1
+    if not over.is_set():
+        found.errors["page broke off"] += 1
 
 
 def _photo() -> bytes:

@@ -20,7 +20,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy import cli
-from farm.client import Event, read_events
+from farm.client import Event, FarmClient, read_events
 from farm.jobs import Jobs
 from farm.store import FolderStore
 from lab.bench.farm_lists import PAGES, read_lists
@@ -203,6 +203,31 @@ def test_no_event_is_missed_when_the_ingress_dies(farm: FarmProcess, video: str)
         patiently(farm, "POST", f"/v1/videos/{other}/cancel")
 
 
+def test_one_stream_of_everything_outlives_ingress_and_dispatcher(farm: FarmProcess, video: str) -> None:
+    """SIGKILL each in the middle of a video: the client that follows everything still hears how the video ends."""
+    with FarmClient(str(farm.http.base_url), patience_s=patient(60)) as client:
+        stream = client.events()
+        hello = next(stream)
+        assert (hello.name, hello.data["counts"]["paused"]) == ("hello", PAUSED + 1)
+        until = time.monotonic() + patient(120)
+        for victim in ("ServeReplica", "DispatcherActor"):
+            fields = FIELDS | {"model": "tiny-f1", "num_inference_steps": "20", "priority": "10"}
+            made = patiently(farm, "POST", "/v1/videos", data=fields).json()["id"]
+            status, killed = "queued", False
+            while status != "completed":
+                assert time.monotonic() < until
+                event = next(stream)
+                if event.name == "reset":  # what a page does then
+                    status = patiently(farm, "GET", f"/v1/videos/{made}").json()["status"]
+                elif event.name == "video" and event.data["id"] == made:
+                    status = event.data["status"]
+                    if event.data["sections_done"] and not killed:
+                        farm.actor(victim).kill()
+                        killed = True
+            assert killed
+        stream.close()
+
+
 @pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
 def test_openais_package_makes_a_video(farm: FarmProcess, video: str, tmp_path: Path) -> None:
     """Its create_and_poll, list, download_content, remix and delete, through Ray Serve and a real worker."""
@@ -243,13 +268,15 @@ def test_a_damaged_store_is_mended_beside_the_farm(farm: FarmProcess, video: str
 
 async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
     """The short form of `framefarm bench farm`: each video is accepted or told to wait, no stream breaks."""
-    found = await press(str(farm.http.base_url), Load(watchers=50, posts_per_s=10, seconds=5))
+    found = await press(str(farm.http.base_url), Load(watchers=50, pages=10, posts_per_s=10, seconds=5))
     assert found.errors == {}
     assert found.accepted + found.refused_429 == 50
     assert found.accepted == len(found.post_ms) > 0
     assert found.streams >= found.most_streams > 0
     assert found.events >= found.streams
     assert found.list_ms
+    assert found.pages_open == 10
+    assert len(found.page_lag_ms) >= 10 * found.accepted
     assert found.row()["errors"] == 0
     rows = await read_lists(str(farm.http.base_url), readers=10, seconds=0.3, errors=found.errors)
     assert found.errors == {}

@@ -236,7 +236,7 @@ class Feed:
 def _video(record: Record, live: LiveJob | None, keep_days: float | None) -> dict[str, Any]:
     found = video_view(record, live, keep_days=keep_days)
     del found["request"]
-    return found
+    return found | {"at": record.head.at}
 
 
 def _shown(record: Record, live: LiveJob) -> tuple[int, str | None]:

@@ -74,6 +74,40 @@ class Fragile(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, stream=Cut(answer.content, after=self._after))
 
 
+class Broken(Fragile):
+    """The same for answers without an end."""
+
+    @override
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        answer = self._inner.handle_request(request)
+        if self.breaks == 0:
+            return answer
+        self.breaks -= 1
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Short(answer, after=self._after))
+
+
+class Short(httpx.SyncByteStream):
+    """The beginning of an answer's body."""
+
+    def __init__(self, answer: httpx.Response, *, after: int) -> None:
+        """Break after so many bytes."""
+        self._answer, self._after = answer, after
+
+    @override
+    def __iter__(self) -> Iterator[bytes]:
+        seen = 0
+        for piece in self._answer.iter_raw():
+            yield piece[: self._after - seen]
+            seen += len(piece)
+            if seen >= self._after:
+                raise httpx.ReadError("the connection broke")
+
+    @override
+    def close(self) -> None:
+        self._answer.close()
+
+
 @pytest.fixture
 def finished(accept: Accept, hand: Hand) -> str:
     """The id of a finished video whose mp4 is MP4."""
@@ -189,6 +223,21 @@ def test_watching_survives_broken_connections(farm_url: str, finished: str, afte
     with client_over(Fragile(breaks=2, after=after)) as client:
         assert list(client.watch(finished)) == whole
     assert whole[-1].name == "end"
+
+
+@pytest.mark.parametrize("after", [400, 800])
+def test_following_everything_resumes(farm_url: str, accept: Accept, hand: Hand, after: int) -> None:
+    """A stream that breaks goes on with its last id: what changed meanwhile comes, and nothing asks to list again."""
+    made = accept().job.id
+    hand.dispatcher.nudge(made)
+    with client_over(Broken(breaks=2, after=after)) as client, contextlib.closing(client.events()) as events:
+        seen = [next(events)]
+        hand.jobs.wish(made, "pause", owner="local")
+        hand.dispatcher.nudge(made, "local")
+        while (seen[-1].name, seen[-1].data.get("status")) != ("video", "paused"):
+            seen.append(next(events))
+    assert [event.name for event in seen].count("hello") == 3
+    assert "reset" not in {event.name for event in seen}
 
 
 def test_errors_come_back_as_they_left(farm_url: str, accept: Accept, tmp_path: Path) -> None:
