@@ -149,6 +149,10 @@ class DispatcherActor:
         """Pass on to Dispatcher.nudge."""
         await self._call(self._dispatcher.nudge, job_id, owner)
 
+    async def watch(self, jobs: frozenset[JobId]) -> None:
+        """Pass on to Dispatcher.watch."""
+        await self._call(self._dispatcher.watch, jobs)
+
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         """Answer like Dispatcher.news, but wait up to `timeout_s` for a change."""
         until = time.monotonic() + timeout_s

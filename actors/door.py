@@ -30,6 +30,10 @@ class RayDoor(NewsDoor):
         await self._call("nudge", job, owner)
 
     @override
+    async def watch(self, jobs: frozenset[JobId]) -> None:
+        await self._call("watch", jobs)
+
+    @override
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         answer: News = await self._call("news", after, wait_s=timeout_s, timeout_s=timeout_s)
         return answer

@@ -31,6 +31,7 @@ class Task:
     def __init__(self, order: Order, worker_id: str) -> None:
         self.order = order
         self.verdict: Verdict = "go"
+        self.is_watched = False
         self.over = threading.Event()
         self.progress = Progress(
             job=order.job.id,
@@ -44,7 +45,8 @@ class Task:
 
     def hear(self, verdict: Verdict) -> None:
         """Note what the dispatcher says, or what its silence means. The next step acts on it."""
-        self.verdict = verdict
+        self.is_watched = verdict == "show"
+        self.verdict = "go" if self.is_watched else verdict
 
     def stepped(self, step: int) -> None:
         """Note a finished step. Raises: Stopped if the order is to be dropped."""
@@ -161,7 +163,9 @@ class OrderLoop:
         while not task.over.is_set():
             if not given_back:
                 card = self._card.model_copy(update={"asleep": self._is_asleep()})
-                task.hear(self._link.beat(card, task.progress, over=task.over, on_silence=partial(task.hear, "stop")))
+                preview = self._runner.preview() if task.is_watched else None  # here, so that no step waits for it
+                progress = task.progress.model_copy(update={"preview": preview})
+                task.hear(self._link.beat(card, progress, over=task.over, on_silence=partial(task.hear, "stop")))
             if task.verdict != "go" and task.order.key.stage == "section" and not given_back:
                 self._give_back(task)
                 given_back = True

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from actors.artifacts import Artifacts
 from actors.spec import spec_of
-from farm.contract import Artifact, Failure, Job, JobId, Order, WorkerCard
+from farm.contract import Artifact, Failure, Job, JobId, Order, Preview, WorkerCard
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
 from farm.jobs.embeddings import StoredEmbeddings
@@ -26,6 +26,7 @@ from farm.ledger import Entry
 from farm.ledger.states import Event
 from farm.numeric_class import attention_of, parse_class, same_class
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
+from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.frames.source import source_clips
 from framepack_engine.frames.stills import border_frames, first_frame, spritesheet_png, stills_zip, thumbnail_png
@@ -35,6 +36,7 @@ from framepack_engine.planning.sections import time_order
 log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
 _HOST = torch.device("cpu")
+_PREVIEW_QUALITY = 80  #: of WebP: a third of the bytes of lossless
 
 
 class OrderRunner:
@@ -49,6 +51,7 @@ class OrderRunner:
         self._preserve_gb: float | None = None  # as the renderer was made for
         self._renderer: Renderer | None = None
         self._step: StepState | None = None  # the running section after its last finished step
+        self._shown: tuple[StepState, Preview] | None = None  # the newest preview, and the step that it shows
         self._giving_back, self._given_back = threading.Lock(), ("", -1)  # the last one: video, attempt
         self._forwards = 0  # of the transformer, in the order that is done
         self.warm_job: JobId | None = None
@@ -62,9 +65,20 @@ class OrderRunner:
         """Free the model and the artifacts; the next order loads them again."""
         if self._renderer is not None:
             self._renderer.close()
-        self._renderer, self._model, self._step = None, "", None
+        self._renderer, self._model, self._step, self._shown = None, "", None, None
         self._artifacts.let_go()
         self.warm_job = None
+
+    def preview(self) -> Preview | None:
+        """Show the running section after its last finished step; None: none is finished. Another thread calls this."""
+        step = self._step
+        if step is None:
+            return None
+        if self._shown is None or self._shown[0] is not step:
+            picture = BytesIO()
+            latent_preview(step.estimate).save(picture, "WEBP", quality=_PREVIEW_QUALITY)
+            self._shown = step, Preview(step=step.step, webp=picture.getvalue())
+        return self._shown[1]
 
     @property
     def memory_plan(self) -> str | None:
@@ -82,7 +96,8 @@ class OrderRunner:
         has the lease by now (nothing was committed); EngineError; StoreError.
         """
         begun = time.monotonic()
-        self._step, self._forwards = None, 0  # before all else: a stop may come while the model is loaded
+        self._step, self._shown = None, None  # before all else: a stop may come while the model is loaded
+        self._forwards = 0
         renderer = self._renderer_for(order)
         stage = {"encode": self._encode, "section": self._section, "decode": self._decode, "finish": self._finish}
         try:

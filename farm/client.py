@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import httpx
@@ -285,13 +285,14 @@ class FarmClient:
                 if event.name == "end":
                     return
 
-    def events(self) -> Generator[Event, None, None]:
+    def events(self, *, previews: Iterable[str] = ()) -> Generator[Event, None, None]:
         """Iterate without end over the events of all your videos, the queue, the workers and the farm.
 
+        previews: ids of videos to look into while they are made, at most 4.
         After a lost connection, resume where it broke. On `reset`, list your videos again: events may be missing.
         Raises: Unavailable if the farm does not answer for `patience_s`.
         """
-        return self._follow("/v1/events")
+        return self._follow("/v1/events?" + urlencode([("preview", video_id) for video_id in previews]))
 
     def fetch(self, video_id: str, out: Path, *, variant: str = "video") -> Path:
         """Write a video's content to `out`. Resume a download that an earlier call began.

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
-Verdict = Literal["go", "stop", "pause", "exit"]  #: to a worker: go on; drop this order; drop it and rest; end
+#: to a worker: go on; go on, and send previews; drop this order; drop it and rest; end
+Verdict = Literal["go", "show", "stop", "pause", "exit"]
 WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
 AUTO = "auto"  #: a request's attention: the worker that starts the video chooses it
 _ID = re.compile(r"video_[0-9a-f]{32}")
@@ -138,6 +139,13 @@ class Order(Value):
     decode_tile_px: int | None = None  #: chosen by the video's encode if the request leaves it open
 
 
+class Preview(Value):
+    """A section while it is made, as it looked after a step. It lives in memory only."""
+
+    step: int
+    webp: bytes  #: the section's latent frames side by side, each latent pixel as a pixel
+
+
 class Progress(Value):
     """How far a worker is with its order. It lives in memory only."""
 
@@ -147,6 +155,7 @@ class Progress(Value):
     worker: str
     step: int = 0
     steps: int = 0
+    preview: Preview | None = None  #: only while somebody watches
 
 
 class Failure(Value):

@@ -111,7 +111,10 @@ class Dispatcher:
             return "go"
 
     def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
-        """Take a busy worker's report. "stop": drop the order, its lease is gone or its video paused; "pause": rest."""
+        """Take a busy worker's report.
+
+        "show": go on, and send previews. "stop": drop the order, its lease is gone or its video paused. "pause": rest.
+        """
         with self._leases as leases:
             return leases.beat(card, progress)
 
@@ -249,6 +252,11 @@ class Dispatcher:
         """Return the workers heard of lately, and those on leave."""
         with self._leases as leases:
             return leases.workers()
+
+    def watch(self, jobs: frozenset[JobId]) -> None:
+        """Let the workers send previews of these videos for a while."""
+        with self._leases as leases:
+            leases.watch(jobs)
 
     def news(self, after: Place | None) -> News:
         """Return what changed after a place; None: all that is open."""

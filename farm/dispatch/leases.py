@@ -21,7 +21,7 @@ from farm.contract import (
     slot_of,
 )
 from farm.dispatch.crew import Crew, Worker
-from farm.dispatch.news import Changes, News, Place
+from farm.dispatch.news import WATCH_S, Changes, News, Place
 from farm.dispatch.open_video import OpenVideo, bare_order
 from farm.dispatch.open_videos import Change, OpenVideos
 from farm.dispatch.roster import Leaves, Roster
@@ -62,6 +62,7 @@ class Leases:
         self.roster = Roster(self.crew, Leaves(jobs.store))
         self._offers = Offers(self.videos.queue, self.crew)
         self._generation = 0  # rises with what changes every video's answer
+        self._watched: dict[JobId, float] = {}  # video -> until when
         self._changes, self._told_generation = Changes(epoch, clock=clock), 0
         self.draining = False
 
@@ -99,7 +100,9 @@ class Leases:
         self._changes.note(progress.job)
         self._on_news(progress.job)
         verdict = self._verdict(card)
-        return "stop" if verdict == "go" and video.record.head.state.status == "paused" else verdict
+        if verdict == "go" and video.record.head.state.status == "paused":
+            return "stop"
+        return "show" if verdict == "go" and self._is_watched(progress) else verdict
 
     def give_up(self, failure: Failure, losses: Losses | None = None) -> None:
         """End an order without a commit. losses: what the store lost of what the order starts from."""
@@ -282,6 +285,15 @@ class Leases:
         return self._changes.news(
             after, look=self._told, workers=tuple(self.workers()), queue=lambda: tuple(self.videos.queue.to_begin())
         )
+
+    def watch(self, jobs: frozenset[JobId]) -> None:
+        """Let the workers send previews of these videos for a while."""
+        now = self._clock()
+        kept = {job_id: until for job_id, until in self._watched.items() if until > now}
+        self._watched = kept | dict.fromkeys(jobs, now + WATCH_S)
+
+    def _is_watched(self, progress: Progress) -> bool:
+        return progress.key.stage == "section" and self._watched.get(progress.job, 0.0) > self._clock()
 
     def note_end(self, job_id: JobId, owner: str, record: Record | None) -> None:
         """Tell that a video ended, or changed after its end. Without `record`, it is erased."""

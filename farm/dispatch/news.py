@@ -13,6 +13,7 @@ from farm.contract import DispatcherDoor, JobId, LiveJob, WorkerState
 from farm.jobs import Record
 
 _ENDED = 500  #: ended and deleted videos that are remembered; to hear of earlier ones, list the videos
+WATCH_S = 10.0  #: a video whose watchers are not heard of for so long is not watched any more
 _QUEUE_S = 1.0  #: between two looks at the order of the queue
 
 
@@ -54,6 +55,9 @@ class NewsDoor(DispatcherDoor, Protocol):
 
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         """Return what changed after a place (None: all), as soon as something did. Raises: Unavailable."""
+
+    async def watch(self, jobs: frozenset[JobId]) -> None:
+        """Let the workers send previews of these videos for the next `WATCH_S`. Raises: Unavailable."""
 
 
 class _Dated:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import PlainTextResponse
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from farm.contract import WorkerState
 from farm.errors import Unavailable
@@ -28,7 +29,13 @@ async def list_workers(deps: Deps, viewer: ViewerDep) -> dict[str, Any]:
 
 @router.get("/v1/events")
 async def get_all_events(
-    deps: Deps, viewer: ViewerDep, last_event_id: Annotated[str | None, Header()] = None
+    deps: Deps,
+    viewer: ViewerDep,
+    *,
+    preview: Annotated[
+        list[str] | None, Query(max_length=4, description="show these videos while they are made")
+    ] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Stream the events of all your videos, the queue, the workers and the farm, without end.
 
@@ -39,6 +46,8 @@ async def get_all_events(
         "operator": is_operator(deps, viewer.owner),
         "version": version("framepack-farm"),
     }
+    records = [await run_in_threadpool(deps.jobs.get, video, owner=viewer.owner) for video in preview or ()]
+    viewer = viewer._replace(watched=frozenset(record.asked.id for record in records))
     return EventSourceResponse(Stream(deps.feed, viewer, hello=hello, last_event_id=last_event_id).events())
 
 

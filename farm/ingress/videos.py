@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
 from farm.errors import FarmError, NotFound, Unavailable
-from farm.ingress.content import AskedDep, content
+from farm.ingress.content import AskedDep, content, live_picture
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.links import LinkedDep
@@ -188,6 +188,8 @@ async def get_video(record: RecordDep, response: Response, deps: Deps) -> dict[s
 @router.get("/{video_id}/content")
 async def get_content(record: LinkedDep, deps: Deps, asked: AskedDep) -> Response:
     """Return the mp4 or another file of the video. Ranges are honoured."""
+    if asked.variant == "live":
+        return live_picture(record, await _live(deps, record), asked)
     limiter = {"frame": deps.decoding, "poster": deps.drawing}.get(asked.variant)
     return await to_thread.run_sync(content, record, deps.jobs, deps.tools, asked, limiter=limiter)
 

@@ -142,6 +142,10 @@ class DispatcherHere(NewsDoor):
         """See DispatcherDoor."""
         self._here().nudge(job, owner)
 
+    async def watch(self, jobs: frozenset[JobId]) -> None:
+        """See NewsDoor."""
+        self._here().watch(jobs)
+
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         """See NewsDoor. Waits, like the real one."""
         until = asyncio.get_running_loop().time() + timeout_s

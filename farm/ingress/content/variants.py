@@ -12,7 +12,9 @@ from starlette.requests import Request
 from farm.errors import InvalidRequest
 from farm.jobs import Record
 
-Made = Literal["video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames", "frame", "poster"]
+Made = Literal[
+    "video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames", "frame", "poster", "live"
+]
 ASSETS = (*get_args(Made), "start", "end")  #: besides keyframe_0 …
 _KEYFRAME = r"keyframe_[0-9]{1,3}"
 _SUFFIX = {  #: the other variants are png
@@ -21,6 +23,7 @@ _SUFFIX = {  #: the other variants are png
     "latents": "safetensors",
     "frames": "zip",
     "poster": "webp",
+    "live": "webp",
 }
 _SCHEMA = {"anyOf": [{"enum": list(ASSETS)}, {"pattern": f"^{_KEYFRAME}$"}]}
 

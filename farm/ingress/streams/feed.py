@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.dispatch.news import News, NewsDoor, Place, VideoNews
+from farm.dispatch.news import WATCH_S, News, NewsDoor, Place, VideoNews
 from farm.errors import Damaged, FarmError, NotFound, StoreError
+from farm.ingress.content import etag_of
 from farm.ingress.ready import Readiness
 from farm.ingress.streams.subjects import Key, Subject, Subjects
 from farm.ingress.views import progress_view, video_view, worker_view
@@ -60,23 +62,31 @@ class Feed:
         self.open: dict[JobId, Known] = {}
         self._parts = {"dispatcher": "ok", "store": "ok"}
         self._followers = 0
+        self._watched, self._watch = Counter[JobId](), asyncio.Event()  # set when another video is watched
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: dict[JobId, Known] = {}  # they ended while no dispatcher told
         self._heard = asyncio.Event()
         self.news = asyncio.Event()  #: set at the next change, and replaced
 
     @contextmanager
-    def following(self) -> Iterator[None]:
-        """Keep the feed fresh for as long as the context lasts. The first follower begins without old news."""
+    def following(self, watched: frozenset[JobId] = frozenset()) -> Iterator[None]:
+        """Keep the feed fresh for as long as the context lasts, and let workers show the `watched` videos.
+
+        The first follower begins without old news.
+        """
         self._followers += 1
+        self._watched.update(watched)
+        if watched:
+            self._watch.set()
         if not self._tasks:
             self.subjects, self.place, self.floor, self.open = Subjects(self._clock), None, 0, {}
             self._lost, self._heard = {}, asyncio.Event()
-            self._tasks = [asyncio.create_task(loop()) for loop in (self._listen, self._try_store)]
+            self._tasks = [asyncio.create_task(loop()) for loop in (self._listen, self._try_store, self._let_show)]
         try:
             yield
         finally:
             self._followers -= 1
+            self._watched -= Counter(watched)
             if not self._followers:
                 for task in self._tasks:
                     task.cancel()
@@ -122,6 +132,16 @@ class Feed:
             self._ring()
             await asyncio.sleep(_STORE_S)
 
+    async def _let_show(self) -> None:
+        """Let workers show what is watched: at once, and again before the dispatcher forgets it."""
+        while True:
+            self._watch.clear()
+            if self._watched:
+                with suppress(FarmError):  # `_listen` tells that the dispatcher is away
+                    await self._door.watch(frozenset(self._watched))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._watch.wait(), WATCH_S / 3)
+
     async def _take_in(self, news: News) -> None:
         before = self.open
         if news.is_whole:
@@ -163,10 +183,12 @@ class Feed:
         if live is None or record is None:
             self.open.pop(told.job, None)
             self.subjects.drop(Key("progress", told.job))
+            self.subjects.drop(Key("preview", told.job))
             self.subjects.drop(key)
         else:
             self.open[told.job] = Known(record, live)
             self._take_progress(record, live)
+            self._take_preview(record, live)
         if record is None:
             self.subjects.put(Key("gone", told.job), _gone(told.job, "video", told.owner, told.version))
             return
@@ -183,6 +205,21 @@ class Feed:
         if found is None:
             self.subjects.drop(key)
         elif (same := self.subjects.get(key)) is None or same.truth() != found:
+            self.subjects.put(key, Subject(record.asked.owner, lambda: found))
+
+    def _take_preview(self, record: Record, live: LiveJob) -> None:
+        key, progress = Key("preview", record.asked.id), live.progress
+        if progress is None or progress.preview is None:
+            self.subjects.drop(key)
+            return
+        shown = progress.preview
+        found = {
+            "id": record.asked.id,
+            "section": progress.key.section,
+            "step": shown.step,
+            "etag": etag_of(shown),
+        }
+        if (same := self.subjects.get(key)) is None or same.truth() != found:
             self.subjects.put(key, Subject(record.asked.owner, lambda: found))
 
     def _take_workers(self, workers: tuple[WorkerState, ...]) -> None:

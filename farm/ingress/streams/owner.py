@@ -17,7 +17,13 @@ from farm.ingress.streams.subjects import Key, Subject, Viewer
 
 _LAST_ID = re.compile(r"(\d{1,12})\.(\d{1,15})\.(\d{1,15})")
 _RETRY_MS = 1000  #: a browser comes back after this
-_NOW = ("farm", "worker", "queue", "progress")  #: told to each client that comes; of these only the newest counts
+_NOW = (
+    "farm",
+    "worker",
+    "queue",
+    "progress",
+    "preview",
+)  #: told to each client that comes; of these only the newest counts
 _SINCE = ("video", "gone")  #: told to a client that comes back, if they changed since
 
 
@@ -34,7 +40,7 @@ class Stream:
     async def events(self) -> AsyncIterator[bytes]:
         """Yield encoded events for ever."""
         feed = self._feed
-        with feed.following():
+        with feed.following(self._viewer.watched):
             await feed.heard()
             news, turn, is_placed = feed.news, feed.subjects.turn, feed.place is not None
             batch = [*self._greet(), *(self._catch_up() if is_placed else self._told(list(feed.subjects.of("farm"))))]
@@ -85,6 +91,8 @@ class Stream:
     def _told(self, subjects: list[tuple[Key, Subject]]) -> list[bytes]:
         events = []
         for key, subject in subjects:
+            if key.kind == "preview" and key.name not in self._viewer.watched:
+                continue
             text = subject.text(self._viewer)
             if text is not None:
                 events.append(self._event(key.kind, text))

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-EVERY_S = {"progress": 0.5, "queue": 1.0, "worker": 1.0}  #: a kind's least time between two events of one subject
+from farm.contract import JobId
+
+EVERY_S = {
+    "progress": 0.5,
+    "preview": 0.5,
+    "queue": 1.0,
+    "worker": 1.0,
+}  #: a kind's least time between two events of one subject
 
 
 class Key(NamedTuple):
@@ -22,6 +29,7 @@ class Viewer(NamedTuple):
 
     owner: str
     sees_all: bool = False  #: an operator whom the farm names
+    watched: frozenset[JobId] = frozenset()  #: the videos whose previews it wants
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from farm.contract import Failure, JobPlan, Order, OrderKey, Progress, Stage, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
+from farm.dispatch.news import WATCH_S
 from farm.errors import LeaseLost, NotFound
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
@@ -55,6 +56,25 @@ def failure(order: Order, worker: str = "w0", code: str = "boom", *, counts: boo
     return Failure(
         job=order.job.id, key=order.key, attempt=order.attempt, worker=worker, code=code, message="x", counts=counts
     )
+
+
+def test_a_worker_shows_its_section_while_somebody_watches(
+    dispatcher: Dispatcher, jobs: Jobs, accept: Accept, clock: Clock
+) -> None:
+    """Reports on a watched video's section are answered with `show`, until its watchers are silent for a while."""
+    dispatcher.nudge(job_id := accept().job.id)
+    dispatcher.watch(frozenset({job_id}))
+    encode = ask(dispatcher)
+    assert dispatcher.beat(card(), progress(encode)) == "go"
+    commit(jobs, encode)
+    section = ask(dispatcher)
+    assert dispatcher.beat(card(), progress(section)) == "show"
+    clock.now += WATCH_S - 1
+    dispatcher.watch(frozenset({job_id}))
+    clock.now += WATCH_S - 1
+    assert dispatcher.beat(card(), progress(section)) == "show"
+    clock.now += 1
+    assert dispatcher.beat(card(), progress(section)) == "go"
 
 
 def test_a_video_goes_through_its_stages(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:

@@ -87,6 +87,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
         "sweep": dispatcher.sweep,
         "drain": dispatcher.drain,
         "news": lambda: dispatcher.news(None),
+        "watch": lambda: dispatcher.watch(frozenset()),
     }
     assert calls.keys() == {name for name in vars(Dispatcher) if not name.startswith("_")}
     for name, call in calls.items():

@@ -7,15 +7,17 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from typing_extensions import override
 
 from farm.client import Event, read_events
+from farm.contract import JobId, Preview, Progress
 from farm.ingress.ready import Readiness
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.owner import Stream
@@ -110,9 +112,11 @@ class Page:
 
 
 @contextlib.asynccontextmanager
-async def page(feed: Feed, owner: str = "local", *, after: str | None = None, **more: bool) -> AsyncIterator[Page]:
+async def page(
+    feed: Feed, owner: str = "local", *, after: str | None = None, sees_all: bool = False, watched: Iterable[JobId] = ()
+) -> AsyncIterator[Page]:
     """A page that is closed at the end."""
-    opened = Page(feed, Viewer(owner, **more), after)
+    opened = Page(feed, Viewer(owner, sees_all, frozenset(watched)), after)
     try:
         yield opened
     finally:
@@ -268,6 +272,52 @@ async def test_many_changes_become_few_events(feed: Feed, accept: Accept, hand: 
         assert seen.names().count("progress") <= spent / 0.5 + 2
         assert seen.names().count("queue") <= spent + 2
         assert seen.names().count("video") <= len(waiting) + 1
+
+
+async def test_a_section_is_shown_to_those_who_watch_it(
+    http: TestClient, feed: Feed, accept: Accept, hand: Hand
+) -> None:
+    """The worker hears that it is watched, its preview reaches the watching page alone, and /content serves it."""
+    made = accept().job.id
+    hand.dispatcher.nudge(made)
+    hand.commit(hand.take(), conditioning=b"c")
+    order = hand.take()
+
+    def report(step: int, webp: bytes | None = None) -> str:
+        shown = None if webp is None else Preview(step=step, webp=webp)
+        progress = Progress(
+            job=made, key=order.key, attempt=order.attempt, worker="hand", step=step, steps=25, preview=shown
+        )
+        return hand.dispatcher.beat(hand.card, progress)
+
+    assert report(1) == "go"
+    path = f"/v1/videos/{made}/content?variant=live"
+    assert http.get(path).json()["code"] == "not_ready"
+    async with page(feed) as other, page(feed, watched=[made]) as seen, page(feed, "bob", watched=[made]) as bob:
+        await seen.until("progress", step=1)
+        while report(2) != "show":  # noqa: ASYNC110 - the dispatcher's answer has no event
+            await asyncio.sleep(0.01)
+        report(2, b"picture 2")
+        shown = (await seen.until("preview", step=2)).data
+        assert (shown["id"], shown["section"]) == (made, 0)
+        answer = http.get(f"{path}&v={shown['etag']}")
+        assert (answer.content, answer.headers["content-type"]) == (b"picture 2", "image/webp")
+        assert "immutable" in answer.headers["cache-control"]
+        report(3, b"picture 3")
+        assert (await seen.until("preview", step=3)).data["etag"] != shown["etag"]
+        hand.commit(order, section=b"s")
+        for each in (seen, other):
+            await each.until("video", sections_done=1)
+        assert http.get(path).status_code == 409
+        assert "preview" not in [*bob.names(), *other.names()]
+
+
+def test_only_own_videos_are_shown(http: TestClient, accept: Accept) -> None:
+    """A preview of another owner's video is 404 before the stream begins; a fifth one is too much."""
+    bobs = accept(owner="bob").job.id
+    assert http.get("/v1/events", params={"preview": [bobs]}).status_code == 404
+    refused = http.get("/v1/events", params={"preview": [accept().job.id] * 5})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "preview")
 
 
 async def test_five_hundred_pages_ask_no_more_than_one(
