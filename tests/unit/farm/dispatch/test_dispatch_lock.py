@@ -88,6 +88,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
         "drain": dispatcher.drain,
         "news": lambda: dispatcher.news(None),
         "watch": lambda: dispatcher.watch(frozenset()),
+        "lives": lambda: dispatcher.lives([job_id]),
     }
     assert calls.keys() == {name for name in vars(Dispatcher) if not name.startswith("_")}
     for name, call in calls.items():
