@@ -3727,7 +3727,7 @@ export interface operations {
                 /** @description of a link: stands for the key */
                 seal?: string | null;
                 /** @description which file; keyframe_0 … are pictures of the request */
-                variant?: string | ("video" | "thumbnail" | "spritesheet" | "preview" | "partial" | "latents" | "frames" | "frame" | "poster" | "start" | "end") | unknown;
+                variant?: string | ("video" | "thumbnail" | "spritesheet" | "preview" | "partial" | "latents" | "frames" | "frame" | "poster" | "live" | "start" | "end") | unknown;
                 /** @description of variant=preview; default: the newest */
                 section?: number | null;
                 /** @description of variant=frame: seconds, or "last" */
@@ -4900,7 +4900,10 @@ export interface operations {
     };
     get_all_events_v1_events_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description show these videos while they are made */
+                preview?: string[] | null;
+            };
             header?: {
                 "last-event-id"?: string | null;
             };
