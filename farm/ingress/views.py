@@ -51,6 +51,7 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "webhook": job.hooks.get("request"),
         "stage": key.stage if key else None,
         "sections_done": len(state.sections),
+        "frames_ready": frames_ready(record),
         "sections_total": job.plan.sections,
         "step": running.step if running else None,
         "eta_s": live.eta_s if live and state.status == "in_progress" else None,
@@ -66,6 +67,25 @@ def video_view(record: Record, live: LiveJob | None = None, *, keep_days: float 
         "edits": job.shown_edits(),
         "request": job.request.model_dump(mode="json"),
     }
+
+
+def final_clips(record: Record) -> list[int]:
+    """Return the sections whose final clips are contiguous, in time order. With an i2v model they are the END."""
+    sections: list[int] = []
+    for section, frames in enumerate(record.job.plan.final_frames):
+        if frames and str(section) not in record.head.state.clips:
+            break
+        if frames:
+            sections.append(section)
+    return sections[::-1] if record.job.plan.kind == "i2v" else sections
+
+
+def frames_ready(record: Record) -> int:
+    """Return how many frames can be fetched: all of a complete video, else those of `partial`."""
+    plan = record.job.plan
+    if record.head.state.status == "completed":
+        return plan.frames
+    return sum(plan.final_frames[section] for section in final_clips(record))
 
 
 def encoded(record: Record, live: LiveJob | None, *, keep_days: float | None) -> bytes:

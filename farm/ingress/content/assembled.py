@@ -21,23 +21,13 @@ from farm.contract import Artifact, Media
 from farm.errors import Damaged, InvalidRequest, NotReady
 from farm.ingress.content.serving import Body, Span, send
 from farm.ingress.content.variants import filename, sections_done
+from farm.ingress.views import final_clips
 from farm.jobs import Jobs, Record
 from farm.ledger.damage import check_file, verified
 
 _PIECE_BYTES = 1 << 20
 _STILL = re.compile(r"[0-9]{6,}\.png")
 _PNG_SLACK = 1 << 16  #: bytes by which a PNG of noise may exceed its pixels
-
-
-def final_clips(record: Record) -> list[int]:
-    """Return the sections whose final clips are contiguous, in time order. With an i2v model they are the END."""
-    sections: list[int] = []
-    for section, frames in enumerate(record.job.plan.final_frames):
-        if frames and str(section) not in record.head.state.clips:
-            break
-        if frames:
-            sections.append(section)
-    return sections[::-1] if record.job.plan.kind == "i2v" else sections
 
 
 def partial(record: Record, jobs: Jobs, media: Media, request: Request) -> Response:

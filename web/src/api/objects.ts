@@ -35,6 +35,8 @@ export interface Video {
   stage: Stage | null
   sections_done: number
   sections_total: number
+  /** Frames that can be fetched: all of a complete video, else those of `partial`. */
+  frames_ready: number
   /** The section in hand, in the order of making; only where the event stream told it. */
   section?: number | null
   step: number | null

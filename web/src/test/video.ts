@@ -21,7 +21,7 @@ export const video = (id: string, more: Partial<Video> = {}): Video => ({
   error: null,
   name: '',
   stage: null,
-  sections_done: 0,
+  sections_done: 0, frames_ready: 0,
   sections_total: 2,
   step: null,
   eta_s: null,

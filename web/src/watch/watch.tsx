@@ -5,7 +5,7 @@ import { wish } from '../live/actions'
 import { world } from '../live/store'
 import { watch } from '../live/stream'
 import { Icon } from '../parts/icon'
-import { Bar, stageWords, timeLeft, waitWords } from '../parts/progress'
+import { Bar, timeLeft, waitWords } from '../parts/progress'
 import { words } from '../words'
 import { Frames } from './frames'
 import { Growing } from './growing'
@@ -69,7 +69,7 @@ function Bars({ video }: { video: Video }) {
     <div class="bars small number">
       {video.status === 'in_progress' && video.step !== null && video.steps ? (
         <>
-          <span>{stageWords(video)}</span>
+          <span>{words.progress.section(Math.min((video.section ?? video.sections_done) + 1, video.sections_total), video.sections_total)}</span>
           <progress aria-label={words.watch.section} max={video.steps} value={video.step} />
           <span class="soft">{words.progress.step(video.step, video.steps)}</span>
         </>

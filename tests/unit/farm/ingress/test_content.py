@@ -20,8 +20,8 @@ from typing_extensions import override
 from deploy.planner import EngineMedia
 from farm.contract import JobPlan
 from farm.ingress import create_app
-from farm.ingress.content.assembled import final_clips
 from farm.ingress.content.serving import Span, requested_span
+from farm.ingress.views import final_clips
 from farm.jobs import Record
 from farm.store import FolderStore
 from tests.unit.conftest import Hand
@@ -129,6 +129,7 @@ def test_partial_joins_the_final_clips_in_time_order(accept: Accept, hand: Hand,
     with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 1)) as client:
         path = f"/v1/videos/{record.job.id}/content?variant=partial"
         assert client.get(path).content == b"early|late"
+        assert client.get(f"/v1/videos/{record.job.id}").json()["frames_ready"] == 4 + 4
         assert client.get(path, headers={"Range": "bytes=6-9"}).content == b"late"
 
 
