@@ -79,7 +79,7 @@ class DispatcherLink:
     def failed_to_start(self, message: str) -> bool:
         """Say why this worker cannot start. Return whether it should try again: not if the farm drains."""
         answer = self._tell("worker_failed_to_start", lambda them: them.worker_failed_to_start.remote(message))
-        return answer != "exit"
+        return bool(answer != "exit")
 
     def _tell(self, method: str, send: Callable[[Any], Any]) -> Any:
         try:

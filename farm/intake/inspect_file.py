@@ -22,7 +22,7 @@ from farm.intake.body import checked
 from farm.intake.images import clean_image
 from farm.intake.prepare import Tools
 from farm.intake.studio import LeftOut, from_eichi, from_studio
-from farm.request import read_json
+from farm.request import LoraUse, read_json
 
 _PNG, _ZIP, _MP4 = b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"ftyp"
 _MOST_ENTRIES, _MOST_JOBS = 2000, 500
@@ -163,7 +163,7 @@ def _checked(fields: dict[str, Any], images: dict[str, bytes], left_out: list[Le
             if (top := str(name).partition(".")[0]) in fields:
                 left_out.append(LeftOut(top, fields.pop(top), str(why)))
         return Found(fields, images, left_out)
-    loras = []
+    loras = list[LoraUse]()
     for use in request.loras:
         try:
             loras += tools.planner.pin_loras((use,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
 @pytest.mark.parametrize("patient", [True, False])
 def test_a_full_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch, patient: bool) -> None:
     """The worker says what it waits for until the trial has memory, and ends while it waits if the farm drains."""
-    looks = iter([torch.OutOfMemoryError("full"), torch.OutOfMemoryError("full"), "sdpa"])
+    looks: Iterator[Exception | str] = iter([torch.OutOfMemoryError("full"), torch.OutOfMemoryError("full"), "sdpa"])
     told, slept = list[str](), list[float]()
 
     def trial(*_: object) -> str:

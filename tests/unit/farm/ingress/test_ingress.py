@@ -132,7 +132,7 @@ def test_a_dry_run_needs_no_keyframes_pictures(http: TestClient) -> None:
 def test_a_size_that_no_picture_could_have_is_refused(http: TestClient, text: str) -> None:
     """422 names the field, also in JSON as a number or a list."""
     for body in ({"data": {"prompt": "a", "image_size": text}}, {"json": {"prompt": "a", "image_size": [text]}}):
-        answer = http.post("/v1/videos?dry_run=1", **body)  # type: ignore[arg-type]
+        answer = http.post("/v1/videos?dry_run=1", **body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "image_size")
 
 
