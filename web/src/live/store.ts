@@ -13,8 +13,8 @@ export const take = (event: FarmEvent): void => {
 }
 
 /** Take in videos that a list or a call answered. */
-export const learn = (videos: readonly Video[], complete = false): void => {
-  world.value = listed(world.value, videos, complete)
+export const learn = (videos: readonly Video[], told?: ReadonlySet<string>): void => {
+  if (videos.length) world.value = listed(world.value, videos, told)
 }
 
 /** Forget everything: another person signs in. */

@@ -1,16 +1,23 @@
 /** Feed the store from one event stream. A hidden tab lets its stream go, and looks once a minute for its title. */
 import { effect } from '@preact/signals'
-import { away, call, signedOut, sleep } from '../api/client'
+import { away, call, Problem, signedOut, sleep } from '../api/client'
 import { OPEN, type Page, type Video } from '../api/objects'
-import { isListed, learn, pageTitle, take } from './store'
-import type { FarmEvent } from './world'
+import { each } from './actions'
+import { isListed, learn, pageTitle, take, world } from './store'
+import { type FarmEvent, unnamed } from './world'
 
 const KINDS = ['hello', 'reset', 'video', 'progress', 'queue', 'gone', 'worker', 'farm', 'preview'] as const
 const HIDDEN_S = 20 //: a browser has few connections for all of a farm's tabs
 const TITLE_S = 50
 
-/** Ids of running videos to look into; the stream opens again where they change. */
-let watched: readonly string[] = []
+/** Running videos that somebody looks into, and how many do; the stream opens again where they change. */
+const looks = new Map<string, number>()
+const MOST_LOOKS = 4
+
+/** For each list on its way, the ids of which events told since it was asked for. */
+const listings = new Set<Set<string>>()
+
+let followed = ''
 let stream: EventSource | null = null
 let timer: ReturnType<typeof setTimeout> | undefined
 
@@ -19,7 +26,7 @@ export function startLive(): void {
   effect(() => void (document.title = pageTitle.value))
   effect(() => {
     if (signedOut.value) close()
-    else if (!document.hidden) open()
+    else open()
   })
   document.addEventListener('visibilitychange', () => {
     clearTimeout(timer)
@@ -29,26 +36,46 @@ export function startLive(): void {
   if (document.hidden) rest()
 }
 
-/** Ask for the live look into these videos (four at most). */
-export function watch(ids: readonly string[]): void {
-  if (ids.join() === watched.join()) return
-  watched = ids.slice(0, 4)
-  if (stream) {
-    close()
-    open()
+/** Ask for the live look into a video, until what is returned is called. The newest four are looked into. */
+export function lookInto(id: string): () => void {
+  const count = (change: number): void => {
+    const now = (looks.get(id) ?? 0) + change
+    if (now > 0) looks.set(id, now)
+    else looks.delete(id)
+    queueMicrotask(follow) // one look goes and another comes: the stream opens once
   }
+  count(1)
+  return () => count(-1)
+}
+
+let unlook = (): void => undefined
+
+export function watch(ids: readonly string[]): void {
+  unlook()
+  const ends = ids.map(lookInto)
+  unlook = () => ends.forEach((end) => end())
+}
+
+const lookQuery = (): string => new URLSearchParams([...looks.keys()].slice(-MOST_LOOKS).map((id) => ['preview', id])).toString()
+
+function follow(): void {
+  if (!stream || followed === lookQuery()) return
+  close()
+  open()
 }
 
 function open(): void {
-  if (stream || signedOut.value) return
-  const query = new URLSearchParams(watched.map((id) => ['preview', id]))
-  const opened = new EventSource(`/v1/events${query.size ? `?${query}` : ''}`)
+  if (stream || signedOut.value || document.hidden) return
+  const query = (followed = lookQuery())
+  const opened = new EventSource(`/v1/events${query && `?${query}`}`)
   let isNew = true // a stream that the browser took up again by itself has missed nothing, or says reset
   stream = opened
   for (const kind of KINDS) {
     opened.addEventListener(kind, (message) => {
       away.value = false
-      take({ kind, data: JSON.parse(message.data as string) } as FarmEvent)
+      const event = { kind, data: JSON.parse(message.data as string) } as FarmEvent
+      take(event)
+      if (event.kind === 'video' || event.kind === 'gone') for (const told of listings) told.add(event.data.id)
       if (kind === 'reset' || (kind === 'hello' && isNew)) void listOpen().catch(() => undefined)
       if (kind === 'hello') isNew = false
     })
@@ -81,11 +108,29 @@ function rest(): void {
     })
 }
 
-/** List all open videos: a request for a hundred of each state. */
+/** List all open videos: a request for a hundred of each state, then one for each that was open and is not named. */
 export async function listOpen(): Promise<void> {
-  const found = await Promise.all(OPEN.map((status) => all(`/v1/videos?limit=100&order=asc&status=${status}`)))
-  learn(found.flat(), true)
-  isListed.value = true
+  const told = new Set<string>()
+  listings.add(told)
+  try {
+    const found = (await Promise.all(OPEN.map((status) => all(`/v1/videos?limit=100&order=asc&status=${status}`)))).flat()
+    learn(found, told)
+    isListed.value = true
+    learn((await each(unnamed(world.peek(), found, told), one)).flat(), told)
+  } finally {
+    listings.delete(told)
+  }
+}
+
+/** What became of a video, or nothing where the farm cannot say it now. */
+async function one(id: string): Promise<Video[]> {
+  try {
+    return [await call<Video>(`/v1/videos/${id}`)]
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (error.status === 404) take({ kind: 'gone', data: { id, object: 'video' } })
+    return []
+  }
 }
 
 async function all(path: string): Promise<Video[]> {

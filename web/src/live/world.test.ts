@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Video } from '../api/objects'
 import { video } from '../test/video'
-import { apply, EMPTY, type FarmEvent, listed, waiting, type World } from './world'
+import { apply, EMPTY, type FarmEvent, listed, unnamed, waiting, type World } from './world'
 
 const after = (world: World, ...events: FarmEvent[]): World => events.reduce(apply, world)
 
@@ -24,9 +24,24 @@ describe('the world', () => {
     expect(edited.videos.get('a')?.request).toMatchObject({ prompt: 'new', seed: 7 })
   })
 
-  it('drops an open video that a whole list does not name, and keeps ended ones', () => {
-    const world = listed(EMPTY, [video('open'), video('ended', { status: 'completed' })])
-    expect([...listed(world, [], true).videos.keys()]).toEqual(['ended'])
+  it('asks how an open video ended that a whole list does not name, and keeps it till then', () => {
+    const world = listed(EMPTY, [video('open'), video('named'), video('told'), video('ended', { status: 'completed' })])
+    const found = [video('named')]
+    expect(unnamed(listed(world, found), found, new Set(['told']))).toEqual(['open'])
+    expect(listed(world, found).videos.size).toBe(4)
+  })
+
+  it('lets events stand that came while a slower list was on its way', () => {
+    const done = after(EMPTY, { kind: 'video', data: video('a', { status: 'completed' }) })
+    const late = listed(done, [video('a', { status: 'in_progress' }), video('gone')], new Set(['a', 'gone']))
+    expect(late.videos.get('a')?.status).toBe('completed')
+    expect(late.videos.has('gone')).toBe(false)
+  })
+
+  it('keeps the section in hand of a video that runs on, and of no other', () => {
+    const runs = listed(EMPTY, [video('a', { status: 'in_progress', section: 1, steps: 25 })])
+    expect(listed(runs, [video('a', { status: 'in_progress', progress: 50 })]).videos.get('a')).toMatchObject({ section: 1, steps: 25, progress: 50 })
+    expect(listed(runs, [video('a', { status: 'paused' })]).videos.get('a')?.section).toBeUndefined()
   })
 
   it('lets progress of a video that it does not know be', () => {

@@ -96,17 +96,26 @@ export function apply(world: World, event: FarmEvent): World {
   }
 }
 
-/** Put a list's videos in. complete: all open videos are among them, so an open one that is missing has gone. */
-export function listed(world: World, videos: readonly Video[], complete = false): World {
-  const known = new Map(complete ? [...world.videos].filter(([, video]) => !isOpen(video)) : world.videos)
-  for (const video of videos) known.set(video.id, merged(world.videos.get(video.id), video))
+/** Put in videos that a list or a call answered. told: ids of which events told meanwhile; these events are newer. */
+export function listed(world: World, videos: readonly Video[], told: ReadonlySet<string> = new Set()): World {
+  const known = new Map(world.videos)
+  for (const video of videos) if (!told.has(video.id)) known.set(video.id, merged(world.videos.get(video.id), video))
   return { ...world, videos: known }
 }
 
-/** Events carry no `request`; what a list told of it stays, but for what the video itself says now. */
+/** The open videos that a list of all open ones does not name, and no event since: how they ended is to be asked. */
+export function unnamed(world: World, found: readonly Video[], told: ReadonlySet<string>): string[] {
+  const named = new Set(found.map((video) => video.id))
+  return [...world.videos.values()].filter((video) => isOpen(video) && !named.has(video.id) && !told.has(video.id)).map((video) => video.id)
+}
+
+/** Events carry no `request`, and lists no `section` and `steps`: what was told of them stays, but for what the video says now. */
 function merged(old: Video | undefined, video: Video): Video {
-  if (video.request || !old?.request) return video
-  return { ...video, request: { ...old.request, prompt: video.prompt, name: video.name } }
+  if (!old) return video
+  const runsOn = old.status === 'in_progress' && video.status === 'in_progress'
+  const inHand = runsOn ? { section: old.section, steps: old.steps } : {}
+  const request = video.request ?? (old.request && { ...old.request, prompt: video.prompt, name: video.name })
+  return { ...inHand, ...video, ...(request && { request }) }
 }
 
 const withVideo = (world: World, video: Video): World => ({

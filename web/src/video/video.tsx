@@ -22,13 +22,13 @@ import './video.css'
 export default function VideoView() {
   const id = useRoute().params['id']!
   const isMissing = useSignal(false)
+  const video = world.value.videos.get(id)
   useEffect(() => {
     isMissing.value = false
     void learnFarm().catch(() => undefined)
     if (world.value.videos.get(id)?.request) return
     void learnOne(id).then((isHere) => (isMissing.value = !isHere))
-  }, [id])
-  const video = world.value.videos.get(id)
+  }, [id, video === undefined])
   if (video) return <Page key={id} video={video} />
   return isMissing.value ? <Missing /> : <p class="soft">{words.loading}</p>
 }
