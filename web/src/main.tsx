@@ -7,5 +7,7 @@ import './style.css'
 import './shell/theme'
 
 watchEnds()
-void takeKeyOfAddress().then(startLive)
-render(<App />, document.getElementById('page')!)
+void takeKeyOfAddress().then(() => {
+  startLive()
+  render(<App />, document.getElementById('page')!)
+})

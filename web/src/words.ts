@@ -277,6 +277,7 @@ export const words = {
     generate: 'Generate',
     keys: 'Ctrl+Enter, or Cmd+Enter',
     sending: 'Sending …',
+    refusedLater: (prompt: string, why: string) => `“${short(prompt)}” was refused: ${why}`,
     added: 'It is in the queue.',
     addedMany: (n: number) => `${n} videos are in the queue.`,
     clear: 'Clear the form',

@@ -7,7 +7,7 @@ export interface FieldError {
   message: string
 }
 
-/** The farm's refusal (RFC 9457), or, with status 0, a farm that does not answer. */
+/** The farm's refusal (RFC 9457), or, with status 0, no answer of the farm: none at all, a broken-off one, or a proxy's. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
@@ -47,6 +47,9 @@ const PAUSES_S = [1, 2, 4, 8, 15]
 const SESSION = '/v1/session'
 const UNKNOWN_FATE = [0, 502, 503, 504]
 
+/** Whether the request may have been done although it failed, so that sending it again can help. */
+export const isUnknown = (error: unknown): boolean => error instanceof Problem && UNKNOWN_FATE.includes(error.status)
+
 /** Call the API and return its JSON. Throws a Problem. */
 export async function call<T>(path: string, { method = 'GET', body, signal: stop, insist = method === 'GET', key }: Call = {}): Promise<T> {
   const headers = new Headers({ Accept: 'application/json' })
@@ -66,7 +69,7 @@ export async function call<T>(path: string, { method = 'GET', body, signal: stop
         await signedInAgain(stop) // nothing was done, so the same request goes out again afterwards
         continue
       }
-      if (!insist || !UNKNOWN_FATE.includes(error.status)) throw error
+      if (!insist || !isUnknown(error)) throw error
       await sleep(PAUSES_S[Math.min(trial, PAUSES_S.length - 1)]! * 1000, stop)
     }
   }
@@ -77,17 +80,18 @@ export const create = <T>(path: string, body: object, more: Pick<Call, 'signal' 
   call<T>(path, { ...more, method: 'POST', body, insist: true })
 
 async function once<T>(path: string, init: RequestInit): Promise<T> {
-  let answer: Response
   try {
-    answer = await fetch(path, init)
+    const answer = await fetch(path, init)
+    if (!answer.ok) throw await refusal(answer)
+    const said = (answer.status === 204 ? undefined : await answer.json()) as T
+    away.value = false
+    return said
   } catch (error) {
     if (init.signal?.aborted) throw error
-    away.value = true
-    throw new Problem(0, 'away', words.away)
+    const problem = error instanceof Problem ? error : noAnswer()
+    away.value = isUnknown(problem)
+    throw problem
   }
-  away.value = UNKNOWN_FATE.includes(answer.status)
-  if (!answer.ok) throw await refusal(answer)
-  return (answer.status === 204 ? undefined : await answer.json()) as T
 }
 
 function signedInAgain(stop?: AbortSignal): Promise<void> {
@@ -99,12 +103,18 @@ function signedInAgain(stop?: AbortSignal): Promise<void> {
   })
 }
 
+const noAnswer = (): Problem => new Problem(0, 'away', words.away)
+
 async function refusal(answer: Response): Promise<Problem> {
   const retry = Number.parseInt(answer.headers.get('Retry-After') ?? '', 10)
   const said = (await answer.json().catch(() => ({}))) as { code?: string; detail?: unknown; errors?: FieldError[] }
+  if (!said.code && isProxys(answer.status)) return noAnswer()
   const detail = typeof said.detail === 'string' ? said.detail : words.refused(answer.status)
   return new Problem(answer.status, said.code ?? `http_${answer.status}`, detail, said.errors ?? [], Number.isNaN(retry) ? null : retry)
 }
+
+/** Statuses that Ray Serve or a proxy answers by itself while the farm starts, is full or is gone; the farm's own have a code. */
+const isProxys = (status: number): boolean => status === 404 || status === 429 || status >= 500
 
 /** Return 32 random hex digits. crypto.randomUUID is missing where the page is no secure origin. */
 export const newKey = (): string =>

@@ -2,12 +2,13 @@
 import { useSignal } from '@preact/signals'
 import { Icon } from '../parts/icon'
 import { words } from '../words'
-import { change, draft, set, windowSize } from './draft'
+import { change, draft, fill, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
 import { specs } from './specs'
-import { call } from '../api/client'
+import { call, Problem } from '../api/client'
+import { say } from '../parts/toast'
 import { length } from '../parts/format'
 import { secondsOf } from './length'
 
@@ -64,7 +65,7 @@ export function Presets() {
   const chosen = draft.value.preset
   const pick = (preset: Preset): void => {
     if (preset.built_in) change({ preset: chosen === preset.name ? null : preset.name })
-    else change({ preset: null, values: preset.fields })
+    else fill(preset.fields)
   }
   return (
     <div class="row presets" role="group" aria-label={words.create.presets}>
@@ -87,9 +88,14 @@ export function Presets() {
 function NewPreset({ onDone }: { onDone: () => void }) {
   const name = useSignal('')
   const save = async (isStart: boolean): Promise<void> => {
-    await call(`/v1/presets/${encodeURIComponent(name.value)}`, { method: 'PUT', body: { fields: draft.value.values, start: isStart } })
-    await learnPresets()
-    onDone()
+    try {
+      await call(`/v1/presets/${encodeURIComponent(name.value)}`, { method: 'PUT', body: { fields: draft.value.values, start: isStart } })
+      await learnPresets()
+      onDone()
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      say(error.message, { isBad: true })
+    }
   }
   return (
     <span class="row">

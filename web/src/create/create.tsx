@@ -11,7 +11,7 @@ import { Watch } from '../watch/watch'
 import { words } from '../words'
 import { Length, Presets, Prompt, Quality, Variants } from './choices'
 import './create.css'
-import { change, draft, NEW } from './draft'
+import { draft, fill, isEmpty, NEW } from './draft'
 import { Estimate, startEstimate } from './estimate'
 import { learnFields } from './specs'
 import { check, faults, refusal, take } from './faults'
@@ -52,12 +52,10 @@ export default function CreateView() {
       ref={form}
       class="create"
       noValidate
-      onSubmit={(event) => {
-        event.preventDefault()
-        void generate()
-      }}
+      onSubmit={(event) => event.preventDefault()}
       onKeyDown={(event) => {
-        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void generate()
+        const isAsked = event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat
+        if (isAsked && !document.querySelector('dialog[open]')) void generate()
       }}
     >
       <h1 class="unseen">{words.nav.create}</h1>
@@ -80,14 +78,14 @@ export default function CreateView() {
       <Many />
       <footer class="send">
         <Estimate />
-        <button type="button" class="quiet" disabled={draft.value === NEW} onClick={clear}>
+        <button type="button" class="quiet" disabled={isEmpty(draft.value)} onClick={clear}>
           {words.create.clear}
         </button>
-        <button class="primary generate" title={words.create.keys}>
+        <button type="button" class="primary generate" title={words.create.keys} onClick={() => void generate()}>
           <Icon name="plus" />
           {words.create.generate}
         </button>
-        <span class="unseen" role="status">
+        <span class="small soft" role="status">
           {sending.value > 0 && words.create.sending}
         </span>
       </footer>
@@ -96,10 +94,11 @@ export default function CreateView() {
 }
 
 async function begin(): Promise<void> {
-  const [{ me }] = await Promise.all([learnFarm(), learnFields()])
-  await Promise.all([keepFor(me.owner), learnPresets()])
+  void learnFields().catch(() => undefined) // without it the farm alone checks the fields
+  const { me } = await learnFarm()
+  await Promise.all([keepFor(me.owner), learnPresets().catch(() => undefined)])
   const start = presets.value.find((preset) => preset.start && !preset.built_in)
-  if (draft.value === NEW && start) change({ values: start.fields })
+  if (start && isEmpty(draft.value)) fill(start.fields)
 }
 
 function clear(): void {
@@ -131,7 +130,7 @@ function Refusal() {
 /** The video in hand beside the form: the one made last while it is open, else the first that runs. */
 function Watched() {
   const video: Video | undefined = (last.value !== null ? world.value.videos.get(last.value) : undefined) ?? running.value[0]
-  return video ? <Watch video={video} /> : <div class="empty nothing">{words.create.nothingYet}</div>
+  return video ? <Watch key={video.id} video={video} /> : <div class="empty nothing">{words.create.nothingYet}</div>
 }
 
 function focusFault(form: HTMLFormElement | null): void {

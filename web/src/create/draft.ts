@@ -32,6 +32,9 @@ export const NEW: Draft = { prompt: '', values: {}, preset: null, image: null, e
 
 export const draft = signal<Draft>(NEW)
 
+/** Whether a draft holds nothing, be it the first one or one that was emptied by hand. */
+export const isEmpty = (from: Draft): boolean => JSON.stringify({ ...NEW, ...from }) === JSON.stringify(NEW)
+
 export const change = (part: Partial<Draft>): void => {
   draft.value = { ...draft.value, ...part }
 }
@@ -40,6 +43,11 @@ export const change = (part: Partial<Draft>): void => {
 export function set(name: string, value: Value | null): void {
   const { [name]: _, ...rest } = draft.value.values
   change({ values: value === null ? rest : { ...rest, [name]: value } })
+}
+
+/** Take an own preset's fields into the form. Its prompt, if it has one, takes the place of the form's. */
+export function fill({ prompt, ...values }: Readonly<Record<string, Value>>): void {
+  change({ preset: null, values, ...(typeof prompt === 'string' && { prompt }) })
 }
 
 export const windowSize = computed(() => numberOf(draft.value, 'latent_window_size', 9))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { fieldsOf, formOf, NEW, seedsOf } from './draft'
+import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, seedsOf } from './draft'
 import { shotsOf } from './many'
 import { blocks, freeBorders, movePrompt, within } from './timeline'
 import { faultOf, labelOf, readFields } from './fields'
@@ -41,6 +41,19 @@ describe('a draft', () => {
     expect(form.get('loras')).toBe('[{"name":"b","weight":1}]')
     expect(form.get('keyframes')).toBe('[{"at_s":1.2,"image":"keyframe_0"}]')
     expect([...form.keys()]).toEqual(expect.arrayContaining(['input_reference', 'keyframe_0']))
+  })
+  it('is empty by what it holds', () => {
+    expect(isEmpty({ ...NEW, values: {} })).toBe(true)
+    expect(isEmpty({ ...NEW, image: { blob: new Blob(['x']), name: 'a', width: 1, height: 1 } })).toBe(false)
+    expect(isEmpty({ ...NEW, values: { crf: 20 } })).toBe(false)
+  })
+  it('takes a preset, its prompt included', () => {
+    change({ prompt: 'mine', preset: 'fast' })
+    fill({ crf: 20 })
+    expect(draft.value).toMatchObject({ prompt: 'mine', preset: null, values: { crf: 20 } })
+    fill({ prompt: 'its', crf: 21 })
+    expect(draft.value).toMatchObject({ prompt: 'its', values: { crf: 21 } })
+    draft.value = NEW
   })
   it('knows seeds from other words', () => {
     expect(seedsOf('1, 2 30')).toEqual([1, 2, 30])

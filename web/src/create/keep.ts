@@ -1,8 +1,10 @@
 /** The form and requests without an answer, kept in the browser (IndexedDB) for each owner, so that nothing is lost. */
-import { computed, effect } from '@preact/signals'
-import { create, newKey, Problem } from '../api/client'
+import { computed, effect, signal } from '@preact/signals'
+import { create, isUnknown, newKey, Problem } from '../api/client'
 import type { Video } from '../api/objects'
 import { learn } from '../live/store'
+import { say } from '../parts/toast'
+import { words } from '../words'
 import { type Draft, draft, formOf, NEW } from './draft'
 
 interface Sent {
@@ -35,25 +37,32 @@ async function ask<T>(store: 'drafts' | 'sent', mode: IDBTransactionMode, act: (
   const found = await database
   if (!found) return undefined
   return new Promise((done) => {
-    const transaction = found.transaction(store, mode)
-    const request = act(transaction.objectStore(store))
-    transaction.oncomplete = () => done(request.result)
-    transaction.onabort = () => done(undefined) // the disk is full: the form lives on in the page
+    try {
+      const transaction = found.transaction(store, mode)
+      const request = act(transaction.objectStore(store))
+      transaction.oncomplete = () => done(request.result)
+      transaction.onabort = () => done(undefined) // the disk is full: the form lives on in the page
+    } catch {
+      done(undefined) // the browser has closed the database
+    }
   })
 }
 
-let kept: string | null = null
+/** The owner of the form, once the browser's copy was read. */
+const kept = signal<string | null>(null)
+let taken: Promise<void> | null = null
 
-/** Take up an owner's form, keep it from now on, and send again what had no answer. Runs once an owner. */
-export async function keepFor(owner: string): Promise<void> {
-  if (kept === owner) return
-  kept = owner
+/** Take up an owner's form, keep it from now on, and send again what had no answer. Runs once a page: another owner's page is loaded again. */
+export const keepFor = (owner: string): Promise<void> => (taken ??= takeUp(owner))
+
+async function takeUp(owner: string): Promise<void> {
   const parts = await Promise.all(
     ['fields', 'pictures'].map((part) => ask<Partial<Draft>>('drafts', 'readonly', (store) => store.get([owner, part]) as IDBRequest<Partial<Draft>>)),
   )
-  if (parts[0]) draft.value = { ...NEW, ...parts[0], ...parts[1] }
+  if (parts[0] && draft.peek() === NEW) draft.value = { ...NEW, ...parts[0], ...parts[1] }
+  kept.value = owner
   for (const sent of (await ask<Sent[]>('sent', 'readonly', (store) => store.getAll() as IDBRequest<Sent[]>)) ?? []) {
-    if (sent.owner === owner) void deliver(sent).catch(() => undefined)
+    if (sent.owner === owner) void deliver(sent).catch((error: unknown) => say(words.create.refusedLater(sent.draft.prompt, (error as Error).message), { isBad: true }))
   }
 }
 
@@ -63,8 +72,8 @@ function keepPart(part: 'fields' | 'pictures', read: (from: Draft) => Partial<Dr
   const now = computed(() => JSON.stringify(read(draft.value), (_, value: unknown) => (value instanceof Blob ? nameOf(value) : value)))
   effect(() => {
     void now.value
-    if (kept === null) return
-    const [owner, value] = [kept, read(draft.peek())]
+    const [owner, value] = [kept.value, read(draft.peek())]
+    if (owner === null) return
     clearTimeout(timer)
     timer = setTimeout(() => void ask('drafts', 'readwrite', (store) => store.put(value, [owner, part])), 200)
   })
@@ -82,7 +91,7 @@ keepPart('pictures', ({ image, end, keyframes }) => ({ image, end, keyframes }))
 
 /** Ask for a draft's videos. The request outlives the page: it is sent again until it has an answer. */
 export function send(now: Draft): Promise<Video> {
-  return deliver({ key: newKey(), owner: kept ?? '', draft: now })
+  return deliver({ key: newKey(), owner: kept.peek() ?? '', draft: now })
 }
 
 async function deliver(sent: Sent): Promise<Video> {
@@ -94,7 +103,7 @@ async function deliver(sent: Sent): Promise<Video> {
     learn([video])
     return video
   } catch (error) {
-    if (error instanceof Problem) await forget() // the farm has answered
+    if (error instanceof Problem && !isUnknown(error)) await forget() // the farm has answered
     throw error
   }
 }

@@ -2,8 +2,9 @@
 import { useSignal } from '@preact/signals'
 import { useLocation } from 'preact-iso'
 import { useEffect } from 'preact/hooks'
+import { farm, learnFarm } from '../api/facts'
 import { hasSound, toggleSound } from '../live/ends'
-import { openCount, workerCount, world } from '../live/store'
+import { openCount, workerCount } from '../live/store'
 import { IconButton } from '../parts/button'
 import { Dialog } from '../parts/dialog'
 import { Icon, type IconName } from '../parts/icon'
@@ -13,12 +14,12 @@ import { signOut } from './signin'
 import { nextTheme, theme } from './theme'
 
 const THEME_ICON = { system: 'monitor', light: 'sun', dark: 'moon' } as const
-const NOBODY = 'local' //: the owner of all videos on a farm without keys
 const VIEWS = ['/ui/', '/ui/queue', '/ui/library', '/ui/workers'] as const
 
 export function Header() {
   const asksKeys = useSignal(false)
   const { route } = useLocation()
+  useEffect(() => void learnFarm().catch(() => undefined), [])
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]')) return
@@ -68,10 +69,11 @@ export function Header() {
   )
 }
 
-/** Who one is, where the farm has keys. */
+/** Who one is, where this browser is signed in. */
 function Owner() {
-  const owner = world.value.hello?.owner
-  if (!owner || owner === NOBODY) return null
+  const me = farm.value?.me
+  if (me?.signed_in_by !== 'session') return null
+  const { owner } = me
   return (
     <details class="owner">
       <summary>

@@ -2,8 +2,10 @@
 import { useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
 import { call, Problem, signedOut } from '../api/client'
-import { forget, world } from '../live/store'
+import { farm } from '../api/facts'
+import { world } from '../live/store'
 import { Dialog } from '../parts/dialog'
+import { say } from '../parts/toast'
 import { words } from '../words'
 
 interface Session {
@@ -11,16 +13,20 @@ interface Session {
 }
 
 async function signIn(key: string): Promise<void> {
-  const before = world.value.hello?.owner
+  const before = farm.value?.me.owner ?? world.value.hello?.owner
   const { owner } = await call<Session>('/v1/session', { method: 'POST', body: { key }, insist: false })
-  if (before !== owner) forget() // another person's videos are not shown for a moment
-  signedOut.value = false
+  if (before !== undefined && before !== owner) location.reload() // nothing of the person before stays, no request that waits either
+  else signedOut.value = false
 }
 
 export async function signOut(): Promise<void> {
-  await call('/v1/session', { method: 'DELETE' })
-  forget()
-  signedOut.value = true
+  try {
+    await call('/v1/session', { method: 'DELETE' })
+    location.reload() // the next person sees nothing of this one
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    say(error.message, { isBad: true })
+  }
 }
 
 /** Take the key that an address brings (#key=…), and let it vanish from the address. */
@@ -49,13 +55,13 @@ export function SignIn() {
       <form class="column" onSubmit={send}>
         <label class="field">
           {words.signIn.key}
-          <input name="key" type="password" autocomplete="off" required aria-invalid={fault.value ? true : undefined} />
-          {fault.value && (
-            <span class="bad" role="alert">
-              {fault.value}
-            </span>
-          )}
+          <input name="key" type="password" autocomplete="off" required aria-invalid={fault.value ? true : undefined} aria-describedby="key-fault" />
         </label>
+        {fault.value && (
+          <p id="key-fault" class="bad small" role="alert">
+            {fault.value}
+          </p>
+        )}
         <button class="primary">{words.signIn.act}</button>
       </form>
     </Dialog>

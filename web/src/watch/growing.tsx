@@ -20,7 +20,7 @@ export function Growing({ video }: { video: Video }) {
     const [old, next] = [players.current.get(files.value[0]!), players.current.get(frames)]
     if (!old || !next || old === next) return
     await moveAlong(old, next, forward ? 0 : (frames - files.value[0]!) / video.fps)
-    files.value = [frames]
+    if (files.value[1] === frames) files.value = [frames] // else a still longer file came meanwhile
   }
   return (
     <div class="growing" style={fitting(sides(video.size))}>
@@ -32,7 +32,7 @@ export function Growing({ video }: { video: Video }) {
           class={at > 0 ? 'loading' : ''}
           aria-label={words.watch.sofar}
           aria-hidden={at > 0}
-          src={contentUrl(video, frames === video.frames ? 'video' : 'partial', { v: `${frames}` })}
+          src={contentUrl(video, 'partial', { v: `${frames}` })}
           autoplay={at === 0}
           controls={at === 0}
           preload="auto"
@@ -46,9 +46,13 @@ export function Growing({ video }: { video: Video }) {
   )
 }
 
+/** Players that moveAlong stopped: they count as playing if the file meant to follow is overtaken by a longer one. */
+const held = new WeakSet<HTMLVideoElement>()
+
 /** Bring the new file to the frame that is on screen: with i2v models, frames came in front of it. */
 async function moveAlong(old: HTMLVideoElement, next: HTMLVideoElement, shiftS: number): Promise<void> {
-  const isPlaying = !old.paused
+  const isPlaying = !old.paused || held.has(old)
+  if (isPlaying) held.add(old)
   old.pause()
   await new Promise((done) => {
     next.addEventListener('seeked', done, { once: true })

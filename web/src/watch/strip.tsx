@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
+import { sides } from '../create/length'
 import { words } from '../words'
 import { Frames } from './frames'
 
@@ -13,7 +14,7 @@ export function inTime(video: Video): number[] {
 
 export function Strip({ video }: { video: Video }) {
   const under = useSignal<number | null>(null)
-  const [width, height] = video.size.split('x')
+  const [width, height] = sides(video.size)
   const now = video.status === 'in_progress' ? (video.section ?? video.sections_done) : null
   return (
     <figure class="strip">
