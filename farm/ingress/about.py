@@ -10,15 +10,18 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from farm.errors import Unavailable
 from farm.ingress.content import lora_preview
 from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep, is_operator
+from farm.ingress.posts import counted
 from farm.ingress.views import built_in_preset_view, inspection_view, lora_view, model_view, preset_view
 from farm.intake.body import read_body, read_file
 from farm.intake.images import MIN_SIDE_PX, formats
 from farm.intake.inspect_file import inspect_file
 from farm.intake.own_presets import SentPreset, delete_preset, read_presets, save_preset
+from farm.intake.prepare import Tools
 from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
@@ -126,12 +129,17 @@ async def get_lora_preview(
     return await to_thread.run_sync(lora_preview, name, deps.tools, request, limiter=deps.drawing)
 
 
-@router.post("/v1/inspect", openapi_extra=_FILE)
-async def inspect(request: Request, deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
+@router.post("/v1/inspect", openapi_extra=_FILE, response_model=dict[str, Any])
+async def inspect(request: Request, deps: Deps, _owner: OwnerDep) -> Response:
     """Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing."""
     data = await read_file(request, max_bytes=deps.settings.max_upload_mb << 20)
-    found = await to_thread.run_sync(inspect_file, data, deps.tools, limiter=deps.decoding)
-    return inspection_view(found)
+    with counted(deps):
+        return await to_thread.run_sync(_inspected, data, deps.tools, limiter=deps.decoding)
+
+
+def _inspected(data: bytes, tools: Tools) -> Response:
+    """Answer in a thread: an answer with pictures has megabytes."""
+    return JSONResponse(inspection_view(inspect_file(data, tools)))
 
 
 async def _render(deps: Dependencies, model: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, NamedTuple
 
 from anyio import WouldBlock
@@ -54,18 +55,25 @@ class _Posted:
         body = await read_body(request, max_bytes=limit, takes_video=self._takes_video)
         if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
             raise InvalidRequest.of("Idempotency-Key", f"need 1 to {_KEY_CHARS} characters")
-        borrower = object()
-        try:
-            deps.posts.acquire_on_behalf_of_nowait(borrower)
-        except WouldBlock as err:
-            raise Busy(
-                f"the farm is handling {deps.posts.total_tokens:g} requests for videos; ask again in a few seconds",
-                retry_after_s=_BUSY_RETRY_S,
-            ) from err
-        try:
+        with counted(deps):
             yield Post(body, deps, owner, response, dry_run, idempotency_key)
-        finally:
-            deps.posts.release_on_behalf_of(borrower)
+
+
+@contextmanager
+def counted(deps: Dependencies) -> Iterator[None]:
+    """Count a POST whose body is read until it is answered. Raises: Busy while as many as can be are handled."""
+    borrower = object()
+    try:
+        deps.posts.acquire_on_behalf_of_nowait(borrower)
+    except WouldBlock as err:
+        raise Busy(
+            f"the farm is handling {deps.posts.total_tokens:g} requests for videos; ask again in a few seconds",
+            retry_after_s=_BUSY_RETRY_S,
+        ) from err
+    try:
+        yield
+    finally:
+        deps.posts.release_on_behalf_of(borrower)
 
 
 PostDep = Annotated[Post, Depends(_Posted())]

@@ -80,10 +80,8 @@ def clean_image(
     Raises: TooLarge for more than `max_pixels`, before decoding; UnsupportedImage for an unreadable or truncated file,
     or a side under 32 px; Unavailable if other images take too long.
     """
-    image = _open(picture_only(data), name=name)
+    image = _open_small(data, max_pixels=max_pixels, name=name)
     width, height = image.size
-    if width * height > max_pixels:
-        raise _too_large(name, f"{width}x{height} px", max_pixels)
     if min(width, height) < MIN_SIDE_PX:
         raise UnsupportedImage(f"{name} is {width}x{height} px; each side needs at least {MIN_SIDE_PX} px", param=name)
     with _ROOM.taken(width * height, of=max_pixels):
@@ -98,6 +96,12 @@ def clean_image(
         upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
         small = _shrunk(upright)
     return CleanImage(out.getvalue(), upright.height, upright.width, small)
+
+
+def pixels_of(data: bytes, *, max_pixels: int, name: str) -> int:
+    """Return how many pixels a picture has, without decoding it. Raises: TooLarge, UnsupportedImage."""
+    with _open_small(data, max_pixels=max_pixels, name=name) as image:
+        return image.width * image.height
 
 
 def formats() -> list[str]:
@@ -133,6 +137,15 @@ def _upright(image: Image.Image, data: bytes, upright_rgb: Callable[[Image.Image
             raise
         with Image.open(io.BytesIO(whole), formats=["JPEG"]) as ended:
             return upright_rgb(ended)
+
+
+def _open_small(data: bytes, *, max_pixels: int, name: str) -> Image.Image:
+    """Open an image of at most `max_pixels`."""
+    image = _open(picture_only(data), name=name)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _too_large(name, f"{width}x{height} px", max_pixels)
+    return image
 
 
 def _open(data: bytes, *, name: str) -> Image.Image:

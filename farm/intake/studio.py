@@ -64,7 +64,7 @@ class LeftOut(NamedTuple):
 def from_studio(told: Mapping[str, Any]) -> tuple[dict[str, Any], list[LeftOut]]:
     """Return the fields of a request, and what has no counterpart."""
     told = {_OLD_NAMES.get(name, name): _plain(value) for name, value in told.items()}
-    fields = {field: told[name] for name, field in _SAME.items() if told.get(name) not in {None, ""}}
+    fields = {field: told[name] for name, field in _SAME.items() if told.get(name) not in (None, "")}
     left_out = [
         LeftOut(name, value, _NO_COUNTERPART.get(name, "this farm does not know it"))
         for name, value in told.items()
@@ -116,7 +116,7 @@ def _size(told: Mapping[str, Any], fields: dict[str, Any]) -> list[LeftOut]:
     width, height = told.get("resolutionW"), told.get("resolutionH")
     if width is not None:
         fields["resolution"] = width
-    if height in {None, width}:
+    if height is None or height == width:
         return []
     return [LeftOut("resolutionH", height, "with a start image the width gives the size class; set `size` for both")]
 

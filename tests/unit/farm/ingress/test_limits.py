@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from farm.client import FarmClient
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import ConfigError, FarmError, NotFound, Overloaded, Quota
 from farm.ingress import create_app
+from farm.ingress.posts import counted
 from farm.jobs import Jobs, Record
 from farm.jobs.expiry import DAY_S
 from farm.settings import FarmSettings
@@ -176,6 +178,24 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
     statuses = [answer.status_code for answer in asyncio.run(flood())]
     assert statuses == [200] * most + [200, 422, 200]
     assert app.state.dependencies.posts.borrowed_tokens == 0
+
+
+def test_a_file_to_inspect_counts_as_a_post(jobs: Jobs, door: DispatcherHere) -> None:
+    """Decoding its pictures is the same work."""
+    app = door_app(jobs, door, GatedMedia())
+    found = app.state.dependencies
+
+    async def ask() -> list[int]:
+        transport, files = httpx.ASGITransport(app, client=HERE), {"file": ("a", b'{"model_type": "F1"}')}
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            with contextlib.ExitStack() as others:
+                for _ in range(round(found.posts.total_tokens)):
+                    others.enter_context(counted(found))
+                refused = await http.post("/v1/inspect", files=files)
+            return [refused.status_code, (await http.post("/v1/inspect", files=files)).status_code]
+
+    assert asyncio.run(ask()) == [429, 200]
+    assert found.posts.borrowed_tokens == 0
 
 
 def test_the_client_comes_back_to_a_busy_farm() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from deploy.planner import EngineMedia, EnginePlanner
+from farm.errors import InvalidRequest, TooLarge, UnsupportedImage
+from farm.ingress.views import inspection_view
+from farm.intake.inspect_file import inspect_file
+from farm.intake.prepare import Tools
+from farm.request import VideoRequest
+from farm.settings import FarmSettings
 from framepack_engine.frames.video import encode_clip, join_clips
 
 STUDIO: dict[str, Any] = {
@@ -175,7 +186,138 @@ def test_a_file_without_settings_is_refused(http: TestClient, data: bytes) -> No
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its directory, before anything is unpacked."""
-    settings = http.app.state.dependencies.settings  # type: ignore[attr-defined]
-    monkeypatch.setitem(settings.__dict__, "max_import_mb", 1)
+    limits = http.app.state.dependencies.settings  # type: ignore[attr-defined]
+    monkeypatch.setitem(limits.__dict__, "max_import_mb", 1)
     bomb = zipped({"queue.json": b'{"a": {"seed": 1}}', "zeros": bytes(2 << 20)})
     assert http.post("/v1/inspect", files={"file": ("q.zip", bomb)}).json()["code"] == "too_large"
+
+
+@pytest.mark.parametrize("also", [{}, {"gone": 1}, {"loras": [{"name": "nobody has this"}], "size": "7x7"}])
+def test_a_foreign_mp4_sets_no_webhook(http: TestClient, tmp_path: Path, also: dict[str, Any]) -> None:
+    """Not even beside settings that are refused: a stranger's receiver would learn of the new video."""
+    hook = {"webhook_url": "https://stranger.example/x", "webhook_secret": "whsec_" + "A" * 32, "keyframes": [1]}
+    one = inspect(http, told_in_mp4({"prompt": "a", "seed": 1, "metadata": {"a": 1}} | hook | also, tmp_path))["data"][
+        0
+    ]
+    assert one["fields"] == {"prompt": "a", "seed": 1}
+    assert {left["name"] for left in one["left_out"]} == {*hook, "metadata", *also}
+
+
+def told_in_mp4(request: object, folder: Path) -> bytes:
+    """An mp4 that says that this request made it."""
+    encode_clip(np.zeros((1, 64, 64, 3), np.uint8), folder / "a.mp4", crf=30)
+    join_clips([folder / "a.mp4"], folder / "b.mp4", metadata={"framefarm": json.dumps({"request": request})})
+    return (folder / "b.mp4").read_bytes()
+
+
+def test_a_queue_of_spaces_is_refused(http: TestClient) -> None:
+    """Before it is unpacked: a few KB would become gigabytes. So are packings that unpack without a limit."""
+    spaces = zipped({"queue.json": b'{"a": {"seed": 1}}' + b" " * (9 << 20)})
+    answer = http.post("/v1/inspect", files={"file": ("q.zip", spaces)})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("queue.json", b'{"a": {"seed": 1}}')
+    answer = http.post("/v1/inspect", files={"file": ("q.zip", out.getvalue())})
+    assert (answer.status_code, "deflate" in answer.json()["detail"]) == (422, True)
+    crowd = zipped({f"{number}": b"" for number in range(2001)})
+    assert http.post("/v1/inspect", files={"file": ("q.zip", crowd)}).status_code == 413
+
+
+def test_a_queue_has_at_most_50_jobs(http: TestClient) -> None:
+    """The error says what to do."""
+    queue = json.dumps({f"{number}": {"seed": number} for number in range(51)}).encode()
+    answer = http.post("/v1/inspect", files={"file": ("q.json", queue)})
+    assert (answer.status_code, "split the queue" in answer.json()["detail"]) == (422, True)
+
+
+def test_a_queue_keeps_the_pictures_that_there_is_room_for(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others, and those that are damaged or too large, are named; each job keeps its settings."""
+    limits = http.app.state.dependencies.settings  # type: ignore[attr-defined]
+    monkeypatch.setitem(limits.__dict__, "max_pixels", 64 * 48)
+    monkeypatch.setitem(limits.__dict__, "max_upload_mb", 1)
+    files = {"queue.json": json.dumps({f"{number}": {"seed": number} for number in range(8)}).encode()}
+    files |= {f"queue_images/{number}_input.png": png() for number in range(8)}
+    files["queue_images/1_input.png"] = png()[:90]
+    files["queue_images/2_input.png"] = png() + bytes(2 << 20)
+    found = inspect(http, zipped(files))["data"]
+    assert [one["fields"] for one in found] == [{"seed": number} for number in range(8)]
+    assert [number for number, one in enumerate(found) if one["images"]] == [
+        0,
+        3,
+        4,
+    ]  # what is damaged was decoded, too
+    missing = {number: left["why"] for number, one in enumerate(found) for left in one["left_out"]}
+    assert set(missing) == {1, 2, 5, 6, 7}
+    assert "start or end image" in missing[7]
+
+
+WORDS = st.text(st.characters(), max_size=8)  # half surrogate pairs too
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | WORDS
+    | st.just(10**700)
+    | st.just("[1s-9" + "9" * 400 + "s: x]"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(sorted({*STUDIO, *VideoRequest.model_fields, "params", "webhook_url"})) | WORDS
+TOLD = st.dictionaries(NAMES, ANY, max_size=6)
+TOOLS = Tools(FarmSettings(model="tiny"), EnginePlanner(), EngineMedia())
+
+
+def survives(data: bytes) -> None:
+    """The file is read, and the answer can be sent; or it is refused with one of three errors."""
+    with contextlib.suppress(InvalidRequest, TooLarge, UnsupportedImage):
+        json.dumps(inspection_view(inspect_file(data, TOOLS)), ensure_ascii=False, allow_nan=False).encode()
+
+
+@given(TOLD, st.booleans())
+def test_any_json_is_read_or_refused(told: dict[str, Any], nested: bool) -> None:
+    """As one video, as a queue, as a zip."""
+    data = json.dumps({"a": told} if nested else told).encode()
+    survives(data)
+    survives(zipped({"queue.json": data}))
+
+
+@given(st.dictionaries(NAMES, WORDS, max_size=4), st.sampled_from(["model_type", "parameters"]))
+def test_any_texts_of_a_png_are_read_or_refused(texts: dict[str, str], origin: str) -> None:
+    """In either program's names."""
+    fit = {name: text for name, text in texts.items() if name.isascii() and name.isalnum()}
+    plain = {name: text.encode("latin-1", "replace").decode("latin-1") for name, text in fit.items()}
+    survives(png({origin: "Original", **plain}))
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """A queue, a picture, an mp4 and a JSON file."""
+    queue = {"queue.json": json.dumps({"a": STUDIO}).encode(), "queue_images/a_input.png": png()}
+    mp4 = told_in_mp4({"prompt": "a"}, tmp_path_factory.mktemp("mp4"))
+    return [zipped(queue), png(STUDIO), mp4, json.dumps(STUDIO).encode()]
+
+
+@given(st.integers(0, 3), st.floats(0, 1), st.floats(0, 0.999), st.integers(0, 255))
+def test_any_damage_is_survived(wholes: list[bytes], which: int, cut: float, at: float, byte: int) -> None:
+    """A file that breaks off, with another byte somewhere."""
+    data = bytearray(wholes[which])
+    data[int(at * len(data))] = byte
+    survives(bytes(data))
+    survives(bytes(data[: int(cut * len(data))]))
+
+
+@settings(max_examples=20)
+@given(TOLD)
+def test_any_facts_of_an_mp4_are_read_or_refused(told: dict[str, Any]) -> None:
+    """Users choose these, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        survives(told_in_mp4(told, Path(folder)))
+
+
+def test_deep_json_is_refused() -> None:
+    """Whichever part of the farm gives up first."""
+    for depth in (50, 400, 900, 100_000):
+        survives(b'{"model_type": ' + b"[" * depth + b"]" * depth + b"}")
+        survives(b'{"model_type": "F1", "x": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}")
