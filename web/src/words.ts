@@ -56,6 +56,7 @@ export const words = {
     cancel: 'Cancel',
     edit: 'Edit',
     retry: 'Retry',
+    again: 'Try again',
     delete: 'Delete',
     open: 'Open',
     save: 'Save',
@@ -68,10 +69,6 @@ export const words = {
     download: 'Download',
     done: 'Done',
     more: 'More',
-  },
-  count: {
-    sections: (n: number) => number(n, 'section', 'sections'),
-    videos: (n: number) => number(n, 'video', 'videos'),
   },
   time: { left: (text: string) => `about ${text} left` },
   done: {

@@ -21,9 +21,9 @@ export function Card({ video }: { video: Video }) {
   return (
     <article class="clip" aria-label={title(video)} onPointerEnter={() => isReady && (playing.value = video.id)} onPointerLeave={leave}>
       <div class="picture">
-        <a href={`/ui/videos/${video.id}`} aria-label={title(video)} tabIndex={-1}>
+        <a href={`/ui/videos/${video.id}`} tabIndex={-1} aria-hidden="true">
           <Poster video={video} />
-          {playing.value === video.id && <video src={contentUrl(video, 'video')} autoplay muted loop playsInline aria-hidden="true" />}
+          {playing.value === video.id && <video src={contentUrl(video, 'video')} autoplay muted loop playsInline />}
         </a>
         <span class="badge number">{length(Number(video.seconds))}</span>
         {picked.value ? (
@@ -37,12 +37,12 @@ export function Card({ video }: { video: Video }) {
         ) : (
           <Star video={video} />
         )}
-        {!isReady && <Ended video={video} />}
       </div>
       <TitleLink video={video} />
       <p class="small soft number">
         {video.model} · {when(video.completed_at ?? video.created_at)}
       </p>
+      {!isReady && <Ended video={video} />}
     </article>
   )
 }

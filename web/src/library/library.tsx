@@ -7,7 +7,7 @@ import { world } from '../live/store'
 import { DeleteDialog } from '../parts/delete'
 import { download } from '../parts/download'
 import { fileName } from '../parts/format'
-import { pick, picked } from '../parts/selection'
+import { endPicking, pick, picked } from '../parts/selection'
 import { VirtualList } from '../parts/virtual'
 import { words } from '../words'
 import { Card } from './card'
@@ -30,16 +30,24 @@ function Wall() {
     const timer = setTimeout(() => begin(wish), wish.text ? 250 : 0)
     return () => clearTimeout(timer)
   }, [asked])
+  useEffect(() => endPicking, [])
   const videos = useComputed(() => wall(world.value.videos.values(), wished.value, reading.value)).value
   const { hasMore, isBusy, fault } = reading.value
   return (
     <div class="column library">
       <h1 class="unseen">{words.nav.library}</h1>
       <Tools videos={videos} />
-      {fault && <p class="note bad">{fault}</p>}
+      {fault && (
+        <p class="note bad row" role="alert">
+          {fault}
+          <button type="button" onClick={() => readMore(wish)}>
+            {words.act.again}
+          </button>
+        </p>
+      )}
       {videos.length > 0 && <Grid videos={videos} />}
-      {!videos.length && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{wish === ALL ? words.library.none : words.library.noneFound}</p>)}
-      {hasMore && !isBusy && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
+      {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{wish === ALL ? words.library.none : words.library.noneFound}</p>)}
+      {hasMore && !isBusy && !fault && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
       {picked.value && <PickBar videos={videos} />}
     </div>
   )
@@ -168,7 +176,7 @@ function PickBar({ videos }: { videos: readonly Video[] }) {
           {words.act.delete}
         </button>
       </div>
-      {asks.value && <DeleteDialog videos={chosen} onClose={() => (asks.value = false)} onDeleted={() => (picked.value = new Set())} />}
+      {asks.value && <DeleteDialog videos={chosen} onClose={() => (asks.value = false)} onDeleted={(gone) => pick(gone, false)} />}
     </div>
   )
 }

@@ -64,7 +64,7 @@ export function begin(wish: Wish): void {
 export async function readMore(wish: Wish): Promise<void> {
   if (reading.value.isBusy || !reading.value.hasMore) return
   const mine = stop.signal
-  reading.value = { ...reading.value, isBusy: true }
+  reading.value = { ...reading.value, isBusy: true, fault: '' }
   try {
     for (let found = 0; found < ENOUGH && reading.value.hasMore; ) {
       const page = await call<Page<Video>>(`/v1/videos?${query(wish, reading.value.after)}`, { signal: mine })

@@ -19,11 +19,12 @@ export async function wish(videos: readonly Video[], what: Wish): Promise<void> 
   }
 }
 
-/** Erase ended videos. */
-export async function erase(videos: readonly Video[]): Promise<void> {
+/** Erase ended videos; returns the ids of those that are gone. */
+export async function erase(videos: readonly Video[]): Promise<string[]> {
   const done = await each(videos, (video) => call<{ id: string }>(`/v1/videos/${video.id}`, { method: 'DELETE' }))
   for (const { id } of done) take({ kind: 'gone', data: { id, object: 'video' } })
   if (done.length) say(words.done.deleted(done.length))
+  return done.map(({ id }) => id)
 }
 
 /** Change a video's prompt, name, priority or labels. Throws the Problem, which names the fields. */

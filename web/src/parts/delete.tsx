@@ -6,7 +6,7 @@ import { Dialog } from './dialog'
 
 const NAMED = 8
 
-export function DeleteDialog({ videos, onClose, onDeleted }: { videos: readonly Video[]; onClose: () => void; onDeleted?: () => void }) {
+export function DeleteDialog({ videos, onClose, onDeleted }: { videos: readonly Video[]; onClose: () => void; onDeleted?: (gone: readonly string[]) => void }) {
   return (
     <Dialog title={words.delete.title(videos.length)} onClose={onClose}>
       <ul class="names">
@@ -17,7 +17,7 @@ export function DeleteDialog({ videos, onClose, onDeleted }: { videos: readonly 
       </ul>
       <p class="soft">{words.delete.text}</p>
       <form method="dialog" class="row">
-        <button class="danger" onClick={() => void erase(videos).then(onDeleted)}>
+        <button class="danger" onClick={() => void erase(videos).then((gone) => gone.length && onDeleted?.(gone))}>
           {words.act.delete}
         </button>
         <button>{words.act.close}</button>

@@ -22,7 +22,7 @@ export function Dialog({ title, onClose, isFirm = false, children }: Props) {
     <dialog
       ref={element}
       aria-labelledby={heading}
-      onClose={onClose}
+      onClose={() => (isFirm ? element.current?.showModal() : onClose?.())} // a browser closes it at the second Escape, although onCancel forbids it
       onCancel={(event) => isFirm && event.preventDefault()}
       onClick={(event) => !isFirm && event.target === event.currentTarget && event.currentTarget.close()}
     >

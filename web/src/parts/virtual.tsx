@@ -12,7 +12,7 @@ interface Props<T> {
   label: string
   class?: string
   render: (item: T, index: number) => ComponentChildren
-  /** Keeps this row in the document wherever the page scrolls: one that is dragged. */
+  /** Keeps this row in the document wherever the page scrolls: one that is edited. */
   keep?: number | null
 }
 

@@ -1,13 +1,29 @@
 /** Change name, prompt and priority of a video that waits, in its row. */
 import { useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
-import { Problem } from '../api/client'
+import { useEffect, useId, useRef } from 'preact/hooks'
+import { call, Problem } from '../api/client'
 import type { Video } from '../api/objects'
-import { change } from '../live/actions'
+import { change, each } from '../live/actions'
+import { learn } from '../live/store'
 import { words } from '../words'
 
-export function EditForm({ video, onClose }: { video: Video; onClose: () => void }) {
+interface Props {
+  video: Video
+  onClose: () => void
+}
+
+/** Events carry no request, and so no priority: it is asked for before one can change it. */
+export function EditForm({ video, onClose }: Props) {
+  const isKnown = video.request !== undefined
+  useEffect(() => {
+    if (!isKnown) void each([video], ({ id }) => call<Video>(`/v1/videos/${id}`)).then((found) => (found.length ? learn(found) : onClose()))
+  }, [video.id, isKnown])
+  return isKnown ? <Form video={video} onClose={onClose} /> : <p class="edit soft">{words.loading}</p>
+}
+
+function Form({ video, onClose }: Props) {
+  const unique = useId()
   const problem = useSignal<Problem | null>(null)
   const form = useRef<HTMLFormElement>(null)
   useEffect(() => form.current?.querySelector('textarea')?.focus(), [])
@@ -25,27 +41,31 @@ export function EditForm({ video, onClose }: { video: Video; onClose: () => void
       if (first) form.current?.querySelector<HTMLElement>(`[name="${first}"]`)?.focus()
     }
   }
-  const field = (name: string) => ({ name, 'aria-invalid': problem.value?.of(name) ? true : undefined })
-  const fault = (name: string) => problem.value?.of(name) && <span class="bad">{problem.value.of(name)}</span>
+  const field = (name: string) => ({ id: `${unique}-${name}`, name, 'aria-invalid': problem.value?.of(name) ? true : undefined, 'aria-describedby': `${unique}-${name}-fault` })
+  const fault = (name: string) => (
+    <span id={`${unique}-${name}-fault`} class="bad">
+      {problem.value?.of(name)}
+    </span>
+  )
   return (
     <form ref={form} class="edit column" onSubmit={save} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
       {problem.value && !problem.value.errors.length && <p class="note bad">{problem.value.message}</p>}
-      <label class="field">
-        {words.queue.prompt}
+      <div class="field">
+        <label for={`${unique}-prompt`}>{words.queue.prompt}</label>
         <textarea {...field('prompt')} rows={2} defaultValue={video.prompt} />
         {fault('prompt')}
-      </label>
+      </div>
       <div class="edit-pair">
-        <label class="field">
-          {words.queue.name}
+        <div class="field">
+          <label for={`${unique}-name`}>{words.queue.name}</label>
           <input {...field('name')} defaultValue={video.name} />
           {fault('name')}
-        </label>
-        <label class="field" title={words.queue.priorityHint}>
-          {words.queue.priority}
+        </div>
+        <div class="field" title={words.queue.priorityHint}>
+          <label for={`${unique}-priority`}>{words.queue.priority}</label>
           <input {...field('priority')} type="number" min={-10} max={10} defaultValue={`${video.request?.priority ?? 0}`} />
           {fault('priority')}
-        </label>
+        </div>
       </div>
       <div class="row">
         <button class="primary">{words.act.save}</button>

@@ -1,5 +1,6 @@
 /** Queue: every video that has not ended. What runs is large, what waits are rows. */
 import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 import { wish } from '../live/actions'
 import { isListed, paused, queued, running, world } from '../live/store'
 import { Dialog } from '../parts/dialog'
@@ -7,13 +8,14 @@ import { VirtualList } from '../parts/virtual'
 import { words } from '../words'
 import { entries, type Entry, filtered } from './entries'
 import './queue.css'
-import { openBatches, Row } from './row'
+import { editing, openBatches, Row } from './row'
 import { RunningCard } from './running'
 import { PickBar, PickButton } from './pick-bar'
-import { picked } from '../parts/selection'
+import { endPicking, picked } from '../parts/selection'
 
 export default function QueueView() {
   const filter = useSignal('')
+  useEffect(() => endPicking, [])
   const [waits, rests] = [filtered(queued.value, filter.value), filtered(paused.value, filter.value)]
   const dispatcher = world.value.farm.dispatcher
   const isEmpty = !running.value.length && !queued.value.length && !paused.value.length
@@ -54,12 +56,13 @@ const Heading = ({ text, count }: { text: string; count: number }) => (
 
 function Rows({ text, count, rows, isNumbered = false }: { text: string; count: number; rows: Entry[]; isNumbered?: boolean }) {
   let place = 0
+  const edited = rows.findIndex((row) => row.videos.length === 1 && row.videos[0].id === editing.value)
   const places = rows.map((row) => (row.isInside ? undefined : ++place))
   return (
     <div class="column">
       <Heading text={text} count={count} />
       {rows.length ? (
-        <VirtualList items={rows} keyOf={(row) => row.key} estimate={73} label={text} class="rows" render={(entry, at) => <Row entry={entry} {...(isNumbered && places[at] && { place: places[at] })} />} />
+        <VirtualList items={rows} keyOf={(row) => row.key} estimate={73} label={text} class="rows" keep={edited < 0 ? null : edited} render={(entry, at) => <Row entry={entry} {...(isNumbered && places[at] && { place: places[at] })} />} />
       ) : (
         <p class="soft">{words.queue.noneFound}</p>
       )}

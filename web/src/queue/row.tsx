@@ -13,7 +13,8 @@ import type { Entry } from './entries'
 import { pick, picked } from '../parts/selection'
 
 export const openBatches = signal<ReadonlySet<string>>(new Set())
-const editing = signal<string | null>(null)
+/** The video that is edited in its row. */
+export const editing = signal<string | null>(null)
 
 export function Row({ entry, place }: { entry: Entry; place?: number }) {
   const [video] = entry.videos
