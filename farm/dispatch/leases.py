@@ -110,8 +110,8 @@ class Leases:
             worker.order = None
             self.crew.release(worker, "soon", now=self._wall())
         video = self.videos.get(failure.job) or self.videos.refresh(failure.job)
-        if video and losses and losses.inputs:
-            self._end_without_inputs(video, failure, losses)
+        if video and losses and losses.for_good:
+            self._end_for_good(video, failure, losses)
         elif video and losses and losses.orders:
             self._note_losses(video, failure, losses)
         elif video:
@@ -175,10 +175,9 @@ class Leases:
             self._meter.add("framefarm_leases_ended", how=event.name)
             log.warning("lost: %s", losses.why, extra={"job_id": failure.job, "orders": " ".join(losses.orders)})
 
-    def _end_without_inputs(self, video: OpenVideo, failure: Failure, losses: Losses) -> None:
-        """End a video of which the store lost an input: only its owner has it."""
-        left = what_is_left(video.record.head.state)
-        message = f"the store lost an input, which cannot be made again ({losses.why}); {left}"
+    def _end_for_good(self, video: OpenVideo, failure: Failure, losses: Losses) -> None:
+        """End a video of which the store lost what the farm cannot make again."""
+        message = f"{losses.for_good}; {what_is_left(video.record.head.state)}"
         error = ErrorInfo(code=failure.code, message=message)
         event = Event(name="failed_attempt", key=str(failure.key), attempt=failure.attempt, error=error)
         if self.videos.append(video, event):

@@ -11,7 +11,7 @@ from farm.contract import Artifact, Job, JobId
 from farm.errors import FarmError, NotFound, StoreError
 from farm.jobs.findings import Finding, Kind, Look, seqs_of
 from farm.jobs.jobs import Record
-from farm.jobs.losses import lost_for_good, what_is_left
+from farm.jobs.losses import SHARED, is_shared, lost_for_good, what_is_left
 from farm.ledger import Entry
 from farm.ledger import layout as at
 from farm.ledger.states import OPEN, accepted, advance, made, maker_of
@@ -85,13 +85,15 @@ class VideoCheck:
         last: the newest entry that can be read; is_head: there is no newer one, so the farm can go on with the video.
         """
         there = made(last.state)
-        for order in (order for order, seq in there.items() if seq in self._unreadable):
-            key = at.entry_key(self._job, there[order])
-            faults.append(self._fault("missing", key, f"the entry that names what {order} made is lost"))
-            self._made[key] = order, there[order]
+        unnamed = {order: seq for order, seq in there.items() if seq in self._unreadable}
+        for order, seq in unnamed.items():
+            key = at.entry_key(self._job, seq)
+            if key not in self._made:  # entry 0 of a remix names several
+                faults.append(self._fault("missing", key, f"the entry that names what {order} made is lost"))
+                self._made[key] = order, seq
         gone = {fault.key for fault in faults if fault.kind in {"missing", "damaged"}}
         makers = {key: self._made[key] for key in gone if key in self._made}
-        lost = {order for order, seq in makers.values() if there.get(order) == seq}
+        lost = {order for order, seq in makers.values() if there.get(order) == seq} | unnamed.keys()
         for_good, inputs = lost, set[str]()
         if self._asked is not None and is_head:
             inputs = {name for name, artifact in self._asked.inputs.items() if artifact.key in gone}
@@ -101,13 +103,16 @@ class VideoCheck:
             order, seq = makers.get(fault.key, ("", 0))
             if fault.kind not in {"missing", "damaged"} or (not order and not inputs):
                 yield fault
+            elif order.startswith("preview/") and is_shared(last.state, maker_of(order)):
+                yield fault.model_copy(update={"detail": f"{fault.detail}; a remix shared this preview"})
             elif order in lost - for_good and there.get(order) == seq:
                 yield fault.model_copy(update={"order": order, "entry": seq})
             elif order and there.get(order) != seq:  # made again since, or of use no more
                 if fault.kind == "damaged":
                     yield fault.model_copy(update={"kind": "leftover", "detail": "it is damaged, and nothing needs it"})
             else:
-                yield fault.model_copy(update={"detail": f"{fault.detail}; {left}"})
+                why = f"{SHARED}; " if is_shared(last.state, order) else ""
+                yield fault.model_copy(update={"detail": f"{fault.detail}; {why}{left}"})
 
     def _without_log(self, parts: dict[str, str]) -> Iterator[Finding]:
         look, job = self._look, self._job
@@ -210,7 +215,8 @@ class VideoCheck:
     def _take(self, entry: Entry) -> None:
         self._name(entry.event.artifacts)
         for name, artifact in entry.event.artifacts.items():
-            self._made[artifact.key] = maker_of(name, entry.event), entry.seq
+            is_preview = entry.seq == 0 and name.startswith("preview/")  # without it, the shared section is whole
+            self._made[artifact.key] = name if is_preview else maker_of(name, entry.event), entry.seq
         if entry.event.name == "leased":
             self._attempts.add(entry.seq)
 

@@ -1,4 +1,7 @@
-"""What the store lost of a video, and what of it can be made again: all but the inputs, the request and the ledger."""
+"""What the store lost of a video, and what of it can be made again.
+
+All but the inputs, the request, the ledger and the sections that a remix shares: those follow from another request.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ from farm.ledger.states import MOST_LOSSES, ErrorInfo, Event, JobState, made, ma
 from farm.store import Store
 
 _STAGES = ("encode", "section", "decode", "finish")
+SHARED = (
+    "a remix shared it, and this video's own settings would make another one: remix the original again, or ask "
+    "without from_section"
+)  #: why a lost section is not made again, and the cure
 
 
 class Losses(NamedTuple):
@@ -23,7 +30,15 @@ class Losses(NamedTuple):
 
     orders: dict[str, int]  #: as `Event.lost`
     inputs: list[str]  #: the names of inputs: nobody can make them again
+    shared: list[str]  #: sections that a remix shared: this video cannot make them again
     why: str
+
+    @property
+    def for_good(self) -> str:
+        """Say why the video cannot be made any more; empty: all can be made again."""
+        if self.inputs:
+            return f"the store lost an input, which cannot be made again ({self.why})"
+        return f"the store lost {', '.join(self.shared)}: {SHARED} ({self.why})" if self.shared else ""
 
 
 def needs_of(record: Record, key: OrderKey) -> list[str]:
@@ -55,9 +70,16 @@ def job_of(record: Record, key: OrderKey) -> Job:
     return record.asked.edited(edits)
 
 
+def is_shared(state: JobState, order: str) -> bool:
+    """Whether the order's section is a copy of another video's, named by entry 0."""
+    kind, _, k = order.partition("/")
+    return kind == "section" and state.sections[int(k) : int(k) + 1] == (0,)
+
+
 def find_losses(jobs: Jobs, record: Record, key: OrderKey) -> Losses:
     """Read all that an order starts from, and return what of it is missing or damaged. Raises: StoreError."""
-    there, orders, inputs, why = made(record.head.state), dict[str, int](), list[str](), list[str]()
+    state, orders = record.head.state, dict[str, int]()
+    there, inputs, shared, why = made(state), list[str](), list[str](), list[str]()
     for name in needs_of(record, key):
         order = maker_of(name)
         if order not in there:
@@ -66,7 +88,10 @@ def find_losses(jobs: Jobs, record: Record, key: OrderKey) -> Losses:
             if artifact := jobs.artifact(record, name):
                 check_object(jobs.store, artifact)
         except Damaged as err:
-            orders[order] = there[order]
+            if is_shared(state, order):
+                shared.append(order)
+            else:
+                orders[order] = there[order]
             why.append(str(err))
     for name in inputs_of(record, key):
         try:
@@ -74,16 +99,20 @@ def find_losses(jobs: Jobs, record: Record, key: OrderKey) -> Losses:
         except Damaged as err:
             inputs.append(name)
             why.append(str(err))
-    return Losses(orders, inputs, "; ".join(why))
+    return Losses(orders, inputs, shared, "; ".join(why))
 
 
 def lost_for_good(record: Record, orders: Iterable[str], inputs: Collection[str]) -> set[str]:
-    """Return which of these lost orders cannot be done again, because they start from one of the lost `inputs`."""
+    """Return which of these lost orders cannot be done again.
+
+    They made a section that a remix shares, or start from such a loss or from one of the lost `inputs`.
+    """
     gone = set[str]()
     keys = [OrderKey.parse(order) for order in orders if order != "step"]
     for key in sorted(keys, key=lambda key: (_STAGES.index(key.stage), key.section or 0)):
         needs = {maker_of(name) for name in needs_of(record, key)}
-        if not gone.isdisjoint(needs) or not set(inputs).isdisjoint(inputs_of(record, key)):
+        starts_from_lost = not gone.isdisjoint(needs) or not set(inputs).isdisjoint(inputs_of(record, key))
+        if starts_from_lost or is_shared(record.head.state, str(key)):
             gone.add(str(key))
     return gone
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from deploy import cli
 from deploy.node.lock import locked
-from farm.contract import Batch, JobId
+from farm.contract import Batch, Failure, JobId
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.jobs.fsck import DAY_S, Checker
@@ -270,3 +270,85 @@ def test_a_video_deleted_meanwhile_is_no_fault(video: JobId, store: FolderStore,
     store.open_read = delete_first  # type: ignore[method-assign, assignment]
     assert list(checker.findings()) == []
     assert not store.list(f"jobs/{video}/inputs/")
+
+
+def remixed(http: TestClient, hand: Hand) -> str:
+    """Ask for a remix with another prompt that shares the first section, its preview and its clip; return its path."""
+    original = submit(http, model="tiny-f1")
+    while (order := hand.take()).key.stage != "finish":
+        name = {"encode": "conditioning", "decode": "clip"}.get(order.key.stage, "section")
+        extra = {"preview": b"p"} if name == "section" else {}
+        hand.commit(order, **{name: b"x"}, **extra)
+    hand.commit(order, video=b"mp4 bytes")
+    answer = http.post(f"{original}/remix", json={"prompt": "a dog", "from_section": 1})
+    assert answer.status_code == 200, answer.text
+    return f"/v1/videos/{answer.json()['id']}"
+
+
+def test_a_section_that_a_remix_shares_is_not_made_again(
+    http: TestClient, hand: Hand, store: FolderStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The remix has another prompt: its worker would make another section. What starts from it waits, too."""
+    path = remixed(http, hand)
+    hand.finish()
+    video = path.rpartition("/")[2]
+    shared = {key.rpartition("/")[2].partition(".")[0]: key for key in store.list(f"jobs/{video}/shared/")}
+    assert {"section-0", "preview-0", "clip-0"} <= set(shared)
+    before = store.list(f"jobs/{video}/log/")
+    repair = ["fsck", "--storage", str(store.root), "--json", "--repair"]
+
+    def repaired() -> tuple[int, dict[str, str]]:
+        capsys.readouterr()
+        status = cli.main(repair)
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return status, {line["key"]: line["detail"] for line in lines}
+
+    (store.root / shared["preview-0"]).unlink()
+    status, details = repaired()
+    assert (status, list(details)) == (1, [shared["preview-0"]])
+    assert "a remix shared this preview" in details[shared["preview-0"]]
+    for name in ("section-0", "clip-0"):
+        spoil(store.root / shared[name])
+    status, details = repaired()
+    assert (status, set(details)) == (1, {shared[name] for name in ("section-0", "preview-0", "clip-0")})
+    assert "remix the original again, or ask without from_section" in details[shared["section-0"]]
+    assert "its mp4 is whole: fetch it" in details[shared["section-0"]]
+    assert store.list(f"jobs/{video}/log/") == before
+    (store.root / before[0]).unlink()  # entry 0 names it
+    assert repaired()[0] == 1
+    hand.dispatcher.sweep()
+    assert (http.get(path).json()["status"], store.list(f"jobs/{video}/log/")) == ("completed", before[1:])
+
+
+def test_a_shared_clip_is_made_again_without_the_preview(http: TestClient, hand: Hand, store: FolderStore) -> None:
+    """The shared section is whole, so its clip follows from it; that its preview is lost, too, changes nothing."""
+    path = remixed(http, hand)
+    hand.finish()
+    video = path.rpartition("/")[2]
+    for key in store.list(f"jobs/{video}/shared/"):
+        if "/section" not in key:
+            (store.root / key).unlink()
+    assert cli.main(["fsck", "--storage", str(store.root), "--repair"]) == 1  # the preview
+    hand.dispatcher.sweep()
+    order = hand.take()
+    assert str(order.key) == "decode/0"
+    hand.commit(order, clip=b"x")
+    assert http.get(path).json()["status"] == "completed"
+
+
+def test_a_remix_ends_with_words_if_its_shared_section_is_lost(
+    http: TestClient, hand: Hand, store: FolderStore
+) -> None:
+    """Its next section starts from the lost one: the error names the cure, and no order makes the section again."""
+    path = remixed(http, hand)
+    hand.commit(hand.take(), conditioning=b"x")
+    order = hand.take()
+    assert str(order.key) == "section/1"
+    (store.root / order.needs["section/0"].key).unlink()
+    where = {"job": order.job.id, "key": order.key, "attempt": order.attempt, "worker": hand.card.id}
+    hand.dispatcher.give_up(Failure.model_validate({**where, "code": "damaged", "message": "x"}))
+    error = http.get(path).json()["error"]
+    assert error["code"] == "damaged"
+    assert "section/0: a remix shared it" in error["message"]
+    assert "remix the original again, or ask without from_section" in error["message"]
+    assert hand.dispatcher.ask(hand.card) == "go"
