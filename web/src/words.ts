@@ -297,9 +297,9 @@ export const words = {
     place: (n: number) => (n === 1 ? 'next in the queue' : `number ${n} in the queue`),
   },
   many: {
-    title: (n: number) => `What is meant with ${n} pictures?`,
+    title: (n: number) => `What is meant with ${number(n, 'picture', 'pictures')}?`,
     text: 'The settings of the form hold for all of them. A text file with the name of a picture is its prompt.',
-    each: (n: number) => `${n} videos, one for each picture`,
+    each: (n: number) => (n === 1 ? '1 video of the picture' : `${n} videos, one for each picture`),
     pairs: (n: number) => `${number(n, 'video', 'videos')}, each from a first to a last picture`,
     sending: (n: number, of: number) => `Sending ${n} of ${of} …`,
     made: (n: number) => (n === 1 ? '1 video is in the queue.' : `${n} videos are in the queue.`),

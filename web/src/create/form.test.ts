@@ -91,7 +91,10 @@ describe('many pictures', () => {
 
 describe('the timeline', () => {
   const prompts = [{ at_s: 1.2, text: 'b' }, { at_s: 3.6, text: 'c' }]
-  it('offers the borders that are free', () => expect(freeBorders(prompts, 5, 9)).toEqual([2, 4]))
+  it('offers the borders that are free', () => {
+    expect(freeBorders(prompts, 5, 9)).toEqual([2, 4])
+    expect(freeBorders([], 1, 9)).toEqual([])
+  })
   it('keeps a moved prompt between its neighbours', () => {
     expect(movePrompt(prompts, 0, 9, 5, 9)[0]!.at_s).toBe(2.4)
     expect(movePrompt(prompts, 1, 0, 5, 9)[1]!.at_s).toBe(2.4)

@@ -33,7 +33,7 @@ export function shotsOf(files: readonly File[], isPairs: boolean): Shot[] {
 
 export function Many() {
   const files = dropped.value
-  const done = useSignal<number | null>(null)
+  const done = useSignal<{ at: number; of: number } | null>(null)
   if (files.length === 0) return null
   const pictures = files.filter((file) => !/\.txt$/i.test(file.name)).length
   const close = (): void => {
@@ -43,8 +43,8 @@ export function Many() {
   const make = async (isPairs: boolean): Promise<void> => {
     const shots = shotsOf(files, isPairs)
     const refused: string[] = []
-    for (const shot of shots) {
-      done.value = shots.indexOf(shot)
+    for (const [at, shot] of shots.entries()) {
+      done.value = { at, of: shots.length }
       await sendShot(draft.value, shot).catch((error: unknown) => refused.push(`${shot.first.name}: ${(error as Error).message}`))
     }
     const made = shots.length - refused.length
@@ -66,7 +66,7 @@ export function Many() {
           </button>
         </div>
       ) : (
-        <p role="status">{words.many.sending(done.value + 1, pictures)}</p>
+        <p role="status">{words.many.sending(done.value.at + 1, done.value.of)}</p>
       )}
     </Dialog>
   )

@@ -13,7 +13,7 @@ import { type FieldSpec, labelOf, type Value } from './fields'
 import { Loras } from './loras'
 
 /** Fields that have a place of their own in the page. */
-const ELSEWHERE = new Set(['prompt', 'seconds', 'preset', 'input_reference', 'end_image', 'keyframes', 'n', 'seeds', 'loras', 'prompts', 'prompt_fade_sections', 'loop'])
+const ELSEWHERE = new Set(['prompt', 'seconds', 'preset', 'input_reference', 'image_size', 'end_image', 'keyframes', 'n', 'seeds', 'loras', 'prompts', 'prompt_fade_sections', 'loop'])
 /** The order in which people look for the others; a field that the farm gains comes last. */
 const ORDER = ['model', 'seed', 'num_inference_steps', 'guidance_scale', 'true_cfg_scale', 'guidance_rescale', 'negative_prompt', 'latent_window_size', 'size', 'resolution', 'cache', 'cache_threshold', 'decode', 'decode_tile_px', 'crf', 'preserve_gb', 'priority', 'name', 'webhook_url', 'webhook_secret']
 
@@ -104,20 +104,21 @@ function Choice({ name, value, choices, standard, ...common }: { id: string; nam
   )
 }
 
-/** A field that holds JSON. What is no JSON yet stays in the box, with a word. */
+/** A field that holds JSON. What is typed stays in the box until the value changes elsewhere; what is no JSON yet gets a word. */
 function Json({ name, value, ...common }: { id: string; name: string; value: Value | undefined }) {
-  const text = useSignal(value === undefined ? '' : JSON.stringify(value))
-  const take = (typed: string): void => {
-    text.value = typed
+  const typing = useSignal<{ text: string; value: Value | undefined } | null>(null)
+  const take = (text: string): void => {
     const { [name]: _, ...others } = faults.value
     try {
-      set(name, typed.trim() ? (JSON.parse(typed) as object) : null)
+      set(name, text.trim() ? (JSON.parse(text) as object) : null)
       faults.value = others
     } catch {
       faults.value = { ...others, [name]: words.create.noJson }
     }
+    typing.value = { text, value: draft.value.values[name] }
   }
-  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={text.value} onInput={(event) => take(event.currentTarget.value)} />
+  const text = typing.value?.value === value ? typing.value?.text : undefined
+  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={text ?? (value === undefined ? '' : JSON.stringify(value))} onInput={(event) => take(event.currentTarget.value)} />
 }
 
 /** A die that draws a seed, and keeps it until it is put back. */

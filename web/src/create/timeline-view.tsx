@@ -10,10 +10,10 @@ import { Fault } from './choices'
 import { change, draft, type Picture, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
-import { sectionS } from './length'
+import { secondsOf, sectionS } from './length'
 import { filesOf, readPicture } from './picture'
 import { model } from './specs'
-import { blocks, borderOf, freeBorders, movePrompt, type TimedPrompt, timeOf, within } from './timeline'
+import { blocks, borderOf, freeBorders, movePrompt, type TimedPrompt, within } from './timeline'
 
 export function Timeline() {
   const [count, window] = [sections.value, windowSize.value]
@@ -33,14 +33,14 @@ export function Timeline() {
       <Prompts prompts={prompts} count={count} window={window} put={put} />
       {cut > 0 && <p class="note warn">{words.timeline.cut(cut)}</p>}
       <div class="row">
-        <button type="button" disabled={free.length === 0} onClick={() => put([...prompts, { at_s: timeOf(free[0]!, window), text: '' }].sort((a, b) => a.at_s - b.at_s))}>
+        <button type="button" disabled={free.length === 0} onClick={() => put([...prompts, { at_s: secondsOf(free[0]!, window), text: '' }].sort((a, b) => a.at_s - b.at_s))}>
           <Icon name="plus" />
           {words.timeline.addPrompt}
         </button>
-        <PickPicture text={words.timeline.addKeyframe} isPossible={supports?.keyframes ?? true} onPick={(picture) => addKeyframe(picture, timeOf(Math.floor(count / 2), window))} />
-        <PickPicture text={draft.value.end ? words.timeline.replaceEnd : words.timeline.addEnd} isPossible={(supports?.end_image ?? true) && !draft.value.values['loop']} onPick={(end) => change({ end })} />
+        <PickPicture field="keyframes" text={words.timeline.addKeyframe} isPossible={supports?.keyframes ?? true} onPick={(picture) => addKeyframe(picture, secondsOf(freeBorders(draft.value.keyframes, count, window)[0] ?? 0, window))} />
+        <PickPicture field="end_image" text={draft.value.end ? words.timeline.replaceEnd : words.timeline.addEnd} isPossible={(supports?.end_image ?? true) && !draft.value.values['loop']} onPick={(end) => change({ end })} />
         <label class="row">
-          <input type="checkbox" disabled={supports?.loop === false} checked={Boolean(draft.value.values['loop'])} onChange={(event) => set('loop', event.currentTarget.checked || null)} />
+          <input type="checkbox" disabled={supports?.loop === false && !draft.value.values['loop']} checked={Boolean(draft.value.values['loop'])} aria-invalid={'loop' in faults.value} aria-describedby="loop-fault" onChange={(event) => set('loop', event.currentTarget.checked || null)} />
           {words.timeline.loop}
         </label>
         <label class="row end">
@@ -52,6 +52,7 @@ export function Timeline() {
       <Fault name="prompts" />
       <Fault name="keyframes" />
       <Fault name="end_image" />
+      <Fault name="loop" />
     </section>
   )
 }
@@ -79,7 +80,7 @@ function Pictures({ count, window, isPossible }: { count: number; window: number
   const drop = async (event: DragEvent): Promise<void> => {
     event.preventDefault()
     const [file] = filesOf(event.dataTransfer)
-    if (file) await pick(file, (picture) => addKeyframe(picture, timeOf(Math.min(borderAt(track.current!, event.clientX, count), count - 1), window)))
+    if (file) await pick(file, 'keyframes', (picture) => addKeyframe(picture, secondsOf(Math.min(borderAt(track.current!, event.clientX, count), count - 1), window)))
   }
   const last = values['loop'] ? image : end
   return (
@@ -93,7 +94,7 @@ function Pictures({ count, window, isPossible }: { count: number; window: number
             least={0}
             count={count}
             track={track}
-            onMove={(border) => change({ keyframes: keyframes.map((old, at) => (at === k ? { ...old, at_s: timeOf(Math.min(border, count - 1), window) } : old)) })}
+            onMove={(border) => change({ keyframes: keyframes.map((old, at) => (at === k ? { ...old, at_s: secondsOf(Math.min(border, count - 1), window) } : old)) })}
           />
           <IconButton icon="x" name={words.timeline.remove(words.timeline.keyframe(keyframe.at_s))} onClick={() => change({ keyframes: keyframes.filter((_, at) => at !== k) })} />
         </Thumb>
@@ -139,12 +140,12 @@ function Prompts({ prompts, count, window, put }: { prompts: TimedPrompt[]; coun
               <select aria-label={words.timeline.begins(k + 2)} value={borderOf(prompt.at_s, window)} onChange={(event) => put(movePrompt(prompts, k, Number(event.currentTarget.value), count, window))}>
                 {Array.from({ length: Math.max(count - 1, borderOf(prompt.at_s, window)) }, (_, at) => at + 1).map((border) => (
                   <option key={border} value={border}>
-                    {timeOf(border, window).toFixed(1)} s
+                    {secondsOf(border, window).toFixed(1)} s
                   </option>
                 ))}
               </select>
             </label>
-            <input class="grow" aria-label={words.timeline.text(k + 2)} placeholder={words.create.whatHappens} value={prompt.text} aria-invalid={'prompts' in faults.value && !prompt.text} onInput={(event) => put(prompts.map((old, at) => (at === k ? { ...old, text: event.currentTarget.value } : old)))} />
+            <input class="grow" aria-label={words.timeline.text(k + 2)} placeholder={words.create.whatHappens} value={prompt.text} aria-invalid={'prompts' in faults.value && (!prompt.text || prompts.every(({ text }) => text))} aria-describedby="prompts-fault" onInput={(event) => put(prompts.map((old, at) => (at === k ? { ...old, text: event.currentTarget.value } : old)))} />
             <IconButton icon="x" name={words.timeline.remove(words.timeline.text(k + 2))} onClick={() => put(prompts.filter((_, at) => at !== k))} />
           </li>
         ))}
@@ -188,7 +189,9 @@ function borderAt(track: HTMLElement, clientX: number, count: number): number {
   return Math.round(Math.min(1, Math.max(0, (clientX - left) / width)) * count)
 }
 
-function PickPicture({ text, isPossible, onPick }: { text: string; isPossible: boolean; onPick: (picture: Picture) => void }) {
+type PictureFault = 'keyframes' | 'end_image'
+
+function PickPicture({ field, text, isPossible, onPick }: { field: PictureFault; text: string; isPossible: boolean; onPick: (picture: Picture) => void }) {
   return (
     <label class={`button ${isPossible ? '' : 'off'}`}>
       <Icon name="image" />
@@ -198,22 +201,24 @@ function PickPicture({ text, isPossible, onPick }: { text: string; isPossible: b
         type="file"
         accept="image/*"
         disabled={!isPossible}
+        aria-invalid={field in faults.value}
+        aria-describedby={`${field}-fault`}
         onChange={(event) => {
           const [file] = Array.from(event.currentTarget.files ?? [])
           event.currentTarget.value = ''
-          if (file) void pick(file, onPick)
+          if (file) void pick(file, field, onPick)
         }}
       />
     </label>
   )
 }
 
-async function pick(file: File, onPick: (picture: Picture) => void): Promise<void> {
-  const { keyframes: _, ...others } = faults.value
+async function pick(file: File, field: PictureFault, onPick: (picture: Picture) => void): Promise<void> {
+  const { [field]: _, ...others } = faults.value
   try {
     onPick(await readPicture(file, file.name))
     faults.value = others
   } catch (error) {
-    faults.value = { ...others, keyframes: (error as Error).message }
+    faults.value = { ...others, [field]: (error as Error).message }
   }
 }

@@ -1,5 +1,5 @@
 /** Prompts and pictures over time, on the borders of sections. Pure. */
-import { sectionS } from './length'
+import { secondsOf, sectionS } from './length'
 
 export interface TimedPrompt {
   at_s: number
@@ -9,11 +9,9 @@ export interface TimedPrompt {
 /** The section border nearest to a time, from 0 to the number of sections. */
 export const borderOf = (atS: number, window: number): number => Math.round(atS / sectionS(window))
 
-export const timeOf = (border: number, window: number): number => Math.round(border * sectionS(window) * 1000) / 1000
-
-/** The borders at which another prompt may begin: the start has its own, and a section has one text. */
-export function freeBorders(prompts: readonly TimedPrompt[], sections: number, window: number): number[] {
-  const taken = new Set(prompts.map(({ at_s }) => borderOf(at_s, window)))
+/** The borders that have no prompt (or keyframe) yet. The start has its own. */
+export function freeBorders(taking: readonly { at_s: number }[], sections: number, window: number): number[] {
+  const taken = new Set(taking.map(({ at_s }) => borderOf(at_s, window)))
   return Array.from({ length: Math.max(0, sections - 1) }, (_, k) => k + 1).filter((border) => !taken.has(border))
 }
 
@@ -22,7 +20,7 @@ export function movePrompt(prompts: readonly TimedPrompt[], at: number, border: 
   const before = at > 0 ? borderOf(prompts[at - 1]!.at_s, window) : 0
   const after = at + 1 < prompts.length ? borderOf(prompts[at + 1]!.at_s, window) : sections
   const kept = Math.min(Math.max(border, before + 1), after - 1)
-  return prompts.map((prompt, k) => (k === at ? { ...prompt, at_s: timeOf(kept, window) } : prompt))
+  return prompts.map((prompt, k) => (k === at ? { ...prompt, at_s: secondsOf(kept, window) } : prompt))
 }
 
 /** Blocks of the track: from border to border, the prompt of the form first. */

@@ -1,12 +1,13 @@
 /** Say when a video ends: in words for screen readers, and by a sound where it was switched on. */
 import { effect, signal } from '@preact/signals'
 import { isOpen, title, type Status, type Video } from '../api/objects'
+import { remember, remembered } from '../parts/memory'
 import { words } from '../words'
 import { world } from './store'
 
 const KEY = 'framefarm-sound'
 
-export const hasSound = signal(localStorage.getItem(KEY) === 'on')
+export const hasSound = signal(remembered(KEY) === 'on')
 export const lastEnd = signal('')
 
 let context: AudioContext | null = null
@@ -14,7 +15,7 @@ let context: AudioContext | null = null
 /** Switch the sound on or off. A click may start a sound, so the browser allows later ones. */
 export function toggleSound(): void {
   hasSound.value = !hasSound.value
-  localStorage.setItem(KEY, hasSound.value ? 'on' : 'off')
+  remember(KEY, hasSound.value ? 'on' : 'off')
   if (hasSound.value) chime()
 }
 

@@ -4,15 +4,15 @@ import { away, signedOut } from '../api/client'
 import { lastEnd } from '../live/ends'
 import { Toasts } from '../parts/toast'
 import { Header } from './header'
+import { part } from './part'
 import { SignIn } from './signin'
 import { words } from '../words'
 
-const Create = lazy(() => import('../create/create'))
-const Queue = lazy(() => import('../queue/queue'))
-const Library = lazy(() => import('../library/library'))
-const VideoPage = lazy(() => import('../video/video'))
-const Workers = lazy(() => import('../workers/workers'))
-
+const Create = lazy(() => part(() => import('../create/create')))
+const Queue = lazy(() => part(() => import('../queue/queue')))
+const Library = lazy(() => part(() => import('../library/library')))
+const VideoPage = lazy(() => part(() => import('../video/video')))
+const Workers = lazy(() => part(() => import('../workers/workers')))
 
 export function App() {
   return (
