@@ -3,15 +3,18 @@ import { video } from '../test/video'
 import { asCommand, asCurl, asPython } from './copy-as'
 
 const request = { prompt: "It's dancing", model: 'tiny', seconds: 2.4, loop: true, cache: 'none', end_image: null, name: 'x', loras: [], prompts: [{ at_s: 1.2, text: 'and yawns' }] }
-const made = video('a', { prompt: "It's dancing", seed: 7, request: request as never })
+const clip = video('a', { prompt: "It's dancing", seed: 7, request: request as never })
+
+const made = { origin: 'http://farm:1', isKeyed: false, hasStart: true, hasEnd: false }
+const pictured = video('b', { request: { keyframes: [{ at_s: 1, image: 'keyframe_0' }] } as never })
 
 it('quotes for a shell', () => {
-  expect(asCurl(made, 'http://farm:1')).toContain(`-F 'prompt=It'\\''s dancing'`)
-  expect(asCommand(made)).toContain(`--prompt 'It'\\''s dancing'`)
+  expect(asCurl(clip, made)).toContain(`--form-string 'prompt=It'\\''s dancing'`)
+  expect(asCommand(clip, made)).toContain(`--prompt 'It'\\''s dancing'`)
 })
 
 it('names what was asked for, and nothing that is empty', () => {
-  const text = asCommand(made)
+  const text = asCommand(clip, made)
   expect(text).toContain('--loop')
   expect(text).toContain('--seed 7')
   expect(text).not.toContain('loras')
@@ -19,5 +22,21 @@ it('names what was asked for, and nothing that is empty', () => {
 })
 
 it('writes Python, not JSON', () => {
-  expect(asPython(made, 'http://farm:1')).toContain('"loop": True')
+  expect(asPython(clip, made)).toContain('"loop": True')
+})
+
+it('names the files of every picture that the video was made from, and of no other', () => {
+  const all = { ...made, hasEnd: true }
+  expect(asCurl(pictured, all)).toMatch(/-F input_reference=@photo.jpg[^]*-F end_image=@end.jpg[^]*-F keyframe_0=@keyframe_0.jpg/)
+  expect(asPython(pictured, all)).toContain('{"input_reference": Path("photo.jpg"), "end_image": Path("end.jpg"), "keyframe_0": Path("keyframe_0.jpg")}')
+  expect(asCommand(pictured, all)).toContain(`'[{"at_s":1,"image":"keyframe_0.jpg"}]'`)
+  expect(asCommand(pictured, all)).toContain('submit photo.jpg --end-image end.jpg')
+  expect(asCurl(clip, { ...made, hasStart: false })).not.toContain('input_reference')
+})
+
+it('takes the key from the environment where the farm asks for one', () => {
+  const keyed = { ...made, isKeyed: true }
+  expect(asCurl(clip, keyed)).toContain('-H "Authorization: Bearer $FARM_API_KEY"')
+  expect(asPython(clip, keyed)).toContain('api_key=os.environ["FARM_API_KEY"]')
+  expect(asCurl(clip, made)).not.toContain('Authorization')
 })

@@ -1,9 +1,15 @@
 /** A video's request as a command that makes it again. Pure. */
 import type { Video } from '../api/objects'
 
-/** The start image goes along as a file that the person has. */
-const IMAGE = 'photo.jpg'
-const LATER = new Set(['prompt', 'input_reference', 'metadata', 'name', 'priority'])
+const LATER = new Set(['prompt', 'input_reference', 'end_image', 'metadata', 'name', 'priority'])
+
+/** Where the farm is, whether it asks for a key, and which pictures the video was made from. */
+export interface Made {
+  origin: string
+  isKeyed: boolean
+  hasStart: boolean
+  hasEnd: boolean
+}
 
 type Fields = [name: string, value: unknown][]
 
@@ -17,31 +23,48 @@ export function telling(video: Video): Fields {
 const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 const quoted = (value: string): string => (/^[\w./:@%+=-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`)
 
-export function asCurl(video: Video, origin: string): string {
-  const parts = [['prompt', video.prompt], ...telling(video)].map(([name, value]) => `-F ${quoted(`${name as string}=${text(value)}`)}`)
-  return [`curl ${origin}/v1/videos`, `-F input_reference=@${IMAGE}`, ...parts].join(' \\\n  ')
+const keyframes = (video: Video): { at_s: number; image: string }[] => video.request?.keyframes ?? []
+
+/** The files that the person has, by the request's fields. */
+function files(video: Video, made: Made): [field: string, file: string][] {
+  const own: [string, string][] = [...(made.hasStart ? [['input_reference', 'photo.jpg'] as [string, string]] : []), ...(made.hasEnd ? [['end_image', 'end.jpg'] as [string, string]] : [])]
+  return [...own, ...keyframes(video).map(({ image }): [string, string] => [image, `${image}.jpg`])]
 }
 
-export function asPython(video: Video, origin: string): string {
+/** --form-string takes a text as it is: with -F, one that begins with @ names a file. */
+export function asCurl(video: Video, made: Made): string {
+  const key = made.isKeyed ? ['-H "Authorization: Bearer $FARM_API_KEY"'] : []
+  const pictures = files(video, made).map(([name, file]) => `-F ${name}=@${file}`)
+  const parts = [['prompt', video.prompt], ...telling(video)].map(([name, value]) => `--form-string ${quoted(`${name as string}=${text(value)}`)}`)
+  return [`curl ${made.origin}/v1/videos`, ...key, ...pictures, ...parts].join(' \\\n  ')
+}
+
+export function asPython(video: Video, made: Made): string {
   const fields = Object.fromEntries([['prompt', video.prompt], ...telling(video)] as Fields)
+  const pictures = files(video, made).map(([name, file]) => `${python(name)}: Path(${python(file)})`)
   return [
+    ...(made.isKeyed ? ['import os'] : []),
     'from pathlib import Path',
     'from farm.client import FarmClient',
     '',
-    `client = FarmClient(${python(origin)})`,
+    `client = FarmClient(${python(made.origin)}${made.isKeyed ? ', api_key=os.environ["FARM_API_KEY"]' : ''})`,
     'video = client.submit(',
     `    ${python(fields)},`,
-    `    {"input_reference": Path(${python(IMAGE)})},`,
+    `    {${pictures.join(', ')}},`,
     ')',
   ].join('\n')
 }
 
-export function asCommand(video: Video): string {
-  const flags = telling(video).map(([name, value]) => {
+/** The command reads FARM_API_KEY by itself. */
+export function asCommand(video: Video, made: Made): string {
+  const pictured = keyframes(video).map((frame) => ({ ...frame, image: `${frame.image}.jpg` })) // a flag names files
+  const flags = telling(video).map(([name, told]) => {
+    const value = name === 'keyframes' ? pictured : told
     const flag = `--${name.replaceAll('_', '-')}`
     return value === true ? flag : `${flag} ${quoted(text(value))}`
   })
-  return [`framefarm submit ${IMAGE} --prompt ${quoted(video.prompt)}`, ...flags].join(' \\\n  ')
+  const own = [...(made.hasStart ? ['photo.jpg'] : []), ...(made.hasEnd ? ['--end-image end.jpg'] : [])]
+  return [['framefarm submit', ...own, `--url ${quoted(made.origin)}`].join(' '), `--prompt ${quoted(video.prompt)}`, ...flags].join(' \\\n  ')
 }
 
 /** JSON is Python but for three words. */

@@ -8,7 +8,9 @@ import { fileName } from '../parts/format'
 import { Icon } from '../parts/icon'
 import { say } from '../parts/toast'
 import { words } from '../words'
-import { asCommand, asCurl, asPython } from './copy-as'
+import { farm } from '../api/facts'
+import { asCommand, asCurl, asPython, type Made } from './copy-as'
+import { hasPicture } from './to-form'
 
 export const Downloads = ({ video }: { video: Video }) => (
   <a class="button primary" href={contentUrl(video, 'video')} download={fileName(title(video), video.id, 'mp4')}>
@@ -19,14 +21,22 @@ export const Downloads = ({ video }: { video: Video }) => (
 
 export function Menu({ video }: { video: Video }) {
   const asks = useSignal(false)
+  const pictures = useSignal({ hasStart: true, hasEnd: false })
   const { route } = useLocation()
+  const isKeyed = farm.value?.me.signed_in_by === 'session'
+  const made: Made = { origin: location.origin, isKeyed, ...pictures.value }
+  /** A request does not tell which pictures came with it. */
+  const look = async (): Promise<void> => {
+    const [hasStart, hasEnd] = await Promise.all([hasPicture(video, 'start'), hasPicture(video, 'end')])
+    pictures.value = { hasStart, hasEnd }
+  }
   const copyAs = (name: string, text: string) => (
     <button
       type="button"
       class="quiet"
       onClick={async () => {
         await copy(text)
-        say(words.menu.copied(name))
+        say([words.menu.copied(name), isKeyed && words.menu.readsKey].filter(Boolean).join(' '))
       }}
     >
       {words.menu.copyAs(name)}
@@ -38,7 +48,7 @@ export function Menu({ video }: { video: Video }) {
     </a>
   )
   return (
-    <details class="menu">
+    <details class="menu" onToggle={(event) => event.currentTarget.open && void look().catch(() => undefined)}>
       <summary class="button">{words.act.more}</summary>
       <div class="card">
         {video.status === 'completed' && (
@@ -49,9 +59,9 @@ export function Menu({ video }: { video: Video }) {
           </>
         )}
         {file(words.menu.export, `/v1/videos/${video.id}/export`, 'tar')}
-        {copyAs('curl', asCurl(video, location.origin))}
-        {copyAs('Python', asPython(video, location.origin))}
-        {copyAs('framefarm', asCommand(video))}
+        {copyAs('curl', asCurl(video, made))}
+        {copyAs('Python', asPython(video, made))}
+        {copyAs('framefarm', asCommand(video, made))}
         {!isOpen(video) && (
           <button type="button" class="quiet danger" onClick={() => (asks.value = true)}>
             {words.act.delete}

@@ -19,8 +19,12 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
   const isReady = video.status === 'completed'
   const remix = (fields: object): Promise<Video> => create<Video>(`/v1/videos/${video.id}/remix`, { prompt: video.prompt, ...fields })
   const toForm = async (fill: () => Promise<void>): Promise<void> => {
-    const isFilled = await each([0], () => fill().then(() => true))
-    if (isFilled.length) route('/ui/') // else the reason is shown, and one stays here
+    try {
+      await fill()
+      route('/ui/')
+    } catch (error) {
+      say((error as Error).message, { isBad: true }) // a refusal, or a picture that the form does not take: one stays here
+    }
   }
   const others = async (): Promise<void> => {
     const made = await each(seeds(), (seed) => remix({ seed }))

@@ -1,16 +1,18 @@
 /** Fill the form of Create from a video, its pictures included. */
-import { call } from '../api/client'
+import { call, Problem } from '../api/client'
 import { learnFarm } from '../api/facts'
 import { contentUrl, title, type Video } from '../api/objects'
 import { change, type Draft, draft, NEW, type Picture } from '../create/draft'
 import { keepFor } from '../create/keep'
 import { readPicture } from '../create/picture'
 import { learnFields, specs } from '../create/specs'
+import { say } from '../parts/toast'
+import { words } from '../words'
 
 /** What a remix must not carry over: it is the other video's own, or has a place of its own in the draft. */
-const OWN = new Set(['prompt', 'keyframes', 'preset', 'name', 'metadata', 'priority', 'size'])
+const OWN = new Set(['prompt', 'keyframes', 'preset', 'name', 'metadata', 'priority'])
 
-/** Everything that the video was made with. */
+/** Everything that the video was made with. What stood in the form comes back with an undo. */
 export async function fillForm(video: Video): Promise<void> {
   await ready()
   const whole = video.request ? video : await call<Video>(`/v1/videos/${video.id}`)
@@ -18,6 +20,7 @@ export async function fillForm(video: Video): Promise<void> {
   const keyframes = (request['keyframes'] as { at_s: number; image: string }[] | undefined) ?? []
   const values = Object.entries({ ...request, seed: video.seed }).filter(([name, value]) => !OWN.has(name) && isChange(name, value))
   const [image, end, ...between] = await Promise.all([picture(video, 'start'), picture(video, 'end'), ...keyframes.map((frame) => picture(video, frame.image))])
+  const before = draft.value
   draft.value = {
     ...NEW,
     prompt: video.prompt,
@@ -26,6 +29,7 @@ export async function fillForm(video: Video): Promise<void> {
     end: end ?? null,
     keyframes: keyframes.flatMap(({ at_s }, at) => (between[at] ? [{ at_s, picture: between[at] }] : [])),
   }
+  say(words.next.filled, { undo: () => (draft.value = before) })
 }
 
 export type Place = 'image' | 'end' | 'keyframe'
@@ -33,9 +37,11 @@ export type Place = 'image' | 'end' | 'keyframe'
 /** One frame of a video as a picture of the form; all else of the form stays. */
 export async function useFrame(video: Video, atS: number, place: Place): Promise<void> {
   await ready()
-  const blob = await (await fetch(contentUrl(video, 'frame', { at_s: atS.toFixed(3) }))).blob()
-  const frame = await readPicture(blob, `${title(video).slice(0, 40)} ${atS.toFixed(1)} s.png`)
-  if (place === 'keyframe') change({ keyframes: [...draft.value.keyframes, { at_s: Number(atS.toFixed(1)), picture: frame }] })
+  const inside = Math.min(atS, (video.frames - 0.5) / video.fps) // a player stands behind the last frame at the end
+  const tenth = Math.floor(inside * 10) / 10
+  const frame = await picture(video, 'frame', { at_s: inside.toFixed(3) }, `${title(video).slice(0, 40)} ${tenth.toFixed(1)} s.png`)
+  if (!frame) throw new Problem(404, 'not_found', words.next.noFrame)
+  if (place === 'keyframe') change({ keyframes: [...draft.value.keyframes, { at_s: tenth, picture: frame }] })
   else change(place === 'image' ? { image: frame } : { end: frame })
 }
 
@@ -49,8 +55,24 @@ function isChange(name: string, value: unknown): boolean {
   return specs.value.has(name) && value !== null && JSON.stringify(value) !== JSON.stringify(standard)
 }
 
-/** One of the video's input pictures, or null where it has none. */
-async function picture(video: Video, variant: string): Promise<Picture | null> {
-  const answer = await fetch(contentUrl(video, variant))
-  return answer.ok ? readPicture(await answer.blob(), `${variant}.png`) : null
+/** One of the video's pictures, or null where it has none. */
+async function picture(video: Video, variant: string, more: Record<string, string> = {}, name = `${variant}.png`): Promise<Picture | null> {
+  const answer = await found(contentUrl(video, variant, more))
+  return answer && readPicture(await answer.blob(), name)
+}
+
+/** Whether the video was made from such a picture. */
+export async function hasPicture(video: Video, variant: string): Promise<boolean> {
+  const answer = await found(contentUrl(video, variant))
+  await answer?.body?.cancel()
+  return answer !== null
+}
+
+/** A file's answer, or null where there is none. Throws a Problem. */
+async function found(address: string): Promise<Response | null> {
+  const answer = await fetch(address).catch(() => Promise.reject(new Problem(0, 'away', words.away)))
+  if (answer.ok) return answer
+  if (answer.status === 404) return null
+  const { detail } = (await answer.json().catch(() => ({}))) as { detail?: unknown }
+  throw new Problem(answer.status, `http_${answer.status}`, typeof detail === 'string' ? detail : words.refused(answer.status))
 }

@@ -33,15 +33,25 @@ export default function WorkersView() {
       )}
       <section class="card column">
         <h2>{words.workers.lend}</h2>
-        <p class="soft">{words.workers.lendHow}</p>
-        <div class="row command">
-          <code>{words.workers.join(location.hostname)}</code>
-          <CopyButton text={words.workers.join(location.hostname)} />
-        </div>
+        <p class="soft">{words.workers.lendStart}</p>
+        <Command text={words.workers.up(address())} />
+        <p class="soft">{words.workers.lendJoin}</p>
+        <Command text={words.workers.join(address())} />
+        <p class="soft">{words.workers.lendNeeds}</p>
       </section>
     </div>
   )
 }
+
+/** The farm's address in a network, where the page's own address tells it. */
+const address = (): string => (/^(?!127\.)\d+(\.\d+){3}$/.test(location.hostname) ? location.hostname : 'ADDRESS')
+
+const Command = ({ text }: { text: string }) => (
+  <div class="row command">
+    <code>{text}</code>
+    <CopyButton text={text} />
+  </div>
+)
 
 function Card({ worker }: { worker: BusyWorker }) {
   const asks = useSignal<Order | null>(null)
