@@ -17,12 +17,6 @@ export const learn = (videos: readonly Video[], told?: ReadonlySet<string>): voi
   if (videos.length) world.value = listed(world.value, videos, told)
 }
 
-/** Forget everything: another person signs in. */
-export const forget = (): void => {
-  world.value = EMPTY
-  isListed.value = false
-}
-
 export const running = computed(() => withStatus(world.value, 'in_progress'))
 export const queued = computed(() => waiting(world.value))
 export const paused = computed(() => withStatus(world.value, 'paused'))
