@@ -21,6 +21,8 @@ import { More } from './more'
 import { PictureField } from './picture-field'
 import { Timeline } from './timeline-view'
 
+export { takeAll } from './picture-field'
+
 /** The video that the form made last: what one wants to watch. */
 const last = signal<string | null>(null)
 

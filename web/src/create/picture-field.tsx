@@ -77,7 +77,8 @@ function pick(input: HTMLInputElement): void {
   input.value = '' // picking the same file once more is a change, too
 }
 
-function takeAll(files: readonly File[]): void {
+/** Take dropped, pasted or picked files: one is the start image; several ask what is meant. */
+export function takeAll(files: readonly File[]): void {
   const [file] = files
   if (files.length > 1) dropped.value = files
   else if (file) void take(file)

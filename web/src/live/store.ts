@@ -1,6 +1,7 @@
 /** The one copy of what the page knows, as signals. Only the stream, and lists and answers of calls, change it. */
 import { computed, signal } from '@preact/signals'
-import type { Video } from '../api/objects'
+import { title, type Video } from '../api/objects'
+import { words } from '../words'
 import { apply, EMPTY, type FarmEvent, listed, waiting, withStatus, type World } from './world'
 
 export const world = signal<World>(EMPTY)
@@ -28,8 +29,19 @@ export const workerCount = computed(() => {
   return workers.value.length ? `${able}/${workers.value.length}` : ''
 })
 
-/** The page's title: how far the first running video is, and how many wait. */
+/** The path of the view that is shown. */
+export const place = signal('')
+
+/** The page's title: how far the first running video is, how many wait, and the view. */
 export const pageTitle = computed(() => {
   const parts = [running.value[0] && `${running.value[0].progress} %`, queued.value.length && `${queued.value.length} wait`]
-  return [parts.filter(Boolean).join(' · '), 'framepack-farm'].filter(Boolean).join(' – ')
+  return [parts.filter(Boolean).join(' · '), viewName(world.value, place.value), words.farm].filter(Boolean).join(' – ')
 })
+
+/** What a path shows: a view, or a video. */
+function viewName({ videos }: World, path: string): string {
+  const [view, id] = path.replace(/^\/ui\/?/, '').split('/')
+  const video = view === 'videos' && id ? videos.get(id) : undefined
+  if (video) return title(video)
+  return { '': words.nav.create, queue: words.nav.queue, library: words.nav.library, workers: words.nav.workers }[view ?? ''] ?? ''
+}

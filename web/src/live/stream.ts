@@ -48,14 +48,6 @@ export function lookInto(id: string): () => void {
   return () => count(-1)
 }
 
-let unlook = (): void => undefined
-
-export function watch(ids: readonly string[]): void {
-  unlook()
-  const ends = ids.map(lookInto)
-  unlook = () => ends.forEach((end) => end())
-}
-
 const lookQuery = (): string => new URLSearchParams([...looks.keys()].slice(-MOST_LOOKS).map((id) => ['preview', id])).toString()
 
 function follow(): void {

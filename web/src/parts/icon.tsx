@@ -1,20 +1,13 @@
 /** Lucide's drawings (ISC), built in as inline SVG. */
-import check from 'lucide-static/icons/check.svg?raw'
-import columns from 'lucide-static/icons/columns-3.svg?raw'
-import copy from 'lucide-static/icons/copy.svg?raw'
 import cpu from 'lucide-static/icons/cpu.svg?raw'
 import dice from 'lucide-static/icons/dices.svg?raw'
 import down from 'lucide-static/icons/chevron-down.svg?raw'
 import download from 'lucide-static/icons/download.svg?raw'
 import edit from 'lucide-static/icons/pencil.svg?raw'
 import film from 'lucide-static/icons/film.svg?raw'
-import first from 'lucide-static/icons/arrow-up-to-line.svg?raw'
 import full from 'lucide-static/icons/maximize.svg?raw'
-import grip from 'lucide-static/icons/grip-vertical.svg?raw'
 import image from 'lucide-static/icons/image.svg?raw'
-import key from 'lucide-static/icons/key-round.svg?raw'
 import keyboard from 'lucide-static/icons/keyboard.svg?raw'
-import last from 'lucide-static/icons/arrow-down-to-line.svg?raw'
 import left from 'lucide-static/icons/chevron-left.svg?raw'
 import list from 'lucide-static/icons/list-video.svg?raw'
 import loop from 'lucide-static/icons/repeat.svg?raw'
@@ -25,33 +18,24 @@ import play from 'lucide-static/icons/play.svg?raw'
 import plus from 'lucide-static/icons/sparkles.svg?raw'
 import retry from 'lucide-static/icons/rotate-ccw.svg?raw'
 import right from 'lucide-static/icons/chevron-right.svg?raw'
-import search from 'lucide-static/icons/search.svg?raw'
 import silent from 'lucide-static/icons/volume-x.svg?raw'
 import sound from 'lucide-static/icons/volume-2.svg?raw'
 import star from 'lucide-static/icons/star.svg?raw'
 import sun from 'lucide-static/icons/sun.svg?raw'
-import trash from 'lucide-static/icons/trash-2.svg?raw'
 import undo from 'lucide-static/icons/undo-2.svg?raw'
 import user from 'lucide-static/icons/user-round.svg?raw'
 import x from 'lucide-static/icons/x.svg?raw'
 
 const DRAWINGS = {
-  check,
-  columns,
-  copy,
   cpu,
   dice,
   down,
   download,
   edit,
   film,
-  first,
   full,
-  grip,
   image,
-  key,
   keyboard,
-  last,
   left,
   list,
   loop,
@@ -62,12 +46,10 @@ const DRAWINGS = {
   plus,
   retry,
   right,
-  search,
   silent,
   sound,
   star,
   sun,
-  trash,
   undo,
   user,
   x,

@@ -2,6 +2,7 @@
 import { ErrorBoundary, lazy, LocationProvider, Route, Router } from 'preact-iso'
 import { away, signedOut } from '../api/client'
 import { lastEnd } from '../live/ends'
+import { Arrive } from '../parts/arrive'
 import { Toasts } from '../parts/toast'
 import { Header } from './header'
 import { part } from './part'
@@ -20,6 +21,7 @@ export function App() {
       <a class="skip" href="#main">
         {words.skip}
       </a>
+      <Arrive />
       <Header />
       {away.value && (
         <p class="away" role="status">

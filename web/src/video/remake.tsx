@@ -8,7 +8,7 @@ import { contentUrl, type Video } from '../api/objects'
 import { learn } from '../live/store'
 import { Frames } from '../watch/frames'
 import { words } from '../words'
-import { cellWords, firstRemade, isKept, sectionOf } from './sections'
+import { cellWords, isKept, sectionOf } from './sections'
 
 export function Remake({ video }: { video: Video }) {
   const from = useSignal<number | null>(null)
@@ -22,7 +22,7 @@ export function Remake({ video }: { video: Video }) {
     const prompt = `${new FormData(event.currentTarget).get('prompt')}`
     problem.value = null
     try {
-      const made = await create<Video>(`/v1/videos/${video.id}/remix`, { prompt, from_section: firstRemade(from.value!, sections, forward) })
+      const made = await create<Video>(`/v1/videos/${video.id}/remix`, { prompt, from_section: sectionOf(from.value!, sections, forward) })
       learn([made])
       route(`/ui/videos/${made.id}`)
     } catch (error) {

@@ -1,12 +1,9 @@
 /** Which sections a remake keeps. Sections count in the order of making; cells count from left to right in time. Pure. */
 
-/** The first section that is made again where the cell `cell` (0 is the first in time) and what lies to its left or right go. */
-export const firstRemade = (cell: number, sections: number, isForward: boolean): number => (isForward ? cell : sections - 1 - cell)
-
 /** Whether a cell stays as it is when the video is remade from the cell `from`. */
 export const isKept = (cell: number, from: number, isForward: boolean): boolean => (isForward ? cell < from : cell > from)
 
-/** The section that a cell shows. */
+/** The section that a cell (0 is the first in time) shows; a remake from the cell makes it first. */
 export const sectionOf = (cell: number, sections: number, isForward: boolean): number => (isForward ? cell : sections - 1 - cell)
 
 /** Cells in words: "1 to 3", "4". */

@@ -2,15 +2,10 @@
 import { useSignal } from '@preact/signals'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
+import { sectionOf } from '../video/sections'
 import { sides } from '../create/length'
 import { words } from '../words'
 import { Frames } from './frames'
-
-/** The sections in the order of time: the k-th that is made is the k-th from the end, but for F1 models. */
-export function inTime(video: Video): number[] {
-  const made = Array.from({ length: video.sections_total }, (_, k) => k)
-  return isForward(video.model) ? made : made.reverse()
-}
 
 export function Strip({ video }: { video: Video }) {
   const under = useSignal<number | null>(null)
@@ -19,7 +14,8 @@ export function Strip({ video }: { video: Video }) {
   return (
     <figure class="strip">
       <ol aria-label={words.watch.strip} style={{ gridTemplateColumns: `repeat(${video.sections_total}, minmax(24px, 1fr))` }}>
-        {inTime(video).map((section, at) => {
+        {Array.from({ length: video.sections_total }, (_, at) => {
+          const section = sectionOf(at, video.sections_total, isForward(video.model))
           const isDone = section < video.sections_done
           return (
             <li

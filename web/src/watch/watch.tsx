@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { isOpen, title, type Video } from '../api/objects'
 import { wish } from '../live/actions'
 import { world } from '../live/store'
-import { watch } from '../live/stream'
+import { lookInto } from '../live/stream'
 import { Icon } from '../parts/icon'
 import { Bar, timeLeft, waitWords } from '../parts/progress'
 import { words } from '../words'
@@ -14,11 +14,7 @@ import './watch.css'
 
 export function Watch({ video }: { video: Video }) {
   const isRunning = video.status === 'in_progress'
-  useEffect(() => {
-    if (!isRunning) return undefined
-    watch([video.id])
-    return () => watch([])
-  }, [video.id, isRunning])
+  useEffect(() => (isRunning ? lookInto(video.id) : undefined), [video.id, isRunning])
   return (
     <section class="card watch" aria-label={title(video)}>
       <div class="stage">
