@@ -15,7 +15,7 @@ export const refusal = signal<{ text: string; until: number | null } | null>(nul
 /** Check the draft as far as the page knows the rules. Returns whether it may be sent. */
 export function check(): boolean {
   const { prompt, values, image, end, keyframes, seeds } = draft.value
-  const found: Record<string, string> = {}
+  const found = Object.fromEntries(Object.entries(faults.value).filter(([, said]) => said === words.create.noJson)) // the draft has no such text
   const prompts = { ...values, prompt }
   for (const [name, value] of Object.entries(prompts)) {
     const spec = specs.value.get(name)

@@ -1,5 +1,6 @@
 /** Every other field of a request, as the farm describes it. A changed value is marked and can be put back. */
 import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 import type { TargetedInputEvent } from 'preact'
 import { newKey } from '../api/client'
 import { IconButton } from '../parts/button'
@@ -117,8 +118,23 @@ function Json({ name, value, ...common }: { id: string; name: string; value: Val
     }
     typing.value = { text, value: draft.value.values[name] }
   }
-  const text = typing.value?.value === value ? typing.value?.text : undefined
-  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={text ?? (value === undefined ? '' : JSON.stringify(value))} onInput={(event) => take(event.currentTarget.value)} />
+  const isBroken = faults.value[name] === words.create.noJson
+  useEffect(() => {
+    if (!isBroken || typing.value?.value === value) return
+    const { [name]: _, ...others } = faults.value
+    faults.value = others // the value was changed elsewhere: what was typed is gone
+  }, [value])
+  const isTyped = typing.value?.value === value && (isBroken || isJson(typing.value?.text ?? ''))
+  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={isTyped ? typing.value?.text : value === undefined ? '' : JSON.stringify(value)} onInput={(event) => take(event.currentTarget.value)} />
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A die that draws a seed, and keeps it until it is put back. */
