@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -38,6 +38,7 @@ STARRED = "starred"  #: the label by which lists filter
 _SEEDS = 2**63
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _METADATA_BYTES = 16_384
+Sent = TypeVar("Sent", bound=BaseModel)
 _MAX_DIGITS = 640  #: Python lets every setting of its limit read an int of this length
 
 
@@ -47,6 +48,14 @@ def read_json(text: str | bytes) -> Any:
     Raises: ValueError, RecursionError.
     """
     return json.loads(text, parse_int=lambda digits: Decimal(digits) if len(digits) > _MAX_DIGITS else int(digits))
+
+
+def validated(kind: type[Sent], fields: Mapping[str, Any]) -> Sent:
+    """Check what a client sent. Raises: InvalidRequest naming each bad field."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as err:
+        raise InvalidRequest.from_errors(err.errors()) from err
 
 
 def _from_json_text(value: object) -> object:
@@ -349,11 +358,7 @@ class Variants(UserInput):
 
 def take_variants(fields: dict[str, Any]) -> Variants:
     """Take `n` and `seeds` out of a body's fields. Raises: InvalidRequest."""
-    given = {name: fields.pop(name) for name in Variants.model_fields if name in fields}
-    try:
-        variants = Variants.model_validate(given)
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    variants = validated(Variants, {name: fields.pop(name) for name in Variants.model_fields if name in fields})
     if variants.seeds is not None and fields.get("seed") is not None:
         raise InvalidRequest.of("seeds", "the request has a seed as well; send only one of them")
     return variants

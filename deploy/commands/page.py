@@ -76,9 +76,12 @@ def page_of(url: str, key: str = "") -> str:
 
 def _show(address: str, *, inbrowser: bool) -> None:
     print(address, flush=True)
+    page, _, key = address.partition("#")
+    if inbrowser and key:
+        say("the browser opens without the key, which `ps` would show: sign in there, or open the address above")
     if inbrowser:  # in a process of its own: browsers write on stdout, and some take the terminal
         subprocess.Popen(
-            [sys.executable, "-m", "webbrowser", address],
+            [sys.executable, "-m", "webbrowser", page],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -17,7 +17,7 @@ from farm.ingress.content import lora_preview
 from farm.ingress.dependencies import CallerDep, Dependencies, Deps, OwnerDep, is_operator
 from farm.ingress.posts import counted
 from farm.ingress.views import built_in_preset_view, inspection_view, lora_view, model_view, preset_view
-from farm.intake.body import read_body, read_file
+from farm.intake.body import SMALL_BYTES, read_body, read_file
 from farm.intake.images import MIN_SIDE_PX, formats
 from farm.intake.inspect_file import inspect_file
 from farm.intake.own_presets import SentPreset, delete_preset, read_presets, save_preset
@@ -25,7 +25,6 @@ from farm.intake.prepare import Tools
 from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
-_MOST_BYTES = 1 << 20  #: of a preset
 _FIELDS = SentPreset.model_json_schema(ref_template="#/components/schemas/{model}")
 _FIELDS.pop("$defs")  # openapi.py brings them along with a request's fields
 _PRESET: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": _FIELDS}}}}
@@ -96,7 +95,7 @@ async def list_presets(deps: Deps, owner: OwnerDep) -> dict[str, Any]:
 @router.put("/v1/presets/{name}", openapi_extra=_PRESET)
 async def put_preset(name: str, request: Request, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
     """Save fields of a request under a name, in place of what it stood for. `start`: a form begins with this preset."""
-    body = await read_body(request, max_bytes=_MOST_BYTES, setting="the most for a preset")
+    body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a preset")
     save = partial(save_preset, deps.jobs.store, owner, name, body.fields, deps.tools)
     return preset_view(name, await to_thread.run_sync(save, limiter=deps.writing))
 

@@ -6,19 +6,20 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from farm.errors import InvalidRequest
+from farm.errors import NotFound
 from farm.ingress.dependencies import Deps, RecordDep, caller_of, check_own_machine
-from farm.intake.body import read_body
+from farm.ingress.seals import no_link
+from farm.intake.body import SMALL_BYTES, read_body
 from farm.jobs import Record
 from farm.keys import parse_keys
+from farm.request import validated
 
 router = APIRouter(tags=["videos"])
 Shown = Literal["video", "partial", "thumbnail", "spritesheet", "poster"]
 _LONGEST_S = 7 * 86_400
-_MOST_BYTES = 1 << 20
 
 
 class LinkRequest(BaseModel):
@@ -36,11 +37,8 @@ _BODY = {"requestBody": {"content": {"application/json": {"schema": LinkRequest.
 @router.post("/v1/videos/{video_id}/link", openapi_extra=_BODY)
 async def make_link(record: RecordDep, request: Request, deps: Deps) -> dict[str, Any]:
     """Return a link that shows one file of the video without a key, until it expires or its owner's key is removed."""
-    body = await read_body(request, max_bytes=_MOST_BYTES, setting="the most for a link")
-    try:
-        asked = LinkRequest.model_validate(body.fields)
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a link")
+    asked = validated(LinkRequest, body.fields)
     video, keys = record.job.id, parse_keys(deps.settings.api_keys)
     until, seal = await deps.seals.link(video, asked.variant, keys.get(record.job.owner, ""), seconds=asked.seconds)
     path = f"/v1/videos/{video}/content?{urlencode({'variant': asked.variant, 'until': until, 'seal': seal})}"
@@ -56,14 +54,21 @@ async def _linked(
     until: Annotated[int | None, Query(description="of a link: when it expires")] = None,
     seal: Annotated[str | None, Query(description="of a link: stands for the key")] = None,
 ) -> Record:
-    """Read the video that the path names, for its owner or for a link to it. Raises: NotFound, Unauthorized."""
+    """Read the video that the path names, for its owner or for a link to it.
+
+    Raises: NotFound, Unauthorized. A false link learns nothing: the answer is the same where there is no such video.
+    """
     if seal is None:
         caller = await caller_of(request, deps)
         return await run_in_threadpool(deps.jobs.get, video_id, owner=caller.owner)
     keys = parse_keys(deps.settings.api_keys)
     if not keys:
         check_own_machine(request, deps.settings)
-    record = await run_in_threadpool(deps.jobs.get, video_id, owner=None)
+    deps.seals.check_form(seal, until=until)
+    try:
+        record = await run_in_threadpool(deps.jobs.get, video_id, owner=None)
+    except NotFound as err:
+        raise no_link() from err
     key = keys.get(record.job.owner) if keys else ""
     variant = request.query_params.get("variant", "video")
     await deps.seals.check_link(seal, record.job.id, variant, key, until=until)

@@ -60,6 +60,7 @@ class File(NamedTuple):
 def page_router(page: Path) -> APIRouter:
     """Return the calls that serve the built page in the folder `page`, and the documentation of the API."""
     router = APIRouter(include_in_schema=False)
+    shown, manual = read_folder(page), _docs()  # now: reading and zipping would block the event loop
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def root(request: Request) -> Response:
@@ -76,11 +77,10 @@ def page_router(page: Path) -> APIRouter:
     @router.api_route("/ui/{path:path}", methods=["GET", "HEAD"])
     async def ui(path: str, request: Request) -> Response:
         """Answer with a file of the page, or with the page itself for a place in it, such as /ui/videos/ID."""
-        found = read_folder(page)
-        if _INDEX not in found:
+        if _INDEX not in shown:
             return PlainTextResponse(_NO_PAGE, 404)
         is_place = "." not in PurePosixPath(path).name and not path.startswith("assets/")
-        file = found.get(path) or (found[_INDEX] if is_place else None)
+        file = shown.get(path) or (shown[_INDEX] if is_place else None)
         if file is None:
             raise NotFound(f"the page has no file {path[:80]!r}")
         return _answer(file, request, keep=_A_YEAR if path.startswith("assets/") else "no-cache")
@@ -89,7 +89,7 @@ def page_router(page: Path) -> APIRouter:
     @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
     async def docs(request: Request, name: str = _INDEX) -> Response:
         """Answer with Swagger UI, which shows /openapi.json."""
-        file = _docs().get(name)
+        file = manual.get(name)
         if file is None:
             raise NotFound(f"the documentation has no file {name[:80]!r}")
         return _answer(file, request, keep="no-cache")

@@ -13,9 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from farm.errors import Damaged, FarmError, InvalidRequest, StoreError
+from farm.ledger.layout import VIDEOS
 
 log = logging.getLogger(__name__)
 
+_ASK = "the operator can run `framefarm fsck`, which says what to do"
 _CURE = "the operator can run `framefarm fsck --repair`, which has the farm make again what can be made again"
 _CODES = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 422: "invalid_request"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -68,7 +70,8 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
     retry_after_s = err.facts.get("retry_after_s", 1)
     headers = {"Retry-After": str(retry_after_s)} if err.status in {429, 503} else None
     fields, param = err.facts.get("fields"), err.facts.get("param")
-    cure = f"; {_CURE}" if isinstance(err, Damaged) else ""
+    is_of_video = str(err.facts.get("key", VIDEOS)).startswith(VIDEOS)
+    cure = f"; {_CURE if is_of_video else _ASK}" if isinstance(err, Damaged) else ""
     return problem(
         err.status,
         err.code,

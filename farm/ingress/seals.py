@@ -17,11 +17,16 @@ from typing import NamedTuple
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Damaged, Unauthorized
-from farm.ledger.layout import SEAL
+from farm.ledger.layout import SEAL, SEAL_BYTES
 from farm.store import ObjectMissing, Store
 
 SESSION_S = 30 * 86_400
-_BYTES = 32
+_SEAL_CHARS = 43  #: 32 bytes in base64
+
+
+def no_link() -> Unauthorized:
+    """Return the error for every false link."""
+    return Unauthorized("this link has expired, or is not one of this farm; ask the site that shows it for another")
 
 
 class Session(NamedTuple):
@@ -62,11 +67,17 @@ class Seals:
 
     async def check_link(self, seal: str, video: str, variant: str, key: str | None, *, until: int | None) -> None:
         """Check the seal of a link. Raises: Unauthorized if it is forged, has expired or lost its key."""
-        if until is not None and until > self._clock() and key is not None:
-            made = await self._seal("link", video, variant, until, key)
-            if hmac.compare_digest(made.encode(), seal.encode()):
-                return
-        raise Unauthorized("this link has expired, or is not one of this farm; ask the site that shows it for another")
+        until = self.check_form(seal, until=until)
+        if key is None or not hmac.compare_digest(
+            (await self._seal("link", video, variant, until, key)).encode(), seal.encode()
+        ):
+            raise no_link()
+
+    def check_form(self, seal: str, *, until: int | None) -> int:
+        """Return when a link expires. Reads no store. Raises: Unauthorized for an old or misshapen one."""
+        if until is None or until <= self._clock() or len(seal) != _SEAL_CHARS:
+            raise no_link()
+        return until
 
     async def _seal(self, *parts: str | int) -> str:
         """Return the HMAC of the parts. A part holds no line break, so that no two lists of parts read alike."""
@@ -80,8 +91,10 @@ class Seals:
         try:
             secret = self._store.get(SEAL)
         except ObjectMissing:
-            self._store.put_if_absent(SEAL, secrets.token_bytes(_BYTES))
+            self._store.put_if_absent(SEAL, secrets.token_bytes(SEAL_BYTES))
             secret = self._store.get(SEAL)
-        if len(secret) != _BYTES:
-            raise Damaged(f"{SEAL} is not a secret of {_BYTES} bytes; erase it, and everybody signs in again", key=SEAL)
+        if len(secret) != SEAL_BYTES:
+            raise Damaged(
+                f"{SEAL} is not a secret of {SEAL_BYTES} bytes; erase it, and everybody signs in again", key=SEAL
+            )
         return secret

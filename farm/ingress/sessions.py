@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from farm.errors import Forbidden, InvalidRequest, Unauthorized
+from farm.errors import Forbidden, Unauthorized
 from farm.ingress.dependencies import (
     CallerDep,
     Dependencies,
@@ -17,12 +17,11 @@ from farm.ingress.dependencies import (
     is_own_page,
 )
 from farm.ingress.seals import SESSION_S
-from farm.intake.body import read_body
+from farm.intake.body import SMALL_BYTES, read_body
 from farm.keys import LOCAL_OWNER, name_of, parse_keys
+from farm.request import Sent, validated
 
 router = APIRouter(tags=["sessions"])
-_MOST_BYTES = 1 << 20
-Sent = TypeVar("Sent", bound=BaseModel)
 
 
 class SignIn(BaseModel):
@@ -64,11 +63,8 @@ async def sign_out(_caller: CallerDep, request: Request, response: Response, dep
 
 
 async def _read(request: Request, fields: type[Sent]) -> Sent:
-    body = await read_body(request, max_bytes=_MOST_BYTES, setting="the most for a sign-in")
-    try:
-        return fields.model_validate(body.fields)
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a sign-in")
+    return validated(fields, body.fields)
 
 
 async def _signed_in(

@@ -9,12 +9,12 @@ from typing import Any
 
 from farm.contract import LiveJob, LoraCard, ModelCard, OrderKey, PresetCard, Stage, Weights, WorkerCard, WorkerState
 from farm.intake.inspect_file import Inspection
-from farm.intake.own_presets import OwnPresets
 from farm.intake.posters import poster_of
 from farm.intake.prepare import Prepared
 from farm.jobs import Record
 from farm.jobs.demand import fits, measured, need_for, whole_work
 from farm.jobs.expiry import expires_at
+from farm.ledger.notes import OwnPresets
 from farm.ledger.states import complete
 from farm.request import VideoRequest
 

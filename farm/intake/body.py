@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
@@ -22,11 +21,12 @@ from farm.intake.forms import FORMS, read_form
 from farm.intake.images import MIN_SIDE_PX
 from farm.intake.prompt_settings import settings_in
 from farm.intake.texts import check_texts
-from farm.request import VideoEdit, VideoRequest, read_json
+from farm.request import VideoEdit, VideoRequest, read_json, validated
 from farm.settings import FarmSettings
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
 _VIDEO = "video"
+SMALL_BYTES = 1 << 20  #: the most for a body without pictures
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _SPACES = b" \t\r\n"  #: programs break base64 into lines, of 76 characters by custom
@@ -58,12 +58,9 @@ def checked(
     Raises: InvalidRequest naming each bad field.
     """
     given = {**(kept or {}), **fields}
-    try:
-        request = planner.request_type.model_validate(given)
-        if found := settings_in(request, fields, planner):
-            request = planner.request_type.model_validate({**given, **found})
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    request = validated(planner.request_type, given)
+    if found := settings_in(request, fields, planner):
+        request = validated(planner.request_type, {**given, **found})
     check_texts(request)
     return Intake(VideoRequest.model_construct(request.model_fields_set, **dict(request)), images)
 
@@ -71,10 +68,7 @@ def checked(
 def checked_edit(body: Body) -> VideoEdit:
     """Check the changes to a video. Raises: InvalidRequest naming each bad field, or if there is no change."""
     unknown = dict.fromkeys(body.images, "not a field of an edit")
-    try:
-        edit = VideoEdit.model_validate(body.fields | unknown)
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    edit = validated(VideoEdit, body.fields | unknown)
     check_texts(edit)
     if not edit.changes():
         raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")

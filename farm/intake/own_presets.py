@@ -10,15 +10,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
-from farm.contract import Value
 from farm.errors import Conflict, InvalidRequest, NotFound
 from farm.intake.body import checked
 from farm.intake.prepare import Tools, default_model
 from farm.ledger.layout import parse_presets, presets_folder, presets_key
-from farm.ledger.notes import read_note
-from farm.request import FromText, UserInput
+from farm.ledger.notes import OwnPresets, read_note
+from farm.request import FromText, UserInput, validated
 from farm.store import ObjectMissing, Store
 
 _NAME_CHARS = 60
@@ -30,13 +29,6 @@ _LEFT_OUT = {
     "webhook_url": "a preset keeps no secrets",
     "webhook_secret": "a preset keeps no secrets",
 }
-
-
-class OwnPresets(Value):
-    """All presets of one owner."""
-
-    presets: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)  #: name -> fields
-    start: str | None = None  #: the preset that a form begins with
 
 
 class SentPreset(UserInput):
@@ -57,10 +49,7 @@ def save_preset(store: Store, owner: str, name: str, sent: dict[str, Any], tools
     Raises: InvalidRequest naming each bad field; Conflict for the name of a built-in preset.
     """
     _check_name(name, tools)
-    try:
-        preset = SentPreset.model_validate(sent)
-    except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+    preset = validated(SentPreset, sent)
     fields = _checked_fields(preset.fields, tools)
 
     def change(before: OwnPresets) -> OwnPresets:

@@ -47,7 +47,7 @@ class Finding(Value):
         """What an operator can do about it."""
         if self.order is not None:
             return "framefarm fsck --repair"
-        if self.kind == "damaged" and self.video is None:  # a claim or a batch
+        if self.kind == "damaged" and self.video is None:  # a claim, a batch, presets or the seal
             return f"{_BACKUP}, or delete it"
         return _CURES[self.kind]
 

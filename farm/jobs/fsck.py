@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from farm.contract import Batch, JobId, is_id
-from farm.errors import StoreError
+from farm.errors import Damaged, StoreError
 from farm.jobs.check_video import VideoCheck
 from farm.jobs.embeddings import unsealed
 from farm.jobs.findings import Finding, Look, keys_below
 from farm.ledger import layout as at
-from farm.ledger.notes import read_note
+from farm.ledger.notes import OwnPresets, read_note
 from farm.store import ObjectMissing, Store
 from farm.store.probe import PROBES, SCRATCH
 
@@ -60,6 +60,8 @@ class Checker:
             (at.BATCHES, self._batch),
             (at.CLAIMS, self._claim),
             (at.EMBEDDINGS, self._embedding),
+            (at.PRESETS, self._presets),
+            (at.SECRETS, self._seal),
             (PROBES, self._probe),
         ):
             for key in self._look.keys(prefix):
@@ -125,6 +127,17 @@ class Checker:
         elif found and unsealed(self._look.store.get(key)) is None:
             detail = "this embedding is damaged: the next video that wants it makes it again"
             yield Finding(kind="leftover", key=key, detail=detail)
+
+    def _presets(self, key: str) -> Iterator[Finding]:
+        try:
+            read_note(self._look.store, key, OwnPresets)
+        except Damaged as err:
+            yield Finding(kind="damaged", key=key, detail=f"{err}; without it, the presets of this owner are lost")
+
+    def _seal(self, key: str) -> Iterator[Finding]:
+        if key == at.SEAL and len(self._look.store.get(key)) != at.SEAL_BYTES:
+            detail = f"it is not a secret of {at.SEAL_BYTES} bytes; without it, people sign in again, and links end"
+            yield Finding(kind="damaged", key=key, detail=detail)
 
     def _probe(self, key: str) -> Iterator[Finding]:
         if key.startswith(SCRATCH):

@@ -42,7 +42,9 @@ BATCHES = "batches/"
 PRESETS = "presets/"
 EMBEDDINGS = "embeddings/"
 EPOCHS = "dispatcher/"
-SEAL = "secrets/seal"
+SECRETS = "secrets/"
+SEAL = f"{SECRETS}seal"
+SEAL_BYTES = 32
 
 REQUEST = "request.json"
 #: Parts of a video (the first name below its folder) that stay with this farm and that no ledger entry names.

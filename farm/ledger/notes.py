@@ -1,4 +1,4 @@
-"""Small objects with a text of their own: markers, and claims of an Idempotency-Key."""
+"""Small objects with a text of their own: markers, claims of an Idempotency-Key, and presets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 from uuid import uuid4
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from farm.contract import JobId, Value
 from farm.errors import Damaged
@@ -27,6 +27,13 @@ class Claim(Value):
     id: JobId
     created_ms: int
     fingerprint: str  #: sha256 of the request as it was sent
+
+
+class OwnPresets(Value):
+    """All presets of one owner."""
+
+    presets: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)  #: name -> fields
+    start: str | None = None  #: the preset that a form begins with
 
 
 Note = TypeVar("Note", bound=Value)

@@ -36,16 +36,12 @@ def find_lora(name: str, folder: str | Path | None) -> Path:
     """
     if not name or name.startswith("/") or "\\" in name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
         raise LoraUnusable(f"LoRA {name!r}: give a name below the farm's LoRA folder, or a hub name owner/repo")
-    if folder is not None:
-        for path in (Path(folder) / name, Path(folder) / f"{name}.safetensors"):
-            if path.is_file() and path.suffix == ".safetensors":
-                return path
-            if path.is_dir():
-                return _the_one(path, name)
-    if name.count("/"):
-        found = _in_hub_cache(name)
-        if found is not None:
-            return found
+    try:
+        found = (_in_folder(name, Path(folder)) if folder is not None else None) or _in_hub_cache(name)
+    except OSError as err:  # the name is too long for a file, or the folder may not be read
+        raise LoraUnusable(f"LoRA {name[:80]!r}: {err.strerror}", name=name) from err
+    if found is not None:
+        return found
     raise LoraUnusable(
         f"there is no LoRA {name!r} in the LoRA folder"
         + (f", nor in the hub's cache; fetch it with: framefarm models pull {name}" if name.count("/") else ""),
@@ -102,8 +98,19 @@ def _the_one(folder: Path, name: str) -> Path:
     return chosen[0]
 
 
+def _in_folder(name: str, folder: Path) -> Path | None:
+    for path in (folder / name, folder / f"{name}.safetensors"):
+        if path.is_file() and path.suffix == ".safetensors":
+            return path
+        if path.is_dir():
+            return _the_one(path, name)
+    return None
+
+
 def _in_hub_cache(name: str) -> Path | None:
     """Return the file in a snapshot that was pulled before, or None."""
+    if "/" not in name:
+        return None
     import huggingface_hub
     from huggingface_hub import errors
 

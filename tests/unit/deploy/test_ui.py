@@ -27,10 +27,10 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     begun = list[FarmSettings]()
 
     @contextlib.contextmanager
-    def cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[None]:
+    def cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[None, str]]:
         begun.append(settings)
         stop.set()
-        yield None
+        yield None, f"http://{settings.host}:{local.free_port(settings)}"
 
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
@@ -93,8 +93,9 @@ def test_it_listens_where_the_forks_do(
     assert (farms[0].host, farms[0].port) == wanted
 
 
-@pytest.mark.usefixtures("opened")
-def test_open_to_the_network_it_makes_a_key(farms: list[FarmSettings], tmp_path: Path, capsys: Out) -> None:
+def test_open_to_the_network_it_makes_a_key(
+    farms: list[FarmSettings], opened: list[list[str]], tmp_path: Path, capsys: Out
+) -> None:
     """The address holds the key of this run, whose videos are those of this machine; a farm's own keys stay."""
     assert ui(tmp_path, "--server", "0.0.0.0", "--port", "0") == 0
     said = capsys.readouterr()
@@ -108,6 +109,13 @@ def test_open_to_the_network_it_makes_a_key(farms: list[FarmSettings], tmp_path:
     assert ui(tmp_path, "--server", "0.0.0.0", "--port", "0", "--api-keys", farms[0].api_keys) == 0
     assert "#" not in capsys.readouterr().out
     assert farms[1].api_keys == farms[0].api_keys
+
+    assert ui(tmp_path, "--server", "0.0.0.0", "--port", "0", "--inbrowser") == 0
+    said = capsys.readouterr()
+    page, _, key = said.out.strip().partition("#key=")
+    assert key  # other users of this machine see commands, so the browser's has no key
+    assert opened == [[sys.executable, "-m", "webbrowser", page]]
+    assert "opens without the key" in said.err
 
 
 def test_a_farm_that_runs_is_only_shown(

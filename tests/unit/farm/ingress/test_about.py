@@ -205,7 +205,16 @@ def test_a_loras_picture_is_served(styled: TestClient) -> None:
     assert "immutable" in answer.headers["cache-control"]
     assert Image.open(io.BytesIO(answer.content)).size == (512, 256)
     Path(styled.app.state.dependencies.settings.lora_dir, "big.png").write_bytes(b"no picture")  # type: ignore[attr-defined]
-    for name in ("big", "nobody", "..%2Floras%2Fpeople%2Fann.v2", "%2Fetc%2Fpasswd", "people"):
+    for name in (
+        "big",
+        "nobody",
+        "..%2Floras%2Fpeople%2Fann.v2",
+        "%2Fetc%2Fpasswd",
+        "people",
+        "n" * 300,
+        "é" * 140,
+        "a/b/" + "n" * 300,
+    ):
         assert styled.get(f"/v1/loras/{name}/preview").status_code == 404
 
 

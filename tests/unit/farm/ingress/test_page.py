@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,12 @@ def test_what_is_not_there_is_404(browser: TestClient, path: str) -> None:
     answer = browser.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert browser.post("/ui/").status_code == 405
+
+
+def test_the_page_is_read_at_the_start(browser: TestClient, page: Path) -> None:
+    """No request waits for the disk, not even the first."""
+    shutil.rmtree(page)
+    assert browser.get("/ui/").status_code == 200
 
 
 def test_a_package_without_the_page_says_so(jobs: Jobs, door: DispatcherHere, tmp_path: Path) -> None:

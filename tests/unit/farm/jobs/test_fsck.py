@@ -352,3 +352,24 @@ def test_a_remix_ends_with_words_if_its_shared_section_is_lost(
     assert "section/0: a remix shared it" in error["message"]
     assert "remix the original again, or ask without from_section" in error["message"]
     assert hand.dispatcher.ask(hand.card) == "go"
+
+
+def test_damaged_presets_and_a_damaged_seal_are_found(http: TestClient, store: FolderStore) -> None:
+    """They belong to no video, so nothing can repair them: the farm's answer and the finding say what helps."""
+    assert http.put("/v1/presets/fine", json={"fields": {"crf": 18}}).status_code == 200
+    store.put_if_absent("secrets/seal", bytes(32))
+    assert found(store) == []
+    preset, seal = store.root / "presets" / "local" / "00000001.json", store.root / "secrets" / "seal"
+    preset.write_bytes(preset.read_bytes()[:-5])
+    seal.write_bytes(bytes(31))
+    said = {finding.key: finding for finding in Checker(store, now=time.time() + 1, grace_s=0.0).findings()}
+    assert {key: one.kind for key, one in said.items()} == dict.fromkeys(
+        ("presets/local/00000001.json", "secrets/seal"), "damaged"
+    )
+    assert all("or delete it" in one.cure for one in said.values())
+    assert "presets of this owner" in said["presets/local/00000001.json"].detail
+    assert "sign in again" in said["secrets/seal"].detail
+    answer = http.get("/v1/presets")
+    assert (answer.status_code, answer.json()["code"]) == (409, "damaged")
+    assert "`framefarm fsck`" in answer.json()["detail"]
+    assert "--repair" not in answer.json()["detail"]
