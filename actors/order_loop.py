@@ -14,7 +14,7 @@ from actors.device import gpu_memory, is_lost
 from actors.link import DispatcherLink
 from actors.orders import OrderRunner, failure_of
 from actors.vitals import Movement, Pace
-from farm.contract import Failure, Order, Progress, Verdict, WorkerCard, slot_of
+from farm.contract import Failure, Order, Preview, Progress, Verdict, WorkerCard, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.metrics import Meter
 from farm.setting_types import is_open, parse_hours
@@ -32,6 +32,7 @@ class Task:
         self.order = order
         self.verdict: Verdict = "go"
         self.is_watched = False
+        self.is_blind = False  #: a preview of it failed
         self.over = threading.Event()
         self.progress = Progress(
             job=order.job.id,
@@ -163,8 +164,7 @@ class OrderLoop:
         while not task.over.is_set():
             if not given_back:
                 card = self._card.model_copy(update={"asleep": self._is_asleep()})
-                preview = self._runner.preview() if task.is_watched else None  # here, so that no step waits for it
-                progress = task.progress.model_copy(update={"preview": preview})
+                progress = task.progress.model_copy(update={"preview": self._preview(task)})
                 task.hear(self._link.beat(card, progress, over=task.over, on_silence=partial(task.hear, "stop")))
             if task.verdict != "go" and task.order.key.stage == "section" and not given_back:
                 self._give_back(task)
@@ -172,6 +172,16 @@ class OrderLoop:
             if self._movement.still_s() > self._settings.stuck_s and not task.over.is_set():
                 self._end_stuck(task)
             task.over.wait(self._settings.heartbeat_s)
+
+    def _preview(self, task: Task) -> Preview | None:
+        """Show the order to those who watch it. The beats' thread calls this, so that no step waits for it."""
+        try:
+            return self._runner.preview() if task.is_watched else None
+        except Exception:  # border: without beats, the order's lease would expire
+            if not task.is_blind:
+                log.exception("preview_failed", extra=task.names)
+            task.is_blind = True
+            return None
 
     def _give_back(self, task: Task) -> None:
         """Give the section back without waiting for its step to end: that may take longer than a notice lasts."""

@@ -180,7 +180,9 @@ class Dispatcher:
         """Read the ledger of `job_id`: it has news. owner: who changed it. Raises: Damaged; StoreError."""
         was_open = self._look(job_id)
         self._tidy()
-        if owner is not None and not was_open:
+        with self._leases as leases:
+            is_open = leases.videos.get(job_id) is not None
+        if owner is not None and not was_open and not is_open:  # else all of it is known and told
             record = None
             with suppress(NotFound):
                 record = self._jobs.get(job_id, owner=owner)

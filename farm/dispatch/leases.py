@@ -295,7 +295,7 @@ class Leases:
         return progress.key.stage == "section" and self._watched.get(progress.job, 0.0) > self._clock()
 
     def note_end(self, job_id: JobId, owner: str, record: Record | None) -> None:
-        """Tell that a video ended, or changed after its end. Without `record`, it is erased."""
+        """Tell that a video ended, or changed after its end. Without `record`, it is erased or cannot be read."""
         if self.videos.get(job_id) is None:  # else it goes on
             self._changes.note_end(job_id, owner, record)
             self._on_news(job_id)
@@ -328,8 +328,8 @@ class Leases:
             self._meter.add("framefarm_videos_ended", status=change.ended)
         if self.videos.get(change.job):
             self._changes.note(change.job)
-        elif change.ended or change.is_erased:
-            self.note_end(change.job, change.record.asked.owner, None if change.is_erased else change.record)
+        else:
+            self.note_end(change.job, change.record.asked.owner, change.record if change.ended else None)
         self._on_news(change.job)
         self.on_orders()
 

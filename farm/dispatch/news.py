@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class VideoNews(NamedTuple):
-    """A video that changed. Without `live` it has ended; without `record`, too, it is erased."""
+    """A video that changed. Without `live` it has ended; without `record`, too, it is erased or cannot be read."""
 
     version: int
     job: JobId
@@ -87,7 +87,7 @@ class Changes:
         self._changed[job_id] = self._next()
 
     def note_end(self, job_id: JobId, owner: str, record: Record | None) -> None:
-        """Note that a video ended, or changed after its end. Without `record`, it is erased."""
+        """Note that a video ended, or changed after its end. Without `record`, it is erased or cannot be read."""
         self.note(job_id)
         self._ended[job_id] = owner, record
         while len(self._ended) > _ENDED:

@@ -20,13 +20,12 @@ News = Record | Damaged | None  #: a video's newest state; why it cannot be read
 
 @dataclass(frozen=True)
 class Change:
-    """News of a video: its newest known state has changed."""
+    """News of a video: its newest known state has changed; or, if it is not open, it ended or can be read no more."""
 
     job: JobId
     freed: Collection[str]  #: workers that hold no lease any more
     record: Record  #: the newest known
     ended: Status | None = None
-    is_erased: bool = False
 
 
 class OpenVideos:
@@ -81,7 +80,7 @@ class OpenVideos:
             raise news
         if news is None:
             if known is not None:  # else another thread may have found it reopened meanwhile
-                self.forget(job_id, is_erased=True)
+                self.forget(job_id)
         elif video is None:
             if known is None:  # else it has ended meanwhile
                 self._advance(OpenVideo(news), JobState(), news)
@@ -118,12 +117,12 @@ class OpenVideos:
         self._advance(video, video.record.head.state, Record(video.record.asked, head))
         return True
 
-    def forget(self, job_id: JobId, *, is_erased: bool = False) -> None:
+    def forget(self, job_id: JobId) -> None:
         """Drop a video that is gone or cannot be read. A sweep takes it in again if it can be read later."""
         if video := self._videos.pop(job_id, None):
             self.queue.dequeue(job_id)
             freed = self._update_holders(job_id, video.record.head.state, JobState())
-            self._on_change(Change(job_id, freed, video.record, is_erased=is_erased))
+            self._on_change(Change(job_id, freed, video.record))
 
     def _advance(self, video: OpenVideo, before: JobState, record: Record) -> None:
         job_id, after = record.job.id, record.head.state

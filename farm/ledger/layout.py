@@ -132,7 +132,12 @@ def parse_entry(key: str) -> int | None:
 
 def outcome_key(job: JobId, seq: int, whose: Whose) -> str:
     """Return where the outcome of a webhook for the end at entry `seq` is kept."""
-    return f"{video_folder(job)}hooks/{seq:08}.{whose}.json"
+    return f"{outcome_folder(job)}{seq:08}.{whose}.json"
+
+
+def outcome_folder(job: JobId) -> str:
+    """Return the prefix of the outcomes of a video's webhooks."""
+    return f"{video_folder(job)}hooks/"
 
 
 # ---- markers
@@ -160,7 +165,12 @@ class HookMarker(NamedTuple):
 
 def hook_key(job: JobId, seq: int, whose: str) -> str:
     """Return the key of the marker for a webhook to deliver."""
-    return f"{HOOKS}{job}.{seq:08}.{whose}"
+    return f"{hooks_prefix(job)}{seq:08}.{whose}"
+
+
+def hooks_prefix(job: JobId) -> str:
+    """Return the prefix of the markers for a video's webhooks."""
+    return f"{HOOKS}{job}."
 
 
 def parse_hook(key: str) -> HookMarker | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from standardwebhooks import Webhook
 from farm.contract import Value
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
-from farm.ledger.layout import outcome_key
+from farm.ledger.layout import hooks_prefix, outcome_folder, outcome_key, parse_hook
 from farm.ledger.states import ENDED
 from farm.store import ObjectMissing
 
@@ -86,8 +87,25 @@ def delivery_view(jobs: Jobs, record: Record) -> dict[str, object]:
     nothing: dict[str, object] = {"event": None, "tries": None, "reason": None, "at": None}
     if head.state.status not in ENDED:
         return view | {"state": "waiting"} | nothing
-    try:
-        data = jobs.store.get(outcome_key(job.id, head.end, "request"))
-    except ObjectMissing:
+    data = _outcome(jobs, record)
+    if data is None:
         return view | {"state": "pending"} | nothing | {"event": event_type(record)}
     return view | Delivery.model_validate_json(data).model_dump()
+
+
+def _outcome(jobs: Jobs, record: Record) -> bytes | None:
+    """Return the outcome that counts for the newest end; None: it is still to be delivered.
+
+    A repair ends a video a second time and owes no second webhook: the outcome of the end before it counts.
+    """
+    job_id, end = record.job.id, record.head.end
+    last = outcome_key(job_id, end, "request")
+    with suppress(ObjectMissing):
+        return jobs.store.get(last)
+    hooks = map(parse_hook, jobs.store.list(hooks_prefix(job_id)))
+    if any(hook is not None and hook.whose == "request" and hook.from_seq <= end for hook in hooks):
+        return None
+    past = [key for key in jobs.store.list(outcome_folder(job_id)) if key.endswith(".request.json") and key <= last]
+    with suppress(ObjectMissing):  # deleted meanwhile
+        return jobs.store.get(max(past)) if past else None
+    return None

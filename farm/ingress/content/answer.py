@@ -11,7 +11,6 @@ from farm.ingress.content.serving import stored
 from farm.ingress.content.variants import Asked, filename, sections_done
 from farm.intake.prepare import Tools
 from farm.jobs import Jobs, Record
-from farm.ledger.damage import check_object
 
 
 def content(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
@@ -43,13 +42,14 @@ def content(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
 
 
 def _has_video(record: Record, jobs: Jobs) -> bool:
-    """Whether the video is made and whole. Raises: StoreError."""
+    """Whether the video is made, and whole as far as its ledger and its length tell. Raises: StoreError."""
+    if "finish" in record.head.state.lost:
+        return False
     try:
-        if video := jobs.artifact(record, "video"):
-            check_object(jobs.store, video)
+        video = jobs.artifact(record, "video")
+        return video is not None and jobs.store.size(video.key) == video.bytes
     except Damaged:
         return False
-    return video is not None
 
 
 def _preview(record: Record, section: int | None) -> str:

@@ -171,8 +171,6 @@ class Feed:
                 pass
             except Damaged as err:
                 log.warning("feed_skips: %s", err, extra={"job_id": job_id})
-                del self._lost[job_id]
-                continue
             except StoreError:
                 return
             del self._lost[job_id]
@@ -187,6 +185,7 @@ class Feed:
             self.subjects.drop(key)
         else:
             self.open[told.job] = Known(record, live)
+            self.subjects.drop(Key("gone", told.job))  # it can be read again
             self._take_progress(record, live)
             self._take_preview(record, live)
         if record is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from actors.order_loop import OrderLoop
 from actors.orders import OnStep, OrderRunner
 from actors.vitals import Movement
 from farm.contract import JobId, Order, Preview, Progress
+from farm.errors import Stopped
+from farm.jobs import Record
 from farm.ledger import Entry
 from farm.metrics import Unmetered
 from farm.settings import FarmSettings
@@ -118,3 +121,49 @@ def test_a_preview_costs_at_most_two_percent_of_a_step(tiny_models: Models) -> N
     with FlopCounterMode(display=False) as preview, torch.no_grad():
         latent_preview(steps[-1].estimate)
     assert 0 < preview.get_total_flops() <= 0.02 * section.get_total_flops() / len(steps)
+
+
+def test_a_preview_that_fails_ends_no_beats(
+    hand: Hand, door: DispatcherHere, accept: Callable[..., Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each try raises: the reports go on without a picture, and the log says it once."""
+    made = accept().job.id
+    door.dispatcher.nudge(made)
+    hand.commit(hand.take(), conditioning=b"c")
+    door.dispatcher.watch(frozenset({made}))
+    spy, tried_thrice = Spy(door), threading.Event()
+
+    class Blind(OrderRunner):
+        """A worker that draws no picture."""
+
+        tries = 0
+
+        @override
+        def preview(self) -> Preview | None:
+            self.tries += 1
+            if self.tries == 3:
+                tried_thrice.set()
+            raise ValueError("no picture")
+
+        @override
+        def run(self, order: Order, on_step: OnStep) -> Entry:
+            assert order.key.stage == "section"
+            assert tried_thrice.wait(patient(30))
+            raise Stopped("enough was seen")
+
+    def load(*_: object) -> Renderer:
+        raise AssertionError("it renders nothing")
+
+    loop = OrderLoop(
+        hand.card,
+        FarmSettings(heartbeat_s=0.01),
+        runner=Blind(hand.jobs, hand.card, load=load),
+        link=DispatcherLink(hand.card.id, lease_s=10.0, orphan_s=60.0, find=lambda: spy),
+        movement=Movement(),
+        meter=Unmetered(),
+    )
+    assert loop.serve_one()
+    assert spy.called.count("beat") >= 3
+    assert spy.shown == {}
+    assert "give_up" not in spy.called
+    assert [each.getMessage() for each in caplog.records].count("preview_failed") == 1

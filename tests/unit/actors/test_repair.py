@@ -139,13 +139,20 @@ def test_without_an_input_the_rest_is_named_and_kept(
     assert digests(jobs, video)["finish video"] == before["finish video"][1]
 
 
-def test_a_damaged_mp4_leaves_the_clips(http: TestClient, worker: Worker, jobs: Jobs, store: FolderStore) -> None:
-    """Until it is made again, `partial` gives the frames of the clips."""
+def test_a_damaged_mp4_leaves_the_clips(
+    http: TestClient, worker: Worker, jobs: Jobs, store: FolderStore, repair: Any
+) -> None:
+    """Until it is made again, `partial` gives the frames of the clips: once its length or `fsck` tells the damage."""
     path = finished(http, worker, **TINY)
     key, _ = named(jobs, path.rpartition("/")[2])["finish video"]
-    flip(store.root / key)
-    answer = http.get(f"{path}/content?variant=partial")
-    assert (answer.status_code, answer.content[4:8]) == (200, b"ftyp")
+    whole = (store.root / key).read_bytes()
+    for damage, flags in ((cut, ()), (flip, ("--repair",))):
+        (store.root / key).write_bytes(whole)
+        damage(store.root / key)
+        repair(*flags)
+        answer = http.get(f"{path}/content?variant=partial")
+        assert (answer.status_code, answer.content[4:8]) == (200, b"ftyp")
+        assert answer.content != whole
     (store.root / key).unlink()
     for method in ("GET", "HEAD"):
         assert http.request(method, f"{path}/content").status_code == 409

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -59,6 +60,25 @@ def test_the_whole_video_and_its_kin(http: TestClient, finished: str) -> None:
     assert http.get(finished, params={"variant": "partial"}).content == MP4
     head = http.head(finished)
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(MP4)))
+
+
+def test_a_finished_partial_reads_what_it_sends(
+    http: TestClient, finished: str, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a completed video, `partial` is the mp4: HEAD, a part or a client's own copy read no more of it."""
+    path, read, stored = f"{finished}?variant=partial", Counter[str](), store.open_read
+
+    def open_read(key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        for piece in stored(key, start=start, length=length):
+            read["bytes"] += len(piece)
+            yield piece
+
+    monkeypatch.setattr(store, "open_read", open_read)
+    head = http.head(path)
+    assert http.get(path, headers={"If-None-Match": head.headers["etag"]}).status_code == 304
+    assert http.get(path, headers={"Range": "bytes=0-9"}).content == MP4[:10]
+    assert read["bytes"] == 10
+    assert http.get(path).content == MP4
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,18 @@ async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: 
     assert many_asked <= few_asked + 5  # how often progress is told in between depends on the clock
 
 
+async def test_a_new_video_is_read_once(jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept) -> None:
+    """What the ingress says of a request that it has just accepted costs no more than the sweep's own look."""
+    costs = []
+    for owner in (None, "local"):
+        record = accept()
+        before = store.reads
+        await door.nudge(record.job.id, owner)
+        costs.append(store.reads - before)
+        assert door.dispatcher.live(record.job.id)
+    assert costs[0] == costs[1] > 0
+
+
 async def test_while_nothing_happens_nothing_is_read(
     jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept
 ) -> None:

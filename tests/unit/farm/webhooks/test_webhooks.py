@@ -93,6 +93,26 @@ async def test_an_edit_after_the_end_tells_nobody_again(scene: Scene) -> None:
     assert (scene.told(video)["state"], owed(scene.jobs)) == ("delivered", [])
 
 
+async def test_a_repair_leaves_the_outcome_as_it_was(scene: Scene, store: FolderStore) -> None:
+    """The mp4 is lost and made again: nobody is told again, and the outcome of the first end is still the answer."""
+    video = scene.ask()["id"]
+    scene.hand.finish()
+    record = scene.jobs.get(video, owner=None)
+    assert scene.told(video)["state"] == "pending"
+    post_office = scene.sender()
+    await post_office.round()
+    before = scene.told(video)
+    assert before["state"] == "delivered"
+    assert record.head.state.video is not None
+    scene.jobs.note_losses(record.job.id, Event(name="lost", lost={"finish": record.head.state.video}))
+    scene.hand.dispatcher.sweep()
+    assert scene.told(video)["state"] == "waiting"
+    scene.hand.finish()
+    await post_office.round()
+    assert scene.jobs.get(video, owner=None).head.end > record.head.end
+    assert (scene.told(video), len(scene.receiver.posts)) == (before, 1)
+
+
 @pytest.mark.parametrize("trouble", ["HTTP 500", "silence", "ConnectError"])
 async def test_a_receiver_in_trouble_is_asked_again(scene: Scene, trouble: str) -> None:
     """After an error, silence or a refused connection, the farm tries again after 5, 15 and 45 s with the same id."""

@@ -156,6 +156,28 @@ async def test_a_page_hears_the_whole_life_of_a_video(feed: Feed, accept: Accept
         assert rising(seen.events)
 
 
+async def test_a_video_that_cannot_be_read_goes_until_it_can(
+    feed: Feed, store: CountingStore, accept: Accept, hand: Hand
+) -> None:
+    """Its newest entry is damaged: the stream tells `gone`, as no list shows it. Restored, the video comes again."""
+    made = accept().job.id
+    hand.dispatcher.nudge(made)
+    async with page(feed) as seen:
+        await seen.until("queue", ids=[made])
+        key = f"jobs/{made}/log/00000001.json"
+        hand.jobs.wish(made, "pause", owner="local")
+        whole = (store.root / key).read_bytes()
+        (store.root / key).write_bytes(b"{")
+        hand.dispatcher.sweep()
+        assert (await seen.until("gone")).data == {"id": made, "object": "video"}
+        (store.root / key).write_bytes(whole)
+        hand.dispatcher.sweep()
+        await seen.until("video", id=made, status="paused")
+    async with page(feed, after=seen.events[0].id) as back:
+        await back.until("video", id=made, status="paused")
+        assert "gone" not in back.names()
+
+
 async def test_a_place_is_known_at_every_replica(jobs: Jobs, door: DispatcherHere, accept: Accept, hand: Hand) -> None:
     """A client that comes back elsewhere hears of all that changed meanwhile, ended and gone ones too, once each."""
     ended, erased, kept = (accept().job.id for _ in range(3))
