@@ -89,7 +89,7 @@ def test_anothers_video_is_not_there_for_any_endpoint(keyed: TestClient, png: by
     """For Alice's video, Bob gets exactly the answer for an unknown id; the video does not change."""
     video, never = submitted(keyed, png), "video_" + "0" * 32
     before = jobs.get(video, owner="alice")
-    with_ids = [(method, path) for method, path in routes(keyed) if "{" in path]
+    with_ids = [(method, path) for method, path in routes(keyed) if "{video_id}" in path]
     assert len(with_ids) > 9
     for method, path in with_ids:
         answers = [ask(keyed, method, path.replace("{video_id}", id_), BOB) for id_ in (video, never)]
@@ -103,7 +103,7 @@ def test_anothers_video_is_not_there_for_any_endpoint(keyed: TestClient, png: by
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(min_size=1, max_size=60))
+@given(text=st.text(min_size=1, max_size=60).filter(lambda text: text.strip("/")))  # slashes alone lead to the list
 @example("../../../etc/passwd")
 @example("..%2f..%2fetc%2fpasswd")
 @example("video_" + "0" * 32 + "/../../alice")
