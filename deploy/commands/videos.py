@@ -184,7 +184,7 @@ def fetch(
 
 @with_flags(request_flags(VideoEdit))
 def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Json = False, **given: Any) -> None:
-    """Change a video: its name and labels, or while it is queued or paused its prompt and priority.
+    """Change a video: prompt, priority, name, labels. Prompt and priority change while it is queued or paused.
 
     A new prompt applies to the sections to come; finished ones stay.
     """

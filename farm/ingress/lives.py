@@ -28,7 +28,7 @@ class Lives:
         return await asyncio.shield(self._next)  # a reader who leaves takes no answer from the others
 
     async def _ask(self, before: asyncio.Task[Mapping[JobId, LiveJob]] | None) -> Mapping[JobId, LiveJob]:
-        if before is not None:
+        if before is not None and not before.done():
             await asyncio.wait([before])
         jobs, self._wanted = sorted(self._wanted), set()
         self._asking, self._next = self._next, None

@@ -21,9 +21,9 @@ def quick_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` without a Ray below it: it is told to stop as soon as it is ready."""
 
     @contextlib.contextmanager
-    def cluster(_settings: FarmSettings, stop: threading.Event) -> Iterator[None]:
+    def cluster(_settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[None, str]]:
         stop.set()
-        yield None
+        yield None, "http://127.0.0.1:8000"
 
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
