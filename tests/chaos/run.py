@@ -48,7 +48,7 @@ class Wanted:
 
 
 def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
-    """Do it; whatever was started is stopped. `cache` holds the tiny models; `keep`: logs and store stay there."""
+    """Do it, and stop all that was started. `cache` holds the tiny models; `keep`: logs and store stay there."""
     begun = time.monotonic()
     report = Report(seed=wanted.seed, workers=wanted.workers, nodes=dict(wanted.nodes))
     # a short path: Ray puts sockets into it
@@ -79,7 +79,7 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
             finally:
                 report.broken += farm.stop()
             _audit(store, report)
-    if not report.compared:  # whoever saw nothing kept no promise
+    if not report.compared:  # a run that saw nothing has kept no promise
         report.broken.append("no video was compared: this run shows nothing")
     if len(report.faults) < wanted.faults and not wanted.each_once:
         report.broken.append(
@@ -92,7 +92,7 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
 
 
 def say(message: str) -> None:
-    """A line for whoever watches."""
+    """Print a line for the person who watches."""
     print(f"{time.strftime('%H:%M:%S')} {message}", file=sys.stderr, flush=True)
 
 

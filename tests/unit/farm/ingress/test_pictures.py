@@ -219,7 +219,7 @@ def test_an_extension_begins_with_the_other_videos_first_frame(http: TestClient,
 def test_another_owners_and_deleted_pictures_are_not_found(
     http: TestClient, accept: Accept, graded: str, variant: str
 ) -> None:
-    """404 for both, whatever one knows of the ETag."""
+    """404 for both, with a known ETag and without one."""
     query = {"at_s": "last"} if variant == "frame" else {}
     assert fetch(http, accept(owner="bob").job.id, variant, **query).status_code == 404
     assert http.delete(f"/v1/videos/{graded}").status_code == 200

@@ -1,4 +1,4 @@
-"""What lists keep of videos is what the store says, whoever changed it, and takes no more memory than it may."""
+"""What lists keep of videos is what the store says, also after another process changed it, within its memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The ledger's rules hold in every interleaving of ingress, dispatchers and workers, and after any death.
 
 Hypothesis writes the story: it begins operations, lets each go on for some calls to the store, and decides what the
-next call meets (tests/stepping.py). The store is a real folder. CONTRIBUTING.md lists the rules and
-their tests.
+next call meets (tests/stepping.py). The store is a real folder. CONTRIBUTING.md lists the rules and their tests.
 """
 
 from __future__ import annotations
