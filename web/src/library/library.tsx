@@ -4,6 +4,7 @@ import { useLocation } from 'preact-iso'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { contentUrl, title, type Video } from '../api/objects'
 import { world } from '../live/store'
+import { PickBar } from '../parts/pick-bar'
 import { DeleteDialog } from '../parts/delete'
 import { download } from '../parts/download'
 import { fileName } from '../parts/format'
@@ -48,7 +49,7 @@ function Wall() {
       {videos.length > 0 && <Grid videos={videos} />}
       {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{wish === ALL ? words.library.none : words.library.noneFound}</p>)}
       {hasMore && !isBusy && !fault && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
-      {picked.value && <PickBar videos={videos} />}
+      {picked.value && <LibraryBar videos={videos} />}
     </div>
   )
 }
@@ -141,42 +142,32 @@ function More({ onSeen }: { onSeen: () => void }) {
   )
 }
 
-function PickBar({ videos }: { videos: readonly Video[] }) {
+function LibraryBar({ videos }: { videos: readonly Video[] }) {
   const asks = useSignal(false)
   const { route } = useLocation()
   const ids = picked.value ?? new Set<string>()
   const chosen = [...ids].flatMap((id) => world.value.videos.get(id) ?? [])
   const ready = chosen.filter((video) => video.status === 'completed')
-  const isAll = videos.every((video) => ids.has(video.id))
   return (
-    <div class="pick-bar card row" role="group" aria-label={words.queue.picked(chosen.length)}>
-      <label class="row">
-        <input type="checkbox" checked={isAll} onChange={(event) => pick(videos.map(({ id }) => id), event.currentTarget.checked)} />
-        {words.queue.pickAll(videos.length)}
-      </label>
-      <strong class="number" role="status">
-        {words.queue.picked(chosen.length)}
-      </strong>
-      <div class="row end">
-        <button
-          type="button"
-          disabled={ready.length < 2 || ready.length > MOST_COMPARED}
-          title={words.library.compareHint}
-          onClick={() => {
-            route(`/ui/library?compare=${ready.map(({ id }) => id).join(',')}`)
-            picked.value = null
-          }}
-        >
-          {words.library.compare}
-        </button>
-        <button type="button" disabled={!ready.length} onClick={() => void download(ready.map((video) => ({ url: contentUrl(video, 'video'), name: fileName(title(video), video.id, 'mp4') })))}>
-          {words.library.download}
-        </button>
-        <button type="button" class="danger" disabled={!chosen.length} onClick={() => (asks.value = true)}>
-          {words.act.delete}
-        </button>
-      </div>
+    <PickBar videos={videos} count={chosen.length}>
+      <button
+        type="button"
+        disabled={ready.length < 2 || ready.length > MOST_COMPARED}
+        title={words.library.compareHint}
+        onClick={() => {
+          route(`/ui/library?compare=${ready.map(({ id }) => id).join(',')}`)
+          picked.value = null
+        }}
+      >
+        {words.library.compare}
+      </button>
+      <button type="button" disabled={!ready.length} onClick={() => void download(ready.map((video) => ({ url: contentUrl(video, 'video'), name: fileName(title(video), video.id, 'mp4') })))}>
+        {words.library.download}
+      </button>
+      <button type="button" class="danger" disabled={!chosen.length} onClick={() => (asks.value = true)}>
+        {words.act.delete}
+      </button>
       {asks.value && <DeleteDialog videos={chosen} onClose={() => (asks.value = false)} onDeleted={(gone) => pick(gone, false)} />}
-    </div>
+    </PickBar>
   )
 }

@@ -10,7 +10,7 @@ import { entries, type Entry, filtered } from './entries'
 import './queue.css'
 import { editing, openBatches, Row } from './row'
 import { RunningCard } from './running'
-import { PickBar, PickButton } from './pick-bar'
+import { QueueBar, PickButton } from './pick-bar'
 import { endPicking, picked } from '../parts/selection'
 
 export default function QueueView() {
@@ -43,7 +43,7 @@ export default function QueueView() {
       )}
       {queued.value.length > 0 && <Rows text={words.queue.waiting} count={queued.value.length} rows={entries(waits, openBatches.value)} isNumbered />}
       {paused.value.length > 0 && <Rows text={words.queue.paused} count={paused.value.length} rows={entries(rests, openBatches.value)} />}
-      {picked.value && <PickBar videos={[...waits, ...rests]} />}
+      {picked.value && <QueueBar videos={[...waits, ...rests]} />}
     </div>
   )
 }

@@ -2,13 +2,14 @@
 import { type Signal, useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
 import { useLocation } from 'preact-iso'
-import { create, Problem } from '../api/client'
+import { create } from '../api/client'
 import type { Video } from '../api/objects'
 import { models } from '../api/facts'
 import { each } from '../live/actions'
 import { learn } from '../live/store'
 import { say } from '../parts/toast'
 import { words } from '../words'
+import { useMake } from './make'
 import { fillForm, type Place, useFrame } from './to-form'
 
 const OTHERS = 4
@@ -80,20 +81,11 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
 const seeds = (): number[] => [...crypto.getRandomValues(new Uint32Array(OTHERS))]
 
 function Extend({ video }: { video: Video }) {
-  const { route } = useLocation()
-  const problem = useSignal<Problem | null>(null)
-  const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
+  const { problem, make } = useMake()
+  const send = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
     const data = new FormData(event.currentTarget)
-    problem.value = null
-    try {
-      const made = await create<Video>('/v1/videos/extensions', { video: { id: video.id }, prompt: `${data.get('prompt')}`, seconds: Number(data.get('seconds')) })
-      learn([made])
-      route(`/ui/videos/${made.id}`)
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error
-      problem.value = error
-    }
+    void make('/v1/videos/extensions', { video: { id: video.id }, prompt: `${data.get('prompt')}`, seconds: Number(data.get('seconds')) })
   }
   return (
     <form class="card column" onSubmit={send}>

@@ -1,34 +1,23 @@
 /** The strip of sections, and "Remake from here": keep some of them, and make the others again with another prompt. */
 import { useSignal } from '@preact/signals'
-import { useLocation } from 'preact-iso'
 import type { TargetedSubmitEvent } from 'preact'
 import { isForward } from '../api/facts'
-import { create, Problem } from '../api/client'
 import { contentUrl, type Video } from '../api/objects'
-import { learn } from '../live/store'
 import { Frames } from '../watch/frames'
 import { words } from '../words'
+import { useMake } from './make'
 import { cellWords, isKept, sectionOf } from './sections'
 
 export function Remake({ video }: { video: Video }) {
   const from = useSignal<number | null>(null)
-  const problem = useSignal<Problem | null>(null)
-  const { route } = useLocation()
+  const { problem, make } = useMake()
   const [sections, forward] = [video.sections_total, isForward(video.model)]
   const cells = Array.from({ length: sections }, (_, at) => at)
   const [width, height] = video.size.split('x')
-  const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
+  const send = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
     const prompt = `${new FormData(event.currentTarget).get('prompt')}`
-    problem.value = null
-    try {
-      const made = await create<Video>(`/v1/videos/${video.id}/remix`, { prompt, from_section: sectionOf(from.value!, sections, forward) })
-      learn([made])
-      route(`/ui/videos/${made.id}`)
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error
-      problem.value = error
-    }
+    void make(`/v1/videos/${video.id}/remix`, { prompt, from_section: sectionOf(from.value!, sections, forward) })
   }
   return (
     <form class="card column remake" onSubmit={send}>
