@@ -87,6 +87,9 @@ export const STARRED = 'starred'
 
 export const isStarred = (video: Video): boolean => video.labels?.includes(STARRED) ?? false
 
+/** The length that comes out, in seconds: whole sections, where `seconds` is what was asked for. */
+export const lengthS = (video: Video): number => video.frames / video.fps
+
 /** What a person knows the video by. */
 export const title = (video: Video): string => video.name || video.prompt
 

@@ -51,6 +51,10 @@ export function startEstimate(): () => void {
 
 async function ask(now: typeof draft.value, stop: AbortSignal): Promise<void> {
   const { image, keyframes: _, ...fieldless } = now
+  if (!image && !model.value?.supports.text_only) {
+    answer.value = null // the farm would ask for the picture
+    return
+  }
   const fields = fieldsOf({ ...fieldless, image: null, keyframes: [], prompt: now.prompt || '…' })
   delete fields['loop'] // no picture is sent, and neither changes how long it takes
   try {

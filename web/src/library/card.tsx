@@ -1,6 +1,6 @@
 /** A video on the wall: plays under the pointer; a failed one says why and what to do. */
 import { signal } from '@preact/signals'
-import { contentUrl, title, type Video } from '../api/objects'
+import { contentUrl, title, type Video, lengthS } from '../api/objects'
 import { wish } from '../live/actions'
 import { length, when } from '../parts/format'
 import { Icon } from '../parts/icon'
@@ -25,7 +25,7 @@ export function Card({ video }: { video: Video }) {
           <Poster video={video} />
           {playing.value === video.id && <video src={contentUrl(video, 'video')} autoplay muted loop playsInline />}
         </a>
-        <span class="badge number">{length(Number(video.seconds))}</span>
+        <span class="badge number">{length(lengthS(video))}</span>
         {picked.value ? (
           <input
             type="checkbox"

@@ -1,6 +1,6 @@
 /** A row of the queue: one video, or the waiting videos of a batch. */
 import { signal } from '@preact/signals'
-import { title } from '../api/objects'
+import { title, lengthS } from '../api/objects'
 import { wish } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { length } from '../parts/format'
@@ -42,7 +42,7 @@ export function Row({ entry, place }: { entry: Entry; place?: number }) {
           {isBatch && <span class="times number">{words.queue.times(entry.videos.length)}</span>}
         </div>
         <p class="small soft number">
-          {length(Number(video.seconds))} · {isBatch ? words.queue.seeds(entry.videos.length) : words.queue.seed(video.seed)} ·{' '}
+          {length(lengthS(video))} · {isBatch ? words.queue.seeds(entry.videos.length) : words.queue.seed(video.seed)} ·{' '}
           {isPaused ? words.queue.kept(video.sections_done, video.sections_total) : waitWords(video)}
         </p>
       </div>

@@ -1,7 +1,7 @@
 /** A running video: large, with its bar and what can be done to it; opened, one watches it grow. */
 import { useSignal } from '@preact/signals'
 import { lazy } from 'preact-iso'
-import { title, type Video } from '../api/objects'
+import { title, type Video, lengthS } from '../api/objects'
 import { wish } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { length } from '../parts/format'
@@ -38,7 +38,7 @@ const Card = ({ video }: { video: Video }) => (
       </div>
       <p class="small soft number">{[stageWords(video), timeLeft(video), video.worker].filter(Boolean).join(' · ')}</p>
       <p class="small soft number">
-        {length(Number(video.seconds))} · {video.size} · {words.queue.seed(video.seed)}
+        {length(lengthS(video))} · {video.size} · {words.queue.seed(video.seed)}
       </p>
     </div>
     <div class="acts">

@@ -1,5 +1,5 @@
 /** All that a video was made with. */
-import type { Video } from '../api/objects'
+import { lengthS, type Video } from '../api/objects'
 import { CopyButton } from '../parts/copy'
 import { length, span, when } from '../parts/format'
 import { words } from '../words'
@@ -22,7 +22,7 @@ export function Facts({ video }: { video: Video }) {
       <p class="row number">
         {words.queue.seed(video.seed)}
         <CopyButton text={`${video.seed}`} name={words.facts.copySeed} />
-        {words.facts.frames(video.frames)} · {length(Number(video.seconds))}
+        {words.facts.frames(video.frames)} · {length(lengthS(video))}
       </p>
       <p class="small soft number">
         {words.facts.asked(when(video.created_at))}
