@@ -13,7 +13,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -148,16 +148,13 @@ class FolderStore(Store):
         path = self._path(key)
         try:
             path.unlink(missing_ok=True)
-            for folder in path.parents:  # leave no empty folders behind; one in use refuses
-                if folder == self.root:
-                    break
-                folder.rmdir()
-        except (FileNotFoundError, NotADirectoryError):
+        except NotADirectoryError:
             return
         except OSError as err:
-            if not path.exists():
-                return
             raise _failed("delete", key, err) from err
+        with suppress(OSError):  # leave no empty folders behind; one in use refuses
+            for folder in takewhile(lambda parent: parent != self.root, path.parents):
+                folder.rmdir()
 
     @override
     def prove(self) -> None:

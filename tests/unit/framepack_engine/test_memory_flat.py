@@ -32,12 +32,12 @@ conditioning = Conditioning(
     prompt_embeds=torch.randn((1, 6, 32), generator=draw),
     pooled_prompt_embeds=torch.randn((1, 24), generator=draw),
     image_embeds=torch.randn((1, 5, 20), generator=draw),
-    start_latent=torch.randn((1, 16, 1, 8, 8), generator=draw),
+    start_latent=torch.randn((1, 16, 1, 16, 16), generator=draw),
 )
 renderer = Sampler(*load_case_model(Path(sys.argv[1])))
 for sections in map(int, sys.argv[2:]):
-    spec = RenderSpec(kind="i2v", sections=sections, height=64, width=64, seed=1, prompt="", latent_window_size=1,
-                      num_inference_steps=2)
+    spec = RenderSpec(kind="i2v", sections=sections, height=128, width=128, seed=1, prompt="", latent_window_size=1,
+                      num_inference_steps=1)
     with tempfile.TemporaryDirectory() as folder:
         for index, frames in renderer.clips(spec, conditioning):
             encode_clip(frames, Path(folder, f"{index}.mp4"), crf=16)
@@ -57,9 +57,9 @@ def peaks_mib(*sections: int) -> list[float]:
 
 
 def test_forty_sections_take_the_memory_of_four() -> None:
-    """The frames of 36 more sections would be 6.8 MiB as floats, and twice that while they are blended."""
-    short, long = peaks_mib(4, 40)
-    assert long - short < 6.0, f"4 sections: {short:.1f} MiB, 40 sections: {long:.1f} MiB"
+    """The frames of 36 more sections would be 27 MiB as floats, and twice that while they are blended."""
+    _, short, long = peaks_mib(4, 4, 40)  # the first video also pays for what libraries set up once
+    assert long - short < 14.0, f"4 sections: {short:.1f} MiB, 40 sections: {long:.1f} MiB"
 
 
 def live_bytes() -> int:

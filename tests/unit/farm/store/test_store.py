@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ def test_deleting_leaves_no_empty_folders(store: FolderStore) -> None:
     store.delete("a/b/c")
     assert not (store.root / "a").exists()
     assert store.put_if_absent("a/b/c", b"2")
+
+
+def test_deleting_what_others_write_at_the_same_time(store: FolderStore) -> None:
+    """A key that comes back between a deletion and the look at its folder is no failure."""
+
+    def write_and_delete(_: int) -> None:
+        for _ in range(20):
+            store.put_if_absent("presets/ann/00000001.json", b"{}")
+            store.delete("presets/ann/00000001.json")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_and_delete, range(8)))
+    assert store.list("presets/") == []
 
 
 @pytest.fixture
