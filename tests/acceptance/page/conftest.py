@@ -1,0 +1,68 @@
+"""One farm with a real worker for all tests of the page, and Debian's Chromium.
+
+The farm has keys, and the browser reaches it under a name that is no secure origin, as it would in a network at home.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.acceptance.page.visit import KEYS, Visit
+from tests.farm_process import FarmProcess, running_farm
+from tests.patience import patient
+
+CHROMIUM = shutil.which("chromium")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and leave them out where there is no browser."""
+    marks = [
+        pytest.mark.acceptance,
+        pytest.mark.skipif(
+            CHROMIUM is None and "TEST_CHROMIUM" not in os.environ,
+            reason="no chromium here: `make browser` installs it",
+        ),
+    ]
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for mark in marks:
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="package")
+def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
+    """One farm with one worker and two owners. `farm.http` is ann, an operator; leave it as you found it."""
+    entries = ",".join(f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items())
+    with running_farm(
+        tmp_path_factory.mktemp("page") / "storage", cache=tiny_cache, API_KEYS=entries, OPERATORS="ann"
+    ) as farm:
+        farm.http.headers["Authorization"] = f"Bearer {KEYS['ann']}"
+        yield farm
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, which finds the farm under the name farm.test."""
+    assert CHROMIUM is not None, "TEST_CHROMIUM is set, but there is no chromium: `make browser`"
+    expect.set_options(timeout=patient(20) * 1000)
+    rules = "--host-resolver-rules=MAP farm.test 127.0.0.1"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rules])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(farm: FarmProcess, browser: Browser) -> Iterator[Visit]:
+    """Open the page as an owner; an error in a page's console, a CSP report too, fails the test."""
+    visit = Visit(farm, browser)
+    yield visit
+    visit.close()
+    assert not visit.faults, visit.faults

@@ -1,0 +1,40 @@
+"""Create: from a photo and a prompt to a video on the disk."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.acceptance.page.videos import PHOTO, newest
+from tests.acceptance.page.visit import Visit
+from tests.farm_process import FarmProcess
+
+
+def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: Visit) -> None:
+    """Drop a photo, generate, reload in the middle: the job is still there, ends, plays, and downloads whole."""
+    page = visit.page()
+    page.get_by_label("Start image").set_input_files(PHOTO)
+    page.get_by_label("Prompt", exact=True).fill("The cat yawns.")
+    page.get_by_label("Seconds").fill("3.6")
+    page.get_by_text("More: seed").click()
+    page.get_by_label("Steps", exact=True).fill("12")
+    page.get_by_role("button", name="Generate").click()
+    job = page.get_by_role("region", name="The cat yawns.")
+    expect(job.get_by_role("progressbar").last).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat yawns.")
+    expect(page.get_by_role("region", name="The cat yawns.")).to_be_visible()
+    video = newest(farm)
+    assert (video["request"]["num_inference_steps"], video["sections_total"]) == (12, 3)
+
+    page.get_by_role("link", name="Library").click()
+    card = page.get_by_role("article", name="The cat yawns.")
+    expect(card).to_be_visible()
+    card.get_by_role("link", name="The cat yawns.").last.click()
+    player = page.locator("video")
+    expect(player).to_have_count(1)
+    player.evaluate("video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))")
+    assert player.evaluate("video => video.videoWidth") == int(str(video["size"]).partition("x")[0])
+    page.keyboard.press(".")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").first.click()
+    assert download.value.path().read_bytes() == farm.http.get(f"/v1/videos/{video['id']}/content").content

@@ -1,0 +1,34 @@
+"""Queue: what waits is edited, paused and cancelled."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.acceptance.page.videos import ask, shown
+from tests.acceptance.page.visit import Visit
+from tests.farm_process import FarmProcess
+
+
+def test_the_queue_is_edited_paused_and_cancelled(farm: FarmProcess, visit: Visit) -> None:
+    """Videos that wait can be edited, paused and cancelled, each in its row; the farm makes them as they are then."""
+    (worker,) = farm.http.get("/v1/workers").json()["data"]
+    assert farm.http.post(f"/v1/workers/{worker['id']}/pause").status_code == 200
+    edited, cancelled = ask(farm, "to be edited"), ask(farm, "to be cancelled")
+    page = visit.page("queue")
+    row = page.get_by_role("listitem").filter(has_text="to be edited")
+    row.get_by_role("button", name="Edit").click()
+    row.get_by_label("Prompt").fill("was edited")
+    row.get_by_role("button", name="Save").click()
+    row = page.get_by_role("listitem").filter(has_text="was edited")
+    row.get_by_role("button", name="Pause").click()
+    expect(row.get_by_role("button", name="Resume")).to_be_visible()
+    page.get_by_role("listitem").filter(has_text="to be cancelled").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("listitem").filter(has_text="to be cancelled")).to_have_count(0)
+    assert [shown(farm, video)["status"] for video in (edited, cancelled)] == ["paused", "cancelled"]
+    row.get_by_role("button", name="Resume").click()
+    page.get_by_role("link", name="Workers").click()
+    page.get_by_role("main").get_by_role("button", name="Resume").click()
+    page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    page.get_by_role("link", name="Library").click()
+    expect(page.get_by_role("article", name="was edited")).to_be_visible()
+    assert shown(farm, edited)["prompt"] == "was edited"
