@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deploy.commands.connect import connect
-from deploy.terminal.screen import put_line, say, table_of
+from deploy.terminal.screen import put_line, say
+from deploy.terminal.video_rows import table_of_videos
 from farm.errors import ConfigError, Unavailable
 
-_COLUMNS = ("id", "status", "progress", "stage", "eta_s", "worker", "name", "prompt")
-_CHANGING = tuple(name for name in _COLUMNS if name != "eta_s")  #: another eta_s alone is no news
+#: of a line into a pipe; another eta_s alone is no news
+_CHANGING = ("id", "status", "progress", "stage", "worker", "name", "prompt")
 _LOOK_S = 1.0
 _PATIENCE_S = 2.0  #: a farm that is silent for longer is away
 
@@ -62,10 +63,11 @@ def _show(looks: Iterator[_Look]) -> None:
     from rich.live import Live
 
     last: list[dict[str, Any]] = []
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
         for look in looks:
             last = last if look.trouble else look.videos
-            table = table_of(_COLUMNS, last)
+            table = table_of_videos(last, width=console.width)
             table.caption = f"{look.trouble}; waiting for it" if look.trouble else None
             live.update(table, refresh=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ import typer
 from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
 from deploy.commands.videos import check_completed, put_id, put_path
 from deploy.request_type import REQUEST_TYPE
+from deploy.terminal.durations import duration, length
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
 from deploy.terminal.screen import put_table, say
-from deploy.terminal.target import Force, deliver, target_of
+from deploy.terminal.target import Force, Out, deliver, file_name, target_of
+from deploy.terminal.video_ids import short, shorts, whole_id
+from deploy.terminal.video_rows import length_of
 from farm.errors import ConfigError, FarmError, InvalidRequest
 from farm.request import Variants, take_variants
 
@@ -45,9 +49,7 @@ def register(app: typer.Typer) -> None:
 def render(
     image: Image = None,
     *,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT.mp4", help="a file, a folder, - for stdout; IMAGE.mp4")
-    ] = None,
+    out: Out = None,
     force: Force = False,
     end_image: EndImage = None,
     url: Url = None,
@@ -60,13 +62,13 @@ def render(
     Ctrl-C pauses the video; the same command continues it.
     """
     fields, images = request_of(given, image, end_image)
-    name = f"{image.stem if image else 'video'}.mp4"
+    name = f"{file_name(given.get('name', '')) or (image.stem if image else 'video')}.mp4"
     target_of(out, name=name, force=force)  # refuse it now, not after an hour
     fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
     settings = read_settings(url=url, storage=storage)
     with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
         video = _resumed(client, fields["metadata"][_HASH]) or client.submit(fields, images)
-        say(f"{video['id']}: {video['frames']} frames of {video['size']}, seed {video['seed']}, model {video['model']}")
+        _say_what_comes(video)
         try:
             if "model" not in fields:
                 _say_what_it_is(client, video["model"])
@@ -104,13 +106,27 @@ def submit(
             _show(ask(its_fields | fields | variants, its_images | images), dry_run=dry_run, as_json=as_json)
 
 
+def _say_what_comes(video: Mapping[str, Any]) -> None:
+    """Say what was asked for becomes: a video has whole sections, so its length may differ from the wish."""
+    asked, comes = length(video["request"]["seconds"]), length_of(video)
+    why = "" if comes == asked else f", not {asked}: it has whole sections"
+    frames = f"{video['frames']} frames of {video['size']}"
+    say(f"{short(video['id'])}: {comes}{why} ({frames}, seed {video['seed']}, model {video['model']})")
+
+
 def _show(video: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     if dry_run and not as_json:
-        say(f"{video['videos']} x {video['frames']} frames ({video['seconds']} s) of {video['size']}, {video['model']}")
-        put_table(("id", "plan", "preserve_gb", "fits", "seconds"), video["workers"])
+        number = f"{video['videos']} x " if video["videos"] > 1 else ""
+        say(f"{number}{length_of(video)} ({video['frames']} frames) of {video['size']}, model {video['model']}")
+        rows = [
+            {**each, "takes": None if each["seconds"] is None else duration(each["seconds"] * video["videos"])}
+            for each in video["workers"]
+        ]
+        put_table(("id", "fits", "takes", "plan"), rows)
     elif not as_json and video["batch"]:
-        print("\n".join(video["batch"]["videos"]))
-        say(f"framefarm watch {video['batch']['id']} follows them")
+        ids = video["batch"]["videos"]
+        print("\n".join(shorts(ids).values() if sys.stdout.isatty() else ids))
+        say(f"framefarm watch {short(video['batch']['id'])} follows them")
     else:
         put_id(video, as_json=as_json)
 
@@ -188,7 +204,7 @@ def _resumed(client: FarmClient, render_hash: str) -> dict[str, Any] | None:
         for video in client.every(status=status):
             if video["request"]["metadata"].get(_HASH) == render_hash:
                 done = f"{video['sections_done']} of {video['sections_total']} sections are done"
-                say(f"continuing {video['id']}: {done}")
+                say(f"continuing {short(video['id'])}: {done}")
                 return client.wish(video["id"], "resume") if video["status"] == "paused" else video
     return None
 
@@ -207,7 +223,7 @@ def _pause(client: FarmClient, video_id: str) -> None:
         say(str(err))
     else:
         done = f"{video['sections_done']} of {video['sections_total']} sections are kept"
-        say(f"paused {video_id}: {done}; run the same command to continue it", style="yellow")
+        say(f"paused {short(video_id)}: {done}; run the same command to continue it", style="yellow")
 
 
 @contextmanager
@@ -246,7 +262,7 @@ def remix(
     """Ask for a changed version of a video and print its id. What you do not set stays as it was."""
     fields, images = request_of(given, image, end_image, whole=False)
     with connect(url=url, storage=storage) as client:
-        video = client.remix(video_id, {**fields, "from_section": from_section}, images)
+        video = client.remix(whole_id(client, video_id), {**fields, "from_section": from_section}, images)
     put_id(video, as_json=as_json)
 
 
@@ -263,5 +279,5 @@ def extend(
     fields, _ = request_of(given, None, None)
     source = Path(video)
     with connect(url=url, storage=storage) as client:
-        made = client.extend(source if source.is_file() else video, fields)
+        made = client.extend(source if source.is_file() else whole_id(client, video), fields)
     put_id(made, as_json=as_json)

@@ -14,6 +14,7 @@ from deploy.commands.connect import Json, Storage, Url, connect, read_settings
 from deploy.commands.videos import put_id, put_path
 from deploy.terminal.screen import put_json, put_table, say
 from deploy.terminal.target import Force, target_of
+from deploy.terminal.video_ids import whole_id
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 def export(
     video_id: Annotated[str, typer.Argument(metavar="ID", help="a video in any state")],
     *,
-    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.tar|FOLDER", help="default: ID.tar")] = None,
+    out: Annotated[str | None, typer.Option("-o", "--out", metavar="FILE.tar|FOLDER", help="default: ID.tar")] = None,
     force: Force = False,
     url: Url = None,
     storage: Storage = None,
@@ -42,11 +43,13 @@ def export(
 
     A video that still renders is written as it is now.
     """
-    if out is not None and out.is_dir():
+    if out is not None and Path(out).is_dir():
         raise ConfigError(f"{out} exists; name a new folder, or a file that ends in .tar")
-    target = target_of(out, name=f"{Path(video_id).name}.tar", force=force)
+    target_of(out, name=f"{Path(video_id).name}.tar", force=force, any_suffix=True)  # refuse it before a farm is asked
     with connect(url=url, storage=storage) as client:
-        put_path(client.export(video_id, target), as_json=as_json)
+        found = whole_id(client, video_id)
+        target = target_of(out, name=f"{found}.tar", force=force, any_suffix=True)
+        put_path(client.export(found, target), as_json=as_json)
 
 
 def import_video(

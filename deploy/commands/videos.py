@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,20 +15,19 @@ from deploy.commands.live_list import watch_list
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
 from deploy.terminal.screen import put_json, put_table, say
-from deploy.terminal.target import Force, deliver, target_of
+from deploy.terminal.target import Force, Out, deliver, file_name, target_of
+from deploy.terminal.video_ids import short, whole_id
+from deploy.terminal.video_rows import RENDERING, details, status_of, table_of_videos
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="a video")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos; the first digits of an id are enough")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="a video; the first digits of its id are enough")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also what only the farm needs: attempt, worker …")]
 _COLUMNS = ("id", "status", "progress", "model", "size", "seconds", "name", "prompt")
-_DETAILS = (
-    *("id", "status", "progress", "stage", "step", "eta_s", "queue_position", "sections_done", "sections_total"),
-    *("model", "size", "seconds", "frames", "seed", "worker", "attempt", "gpu_seconds", "forwards", "name", "prompt"),
-)
 _SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors", "frames": "zip"}
 
 
@@ -52,7 +52,7 @@ def list_videos(
     url: Url = None,
     storage: Storage = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="most videos to list")] = 20,
-    status: Annotated[str | None, typer.Option(help="only this status: queued, in_progress, paused …")] = None,
+    status: Annotated[str | None, typer.Option(help="only this status: queued, rendering, paused …")] = None,
     after: Annotated[str | None, typer.Option(metavar="ID", help="only videos after this one")] = None,
     order: Annotated[Literal["asc", "desc"], typer.Option(help="asc: oldest first")] = "desc",
     batch: Annotated[str | None, typer.Option(metavar="ID", help="only videos of this batch")] = None,
@@ -64,19 +64,31 @@ def list_videos(
     as_json: Json = False,
 ) -> None:
     """List videos, newest first. With --watch into a pipe or with --json: print a line for each change."""
-    query: dict[str, Any] = {"limit": limit, "status": status, "after": after, "order": order, "batch": batch}
-    query |= {"q": q, "starred": starred}
-    if watch:
-        watch_list(url=url, storage=storage, as_json=as_json, **query)
-        return
+    query: dict[str, Any] = {"limit": limit, "status": status, "order": order, "q": q, "starred": starred}
+    if status == RENDERING:
+        query["status"] = "in_progress"
     with connect(url=url, storage=storage) as client:
-        page = client.list(**query)
-    if as_json:
+        query["after"] = after and whole_id(client, after)
+        query["batch"] = batch and whole_id(client, f"batch_{batch.removeprefix('batch_')}")
+        page = None if watch else client.list(**query)
+    if page is None:
+        watch_list(url=url, storage=storage, as_json=as_json, **query)
+    elif as_json:
         put_json(page)
-        return
-    put_table(_COLUMNS, page["data"])
+    else:
+        _put_page(page)
+
+
+def _put_page(page: Mapping[str, Any]) -> None:
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(table_of_videos(page["data"], width=console.width))
+    else:
+        put_table(_COLUMNS, page["data"])
     if page["has_more"]:
-        say(f"there are more: --after {page['last_id']}")
+        say(f"there are more: --after {short(page['last_id'])}")
 
 
 def show(
@@ -84,25 +96,19 @@ def show(
     *,
     url: Url = None,
     storage: Storage = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Show one video. For a file, show how it was made, as the file itself records it; no farm is needed."""
     if Path(video).is_file():
         _show_file(Path(video), as_json=as_json)
     else:
-        _show_video(video, url=url, storage=storage, as_json=as_json)
-
-
-def _show_video(video_id: str, *, url: str | None, storage: str | None, as_json: bool) -> None:
-    with connect(url=url, storage=storage) as client:
-        video = client.get(video_id)
-    if as_json:
-        put_json(video)
-        return
-    rows = [{"field": name, "value": video[name]} for name in _DETAILS if video[name] not in {None, ""}]
-    if video["error"]:
-        rows.append({"field": "error", "value": f"{video['error']['code']}: {video['error']['message']}"})
-    put_table(("field", "value"), rows)
+        with connect(url=url, storage=storage) as client:
+            found = client.get(whole_id(client, video))
+        if as_json:
+            put_json(found)
+        else:
+            put_table(("field", "value"), details(found, verbose=verbose))
 
 
 def _show_file(path: Path, *, as_json: bool) -> None:
@@ -145,22 +151,23 @@ def watch(
     if not as_json and others:
         put_table(("id", "status"), finals)
     elif not as_json:
-        print(finals[0]["status"])
+        print(status_of(finals[0]))
     check_completed(*finals)
 
 
 def _named(client: FarmClient, name: str) -> list[dict[str, Any]]:
     """Return the video of that id, or the videos of that batch in the order of their seeds. Raises: NotFound."""
-    if not name.startswith("batch_"):
-        return [client.get(name)]
-    videos: list[dict[str, Any]] = client.list(batch=name, limit=100)["data"]
+    found = whole_id(client, name)
+    if not found.startswith("batch_"):
+        return [client.get(found)]
+    videos: list[dict[str, Any]] = client.list(batch=found, limit=100)["data"]
     return videos[::-1]
 
 
 def fetch(
     video_id: Id,
     *,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="a file, a folder, or - for stdout")] = None,
+    out: Out = None,
     force: Force = False,
     variant: Annotated[
         str, typer.Option(help="video, thumbnail, spritesheet, preview, partial, latents, frames")
@@ -171,11 +178,13 @@ def fetch(
 ) -> None:
     """Write a video to a file and print its path. A broken download continues where it stopped."""
     middle = "" if variant == "video" else f".{variant}"
-    name = f"{Path(video_id).name}{middle}.{_SUFFIXES.get(variant, 'mp4')}"
-    target = target_of(out, name=name, force=force)
+    suffix = f"{middle}.{_SUFFIXES.get(variant, 'mp4')}"
+    target_of(out, name=f"{Path(video_id).name}{suffix}", force=force)  # refuse it before a farm is asked
     with connect(url=url, storage=storage) as client:
+        video = client.get(whole_id(client, video_id))
+        target = target_of(out, name=f"{file_name(video['name']) or video['id']}{suffix}", force=force)
         try:
-            path = deliver(target, lambda file: client.fetch(video_id, file, variant=variant))
+            path = deliver(target, lambda file: client.fetch(video["id"], file, variant=variant))
         except NotReady as err:
             say(str(err))
             raise typer.Exit(1) from err
@@ -191,7 +200,7 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
     if not given:
         raise ConfigError(f"nothing to change; pass {', '.join(f'--{name}' for name in VideoEdit.model_fields)}")
     with connect(url=url, storage=storage) as client:
-        video = client.edit(video_id, given)
+        video = client.edit(whole_id(client, video_id), given)
     if as_json:
         put_json(video)
     else:
@@ -201,7 +210,7 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
     """Erase ended videos with everything that the farm stored of them."""
     with connect(url=url, storage=storage) as client:
-        _each(ids, client.delete, ("id",), as_json=as_json)
+        _each(client, ids, client.delete, ("id",), as_json=as_json)
 
 
 def check_completed(*videos: dict[str, Any]) -> None:
@@ -210,7 +219,7 @@ def check_completed(*videos: dict[str, Any]) -> None:
     for video in others:
         error = video.get("error") or {}
         why = f": {error['message']} ({error['code']})" if error else ""
-        say(f"{video['id']} {video['status']}{why}", style="red")
+        say(f"{short(video['id'])} {status_of(video)}{why}", style="red")
     if others:
         raise typer.Exit(1)
 
@@ -220,7 +229,7 @@ def put_id(video: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         put_json(video)
     else:
-        print(video["id"])
+        print(short(video["id"]) if sys.stdout.isatty() else video["id"])
 
 
 def put_path(path: Path | None, *, as_json: bool) -> None:
@@ -236,16 +245,23 @@ def put_path(path: Path | None, *, as_json: bool) -> None:
 def _wish(wish: str) -> Callable[..., None]:
     def command(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
         with connect(url=url, storage=storage) as client:
-            _each(ids, lambda video_id: client.wish(video_id, wish), ("id", "status"), as_json=as_json)
+            _each(client, ids, lambda video_id: client.wish(video_id, wish), ("id", "status"), as_json=as_json)
 
     return command
 
 
-def _each(ids: list[str], call: Callable[[str], dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+def _each(
+    client: FarmClient,
+    ids: list[str],
+    call: Callable[[str], dict[str, Any]],
+    columns: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
     """Call `call` for each video, and show what it returned, even if a later video refuses."""
     done: list[dict[str, Any]] = []
     try:
-        done.extend(call(video_id) for video_id in ids)  # keeps what came before a refusal
+        done.extend(call(whole_id(client, video_id)) for video_id in ids)  # keeps what came before a refusal
     finally:
         if done and as_json:
             put_json(done)

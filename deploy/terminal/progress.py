@@ -1,16 +1,23 @@
-"""Progress of videos on stderr: bars on a terminal, lines elsewhere."""
+"""Progress of videos on stderr: a bar for each on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from deploy.terminal.durations import duration
 from deploy.terminal.screen import visible
+from deploy.terminal.video_ids import shorts
+from deploy.terminal.video_rows import stage_of, status_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
     from farm.client import Event, FarmClient
 
 
@@ -19,37 +26,7 @@ def follow(client: FarmClient, video: Mapping[str, Any], *, as_json: bool = Fals
 
     as_json: also print every event on stdout, a line each.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    console, final, waited_for = Console(stderr=True, highlight=False), dict(video), None
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        sections = bars.add_task("sections", total=video["sections_total"], note="")
-        steps = bars.add_task("steps", total=None, note=video["status"])
-        for event in client.watch(video["id"]):
-            if as_json:
-                _put_event(event)
-            if event.name == "end":
-                final = dict(event.data)
-            elif event.name == "status":
-                bars.update(steps, note=event.data["status"])
-                _plainly(console, f"{video['id']} {event.data['status']}")
-            elif event.name == "section":
-                bars.update(sections, completed=event.data["sections_done"])
-                _plainly(console, f"section {event.data['sections_done']} of {event.data['sections_total']}")
-            elif event.name == "progress":
-                _show(bars, steps, event.data)
-                if event.data["waiting_for"] not in (None, waited_for):
-                    _plainly(console, f"{video['id']} waits for {event.data['waiting_for']}")
-                waited_for = event.data["waiting_for"]
-    return final
+    return follow_all(client, [video], as_json=as_json)[0]
 
 
 def follow_all(
@@ -60,38 +37,21 @@ def follow_all(
     as_json: also print every event on stdout, a line each; its `id` names the video.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     news = SimpleQueue[tuple[str, "Event | Exception"]]()
     for video in videos:
         threading.Thread(target=_listen, args=(client, video["id"], news), daemon=True).start()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    console, finals = Console(stderr=True, highlight=False), dict[str, dict[str, Any]]()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks = {video["id"]: bars.add_task(video["id"], total=100, note=video["status"]) for video in videos}
-        while len(finals) < len(tasks):
+    finals = dict[str, dict[str, Any]]()
+    with Board(Console(stderr=True, highlight=False), videos) as board:
+        while len(finals) < len(videos):
             video_id, event = news.get()
             if isinstance(event, Exception):
                 raise event
             if as_json:
-                _put_event(event)
-            if event.name == "status":
-                bars.update(tasks[video_id], note=event.data["status"])
-                _plainly(console, f"{video_id} {event.data['status']}")
-            elif event.name == "section":
-                _plainly(console, f"{video_id} section {event.data['sections_done']} of {event.data['sections_total']}")
-            elif event.name == "progress":
-                bars.update(tasks[video_id], completed=event.data["progress"], note=_note(event.data))
-            elif event.name == "end":
+                print(json.dumps({"event": event.name, **event.data}), flush=True)
+            if event.name == "end":
                 finals[video_id] = dict(event.data)
-                bars.update(tasks[video_id], completed=event.data["progress"])
-                bars.stop_task(tasks[video_id])
+            board.show(video_id, event.name, event.data)
     return [finals[video["id"]] for video in videos]
 
 
@@ -104,28 +64,108 @@ def _listen(client: FarmClient, video_id: str, news: SimpleQueue[tuple[str, Even
         news.put((video_id, err))
 
 
-def _put_event(event: Event) -> None:
-    print(json.dumps({"event": event.name, **event.data}), flush=True)
+class Countdown:
+    """The time that a video still takes. It falls between two estimates, and during work that reports no steps."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is monotonic."""
+        self._clock, self._ends_at = clock, None  # type: float | None
+        self._during: tuple[Any, ...] = ()
+
+    def tell(self, progress: Mapping[str, Any]) -> None:
+        """Take in an estimate. In work without steps only the first one counts: each later one would be longer."""
+        during = (progress["stage"], progress["section"])
+        if progress["eta_s"] is None:
+            self._ends_at = None
+        elif progress["steps"] or during != self._during or self._ends_at is None:
+            self._ends_at = self._clock() + progress["eta_s"]
+        self._during = during
+
+    @property
+    def words(self) -> str:
+        """`17 s left`, or "" if nobody knows."""
+        return "" if self._ends_at is None else f"{duration(max(self._ends_at - self._clock(), 1))} left"
 
 
-def _note(progress: Mapping[str, Any]) -> str:
-    """Say what a video waits for, or how long it will take."""
-    eta, waits = progress["eta_s"], progress["waiting_for"]
-    return visible(f"for {waits}") if waits else "" if eta is None else f"about {eta:.0f} s left"
+class Board:
+    """Where the videos of a command stand: a line each that changes on a terminal, else a line for each change."""
+
+    def __init__(
+        self, console: Console, videos: Sequence[Mapping[str, Any]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` is monotonic."""
+        self._console, self._videos, self._clock = console, videos, clock
+        self._moves = console.is_terminal and not console.is_dumb_terminal
+        self._short = shorts(video["id"] for video in videos)
+        self._left = {video["id"]: Countdown(clock) for video in videos}
+        self._told = dict[str, str]()  # the last line of each video, so that none comes twice
+        self._tasks = dict[str, "TaskID"]()
+        self._bars = self._new_bars()
+
+    def __enter__(self) -> Self:
+        for video in self._videos:
+            self._tasks[video["id"]] = self._bars.add_task(
+                self._short[video["id"]], total=100, completed=video["progress"], stage=status_of(video), left=""
+            )
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, video_id: str, name: str, data: Mapping[str, Any]) -> None:
+        """Show an event of a video's stream."""
+        task, left = self._tasks[video_id], self._left[video_id]
+        if name == "progress":
+            left.tell(data)
+            stage = visible(stage_of(data))
+            self._bars.update(task, completed=data["progress"], stage=stage, left=left)
+            self._plainly(video_id, stage_of({**data, "steps": 0}), f", {data['progress']} %, {left.words}")
+        elif name == "section":
+            self._plainly(video_id, f"section {data['sections_done']} of {data['sections_total']} is done")
+        elif name in {"status", "end"}:
+            self._bars.update(task, stage=status_of(data))
+            self._plainly(video_id, status_of(data))
+        if name == "end":
+            self._bars.update(task, completed=data["progress"], left="")
+            self._bars.stop_task(task)
+
+    def _plainly(self, video_id: str, news: str, more: str = "") -> None:
+        """Print a line where bars cannot move: into a file, or on a dumb terminal."""
+        if not self._moves and self._told.get(video_id) != news:
+            self._told[video_id] = news
+            line = visible(f"{self._short[video_id]} {news}{more}").rstrip(" ,")
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _new_bars(self) -> Progress:
+        """Return a line for each video: its id, what is done for it, how far it is, and one clock."""
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
+
+        one_line = Column(no_wrap=True)
+        return Progress(
+            TextColumn("{task.description}", table_column=one_line, markup=False),
+            TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+            TaskProgressColumn(),
+            _clock_column(),
+            console=self._console,
+            disable=not self._moves,
+            expand=True,
+            get_time=self._clock,
+        )
 
 
-def _show(bars: Any, task: Any, progress: Mapping[str, Any]) -> None:
-    section = "" if progress["section"] is None else f" {progress['section'] + 1}/{progress['sections_total']}"
-    bars.update(
-        task,
-        description=f"{progress['stage'] or 'waiting'}{section}",
-        completed=progress["step"],
-        total=progress["steps"] or None,
-        note=_note(progress),
-    )
+def _clock_column() -> Any:
+    """Return a column of how long a video took so far, and how long it still takes."""
+    from rich.progress import ProgressColumn, Task
+    from rich.table import Column
+    from rich.text import Text
 
+    class Clock(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            left = task.fields["left"]
+            words = [duration(task.elapsed or 0), left.words if isinstance(left, Countdown) else left]
+            return Text(", ".join(filter(None, words)))
 
-def _plainly(console: Any, line: str) -> None:
-    """Print a line where bars cannot move, such as a log file."""
-    if not console.is_terminal:
-        console.print(visible(line), markup=False, soft_wrap=True)
+    return Clock(table_column=Column(no_wrap=True))

@@ -7,11 +7,24 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deploy.terminal.video_ids import shorts
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 _HARMLESS = "\n\u200c\u200d"  #: line ends, and the joiners of scripts and emoji
-_TALLIES = {"queued": "cyan", "in_progress": "yellow", "paused": "magenta", "completed": "green", "failed": "red"}
+_TALLIES = {
+    "queued": "cyan",
+    "in_progress": "yellow",
+    "rendering": "yellow",
+    "paused": "magenta",
+    "completed": "green",
+    "failed": "red",
+}
+_IDS = ("id", "video")  #: columns that a terminal shows shortened
+_ONE_LINE = ("prompt",)  #: as a last column; another one takes as many lines as it needs
+_GAP = 2
+_LEAST = 18  #: letters of the last column; other columns are left out to make room for them
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -39,7 +52,8 @@ def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None
         return
     from rich.console import Console
 
-    Console(highlight=False).print(table_of(columns, rows))
+    console = Console(highlight=False)
+    console.print(table_of(columns, rows, width=console.width))
 
 
 def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -55,19 +69,67 @@ def put_line(columns: Sequence[str], row: Mapping[str, Any]) -> None:
     print("\t".join(_cell(row.get(column)) for column in columns), flush=True)
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return a table for a terminal, each row in the colour of its status."""
+def table_of(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, width: int, dispensable: Sequence[str] = ()
+) -> Table:
+    """Return a table for a terminal of that width, each row in the colour of its status.
+
+    Where the columns do not fit, leave out those of `dispensable` in turn, then the last but one; never cut a cell,
+    except the end of a prompt.
+    """
     from rich.table import Table
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns), style=_TALLIES.get(str(row.get("status"))))
+    rows = list(rows)
+    short = shorts(str(row[name]) for row in rows for name in _IDS if name in columns and row.get(name))
+    cells = {name: [_shown(name, row.get(name), short) for row in rows] for name in columns}
+    kept, room = _fitting(cells, width, dispensable)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
+    for name in kept:
+        table.add_column(_head(name), no_wrap=name != kept[-1], overflow="fold")
+    if kept[-1] in _ONE_LINE:
+        cells[kept[-1]] = [_cut(cell, room) for cell in cells[kept[-1]]]
+    for number, row in enumerate(rows):
+        table.add_row(*(cells[name][number] for name in kept), style=_TALLIES.get(str(row.get("status"))))
     return table
+
+
+def _fitting(cells: Mapping[str, Sequence[str]], width: int, dispensable: Sequence[str]) -> tuple[list[str], int]:
+    """Return the columns that fit beside the last one, and the room that is left for that one."""
+    from rich.cells import cell_len
+
+    kept = list(cells)
+    needs = {name: max(map(cell_len, (_head(name), *column))) for name, column in cells.items()}
+    leave_out = [name for name in dispensable if name in kept] + kept[-2:0:-1]
+    room = width - sum(needs[each] + _GAP for each in kept[:-1])
+    for name in dict.fromkeys(leave_out):
+        if room >= min(needs[kept[-1]], _LEAST):
+            break
+        kept.remove(name)
+        room += needs[name] + _GAP
+    return kept, max(room, 1)
+
+
+def _cut(text: str, room: int) -> str:
+    from rich.text import Text
+
+    cut = Text(text)
+    cut.truncate(room, overflow="ellipsis")
+    return cut.plain
+
+
+def _head(column: str) -> str:
+    return column.replace("_", " ").upper()
+
+
+def _shown(column: str, value: object, short: Mapping[str, str]) -> str:
+    return _cell(short.get(value, value) if column in _IDS and isinstance(value, str) else value)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else round(value, 2) or f"{value:.1g}"
     if isinstance(value, list):
         return visible(",".join(map(str, value)))
     return visible(" ".join(str(value).split()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,20 +16,28 @@ import typer
 from farm.errors import ConfigError
 
 STDOUT = Path("-")
+_NAME_CHARS = 80
+Out = Annotated[
+    str | None, typer.Option("-o", "--out", metavar="FILE", help="a file, a folder (with a / at its end), - for stdout")
+]
 Force = Annotated[bool, typer.Option("--force", help="replace an existing file")]
 
 
-def target_of(out: Path | None, *, name: str, force: bool) -> Path:
+def target_of(out: str | None, *, name: str, force: bool, any_suffix: bool = False) -> Path:
     """Return the file to write: `out`, or `name` in the folder `out`, or `name` here without `out`; "-" is stdout.
 
     An existing file stays: the result is then its first free neighbour, cat-2.mp4, unless `force` is set.
+    any_suffix: whether a file may end otherwise than `name` does.
     Raises: ConfigError if it cannot be written.
     """
-    if out == STDOUT:
+    if out == str(STDOUT):
         return STDOUT
-    target = Path(name) if out is None else out / name if out.is_dir() else out
+    is_folder = out is not None and (out.endswith("/") or Path(out).is_dir())
+    target = Path(name) if out is None else Path(out) / name if is_folder else Path(out)
     if target.is_symlink():
         target = target.resolve()
+    if not any_suffix and not _is_device(target):
+        _check_suffix(target, Path(name).suffix)
     if not target.parent.is_dir():
         raise ConfigError(f"cannot write {target}: the folder {target.parent} does not exist")
     if target.is_dir():
@@ -56,6 +65,25 @@ def deliver(target: Path, write: Callable[[Path], object]) -> Path | None:
             with target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
     return target
+
+
+def file_name(name: str) -> str:
+    """Return a video's name as the name of a file, without its suffix, or "" if no letter of it can be one."""
+    return re.sub(r"[^\w.,()+ -]+", "-", name).strip(" .-")[:_NAME_CHARS]
+
+
+def _check_suffix(target: Path, suffix: str) -> None:
+    """Raises: ConfigError if the file would be named for a format that it does not have."""
+    if target.suffix.lower() != suffix:
+        wrong = f"{target.suffix} files are not made here" if target.suffix else "its name says no format"
+        raise ConfigError(
+            f"cannot write {target}: {wrong}; let it end in {suffix}, or name a folder with a / at its end"
+        )
+
+
+def _is_device(target: Path) -> bool:
+    """Whether it is there and no plain file: a device or a pipe, which have no suffix."""
+    return target.exists() and not target.is_file() and not target.is_dir()
 
 
 def _free_neighbour(path: Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from farm.contract import Failure, Order, OrderKey, Progress, slot_of
 from farm.jobs import Jobs, Record
 from farm.jobs.losses import job_of, needs_of
-from farm.ledger.states import complete, inherited
+from farm.ledger.states import complete, inherited, order_share
 
 _SAME_FAILURES = 3  #: this many failures of one kind at one order end a video
 
@@ -76,12 +76,21 @@ class OpenVideo:
         return len(same) >= _SAME_FAILURES and len(slots) >= min(2, len(able | slots))
 
     def eta_s(self, now: float) -> float | None:
-        """Estimate the device seconds still to come from those that it took so far; None: nothing is known yet."""
+        """Estimate the device seconds still to come from those that it took so far; None: nothing is known yet.
+
+        A decode reports no steps, so it counts at its end; until then its time runs down.
+        """
         state, plan = self.record.head.state, self.record.job.plan
-        spent = state.gpu_seconds + sum(now - begun for begun in self._begun.values())
+        stepping = str(self.progress.key) if self.progress and self.progress.steps else None
+        spent = state.gpu_seconds + sum(now - begun for key, begun in self._begun.items() if key == stepping)
         share = complete(plan, state, self.progress)
         here = share - inherited(plan, state)  # what a remix shares cost this video nothing
-        return None if here <= 0 or not any(state.sections) else spent * (1 - share) / here
+        if here <= 0 or not any(state.sections):
+            return None
+        pace_s = spent / here
+        silent = {key: now - begun for key, begun in self._begun.items() if not key.startswith("section/")}
+        gone = sum(min(passed, pace_s * order_share(plan, key)) for key, passed in silent.items())
+        return max(pace_s * (1 - share) - gone, 0.0)
 
 
 def bare_order(record: Record, key: OrderKey, attempt: int, *, lease_s: float) -> Order:

@@ -212,13 +212,25 @@ def complete(plan: JobPlan, state: JobState, progress: Progress | None = None) -
 
     A section counts nine times its decode: roughly their cost on the big model.
     """
-    decodes = sum(1 for frames in plan.final_frames if frames)
     done: float = 9 * len(state.sections) + len(state.clips)
     done += (state.conditioning is not None) + (state.video is not None)
-    done -= sum(9 if order.startswith("section/") else 1 for order in state.lost)
+    done -= sum(map(_parts, state.lost))
     if progress and progress.key.stage == "section" and progress.steps:
         done += 9 * progress.step / progress.steps
-    return done / (9 * plan.sections + decodes + 2)
+    return done / _all_parts(plan)
+
+
+def order_share(plan: JobPlan, order: str) -> float:
+    """Return the share of the video's work that one order is."""
+    return _parts(order) / _all_parts(plan)
+
+
+def _parts(order: str) -> int:
+    return 9 if order.startswith("section/") else 1
+
+
+def _all_parts(plan: JobPlan) -> int:
+    return 9 * plan.sections + sum(1 for frames in plan.final_frames if frames) + 2
 
 
 def inherited(plan: JobPlan, state: JobState) -> float:

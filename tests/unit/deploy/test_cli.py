@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
+from deploy.terminal.video_ids import short
 from farm.contract import JobId
 from farm.errors import NotFound
 from farm.jobs import Jobs, Record
@@ -91,7 +92,7 @@ def test_render_prints_the_path_alone(url: str, hand: Hand, jobs: Jobs, capsys: 
     out, err = capsys.readouterr()
     assert out == "cat.mp4\n"
     assert Path("cat.mp4").read_bytes() == b"mp4 bytes"
-    assert "seed 7" in err
+    assert "2.43 s, not 3 s: it has whole sections (73 frames of 160x96, seed 7, model tiny)" in err
     assert "section 2 of 2" in err
 
 
@@ -150,7 +151,7 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on(
     worker = when_asked(hand, jobs, go_on)
     assert cli.main(flags) == 0
     worker.join()
-    assert f"continuing {job}" in capsys.readouterr().err
+    assert f"continuing {short(job)}" in capsys.readouterr().err
     assert len(read_page(jobs, owner="local", limit=9, order="desc", status=None)[0]) == 1
 
 
@@ -175,7 +176,7 @@ def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> No
     assert run("watch", first) == "completed\n"
     events = [json.loads(line) for line in run("watch", second, "--json").splitlines()]
     assert (events[0]["event"], events[-1]["event"]) == ("status", "end")
-    assert run("fetch", first) == f"{first}.mp4\n"
+    assert run("fetch", first) == "one.mp4\n"
     assert run("workers").startswith("hand\there\tCPU\tidle")
     assert "tiny" in run("models")
     assert cli.main(["rm", first, "video_0", second]) == 2
@@ -184,13 +185,40 @@ def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> No
     assert run("list") == ""
 
 
+def test_any_unique_beginning_of_an_id_is_taken(url: str, accept: Accept, jobs: Jobs, capsys: Out) -> None:
+    """With or without `video_`, by every command; one that fits several, or none, is refused with what to do."""
+    first, second = (accept().job.id for _ in range(2))
+    digits = first.removeprefix("video_")
+    alike = next(n for n in range(33) if digits[:n] != second.removeprefix("video_")[:n])
+    for name in (digits[:alike], f"video_{digits[:9]}", digits, digits[:12].upper(), first):
+        assert cli.main(["show", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["id"] == first
+    assert cli.main(["pause", digits[:10]]) == 0
+    assert cli.main(["edit", digits[:10], "--name", "a/b: c"]) == 0
+    assert cli.main(["cancel", digits[:10]]) == 0
+    assert cli.main(["list", "--after", second.removeprefix("video_")[:10]]) == 0
+    assert first in capsys.readouterr().out
+    assert cli.main(["rm", digits[:10]]) == 0
+    jobs.wish(second, "cancel", owner="local")
+    assert cli.main(["rm", "video_"]) == 2
+    assert cli.main(["rm", digits[:10]]) == 2
+    assert "no video whose id begins with" in capsys.readouterr().err
+    found = [accept().job.id for _ in range(17)]  # of 17, two begin alike
+    firsts = [id_.removeprefix("video_")[0] for id_ in found]
+    twice = next(digit for digit in firsts if firsts.count(digit) > 1)
+    assert cli.main(["rm", twice]) == 2
+    assert "give more digits" in capsys.readouterr().err
+    assert all(jobs.get(JobId(id_), owner="local") for id_ in found)
+
+
 def test_an_estimate_stores_nothing(url: str, hand: Hand, capsys: Out) -> None:
     """`submit --dry-run`: what it would be, and a line for each worker that could make it."""
     hand.dispatcher.ask(hand.card)
     assert cli.main(["submit", CAT, "--prompt", "a cat", "--seconds", "2", "--n", "3", "--dry-run"]) == 0
     out, err = capsys.readouterr()
-    assert "3 x " in err
-    assert out.startswith("hand\tall resident\t0.0\tTrue\t")
+    assert "3 x 2.43 s (73 frames)" in err
+    assert out.startswith("hand\tTrue\t")
+    assert out.endswith(" s\tall resident\n")
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().out == ""
 
@@ -236,7 +264,7 @@ def test_several_variants_at_once(url: str, hand: Hand, jobs: Jobs, capsys: Out)
     assert cli.main(["watch", *third]) == 1
     out, err = capsys.readouterr()
     assert out == f"{third[0]}\tcompleted\n{third[1]}\tcancelled\n"
-    assert f"{third[1]} cancelled" in err
+    assert f"{short(third[1])} cancelled" in err
 
 
 @pytest.mark.parametrize(

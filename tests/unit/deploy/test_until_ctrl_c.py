@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy import cli
+from deploy.terminal.video_ids import short
 from farm.jobs import Jobs, Record
 from tests.unit.conftest import serving
 
@@ -107,13 +108,13 @@ def test_a_terminal_shows_a_table_that_changes(farm_url: str, accept: Accept, jo
             shown += os.read(ours, 65536)
         assert interrupted(process) == (130, "")
     os.close(ours)
-    assert all(word in shown for word in (b"eta_s", video.encode(), b"\x1b[1A"))  # the cursor goes up again
+    assert all(word in shown for word in (b"PROMPT", short(video).encode(), b"\x1b[1A"))  # the cursor goes up again
 
 
 def test_ctrl_c_leaves_several_videos_alone(farm_url: str, accept: Accept, jobs: Jobs) -> None:
     """`watch` of several ends at once and without a trace of its threads; the videos go on."""
     ids = [accept().job.id for _ in range(3)]
     with running("watch", *ids) as process:
-        assert sorted(line_of(process.stderr) for _ in ids) == sorted(f"{id_} queued" for id_ in ids)
+        assert sorted(line_of(process.stderr) for _ in ids) == sorted(f"{short(id_)} queued" for id_ in ids)
         assert interrupted(process) == (130, "")
     assert {jobs.get(id_, owner=None).head.state.status for id_ in ids} == {"queued"}

@@ -355,3 +355,35 @@ def test_a_death_after_a_deletion_is_harmless(dispatcher: Dispatcher, accept: Ac
     dispatcher.worker_died("w0")
     dispatcher.tick()
     assert dispatcher.live(job.id) is None
+
+
+def test_the_time_left_falls_while_a_decode_says_nothing(
+    dispatcher: Dispatcher, jobs: Jobs, accept: Accept, clock: Clock
+) -> None:
+    """At first as the clock does, and never below nothing; a section's steps are counted as they come."""
+    job = accept().job.id
+    dispatcher.nudge(job)
+
+    def left() -> float:
+        live = dispatcher.live(job)
+        assert live
+        assert live.eta_s is not None
+        return live.eta_s
+
+    while (order := ask(dispatcher)).key.stage != "decode":
+        if order.key.stage == "section" and order.key.section:
+            dispatcher.beat(card(), progress(order, step=5))
+            early = left()
+            clock.now += 1
+            dispatcher.beat(card(), progress(order, step=20))
+            assert left() < early
+        commit(jobs, order)
+        dispatcher.nudge(job)
+    told = []
+    for _ in range(6):
+        told.append(left())
+        clock.now += 0.1
+    assert told == sorted(told, reverse=True)
+    assert told[-1] < told[0]
+    clock.now += 5  # beyond what was expected of it
+    assert 0 <= left() <= told[-1]

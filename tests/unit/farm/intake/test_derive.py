@@ -20,7 +20,7 @@ from actors.spec import spec_of
 from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
-from farm.ledger.states import complete, inherited
+from farm.ledger.states import complete, inherited, order_share
 from farm.logs import facts_of
 from farm.store import FolderStore
 from framepack_engine import Conditioning, Models, Renderer, load_models
@@ -484,4 +484,5 @@ def test_a_remix_is_not_estimated_by_what_it_shares(http: TestClient, worker: Wo
     assert live.eta_s is not None
     share = complete(plan, state)
     assert 0 < inherited(plan, state) < share < 1
-    assert live.eta_s >= state.gpu_seconds * (1 - share) / (share - inherited(plan, state))
+    left = 1 - share - order_share(plan, "decode/2")  # the decode that runs may be nearly over
+    assert live.eta_s >= state.gpu_seconds * left / (share - inherited(plan, state))
