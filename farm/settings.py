@@ -136,6 +136,11 @@ class FarmSettings(BaseModel):
     )
     max_upload_mb: Count = Field(32, description="Largest request, in MB.")
     max_pixels: Count = Field(64_000_000, description="Largest image, in pixels. The farm checks before it decodes.")
+    file_hours: Positive = Field(
+        24.0,
+        description="Hours for which the farm keeps a file of `POST /v1/files`. Videos have their own copies of what "
+        "they use.",
+    )
     max_import_mb: Count = Field(
         4096,
         description="Largest imported archive of a video, in MB. While the farm checks it, the temporary folder holds "

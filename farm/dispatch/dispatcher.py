@@ -34,6 +34,7 @@ from farm.dispatch.open_videos import read_news
 from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
 from farm.jobs.expiry import erase_expired
+from farm.jobs.files import erase_expired_files
 from farm.jobs.leftovers import Leftovers
 from farm.jobs.losses import Losses, find_losses
 from farm.ledger.damage import look_at_each, skipping_damaged
@@ -44,7 +45,7 @@ from farm.request import VideoRequest
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
-_EXPIRE_S = 600.0  #: how often videos past their FARM_KEEP_DAYS are looked for
+_EXPIRE_S = 600.0  #: how often videos and files are looked for that have expired
 
 
 class Dispatcher:
@@ -211,14 +212,10 @@ class Dispatcher:
         with self._leases as leases:
             known = {video.record.asked.id for video in leases.videos.all()}
         look_at_each(self.nudge, sorted({*self._jobs.open_ids(), *known}))
-        if self._settings.keep_days is not None and self._clock() >= self._expire_at:
+        if self._clock() >= self._expire_at:
             self._expire_at = self._clock() + _EXPIRE_S
-            erased, has_more = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
-            if has_more:
+            if self._erase_expired():
                 self._expire_at = self._clock()  # the next sweep goes on
-            with self._leases as leases:
-                for job in erased:
-                    leases.note_end(job.id, job.owner, None)
         self._leftovers.erase_some(now_s=self._wall())
 
     def drain(self) -> None:
@@ -277,6 +274,17 @@ class Dispatcher:
         with self._leases as leases:
             leases.videos.take_in(job_id, known, news)
         return known is not None
+
+    def _erase_expired(self) -> bool:
+        """Erase some files and videos that have expired; tell whether there may be more."""
+        has_more = erase_expired_files(self._jobs.store, now_s=self._wall())
+        if self._settings.keep_days is None:
+            return has_more
+        erased, has_more_videos = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
+        with self._leases as leases:
+            for job in erased:
+                leases.note_end(job.id, job.owner, None)
+        return has_more or has_more_videos
 
     def _losses(self, failure: Failure) -> Losses | None:
         """Read what the order starts from, without the lock: a worker may be wrong about the store."""

@@ -131,9 +131,9 @@ async def get_lora_preview(
 @router.post("/v1/inspect", openapi_extra=_FILE, response_model=dict[str, Any])
 async def inspect(request: Request, deps: Deps, _owner: OwnerDep) -> Response:
     """Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing."""
-    data = await read_file(request, max_bytes=deps.settings.max_upload_mb << 20)
+    sent = await read_file(request, max_bytes=deps.settings.max_upload_mb << 20)
     with counted(deps):
-        return await to_thread.run_sync(_inspected, data, deps.tools, limiter=deps.decoding)
+        return await to_thread.run_sync(_inspected, sent.data, deps.tools, limiter=deps.decoding)
 
 
 def _inspected(data: bytes, tools: Tools) -> Response:

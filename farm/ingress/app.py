@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
-from farm.ingress import about, links, operations, sessions, videos
+from farm.ingress import about, files, links, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
@@ -31,6 +31,7 @@ from farm.ingress.views import encoded
 from farm.ingress.watches import Watches
 from farm.jobs import Jobs
 from farm.jobs.catalog import Catalog
+from farm.jobs.files import Files
 from farm.metrics import Meter
 from farm.settings import FarmSettings
 
@@ -69,6 +70,7 @@ def create_app(
         settings=settings,
         jobs=jobs,
         catalog=Catalog(jobs, partial(encoded, keep_days=settings.keep_days)),
+        files=Files(jobs.store, hours=settings.file_hours),
         door=door,
         planner=planner,
         media=media,
@@ -91,6 +93,7 @@ def create_app(
     app.add_middleware(SafeHeaders)
     app.include_router(videos.router)
     app.include_router(about.router)
+    app.include_router(files.router)
     app.include_router(operations.router)
     app.include_router(sessions.router)
     app.include_router(links.router)

@@ -26,6 +26,7 @@ from farm.ingress.watches import Watches
 from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
 from farm.jobs.catalog import Catalog
+from farm.jobs.files import Files
 from farm.keys import LOCAL_OWNER, owner_of, parse_keys, parse_operators
 from farm.settings import FarmSettings
 
@@ -47,6 +48,7 @@ class Dependencies:
     jobs: Jobs
     door: NewsDoor
     catalog: Catalog
+    files: Files
     planner: Planner
     media: Media
     lives: Lives

@@ -72,6 +72,9 @@ _CONTENT: dict[str, dict[str, Any]] = {
 }
 
 
+_PICTURES: dict[str, dict[str, Any]] = {f"image/{name}": {} for name in ("jpeg", "png", "webp", "avif", "gif", "bmp")}
+
+
 def _file(content: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "200": {"description": "the whole file", "content": content},
@@ -83,6 +86,7 @@ def _file(content: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 _NOT_JSON: dict[str, dict[str, Any]] = {  #: path -> successful responses
     "/v1/videos/{video_id}/content": _file(_CONTENT),
+    "/v1/files/{file_id}/content": _file(_PICTURES),
     "/v1/loras/{name}/preview": _file({"image/webp": {}}),
     "/v1/videos/{video_id}/export": {
         "200": {"description": "the whole video as an archive", "content": {"application/x-tar": {}}},
@@ -113,8 +117,14 @@ def _add_bodies(schema: dict[str, Any], request_type: type[VideoRequest]) -> Non
     fields = request_type.model_json_schema(ref_template=_REFS)
     schema.setdefault("components", {}).setdefault("schemas", {}).update(fields.pop("$defs", {}))
     file = {name: {"type": "string", "format": "binary", "description": text} for name, text in _FILES.items()}
-    url = {"type": "object", "properties": {"image_url": {"type": "string"}}, "required": ["image_url"]}
-    urls = {name: url | {"description": f"{text}, as a data: URL"} for name, text in _FILES.items()}
+    ways = {"image_url": "a data: URL", "file_id": "the id of a file of POST /v1/files"}
+    named = {
+        "oneOf": [
+            {"type": "object", "properties": {name: {"type": "string", "description": text}}, "required": [name]}
+            for name, text in ways.items()
+        ]
+    }
+    urls = {name: named | {"description": text} for name, text in _FILES.items()}
     source = {"video": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}}
     sent = {"video": {"type": "string", "format": "binary", "description": "an mp4, mov, webm or mkv file"}}
     variants = Variants.model_json_schema(ref_template=_REFS)["properties"]

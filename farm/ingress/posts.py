@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from anyio import WouldBlock
@@ -13,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from farm.errors import Busy, InvalidRequest, Overloaded, Quota, Unavailable
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep
 from farm.intake.body import Body, read_body
+from farm.intake.uploads import with_files
 
 _KEY_CHARS = 255
 _BUSY_RETRY_S = 2  #: most POSTs that are being handled are answered by then
@@ -56,6 +58,9 @@ class _Posted:
         if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_CHARS:
             raise InvalidRequest.of("Idempotency-Key", f"need 1 to {_KEY_CHARS} characters")
         with counted(deps):
+            if body.files:
+                read = partial(with_files, body, deps.files, deps.settings, owner=owner)
+                body = await run_in_threadpool(read)
             yield Post(body, deps, owner, response, dry_run, idempotency_key)
 
 

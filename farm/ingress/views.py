@@ -14,6 +14,7 @@ from farm.intake.prepare import Prepared
 from farm.jobs import Record
 from farm.jobs.demand import fits, measured, need_for, whole_work
 from farm.jobs.expiry import expires_at
+from farm.jobs.files import StoredFile
 from farm.ledger.notes import OwnPresets
 from farm.ledger.states import complete
 from farm.request import VideoRequest
@@ -215,6 +216,24 @@ def lora_view(card: LoraCard) -> dict[str, Any]:
     """Return the LoRA object."""
     preview = {"etag": card.preview} if card.preview else None
     return {"object": "lora", **card.model_dump(mode="json"), "preview": preview}
+
+
+def file_view(file: StoredFile) -> dict[str, Any]:
+    """Return the file object: OpenAI's fields, and the picture's size."""
+    note = file.note
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": note.bytes,
+        "created_at": file.key.created_ms // 1000,
+        "expires_at": file.key.expires_ms // 1000,
+        "filename": note.filename,
+        "purpose": note.purpose,
+        "status": "processed",
+        "media_type": note.media_type,
+        "width": note.width,
+        "height": note.height,
+    }
 
 
 def inspection_view(found: Inspection) -> dict[str, Any]:

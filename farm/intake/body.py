@@ -47,6 +47,15 @@ class Body(NamedTuple):
     fields: dict[str, Any]  #: texts, in a form
     images: dict[str, bytes]  #: as Intake has them
     video: bytes | None = None  #: the file "video", on a path that accepts one
+    files: Mapping[str, str] = {}  #: as images, but file -> the id of a file that was sent before
+
+
+class SentFile(NamedTuple):
+    """The file of a form, and the form's texts."""
+
+    data: bytes
+    name: str  #: as the client calls it; may be empty
+    fields: dict[str, Any]
 
 
 def checked(
@@ -67,7 +76,7 @@ def checked(
 
 def checked_edit(body: Body) -> VideoEdit:
     """Check the changes to a video. Raises: InvalidRequest naming each bad field, or if there is no change."""
-    unknown = dict.fromkeys(body.images, "not a field of an edit")
+    unknown = dict.fromkeys([*body.images, *body.files], "not a field of an edit")
     edit = validated(VideoEdit, body.fields | unknown)
     check_texts(edit)
     if not edit.changes():
@@ -102,23 +111,27 @@ async def read_body(
         fields, images = await _read_form(limited, kind, max_bytes, takes_video=takes_video)
     else:  # in threads, here and below: megabytes of JSON and base64 would block the event loop
         fields, images = await run_in_threadpool(_read_json, await limited.body(), kind), {}
+    files = dict[str, str]()
     if any(_IMAGE.fullmatch(name) for name in fields):
-        await run_in_threadpool(_take_urls, fields, images)
-    return Body(fields, images, images.pop(_VIDEO, None))
+        files = await run_in_threadpool(_take_named, fields, images)
+    return Body(fields, images, images.pop(_VIDEO, None), files)
 
 
-async def read_file(request: Request, *, max_bytes: int) -> bytes:
-    """Read the file `file` of a form. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
+async def read_file(request: Request, *, max_bytes: int) -> SentFile:
+    """Read the file `file` of a form, and its texts. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     limited = Request(request.scope, _limited(request, max_bytes, setting="FARM_MAX_UPLOAD_MB"))
     if kind not in FORMS:
         raise InvalidRequest.of("file", "send multipart/form-data with the file as its part `file`")
     form = await read_form(limited, kind, max_bytes=max_bytes)
     try:
-        file = form.get("file")
+        file, fields = form.get("file"), dict[str, Any]()
         if not isinstance(file, UploadFile):
             raise InvalidRequest.of("file", "the form has no such file")
-        return await file.read()
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                _take_text(fields, name, value)
+        return SentFile(await file.read(), file.filename or "", fields)
     finally:
         await form.close()
 
@@ -224,26 +237,36 @@ def _take_text(fields: dict[str, Any], name: str, value: str) -> None:
     members[inner] = value
 
 
-def _take_urls(fields: dict[str, Any], images: dict[str, bytes]) -> None:
-    """Move images that are data: URLs from the fields to the images."""
+def _take_named(fields: dict[str, Any], images: dict[str, bytes]) -> dict[str, str]:
+    """Move images that are data: URLs from the fields to the images. Take out and return those named by a file's id."""
+    files = dict[str, str]()
     for name in [name for name in fields if _IMAGE.fullmatch(name)]:
         value = fields.pop(name)
-        if value not in (None, ""):
+        if value in (None, ""):
+            continue
+        if name in images:
+            raise InvalidRequest.of(name, "the request has it more than once")
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            with contextlib.suppress(ValueError, RecursionError):  # refused by _image_of
+                value = read_json(value)
+        if isinstance(value, Mapping) and set(value) == {"file_id"} and isinstance(value["file_id"], str):
+            files[name] = value["file_id"]
+        else:
             images[name] = _image_of(value, name)
+    return files
 
 
 def _image_of(value: object, name: str) -> bytes:
-    """Decode `{"image_url": "data:…"}`, given as an object, as its JSON text, or as the bare data: URL."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):  # refused below
-            value = read_json(value)
+    """Decode `{"image_url": "data:…"}`, or the bare data: URL."""
     url = value.get("image_url") if isinstance(value, Mapping) else value
     if isinstance(value, Mapping) and (set(value) != {"image_url"} or not isinstance(url, str)):
-        raise InvalidRequest.of(name, 'need {"image_url": "data:…"} and nothing else; there are no file ids')
+        raise InvalidRequest.of(name, 'need {"image_url": "data:…"} or {"file_id": "file-…"}, and nothing else')
     head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
     head = head.strip().lower()
     if not head.startswith("data:") or not comma:
-        raise InvalidRequest.of(name, "need a file, or an image as a data: URL; the farm fetches no other addresses")
+        raise InvalidRequest.of(
+            name, 'need a file, {"file_id": "file-…"} or a data: URL; the farm fetches no other addresses'
+        )
     body = unquote_to_bytes(data)
     if not head.endswith(";base64"):
         return body

@@ -68,6 +68,7 @@ class CleanImage(NamedTuple):
     height: int  #: px
     width: int  #: px
     small: Image.Image  #: the same with sides of at most SMALL_PX
+    media_type: str  #: of the file that was sent
 
 
 def clean_image(
@@ -95,7 +96,7 @@ def clean_image(
         upright.info.clear()  # or else the ICC profile and comments would go into the PNG
         upright.save(out, "PNG", compress_level=1)  # level 6 takes four times as long for a tenth less
         small = _shrunk(upright)
-    return CleanImage(out.getvalue(), upright.height, upright.width, small)
+    return CleanImage(out.getvalue(), upright.height, upright.width, small, _media_type(image))
 
 
 def pixels_of(data: bytes, *, max_pixels: int, name: str) -> int:
@@ -117,6 +118,11 @@ def small_image(png: bytes, *, max_pixels: int) -> Image.Image:
     """
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image, _ROOM.taken(image.width * image.height, of=max_pixels):
         return _shrunk(image.convert("RGB"))
+
+
+def _media_type(image: Image.Image) -> str:
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG file with further pictures behind the first
+    return Image.MIME[kind]
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

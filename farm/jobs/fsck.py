@@ -15,6 +15,7 @@ from farm.contract import Batch, JobId, is_id
 from farm.errors import Damaged, StoreError
 from farm.jobs.check_video import VideoCheck
 from farm.jobs.embeddings import unsealed
+from farm.jobs.files import check_stored_file
 from farm.jobs.findings import Finding, Look, keys_below
 from farm.ledger import layout as at
 from farm.ledger.notes import OwnPresets, read_note
@@ -61,6 +62,7 @@ class Checker:
             (at.CLAIMS, self._claim),
             (at.EMBEDDINGS, self._embedding),
             (at.PRESETS, self._presets),
+            (at.FILES, self._file),
             (at.SECRETS, self._seal),
             (PROBES, self._probe),
         ):
@@ -133,6 +135,18 @@ class Checker:
             read_note(self._look.store, key, OwnPresets)
         except Damaged as err:
             yield Finding(kind="damaged", key=key, detail=f"{err}; without it, the presets of this owner are lost")
+
+    def _file(self, key: str) -> Iterator[Finding]:
+        found = at.parse_file(key)
+        if found is None:
+            yield Finding(kind="foreign", key=key, detail="not a file that an owner sent")
+            return
+        try:
+            check_stored_file(self._look.store, found)
+        except ObjectMissing:  # it has expired just now
+            return
+        except Damaged as err:
+            yield Finding(kind="damaged", key=key, detail=f"{err}; videos have copies of what they use")
 
     def _seal(self, key: str) -> Iterator[Finding]:
         if key == at.SEAL and len(self._look.store.get(key)) != at.SEAL_BYTES:

@@ -17,6 +17,7 @@ Stores that exist already depend on these names, so a name never changes.
     idempotency/<owner>/<sha256 of the key>    the video that an Idempotency-Key stands for
     batches/<owner>/<batch id>.json            the videos of an accepted batch
     presets/<owner>/<number>.json              the presets that an owner saved; the highest number counts
+    files/<owner>/<sha256>/<created>-<expires> a file that an owner sent, with both times in ms; the latest counts
     embeddings/<sha256>.safetensors            an embedding; embeddings/<sha256>/<id>: a video that uses it
     dispatcher/<epoch>                         the dispatcher of this epoch
     workers/<kind>/<slot>                      a worker on leave
@@ -40,6 +41,7 @@ INDEX = "owners/"
 CLAIMS = "idempotency/"
 BATCHES = "batches/"
 PRESETS = "presets/"
+FILES = "files/"
 EMBEDDINGS = "embeddings/"
 EPOCHS = "dispatcher/"
 SECRETS = "secrets/"
@@ -62,6 +64,7 @@ _ATTEMPT = re.compile(r"jobs/[^/]+/(?:[^/]+/)?[^/.]+\.a(\d+)\..+")
 _MARKER = re.compile(r"open/(video_[0-9a-f]{32})(\.[0-9a-f]{32})?")
 _INDEXED = re.compile(r"owners/[^/]+/(\d{13})_([^/]+)")
 _HOOK = re.compile(r"hooks/(video_[0-9a-f]{32})\.(\d+)\.(request|farm)")
+_FILE = re.compile(r"files/([^/]+)/([0-9a-f]{64})/(\d{13,})-(\d{13,})")
 _EMBEDDED = re.compile(r"embeddings/([^/]+)(?:\.safetensors|/([^/]+))")
 
 
@@ -246,6 +249,34 @@ def presets_key(owner: str, number: int) -> str:
 def parse_presets(key: str) -> int:
     """Return the number of a key of presets."""
     return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+class FileKey(NamedTuple):
+    """A file that an owner sent. Sending it again makes another object, which expires later."""
+
+    owner: str
+    sha256: str
+    created_ms: int
+    expires_ms: int
+
+    def __str__(self) -> str:
+        return f"{file_folder(self.owner, self.sha256)}{self.created_ms:013}-{self.expires_ms:013}"
+
+
+def files_folder(owner: str) -> str:
+    """Return the prefix of an owner's files."""
+    return f"{FILES}{owner}/"
+
+
+def file_folder(owner: str, sha256: str) -> str:
+    """Return the prefix of the objects of one file."""
+    return f"{files_folder(owner)}{sha256}/"
+
+
+def parse_file(key: str) -> FileKey | None:
+    """Return the file that a key names; None for any other key."""
+    found = _FILE.fullmatch(key)
+    return FileKey(found[1], found[2], int(found[3]), int(found[4])) if found else None
 
 
 # ---- embeddings, which videos share

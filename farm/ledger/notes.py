@@ -1,4 +1,4 @@
-"""Small objects with a text of their own: markers, claims of an Idempotency-Key, and presets."""
+"""Small texts in the store: markers, claims of an Idempotency-Key, presets, and what is said of a file."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ class OwnPresets(Value):
 
     presets: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)  #: name -> fields
     start: str | None = None  #: the preset that a form begins with
+
+
+class FileNote(Value):
+    """What the farm says of a file that an owner sent."""
+
+    filename: str
+    purpose: str
+    media_type: str
+    bytes: int
+    width: int  #: px, upright
+    height: int
 
 
 Note = TypeVar("Note", bound=Value)

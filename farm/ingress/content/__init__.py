@@ -2,7 +2,7 @@
 
 from farm.ingress.content.answer import content
 from farm.ingress.content.live import etag_of, live_picture
-from farm.ingress.content.pictures import lora_preview
+from farm.ingress.content.pictures import lora_preview, stored_picture
 from farm.ingress.content.variants import ASSETS, Asked, AskedDep
 
-__all__ = ["ASSETS", "Asked", "AskedDep", "content", "etag_of", "live_picture", "lora_preview"]
+__all__ = ["ASSETS", "Asked", "AskedDep", "content", "etag_of", "live_picture", "lora_preview", "stored_picture"]

@@ -1,4 +1,4 @@
-"""Single pictures of a video: its poster, the pictures that it was made from, and any frame of it."""
+"""Single pictures: a video's poster, the pictures that it was made from, any frame of it; LoRAs' and owners' files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from farm.intake.images import clean_image, small_image
 from farm.intake.posters import HEAD_BYTES, card, draw, poster_in, poster_of
 from farm.intake.prepare import Tools, keyframe_section
 from farm.jobs import Jobs, Record
+from farm.jobs.files import Files
 from farm.ledger.damage import check_file, verified
 
 LORA_PX = 512
@@ -75,6 +76,13 @@ def lora_preview(name: str, tools: Tools, request: Request) -> Response:
         return out.getvalue()
 
     return drawn(version, picture, filename="preview.webp", request=request)
+
+
+def stored_picture(file_id: str, files: Files, *, owner: str, request: Request) -> Response:
+    """Serve a file that the owner sent. Raises: NotFound; Damaged."""
+    file = files.get(file_id, owner=owner)
+    name = f"{file_id}.{file.note.media_type.rpartition('/')[2]}"
+    return drawn(file.key.sha256, lambda: files.read(file_id, owner=owner)[1], filename=name, request=request)
 
 
 def _poster(record: Record, jobs: Jobs, tools: Tools) -> bytes:

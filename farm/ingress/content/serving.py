@@ -20,6 +20,10 @@ _TYPE = {
     "mp4": "video/mp4",
     "png": "image/png",
     "webp": "image/webp",
+    "jpeg": "image/jpeg",
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "bmp": "image/bmp",
     "safetensors": "application/octet-stream",
     "zip": "application/zip",
 }

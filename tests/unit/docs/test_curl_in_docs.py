@@ -32,6 +32,7 @@ def test_each_curl_is_answered(path: Path, http: TestClient, farm_url: str, hand
     for name in ("cat.jpg", "examples/cat.jpg"):
         shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path / name)
     (tmp_path / ".curlrc").write_text('silent\nmax-time = 60\nwrite-out = "%{stderr}%{http_code}\\n"\n')
+    file = http.post("/v1/files", files={"file": (tmp_path / "cat.jpg").read_bytes()}).json()["id"]
     asked = 0
     for block in _BLOCK.findall(path.read_text()):
         script = "\n".join(_COMMAND.findall(block))
@@ -40,6 +41,7 @@ def test_each_curl_is_answered(path: Path, http: TestClient, farm_url: str, hand
         asked += script.count("curl ")
         script = script.replace("http://127.0.0.1:8000", farm_url).replace("batch_…", first["batch"]["id"])
         script = re.sub(r"(curl -X PATCH .*)video_…", rf"\1{first['id']}", script).replace("video_…", ended)
+        script = script.replace("file-…", file)
         assert "…" not in script
         done = subprocess.run(
             ["bash", "-c", script],

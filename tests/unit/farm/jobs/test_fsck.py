@@ -354,6 +354,17 @@ def test_a_remix_ends_with_words_if_its_shared_section_is_lost(
     assert hand.dispatcher.ask(hand.card) == "go"
 
 
+def test_a_damaged_file_and_what_is_no_file_are_found(http: TestClient, store: FolderStore, png: bytes) -> None:
+    """A video that was made with the file has its own copy."""
+    file = http.post("/v1/files", files={"file": ("a.png", png)}).json()["id"]
+    http.post("/v1/videos", json={"prompt": "a", "input_reference": {"file_id": file}})
+    assert found(store) == []
+    [key] = store.list("files/")
+    spoil(store.root / key)
+    store.put_if_absent("files/local/x", b"")
+    assert found(store) == [("damaged", key), ("foreign", "files/local/x")]
+
+
 def test_damaged_presets_and_a_damaged_seal_are_found(http: TestClient, store: FolderStore) -> None:
     """They belong to no video, so nothing can repair them: the farm's answer and the finding say what helps."""
     assert http.put("/v1/presets/fine", json={"fields": {"crf": 18}}).status_code == 200

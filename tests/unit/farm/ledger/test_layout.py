@@ -64,6 +64,7 @@ def test_keys_are_those_of_earlier_stores() -> None:
         at.claim_key("alice", "k"),
         at.batch_key("alice", "batch_1"),
         at.presets_key("alice", 7),
+        str(at.FileKey("alice", "f" * 64, 1_790_000_000_123, 1_790_086_400_123)),
         at.embedding_key("ff"),
         at.use_key("ff", JOB),
         at.epoch_key(3),
@@ -87,6 +88,7 @@ def test_keys_are_those_of_earlier_stores() -> None:
         "idempotency/alice/8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a",
         "batches/alice/batch_1.json",
         "presets/alice/00000007.json",
+        f"files/alice/{'f' * 64}/1790000000123-1790086400123",
         "embeddings/ff.safetensors",
         f"embeddings/ff/{JOB}",
         "dispatcher/00000003",
@@ -104,6 +106,8 @@ def test_what_is_made_is_read_back() -> None:
     assert at.parse_index(at.index_key(a_job())) == (a_job().created_ms, JOB)
     assert at.parse_embedding(at.embedding_key("ff")) == ("ff", "")
     assert at.parse_embedding(at.use_key("ff", JOB)) == ("ff", JOB)
+    file = at.FileKey("alice", "f" * 64, 1_790_000_000_123, 1_790_086_400_123)
+    assert at.parse_file(str(file)) == file
     assert at.parse_epoch(at.epoch_key(123_456_789)) == 123_456_789
     newer, older = at.index_key(a_job(created_ms=2)), at.index_key(a_job(created_ms=1))
     assert newer < older
@@ -134,6 +138,8 @@ def test_every_folder_is_listed_by_its_prefix() -> None:
         (at.EMBEDDINGS, at.embedding_key("ff")),
         (at.users_folder("ff"), at.use_key("ff", JOB)),
         (at.EPOCHS, at.epoch_key(1)),
+        (at.FILES, at.files_folder("alice")[:-1]),
+        (at.file_folder("alice", "f" * 64), str(at.FileKey("alice", "f" * 64, 1, 2))),
         (at.leave_folder("drained"), at.leave_key("drained", "node-0")),
     ]:
         assert key.startswith(prefix)

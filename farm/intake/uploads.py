@@ -1,0 +1,96 @@
+"""Files of POST /v1/files: checked like a request's images when they come, and read where a request names them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from farm.errors import InvalidRequest, NotFound, TooLarge
+from farm.intake.body import Body, SentFile
+from farm.intake.images import clean_image
+from farm.intake.prepare import Tools
+from farm.jobs.files import Files
+from farm.ledger.notes import FileNote
+from farm.settings import FarmSettings
+
+_PURPOSE = "vision"
+_NAME_CHARS = 200
+_TOGETHER = 4  #: times FARM_MAX_UPLOAD_MB, of all files that one request names
+
+
+class Upload(NamedTuple):
+    """A file that may be kept."""
+
+    data: bytes
+    note: FileNote
+    most_s: float | None  #: the client wants it erased after so many seconds
+
+
+def checked_upload(sent: SentFile, tools: Tools) -> Upload:
+    """Check the fields of a form, and its file like an image of a request.
+
+    Raises: InvalidRequest, UnsupportedImage, TooLarge, Unavailable.
+    """
+    fields = dict(sent.fields)
+    purpose, most_s = fields.pop("purpose", _PURPOSE), _seconds(fields.pop("expires_after", None))
+    if not isinstance(purpose, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", purpose):
+        raise InvalidRequest.of("purpose", f'need a word of at most 64 letters, such as "{_PURPOSE}"')
+    if fields:
+        raise InvalidRequest.naming(dict.fromkeys(fields, "there is no such field"))
+    return Upload(sent.data, picture_note(sent.data, sent.name, tools, purpose=purpose), most_s)
+
+
+def picture_note(data: bytes, filename: str, tools: Tools, *, purpose: str = _PURPOSE) -> FileNote:
+    """Decode a picture and return what the farm says of its file. Raises: UnsupportedImage, TooLarge, Unavailable."""
+    settings, _, media = tools
+    clean = clean_image(data, max_pixels=settings.max_pixels, upright_rgb=media.upright_rgb, name="file")
+    return FileNote(
+        filename=_plain(filename),
+        purpose=purpose,
+        media_type=clean.media_type,
+        bytes=len(data),
+        width=clean.width,
+        height=clean.height,
+    )
+
+
+def with_files(body: Body, files: Files, settings: FarmSettings, *, owner: str) -> Body:
+    """Return the body with the bytes of the files that it names among its images.
+
+    Raises: InvalidRequest naming each field with a file that the owner does not have; TooLarge; Damaged.
+    """
+    faults, sizes = dict[str, str](), dict[str, int]()
+    for name, file_id in body.files.items():
+        try:
+            sizes[file_id] = files.get(file_id, owner=owner).note.bytes
+        except NotFound as err:
+            faults[name] = str(err)
+    if faults:
+        raise InvalidRequest.naming(faults)
+    if sum(sizes.values()) > (most := _TOGETHER * settings.max_upload_mb) << 20:
+        raise TooLarge(f"the request names files of more than {most} MiB together ({_TOGETHER} x FARM_MAX_UPLOAD_MB)")
+    try:
+        found = {file_id: files.read(file_id, owner=owner)[1] for file_id in sizes}
+    except NotFound as err:  # it expired just now
+        raise InvalidRequest.of(next(iter(body.files)), str(err)) from err
+    images = body.images | {name: found[file_id] for name, file_id in body.files.items()}
+    return body._replace(images=images, files={})
+
+
+def _seconds(sent: object) -> float | None:
+    """Read OpenAI's `expires_after` {anchor, seconds}."""
+    if sent is None:
+        return None
+    seconds = sent.get("seconds") if isinstance(sent, dict) else None
+    if not isinstance(sent, dict) or not re.fullmatch(r"[1-9][0-9]{0,9}", str(seconds)):
+        raise InvalidRequest.of("expires_after", "need expires_after[seconds], a whole number from 1 on")
+    if sent.keys() - {"anchor", "seconds"} or sent.get("anchor", "created_at") != "created_at":
+        raise InvalidRequest.of("expires_after", "the farm counts from created_at only")
+    return float(str(seconds))
+
+
+def _plain(filename: str) -> str:
+    """Return the last part of a file's name, without what cannot be printed."""
+    name = PurePosixPath(filename.replace("\\", "/")).name
+    return "".join(char for char in name if char.isprintable())[:_NAME_CHARS] or "unnamed"

@@ -1,0 +1,82 @@
+"""Files end at their expiry, and nothing that happens at the same time breaks one."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.dispatch.dispatcher import Dispatcher
+from farm.errors import Damaged, NotFound
+from farm.jobs import Jobs
+from farm.jobs.files import Files, erase_expired_files
+from farm.ledger.notes import FileNote
+from farm.settings import FarmSettings
+from farm.store import FolderStore
+from tests.clock import Clock
+
+NOTE = FileNote(filename="a.png", purpose="vision", media_type="image/png", bytes=2, width=64, height=48)
+DATA = b"\n\n"  #: the object's first line is the note
+
+
+@pytest.fixture
+def files(store: FolderStore, clock: Clock) -> Files:
+    """Files that are kept for an hour."""
+    return Files(store, hours=1, clock=clock)
+
+
+def test_a_file_ends_at_its_expiry(files: Files, store: FolderStore, clock: Clock) -> None:
+    """Nobody sees it from then on, and the sweep erases it; a renewed one stays."""
+    kept, gone = files.keep(DATA, NOTE, owner="ann"), files.keep(b"b", NOTE, owner="ann")
+    clock.now += 1800
+    assert files.keep(DATA, NOTE, owner="ann").key.created_ms == kept.key.created_ms
+    clock.now += 1801
+    with pytest.raises(NotFound):
+        files.get(gone.id, owner="ann")
+    assert [file.id for file in files.page(owner="ann").files] == [kept.id]
+    assert len(store.list("files/")) == 2
+    assert erase_expired_files(store, now_s=clock()) is False
+    assert len(store.list("files/")) == 1
+    assert files.read(kept.id, owner="ann")[1] == DATA
+    clock.now += 1800
+    again = files.keep(DATA, NOTE, owner="ann")
+    assert again.key.created_ms == int(clock() * 1000)  # the expired one was another file
+
+
+def test_the_dispatcher_erases_them(jobs: Jobs, files: Files, clock: Clock) -> None:
+    """At its sweep, a portion at a time; videos without FARM_KEEP_DAYS stay."""
+    for n in range(201):
+        files.keep(bytes([n]), NOTE, owner="ann")
+    dispatcher = Dispatcher(jobs, FarmSettings(), clock=clock, wall=clock)
+    clock.now += 3601
+    dispatcher.sweep()
+    assert len(jobs.store.list("files/")) == 1
+    dispatcher.sweep()
+    assert jobs.store.list("files/") == []
+
+
+def test_two_senders_at_once(files: Files, store: FolderStore, clock: Clock) -> None:
+    """Both objects hold the file, and the later expiry counts."""
+    one = files.keep(DATA, NOTE, owner="ann")
+    raw = store.get(str(one.key))
+    clock.now += 5
+    other = one.key._replace(created_ms=one.key.created_ms + 5000, expires_ms=one.key.expires_ms + 5000)
+    store.put_if_absent(str(other), raw)
+    assert files.get(one.id, owner="ann").key == other
+    assert len(files.page(owner="ann").files) == 1
+    files.delete(one.id, owner="ann")
+    assert store.list("files/") == []
+
+
+def test_a_damaged_file_says_so_and_sending_it_again_mends_it(files: Files, store: FolderStore, clock: Clock) -> None:
+    """Its list leaves it out only where it cannot say what it is."""
+    file = files.keep(DATA, NOTE, owner="ann")
+    path = store.root / str(file.key)
+    path.write_bytes(path.read_bytes() + b"x")
+    assert files.get(file.id, owner="ann").note == NOTE
+    with pytest.raises(Damaged, match="send the file again"):
+        files.read(file.id, owner="ann")
+    path.write_bytes(b"x")
+    with pytest.raises(Damaged, match="send the file again"):
+        files.get(file.id, owner="ann")
+    assert files.page(owner="ann").files == []
+    clock.now += 1
+    assert files.read(files.keep(DATA, NOTE, owner="ann").id, owner="ann")[1] == DATA
