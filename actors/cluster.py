@@ -7,6 +7,7 @@ import json
 import socket
 from typing import NamedTuple
 
+from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable
 from farm.store import Store
 
@@ -38,12 +39,13 @@ class FarmNode(NamedTuple):
 
 
 class FarmNotice(NamedTuple):
-    """What a farm tells machines that join: its store, and an object there that proves it is the same store."""
+    """What a farm tells machines that join: its store, an object there that proves it is the same store, its build."""
 
     storage: str
     s3_endpoint: str | None
     key: str
     sha256: str
+    build: Build = Build()
 
     def is_of(self, store: Store) -> bool:
         """Whether that farm's store is this one, even under another name. Raises: StoreError."""
@@ -51,6 +53,13 @@ class FarmNotice(NamedTuple):
             return hashlib.sha256(store.get(self.key)).hexdigest() == self.sha256
         except Damaged:
             return False
+
+    @classmethod
+    def read(cls, data: bytes) -> FarmNotice:
+        """Read what `publish` wrote, of another version too: it may say less or more."""
+        said = json.loads(data)
+        build = {name: value for name, value in said.pop("build", {}).items() if name in Build._fields}
+        return cls(**{name: said[name] for name in cls._fields if name in said}, build=Build(**build))
 
 
 def farm_nodes() -> list[FarmNode]:
@@ -85,7 +94,8 @@ def publish(notice: FarmNotice) -> None:
     """Publish the notice in this cluster."""
     from ray.experimental.internal_kv import _internal_kv_put
 
-    _internal_kv_put(_KEY, json.dumps(notice._asdict()).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    said = {**notice._asdict(), "build": notice.build._asdict()}
+    _internal_kv_put(_KEY, json.dumps(said).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
 def published() -> FarmNotice | None:
@@ -93,7 +103,7 @@ def published() -> FarmNotice | None:
     from ray.experimental.internal_kv import _internal_kv_get
 
     data = _internal_kv_get(_KEY, namespace=NAMESPACE.encode())
-    return None if data is None else FarmNotice(**json.loads(data))
+    return None if data is None else FarmNotice.read(data)
 
 
 def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
@@ -124,7 +134,7 @@ def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
         raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
     alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
     names = {node.node_id.hex(): node.labels.get(NODE_LABEL, _HEAD_SLOTS) for node in alive}
-    return FarmNotice(**json.loads(data)), names
+    return FarmNotice.read(data), names
 
 
 def stay_on_loopback() -> None:

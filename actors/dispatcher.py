@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from actors.cluster import FarmNotice, publish
 from actors.fleet import Fleet
 from actors.meter import RayMeter
+from actors.wire import own_build
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
 from farm.dispatch.dispatcher import Dispatcher
 from farm.dispatch.news import News, Place
@@ -121,7 +122,7 @@ class DispatcherActor:
         """Publish which store is the farm's, for machines that join."""
         claim, settings = self._dispatcher.claim, self._settings
         sha256 = hashlib.sha256(claim.data).hexdigest()
-        publish(FarmNotice(settings.storage, settings.s3_endpoint, claim.key, sha256))
+        publish(FarmNotice(settings.storage, settings.s3_endpoint, claim.key, sha256, own_build()))
 
     async def ask(self, card: WorkerCard) -> Order | Verdict:
         """Answer like Dispatcher.ask, but wait up to `_ASK_S` for an order."""

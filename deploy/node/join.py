@@ -14,6 +14,7 @@ import threading
 import time
 
 from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
+from actors.wire import mismatch, own_build
 from deploy.node.child import PACKAGES, end
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
@@ -36,7 +37,8 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
 
     If the farm goes away, wait for it and join again. own_store: the user named the store on this machine.
-    Raises: ConfigError if there is no farm, the token is wrong, or this machine does not see the farm's store.
+    Raises: ConfigError if there is no farm, the token is wrong, this machine's software is another one, or it does not
+    see the farm's store.
     """
     stop, node = threading.Event(), settings
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -63,6 +65,8 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
     from actors.cluster import look_at
 
     notice, nodes = look_at(address)
+    if why := mismatch(notice.build, own_build()):
+        raise ConfigError(f"cannot join {address}: {why}")
     if not own_store:
         settings = settings.replaced(storage=notice.storage, s3_endpoint=notice.s3_endpoint)
     settings, gpus = with_workers(settings)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import actors.cluster
+from actors.cluster import FarmNotice
+from actors.wire import own_build
 from deploy.node import join
 from farm.errors import ConfigError, Unavailable
 from farm.settings import FarmSettings
@@ -60,6 +63,15 @@ def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.Mon
     be_a_node = join.be_a_node
     with pytest.raises(ConfigError, match="Ray did not start here: it said nothing"):
         joining(monkeypatch, be_a_node)
+
+
+def test_a_machine_with_other_software_starts_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The farm's notice names its build: the command ends before Ray starts, and says what to install."""
+    notice = FarmNotice("/s", None, "epoch/1", "0", own_build()._replace(ray="1.0"))
+    monkeypatch.setattr(actors.cluster, "look_at", lambda _address: (notice, {}))
+    monkeypatch.setattr(join, "be_a_node", lambda *_: pytest.fail("Ray was started"))
+    with pytest.raises(ConfigError, match=r"the farm runs Ray 1\.0, .*pip install 'ray\[serve\]==1\.0'"):
+        join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)
 
 
 def test_workers_find_the_settings_of_the_join_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
