@@ -19,6 +19,7 @@ from typing import IO, Any
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
+from deploy.node.loopback import LOOPBACK, also_on_loopback, check_someone_may_ask, listens_elsewhere
 from deploy.node.paths import pin_paths
 from deploy.node.ray_process import dead_programs, end_programs
 from deploy.node.token import found_token, own_token
@@ -52,9 +53,11 @@ def run_foreground(
 
     exit_with_parent: end at once when this process's parent is no longer the process of that id.
     Returns: 0, or 1 if Ray or the parent died. The store has all that the next start needs.
-    Raises: ConfigError if the storage or the port is in use, or the storage cannot hold a farm; StoreError.
+    Raises: ConfigError if the storage or the port is in use, the storage cannot hold a farm, or nobody could use the
+    farm; StoreError.
     """
     stop, out, settings = threading.Event(), sys.stdout, settings.absolute()
+    check_someone_may_ask(settings)
     pin_paths()
     if not sys.stderr.isatty():
         os.environ["RAY_COLOR_PREFIX"] = "0"  # else Ray colours the name of each line's process
@@ -70,8 +73,8 @@ def run_foreground(
             _talk("no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)")
         check_folders(settings)
         open_store(settings).prove()
-        with _cluster(settings, stop) as (dispatcher, url):
-            write_lock(lock, url)
+        with _cluster(settings, stop) as (dispatcher, url), also_on_loopback(settings, url) as own_url:
+            write_lock(lock, own_url)
             with contextlib.redirect_stdout(out):
                 ready(url)
             while not stop.wait(0.5):
@@ -297,15 +300,17 @@ def freed_port(settings: FarmSettings) -> int:
 
 def free_port(settings: FarmSettings) -> int:
     """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as err:
-            msg = f"cannot listen on {settings.host}:{settings.port}: {err.strerror}; choose another with --port"
-            raise ConfigError(msg) from err
-        port: int = probe.getsockname()[1]
-        return port
+    port = settings.port
+    for host in (settings.host, LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as err:
+                msg = f"cannot listen on {host}:{port}: {err.strerror}; choose another with --port"
+                raise ConfigError(msg) from err
+            port = int(probe.getsockname()[1])
+    return port
 
 
 def _talk(message: str) -> None:
