@@ -1,0 +1,261 @@
+"""Several hosts on this machine: namespaces with network, names, processes and folders of their own, on a bridge.
+
+Nothing outlives the test: a host lives as long as its first process, which the kernel kills with the test's. It has no
+name in the file system and no mount outside its own namespace. Sends traffic to addresses of these hosts only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+from tests.patience import patient, wait_for
+
+SHARED = "/mnt"  #: where each host sees the test's folder; everything else that it writes goes with it
+_NETS = ("10.77.0", "10.78.0")  #: of the bridge, and of the second one that some hosts also have a card on
+_PROGRAMS = {"ip": "iproute2", "nft": "nftables", "nsenter": "util-linux", "setpriv": "util-linux"}
+#: the first process of a host: private folders, then it reaps orphans until the power goes
+_INIT = r"""
+set -e
+hostname "$1"
+mount --bind "$2" /mnt
+for folder in /tmp /dev/shm /var/tmp; do mount -t tmpfs -o mode=1777 tmpfs $folder; done
+mount --bind "/mnt/.hosts" /etc/hosts
+ip link set lo up
+echo up
+trap : CHLD
+while :; do sleep 1000 & wait $!; done
+"""
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Return why this machine cannot have hosts; None: it can."""
+    if os.getuid() != 0:
+        return "hosts need root"
+    for program, package in _PROGRAMS.items():
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            return f"hosts need {program} (Debian: {package}); `make hosts` installs it"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True, check=False
+    )
+    return None if tried.returncode == 0 else f"no namespaces here: {tried.stderr.strip()}"
+
+
+class Host:
+    """A machine that can be cut off, walled in and switched off. Hosts of one net reach each other by name."""
+
+    def __init__(self, net: Net, name: str, number: int, *, cards: int) -> None:
+        self.name, self._net, self._number, self._cards = name, net, number, cards
+        self.addresses = [f"{prefix}.{number}" for prefix in _NETS[:cards]]
+        self._first: subprocess.Popen[str] | None = None
+        self.power_on()
+
+    @property
+    def address(self) -> str:
+        """Its address on the first bridge."""
+        return self.addresses[0]
+
+    def power_on(self) -> None:
+        """Start it, with empty folders but for HOME, which lasts."""
+        home = self._net.folder / self.name
+        home.mkdir(exist_ok=True)
+        self._first = _first_process("--uts", "--mount", words=(self.name, str(self._net.folder)))
+        self._pid = _only_child(self._first.pid)
+        for card, address in enumerate(self.addresses):
+            end = f"v{self._number}-{card}"
+            self._net.hub("ip", "link", "add", end, "type", "veth", "peer", "name", f"eth{card}", "netns", self._pid)
+            self._net.hub("ip", "link", "set", end, "master", f"br{card}", "up")
+            self.run("ip", "address", "add", f"{address}/24", "dev", f"eth{card}")
+            self.run("ip", "link", "set", f"eth{card}", "up")
+
+    def power_off(self) -> None:
+        """Kill everything on it at once; its cards go with it."""
+        if self._first is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(self._pid), signal.SIGKILL)
+            self._first.communicate(timeout=patient(20))
+            self._first = None
+
+    def start(self, *argv: str, log: IO[bytes] | None = None, **settings: str) -> subprocess.Popen[str]:
+        """Start a command there, with nothing in its environment but the paths and `settings`; stdout is a pipe."""
+        env = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": f"{SHARED}/{self.name}",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            **{name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_", "LC_", "LANG"))},
+        }
+        return subprocess.Popen(
+            [*self._inside(), *argv],
+            env=env | settings,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log or subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *argv: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command there to its end. Raises: AssertionError with its words if it fails and `check` is set."""
+        with self.start(*argv, **settings) as process:
+            out, err = process.communicate(timeout=patient(100))
+        done = subprocess.CompletedProcess(argv, process.returncode, out, err)
+        assert not check or done.returncode == 0, f"{self.name}: {' '.join(argv)}: {out}{err}"
+        return done
+
+    def signal(self, process: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to a command that `start` gave."""
+        os.kill(int(_only_child(process.pid)), number)
+
+    def pids(self, text: str) -> list[int]:
+        """Return the processes there whose command line contains `text`, as this machine numbers them."""
+        found = []
+        ours = Path(f"/proc/{self._pid}/ns/pid").readlink()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if text in line and (entry / "ns" / "pid").readlink() == ours:
+                    found.append(int(entry.name))
+        return found
+
+    def kill(self, text: str) -> None:
+        """Kill the processes whose command line contains `text`."""
+        pids = self.pids(text)
+        assert pids, f"{self.name} has no process {text!r}"
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def cut(self, *others: str, way: Literal["both", "in", "out"] = "both") -> None:
+        """Drop what passes between it and the others; without others, between it and everyone."""
+        rules = []
+        for other in others or (None,):
+            place = self._net[other].address if other else None
+            for hook, side in (("input", "saddr"), ("output", "daddr")):
+                if way == "both" or hook.startswith(way):
+                    which = f"ip {side} {place}" if place else f"{'iif' if hook == 'input' else 'oif'}name != lo"
+                    rules.append(f"add rule inet cut {hook} {which} drop")
+        self._nft(
+            "add table inet cut",
+            "add chain inet cut input { type filter hook input priority -10; }",
+            "add chain inet cut output { type filter hook output priority -10; }",
+            *rules,
+        )
+
+    def heal(self) -> None:
+        """Undo every cut."""
+        self._nft("add table inet cut", "delete table inet cut")
+
+    def firewall(self, *ports: str) -> None:
+        """Let nothing in but answers, pings and connections to these ports ("22", "20000-20031")."""
+        opened = [f"add rule inet wall input tcp dport {{ {', '.join(ports)} }} accept"] if ports else []
+        self._nft(
+            "add table inet wall",
+            "delete table inet wall",
+            "add table inet wall",
+            "add chain inet wall input { type filter hook input priority 0; policy drop; }",
+            "add rule inet wall input iif lo accept",
+            "add rule inet wall input ct state established,related accept",
+            "add rule inet wall input meta l4proto icmp accept",
+            *opened,
+        )
+
+    def new_address(self) -> str:
+        """Give its first card another address, as a provider does overnight; return it."""
+        old, new = self.address, f"{_NETS[0]}.{self._number + 100}"
+        self.run("ip", "address", "del", f"{old}/24", "dev", "eth0")
+        self.run("ip", "address", "add", f"{new}/24", "dev", "eth0")
+        self.addresses[0] = new
+        self._net.write_names()
+        return new
+
+    def _nft(self, *lines: str) -> None:
+        subprocess.run([*self._inside(), "nft", "-f", "-"], input="\n".join(lines), text=True, check=True)
+
+    def _inside(self) -> list[str]:
+        return ["nsenter", f"--target={self._pid}", "--net", "--uts", "--mount", "--pid", "--"]
+
+
+class Net:
+    """The hosts, by name, and the machine with their bridges in the middle."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.hosts: dict[str, Host] = {}
+        self._hub = _first_process()
+        self._hub_pid = _only_child(self._hub.pid)
+        for card in range(len(_NETS)):
+            self.hub("ip", "link", "add", f"br{card}", "type", "bridge")
+            self.hub("ip", "link", "set", f"br{card}", "up")
+
+    def __getitem__(self, name: str) -> Host:
+        """Return the host of that name."""
+        return self.hosts[name]
+
+    def hub(self, *argv: str) -> None:
+        """Run a command in the network between the hosts."""
+        subprocess.run(["nsenter", f"--target={self._hub_pid}", "--net", "--", *argv], check=True)
+
+    def write_names(self) -> None:
+        """Tell every host the addresses of all."""
+        lines = ["127.0.0.1 localhost", *(f"{host.address} {host.name}" for host in self.hosts.values())]
+        (self.folder / ".hosts").write_text("\n".join(lines) + "\n")
+
+    def close(self) -> None:
+        """Switch everything off."""
+        for host in self.hosts.values():
+            host.power_off()
+        os.kill(int(self._hub_pid), signal.SIGKILL)
+        self._hub.communicate(timeout=patient(20))
+
+
+@contextlib.contextmanager
+def hosts(*names: str, folder: Path, two_cards: Collection[str] = ()) -> Iterator[Net]:
+    """Give a net of running hosts. `folder` is each one's SHARED; those of `two_cards` are on a second bridge, too."""
+    assert threading.current_thread() is threading.main_thread(), "hosts die with the thread that started them"
+    net = Net(folder)
+    try:
+        net.write_names()
+        for number, name in enumerate(names, start=1):
+            net.hosts[name] = Host(net, name, number, cards=2 if name in two_cards else 1)
+        net.write_names()
+        yield net
+    finally:
+        net.close()
+
+
+def _first_process(*namespaces: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Start a process in a network of its own, which dies with this one; return once it is up."""
+    script = _INIT if words else "ip link set lo up; echo up; exec sleep infinity"
+    process = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--mount-proc"),
+            *("--kill-child=KILL", *namespaces, "bash", "-c", script, "host", *words),
+        ],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    line = process.stdout.readline()
+    assert line == "up\n", f"no host: {process.communicate()[1]}"
+    return process
+
+
+def _only_child(pid: int) -> str:
+    """Return the process that `unshare` or `nsenter` forked into the namespace, as this machine numbers it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return wait_for(lambda: next(iter(children.read_text().split()), None), seconds=10, what="a process in the host")
