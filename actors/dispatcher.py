@@ -25,7 +25,7 @@ from farm.dispatch.news import News, Place
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.logs import setup_logs
-from farm.request import VideoRequest
+from farm.request import Move, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import MeteredStore, open_store
 from farm.webhooks.sender import WebhookSender
@@ -149,6 +149,10 @@ class DispatcherActor:
     async def nudge(self, job_id: JobId, owner: str | None = None) -> None:
         """Pass on to Dispatcher.nudge."""
         await self._call(self._dispatcher.nudge, job_id, owner)
+
+    async def move(self, job_id: JobId, move: Move) -> None:
+        """Pass on to Dispatcher.move."""
+        await self._call(self._dispatcher.move, job_id, move)
 
     async def watch(self, jobs: frozenset[JobId]) -> None:
         """Pass on to Dispatcher.watch."""

@@ -14,7 +14,7 @@ from actors.cluster import DISPATCHER, NAMESPACE
 from farm.contract import JobId, LiveJob, Load, WorkerState, WorkerWish
 from farm.dispatch.news import News, NewsDoor, Place
 from farm.errors import FarmError, Unavailable
-from farm.request import VideoRequest
+from farm.request import Move, VideoRequest
 
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
@@ -37,6 +37,10 @@ class RayDoor(NewsDoor):
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         answer: News = await self._call("news", after, wait_s=timeout_s, timeout_s=timeout_s)
         return answer
+
+    @override
+    async def move(self, job: JobId, move: Move) -> None:
+        await self._call("move", job, move)
 
     @override
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:

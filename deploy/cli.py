@@ -42,6 +42,7 @@ COMMANDS = {
     "cancel": ("videos", "Stop at the next step for good; only retry continues it."),
     "retry": ("videos", "Continue failed or cancelled videos."),
     "edit": ("videos", "Change a video: prompt, priority, name, labels."),
+    "move": ("videos", "Move a queued video among your own that wait."),
     "rm": ("videos", "Erase ended videos with everything that the farm stored of them."),
     "workers": ("farm", "List the workers and what they render; or pause, resume or drain one."),
     "drain": ("farm", "Let a worker save its last finished step and end."),

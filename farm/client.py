@@ -214,6 +214,10 @@ class FarmClient:
         """Change prompt, priority, name or labels. Raises: InvalidRequest; Conflict if the state forbids it."""
         return self._ask("PATCH", f"/v1/videos/{_segment(video_id)}", json=dict(changes))
 
+    def move(self, video_id: str, **place: str) -> dict[str, Any]:
+        """Move a queued video: `before` or `after` another of yours, or `to` "first" or "last". Raises: Conflict."""
+        return self._ask("POST", f"/v1/videos/{_segment(video_id)}/move", json=place)
+
     def delete(self, video_id: str) -> dict[str, Any]:
         """Erase an ended video. Raises: NotFound; Conflict if it has not ended."""
         self.get(video_id)  # it exists now, so if it is gone after a lost answer, the first attempt erased it

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from farm.request import LoraUse, VideoEdit, VideoRequest
+from farm.request import LoraUse, Move, VideoEdit, VideoRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +68,18 @@ class Edit(VideoEdit):
     """A user's changes to a waiting video, and the first section that they affect."""
 
     from_section: int
+
+
+class Moved(Value):
+    """The turn that a user gave a video, taken from the neighbours that it had then. Lower goes first.
+
+    `since_s` is its neighbour's: both stay in one level while they wait. The next three decide within the level.
+    """
+
+    since_s: float  #: unix seconds from which its waiting counts
+    at_s: float  #: unix seconds, as a standing
+    beside: JobId  #: the video whose standing that was
+    by: Fraction  #: how far behind that video
 
 
 class Batch(Value):
@@ -233,6 +246,11 @@ class DispatcherDoor(Protocol):
         """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing.
 
         owner: whose streams must hear of it although the video has ended.
+        """
+
+    async def move(self, job: JobId, move: Move) -> None:
+        """Write a video's new turn into its ledger. Raises: Conflict if it, or the video that `move` names, is not
+        queued; StoreError.
         """
 
     async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:

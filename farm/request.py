@@ -144,6 +144,28 @@ class VideoEdit(UserInput):
         return bool(self.changes().keys() - {"name", "labels"})
 
 
+class Move(UserInput):
+    """A place in the queue, among the owner's own videos that wait: one of the three fields."""
+
+    before: str | None = Field(default=None, max_length=200, description="the video that it goes right before")
+    after: str | None = Field(default=None, max_length=200, description="the video that it goes right behind")
+    to: Literal["first", "last"] | None = Field(default=None, description="either end of the queue")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = list(self.model_dump(exclude_none=True))
+        if not given:
+            raise ValueError("before: name a video; or send after, or to, in its place")
+        if len(given) > 1:
+            raise ValueError(f"{given[1]}: leave it out, because {given[0]} names a place already")
+        return self
+
+    @property
+    def beside(self) -> str | None:
+        """The other video that it names."""
+        return self.before or self.after
+
+
 class VideoRequest(UserInput):
     """A request for one video. The images travel beside it."""
 

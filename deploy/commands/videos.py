@@ -1,4 +1,4 @@
-"""Commands for existing videos: list, show, watch, fetch, pause, resume, cancel, retry, edit, rm."""
+"""Commands for existing videos: list, show, watch, fetch, pause, resume, cancel, retry, edit, move, rm."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def register(app: typer.Typer) -> None:
         "retry": "Continue failed or cancelled videos; finished sections stay.",
     }.items():
         app.command(wish, help=text)(_wish(wish))
-    app.command()(edit)
-    app.command()(rm)
+    for command in (edit, move, rm):
+        app.command()(command)
 
 
 def list_videos(
@@ -205,6 +205,34 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
         put_json(video)
     else:
         put_table(("id", "status"), [video])
+
+
+def move(
+    video_id: Id,
+    *,
+    before: Annotated[str | None, typer.Option(metavar="ID", help="right before this video of yours")] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="right behind this video of yours")] = None,
+    first: Annotated[bool, typer.Option("--first", help="before all your videos that wait")] = False,
+    last: Annotated[bool, typer.Option("--last", help="behind all your videos that wait")] = False,
+    url: Url = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Move a queued video among your own that wait. It takes the priority of those that it comes among.
+
+    Nothing changes for other owners.
+    """
+    ends = {"first": first, "last": last}
+    places = [("before", before), ("after", after), *(("to", end) for end, wanted in ends.items() if wanted)]
+    place = {name: value for name, value in places if value}
+    if sum(map(bool, (before, after, first, last))) != 1:
+        raise ConfigError("name one place; pass --before ID, --after ID, --first or --last")
+    with connect(url=url, storage=storage) as client:
+        video = client.move(video_id, **place)
+    if as_json:
+        put_json(video)
+    else:
+        put_table(("id", "status", "queue_position"), [video])
 
 
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:

@@ -41,7 +41,7 @@ from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
 from farm.ledger.states import ENDED
 from farm.metrics import Meter, Unmetered
-from farm.request import VideoRequest
+from farm.request import Move, VideoRequest
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
@@ -190,6 +190,17 @@ class Dispatcher:
             if record is None or record.head.state.status in ENDED:
                 with self._leases as leases:
                     leases.note_end(job_id, owner, record)
+
+    def move(self, job_id: JobId, move: Move) -> None:
+        """Move a video among its owner's videos that wait. One writer knows the order, so two moves never mix.
+
+        Raises: Conflict if it, or the video that `move` names, is not queued; Damaged; StoreError.
+        """
+        for each in filter(None, (move.beside, job_id)):
+            self._look(JobId(each))
+        with self._leases as leases:
+            leases.move(job_id, move)
+        log.info("move", extra={"job_id": job_id})
 
     def tick(self) -> None:
         """Read the ledgers of leased videos and end leases that ran out. Call every `poll_s`; else call `overslept`."""

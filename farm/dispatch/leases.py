@@ -21,17 +21,20 @@ from farm.contract import (
     slot_of,
 )
 from farm.dispatch.crew import Crew, Worker
+from farm.dispatch.moves import move_to
 from farm.dispatch.news import WATCH_S, Changes, News, Place
 from farm.dispatch.open_video import OpenVideo, bare_order
 from farm.dispatch.open_videos import Change, OpenVideos
 from farm.dispatch.roster import Leaves, Roster
 from farm.dispatch.scheduler import Offers
+from farm.errors import Conflict
 from farm.jobs import Jobs, Record
 from farm.jobs.demand import can_do, demand_of, order_work
 from farm.jobs.losses import Losses, loss_event, what_is_left
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.states import OPEN, ErrorInfo, Event, EventName, complete
 from farm.metrics import Meter
+from farm.request import Move, VideoEdit
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)
@@ -248,6 +251,27 @@ class Leases:
         log.info("worker_too_many", extra={"worker": worker.card.id, "wanted": wanted})
         self._rest(worker)
         return "exit"
+
+    # --- owners move videos ------------------------------------------------------------------------------------------
+
+    def move(self, job_id: JobId, move: Move) -> None:
+        """Write into the ledger the turn that a move gives a video. Raises: Conflict; StoreError."""
+        if move.beside:
+            self._queued(JobId(move.beside))
+        video = self._queued(job_id)
+        demand, now = demand_of(video.record), self._wall()
+        moving = move_to(demand, move, self.videos.queue.turns_of(demand.owner, now=now), now=now)
+        if moving is None:
+            return
+        edit = None if moving.priority == demand.priority else VideoEdit(priority=moving.priority)
+        if not self.videos.append(video, Event(name="moved", moved=moving.moved, edit=edit)):
+            raise Conflict(f"{job_id} does not wait any more, so it was not moved")
+
+    def _queued(self, job_id: JobId) -> OpenVideo:
+        video = self.videos.get(job_id)
+        if video is None or video.record.head.state.status != "queued":
+            raise Conflict(f"{job_id} does not wait any more; only queued videos have a place in the queue")
+        return video
 
     # --- what others see ---------------------------------------------------------------------------------------------
 

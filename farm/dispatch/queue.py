@@ -4,9 +4,10 @@ Each rule decides only between orders that the rule before leaves equal:
 
 1. Level: the request's priority, plus one for each day of waiting. A video in danger of missing its deadline is above
    all priorities. Waiting long enough beats every priority, so no video starves.
-2. Fairness: the owner whose videos were given less work goes first (start-time fair queueing).
-3. Standing, within an owner: the least remaining work goes first; `PATIENCE_S` of waiting counts as one section less.
-   Time does not change this number, so the lists stay sorted.
+2. Fairness: the owner whose videos were given less work goes first (start-time fair queueing). Of two with equal work
+   it is the one that was served longer ago, or came first. So no owner's own turns decide between owners.
+3. Turn, within an owner: the least remaining work goes first; `PATIENCE_S` of waiting counts as one section less. A
+   video that its owner moved has the turn that the move gave it. Time does not change a turn, so the lists stay sorted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 from farm.contract import JobId
@@ -25,15 +27,23 @@ DAY_S = 86_400.0  #: a day of waiting is worth one point of priority
 URGENT = 11  #: the level of a video in danger of missing its deadline; priorities end at 10
 
 
+class Turn(NamedTuple):
+    """A video's place among one owner's videos of a level. Lower goes first."""
+
+    at_s: float  #: unix seconds: when it was accepted, and `PATIENCE_S` for each section that is left
+    beside: JobId  #: the video itself, or the one that it was moved beside
+    by: Fraction | int = 0  #: how far behind that one
+
+
 class Rank(NamedTuple):
     """A video's place among one owner's videos. Lower goes first."""
 
     level: int  #: negative: the highest level goes first
-    standing: float
+    turn: Turn
     until: float  #: unix seconds; time may change the level then
 
 
-Item = tuple[float, int, JobId]  #: a waiting order: standing, number among the video's pieces, video
+Item = tuple[Turn, int, JobId]  #: a waiting order: turn, number among the video's pieces, video
 
 
 class Waiting(NamedTuple):
@@ -41,7 +51,7 @@ class Waiting(NamedTuple):
 
     level: int
     account: float
-    standing: float
+    turn: Turn
     demand: Demand
     piece: Piece
 
@@ -52,10 +62,13 @@ class Queue:
     def __init__(self) -> None:
         self.version = 0  #: rises with all news but an order that is gone
         self.accounts: dict[str, float] = {}  #: owner -> work given, standard sections
+        self._services: Counter[str] = Counter()  # owner -> number of the newest order that was given to it
+        self._arrivals: dict[str, list[float]] = {}  # owner -> when its videos were accepted, sorted
         self._served = 0.0  # the account of the owner who was served last: a newcomer begins there
         self._demands: dict[JobId, Demand] = {}
         self._ranks: dict[JobId, Rank] = {}
         self.lines: dict[Need, dict[tuple[int, str], list[Item]]] = {}  #: need -> level and owner -> sorted orders
+        self._given = 0  # orders
         self._waiting: Counter[str] = Counter()  # owner -> orders
         self._due: list[tuple[float, JobId]] = []  # a heap: when to rank a video again
         self._positions: dict[JobId, int] | None = None
@@ -96,6 +109,8 @@ class Queue:
         """Note that work of this owner was given to a worker."""
         self._served = max(self._served, self.accounts[owner])
         self.accounts[owner] += work
+        self._given += 1
+        self._services[owner] = self._given
 
     def has(self, job: JobId, piece: Piece) -> bool:
         """Whether the order still waits."""
@@ -104,19 +119,25 @@ class Queue:
     def in_order(self, needs: Iterable[Need], accounts: Mapping[str, float]) -> Iterator[Waiting]:
         """Yield the orders of these needs, most urgent first. Do not change the queue while you iterate."""
         heads = [
-            (level, 0.0 if -level >= URGENT else accounts[owner], *items[0], 0, items)
+            (level, *self._share(level, owner, accounts), *items[0], 0, items)
             for need in needs
             for (level, owner), items in self.lines[need].items()
         ]
         heapq.heapify(heads)
         while heads:
-            level, account, standing, number, job, at, items = heads[0]
+            level, account, precedence, turn, number, job, at, items = heads[0]
             demand = self._demands[job]
-            yield Waiting(level, account, standing, demand, demand.pieces[number])
+            yield Waiting(level, account, turn, demand, demand.pieces[number])
             if at + 1 < len(items):
-                heapq.heapreplace(heads, (level, account, *items[at + 1], at + 1, items))
+                heapq.heapreplace(heads, (level, account, precedence, *items[at + 1], at + 1, items))
             else:
                 heapq.heappop(heads)
+
+    def turns_of(self, owner: str, *, now: float) -> list[tuple[Rank, Demand]]:
+        """Return the owner's videos in the order of their turns, without those in danger of missing their deadlines."""
+        own = (demand for demand in self._demands.values() if demand.owner == owner)
+        turns = ((_own_rank(demand, now), demand) for demand in own if not _is_late(demand, self._fastest_s, now))
+        return sorted(turns, key=lambda turn: (turn[0], turn[1].job))
 
     def position(self, job: JobId) -> int | None:
         """Return how many videos will begin before this one; None: it was begun, or it waits for nothing."""
@@ -129,8 +150,8 @@ class Queue:
         queued = [demand for demand in self._demands.values() if demand.status == "queued" and demand.pieces]
         spent, places = dict(self.accounts), []
         for demand in sorted(queued, key=lambda demand: (self._ranks[demand.job], demand.job)):
-            level, standing, _ = self._ranks[demand.job]
-            places.append((level, spent[demand.owner], standing, demand.job))
+            level, turn, _ = self._ranks[demand.job]
+            places.append((level, *self._share(level, demand.owner, spent), turn, demand.job))
             if -level < URGENT:
                 spent[demand.owner] += demand.remaining
         return [job for *_, job in sorted(places)]
@@ -150,9 +171,12 @@ class Queue:
                 if not self.lines[need]:
                     del self.lines[need]
             self._waiting[demand.owner] -= len(demand.pieces)
+            arrivals = self._arrivals[demand.owner]
+            del arrivals[bisect_left(arrivals, demand.created_s)]
 
     def _insert(self, demand: Demand, now: float) -> None:
         owner, rank, before = demand.owner, _rank(demand, self._fastest_s, now), self._ranks.get(demand.job)
+        insort(self._arrivals.setdefault(owner, []), demand.created_s)
         self._demands[demand.job], self._ranks[demand.job] = demand, rank
         if demand.pieces and not self._waiting[owner]:
             self.accounts[owner] = max(self.accounts.get(owner, 0.0), self._served)
@@ -162,11 +186,18 @@ class Queue:
         if before is None or before.until != rank.until:
             heapq.heappush(self._due, (rank.until, demand.job))
 
+    def _share(self, level: int, owner: str, accounts: Mapping[str, float]) -> tuple[float, tuple[int, float, str]]:
+        """Return what ranks an owner among others: the work that it was given, and what decides between equals."""
+        if -level >= URGENT:
+            return 0.0, (0, 0.0, "")
+        served = self._services[owner]
+        return accounts[owner], (served, 0.0 if served else self._arrivals[owner][0], owner)
+
     def _places(self, demand: Demand) -> Iterator[tuple[Need, tuple[int, str], Item]]:
         """Yield where each of the video's orders waits."""
-        level, standing, _ = self._ranks[demand.job]
+        level, turn, _ = self._ranks[demand.job]
         for number, piece in enumerate(demand.pieces):
-            yield piece.need, (level, demand.owner), (standing, number, demand.job)
+            yield piece.need, (level, demand.owner), (turn, number, demand.job)
 
 
 def _only_took_orders(before: Demand, after: Demand) -> bool:
@@ -176,18 +207,30 @@ def _only_took_orders(before: Demand, after: Demand) -> bool:
 
 
 def _rank(demand: Demand, fastest_s: float, now: float) -> Rank:
-    """Rank the video.
+    """Rank the video. fastest_s: what the fastest worker takes for a standard section."""
+    rank = _own_rank(demand, now)
+    if demand.deadline_s is None or now >= demand.deadline_s:
+        return rank
+    if _is_late(demand, fastest_s, now):
+        begin = Turn(demand.deadline_s - demand.remaining * fastest_s, demand.job)
+        return Rank(min(rank.level, -URGENT), begin, min(rank.until, demand.deadline_s))
+    return rank._replace(until=min(rank.until, _begin_s(demand, fastest_s)))
 
-    A deadline is in danger once the time left is less than twice what the fastest worker would take. After the deadline
-    the video ranks like any other.
-    """
-    days = max(0, int((now - demand.created_s) // DAY_S))
-    level, standing = demand.priority + days, demand.created_s + PATIENCE_S * demand.remaining
-    until = demand.created_s + (days + 1) * DAY_S
-    if demand.deadline_s is not None and now < demand.deadline_s:
-        begin = demand.deadline_s - 2 * demand.remaining * fastest_s
-        until = min(until, demand.deadline_s)
-        if now >= begin:
-            return Rank(-max(level, URGENT), demand.deadline_s - demand.remaining * fastest_s, until)
-        until = min(until, begin)
-    return Rank(-level, standing, until)
+
+def _is_late(demand: Demand, fastest_s: float, now: float) -> bool:
+    """Whether the video is in danger of missing its deadline. After the deadline it ranks like any other."""
+    return demand.deadline_s is not None and _begin_s(demand, fastest_s) <= now < demand.deadline_s
+
+
+def _begin_s(demand: Demand, fastest_s: float) -> float:
+    """Return when the time left is twice what the fastest worker would take."""
+    return (demand.deadline_s or 0.0) - 2 * demand.remaining * fastest_s
+
+
+def _own_rank(demand: Demand, now: float) -> Rank:
+    """Rank the video as if it had no deadline."""
+    days = max(0, int((now - demand.since_s) // DAY_S))
+    turn = Turn(demand.created_s + PATIENCE_S * demand.remaining, demand.job)
+    if demand.moved:
+        turn = Turn(demand.moved.at_s, demand.moved.beside, demand.moved.by)
+    return Rank(-demand.priority - days, turn, demand.since_s + (days + 1) * DAY_S)

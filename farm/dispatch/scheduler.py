@@ -187,4 +187,6 @@ def _is_far_ahead(other: Waiting, ours: Waiting) -> bool:
         return other.level < ours.level
     if other.demand.owner != ours.demand.owner and -other.level < URGENT:
         return other.account + LOADING < ours.account
-    return other.standing + LOADING * PATIENCE_S < ours.standing
+    if other.demand.moved and other.demand.owner == ours.demand.owner:
+        return other.turn < ours.turn  # somebody wants it first
+    return other.turn.at_s + LOADING * PATIENCE_S < ours.turn.at_s

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from farm.request import Variants, VideoEdit, VideoRequest
+from farm.request import Move, Variants, VideoEdit, VideoRequest
 
 _REFS = "#/components/schemas/{model}"
 _FILES = {"input_reference": "the start image", "end_image": "the last picture (not for F1 models)"}
@@ -143,10 +143,14 @@ def _add_bodies(schema: dict[str, Any], request_type: type[VideoRequest]) -> Non
                 for kind, more in (("multipart/form-data", form), ("application/json", body))
             },
         }
-    schema["paths"]["/v1/videos/{video_id}"]["patch"]["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": VideoEdit.model_json_schema(ref_template=_REFS)}},
-    }
+    for path, method, sent_as_json in (
+        ("/v1/videos/{video_id}", "patch", VideoEdit),
+        ("/v1/videos/{video_id}/move", "post", Move),
+    ):
+        schema["paths"][path][method]["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": sent_as_json.model_json_schema(ref_template=_REFS)}},
+        }
 
 
 def _add_problems(schema: dict[str, Any]) -> None:

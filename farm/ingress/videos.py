@@ -18,14 +18,14 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.errors import FarmError, NotFound, Unavailable
+from farm.errors import Conflict, FarmError, InvalidRequest, NotFound, Unavailable
 from farm.ingress.content import AskedDep, content, live_picture
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.links import LinkedDep
 from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
 from farm.ingress.views import estimate_view, video_view
-from farm.intake.body import checked, checked_edit, read_body, spool_body, take_image_size
+from farm.intake.body import SMALL_BYTES, checked, checked_edit, checked_move, read_body, spool_body, take_image_size
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
 from farm.intake.prepare import Prepared, accept, prepare
 from farm.jobs import Record, Wish
@@ -234,6 +234,26 @@ async def retry_video(record: RecordDep, response: Response, deps: Deps, owner: 
     if record.head.state.status in {"failed", "cancelled"}:  # or else cancel and retry would bypass every limit
         await check_room(deps, owner)
     return await _wish(record.job.id, "retry", response, deps, owner)
+
+
+@router.post("/{video_id}/move")
+async def move_video(
+    video_id: str, request: Request, response: Response, deps: Deps, owner: OwnerDep
+) -> dict[str, Any]:
+    """Move a queued video among your own that wait. It takes the priority of those that it comes among.
+
+    Nothing changes between owners.
+    """
+    body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a move")
+    move = checked_move(body)
+    for name in filter(None, (video_id, move.beside)):
+        record = await run_in_threadpool(deps.jobs.get, name, owner=owner)
+        if record.head.state.status != "queued":
+            raise Conflict(f"{name} is {record.head.state.status}; only queued videos have a place in the queue")
+    if move.beside == video_id:
+        raise InvalidRequest.of("before" if move.before else "after", "need another video than the one that moves")
+    await deps.door.move(JobId(video_id), move)
+    return await _answer(await run_in_threadpool(deps.jobs.get, video_id, owner=owner), deps, response)
 
 
 @router.patch("/{video_id}")

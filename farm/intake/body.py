@@ -21,7 +21,7 @@ from farm.intake.forms import FORMS, read_form
 from farm.intake.images import MIN_SIDE_PX
 from farm.intake.prompt_settings import settings_in
 from farm.intake.texts import check_texts
-from farm.request import VideoEdit, VideoRequest, read_json, validated
+from farm.request import Move, VideoEdit, VideoRequest, read_json, validated
 from farm.settings import FarmSettings
 
 _IMAGE = re.compile(r"input_reference|end_image|keyframe_\d{1,3}")
@@ -82,6 +82,11 @@ def checked_edit(body: Body) -> VideoEdit:
     if not edit.changes():
         raise InvalidRequest(f"the request changes nothing; send {', '.join(VideoEdit.model_fields)}")
     return edit
+
+
+def checked_move(body: Body) -> Move:
+    """Check where a video shall go. Raises: InvalidRequest naming each bad field, or unless it names one place."""
+    return validated(Move, body.fields | dict.fromkeys(body.images, "not a field of a move"))
 
 
 def take_image_size(body: Body, settings: FarmSettings) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from farm.contract import Job, JobId, JobPlan, OrderKey, Stage, WorkerCard, slot_of
+from farm.contract import Job, JobId, JobPlan, Moved, OrderKey, Stage, WorkerCard, slot_of
 from farm.jobs.jobs import Record
 from farm.ledger.states import JobState, Status, runnable
 from farm.numeric_class import NumericClass, attention_for, parse_class
@@ -49,6 +49,12 @@ class Demand(NamedTuple):
     deadline_s: float | None = None
     failed: frozenset[str] = frozenset()  #: slots whose workers failed on it
     status: Status = "queued"
+    moved: Moved | None = None  #: the turn that its owner gave it
+
+    @property
+    def since_s(self) -> float:
+        """From when its waiting counts."""
+        return self.moved.since_s if self.moved else self.created_s
 
 
 def demand_of(record: Record) -> Demand:
@@ -66,6 +72,7 @@ def demand_of(record: Record) -> Demand:
         deadline_s=_deadline_s(job),
         failed=frozenset(slot_of(failure.worker) for failure in state.failures),
         status=state.status,
+        moved=state.moved,
     )
 
 

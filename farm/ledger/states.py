@@ -5,6 +5,7 @@ queued ──leased──> in_progress ──committed(finish)──> completed
   │  └─────resume──────┼─┼── paused <──pause── queued, in_progress
   │                    │ └── committed, released, expired, failed_attempt: stays in_progress
   └──────cancel────────┴──> cancelled        failed: too many failures of one kind
+        moved: a queued video keeps its status
         edited: a queued or paused video keeps its status; name and labels change in every state but deleted
         cancelled, failed ──retry──> queued        any ended state ──deleted──> deleted
         lost: completed ──> queued, until what the store lost is made again; other states stay
@@ -16,7 +17,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from farm.contract import Artifact, Edit, JobPlan, OrderKey, Progress, Value
+from farm.contract import Artifact, Edit, JobPlan, Moved, OrderKey, Progress, Value
 from farm.errors import Conflict, LeaseLost
 from farm.request import VideoEdit
 
@@ -34,6 +35,7 @@ EventName = Literal[
     "cancel",
     "retry",
     "edited",
+    "moved",
     "failed",
     "deleted",
 ]
@@ -74,7 +76,8 @@ class Event(Value):
     seconds: float = 0.0  #: device time that a commit took
     forwards: int = 0  #: runs of the transformer's blocks for a commit
     error: ErrorInfo | None = None
-    edit: VideoEdit | None = None  #: a user's changes
+    edit: VideoEdit | None = None  #: a user's changes; of a move: the priority that comes with the turn
+    moved: Moved | None = None  #: the turn that a user gave it
     #: what the store lost: an order's text, or "step" -> the seq of the entry that named its artifacts
     lost: dict[str, int] = Field(default_factory=dict)
 
@@ -113,6 +116,7 @@ class JobState(Value):
     numeric_classes: tuple[str, ...] = ()  #: all that took part, oldest first: several only with allow_mixed
     decode_tile_px: int | None = None  #: pinned by the first commit that chose one
     edits: tuple[Edit, ...] = ()  #: what users changed while the video waited, oldest first; one for each section
+    moved: Moved | None = None  #: the turn that a user gave it; another priority takes it away
     attempt: int = 0  #: of the newest lease
     leased_sections: int = 0  #: leases of sections so far: the work that was started
     gpu_seconds: float = 0.0
@@ -161,6 +165,9 @@ def advance(state: JobState, event: Event, *, seq: int, at: float) -> JobState:
         return _wished(state, event, at)
     if event.name == "edited":
         return _edited(state, event, seq)
+    if event.name == "moved":
+        _demand(state, frozenset({"queued"}), event)
+        return _change(_edited(state, event, seq) if event.edit else state, moved=event.moved)
     if event.name == "failed":
         _demand(state, OPEN, event)
         return _change(state, status="failed", leases={}, error=event.error, ended_at=at)
@@ -352,6 +359,8 @@ def _edited(state: JobState, event: Event, seq: int) -> JobState:
     if before and before[-1].from_section == edit.from_section:
         edit, before = before[-1].model_copy(update=edit.changes()), before[:-1]
     news: dict[str, object] = {"edits": (*before, edit)}
+    if event.edit and event.edit.priority is not None:
+        news["moved"] = None
     if state.status in ENDED and state.end is None:
         news["end"] = seq - 1
     void = {"finish"} if event.edit and event.edit.name is not None else set[str]()
@@ -372,7 +381,7 @@ def _own_lease(state: JobState, event: Event) -> str:
 
 def _demand(state: JobState, statuses: frozenset[Status], event: Event) -> None:
     if state.status not in statuses:
-        verbs = {"deleted": "delete", "leased": "lease", "edited": "change prompt or priority of"}
+        verbs = {"deleted": "delete", "leased": "lease", "edited": "change prompt or priority of", "moved": "move"}
         verb = verbs.get(event.name, event.name)
         raise Conflict(
             f"cannot {verb} a video that is {state.status}; it must be {' or '.join(sorted(statuses))}",

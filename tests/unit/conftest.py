@@ -34,7 +34,7 @@ from farm.errors import Unavailable
 from farm.ingress import create_app
 from farm.jobs import Jobs, Record, Submission
 from farm.ledger.states import Event
-from farm.request import VideoRequest
+from farm.request import Move, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.clock import Clock
@@ -141,6 +141,10 @@ class DispatcherHere(NewsDoor):
     async def nudge(self, job: JobId, owner: str | None = None) -> None:
         """See DispatcherDoor."""
         self._here().nudge(job, owner)
+
+    async def move(self, job: JobId, move: Move) -> None:
+        """See DispatcherDoor."""
+        self._here().move(job, move)
 
     async def watch(self, jobs: frozenset[JobId]) -> None:
         """See NewsDoor."""

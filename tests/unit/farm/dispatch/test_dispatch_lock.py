@@ -14,7 +14,7 @@ from farm.contract import Failure, Order, OrderKey, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs, Record
 from farm.ledger.layout import log_folder
-from farm.request import VideoRequest
+from farm.request import Move, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests import hands
@@ -69,6 +69,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
     where = {"job": job_id, "key": OrderKey(stage="encode"), "attempt": 1, "worker": card.id}
     calls: dict[str, Callable[[], object]] = {
         "nudge": lambda: dispatcher.nudge(job_id),
+        "move": lambda: dispatcher.move(job_id, Move(to="first")),
         "ask": lambda: dispatcher.ask(card),
         "beat": lambda: dispatcher.beat(card, Progress(**where)),
         "live": lambda: dispatcher.live(job_id),
