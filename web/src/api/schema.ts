@@ -299,6 +299,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/videos/{video_id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move Video
+         * @description Move a queued video among your own that wait. It takes the priority of those that it comes among.
+         *
+         *     Nothing changes between owners.
+         */
+        post: operations["move_video_v1_videos__video_id__move_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/farm": {
         parameters: {
             query?: never;
@@ -4354,6 +4376,134 @@ export interface operations {
             };
             /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request is invalid; `errors` names each field */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many unfinished videos (quota, overloaded) or too many requests (busy); see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the store or the dispatcher does not answer; nothing is lost, so ask again */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    move_video_v1_videos__video_id__move_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                video_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Before
+                     * @description the video that it goes right before
+                     * @default null
+                     */
+                    before?: string | null;
+                    /**
+                     * After
+                     * @description the video that it goes right behind
+                     * @default null
+                     */
+                    after?: string | null;
+                    /**
+                     * To
+                     * @description either end of the queue
+                     * @default null
+                     */
+                    to?: ("first" | "last") | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description the API key is missing or wrong; without keys, the caller is not on the farm's own machine */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the API key does not belong to an operator (FARM_OPERATORS); or a browser's session asks for a change, and not from a page of this farm */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description there is no such thing, or it belongs to another owner */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the video's state or an earlier use of the idempotency key forbids this, the content is not ready, or an object of the video is damaged */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the request has more bytes or pixels than the farm accepts */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description an image is unreadable or too small */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
