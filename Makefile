@@ -22,7 +22,7 @@ env: $(STAMP)  ## the environment, in .venv
 
 # The stamp goes before anything changes and comes back last: a folder without it is half made, and make starts again.
 # torch comes first and alone, so that the index of this machine, not another package's wish, picks its build.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'
 	@echo "env: $(VENV) with $$(grep -c == constraints.txt) packages; this takes minutes, and GBs where torch brings CUDA"
 	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then $(PYTHON3) -m venv --clear $(VENV); fi
@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "env: 1 of 2, torch"
 	@$(PIP) "$$(grep '^torch==' constraints.txt)" | $(FETCHED)
 	@echo "env: 2 of 2, everything else"
-	@$(PIP) -e '.[test,lint,docs]' | $(FETCHED)
+	@$(PIP) -e '.[test,lint,docs]' -e clients/python | $(FETCHED)
 	@touch $@
 	@echo "env: ready, $$(du -sh $(VENV) | cut -f1) in $(VENV)"
 

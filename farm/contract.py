@@ -5,7 +5,6 @@ Read this file first: it names every noun of the farm. The glossary explains the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NewType, Protocol
@@ -23,12 +22,6 @@ Stage = Literal["encode", "section", "decode", "finish"]
 Verdict = Literal["go", "show", "stop", "pause", "exit"]
 WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
 AUTO = "auto"  #: a request's attention: the worker that starts the video chooses it
-_ID = re.compile(r"video_[0-9a-f]{32}")
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` has the form of a video's id."""
-    return _ID.fullmatch(text) is not None
 
 
 def slot_of(worker_id: str) -> str:

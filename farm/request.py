@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from farm.errors import InvalidRequest
+from farm.errors import InvalidRequest, invalid_request
 from farm.receiver import MAX_URL_CHARS, check_secret, checked_url
 
 MAX_SIDE_PX = 2048  #: of a video
@@ -55,7 +55,7 @@ def validated(kind: type[Sent], fields: Mapping[str, Any]) -> Sent:
     try:
         return kind.model_validate(fields)
     except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+        raise invalid_request(err.errors()) from err
 
 
 def _from_json_text(value: object) -> object:

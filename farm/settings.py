@@ -5,7 +5,6 @@ Each field is documented here and nowhere else: flags, deploy/farm.example.env a
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from farm.setting_types import (
     Workers,
     one_of,
 )
+from framefarm_client.local import s3_name
 
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
@@ -332,8 +332,7 @@ class FarmSettings(BaseModel):
     def storage_path(self) -> Path:
         """The storage's folder on this machine, absolute. For s3:// it holds only the farm's lock and log."""
         if self.storage.startswith("s3://"):
-            name = hashlib.sha256(f"{self.storage} {self.s3_endpoint or ''}".encode()).hexdigest()[:16]
-            return self._at_home("storage").parent / "s3" / name
+            return self._at_home("storage").parent / "s3" / s3_name(self.storage, self.s3_endpoint)
         return self._folder("storage")
 
     def _at_home(self, name: str) -> Path:

@@ -16,9 +16,9 @@ from deploy.commands.farm import Restart, runner
 from deploy.settings import Settings
 from deploy.terminal.flags import settings_flags, with_flags
 from deploy.terminal.screen import say
-from farm.address import farm_url, is_loopback
 from farm.errors import ConfigError
 from farm.keys import LOCAL_OWNER, new_key
+from framefarm_client.address import farm_url, is_loopback
 
 PORT = 7860  #: where the page of FramePack and its forks answers
 _NO_TUNNEL = (

@@ -24,7 +24,7 @@ from deploy.terminal.screen import put_table, say
 from deploy.terminal.target import Force, Out, deliver, file_name, target_of
 from deploy.terminal.video_ids import short, shorts, whole_id
 from deploy.terminal.video_rows import length_of
-from farm.errors import ConfigError, FarmError, InvalidRequest
+from farm.errors import ConfigError, FarmError, invalid_request
 from farm.request import Variants, take_variants
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def request_of(
         if whole:
             REQUEST_TYPE.model_validate(fields)
     except ValidationError as err:
-        raise InvalidRequest.from_errors(err.errors()) from err
+        raise invalid_request(err.errors()) from err
     for name in ("metadata", "loras", "prompts"):
         if name in fields:
             fields[name] = _json(fields, name)

@@ -12,23 +12,12 @@ from typing import IO, Any
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
-
-_LOCK = ".farm.lock"
+from framefarm_client.local import LOCK, running_at
 
 
 def find_running(settings: FarmSettings) -> str | None:
     """Return the URL of the farm that uses this storage on this machine now."""
-    path = settings.storage_path / _LOCK
-    try:
-        with path.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                url: str | None = json.loads(file.read() or "{}").get("url")
-                return url
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    return None
+    return running_at(settings.storage_path)
 
 
 @contextlib.contextmanager
@@ -41,7 +30,7 @@ def locked(settings: FarmSettings, *, holder: str = "a farm", wait_s: float = 0.
     folder = settings.storage_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("a+")
+        file = (folder / LOCK).open("a+")
     except OSError as err:
         msg = f"cannot use {folder} as storage: {err.strerror}; choose another with --storage or FARM_STORAGE"
         raise ConfigError(msg) from err

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 
-from farm.address import is_loopback
+from framefarm_client.address import is_loopback
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 

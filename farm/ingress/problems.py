@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from farm.errors import Damaged, FarmError, InvalidRequest, StoreError
+from farm.errors import Damaged, FarmError, StoreError, invalid_request
 from farm.ledger.layout import VIDEOS
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ async def _farm_error(_request: Request, err: Exception) -> Response:
 async def _query_error(request: Request, err: Exception) -> Response:
     if not isinstance(err, RequestValidationError):
         raise err
-    return await _farm_error(request, InvalidRequest.from_errors(err.errors()))
+    return await _farm_error(request, invalid_request(err.errors()))
 
 
 async def _http_error(_request: Request, err: Exception) -> Response:

@@ -32,9 +32,9 @@ from farm.jobs import Record, Wish
 from farm.jobs.pages import Wanted, read_page
 from farm.ledger.states import OPEN
 from farm.request import Variants, take_variants
-from farm.transfer.archive import pack, packed_bytes, unpack
 from farm.transfer.exchange import import_video, is_here, read_arrived, snapshot
 from farm.webhooks.message import delivery_view
+from framefarm_client.archive import pack, packed_bytes, unpack
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/videos", tags=["videos"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from farm.contract import JobId, Value, is_id
+from farm.contract import JobId, Value
 from farm.errors import Damaged, StoreError
 from farm.jobs.batches import lost_member
 from farm.ledger import Entry, Ledger
@@ -13,6 +13,7 @@ from farm.ledger import layout as at
 from farm.ledger.notes import second_marker
 from farm.ledger.states import ENDED
 from farm.store import ObjectMissing, Store
+from framefarm_client.names import is_id
 
 _NAMES = 1000  #: in one LIST
 

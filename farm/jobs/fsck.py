@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
-from farm.contract import Batch, JobId, is_id
+from farm.contract import Batch, JobId
 from farm.errors import Damaged, StoreError
 from farm.jobs.check_video import VideoCheck
 from farm.jobs.embeddings import unsealed
@@ -21,6 +21,7 @@ from farm.ledger import layout as at
 from farm.ledger.notes import OwnPresets, read_note
 from farm.store import ObjectMissing, Store
 from farm.store.probe import PROBES, SCRATCH
+from framefarm_client.names import is_id
 
 __all__ = ["DAY_S", "Checker", "Finding", "video_count"]
 DAY_S = 24 * 3600.0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from farm.contract import Artifact, Job, JobId, is_id
+from farm.contract import Artifact, Job, JobId
 from farm.errors import Conflict, NotFound
 from farm.jobs.accept import Submission, accept
 from farm.jobs.erase import erase
@@ -20,6 +20,7 @@ from farm.ledger.notes import mark, mark_hooks, read_note
 from farm.ledger.states import OPEN, Event, JobState
 from farm.request import VideoEdit
 from farm.store import ObjectMissing, Store
+from framefarm_client.names import is_id
 
 Wish = Literal["pause", "resume", "cancel", "retry"]
 _REMEMBERED = 2000  #: requests kept in memory

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from farm.contract import Batch, JobId, is_id
+from farm.contract import Batch, JobId
 from farm.jobs.batches import find_batch
 from farm.jobs.catalog import Catalog, Listed
 from farm.jobs.jobs import Jobs
@@ -15,6 +15,7 @@ from farm.ledger.layout import index_folder, index_key, indexed_id
 from farm.ledger.states import OPEN, Status
 from farm.request import STARRED
 from farm.store import ObjectMissing, Store
+from framefarm_client.names import is_id
 
 MOST_LOOKS = 500  #: at videos, for a page that shows only some
 _LOOKS = 100  #: at once

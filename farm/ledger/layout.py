@@ -31,7 +31,8 @@ import hashlib
 import re
 from typing import Literal, NamedTuple
 
-from farm.contract import Job, JobId, is_id
+from farm.contract import Job, JobId
+from framefarm_client.names import is_id
 
 VIDEOS = "jobs/"
 OPEN_MARKERS = "open/"

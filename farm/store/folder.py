@@ -21,7 +21,8 @@ from uuid import uuid4
 from typing_extensions import override
 
 from farm.errors import StoreError
-from farm.store.protocol import ObjectMissing, Store, check_key, is_key
+from farm.store.protocol import ObjectMissing, Store, check_key
+from framefarm_client.names import is_key
 
 _TEMPORARY = ".tmp"  #: not a key: no segment of a key begins with a dot
 _PIECE_BYTES = 1 << 20

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from farm.errors import Damaged, StoreError
-
-_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+from framefarm_client.names import is_key
 
 
 class ObjectMissing(Damaged):
@@ -21,11 +19,6 @@ def check_key(key: str) -> str:
     if not is_key(key):
         raise StoreError(f"not an object key: {key!r}; need segments of letters, digits, '.', '_', '-' joined by '/'")
     return key
-
-
-def is_key(text: str) -> bool:
-    """Tell whether `text` could be a key of the farm; a bucket may hold other objects too."""
-    return _KEY.fullmatch(text) is not None
 
 
 class Store(Protocol):

@@ -35,7 +35,8 @@ from typing_extensions import override
 
 from farm.errors import StoreError
 from farm.store.probe import prove_create_once
-from farm.store.protocol import ObjectMissing, Store, check_key, is_key
+from farm.store.protocol import ObjectMissing, Store, check_key
+from framefarm_client.names import is_key
 
 log = logging.getLogger(__name__)
 _PIECE_BYTES = 1 << 20

@@ -35,7 +35,7 @@ from farm.ledger.layout import (
     video_folder,
 )
 from farm.ledger.states import OPEN, ErrorInfo, Event, JobState, accepted, advance, made, maker_of
-from farm.transfer.archive import Manifest, Member, bad_archive
+from framefarm_client.archive import Manifest, Member, bad_archive
 
 _NOBODY = "nobody"  #: the owner in an archive
 _LATEST_S = 1e11  #: later unix times are impossible

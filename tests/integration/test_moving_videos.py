@@ -17,8 +17,8 @@ from farm.jobs.fsck import DAY_S, Checker
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
 from farm.store import Store
-from farm.transfer.archive import pack, unpack
 from farm.transfer.exchange import import_video, read_arrived, snapshot
+from framefarm_client.archive import pack, unpack
 from tests.s3_servers import BUCKET, Place
 from tests.unit.conftest import Hand
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from farm.address import farm_url, proxy_to
 from farm.client import FarmClient
 from farm.errors import ConfigError, Unavailable
+from framefarm_client.address import farm_url, proxy_to
 
 NOWHERE = "127.0.0.1:9"
 

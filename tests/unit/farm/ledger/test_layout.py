@@ -11,7 +11,7 @@ import pytest
 from farm.contract import Job, JobId, JobPlan
 from farm.ledger import layout as at
 from farm.request import VideoRequest
-from farm.store.protocol import is_key
+from framefarm_client.names import is_key
 from tests.imports import ROOT
 
 JOB = JobId(f"video_{'0a' * 16}")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from farm.contract import JobId
 from farm.errors import Damaged, InvalidRequest
-from farm.transfer.archive import MANIFEST, Manifest, Member, pack, packed_bytes, read_folder, unpack
+from framefarm_client.archive import MANIFEST, Manifest, Member, pack, packed_bytes, read_folder, unpack
 
 ID = JobId(f"video_{'a' * 32}")
 Objects = dict[str, bytes]

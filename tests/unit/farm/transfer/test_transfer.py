@@ -29,8 +29,8 @@ from farm.jobs.fsck import Checker
 from farm.keys import new_key
 from farm.settings import FarmSettings
 from farm.store import FolderStore
-from farm.transfer.archive import Manifest, Member, pack, unpack
 from farm.transfer.exchange import import_video, read_arrived
+from framefarm_client.archive import Manifest, Member, pack, unpack
 from framepack_engine import Models, Renderer
 from tests.engine_worker import SMALL, Worker, submit
 from tests.unit.conftest import DispatcherHere, Hand

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from farm.contract import JobId, Value, is_id
-from farm.errors import Damaged, InvalidRequest
-from farm.store.protocol import is_key
+from framefarm_client.errors import Damaged, InvalidRequest
+from framefarm_client.names import is_id, is_key
 
 MANIFEST = "manifest.json"
 _MANIFEST_BYTES = 16 << 20
@@ -27,7 +26,13 @@ _END = bytes(2 * _BLOCK)
 _PIECE_BYTES = 1 << 20
 
 
-class Member(Value):
+class _Plain(BaseModel):
+    """Frozen plain data. Unknown names are errors, so that two versions notice each other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Member(_Plain):
     """An object: its path below the video's folder, and the length and sha256 of its bytes."""
 
     path: str
@@ -35,11 +40,11 @@ class Member(Value):
     bytes: int = Field(ge=0, lt=8 << 30)  #: the limit of a plain tar
 
 
-class Manifest(Value):
+class Manifest(_Plain):
     """The contents of an archive, in this order."""
 
     format: Literal[1] = 1
-    id: JobId
+    id: str
     objects: tuple[Member, ...]
 
     def named(self) -> dict[str, Member]:

@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from farm.errors import ConfigError
+from framefarm_client.errors import ConfigError
 
 _HOST = re.compile(r"[^\s%/]+")
 

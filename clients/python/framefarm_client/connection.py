@@ -1,0 +1,282 @@
+"""A connection to one farm: asks again while the network or the farm is away, and raises the farm's own errors."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from framefarm_client.errors import (
+    Busy,
+    ConfigError,
+    Conflict,
+    Damaged,
+    FarmError,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    Overloaded,
+    Quota,
+    StoreError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedImage,
+)
+from framefarm_client.events import Event, EventParser
+from framefarm_client.wires import Wire
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+ImageFile: TypeAlias = str | os.PathLike[str] | bytes  #: the path of a picture, or its bytes
+
+_ERRORS: dict[str, type[FarmError]] = {
+    error.code: error
+    for error in (
+        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
+        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable, Damaged),
+    )
+}
+_FIRST_S = 5.0  #: patience with a farm that has never answered: its address may be wrong
+_READ_S = 40.0  #: the farm pings an idle event stream every 15 s
+_PAUSES_S = (0.2, 2.0)  #: before a call is repeated: the first, and the longest of those that double
+
+
+class Lost(Exception):
+    """A connection broke, or could not be made; its cause is httpx's error."""
+
+
+class NotSent(Lost):
+    """No connection could be made, so the farm heard nothing."""
+
+
+LOST: tuple[type[Exception], ...] = (Lost, Unavailable, Busy)  #: worth another attempt
+
+
+class Connected(Protocol):
+    """What has a connection."""
+
+    @property
+    def connection(self) -> Connection:
+        """Return it."""
+
+
+class Connection:
+    """Asks one farm. It repeats every call that a broken connection interrupts, for `patience_s`."""
+
+    def __init__(
+        self, wire: Callable[..., Wire], url: str, *, api_key: str | None, patience_s: float, transport: Any = None
+    ) -> None:
+        """Raises: ConfigError for an address, or a proxy of the environment, that cannot be used."""
+        import httpx
+
+        from framefarm_client.address import farm_url, proxy_to
+
+        address = farm_url(url)
+        self.url, self._proxy = str(address).rstrip("/"), proxy_to(address)
+        self._patience_s, self._answered = patience_s, False
+        try:
+            self.wire = wire(
+                base_url=address,
+                headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+                timeout=httpx.Timeout(_READ_S, connect=5.0),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # a watched video holds one
+                transport=transport,
+                proxy=self._proxy.url if self._proxy else None,
+                trust_env=False,  # `proxy_to` chooses the proxy
+                verify=httpx.create_ssl_context(),  # with the certificates that SSL_CERT_FILE names
+            )
+        except (ImportError, ValueError) as err:  # a SOCKS proxy without socksio; a scheme that is no proxy's
+            raise ConfigError(f"the proxy {self._proxy} cannot be used: {_proxy_help(err)}") from err
+
+    async def ask(
+        self, method: str, path: str, *, again: tuple[type[Exception], ...] = LOST, **options: Any
+    ) -> dict[str, Any]:
+        """Return the object that the farm answers. again: after which errors to repeat the call."""
+        return await self.patiently(partial(self.once, method, path, **options), again=again)
+
+    async def once(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Ask a single time."""
+        async with self.stream(method, path, **options) as response:
+            with _naming_losses():
+                await self.wire.read(response)
+        try:
+            found = response.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise Unavailable(f"the server at {self.url} is not a farm; check --url (FARM_URL)")
+        return found
+
+    async def send(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        files: Mapping[str, ImageFile],
+        *,
+        key: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Ask for a video under a key, so that a retry stores nothing twice."""
+        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+        parts = await self.wire.aside(lambda: {name: _part(file) for name, file in files.items()})
+        headers = {"Idempotency-Key": key or uuid4().hex}
+        return await self.ask("POST", path, data=data, files=parts, headers=headers, params=query)
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        """Give the answer, its body unread. Raises: Lost; the farm's error that it carries, but for a 416."""
+        with _naming_losses():
+            response = await self.wire.send(method, path, stream=True, **options)
+        try:
+            if not response.is_success and response.status_code != 416:
+                with _naming_losses():
+                    await self.wire.read(response)
+                raise _error_of(response)
+            yield response
+        finally:
+            await self.wire.drop(response)
+
+    async def follow(self, path: str) -> AsyncGenerator[Event, None]:
+        """Iterate over the events of a stream, up to the answer that there are no more; resume where it broke."""
+        last_id: str | None = None
+        while True:
+            headers = {"Last-Event-ID": last_id} if last_id else {}
+            async with AsyncExitStack() as held:
+
+                async def opened(held: AsyncExitStack = held, headers: dict[str, str] = headers) -> httpx.Response:
+                    return await held.enter_async_context(self.stream("GET", path, headers=headers))
+
+                response = await self.patiently(opened)
+                if response.status_code == 204:
+                    return
+                parser = EventParser()
+                with suppress(Lost):  # the connection broke: connect again with the last id
+                    async with aclosing(self._lines(response)) as lines:
+                        async for line in lines:
+                            if event := parser.take(line):
+                                last_id = event.id or last_id
+                                yield event
+
+    async def download(self, video_id: str, variant: str, part: Path) -> None:
+        """Write a file of a video to `part`, from where an earlier attempt broke off. Checks its sha256."""
+        tag = tag_of(part)
+        have = part.stat().st_size if part.exists() and tag.exists() else 0
+        headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
+        path = f"/v1/videos/{segment(video_id)}/content"
+        async with self.stream("GET", path, params={"variant": variant}, headers=headers) as response:
+            if response.status_code == 416:
+                part.unlink()  # complete already, or longer than the file: start over
+                raise Lost("the partial file does not match")
+            tag.write_text(response.headers.get("etag", ""))
+            await self.write(response, part, append=response.status_code == 206)
+            await self.wire.aside(lambda: _check_digest(part, response.headers.get("repr-digest", "")))
+
+    async def write(self, response: httpx.Response, path: Path, *, append: bool = False) -> None:
+        """Write a streamed body to a file. Raises: Lost."""
+        with path.open("ab" if append else "wb") as file, _naming_losses():
+            async for piece in self.wire.pieces(response):
+                file.write(piece)
+
+    async def patiently(
+        self, call: Callable[[], Coroutine[Any, Any, T]], *, again: tuple[type[Exception], ...] = LOST
+    ) -> T:
+        """Repeat `call` while it raises one of `again`. Give up soon on a farm that has never answered."""
+        patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
+        until, (pause_s, longest_s) = time.monotonic() + patience_s, _PAUSES_S
+        while True:
+            try:
+                answer = await call()
+            except Exception as err:
+                if not isinstance(err, again) or time.monotonic() >= until:
+                    if isinstance(err, Lost):
+                        raise self._away(err) from err
+                    raise
+            else:
+                self._answered = True
+                return answer
+            await self.wire.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
+
+    async def _lines(self, response: httpx.Response) -> AsyncGenerator[str, None]:
+        with _naming_losses():
+            async for line in self.wire.lines(response):
+                yield line
+
+    def _away(self, err: Lost) -> Unavailable:
+        way = f" through the proxy {self._proxy}" if self._proxy else ""
+        return Unavailable(f"no farm answers at {self.url}{way}: {err}")
+
+
+@contextmanager
+def _naming_losses() -> Iterator[None]:
+    """Raise Lost for an error of the network."""
+    import httpx
+
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as err:
+        raise NotSent(str(err) or type(err).__name__) from err
+    except httpx.TransportError as err:
+        raise Lost(str(err) or type(err).__name__) from err
+
+
+def _error_of(response: httpx.Response) -> FarmError:
+    """Return the farm's error that a response carries."""
+    try:
+        problem = response.json()
+        code, detail = str(problem["code"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError):  # Ray Serve's proxy while it starts or is full, or another server
+        code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
+        if response.status_code in {404, 429} or response.is_server_error:
+            code = Unavailable.code
+    if response.status_code == 503:
+        code = Unavailable.code
+    return _ERRORS.get(code, FarmError)(detail, status=response.status_code)
+
+
+def _proxy_help(err: Exception) -> str:
+    if isinstance(err, ImportError):
+        return "install httpx[socks], or unset the variable"
+    return f"{err}; correct the variable, or unset it"
+
+
+def _part(file: ImageFile) -> tuple[str, bytes]:
+    """Return a part of a form: name and bytes. Raises: OSError."""
+    if isinstance(file, bytes):
+        return "picture", file
+    path = Path(file)
+    return path.name, path.read_bytes()
+
+
+def _check_digest(path: Path, header: str) -> None:
+    """Compare `path` with a Repr-Digest header (RFC 9530). On a mismatch, remove it. Raises: StoreError."""
+    if not header.startswith("sha-256=:"):
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").digest()
+    if base64.b64encode(found).decode() != header.removeprefix("sha-256=:").rstrip(":"):
+        path.unlink()
+        raise StoreError("the downloaded file differs from what the farm announced; fetch it again")
+
+
+def tag_of(part: Path) -> Path:
+    """Return the file that keeps a partial file's ETag."""
+    return part.with_suffix(".etag")
+
+
+def segment(text: str) -> str:
+    """Quote an id as a single segment of a path."""
+    return quote(text, safe="")

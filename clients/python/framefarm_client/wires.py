@@ -1,0 +1,177 @@
+"""All that differs between programs with `await` and without: how bytes travel, and how to wait.
+
+Everything above is written once, as coroutines over a wire. Over a `BlockingWire` they never wait, so `blocking` turns
+each into a plain function. httpx is loaded with the first wire, and not before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import httpx
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Wire(Protocol):
+    """Carries requests to one server."""
+
+    async def send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """Send a request. stream: return before the body has come."""
+
+    async def read(self, response: httpx.Response) -> None:
+        """Read a streamed body whole."""
+
+    def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """Read a streamed body piece by piece."""
+
+    def lines(self, response: httpx.Response) -> AsyncIterator[str]:
+        """Read a streamed body line by line."""
+
+    async def drop(self, response: httpx.Response) -> None:
+        """Close a streamed answer, read or not."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run what takes the disk's or the processor's time, without keeping other tasks from theirs."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class BlockingWire:
+    """Blocks the thread that asks."""
+
+    def __init__(self, **options: Any) -> None:
+        """options: of httpx.Client."""
+        import httpx
+
+        self._http = httpx.Client(**options)
+
+    async def send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """See Wire."""
+        return self._http.send(self._http.build_request(method, path, **options), stream=stream)
+
+    async def read(self, response: httpx.Response) -> None:
+        """See Wire."""
+        response.read()
+
+    async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """See Wire."""
+        for piece in response.iter_bytes():
+            yield piece
+
+    async def lines(self, response: httpx.Response) -> AsyncIterator[str]:
+        """See Wire."""
+        for line in response.iter_lines():
+            yield line
+
+    async def drop(self, response: httpx.Response) -> None:
+        """See Wire."""
+        response.close()
+
+    async def sleep(self, seconds: float) -> None:
+        """See Wire."""
+        time.sleep(seconds)  # noqa: ASYNC251 - it is meant to block
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """See Wire."""
+        return work()
+
+    async def close(self) -> None:
+        """See Wire."""
+        self._http.close()
+
+
+class AsyncWire:
+    """Lets other tasks of the event loop run meanwhile."""
+
+    def __init__(self, **options: Any) -> None:
+        """options: of httpx.AsyncClient."""
+        import httpx
+
+        self._http = httpx.AsyncClient(**options)
+
+    async def send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """See Wire."""
+        return await self._http.send(self._http.build_request(method, path, **options), stream=stream)
+
+    async def read(self, response: httpx.Response) -> None:
+        """See Wire."""
+        await response.aread()
+
+    def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """See Wire."""
+        return response.aiter_bytes()
+
+    def lines(self, response: httpx.Response) -> AsyncIterator[str]:
+        """See Wire."""
+        return response.aiter_lines()
+
+    async def drop(self, response: httpx.Response) -> None:
+        """See Wire."""
+        await response.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        """See Wire."""
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """See Wire."""
+        import asyncio
+
+        return await asyncio.to_thread(work)
+
+    async def close(self) -> None:
+        """See Wire."""
+        await self._http.aclose()
+
+
+def now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine over a BlockingWire to its end."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine over a BlockingWire waits for an event loop")
+
+
+def blocking(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make a plain function of a coroutine function; its owner has a BlockingWire."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return now(work(*args, **kwargs))
+
+    return run
+
+
+def blocking_each(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Generator[T, None, None]]:
+    """Make a plain generator function of an asynchronous one; its owner has a BlockingWire."""
+
+    async def following(items: AsyncGenerator[T, None]) -> T:
+        return await anext(items)
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        items = work(*args, **kwargs)
+        try:
+            while True:
+                yield now(following(items))
+        except StopAsyncIteration:
+            return
+        finally:
+            now(items.aclose())
+
+    return run

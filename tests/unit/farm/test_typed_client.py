@@ -1,0 +1,253 @@
+"""Farm and AsyncFarm against the real application: typed videos, the same names, one implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deploy.node.lock import locked, write_lock
+from farm.client import (
+    AsyncFarm,
+    AsyncVideo,
+    ConfigError,
+    Conflict,
+    Farm,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    Progress,
+    UnsupportedImage,
+    Video,
+    VideoFailed,
+    VideoFields,
+)
+from farm.jobs import Record
+from farm.request import VideoRequest
+from farm.settings import FarmSettings
+from tests.imports import ROOT
+from tests.unit.conftest import Hand
+
+CAT = ROOT / "examples" / "cat.jpg"
+Accept = Callable[..., Record]
+
+
+@pytest.fixture
+def farm(farm_url: str) -> Iterator[Farm]:
+    """The farm that FARM_URL names."""
+    with Farm() as farm:
+        yield farm
+
+
+@pytest.fixture
+def busy(hand: Hand) -> Iterator[Hand]:
+    """A worker by hand that does all orders, until the test ends."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            hand.finish()
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield hand
+    stop.set()
+    thread.join()
+
+
+def public(kind: type) -> set[str]:
+    """The names of what a class can do, and of what it knows."""
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_sync_and_async_have_the_same_names_with_docstrings() -> None:
+    """A program changes between them with `await` and `async` alone."""
+    for plain, waiting in ((Farm, AsyncFarm), (Video, AsyncVideo)):
+        assert public(plain) == public(waiting)
+        for name in public(plain):
+            member = getattr(plain, name)
+            if callable(member):
+                assert inspect.getdoc(member), name
+                assert inspect.signature(member) == inspect.signature(getattr(waiting, name))
+
+
+def test_every_field_of_a_request_can_be_named() -> None:
+    """The typed fields are the farm's, no more and no fewer; prompt and keyframes are arguments of their own."""
+    assert set(VideoFields.__annotations__) == set(VideoRequest.model_fields) - {"prompt", "keyframes"}
+
+
+def test_a_photo_becomes_a_file(farm: Farm, busy: Hand, tmp_path: Path) -> None:
+    """Ask, wait and save, in one line; str and Path alike; a folder takes the video's name."""
+    assert farm.render(str(CAT), "The cat looks up.", seconds=1).save(str(tmp_path / "cat.mp4")) == tmp_path / "cat.mp4"
+    assert (tmp_path / "cat.mp4").read_bytes() == b"mp4 bytes"
+    video = farm.render(CAT.read_bytes(), "It gets darker.", seconds=1, name="no/thing: more")
+    assert video.save(tmp_path) == tmp_path / "no_thing_ more.mp4"
+
+
+def test_a_video_is_frozen_and_typed(farm: Farm, hand: Hand) -> None:
+    """Facts have Python's types; a call returns a new video and leaves the old one as it was."""
+    video = farm.submit(CAT, prompt="a cat", seconds=3, seed=7, labels=["pets"], keyframes={1.5: CAT})
+    assert (video.status, video.seed, video.labels, video.error) == ("queued", 7, ("pets",), None)
+    assert video.seconds == video.frame_count / video.fps
+    assert datetime.now(UTC).year >= video.created_at.year
+    assert video.data["request"]["keyframes"] == [{"at_s": 1.5, "image": "keyframe_0"}]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        video.status = "completed"  # type: ignore[misc]
+    paused = video.pause()
+    assert (video.status, paused.status, video.refresh().status) == ("queued", "paused", "paused")
+    assert paused.edit(prompt="a dog", name="dog").prompt == "a dog"
+    assert [found.id for found in farm.videos(status="paused")] == [video.id]
+    assert paused.resume().cancel().status == "cancelled"
+    assert farm.video(video.id).retry().status == "queued"
+    with pytest.raises(Conflict):
+        video.delete()
+    with pytest.raises(NotReady):
+        video.save()
+    video.cancel().delete()
+    with pytest.raises(NotFound):
+        video.refresh()
+
+
+def test_remixes_and_links(farm: Farm, busy: Hand) -> None:
+    """A finished video has a link without a key, and can be made again otherwise."""
+    video = farm.render(CAT, "a cat", seconds=1)
+    assert "seal=" in video.link(seconds=60) or "content" in video.link(seconds=60)
+    other = video.remix("a dog", seed=5)
+    assert (other.prompt, other.seed, other.data["remixed_from_video_id"]) == ("a dog", 5, video.id)
+    assert other.wait().status == "completed"
+
+
+def test_progress_ends_with_the_video(farm: Farm, hand: Hand, accept: Accept) -> None:
+    """It tells each change once, in percent and seconds, and the end; a failure does not raise there, but in wait."""
+    record = accept()
+    hand.dispatcher.nudge(record.job.id)
+    job = farm.video(record.job.id)
+    told: list[Progress] = []
+    for progress in job.progress():
+        told.append(progress)
+        if progress.status == "queued":
+            hand.commit(hand.take(), conditioning=b"c")
+            hand.commit(hand.take(), section=b"s")
+        elif progress.sections_done == 1 and progress.status == "in_progress":
+            job.cancel()
+    assert (told[-1].status, told[-1].eta_s) == ("cancelled", None)
+    assert all(0 <= progress.percent <= 100 for progress in told)
+    assert len(set(told)) == len(told)
+    with pytest.raises(VideoFailed, match="somebody cancelled it") as caught:
+        job.wait()
+    assert isinstance(caught.value.facts["video"], Video)
+
+
+def test_each_picture_of_a_map_is_judged_by_itself(farm: Farm, busy: Hand, tmp_path: Path) -> None:
+    """Complete videos come in the order of their pictures, whichever ends first; the others are named at the end."""
+    photos = [tmp_path / f"{number}.jpg" for number in range(6)]
+    for photo in photos:
+        photo.write_bytes(CAT.read_bytes())
+    photos[2].write_text("no picture")
+    photos[4].unlink()
+    made = []
+    with pytest.raises(ExceptionGroup, match="2 of 6 pictures have no video") as caught:
+        made.extend(video.name for video in farm.map(photos, prompt="a cat", ahead=2, seconds=1))
+    assert made == ["0", "1", "3", "5"]
+    refused, missing = caught.value.exceptions
+    assert isinstance(refused, UnsupportedImage)
+    assert refused.facts["image"] == photos[2]
+    assert isinstance(missing, FileNotFoundError)
+    assert missing.__notes__ == [f"picture: {photos[4]}"]
+
+
+def test_a_map_keeps_enough_at_the_farm(farm: Farm, busy: Hand) -> None:
+    """Before the first video is given, `ahead` others were asked for; a farm without room is waited for."""
+    made = farm.map([CAT.read_bytes()] * 5, prompt="a cat", ahead=3, seconds=1)
+    first = next(made)
+    assert first.status == "completed"
+    assert len(list(farm.videos())) >= 3
+    assert len(list(made)) == 4
+
+
+async def test_async_does_the_same(farm_url: str, busy: Hand, tmp_path: Path) -> None:
+    """Videos side by side in one event loop, progress, saving, a map."""
+    async with AsyncFarm(farm_url) as farm:
+        one, two = await asyncio.gather(*(farm.render(CAT, f"cat {seed}", seconds=1, seed=seed) for seed in (1, 2)))
+        assert isinstance(one, AsyncVideo)
+        assert (one.seed, two.seed) == (1, 2)
+        assert (await one.save(tmp_path / "one.mp4")).read_bytes() == b"mp4 bytes"
+        told = [progress async for progress in one.progress()]
+        assert (told[-1].status, told[-1].percent) == ("completed", 100)
+        assert {video.seed async for video in farm.videos()} == {1, 2}
+        assert [video.name async for video in farm.map([CAT], prompt="a cat", seconds=1)] == ["cat"]
+        with pytest.raises(InvalidRequest, match="seconds"):
+            await farm.submit(CAT, "a cat", seconds=-1)
+        await one.delete()
+        with pytest.raises(NotFound):
+            await one.refresh()
+
+
+def test_frames_are_arrays(farm: Farm, busy: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mp4 is decoded here; without PyAV, the error says what to install."""
+    import torch
+
+    from framepack_engine.frames.video import encode_clip
+
+    video, mp4 = farm.render(CAT, "a cat", seconds=1), tmp_path / "clip.mp4"
+    encode_clip(torch.full((5, 64, 96, 3), 128, dtype=torch.uint8), mp4, crf=16)
+    monkeypatch.setattr("framefarm_client.calls.fetch", lambda *_, **__: _given(mp4))
+    shown = list(video.frames())
+    assert [frame.shape for frame in shown] == [(64, 96, 3)] * 5
+    assert abs(int(shown[0].mean()) - 128) < 4
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(ConfigError, match=r"framepack-farm-client\[frames\]"):
+        next(video.frames())
+
+
+async def _given(path: Path) -> Path:
+    return path
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"storage": "here"}, {"storage": "s3://bucket/a", "s3_endpoint": "http://127.0.0.1:9"}]
+)
+def test_without_an_address_it_finds_the_farm_of_this_machine(
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command line does: by the lock of the storage."""
+    monkeypatch.delenv("FARM_URL", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"FARM_{name.upper()}", value)
+    folder = {} if settings else {"storage": str(tmp_path / "data/framepack-farm/storage")}
+    if "s3_endpoint" in settings:
+        monkeypatch.setattr(FarmSettings, "_at_home", lambda *_: tmp_path / "data/framepack-farm/storage")
+    with pytest.raises(ConfigError, match=r"no farm runs on .* set FARM_URL, or pass its address"):
+        Farm()
+    with locked(FarmSettings(**{**settings, **folder})) as lock:
+        write_lock(lock, "http://127.0.0.1:8123")
+        assert Farm().connection.url == "http://127.0.0.1:8123"
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FARM_API_KEY, unless the program passes one; it is not shown."""
+    import httpx
+
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, text=json.dumps({"data": []}))
+
+    monkeypatch.setenv("FARM_API_KEY", "secret-1")
+    for key in (None, "secret-2"):
+        with Farm("http://farm", api_key=key, transport=httpx.MockTransport(answer)) as farm:
+            farm.models()
+            assert "secret" not in repr(farm)
+    assert seen == ["Bearer secret-1", "Bearer secret-2"]
