@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
-_SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "poster": "webp", "frames": "zip"}
-_SUFFIXES |= {"latents": "safetensors", "start": "png", "end": "png"}
+_SUFFIXES = {"video": "mp4", "partial": "mp4", "poster": "webp", "frames": "zip", "latents": "safetensors"}
 
 
 async def refresh(video: V) -> V:
@@ -130,7 +129,7 @@ async def save(video: VideoFacts, to: str | os.PathLike[str] | None = None, *, v
     out = Path() if to is None else Path(to)
     if out.is_dir():
         plain = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in video.name)
-        out /= f"{plain.strip('. ') or video.id}.{_SUFFIXES.get(variant, 'mp4')}"
+        out /= f"{plain.strip('. ') or video.id}.{_SUFFIXES.get(variant, 'png')}"
     return await calls.fetch(video.farm, video.id, out, variant=variant)
 
 

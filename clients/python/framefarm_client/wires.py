@@ -7,6 +7,7 @@ each into a plain function. httpx is loaded with the first wire, and not before.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
@@ -54,6 +55,7 @@ class BlockingWire:
         import httpx
 
         self._http = httpx.Client(**options)
+        weakref.finalize(self, self._http.close)  # `Farm().render(…)` closes nothing by itself
 
     async def send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
         """See Wire."""

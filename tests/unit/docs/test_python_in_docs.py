@@ -1,0 +1,71 @@
+"""The Python of the client's pages, run as it stands there, against a farm whose worker is a hand."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.imports import ROOT
+from tests.unit.conftest import Hand
+
+_PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "from farm.client import" in path.read_text()]
+_BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    pytest.param(textwrap.dedent(code), id=f"{path.stem}-{number}")
+    for path in _PAGES
+    for number, (_, code) in enumerate(_BLOCK.findall(path.read_text()))
+    if "farm.client" in code
+]
+
+
+@contextlib.contextmanager
+def worker(hand: Hand, url: str, *, after_an_edit: bool) -> Iterator[None]:
+    """A worker by hand that does all orders; after_an_edit: it begins once a video was edited."""
+    stop = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(base_url=url) as http:
+            while after_an_edit and not stop.is_set():
+                if any(video["edits"] for video in http.get("/v1/videos").json()["data"]):
+                    break
+                time.sleep(0.05)
+        while not stop.is_set():
+            hand.finish()
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_each_example_runs(
+    code: str, farm_url: str, hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word; FARM_URL, or the address in its place, leads to the test's farm."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("cat.jpg", "photos/1.jpg", "photos/2.jpg"):
+        shutil.copy(ROOT / "examples/cat.jpg", tmp_path / name)
+    program = compile(code.replace("http://127.0.0.1:8000", farm_url), "example", "exec")
+    with worker(hand, farm_url, after_an_edit=".edit(" in code):
+        exec(program, {"__name__": "__main__"})
+
+
+def test_there_are_examples() -> None:
+    """The pages are found."""
+    assert len(BLOCKS) >= 7
