@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 
-from framefarm_client.address import is_loopback
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
+from framefarm_client.address import is_loopback
 
 LOOPBACK = "127.0.0.1"
 _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound

@@ -126,6 +126,11 @@ async def edit(farm: Connected, video_id: str, changes: Mapping[str, Any]) -> di
     return await farm.connection.ask("PATCH", f"/v1/videos/{segment(video_id)}", json=dict(changes))
 
 
+async def move(farm: Connected, video_id: str, **place: str) -> dict[str, Any]:
+    """Move a queued video: `before` or `after` another of yours, or `to` "first" or "last". Raises: Conflict."""
+    return await farm.connection.ask("POST", f"/v1/videos/{segment(video_id)}/move", json=place)
+
+
 async def delete(farm: Connected, video_id: str) -> dict[str, Any]:
     """Erase an ended video. Raises: NotFound; Conflict if it has not ended."""
     await get(farm, video_id)  # it exists now, so if it is gone after a lost answer, the first attempt erased it

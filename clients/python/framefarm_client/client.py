@@ -47,6 +47,7 @@ class FarmClient:
     every = blocking_each(calls.every)
     wish = blocking(calls.wish)
     edit = blocking(calls.edit)
+    move = blocking(calls.move)
     delete = blocking(calls.delete)
     link = blocking(calls.link)
     watch = blocking_each(calls.watch)
