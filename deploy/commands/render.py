@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,9 +97,9 @@ def submit(
     """Ask for a video and print its id, without waiting. --n or --seeds ask for several, one line each."""
     variants = _variants(given)
     fields, images = request_of(given, image, end_image, whole=settings_of is None)
-    with connect(url=url, storage=storage) as client, tempfile.TemporaryDirectory(prefix="framefarm-from-") as name:
+    with connect(url=url, storage=storage) as client:
         ask = client.estimate if dry_run else client.submit
-        found = [({}, {})] if settings_of is None else _found_in(settings_of, client, Path(name))
+        found = [({}, {})] if settings_of is None else _found_in(settings_of, client)
         for its_fields, its_images in found:
             _show(ask(its_fields | fields | variants, its_images | images), dry_run=dry_run, as_json=as_json)
 
@@ -131,19 +129,15 @@ def _show(video: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
         put_id(video, as_json=as_json)
 
 
-def _found_in(file: Path, client: FarmClient, folder: Path) -> list[tuple[dict[str, Any], dict[str, Path]]]:
-    """Return the fields and pictures of each video in a file; say what has no counterpart. Raises: ConfigError."""
+def _found_in(file: Path, client: FarmClient) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return fields and pictures of each video in `file`; say what is left out. Raises: ConfigError."""
     if not file.is_file():
         raise ConfigError(f"{file} is not a file")
     found, told = [], client.inspect(file)
-    for number, one in enumerate(told["data"]):
-        images = {}
-        for name, image in one["images"].items():
-            images[name] = folder / f"{number}-{name}.png"
-            images[name].write_bytes(base64.b64decode(image["image_url"].partition(",")[2]))
+    for one in told["data"]:
         for left in one["left_out"]:
             say(f"{file.name}: left out {left['name']}={left['value']!r}: {left['why']}", style="yellow")
-        found.append((one["fields"], images))
+        found.append((one["fields"], one["images"]))
     return found
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
 
 from farm.errors import Unavailable
 from farm.ingress.content import lora_preview
@@ -19,9 +18,9 @@ from farm.ingress.posts import counted
 from farm.ingress.views import built_in_preset_view, inspection_view, lora_view, model_view, preset_view
 from farm.intake.body import SMALL_BYTES, read_body, read_file
 from farm.intake.images import MIN_SIDE_PX, formats
-from farm.intake.inspect_file import inspect_file
+from farm.intake.inspect_file import Inspection, inspect_file
+from farm.intake.own_pictures import with_own_pictures
 from farm.intake.own_presets import SentPreset, delete_preset, read_presets, save_preset
-from farm.intake.prepare import Tools
 from farm.request import MAX_VARIANTS, VideoRequest
 
 router = APIRouter(tags=["farm"])
@@ -128,17 +127,27 @@ async def get_lora_preview(
     return await to_thread.run_sync(lora_preview, name, deps.tools, request, limiter=deps.drawing)
 
 
-@router.post("/v1/inspect", openapi_extra=_FILE, response_model=dict[str, Any])
-async def inspect(request: Request, deps: Deps, _owner: OwnerDep) -> Response:
-    """Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing."""
+@router.post("/v1/inspect", openapi_extra=_FILE)
+async def inspect(request: Request, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
+    """Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing.
+
+    Its pictures become files of yours.
+    """
     sent = await read_file(request, max_bytes=deps.settings.max_upload_mb << 20)
     with counted(deps):
-        return await to_thread.run_sync(_inspected, sent.data, deps.tools, limiter=deps.decoding)
+        found = await to_thread.run_sync(_inspected, sent.data, deps, owner, limiter=deps.decoding)
+        return await to_thread.run_sync(_kept, found, deps, owner, limiter=deps.writing)
 
 
-def _inspected(data: bytes, tools: Tools) -> Response:
-    """Answer in a thread: an answer with pictures has megabytes."""
-    return JSONResponse(inspection_view(inspect_file(data, tools)))
+def _inspected(data: bytes, deps: Dependencies, owner: str) -> Inspection:
+    found = inspect_file(data, deps.tools)
+    return with_own_pictures(found, deps.jobs, deps.tools, owner=owner) if found.video else found
+
+
+def _kept(found: Inspection, deps: Dependencies, owner: str) -> dict[str, Any]:
+    pictures = {picture.data: picture for one in found.found for picture in one.images.values()}
+    ids = {data: deps.files.keep(data, picture.note, owner=owner).id for data, picture in pictures.items()}
+    return inspection_view(found, ids)
 
 
 async def _render(deps: Dependencies, model: str) -> dict[str, Any]:

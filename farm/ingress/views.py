@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from farm.contract import LiveJob, LoraCard, ModelCard, OrderKey, PresetCard, Stage, Weights, WorkerCard, WorkerState
@@ -236,18 +235,19 @@ def file_view(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def inspection_view(found: Inspection) -> dict[str, Any]:
-    """Return what a file holds: for each video its fields, its pictures as a request takes them, and what is left."""
+def inspection_view(found: Inspection, ids: Mapping[bytes, str]) -> dict[str, Any]:
+    """Return what a file holds: for each video its fields, its pictures as a request takes them, and what is left.
+
+    ids: the bytes of each picture -> the id of its file.
+    """
     return {
         "object": "inspection",
         "from": found.origin,
+        "video_id": found.video or None,
         "data": [
             {
                 "fields": one.fields,
-                "images": {
-                    name: {"image_url": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
-                    for name, png in one.images.items()
-                },
+                "images": {name: {"file_id": ids[picture.data]} for name, picture in one.images.items()},
                 "left_out": [left._asdict() for left in one.left_out],
             }
             for one in found.found

@@ -19,9 +19,10 @@ from PIL import Image
 from farm.contract import Planner
 from farm.errors import InvalidRequest, TooLarge, UnsupportedImage
 from farm.intake.body import checked
-from farm.intake.images import clean_image, pixels_of
+from farm.intake.images import pixels_of
 from farm.intake.prepare import Tools
 from farm.intake.studio import LeftOut, from_eichi, from_studio
+from farm.intake.uploads import Upload, checked_picture
 from farm.request import LoraUse, VideoRequest, read_json
 from farm.settings import FarmSettings
 
@@ -31,6 +32,7 @@ _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_ENTRIES, _MOST_JOBS = 2000, 50
 _JSON_BYTES = 8 << 20
 _PICTURES_PIXELS = 4  #: times FARM_MAX_PIXELS, of all pictures of a queue
+_PICTURES_BYTES = 2  #: times FARM_MAX_UPLOAD_MB
 _SEND_IT = "send this one as the request's start or end image, or inspect a smaller queue"
 #: of what a video leaves out, so that a foreign file cannot make a large answer
 _MOST_LEFT, _MOST_CHARS, _MOST_DEPTH, _MOST_NUMBER = 100, 4000, 4, 1e300
@@ -49,7 +51,7 @@ class Found(NamedTuple):
     """The settings of one video."""
 
     fields: dict[str, Any]  #: as a request takes them
-    images: dict[str, bytes]  #: "input_reference", "end_image" -> PNG
+    images: dict[str, Upload]  #: "input_reference", "end_image" …
     left_out: list[LeftOut]
 
 
@@ -58,6 +60,7 @@ class Inspection(NamedTuple):
 
     origin: str  #: which program wrote it
     found: list[Found]
+    video: str = ""  #: the farm's video that the file says it is
 
 
 def inspect_file(data: bytes, tools: Tools) -> Inspection:
@@ -74,7 +77,7 @@ def _inspection(data: bytes, tools: Tools) -> Inspection:
     if data.startswith(_ZIP):
         return Inspection("FramePack-Studio, queue", list(_of_queue(data, tools)))
     if data[4:8] == _MP4:
-        return Inspection("framepack-farm", [_of_mp4(data, tools)])
+        return _of_mp4(data, tools)
     if data.lstrip()[:1] == b"{":
         return Inspection("FramePack-Studio, JSON", list(_of_json(data, tools)))
     raise _nothing("it is no mp4, PNG, JSON or zip file")
@@ -92,10 +95,12 @@ def _of_png(data: bytes, tools: Tools) -> Inspection:
         origin, (fields, left_out) = "FramePack-eichi, PNG", from_eichi(texts)
     else:
         raise _nothing("the picture's texts are those of neither FramePack-Studio nor FramePack-eichi")
-    return Inspection(origin, [_checked(fields, {"input_reference": _clean(data, tools)}, left_out, tools)])
+    return Inspection(
+        origin, [_checked(fields, {"input_reference": checked_picture(data, "settings.png", tools)}, left_out, tools)]
+    )
 
 
-def _of_mp4(data: bytes, tools: Tools) -> Found:
+def _of_mp4(data: bytes, tools: Tools) -> Inspection:
     with tempfile.NamedTemporaryFile(prefix="framefarm-inspect-") as file:
         file.write(data)
         file.flush()
@@ -107,7 +112,7 @@ def _of_mp4(data: bytes, tools: Tools) -> Found:
     inputs, why = facts.get("inputs"), "the mp4 names this picture, but does not hold it"
     if isinstance(inputs, dict):
         left_out += [LeftOut(f"inputs.{name}", inputs[name], why) for name in sorted(inputs)]
-    return _checked(request, {}, left_out, tools)
+    return Inspection("framepack-farm", [_checked(request, {}, left_out, tools)], str(facts.get("id", "")))
 
 
 def _of_json(data: bytes, tools: Tools) -> Iterator[Found]:
@@ -168,16 +173,16 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, most: int) ->
 
 
 class _Pictures:
-    """The pictures of a queue, as long as the answer has room for them."""
+    """The pictures of a queue, as long as the farm has room for them."""
 
     def __init__(self, archive: zipfile.ZipFile, names: Mapping[str, zipfile.ZipInfo], tools: Tools) -> None:
         self._archive, self._names, self._tools = archive, names, tools
         self._pixels = _PICTURES_PIXELS * tools.settings.max_pixels
-        self._bytes = 2 * tools.settings.max_upload_mb << 20  # of PNGs in the answer
+        self._bytes = _PICTURES_BYTES * tools.settings.max_upload_mb << 20
 
-    def of(self, job: str) -> tuple[dict[str, bytes], list[LeftOut]]:
+    def of(self, job: str) -> tuple[dict[str, Upload], list[LeftOut]]:
         """Return a job's pictures, and those that are left out."""
-        images, left_out = dict[str, bytes](), list[LeftOut]()
+        images, left_out = dict[str, Upload](), list[LeftOut]()
         for part, form in _PICTURES.items():
             if (entry := self._names.get(form.format(job))) is None:
                 continue
@@ -187,18 +192,17 @@ class _Pictures:
                 left_out.append(LeftOut(part, entry.filename, str(err)))
         return images, left_out
 
-    def _picture(self, entry: zipfile.ZipInfo) -> bytes:
-        settings, _, media = self._tools
+    def _picture(self, entry: zipfile.ZipInfo) -> Upload:
+        settings = self._tools.settings
         data = _unpacked(self._archive, entry, most=settings.max_upload_mb << 20)
         pixels = pixels_of(data, max_pixels=settings.max_pixels, name="file")
         if pixels > self._pixels:
             raise TooLarge(f"the queue's pictures have too many pixels together; {_SEND_IT}")
         self._pixels -= pixels
-        png = clean_image(data, max_pixels=settings.max_pixels, upright_rgb=media.upright_rgb, name="file").png
-        if len(png) > self._bytes:
-            raise TooLarge(f"the answer has no room for more pictures; {_SEND_IT}")
-        self._bytes -= len(png)
-        return png
+        if len(data) > self._bytes:
+            raise TooLarge(f"the queue's pictures have too many bytes together; {_SEND_IT}")
+        self._bytes -= len(data)
+        return checked_picture(data, entry.filename, self._tools)
 
 
 def _jobs(told: dict[str, Any]) -> Iterator[tuple[str, tuple[dict[str, Any], list[LeftOut]]]]:
@@ -212,7 +216,7 @@ def _jobs(told: dict[str, Any]) -> Iterator[tuple[str, tuple[dict[str, Any], lis
         yield name, from_studio({**job, **job["params"]} if isinstance(job.get("params"), dict) else job)
 
 
-def _checked(fields: dict[str, Any], images: dict[str, bytes], left_out: list[LeftOut], tools: Tools) -> Found:
+def _checked(fields: dict[str, Any], images: dict[str, Upload], left_out: list[LeftOut], tools: Tools) -> Found:
     """Check each field like a request's; move what this farm refuses to `left_out`, with the reason."""
     planner, left_out = tools.planner, list(left_out)
     known = {name: value for name, value in fields.items() if name in planner.request_type.model_fields}
@@ -271,11 +275,6 @@ def _shown(value: object, depth: int = 0) -> Any:
         return {str(_shown(str(name))): _shown(inner, depth + 1) for name, inner in inside}
     text = "…" if isinstance(value, list | tuple | Mapping) else str(value)
     return text[:_MOST_CHARS].encode("utf-8", "replace").decode()
-
-
-def _clean(data: bytes, tools: Tools) -> bytes:
-    settings, _, media = tools
-    return clean_image(data, max_pixels=settings.max_pixels, upright_rgb=media.upright_rgb, name="file").png
 
 
 def _json(data: bytes) -> dict[str, Any]:

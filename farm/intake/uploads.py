@@ -1,4 +1,4 @@
-"""Files of POST /v1/files: checked like a request's images when they come, and read where a request names them."""
+"""Files that the farm keeps: checked like a request's images when they come, and read where a request names them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Upload(NamedTuple):
 
     data: bytes
     note: FileNote
-    most_s: float | None  #: the client wants it erased after so many seconds
+    most_s: float | None = None  #: the client wants it erased after so many seconds
 
 
 def checked_upload(sent: SentFile, tools: Tools) -> Upload:
@@ -38,14 +38,14 @@ def checked_upload(sent: SentFile, tools: Tools) -> Upload:
         raise InvalidRequest.of("purpose", f'need a word of at most 64 letters, such as "{_PURPOSE}"')
     if fields:
         raise InvalidRequest.naming(dict.fromkeys(fields, "there is no such field"))
-    return Upload(sent.data, picture_note(sent.data, sent.name, tools, purpose=purpose), most_s)
+    return checked_picture(sent.data, sent.name, tools, purpose=purpose)._replace(most_s=most_s)
 
 
-def picture_note(data: bytes, filename: str, tools: Tools, *, purpose: str = _PURPOSE) -> FileNote:
-    """Decode a picture and return what the farm says of its file. Raises: UnsupportedImage, TooLarge, Unavailable."""
+def checked_picture(data: bytes, filename: str, tools: Tools, *, purpose: str = _PURPOSE) -> Upload:
+    """Decode a picture, so that nothing else is kept. Raises: UnsupportedImage, TooLarge, Unavailable."""
     settings, _, media = tools
     clean = clean_image(data, max_pixels=settings.max_pixels, upright_rgb=media.upright_rgb, name="file")
-    return FileNote(
+    note = FileNote(
         filename=_plain(filename),
         purpose=purpose,
         media_type=clean.media_type,
@@ -53,6 +53,7 @@ def picture_note(data: bytes, filename: str, tools: Tools, *, purpose: str = _PU
         width=clean.width,
         height=clean.height,
     )
+    return Upload(data, note)
 
 
 def with_files(body: Body, files: Files, settings: FarmSettings, *, owner: str) -> Body:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, segment, tag_of
+from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, SentFile, segment, tag_of
 from framefarm_client.errors import NotFound
 from framefarm_client.events import Event
 
@@ -28,17 +28,20 @@ _IMPORT_S = 3600.0  #: time for the farm to store a large archive
 
 
 async def submit(
-    farm: Connected, fields: Mapping[str, Any], images: Mapping[str, ImageFile], *, key: str | None = None
+    farm: Connected, fields: Mapping[str, Any], images: Mapping[str, ImageFile | SentFile], *, key: str | None = None
 ) -> dict[str, Any]:
-    """Ask for a video; a retry never stores it twice. images: "input_reference", "end_image" … -> file.
+    """Ask for a video; a retry never stores it twice.
 
+    images: "input_reference", "end_image" … -> a file, or what `upload` returned for it.
     key: an Idempotency-Key. Another call, even of another process, gets the same video with it. None: a new key.
     Raises: InvalidRequest, UnsupportedImage, TooLarge, Quota, Overloaded; Unavailable if no farm answers.
     """
     return await farm.connection.send("/v1/videos", fields, images, key=key)
 
 
-async def estimate(farm: Connected, fields: Mapping[str, Any], images: Mapping[str, ImageFile]) -> dict[str, Any]:
+async def estimate(
+    farm: Connected, fields: Mapping[str, Any], images: Mapping[str, ImageFile | SentFile]
+) -> dict[str, Any]:
     """Return what would be made and how long each worker would take; store nothing. Raises: as `submit`.
 
     The field `image_size` ("WIDTHxHEIGHT" in px) may stand for the start image.
@@ -47,7 +50,7 @@ async def estimate(farm: Connected, fields: Mapping[str, Any], images: Mapping[s
 
 
 async def remix(
-    farm: Connected, video_id: str, fields: Mapping[str, Any], images: Mapping[str, ImageFile]
+    farm: Connected, video_id: str, fields: Mapping[str, Any], images: Mapping[str, ImageFile | SentFile]
 ) -> dict[str, Any]:
     """Make a new video with other `fields`. It shares the sections before `fields["from_section"]` (default: 0).
 
@@ -173,7 +176,7 @@ async def about(farm: Connected) -> dict[str, Any]:
 async def inspect(farm: Connected, file: str | Path) -> dict[str, Any]:
     """Return the settings that a file holds: `from`, and `data` with {fields, images, left_out} of each video.
 
-    Raises: InvalidRequest if it holds none; UnsupportedImage, TooLarge.
+    An image is {"file_id": …}. Raises: InvalidRequest if it holds none; UnsupportedImage, TooLarge.
     """
     return await farm.connection.ask("POST", "/v1/inspect", files={"file": (Path(file).name, Path(file).read_bytes())})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from framefarm_client import calls
+from framefarm_client import calls, file_calls
 from framefarm_client.connection import Connection
 from framefarm_client.wires import BlockingWire, blocking, blocking_each, now
 
@@ -56,6 +56,11 @@ class FarmClient:
     export = blocking(calls.export)
     import_archive = blocking(calls.import_archive)
     inspect = blocking(calls.inspect)
+    upload = blocking(file_calls.upload)
+    get_file = blocking(file_calls.get_file)
+    files = blocking_each(file_calls.files)
+    fetch_file = blocking(file_calls.fetch_file)
+    delete_file = blocking(file_calls.delete_file)
     farm = blocking(calls.about)
     models = blocking(calls.models)
     loras = blocking(calls.loras)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ImageFile: TypeAlias = str | os.PathLike[str] | bytes  #: the path of a picture, or its bytes
+SentFile: TypeAlias = Mapping[str, Any]  #: a picture that was sent before: a file object, or {"file_id": …}
 
 _ERRORS: dict[str, type[FarmError]] = {
     error.code: error
@@ -124,14 +125,17 @@ class Connection:
         self,
         path: str,
         fields: Mapping[str, Any],
-        files: Mapping[str, ImageFile],
+        files: Mapping[str, ImageFile | SentFile],
         *,
         key: str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Ask for a video under a key, so that a retry stores nothing twice."""
         data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-        parts = await self.wire.aside(lambda: {name: _part(file) for name, file in files.items()})
+        sent = {name: file for name, file in files.items() if isinstance(file, Mapping)}
+        data |= {name: json.dumps({"file_id": file.get("file_id") or file["id"]}) for name, file in sent.items()}
+        new = {name: file for name, file in files.items() if not isinstance(file, Mapping)}
+        parts = await self.wire.aside(lambda: {name: part_of(file) for name, file in new.items()})
         headers = {"Idempotency-Key": key or uuid4().hex}
         return await self.ask("POST", path, data=data, files=parts, headers=headers, params=query)
 
@@ -253,7 +257,7 @@ def _proxy_help(err: Exception) -> str:
     return f"{err}; correct the variable, or unset it"
 
 
-def _part(file: ImageFile) -> tuple[str, bytes]:
+def part_of(file: ImageFile) -> tuple[str, bytes]:
     """Return a part of a form: name and bytes. Raises: OSError."""
     if isinstance(file, bytes):
         return "picture", file

@@ -309,3 +309,21 @@ def test_pings_and_half_events_are_left_out() -> None:
         'data: {"b"',
     ]
     assert list(read_events(lines)) == [Event("1.0", "status", {"a": 1})]
+
+
+def test_files_are_sent_once_and_named(farm_url: str, tmp_path: Path, jobs: Jobs) -> None:
+    """A lost answer sends the same file again; a request names it by its id."""
+    network = Fragile(breaks=1, method="POST")
+    with FarmClient(farm_url, transport=network) as client:
+        file = client.upload(CAT)
+        assert len(network.seen) == 2
+        assert client.get_file(file["id"])["filename"] == "cat.jpg"
+        assert [each["id"] for each in client.files()] == [file["id"]]
+        assert client.fetch_file(file["id"], tmp_path / "cat.jpg").read_bytes() == CAT.read_bytes()
+        video = client.submit({"prompt": "a cat"}, {"input_reference": file, "end_image": CAT})
+        assert client.delete_file(file["id"])["deleted"] is True
+        with pytest.raises(NotFound):
+            client.get_file(file["id"])
+        with pytest.raises(InvalidRequest, match="no such file"):
+            client.submit({"prompt": "a cat"}, {"input_reference": {"file_id": file["id"]}})
+    assert set(jobs.get(video["id"], owner="local").job.inputs) == {"start", "end"}

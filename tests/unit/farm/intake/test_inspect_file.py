@@ -203,10 +203,36 @@ def test_a_foreign_mp4_sets_no_webhook(http: TestClient, tmp_path: Path, also: d
     assert {left["name"] for left in one["left_out"]} == {*hook, "metadata", *also}
 
 
-def told_in_mp4(request: object, folder: Path) -> bytes:
+def test_an_mp4_of_a_video_that_is_here(http: TestClient, tmp_path: Path) -> None:
+    """Its pictures come from the farm as files, keyframes too; once the video is deleted, it is a stranger's."""
+    shades = {"input_reference": "teal", "end_image": "navy", "keyframe_0": "red"}
+    files = {part: ("a.png", png(shade=shade)) for part, shade in shades.items()}
+    frames = [{"at_s": 0.5, "image": "keyframe_0"}]
+    data = {"prompt": "a cat", "model": "tiny", "seconds": "3", "keyframes": json.dumps(frames)}
+    video = http.post("/v1/videos", data=data, files=files).json()
+    facts = {"id": video["id"], "inputs": dict.fromkeys(("start", "end", "keyframe_1"), "ab" * 32)}
+    mp4 = told_in_mp4(video["request"], tmp_path, **facts)
+    found = inspect(http, mp4)
+    one = found["data"][0]
+    assert (found["video_id"], set(one["images"])) == (video["id"], set(shades))
+    assert one["fields"]["keyframes"] == frames
+    assert not [left for left in one["left_out"] if left["name"] in {"keyframes", "inputs.start", "inputs.end"}]
+    for part, shade in shades.items():
+        content = http.get(f"/v1/files/{one['images'][part]['file_id']}/content").content
+        with Image.open(io.BytesIO(content)) as shown, Image.new("RGB", (1, 1), shade) as wanted:
+            assert shown.getpixel((0, 0)) == wanted.getpixel((0, 0))
+    assert http.post("/v1/videos?dry_run=1", json=one["fields"] | one["images"]).status_code == 200
+    http.post(f"/v1/videos/{video['id']}/cancel")
+    assert http.delete(f"/v1/videos/{video['id']}").status_code == 200
+    found = inspect(http, mp4)
+    assert (found["video_id"], found["data"][0]["images"]) == (None, {})
+    assert {left["name"] for left in found["data"][0]["left_out"]} >= {"keyframes", "inputs.start", "inputs.end"}
+
+
+def told_in_mp4(request: object, folder: Path, **facts: object) -> bytes:
     """An mp4 that says that this request made it."""
     encode_clip(np.zeros((1, 64, 64, 3), np.uint8), folder / "a.mp4", crf=30)
-    join_clips([folder / "a.mp4"], folder / "b.mp4", metadata={"framefarm": json.dumps({"request": request})})
+    join_clips([folder / "a.mp4"], folder / "b.mp4", metadata={"framefarm": json.dumps({"request": request, **facts})})
     return (folder / "b.mp4").read_bytes()
 
 
@@ -272,7 +298,9 @@ TOOLS = Tools(FarmSettings(model="tiny"), EnginePlanner(), EngineMedia())
 def survives(data: bytes) -> None:
     """The file is read, and the answer can be sent; or it is refused with one of three errors."""
     with contextlib.suppress(InvalidRequest, TooLarge, UnsupportedImage):
-        json.dumps(inspection_view(inspect_file(data, TOOLS)), ensure_ascii=False, allow_nan=False).encode()
+        found = inspect_file(data, TOOLS)
+        ids = {picture.data: "file-1" for one in found.found for picture in one.images.values()}
+        json.dumps(inspection_view(found, ids), ensure_ascii=False, allow_nan=False).encode()
 
 
 @given(TOLD, st.booleans())
