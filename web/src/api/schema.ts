@@ -457,6 +457,8 @@ export interface paths {
         /**
          * Inspect
          * @description Read the settings of a file: a farm's mp4, FramePack-Studio's PNG, JSON or queue, eichi's PNG. Render nothing.
+         *
+         *     Its pictures become files of yours.
          */
         post: operations["inspect_v1_inspect_post"];
         delete?: never;
