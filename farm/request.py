@@ -170,8 +170,8 @@ class VideoRequest(UserInput):
     """A request for one video. The images travel beside it."""
 
     prompt: str = Field(
-        min_length=1,
         max_length=4000,
+        json_schema_extra={"minLength": 1},  # farm/intake/texts.py asks for it: scripts of other programs may send none
         description="what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in it fill loras and prompts",
     )
     negative_prompt: str = Field(

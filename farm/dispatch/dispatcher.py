@@ -37,6 +37,7 @@ from farm.jobs.expiry import erase_expired
 from farm.jobs.files import erase_expired_files
 from farm.jobs.leftovers import Leftovers
 from farm.jobs.losses import Losses, find_losses
+from farm.jobs.scripts import erase_old_scripts
 from farm.ledger.damage import look_at_each, skipping_damaged
 from farm.ledger.log import take_epoch
 from farm.ledger.states import ENDED
@@ -287,8 +288,9 @@ class Dispatcher:
         return known is not None
 
     def _erase_expired(self) -> bool:
-        """Erase some files and videos that have expired; tell whether there may be more."""
+        """Erase some files, notes of scripts and videos that have expired; tell whether there may be more."""
         has_more = erase_expired_files(self._jobs.store, now_s=self._wall())
+        has_more |= erase_old_scripts(self._jobs.store, self._settings.file_hours, now_s=self._wall())
         if self._settings.keep_days is None:
             return has_more
         erased, has_more_videos = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())

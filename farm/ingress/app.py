@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
-from farm.ingress import about, files, links, operations, sessions, videos
+from farm.ingress import about, files, gradio, links, operations, sessions, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
@@ -97,6 +97,8 @@ def create_app(
     app.include_router(operations.router)
     app.include_router(sessions.router)
     app.include_router(links.router)
+    for of_scripts in gradio.DOORS:
+        app.include_router(gradio.router, prefix=of_scripts.path)
     app.include_router(page_router(page))
     describe(app, planner.request_type)
     return app

@@ -38,6 +38,7 @@ _TURNS = 4  #: POSTs for each working thread: at tens of ms a POST, the last is 
 #: headers in which a proxy names its client; Starlette's server may have applied them already
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_FROM_BROWSERS = frozenset({"origin", "sec-fetch-site"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,11 @@ class Caller(NamedTuple):
 
 async def caller_of(request: Request, deps: Deps) -> Caller:
     """Find the API key or the session; a farm without keys has one caller, `local`. Raises: Unauthorized, Forbidden."""
+    return await _caller(request, deps, is_trusted=is_own_page(request))
+
+
+async def _caller(request: Request, deps: Dependencies, *, is_trusted: bool) -> Caller:
+    """Find the caller. is_trusted: the request may change something although only a cookie says whose it is."""
     keys = parse_keys(deps.settings.api_keys)
     if not keys:
         check_own_machine(request, deps.settings)
@@ -108,7 +114,7 @@ async def caller_of(request: Request, deps: Deps) -> Caller:
     if key is not None or session is None:
         return Caller(owner_of(key or "", keys), "key")
     owner = await deps.seals.owner_of(session, keys)
-    if request.method not in _READING and not is_own_page(request):
+    if request.method not in _READING and not is_trusted:
         raise Forbidden(
             "a session alone changes nothing unless a page of this farm asks (Sec-Fetch-Site, Origin); programs send "
             "Authorization: Bearer KEY"
@@ -176,6 +182,19 @@ def _address(host: str) -> tuple[str | None, int | None]:
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+async def script_owner(request: Request, deps: Deps) -> str:
+    """Find the owner for whom a gradio script asks.
+
+    A script that signed in with a name and a key has a cookie and sends no header of a browser. A browser sends Origin
+    or Sec-Fetch-Site with each request that changes something. Raises: Unauthorized, Forbidden.
+    """
+    is_script = not _FROM_BROWSERS & set(request.headers.keys())
+    return (await _caller(request, deps, is_trusted=is_script or is_own_page(request))).owner
+
+
+ScriptDep = Annotated[str, Depends(script_owner)]
 
 
 async def _owner(caller: CallerDep) -> str:

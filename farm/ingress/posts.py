@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from anyio import WouldBlock
+from anyio import WouldBlock, to_thread
 from fastapi import Depends, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from farm.errors import Busy, InvalidRequest, Overloaded, Quota, Unavailable
+from farm.contract import JobId, WorkerState
+from farm.errors import Busy, FarmError, InvalidRequest, Overloaded, Quota, Unavailable
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep
 from farm.intake.body import Body, read_body
+from farm.intake.prepare import Prepared, accept
 from farm.intake.uploads import with_files
+from farm.jobs import Record
 
+log = logging.getLogger(__name__)
 _KEY_CHARS = 255
 _BUSY_RETRY_S = 2  #: most POSTs that are being handled are answered by then
 _QUEUE_RETRY_S = 10
@@ -117,3 +122,34 @@ async def _check_load(deps: Dependencies, owner: str, wanted: int) -> None:
             f"the farm has {load.open} unfinished videos and accepts at most {most} (FARM_MAX_QUEUED); ask again later",
             retry_after_s=_QUEUE_RETRY_S,
         )
+
+
+async def prepared(deps: Dependencies, settle: Callable[[], Prepared]) -> Prepared:
+    """Settle a request in one of the threads that decode images. Raises: as `settle`."""
+    return await to_thread.run_sync(settle, limiter=deps.decoding)
+
+
+async def accepted(deps: Dependencies, owner: str, ready: Prepared, *, idempotency_key: str | None = None) -> Record:
+    """Store the video or the batch, and tell the dispatcher; return the first. Raises: Conflict; StoreError."""
+    write = partial(accept, ready, deps.jobs, owner=owner, idempotency_key=idempotency_key)
+    record = await to_thread.run_sync(write, limiter=deps.writing)
+    log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})
+    for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
+        await nudge(deps, job_id, owner)
+    return record
+
+
+async def nudge(deps: Dependencies, job: JobId, owner: str) -> None:
+    """Tell the dispatcher that a video's ledger has news."""
+    try:
+        await deps.door.nudge(job, owner)
+    except FarmError as err:  # the dispatcher finds the news later by itself
+        log.info("nudge_lost", extra={"job_id": job, "error": err})
+
+
+async def workers(deps: Dependencies) -> list[WorkerState]:
+    """Return the workers; none while the dispatcher does not answer."""
+    try:
+        return list(await deps.door.workers())
+    except FarmError:
+        return []

@@ -17,17 +17,26 @@ from pydantic import BeforeValidator
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from farm.contract import JobId, LiveJob, WorkerState
+from farm.contract import JobId, LiveJob
 from farm.errors import Conflict, FarmError, InvalidRequest, NotFound, Unavailable
 from farm.ingress.content import AskedDep, content, live_picture
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
 from farm.ingress.events import follow, has_seen_end
 from farm.ingress.links import LinkedDep
-from farm.ingress.posts import Post, PostDep, PostWithVideoDep, check_room
+from farm.ingress.posts import (
+    Post,
+    PostDep,
+    PostWithVideoDep,
+    accepted,
+    check_room,
+    nudge,
+    prepared,
+    workers,
+)
 from farm.ingress.views import estimate_view, video_view
 from farm.intake.body import SMALL_BYTES, checked, checked_edit, checked_move, read_body, spool_body, take_image_size
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
-from farm.intake.prepare import Prepared, accept, prepare
+from farm.intake.prepare import Prepared, prepare
 from farm.jobs import Record, Wish
 from farm.jobs.pages import Wanted, read_page
 from farm.ledger.states import OPEN
@@ -87,7 +96,7 @@ async def import_archive(
     except OSError as err:
         raise Unavailable(f"the farm cannot keep the archive while checking it: {err.strerror}") from err
     log.info("import", extra={"job_id": record.job.id, "seq": record.head.seq})
-    await _nudge(deps, record.job.id, owner)
+    await nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -134,17 +143,13 @@ async def _made(post: Post, settle: Callable[[], Prepared], *, variants: Variant
     if not post.dry_run:  # before any image is decoded, so that a full farm answers at once
         is_known = partial(deps.jobs.is_claimed, key, owner=owner)
         await check_room(deps, owner, wanted=variants.number, is_known=is_known)
-    prepared = await to_thread.run_sync(settle, limiter=deps.decoding)
+    ready = await prepared(deps, settle)
     if variants != _ONE:
         facts = variants.model_dump(mode="json")
-        prepared = prepared._replace(variants=variants, fingerprint=prepared.also("batch", facts))
+        ready = ready._replace(variants=variants, fingerprint=ready.also("batch", facts))
     if post.dry_run:
-        return estimate_view(prepared, await _workers(deps), deps.planner.section_starts(prepared.plan))
-    write = partial(accept, prepared, deps.jobs, owner=owner, idempotency_key=key)
-    record = await to_thread.run_sync(write, limiter=deps.writing)
-    log.info("accept", extra={"job_id": record.job.id, "sections": record.job.plan.sections})
-    for job_id in record.job.batch.videos if record.job.batch else (record.job.id,):
-        await _nudge(deps, job_id, owner)
+        return estimate_view(ready, await workers(deps), deps.planner.section_starts(ready.plan))
+    record = await accepted(deps, owner, ready, idempotency_key=key)
     return await _answer(record, deps, post.response)
 
 
@@ -267,7 +272,7 @@ async def edit_video(
     body = await read_body(request, max_bytes=deps.settings.max_upload_mb << 20)
     record = await run_in_threadpool(deps.jobs.edit, video_id, checked_edit(body), owner=owner)
     log.info("edit", extra={"job_id": video_id})
-    await _nudge(deps, record.job.id, owner)
+    await nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -276,14 +281,14 @@ async def delete_video(video_id: str, deps: Deps, owner: OwnerDep) -> dict[str, 
     """Erase everything stored of an ended video."""
     await run_in_threadpool(deps.jobs.delete, video_id, owner=owner)
     log.info("delete", extra={"job_id": video_id})
-    await _nudge(deps, JobId(video_id), owner)
+    await nudge(deps, JobId(video_id), owner)
     return {"id": video_id, "object": "video.deleted", "deleted": True}
 
 
 async def _wish(video_id: str, wish: Wish, response: Response, deps: Dependencies, owner: str) -> dict[str, Any]:
     record = await run_in_threadpool(deps.jobs.wish, video_id, wish, owner=owner)
     log.info("%s", wish, extra={"job_id": video_id})
-    await _nudge(deps, record.job.id, owner)
+    await nudge(deps, record.job.id, owner)
     return await _answer(record, deps, response)
 
 
@@ -301,17 +306,3 @@ async def _live(deps: Dependencies, record: Record) -> LiveJob | None:
         return await deps.door.live(record.job.id)
     except FarmError:
         return None
-
-
-async def _workers(deps: Dependencies) -> list[WorkerState]:
-    try:
-        return list(await deps.door.workers())
-    except FarmError:
-        return []
-
-
-async def _nudge(deps: Dependencies, job: JobId, owner: str) -> None:
-    try:
-        await deps.door.nudge(job, owner)
-    except FarmError as err:  # the dispatcher finds the news later by itself
-        log.info("nudge_lost", extra={"job_id": job, "error": err})

@@ -59,18 +59,23 @@ class SentFile(NamedTuple):
 
 
 def checked(
-    fields: Mapping[str, Any], images: dict[str, bytes], planner: Planner, *, kept: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any],
+    images: dict[str, bytes],
+    planner: Planner,
+    *,
+    kept: Mapping[str, Any] | None = None,
+    may_be_blank: bool = False,
 ) -> Intake:
     """Check each field, and take the settings out of the prompt.
 
-    kept: the values that another video's request gives to the fields that were not sent.
+    kept: the values that another video's request gives to the fields that were not sent. may_be_blank: the prompt.
     Raises: InvalidRequest naming each bad field.
     """
     given = {**(kept or {}), **fields}
     request = validated(planner.request_type, given)
     if found := settings_in(request, fields, planner):
         request = validated(planner.request_type, {**given, **found})
-    check_texts(request)
+    check_texts(request, may_be_blank=may_be_blank or (kept is not None and "prompt" not in fields))
     return Intake(VideoRequest.model_construct(request.model_fields_set, **dict(request)), images)
 
 
@@ -124,19 +129,25 @@ async def read_body(
 
 async def read_file(request: Request, *, max_bytes: int) -> SentFile:
     """Read the file `file` of a form, and its texts. Raises: InvalidRequest; TooLarge for more than `max_bytes`."""
+    return (await read_files(request, "file", max_bytes=max_bytes))[0]
+
+
+async def read_files(request: Request, part: str, *, max_bytes: int) -> list[SentFile]:
+    """Read the files of this name of a form, at least one, each with the form's texts. Raises: as `read_file`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     limited = Request(request.scope, _limited(request, max_bytes, setting="FARM_MAX_UPLOAD_MB"))
     if kind not in FORMS:
-        raise InvalidRequest.of("file", "send multipart/form-data with the file as its part `file`")
+        raise InvalidRequest.of(part, f"send multipart/form-data with the file as its part `{part}`")
     form = await read_form(limited, kind, max_bytes=max_bytes)
     try:
-        file, fields = form.get("file"), dict[str, Any]()
-        if not isinstance(file, UploadFile):
-            raise InvalidRequest.of("file", "the form has no such file")
+        files = [file for file in form.getlist(part) if isinstance(file, UploadFile)]
+        if not files:
+            raise InvalidRequest.of(part, "the form has no such file")
+        fields = dict[str, Any]()
         for name, value in form.multi_items():
             if isinstance(value, str):
                 _take_text(fields, name, value)
-        return SentFile(await file.read(), file.filename or "", fields)
+        return [SentFile(await file.read(), file.filename or "", fields) for file in files]
     finally:
         await form.close()
 

@@ -12,14 +12,17 @@ from farm.request import UserInput, VideoEdit, VideoRequest, deadline_s
 _ALLOWED = frozenset("\t\n\r")
 
 
-def check_texts(request: VideoRequest | VideoEdit) -> None:
-    """Check each text of `request`. Raises: InvalidRequest naming each text with control characters, and blank ones."""
+def check_texts(request: VideoRequest | VideoEdit, *, may_be_blank: bool = False) -> None:
+    """Check each text of `request`. may_be_blank: its prompt.
+
+    Raises: InvalidRequest naming each text with control characters, and blank ones.
+    """
     faults = dict[str, str]()
     for name, text in _texts("", dict(request)):
         found = next((char for char in text if unicodedata.category(char) == "Cc" and char not in _ALLOWED), None)
         if found is not None:
             faults[name] = f"it holds the control character U+{ord(found):04X}; send text without it"
-    if request.prompt is not None and not request.prompt.strip():
+    if request.prompt is not None and not request.prompt.strip() and not may_be_blank:
         faults["prompt"] = "it is blank; say what happens in the video"
     if isinstance(request, VideoEdit) and holds_settings(request.prompt or ""):
         faults["prompt"] = "an edit cannot change LoRAs and times; send plain text, or ask for a remix"

@@ -38,6 +38,13 @@ class Record(NamedTuple):
         """The request with users' later edits, which the ledger holds. Everything but an export uses this one."""
         return self.asked.edited(self.head.state.edits)
 
+    def after_sections(self, number: int) -> Record:
+        """Return the video as it was when its first `number` sections were made and decoded."""
+        state = self.head.state
+        clips = {section: seq for section, seq in state.clips.items() if int(section) < number}
+        before = state.model_copy(update={"sections": state.sections[:number], "clips": clips, "video": None})
+        return self._replace(head=self.head.model_copy(update={"state": before}))
+
 
 class Jobs:
     """All videos in one store."""

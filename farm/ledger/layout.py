@@ -18,6 +18,7 @@ Stores that exist already depend on these names, so a name never changes.
     batches/<owner>/<batch id>.json            the videos of an accepted batch
     presets/<owner>/<number>.json              the presets that an owner saved; the highest number counts
     files/<owner>/<sha256>/<created>-<expires> a file that an owner sent, with both times in ms; the latest counts
+    scripts/<owner>/<session>/<ms>_<name>      what a gradio script's session waits for, or its keyframes
     embeddings/<sha256>.safetensors            an embedding; embeddings/<sha256>/<id>: a video that uses it
     dispatcher/<epoch>                         the dispatcher of this epoch
     workers/<kind>/<slot>                      a worker on leave
@@ -43,6 +44,7 @@ CLAIMS = "idempotency/"
 BATCHES = "batches/"
 PRESETS = "presets/"
 FILES = "files/"
+SCRIPTS = "scripts/"
 EMBEDDINGS = "embeddings/"
 EPOCHS = "dispatcher/"
 SECRETS = "secrets/"
@@ -66,6 +68,7 @@ _MARKER = re.compile(r"open/(video_[0-9a-f]{32})(\.[0-9a-f]{32})?")
 _INDEXED = re.compile(r"owners/[^/]+/(\d{13})_([^/]+)")
 _HOOK = re.compile(r"hooks/(video_[0-9a-f]{32})\.(\d+)\.(request|farm)")
 _FILE = re.compile(r"files/([^/]+)/([0-9a-f]{64})/(\d{13,})-(\d{13,})")
+_SCRIPT = re.compile(r"scripts/([^/]+)/([0-9a-f]{32})/(\d{13,})_((?:video|answer|sections)_[0-9a-f_]+)")
 _EMBEDDED = re.compile(r"embeddings/([^/]+)(?:\.safetensors|/([^/]+))")
 
 
@@ -278,6 +281,30 @@ def parse_file(key: str) -> FileKey | None:
     """Return the file that a key names; None for any other key."""
     found = _FILE.fullmatch(key)
     return FileKey(found[1], found[2], int(found[3]), int(found[4])) if found else None
+
+
+class ScriptKey(NamedTuple):
+    """A note of a gradio script's session."""
+
+    owner: str
+    session: str  #: a hash of the name that the client gave it
+    at_ms: int
+    name: str  #: a video's id, "answer_…" or "sections_…"
+
+    def __str__(self) -> str:
+        """Return the key."""
+        return f"{script_folder(self.owner, self.session)}{self.at_ms:013}_{self.name}"
+
+
+def script_folder(owner: str, session: str) -> str:
+    """Return the prefix of a session's notes."""
+    return f"{SCRIPTS}{owner}/{session}/"
+
+
+def parse_script(key: str) -> ScriptKey | None:
+    """Return the note that a key names; None for any other key."""
+    found = _SCRIPT.fullmatch(key)
+    return ScriptKey(found[1], found[2], int(found[3]), found[4]) if found else None
 
 
 # ---- embeddings, which videos share

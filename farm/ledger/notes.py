@@ -47,6 +47,23 @@ class FileNote(Value):
     height: int
 
 
+class ScriptEvent(Value):
+    """A call of a gradio script: a video to wait for (the id is the video's), or an answer that is there."""
+
+    id: str
+    door: str  #: the path of the door: "" or "/NAME"
+    call: str
+    data: tuple[JsonValue, ...] | None = None
+    error: str | None = None
+
+
+class ScriptSections(Value):
+    """The keyframes that a gradio script set for its session."""
+
+    numbers: tuple[int, ...]  #: sections in the order in which they are made: 0 is the video's end
+    files: tuple[str, ...]  #: ids of uploaded files
+
+
 Note = TypeVar("Note", bound=Value)
 
 

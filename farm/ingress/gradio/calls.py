@@ -1,0 +1,148 @@
+"""What the calls do. Each returns the event whose id the client then follows; a refusal is an event, too."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+
+from farm.errors import Conflict, FarmError, InvalidRequest, NotFound
+from farm.ingress.gradio.asked import body_of, file_id, in_the_scripts_words, intake_of, preserved_gb
+from farm.ingress.gradio.doors import NAMES_OF_PRESETS, PRESET_OUTPUTS, Call
+from farm.ingress.gradio.rows import update
+from farm.ingress.gradio.visit import Visit
+from farm.ingress.posts import accepted, check_room, counted, nudge, prepared, workers
+from farm.intake.prepare import prepare
+from farm.intake.uploads import with_files
+from farm.jobs import Record
+from farm.jobs.scripts import ScriptSession
+from farm.ledger.notes import ScriptEvent, ScriptSections
+
+log = logging.getLogger(__name__)
+_RANDOM_SEEDS = 2**32
+_FORKS_GB = {"Hand Movement": 8}  #: what the fork's presets preserve, where it is not 6
+
+
+class Asked(NamedTuple):
+    """A call that a client asks for."""
+
+    call: Call
+    session: ScriptSession
+    visit: Visit
+
+
+async def begin(asked: Asked, take: Callable[[], dict[str, Any]]) -> ScriptEvent:
+    """Do what the call asks; note in the session what its stream must tell. take: returns the checked values.
+
+    Raises: StoreError if the note cannot be written.
+    """
+    event = ScriptEvent(id="", door=asked.visit.door.path, call=asked.call.name)
+    try:
+        values = take()
+        if asked.call.function == "process":
+            record = await _process(asked, values)
+            wait = partial(asked.session.wait_for, record, door=asked.visit.door.path, call=asked.call.name)
+            return await run_in_threadpool(wait)
+        data = await _OTHERS[asked.call.function](asked, values)
+        event = event.model_copy(update={"data": tuple(data)})
+    except FarmError as err:
+        log.info("script_refused: %s", err, extra={"code": err.code})
+        event = event.model_copy(update={"error": in_the_scripts_words(err)})
+    return await run_in_threadpool(asked.session.answer, event)
+
+
+async def cancel(session: ScriptSession | None, video_id: str, visit: Visit) -> bool:
+    """Cancel a video that the session waits for; with None, any of the owner's. Tell whether it will not be made.
+
+    Raises: StoreError.
+    """
+    deps, owner = visit.deps, visit.owner
+    try:
+        record = await run_in_threadpool(deps.jobs.get, video_id, owner=owner)
+        if session is not None and not await run_in_threadpool(session.waits_for, record):
+            return False
+        await run_in_threadpool(deps.jobs.wish, video_id, "cancel", owner=owner)
+    except (NotFound, Conflict):  # it is not the owner's, or it has ended
+        return False
+    log.info("cancel", extra={"job_id": video_id})
+    await nudge(deps, record.job.id, owner)
+    return True
+
+
+async def _process(asked: Asked, values: dict[str, Any]) -> Record:
+    """Accept a video. Raises: as POST /v1/videos."""
+    deps, owner = asked.visit.deps, asked.visit.owner
+    sections = await run_in_threadpool(asked.session.sections)
+    body = body_of(values, sections, deps.planner)
+    preserve_gb = preserved_gb(values["gpu_memory_preservation"], deps.default_model, await workers(deps))
+    await check_room(deps, owner)
+    with counted(deps):
+        body = await run_in_threadpool(partial(with_files, body, deps.files, deps.settings, owner=owner))
+        intake = intake_of(body, deps.planner, preserve_gb=preserve_gb)
+        return await accepted(deps, owner, await prepared(deps, partial(prepare, intake, deps.tools)))
+
+
+async def _end_process(asked: Asked, _values: dict[str, Any]) -> list[Any]:
+    """Cancel the videos that the session waits for."""
+    for key in await run_in_threadpool(asked.session.keys):
+        await cancel(None, key.name, asked.visit)
+    return []
+
+
+async def _set_random_seed(_asked: Asked, values: dict[str, Any]) -> list[Any]:
+    """Draw a seed for the form."""
+    return [secrets.randbelow(_RANDOM_SEEDS) if values["is_checked"] else update()]
+
+
+async def _apply_preset(asked: Asked, values: dict[str, Any]) -> list[Any]:
+    """Tell what a preset of the fork fills in."""
+    name = values["preset_name"]
+    preset, flow = NAMES_OF_PRESETS[name]
+    card = next(card for card in asked.visit.deps.planner.presets() if card.name == preset)
+    has_cache = card.fields["cache"] == "teacache"
+    changes: dict[str, Any] = {
+        "steps": card.fields["num_inference_steps"],
+        "gs": card.fields["guidance_scale"],
+        "gpu_memory_preservation": _FORKS_GB.get(name, 6),
+        "use_teacache": has_cache,
+        "hand_optimization": not has_cache,
+        "flow_preset": flow,
+    }
+    if card.prompt:
+        changes["prompt"] = card.prompt
+    return [update(value=changes[name]) if name in changes else update() for name in PRESET_OUTPUTS]
+
+
+async def _update_section_settings(asked: Asked, values: dict[str, Any]) -> list[Any]:
+    """Keep the session's keyframes."""
+    numbers, files, faults = list[int](), list[str](), dict[str, str]()
+    for n in (1, 2, 3):
+        number, path = values[f"num{n}"], values[f"img{n}"]
+        if path is None or number is None:  # one of them alone is a form half filled in
+            continue
+        try:
+            identity = file_id(f"img{n}", path)
+            await run_in_threadpool(partial(asked.visit.deps.files.get, identity, owner=asked.visit.owner))
+        except NotFound as err:
+            faults[f"img{n}"] = str(err)
+        except InvalidRequest as err:
+            faults |= err.facts["fields"]  # type: ignore[arg-type, operator]
+        else:
+            numbers.append(number)
+            files.append(identity)
+    if faults:
+        raise InvalidRequest.naming(faults)
+    await run_in_threadpool(asked.session.set_sections, ScriptSections(numbers=tuple(numbers), files=tuple(files)))
+    return []
+
+
+_OTHERS = {
+    "end_process": _end_process,
+    "set_random_seed": _set_random_seed,
+    "apply_preset": _apply_preset,
+    "update_section_settings": _update_section_settings,
+}
