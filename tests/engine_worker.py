@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fastapi.testclient import TestClient
@@ -11,7 +13,7 @@ from actors.orders import OrderRunner, failure_of
 from farm.contract import Order, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs
-from framepack_engine import Renderer
+from framepack_engine import Renderer, load_models
 from tests.unit.conftest import Hand
 
 CAT = Path(__file__, "../../examples/cat.jpg").resolve().read_bytes()
@@ -49,6 +51,30 @@ class Worker:
             except Exception as err:  # noqa: BLE001 - as in the worker
                 self.dispatcher.give_up(failure_of(order, self.card.id, err))
             self.dispatcher.nudge(order.job.id)
+
+
+@contextlib.contextmanager
+def working(hand: Hand, tiny_cache: Path, *, workers: int = 1) -> Iterator[None]:
+    """Workers with both tiny models that do all orders, each in a thread, for as long as the context lasts."""
+    renderers = {name: Renderer(load_models(name, cache_dir=tiny_cache)) for name in ("tiny", "tiny-f1")}
+    over, threads = threading.Event(), []
+
+    def work(worker: Worker) -> None:
+        while not over.wait(0.05):
+            worker.work()
+
+    for number in range(workers):
+        worker = Worker(hand, renderers["tiny"], name=f"w{number}")
+        worker.runner = OrderRunner(hand.jobs, worker.card, load=lambda model, _: renderers[model])
+        threads.append(threading.Thread(target=work, args=(worker,), daemon=True))
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def submit(http: TestClient, **fields: str) -> str:

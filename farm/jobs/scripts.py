@@ -60,7 +60,7 @@ class ScriptSession:
         self._store.delete(str(key))
 
     def forget_video(self, video_id: str) -> None:
-        """Forget a call by its video's id, if the session waits for it; answers stay. Raises: StoreError."""
+        """Forget a call by its video's id, if the session waits for it. Raises: StoreError."""
         for key in self.keys():
             if key.name == video_id:
                 self.told(key)

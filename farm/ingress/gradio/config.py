@@ -8,18 +8,15 @@ from farm.ingress.gradio.doors import Call, Door, Output, Parameter
 
 API = "/gradio_api"
 _VERSION = "5.50.0"  #: the gradio whose protocol this is; later ones answer videos differently
-_FILE = {  #: how clients recognize a file
+_TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+_FILE = {  #: how clients recognize a file; that of 1.8 reads no list of types
     "type": "object",
     "title": "FileData",
     "properties": {
         "path": {"type": "string", "title": "Path"},
-        "url": {"type": ["string", "null"], "title": "Url", "default": None},
-        "orig_name": {"type": ["string", "null"], "title": "Orig Name", "default": None},
-        "meta": {
-            "type": "object",
-            "properties": {"_type": {"type": "string", "const": "gradio.FileData"}},
-            "default": {"_type": "gradio.FileData"},
-        },
+        "url": _TEXT_OR_NULL,
+        "orig_name": _TEXT_OR_NULL,
+        "meta": {"type": "object", "title": "Meta", "default": {"_type": "gradio.FileData"}},
     },
     "required": ["path"],
 }

@@ -89,6 +89,7 @@ async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told
             for row in rows.news(state, live):
                 yield row
             if state.status == "completed":
+                yield rows.last()
                 yield Done(outputs=rows.last())
             elif state.status not in OPEN:
                 error = state.error.message if state.error else ""
@@ -228,8 +229,9 @@ async def call_events(event: ScriptEvent, session: ScriptSession, visit: Visit) 
                 yield "event: heartbeat\ndata: null\n\n"
                 continue
             if isinstance(news, Done):
-                with suppress(FarmError):  # it goes with its age
-                    await run_in_threadpool(session.forget_video, event.id)
+                if event.data is None and event.error is None:  # answers go with their age
+                    with suppress(FarmError):
+                        await run_in_threadpool(session.forget_video, event.id)
                 is_error = news.outputs is None
                 data = {"error": news.error} if is_error else news.outputs
                 yield f"event: {'error' if is_error else 'complete'}\n{_data(data)}"

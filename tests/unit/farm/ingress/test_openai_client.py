@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +22,7 @@ import pytest
 from openai.types import Video, VideoSeconds, VideoSize
 from PIL import Image
 
-from actors.orders import OrderRunner
-from framepack_engine import Renderer, load_models
-from tests.engine_worker import Worker
+from tests.engine_worker import working
 from tests.imports import ROOT
 from tests.unit.conftest import Hand
 
@@ -53,19 +50,8 @@ def picture(tmp_path: Path, png: bytes) -> Path:
 @pytest.fixture
 def engine(hand: Hand, tiny_cache: Path) -> Iterator[None]:
     """A worker with both tiny models that does all orders."""
-    renderers = {name: Renderer(load_models(name, cache_dir=tiny_cache)) for name in ("tiny", "tiny-f1")}
-    worker, over = Worker(hand, renderers["tiny"]), threading.Event()
-    worker.runner = OrderRunner(hand.jobs, worker.card, load=lambda model, _: renderers[model])
-
-    def work() -> None:
-        while not over.wait(0.05):
-            worker.work()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
+    with working(hand, tiny_cache):
+        yield
 
 
 def frames(mp4: bytes) -> int:
