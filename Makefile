@@ -77,8 +77,13 @@ browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (ne
 	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends chromium; }
 
-clients:  ## OpenAI's package for Node, for the test that it works against the farm
+# gradio's older clients want other versions of what the farm needs, so each has an environment of its own.
+clients:  ## OpenAI's and gradio's packages for Node and gradio's older ones, for the tests that they work
 	cd tests/clients && npm ci --silent
+	@for version in 1.8.0 1.14.0; do folder=tests/clients/gradio-$$version; \
+	  [ -f $$folder/.complete ] || { rm -rf $$folder && $(PYTHON3) -m venv $$folder && \
+	  $$folder/bin/python -m pip install --quiet --disable-pip-version-check "gradio_client==$$version" \
+	  "huggingface-hub<2" "websockets<16" $$(grep -E '^(av|pillow)==' constraints.txt) && touch $$folder/.complete; }; done
 
 # Node 20.19 or newer.
 web:  ## build the page of web/ into farm/ingress/web

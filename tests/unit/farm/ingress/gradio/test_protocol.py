@@ -90,10 +90,10 @@ def video_of(http: TestClient, event: str) -> Any:
     return http.get(f"/v1/videos/{event}").raise_for_status().json()
 
 
-@pytest.mark.parametrize("door", ORDERS)
-def test_a_door_tells_its_parameters(http: TestClient, door: str) -> None:
+@pytest.mark.parametrize("at", ORDERS)
+def test_a_door_tells_its_parameters(http: TestClient, at: str) -> None:
     """/info has each fork's order and defaults; /config has them as components, with buttons that Python skips."""
-    config = http.get(f"{door}/config").json()
+    config = http.get(f"{at}/config").json()
     told = {name: config[name] for name in ("version", "api_prefix", "protocol", "connect_heartbeat", "max_file_size")}
     assert told == {
         "version": "5.50.0",
@@ -102,18 +102,18 @@ def test_a_door_tells_its_parameters(http: TestClient, door: str) -> None:
         "connect_heartbeat": False,
         "max_file_size": 4 << 20,
     }
-    process = http.get(f"{door}{API}/info", params={"serialize": "False"}).json()["named_endpoints"]["/process"]
+    process = http.get(f"{at}{API}/info", params={"serialize": "False"}).json()["named_endpoints"]["/process"]
     image, *rest = process["parameters"]
     assert (image["parameter_name"], image["parameter_has_default"]) == ("input_image", False)
     assert all(parameter["parameter_has_default"] for parameter in rest)
     found = {parameter["parameter_name"]: parameter["parameter_default"] for parameter in rest}
-    assert list(found.items()) == list(ORDERS[door].items())
+    assert list(found.items()) == list(ORDERS[at].items())
     by_id = {component["id"]: component for component in config["components"]}
     (dependency,) = [each for each in config["dependencies"] if each["api_name"] == "process"]
     assert len(dependency["inputs"]) == len(process["parameters"])
     outputs = [by_id[number] for number in dependency["outputs"]]
     seen = [output["type"] for output in outputs if not output["skip_api"]]
-    assert seen == ["video", "image", "markdown", "html", *(["number"] if door == "/nirvash" else [])]
+    assert seen == ["video", "image", "markdown", "html", *(["number"] if at == "/nirvash" else [])]
     assert len(process["returns"]) == len(seen)
     assert len(outputs) == len(seen) + 2
 
