@@ -18,7 +18,7 @@ from farm.request import VideoRequest, sides_px
 from framepack_engine.planning.spec import RenderSpec
 
 LIMITS: dict[str, tuple[list[Any], list[Any]]] = {  #: field -> what is taken at its ends, what is refused beyond them
-    "prompt": (["a", "a" * 4000], ["", "a" * 4001, None]),
+    "prompt": (["", "a", "a" * 4000], ["a" * 4001, None]),  # farm/intake/texts.py refuses a blank one
     "seconds": ([0.1, 600, "5", " 2.5 "], [0, 0.09, 600.1, "five", "nan", "inf", None]),
     "size": (
         [None, "64x64", "2048x2048", "640x608"],
