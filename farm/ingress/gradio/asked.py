@@ -58,16 +58,25 @@ def refused_path(err: FarmError) -> str:
     return f"refused/{base64.urlsafe_b64encode(str(err).encode()).decode()}"
 
 
-def file_id(parameter: str, path: str) -> str:
-    """Return the id of the uploaded file that a parameter names. Raises: InvalidRequest."""
-    if found := _UPLOAD.fullmatch(path):
-        return found[1]
+def file_ids(paths: Mapping[str, str]) -> dict[str, str]:
+    """Return parameter -> id of the uploaded file whose path it has. Raises: InvalidRequest naming each other path."""
+    found, faults = dict[str, str](), dict[str, str]()
+    for parameter, path in paths.items():
+        if upload := _UPLOAD.fullmatch(path):
+            found[parameter] = upload[1]
+        else:
+            faults[parameter] = _fault(path)
+    if faults:
+        raise InvalidRequest.naming(faults)
+    return found
+
+
+def _fault(path: str) -> str:
+    """Say why a path names no file."""
     with contextlib.suppress(binascii.Error):
         if found := _REFUSED.fullmatch(path):
-            raise InvalidRequest.of(parameter, base64.urlsafe_b64decode(found[1]).decode(errors="replace"))
-    raise InvalidRequest.of(
-        parameter, f"{path[:80]!r} is no uploaded file; name a file of yours with handle_file(), which uploads it"
-    )
+            return base64.urlsafe_b64decode(found[1]).decode(errors="replace")
+    return f"{path[:80]!r} is no uploaded file; name a file of yours with handle_file(), which uploads it"
 
 
 def body_of(values: Mapping[str, Any], sections: ScriptSections, planner: Planner) -> Body:
@@ -88,15 +97,8 @@ def body_of(values: Mapping[str, Any], sections: ScriptSections, planner: Planne
     if "flow_preset" in values:
         presets = {preset.name: preset.fields for preset in planner.presets()}
         fields["flow_exponent"] = presets[FLOWS[values["flow_preset"]]]["flow_exponent"]
-    files, faults = dict[str, str](), dict[str, str]()
-    for name in ("input_image", "end_frame"):
-        if values.get(name) is not None:
-            try:
-                files[_FIELDS[name]] = file_id(name, values[name])
-            except InvalidRequest as err:
-                faults |= err.facts["fields"]  # type: ignore[arg-type, operator]
-    if faults:
-        raise InvalidRequest.naming(faults)
+    pictures = {name: values[name] for name in ("input_image", "end_frame") if values.get(name) is not None}
+    files = {_FIELDS[name]: found for name, found in file_ids(pictures).items()}
     keyframes = keyframes_of(sections, values["total_second_length"], values["latent_window_size"], planner)
     if keyframes:
         fields["keyframes"] = [{"at_s": at_s, "image": f"keyframe_{n}"} for n, at_s in keyframes.items()]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Conflict, FarmError, InvalidRequest, NotFound
-from farm.ingress.gradio.asked import body_of, file_id, in_the_scripts_words, intake_of, preserved_gb
+from farm.ingress.gradio.asked import body_of, file_ids, in_the_scripts_words, intake_of, preserved_gb
 from farm.ingress.gradio.doors import NAMES_OF_PRESETS, PRESET_OUTPUTS, Call
 from farm.ingress.gradio.rows import update
 from farm.ingress.gradio.visit import Visit
@@ -119,24 +119,19 @@ async def _apply_preset(asked: Asked, values: dict[str, Any]) -> list[Any]:
 
 async def _update_section_settings(asked: Asked, values: dict[str, Any]) -> list[Any]:
     """Keep the session's keyframes."""
-    numbers, files, faults = list[int](), list[str](), dict[str, str]()
-    for n in (1, 2, 3):
-        number, path = values[f"num{n}"], values[f"img{n}"]
-        if path is None or number is None:  # one of them alone is a form half filled in
-            continue
+    pairs = {f"img{n}": (values[f"num{n}"], values[f"img{n}"]) for n in (1, 2, 3)}
+    whole = {name: pair for name, pair in pairs.items() if None not in pair}  # one of them alone is half a form
+    files, faults = file_ids({name: path for name, (_, path) in whole.items()}), dict[str, str]()
+    for name, identity in files.items():
         try:
-            identity = file_id(f"img{n}", path)
             await run_in_threadpool(partial(asked.visit.deps.files.get, identity, owner=asked.visit.owner))
         except NotFound as err:
-            faults[f"img{n}"] = str(err)
-        except InvalidRequest as err:
-            faults |= err.facts["fields"]  # type: ignore[arg-type, operator]
-        else:
-            numbers.append(number)
-            files.append(identity)
+            faults[name] = str(err)
     if faults:
         raise InvalidRequest.naming(faults)
-    await run_in_threadpool(asked.session.set_sections, ScriptSections(numbers=tuple(numbers), files=tuple(files)))
+    numbers = tuple(number for number, _ in whole.values())
+    sections = ScriptSections(numbers=numbers, files=tuple(files.values()))
+    await run_in_threadpool(asked.session.set_sections, sections)
     return []
 
 

@@ -18,7 +18,7 @@ from farm.ingress.content import Asked as AskedContent
 from farm.ingress.content import content, stored_picture
 from farm.ingress.dependencies import Deps, script_owner
 from farm.ingress.gradio import config
-from farm.ingress.gradio.asked import file_id, refused_path, upload_path
+from farm.ingress.gradio.asked import file_ids, refused_path, upload_path
 from farm.ingress.gradio.calls import Asked, begin, cancel
 from farm.ingress.gradio.config import API
 from farm.ingress.gradio.doors import Call, Door
@@ -108,7 +108,9 @@ def get_file(path: str, request: Request, visit: VisitDep) -> Response:
     found = _VIDEO.fullmatch(path)
     if found is None:
         try:
-            return stored_picture(file_id("path", path), visit.deps.files, owner=visit.owner, request=request)
+            return stored_picture(
+                file_ids({"path": path})["path"], visit.deps.files, owner=visit.owner, request=request
+            )
         except InvalidRequest as err:
             raise NotFound(f"there is no file {path[:80]!r}") from err
     video_id, number, suffix = found.groups()

@@ -197,7 +197,9 @@ class Messages:
         self._has_started = True
         if isinstance(told, Done):
             is_error = told.outputs is None
-            output = {"error": told.error} if is_error else {"data": told.outputs, "is_generating": False}
+            output: dict[str, Any] = (
+                {"error": told.error} if is_error else {"data": told.outputs, "is_generating": False}
+            )
             return [*messages, self._message("process_completed", output=output, success=not is_error)]
         self._rows += 1  # the first row whole, then what changes of each output
         data = told if self._rows == 1 else [[["replace", [], output]] for output in told]

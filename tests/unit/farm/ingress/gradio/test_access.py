@@ -108,7 +108,7 @@ def test_the_client_signs_in_both_ways(jobs: Jobs, door: DispatcherHere, monkeyp
     with app_of(jobs, door, ALICES_ENTRY, "127.0.0.1") as farm, serving(farm) as port:
         url = f"http://127.0.0.1:{port}/svjack"
         for ways in ({"headers": {"Authorization": f"Bearer {ALICE}"}}, {"auth": ("alice", ALICE)}):
-            client = Client(url, verbose=False, analytics_enabled=False, **ways)  # type: ignore[arg-type]
+            client = Client(url, verbose=False, analytics_enabled=False, **ways)
             with pytest.raises(ValueError, match="input_reference: the model tiny needs a start image"):
                 client.predict(None, api_name="/process")
             client.close()

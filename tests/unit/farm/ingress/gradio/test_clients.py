@@ -6,18 +6,15 @@ One program holds the scripts of FramePack's and its forks' users (tests/clients
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import subprocess
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 from starlette.types import Receive, Scope, Send
 
 from deploy.planner import EngineMedia, EnginePlanner
@@ -28,9 +25,9 @@ from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.engine_worker import working
 from tests.imports import ROOT
+from tests.script_client import CLIENTS, fill_folder, frames, report, run
 from tests.unit.conftest import DispatcherHere, Hand, serving
 
-CLIENTS = ROOT / "tests" / "clients"
 HINTS = ["Starting ...", "Text encoding ...", "Image processing ...", "VAE encoding ...", "CLIP Vision encoding ..."]
 OLDER = {version: CLIENTS / f"gradio-{version}" / "bin" / "python" for version in ("1.14.0", "1.8.0")}
 HAS_CLIENTS = "TEST_CLIENTS" in os.environ or all(path.exists() for path in OLDER.values())
@@ -69,27 +66,8 @@ def farm(store: FolderStore, door: DispatcherHere, hand: Hand, tiny_cache: Path)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two pictures and one that is none, with a text beside each."""
-    for name, color in (("a", "teal"), ("b", "orange")):
-        Image.new("RGB", (96, 96), color).save(tmp_path / f"{name}.png")
-    (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    for name in ("a", "b", "broken"):
-        (tmp_path / f"{name}.txt").write_text(f"the text of {name}")
+    fill_folder(tmp_path)
     return tmp_path
-
-
-def run(*program: str | Path) -> dict[str, Any]:
-    """Run a client in a process of its own; return what it printed. It uses no network but the farm's address."""
-    env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([str(part) for part in program], capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def frames(path: Path) -> int:
-    """How many frames a video has."""
-    with av.open(str(path)) as container:
-        return sum(1 for _ in container.decode(video=0))
 
 
 class Asked:
@@ -121,7 +99,7 @@ class Asked:
 
 def test_all_scripts_come_home_with_their_videos(farm: str, folder: Path, jobs: Jobs) -> None:
     """By name, by position, in a loop, in pairs, chained, with keyframes, at once; ended, cancelled, refused."""
-    found = run(sys.executable, CLIENTS / "gradio_calls.py", farm, folder)
+    found = report(sys.executable, CLIENTS / "gradio_calls.py", farm, folder)
     asked = Asked(jobs)
     loop = ["the text of a", "the text of b"]
     chain = [f"part {number}" for number in range(4)]
@@ -152,12 +130,23 @@ def test_all_scripts_come_home_with_their_videos(farm: str, folder: Path, jobs: 
     assert asked.status("cancelled") == "cancelled"
 
 
+def test_the_script_of_the_page_runs(farm: str, tmp_path: Path) -> None:
+    """docs/how-to/gradio-scripts.md shows it; only the farm has another port here."""
+    page = (ROOT / "docs" / "how-to" / "gradio-scripts.md").read_text()
+    script = page.partition("```python\n")[2].partition("```")[0]
+    assert "http://localhost:7860/" in script
+    shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path)
+    (tmp_path / "script.py").write_text(script.replace("http://localhost:7860", farm))
+    run(sys.executable, "script.py", folder=tmp_path)
+    assert frames(tmp_path / "cat.mp4") == 37
+
+
 @NEEDS_CLIENTS
 @pytest.mark.parametrize("version", OLDER)
 def test_older_clients_understand_the_same(farm: str, folder: Path, jobs: Jobs, version: str) -> None:
     """What they read differently: results, yields with their edits, errors, and calls in one stream."""
     calls = ("framepack", "nirvash", "refusals", "threads")
-    found, asked = run(OLDER[version], CLIENTS / "gradio_calls.py", farm, folder, *calls), Asked(jobs)
+    found, asked = report(OLDER[version], CLIENTS / "gradio_calls.py", farm, folder, *calls), Asked(jobs)
     assert asked.prompts == ["by name", "ends", "one", "two", "yields"]
     check_framepack(found, asked)
     check_nirvash(found, asked)
@@ -234,7 +223,7 @@ def check_yields(yields: list[list[Any]], video: str, *, seed: int | None) -> No
 @NEEDS_CLIENTS
 def test_javascript_comes_home_with_its_videos(farm: str, folder: Path, jobs: Jobs) -> None:
     """By name and by position, with the yields; ended, cancelled, refused. JavaScript sees the buttons, too."""
-    found, asked = run("node", CLIENTS / "gradio_calls.mjs", farm, folder / "a.png"), Asked(jobs)
+    found, asked = report("node", CLIENTS / "gradio_calls.mjs", farm, folder / "a.png"), Asked(jobs)
     assert found["outputs"][0]["video"]["path"] == f"videos/{asked.name('in JavaScript')}"
     assert found["bytes"] > 1000
     assert len(found["outputs"]) == 6

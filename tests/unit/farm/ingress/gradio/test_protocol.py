@@ -10,9 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from farm.contract import JobId
 from farm.jobs import Jobs
 from farm.jobs.scripts import erase_old_scripts
 from farm.ledger.layout import SCRIPTS
+from farm.ledger.states import ErrorInfo, Event
 from farm.store import FolderStore
 from tests.unit.conftest import DispatcherHere, Hand
 
@@ -302,7 +304,12 @@ def test_what_ends_otherwise_is_an_error(http: TestClient, hand: Hand, png: byte
     http.delete(f"/v1/videos/{event}")
     (done,) = [message for message in stream(http, "s1") if message["msg"] == "process_completed"]
     assert (done["success"], event in done["output"]["error"]) == (False, True)
-    for name, unknown in (("process", event), ("end_process", "answer_1"), ("process", "x"), ("nothing", "x")):
+    event = joined(http, "s2", [uploaded(http, png), "a cat"])
+    error = ErrorInfo(code="boom", message="the worker fell over")
+    hand.jobs.ledger.append(JobId(event), Event(name="failed", error=error))
+    (done,) = [message for message in stream(http, "s2") if message["msg"] == "process_completed"]
+    assert (done["success"], done["output"]) == (False, {"error": "the worker fell over"})
+    for name, unknown in (("process", event[:-1]), ("end_process", "answer_1"), ("process", "x"), ("nothing", "x")):
         assert http.get(f"{API}/call/{name}/{unknown}").status_code == 404
     for sent in ({"session_hash": "s"}, {"fn_index": 99, "session_hash": "s"}, {"fn_index": 0, "session_hash": 7}):
         assert http.post(f"{API}/queue/join", json={"data": [], **sent}).status_code == 422
