@@ -27,7 +27,7 @@ from farm.ingress.gradio.values import values_by_name, values_in_order
 from farm.ingress.gradio.visit import DoorDep, Visit, VisitDep
 from farm.ingress.posts import counted
 from farm.intake.body import SMALL_BYTES, SentFile, read_body, read_files
-from farm.intake.uploads import picture_note
+from farm.intake.uploads import checked_picture
 from farm.jobs.scripts import read_answer
 from farm.keys import parse_keys
 from farm.ledger.notes import ScriptEvent
@@ -164,8 +164,8 @@ async def _kept(file: SentFile, visit: Visit) -> str:
     """Keep a picture; return its path. A path that stands for a refusal lets the call tell why."""
     deps = visit.deps
     try:
-        note = await to_thread.run_sync(picture_note, file.data, file.name, deps.tools, limiter=deps.decoding)
+        sent = await to_thread.run_sync(checked_picture, file.data, file.name, deps.tools, limiter=deps.decoding)
     except (UnsupportedImage, TooLarge) as err:
         return refused_path(err)
-    keep = partial(deps.files.keep, file.data, note, owner=visit.owner)
+    keep = partial(deps.files.keep, sent.data, sent.note, owner=visit.owner)
     return upload_path((await to_thread.run_sync(keep, limiter=deps.writing)).id)
