@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import socket
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+from actors.reach import Doors, doors_of
 from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable
 from farm.store import Store
@@ -16,6 +20,7 @@ DISPATCHER = "dispatcher"
 WORKER_RESOURCE = "farm_worker"  #: a node's Ray resource: how many workers it has room for
 ON_HEAD = {"node:__internal_head__": 0.001}  #: a share of the resource that only the cluster's head has
 NODE_LABEL = "farm/node"  #: a node's Ray label: its name in the farm
+PORTS_LABEL = "farm/ports"  #: another: its FARM_PORTS
 
 
 def worker_name(slot: str, node_id: str) -> str:
@@ -36,6 +41,7 @@ class FarmNode(NamedTuple):
     workers: int
     gpus: int
     draining: bool  #: it goes soon; nothing may begin there
+    doors: Doors = Doors("", ())  #: where the head must reach it
 
 
 class FarmNotice(NamedTuple):
@@ -74,6 +80,11 @@ def farm_nodes() -> list[FarmNode]:
             workers=int(workers),
             gpus=int(node["Resources"].get("GPU", 0)),
             draining=node["NodeID"] in draining,
+            doors=doors_of(
+                node["NodeManagerAddress"],
+                (node["NodeManagerPort"], node["ObjectManagerPort"]),
+                node["Labels"].get(PORTS_LABEL, ""),
+            ),
         )
         for node in ray.nodes()
         if node["Alive"] and (workers := node["Resources"].get(WORKER_RESOURCE, 0))
@@ -106,35 +117,82 @@ def published() -> FarmNotice | None:
     return None if data is None else FarmNotice.read(data)
 
 
-def look_at(address: str) -> tuple[FarmNotice, dict[str, str]]:
-    """Ask a cluster from outside for its farm's notice and living nodes (id -> name). The environment has the token.
+class FarmLook(NamedTuple):
+    """A farm as a machine that joins sees it. nodes: the living ones, id -> name."""
+
+    notice: FarmNotice
+    nodes: dict[str, str]
+    head: Doors
+
+
+def look_at(address: str) -> FarmLook:
+    """Ask a cluster from outside for its farm. The environment has the token.
 
     Raises: ConfigError if the token is not the farm's; Unavailable if no farm answers.
     """
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
+
+    with _asking(address) as client:
+        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+        nodes = client.get_all_node_info(timeout=_ANSWER_S)
+    if data is None:
+        raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
+    alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
+    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, _HEAD_SLOTS) for node in alive}
+    head = next((node for node in alive if node.is_head_node), None)
+    if head is None:
+        raise Unavailable(f"the Ray at {address} has no head yet")
+    raylet = (head.node_manager_port, head.object_manager_port)
+    doors = doors_of(head.node_manager_address, raylet, head.labels.get(PORTS_LABEL, ""))
+    return FarmLook(FarmNotice.read(data), names, doors)
+
+
+@contextlib.contextmanager
+def _asking(address: str) -> Iterator[Any]:
+    """Give a client of Ray's tables. Raises: ConfigError, Unavailable."""
     host, _, port = address.rpartition(":")
     try:  # Ray's own client would try for 40 s
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as err:
         raise Unavailable(f"nothing answers at {address} ({err.strerror or err}); is the farm up there?") from err
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # a compiled module
-    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        client = GcsClient(address=address)
-        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
-        nodes = client.get_all_node_info(timeout=_ANSWER_S)
+        yield GcsClient(address=address)
     except AuthenticationError as err:
         raise ConfigError(
             f"the farm at {address} rejects this token; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the farm's own"
         ) from err
     except RayError as err:
         raise Unavailable(f"no Ray answers at {address}: {str(err).partition(chr(10))[0]}") from err
-    if data is None:
-        raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
-    alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
-    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, _HEAD_SLOTS) for node in alive}
-    return FarmNotice.read(data), names
+
+
+HEARD = "heard"  #: what the farm says of a machine whose worker has asked for an order
+
+
+def tell_node(node_id: str, word: str) -> None:
+    """Tell a machine that joins how it goes: HEARD, or what keeps the farm from hearing it."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(_word_key(node_id), word.encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+def told(address: str, name: str) -> str | None:
+    """Ask a cluster from outside what the farm told the living machine of that name; None: nothing yet.
+
+    Raises: ConfigError, Unavailable.
+    """
+    ids = [node_id for node_id, known in look_at(address).nodes.items() if known == name]
+    with _asking(address) as client:
+        words = [
+            client.internal_kv_get(_word_key(each), namespace=NAMESPACE.encode(), timeout=_ANSWER_S) for each in ids
+        ]
+    return words[0].decode() if words and words[0] is not None else None
+
+
+def _word_key(node_id: str) -> bytes:
+    return f"node/{node_id}".encode()
 
 
 def stay_on_loopback() -> None:
@@ -146,3 +204,22 @@ def stay_on_loopback() -> None:
     from ray._private import services
 
     services.resolve_ip_for_localhost = lambda host: host
+
+
+def use_ports(programs: dict[str, int], processes: list[int]) -> None:
+    """Make a head that starts in this process listen on these ports. Call it before `ray.init`.
+
+    `ray start` has flags for them, `ray.init` has none (Ray 2.60). programs: by the names of those flags.
+    """
+    from ray._private import parameter
+
+    names = {"dashboard_agent_grpc_port": "metrics_agent_port"}
+    ports = {names.get(name, name): port for name, port in programs.items()}
+
+    class RayParams(parameter.RayParams):  # type: ignore[misc]  # Ray is untyped
+        def __init__(self, **given: Any) -> None:
+            worker_ports = ",".join(map(str, processes))
+            super().__init__(**given | ports | {"worker_port_list": worker_ports})
+
+    parameter.RayParams = RayParams
+    os.environ |= {"RAY_prestart_worker_first_driver": "0"}  # each of those that Ray starts in advance takes a port

@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from actors.cluster import FarmNotice, publish
+import ray
+
+from actors.cluster import HEARD, FarmNode, FarmNotice, publish, tell_node
 from actors.fleet import Fleet
 from actors.meter import RayMeter
+from actors.reach import unreached
 from actors.wire import own_build
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
 from farm.dispatch.dispatcher import Dispatcher
@@ -80,6 +83,7 @@ class DispatcherActor:
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._changed, self._news = Bell(), Bell(), dict[JobId, Bell]()
+        self._heard = set[str]()  #: Ray's ids of the machines that were told so
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
         self._publish()
@@ -88,6 +92,7 @@ class DispatcherActor:
             on_death=self._dispatcher.worker_died,
             on_nodes=self._dispatcher.nodes,
             may_fill=self._dispatcher.may_fill,
+            greet=self._greet,
             wanted=self._dispatcher.wanted_workers,
         )
         for name, loop in (
@@ -118,6 +123,18 @@ class DispatcherActor:
                 log.exception("take_charge_failed", extra={"retry_s": f"{self._settings.poll_s:.0f}"})
                 time.sleep(self._settings.poll_s)
 
+    def _greet(self, node: FarmNode) -> None:
+        """Find out in a thread whether this machine reaches a new one; Ray would declare it dead without a reason."""
+
+        def tell() -> None:
+            if found := unreached(node.doors):
+                log.warning("node_unreachable: %s", found, extra={"node": node.name})
+                tell_node(node.id, f"{found} was not reached from the head, {ray.util.get_node_ip_address()}")
+            elif self._settings.autoscale:  # its workers come with the videos
+                tell_node(node.id, HEARD)
+
+        threading.Thread(target=tell, name="reach", daemon=True).start()
+
     def _publish(self) -> None:
         """Publish which store is the farm's, for machines that join."""
         claim, settings = self._dispatcher.claim, self._settings
@@ -127,6 +144,9 @@ class DispatcherActor:
     async def ask(self, card: WorkerCard) -> Order | Verdict:
         """Answer like Dispatcher.ask, but wait up to `_ASK_S` for an order."""
         until = time.monotonic() + _ASK_S
+        if card.ray_node not in self._heard:
+            await asyncio.to_thread(tell_node, card.ray_node, HEARD)
+            self._heard.add(card.ray_node)
         while True:
             with self._orders.listening() as ringing:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)

@@ -62,6 +62,7 @@ class Fleet:
         on_death: Callable[..., None],
         on_nodes: Callable[[set[str], set[str]], None],
         may_fill: Callable[[str], bool],
+        greet: Callable[[FarmNode], None] = lambda _node: None,
         wanted: Callable[[], int | None] = lambda: None,
         start: Callable[[str, int, FarmNode, FarmSettings], Any] | None = None,
     ) -> None:
@@ -70,14 +71,16 @@ class Fleet:
         on_death: hears `(worker_id, alone=…)` of each worker that died; alone: its node lives on.
         on_nodes: hears the ids of the living nodes, and the slots of nodes that go soon.
         may_fill: whether the fleet may start a worker in a slot.
+        greet:    hears of each node that is new.
         wanted:   how many workers the farm needs in all; the fleet asks Ray's autoscaler for their nodes. None: one a
                   slot, and the fleet does not ask.
         start:    another way than `start_worker` to start one.
         """
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
-        self._wanted, self._start = wanted, start or start_worker
+        self._greet, self._wanted, self._start = greet, wanted, start or start_worker
         self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
+        self._known = set[str]()  # ids of the living nodes
         self._draining = threading.Event()
 
     def keep(self) -> None:
@@ -114,6 +117,9 @@ class Fleet:
     def _look(self) -> None:
         """Bring the slots up to date with Ray's nodes."""
         nodes = {node.id: node for node in farm_nodes()}
+        for node_id in nodes.keys() - self._known:
+            self._greet(nodes[node_id])
+        self._known = set(nodes)
         for node in nodes.values():
             for number in range(node.workers):
                 if (node.id, number) not in self._slots:

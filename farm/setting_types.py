@@ -17,6 +17,7 @@ _GPU = re.compile(r"\d+|(GPU|MIG)-[0-9a-f-]+")
 _NODE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,38}[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-f:]+\]:\d{1,5}")
 _SPAN = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
+_PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 _DAY_MIN = 24 * 60
 _RAY_DIR_CHARS = 48  #: Ray adds up to 58, and a socket's name has at most 107
 
@@ -29,6 +30,16 @@ def parse_hours(text: str) -> tuple[Span, ...]:
     Raises: ValueError.
     """
     return tuple(_span(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+
+def parse_ports(text: str) -> range:
+    """Return the ports from the first to the last of FIRST-LAST, or none for an empty text. Raises: ValueError."""
+    if not text:
+        return range(0)
+    match = _PORTS.fullmatch(text)
+    if not match or not 1024 <= int(match[1]) < int(match[2]) <= 65535:
+        raise ValueError("need FIRST-LAST, both from 1024 to 65535: 20000-20031")
+    return range(int(match[1]), int(match[2]) + 1)
 
 
 def is_open(spans: tuple[Span, ...], *, hour: int, minute: int) -> bool:
@@ -81,6 +92,11 @@ def _stages(text: str) -> str:
 def _hours(text: str) -> str:
     parse_hours(text)
     return text
+
+
+def _ports(text: str) -> str:
+    parse_ports(text.strip())
+    return text.strip()
 
 
 def _node(text: str) -> str:
@@ -143,6 +159,7 @@ Workers = Annotated[str, AfterValidator(_workers)]
 Gpus = Annotated[str, AfterValidator(_gpus)]
 Stages = Annotated[str, AfterValidator(_stages)]
 Hours = Annotated[str, AfterValidator(_hours)]
+Ports = Annotated[str, AfterValidator(_ports)]
 NodeName = Annotated[str, AfterValidator(_node)]
 RayAddress = Annotated[str, AfterValidator(_ray)]
 RayFolder = Annotated[str, AfterValidator(_ray_dir)]

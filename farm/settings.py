@@ -30,6 +30,7 @@ from farm.setting_types import (
     NodeName,
     Origins,
     Port,
+    Ports,
     Positive,
     RayAddress,
     RayFolder,
@@ -38,6 +39,7 @@ from farm.setting_types import (
     Switch,
     Workers,
     one_of,
+    parse_ports,
 )
 from framefarm_client.local import s3_name
 
@@ -256,6 +258,12 @@ class FarmSettings(BaseModel):
         "its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine can join.",
     )
     ray_port: Port = Field(0, description="Port at which other machines join. 0: any free port, another at each start.")
+    ports: Ports = Field(
+        "",
+        description="Ports that Ray uses on this machine, FIRST-LAST: 20000-20031. Let the farm's other machines reach "
+        "them: docs/reference/ports.md. If there are too few, `up` and `join` say how many they need. Empty: any free "
+        "ports.",
+    )
     ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
@@ -314,6 +322,9 @@ class FarmSettings(BaseModel):
         parse_operators(self.operators, parse_keys(self.api_keys))
         if self.autoscale and self.ray is None:
             raise ValueError(f"FARM_AUTOSCALE={self.autoscale}: also set FARM_RAY, a cluster that can grow")
+        for name in ("port", "ray_port"):
+            if getattr(self, name) in parse_ports(self.ports):
+                raise ValueError(f"FARM_PORTS={self.ports} contains {_variable(name)}={getattr(self, name)}")
         self._check_webhook("webhook_url", lambda url: checked_url(url, allow_private=self.webhook_allow_private))
         self._check_webhook("webhook_secret", check_secret)
         if self.webhook_url is not None and self.webhook_secret is None:

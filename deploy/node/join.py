@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -13,24 +12,34 @@ import tempfile
 import threading
 import time
 
-from actors.cluster import NODE_LABEL, WORKER_RESOURCE, FarmNotice
+from actors.cluster import HEARD, NODE_LABEL, PORTS_LABEL, WORKER_RESOURCE, FarmNotice
+from actors.reach import own_address, unreached
 from actors.wire import mismatch, own_build
 from deploy.node.child import PACKAGES, end
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
 from deploy.node.paths import pin_paths
+from deploy.node.ports import check_free, ray_ports
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
 from farm.errors import ConfigError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
-_START_S = 120.0  #: until a new node stands in the cluster's list
+_LOOK_S = 0.5
 _AGAIN_S = 2.0
 _TRIES = 3  #: Ray gives up a start after 30 s, which a busy machine may take
 _GOODBYE_S = 30  #: for the workers' last step when we are told to go
 _STOP_S = _GOODBYE_S + 15.0
-_LOOPBACK = "127.0.0.1"
+_PATIENCE_S = 60.0  #: until `join` says that it still waits for its worker
+_REACH = (
+    "Let the head reach this machine's TCP ports (FARM_PORTS fixes them: docs/reference/ports.md), name the address"
+    " that the head can reach with --node-ip, or join through an overlay network such as Tailscale or WireGuard"
+)
+_REACH_HEAD = (
+    "Let this machine reach the head's TCP ports (FARM_PORTS fixes them: docs/reference/ports.md), or start the farm"
+    " with the --node-ip that this machine can reach"
+)
 
 
 def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
@@ -48,7 +57,10 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     joined, tries = False, 0
     while not stop.is_set():
         try:
-            node, gpus = _fitted(address, node if joined else settings, own_store=own_store)
+            known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
+            node, gpus = _fitted(address, known, own_store=own_store)
+            if not joined:  # else a worker that ends may still hold one
+                check_free(ray_ports(node, is_head=False))
             be_a_node(address, node, gpus, stop)
             joined = True
         except (Unavailable, StoreError) as err:
@@ -64,9 +76,12 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
     """Return this machine's settings for that farm, and its GPUs. Raises: ConfigError, Unavailable, StoreError."""
     from actors.cluster import look_at
 
-    notice, nodes = look_at(address)
+    notice, nodes, head = look_at(address)
     if why := mismatch(notice.build, own_build()):
         raise ConfigError(f"cannot join {address}: {why}")
+    settings = settings.replaced(node_ip=settings.node_ip or _address_towards(address))
+    if found := unreached(head):
+        raise Unavailable(f"{found} of the head was not reached from this machine, {settings.node_ip}. {_REACH_HEAD}")
     if not own_store:
         settings = settings.replaced(storage=notice.storage, s3_endpoint=notice.s3_endpoint)
     settings, gpus = with_workers(settings)
@@ -97,7 +112,10 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
-    """Start Ray and wait until it ends or `stop` is set. Raises: Unavailable if it does not start."""
+    """Start Ray and wait until it ends or `stop` is set.
+
+    Raises: Unavailable if it does not start, or if the head does not reach this machine.
+    """
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
@@ -122,17 +140,17 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
 
 
 def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[str]:
-    host = address.rpartition(":")[0]
-    ip = settings.node_ip or (_LOOPBACK if host in {_LOOPBACK, "localhost"} else None)
+    ports = ray_ports(settings, is_head=False)
     labels = {"farm/role": "worker", NODE_LABEL: settings.node, "farm/vram-class": settings.vram_class}
+    labels |= {PORTS_LABEL: settings.ports}
     return [
         *("start", "--block", f"--address={address}", "--disable-usage-stats"),
         *("--num-cpus=0", f"--num-gpus={len(gpus)}", f"--object-store-memory={100 << 20}"),
         f"--resources={json.dumps({WORKER_RESOURCE: int(settings.workers)})}",
         f"--labels={','.join(f'{name}={value}' for name, value in labels.items() if value)}",
         f"--temp-dir={settings.ray_dir}",  # else Ray takes the head's
-        "--dashboard-agent-listen-port=0",  # several nodes may be on one machine
-        *([f"--node-ip-address={ip}"] if ip else []),
+        *(ports.flags if ports else ["--dashboard-agent-listen-port=0"]),  # several nodes may be on one machine
+        *([f"--node-ip-address={settings.node_ip}"] if settings.node_ip else []),
     ]
 
 
@@ -148,15 +166,33 @@ def node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
 
 
 def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
-    """Return whether the cluster lists the node before Ray ends here or `stop` is set."""
-    from actors.cluster import look_at
+    """Return whether the farm hears a worker of this machine before Ray ends here or `stop` is set.
 
-    until = time.monotonic() + _START_S
-    while process.poll() is None and not stop.wait(0.2) and time.monotonic() < until:
-        with contextlib.suppress(Unavailable):
-            if name in look_at(address)[1].values():
-                return True
+    Raises: Unavailable if the head does not reach this machine.
+    """
+    from actors.cluster import told
+
+    warn_at = time.monotonic() + _PATIENCE_S
+    while process.poll() is None and not stop.wait(_LOOK_S):
+        try:
+            word = told(address, name)
+        except Unavailable:
+            continue
+        if word == HEARD:
+            return True
+        if word:
+            raise Unavailable(f"the farm does not hear this machine: {word}. {_REACH}")
+        if time.monotonic() > warn_at:
+            say("this machine is in the farm's Ray, but the farm has not heard its worker yet; it may still load")
+            warn_at = time.monotonic() + _PATIENCE_S
     return False
+
+
+def _address_towards(address: str) -> str:
+    try:
+        return own_address(address)
+    except OSError as err:
+        raise Unavailable(f"no network card leads to {address} ({err.strerror or err})") from err
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -21,6 +21,7 @@ from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.loopback import LOOPBACK, also_on_loopback, check_someone_may_ask, listens_elsewhere
 from deploy.node.paths import pin_paths
+from deploy.node.ports import check_free, ray_ports
 from deploy.node.ray_process import dead_programs, end_programs
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
@@ -130,7 +131,12 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         _talk(f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
     settings = settings.replaced(storage=storage, model=model, ingresses=settings.ingresses or _ingresses())
-    return settings if settings.ray else settings.replaced(port=free_port(settings))  # there, a dead farm may hold it
+    if settings.ray:  # there, a dead farm may hold the port
+        if settings.ports:
+            raise ConfigError("FARM_PORTS: the cluster of FARM_RAY has its ports already; name them to its `ray start`")
+        return settings
+    check_free(ray_ports(settings, is_head=True))
+    return settings.replaced(port=free_port(settings))
 
 
 def _ingresses() -> int:
@@ -200,7 +206,7 @@ def _start_ray(settings: FarmSettings) -> FarmSettings:
     """Connect to the cluster of FARM_RAY, or start one with this machine as its head. Return the whole settings."""
     import ray
 
-    from actors.cluster import NAMESPACE, NODE_LABEL, WORKER_RESOURCE, stay_on_loopback
+    from actors.cluster import NAMESPACE, NODE_LABEL, WORKER_RESOURCE, stay_on_loopback, use_ports
 
     if settings.ray:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
@@ -215,6 +221,8 @@ def _start_ray(settings: FarmSettings) -> FarmSettings:
     }
     if settings.node_ip is None:
         stay_on_loopback()
+    if ports := ray_ports(settings, is_head=True):
+        use_ports(*ports)
     ray.init(
         address="local",
         namespace=NAMESPACE,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import actors.cluster
-from actors.cluster import FarmNotice
+from actors.cluster import FarmLook, FarmNotice
+from actors.reach import Doors
 from actors.wire import own_build
 from deploy.node import join
 from farm.errors import ConfigError, Unavailable
@@ -68,7 +69,7 @@ def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.Mon
 def test_a_machine_with_other_software_starts_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The farm's notice names its build: the command ends before Ray starts, and says what to install."""
     notice = FarmNotice("/s", None, "epoch/1", "0", own_build()._replace(ray="1.0"))
-    monkeypatch.setattr(actors.cluster, "look_at", lambda _address: (notice, {}))
+    monkeypatch.setattr(actors.cluster, "look_at", lambda _address: FarmLook(notice, {}, Doors("127.0.0.1", ())))
     monkeypatch.setattr(join, "be_a_node", lambda *_: pytest.fail("Ray was started"))
     with pytest.raises(ConfigError, match=r"the farm runs Ray 1\.0, .*pip install 'ray\[serve\]==1\.0'"):
         join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)
