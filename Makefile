@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env web web-check clients bench browser ceph chaos demo docs gpu test unit lint format autoscaler clean
+.PHONY: help env web web-check clients bench browser ceph chaos demo docs gpu hosts test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -51,6 +51,13 @@ chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promi
 
 autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that listens on all addresses, so no part of `make test`
 	$(PYTHON) -m pytest -m autoscaler
+
+# Namespaces of this machine, which end with the test; tests/hosts.py. HOSTS="-k cut" picks tests.
+hosts: $(STAMP)  ## a farm on several hosts: firewalls, cuts, a head that dies (10 minutes; needs root)
+	@for program in ip nft; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
+	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends iproute2 nftables; }
+	TEST_HOSTS=1 $(PYTHON) -m pytest -m hosts $(HOSTS) tests/acceptance/test_hosts*.py
 
 # What only a GPU can show, in minutes; a new card or a new driver begins here. PYTHON=python3 takes any Python with
 # pytest and the engine's packages (torch, diffusers, transformers, accelerate): no environment is made, no network used.

@@ -7,16 +7,24 @@ name in the file system and no mount outside its own namespace. Sends traffic to
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Literal
+from typing import Any, Literal
+
+import httpcore
+import httpx
+import pytest
+from typing_extensions import override
 
 from tests.patience import patient, wait_for
 
@@ -37,9 +45,15 @@ while :; do sleep 1000 & wait $!; done
 """
 
 
+def skip_without_hosts() -> None:
+    """Skip the test if this machine cannot have hosts; fail it if TEST_HOSTS says that it can."""
+    if why := _why_not():
+        assert "TEST_HOSTS" not in os.environ, f"TEST_HOSTS is set, but {why}"
+        pytest.skip(why)
+
+
 @functools.cache
-def why_not() -> str | None:
-    """Return why this machine cannot have hosts; None: it can."""
+def _why_not() -> str | None:
     if os.getuid() != 0:
         return "hosts need root"
     for program, package in _PROGRAMS.items():
@@ -58,6 +72,7 @@ class Host:
         self.name, self._net, self._number, self._cards = name, net, number, cards
         self.addresses = [f"{prefix}.{number}" for prefix in _NETS[:cards]]
         self._first: subprocess.Popen[str] | None = None
+        self._started, self._clients = list[subprocess.Popen[str]](), list[httpx.Client]()
         self.power_on()
 
     @property
@@ -73,7 +88,8 @@ class Host:
         self._pid = _only_child(self._first.pid)
         for card, address in enumerate(self.addresses):
             end = f"v{self._number}-{card}"
-            self._net.hub("ip", "link", "add", end, "type", "veth", "peer", "name", f"eth{card}", "netns", self._pid)
+            own = ("name", f"eth{card}", "address", f"02:00:00:00:{card:02x}:{self._number:02x}", "netns", self._pid)
+            self._net.hub("ip", "link", "add", end, "type", "veth", "peer", *own)
             self._net.hub("ip", "link", "set", end, "master", f"br{card}", "up")
             self.run("ip", "address", "add", f"{address}/24", "dev", f"eth{card}")
             self.run("ip", "link", "set", f"eth{card}", "up")
@@ -85,25 +101,38 @@ class Host:
                 os.kill(int(self._pid), signal.SIGKILL)
             self._first.communicate(timeout=patient(20))
             self._first = None
+        while self._started:
+            process = self._started.pop()
+            process.wait(patient(20))
+            for pipe in filter(None, (process.stdout, process.stderr)):
+                pipe.close()
+        while self._clients:
+            self._clients.pop().close()
 
-    def start(self, *argv: str, log: IO[bytes] | None = None, **settings: str) -> subprocess.Popen[str]:
-        """Start a command there, with nothing in its environment but the paths and `settings`; stdout is a pipe."""
+    def start(self, *argv: str, log: str | None = None, **settings: str) -> subprocess.Popen[str]:
+        """Start a command there, with nothing in its environment but the paths and `settings`.
+
+        stdout is a pipe; so is stderr, or it is added to the file `log` of SHARED.
+        """
         env = {
             "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": f"{SHARED}/{self.name}",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **{name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_", "LC_", "LANG"))},
         }
-        return subprocess.Popen(
-            [*self._inside(), *argv],
-            env=env | settings,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log or subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with (self._net.folder / log).open("ab") if log else contextlib.nullcontext(subprocess.PIPE) as err:
+            process = subprocess.Popen(
+                [*self._inside(), *argv],
+                env=env | settings,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
 
     def run(self, *argv: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end. Raises: AssertionError with its words if it fails and `check` is set."""
@@ -117,6 +146,14 @@ class Host:
         """Send a signal to a command that `start` gave."""
         os.kill(int(_only_child(process.pid)), number)
 
+    def client(self, url: str, **headers: str) -> httpx.Client:
+        """Return a client in this process whose connections begin on that host."""
+        transport = httpx.HTTPTransport()
+        transport._pool = httpcore.ConnectionPool(network_backend=_Inside(self._pid))
+        client = httpx.Client(base_url=url, headers=headers, transport=transport, timeout=patient(20), trust_env=False)
+        self._clients.append(client)
+        return client
+
     def pids(self, text: str) -> list[int]:
         """Return the processes there whose command line contains `text`, as this machine numbers them."""
         found = []
@@ -129,8 +166,8 @@ class Host:
         return found
 
     def kill(self, text: str) -> None:
-        """Kill the processes whose command line contains `text`."""
-        pids = self.pids(text)
+        """Kill the processes whose command line contains `text`; for "" all but the first one, which is the host."""
+        pids = [pid for pid in self.pids(text) if pid != int(self._pid)]
         assert pids, f"{self.name} has no process {text!r}"
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -234,6 +271,32 @@ def hosts(*names: str, folder: Path, two_cards: Collection[str] = ()) -> Iterato
         net.close()
 
 
+class _Inside(httpcore.NetworkBackend):
+    """Opens connections in the network of a process: a socket stays in the one that it was made in."""
+
+    def __init__(self, pid: str) -> None:
+        self._sockets = httpcore.SyncBackend()
+        self._thread = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(pid,))
+
+    @override
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
+        return self._thread.submit(self._sockets.connect_tcp, *args, **kwargs).result()
+
+
+def _enter_network(pid: str) -> None:
+    """Move this thread, and no other, into that network."""
+    with Path(f"/proc/{pid}/ns/net").open("rb") as network:
+        assert ctypes.CDLL(None).setns(network.fileno(), 0) == 0
+
+
+def line_of(process: subprocess.Popen[str], *, seconds: float) -> str:
+    """Return the next line on its stdout, or "" if it ends. seconds: that it takes at most on an idle machine."""
+    assert process.stdout
+    if not select.select([process.stdout], [], [], patient(seconds))[0]:
+        raise AssertionError(f"waited {patient(seconds):.0f} s in vain for a line of {process.args}")
+    return process.stdout.readline()
+
+
 def _first_process(*namespaces: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """Start a process in a network of its own, which dies with this one; return once it is up."""
     script = _INIT if words else "ip link set lo up; echo up; exec sleep infinity"
@@ -250,8 +313,7 @@ def _first_process(*namespaces: str, words: tuple[str, ...] = ()) -> subprocess.
         start_new_session=True,
     )
     assert process.stdout
-    line = process.stdout.readline()
-    assert line == "up\n", f"no host: {process.communicate()[1]}"
+    assert process.stdout.readline() == "up\n", f"no host: {process.communicate()[1]}"
     return process
 
 
