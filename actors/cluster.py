@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from actors.reach import Doors, doors_of
@@ -211,12 +212,11 @@ def use_ports(programs: dict[str, int], processes: list[int]) -> None:
 
     `ray start` has flags for them, `ray.init` has none (Ray 2.60). programs: by the names of those flags.
     """
-    from ray._private import parameter
-
+    parameter: Any = import_module("ray._private.parameter")
     names = {"dashboard_agent_grpc_port": "metrics_agent_port"}
     ports = {names.get(name, name): port for name, port in programs.items()}
 
-    class RayParams(parameter.RayParams):  # type: ignore[misc]  # Ray is untyped
+    class RayParams(parameter.RayParams):
         def __init__(self, **given: Any) -> None:
             worker_ports = ",".join(map(str, processes))
             super().__init__(**given | ports | {"worker_port_list": worker_ports})

@@ -1,6 +1,6 @@
 """The command line: `framefarm`. stdout is data, stderr is talk.
 
-Exit 0: done; 1: the video failed; 2: usage or settings; 130: interrupted.
+Exit 0: done; 1: the video failed; 2: usage or settings; 3: `join` gave up; 130: interrupted.
 """
 
 from __future__ import annotations

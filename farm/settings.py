@@ -264,6 +264,11 @@ class FarmSettings(BaseModel):
         "them: docs/reference/ports.md. If there are too few, `up` and `join` say how many they need. Empty: any free "
         "ports.",
     )
+    give_up_s: Annotated[Positive | None, EMPTY] = Field(
+        None,
+        description="Seconds after which `framefarm join` ends with 3 if the farm stays away, so that a rented machine "
+        "can switch itself off. Unset: it waits for ever.",
+    )
     ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108

@@ -15,7 +15,7 @@ import time
 from actors.cluster import HEARD, NODE_LABEL, PORTS_LABEL, WORKER_RESOURCE, FarmNotice
 from actors.reach import own_address, unreached
 from actors.wire import mismatch, own_build
-from deploy.node.child import PACKAGES, end
+from deploy.node.child import PACKAGES, end, end_descendants
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
 from deploy.node.paths import pin_paths
@@ -28,10 +28,11 @@ from farm.store import open_store
 
 _LOOK_S = 0.5
 _AGAIN_S = 2.0
+_GAVE_UP = 3  #: exit code
 _TRIES = 3  #: Ray gives up a start after 30 s, which a busy machine may take
 _GOODBYE_S = 30  #: for the workers' last step when we are told to go
 _STOP_S = _GOODBYE_S + 15.0
-_PATIENCE_S = 60.0  #: until `join` says that it still waits for its worker
+_PATIENCE_S = 60.0  #: until `join` says that it still waits
 _REACH = (
     "Let the head reach this machine's TCP ports (FARM_PORTS fixes them: docs/reference/ports.md), name the address"
     " that the head can reach with --node-ip, or join through an overlay network such as Tailscale or WireGuard"
@@ -42,10 +43,27 @@ _REACH_HEAD = (
 )
 
 
+class Patience:
+    """How long the farm may be away: FARM_GIVE_UP_S, or for ever."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self._limit_s, self._since = limit_s, time.monotonic()
+
+    def renew(self) -> None:
+        """Note that the farm is here."""
+        self._since = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been away for longer."""
+        return self._limit_s is not None and time.monotonic() - self._since > self._limit_s
+
+
 def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
     """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
 
     If the farm goes away, wait for it and join again. own_store: the user named the store on this machine.
+    Returns: 0, or 3 if the farm was away for longer than FARM_GIVE_UP_S.
     Raises: ConfigError if there is no farm, the token is wrong, this machine's software is another one, or it does not
     see the farm's store.
     """
@@ -54,20 +72,23 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
         signal.signal(number, lambda *_: stop.set())
     pin_paths()
     os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
-    joined, tries = False, 0
+    joined, tries, patience = False, 0, Patience(settings.give_up_s)
     while not stop.is_set():
         try:
             known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
             node, gpus = _fitted(address, known, own_store=own_store)
             if not joined:  # else a worker that ends may still hold one
                 check_free(ray_ports(node, is_head=False))
-            be_a_node(address, node, gpus, stop)
+            be_a_node(address, node, gpus, stop, patience)
             joined = True
         except (Unavailable, StoreError) as err:
             tries += 1
             if not joined and (tries == _TRIES or "ray" not in err.facts):  # what was typed may be wrong
                 raise ConfigError(str(err)) from err
             say(f"waiting for the farm: {err}")
+        if patience.is_over and not stop.is_set():
+            say(f"giving up: the farm at {address} has been away for FARM_GIVE_UP_S={settings.give_up_s:g} s")
+            return _GAVE_UP
         stop.wait(_AGAIN_S)
     return 0
 
@@ -111,8 +132,8 @@ def _free_name(wanted: str, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event) -> None:
-    """Start Ray and wait until it ends or `stop` is set.
+def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event, patience: Patience) -> None:
+    """Start Ray and wait until it ends, `stop` is set, or the farm never hears this machine while patience lasts.
 
     Raises: Unavailable if it does not start, or if the head does not reach this machine.
     """
@@ -126,16 +147,19 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only this process, which ends Ray gently
         )
+        heard = False
         try:
-            if _await_joined(address, settings.node, process, stop):
+            if heard := _await_joined(address, settings.node, process, stop, patience):
                 print(f"joined {address} as {settings.node}", flush=True)
-                while process.poll() is None and not stop.wait(0.5):
-                    pass
+                while process.poll() is None and not stop.wait(_LOOK_S):
+                    patience.renew()
             elif process.poll() is not None and not stop.is_set():
                 words.seek(0)
                 said = words.read().decode(errors="replace").strip().splitlines()[-8:]
                 raise Unavailable("Ray did not start here: " + "\n".join(said or ["it said nothing"]), ray=address)
         finally:
+            if not heard:  # then its worker has nothing to give back
+                end_descendants()
             _end(process)
 
 
@@ -165,15 +189,17 @@ def node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
     }
 
 
-def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
-    """Return whether the farm hears a worker of this machine before Ray ends here or `stop` is set.
+def _await_joined(
+    address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event, patience: Patience
+) -> bool:
+    """Return whether the farm hears a worker of this machine before Ray ends here, `stop` is set or patience is over.
 
     Raises: Unavailable if the head does not reach this machine.
     """
     from actors.cluster import told
 
     warn_at = time.monotonic() + _PATIENCE_S
-    while process.poll() is None and not stop.wait(_LOOK_S):
+    while process.poll() is None and not stop.wait(_LOOK_S) and not patience.is_over:
         try:
             word = told(address, name)
         except Unavailable:
@@ -183,7 +209,7 @@ def _await_joined(address: str, name: str, process: subprocess.Popen[bytes], sto
         if word:
             raise Unavailable(f"the farm does not hear this machine: {word}. {_REACH}")
         if time.monotonic() > warn_at:
-            say("this machine is in the farm's Ray, but the farm has not heard its worker yet; it may still load")
+            say("the farm has not heard a worker of this machine yet; on a busy machine it takes minutes to start")
             warn_at = time.monotonic() + _PATIENCE_S
     return False
 

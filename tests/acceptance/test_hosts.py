@@ -33,8 +33,9 @@ FIELDS = {
     "seconds": "1.2",
     "seed": "7",
     "model": "tiny",
-    "num_inference_steps": "60",
+    "num_inference_steps": "30",
     "size": "256x256",
+    "no_metadata": "true",  # it names the video
 }
 COMMON = {**KEYS, "RAY_AUTH_TOKEN": "7" * 64, "FARM_CACHE": f"{SHARED}/cache", "FARM_CPU_THREADS": "1"}
 CUT_S = 60.0  #: twice what a lease lasts, and longer than Ray waits for a silent node

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,7 +20,7 @@ from farm.errors import ConfigError, Unavailable
 from farm.settings import FarmSettings
 
 ADDRESS = "127.0.0.1:1"  # nobody listens there
-BeANode = Callable[[str, FarmSettings, list[str], threading.Event], None]
+BeANode = Callable[[str, FarmSettings, list[str], threading.Event, join.Patience], None]
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +34,18 @@ def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def joining(monkeypatch: pytest.MonkeyPatch, be_a_node: BeANode) -> int:
+def joining(monkeypatch: pytest.MonkeyPatch, be_a_node: BeANode, **settings: float) -> int:
     """The exit code of `join` on a machine where this is done instead of running Ray."""
     monkeypatch.setattr(join, "_fitted", lambda _address, settings, **_: (settings, []))
     monkeypatch.setattr(join, "be_a_node", be_a_node)
-    return join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)
+    return join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1", **settings), own_store=False)
 
 
 def test_a_machine_that_was_in_the_farm_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The farm goes, and goes again while Ray starts here: the machine tries until it is in again."""
     lives: list[str] = []
 
-    def be_a_node(_: str, settings: FarmSettings, __: list[str], stop: threading.Event) -> None:
+    def be_a_node(_: str, settings: FarmSettings, __: list[str], stop: threading.Event, ___: join.Patience) -> None:
         lives.append(settings.node)
         if len(lives) == 2:
             raise Unavailable("Ray did not start here")
@@ -55,12 +56,34 @@ def test_a_machine_that_was_in_the_farm_waits_for_it(monkeypatch: pytest.MonkeyP
     assert lives == ["den"] * 3
 
 
+def test_a_machine_gives_up_on_a_farm_that_stays_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With FARM_GIVE_UP_S the command ends with 3, not while the farm is there; the time counts from its loss."""
+    lives = 0
+
+    def be_a_node(*given: object) -> None:
+        nonlocal lives
+        lives += 1
+        if lives > 1:
+            raise Unavailable("nothing answers")
+        time.sleep(0.5)
+        patience = given[-1]
+        assert isinstance(patience, join.Patience)
+        assert patience.is_over  # nobody renewed it
+        patience.renew()
+
+    assert joining(monkeypatch, be_a_node, give_up_s=0.3) == 3
+    assert lives > 1
+    assert "FARM_GIVE_UP_S" in capsys.readouterr().err
+
+
 def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray does not start: the command ends, and its last words are Ray's own."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     settings = FarmSettings(node="den", workers="1")
     with pytest.raises(Unavailable, match="Ray did not start here"):
-        join.be_a_node(ADDRESS, settings, [], threading.Event())
+        join.be_a_node(ADDRESS, settings, [], threading.Event(), join.Patience(None))
     be_a_node = join.be_a_node
     with pytest.raises(ConfigError, match="Ray did not start here: it said nothing"):
         joining(monkeypatch, be_a_node)

@@ -1,0 +1,76 @@
+"""The units of deploy/systemd: systemd knows every key, and the farm every word of theirs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import load_command
+from farm.settings import FarmSettings
+from tests.imports import ROOT
+
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+ANALYZE = shutil.which("systemd-analyze")
+MOST_EXPOSED = 5.0  #: of 10
+
+
+def unit(path: Path) -> RawConfigParser:
+    """The file as systemd reads it; no key of ours appears twice."""
+    parsed = RawConfigParser(delimiters="=", comment_prefixes="#", inline_comment_prefixes=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]  # as ConfigParser's documentation does it
+    parsed.read(path)
+    return parsed
+
+
+@pytest.fixture
+def here(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The unit as it would be on this machine: a user and a program that there are."""
+    path: Path = request.param
+    text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", path.read_text())
+    copy = tmp_path / path.name
+    copy.write_text(text.replace("User=framefarm", "User=root"))
+    return copy
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd here")
+@pytest.mark.parametrize("here", UNITS, ids=lambda path: path.stem, indirect=True)
+def test_systemd_knows_every_key(here: Path) -> None:
+    """`verify` ends with 0 even so: it must say nothing. A misspelt key shows that it would."""
+    assert ANALYZE
+
+    def said() -> str:
+        done = subprocess.run([ANALYZE, "verify", str(here)], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert said() == ""
+    here.write_text(here.read_text().replace("[Service]", "[Service]\nRestartSecs=5"))
+    assert "RestartSecs" in said()
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd here")
+@pytest.mark.parametrize("here", UNITS, ids=lambda path: path.stem, indirect=True)
+def test_a_unit_may_do_little(here: Path) -> None:
+    """As systemd counts it."""
+    said = subprocess.run(
+        [str(ANALYZE), "security", "--offline=true", str(here)], capture_output=True, text=True, check=True
+    ).stdout
+    (exposure,) = re.findall(r"exposure level for \S+: ([\d.]+)", said)
+    assert float(exposure) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_the_farm_knows_what_a_unit_says(path: Path) -> None:
+    """The command, its flags and its settings."""
+    service = unit(path)["Service"]
+    program, command, *words = service["ExecStart"].split()
+    assert program.endswith("/framefarm")
+    known = {flag for param in load_command(command).params for flag in (*param.opts, *param.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= known
+    settings = dict(pair.split("=", 1) for pair in service["Environment"].split())
+    FarmSettings.from_env({name: value.replace("%t", "/run") for name, value in settings.items()})
