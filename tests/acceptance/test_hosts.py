@@ -96,8 +96,8 @@ class Farm:
         return f"{self.net['head'].address}:{RAY_PORT}"
 
     def log(self, name: str) -> str:
-        """What a command said on stderr."""
-        return (self.net.folder / name).read_text()
+        """What a command said last on stderr."""
+        return (self.net.folder / name).read_text()[-3000:]
 
     def workers(self) -> dict[str, str]:
         """Slot -> state; {} while the farm does not answer."""
