@@ -19,7 +19,7 @@ import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import httpcore
 import httpx
@@ -120,7 +120,10 @@ class Host:
             "PYTHONPATH": str(Path(__file__).parents[1]),
             **{name: value for name, value in os.environ.items() if name.startswith(("OMP_", "MKL_", "LC_", "LANG"))},
         }
-        with (self._net.folder / log).open("ab") if log else contextlib.nullcontext(subprocess.PIPE) as err:
+        words: contextlib.AbstractContextManager[IO[bytes] | int] = contextlib.nullcontext(subprocess.PIPE)
+        if log:
+            words = (self._net.folder / log).open("ab")
+        with words as err:
             process = subprocess.Popen(
                 [*self._inside(), *argv],
                 env=env | settings,

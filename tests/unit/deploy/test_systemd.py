@@ -21,9 +21,8 @@ MOST_EXPOSED = 5.0  #: of 10
 
 
 def unit(path: Path) -> RawConfigParser:
-    """The file as systemd reads it; no key of ours appears twice."""
+    """The file by its sections and keys, which come in small letters; no key of ours appears twice."""
     parsed = RawConfigParser(delimiters="=", comment_prefixes="#", inline_comment_prefixes=None)
-    parsed.optionxform = str  # type: ignore[assignment,method-assign]  # as ConfigParser's documentation does it
     parsed.read(path)
     return parsed
 
