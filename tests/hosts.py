@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -27,6 +28,7 @@ import pytest
 from typing_extensions import override
 
 from tests.patience import patient, wait_for
+from tests.slow_link import SlowLink, tap
 
 SHARED = "/mnt"  #: where each host sees the test's folder; everything else that it writes goes with it
 _NETS = ("10.77.0", "10.78.0")  #: of the bridge, and of the second one that some hosts also have a card on
@@ -73,6 +75,7 @@ class Host:
         self.addresses = [f"{prefix}.{number}" for prefix in _NETS[:cards]]
         self._first: subprocess.Popen[str] | None = None
         self._started, self._clients = list[subprocess.Popen[str]](), list[httpx.Client]()
+        self._links = list[SlowLink]()
         self.power_on()
 
     @property
@@ -108,6 +111,8 @@ class Host:
                 pipe.close()
         while self._clients:
             self._clients.pop().close()
+        while self._links:
+            self._links.pop().close()
 
     def start(self, *argv: str, log: str | None = None, **settings: str) -> subprocess.Popen[str]:
         """Start a command there, with nothing in its environment but the paths and `settings`.
@@ -210,6 +215,21 @@ class Host:
             *opened,
         )
 
+    def slow(self, *, delay_ms: float, loss: float = 0.0, mbit: float = 1000.0) -> None:
+        """Put its first card behind a slow link, until the power goes. delay_ms: each way; loss: a share of 1."""
+        assert not self._links, f"{self.name} is slow already"
+        ends = f"s{self._number}", "slow0"
+        taps = [
+            tap(end, partial(_enter_network, pid))
+            for end, pid in zip(ends, (self._net.hub_pid, self._pid), strict=True)
+        ]
+        self._net.hub("ip", "link", "set", ends[0], "master", "br0", "up")
+        self.run("ip", "address", "flush", "dev", "eth0")
+        self.run("ip", "link", "set", "eth0", "down")
+        self.run("ip", "address", "add", f"{self.address}/24", "dev", "slow0")
+        self.run("ip", "link", "set", "slow0", "address", f"02:00:00:00:00:{self._number:02x}", "up")
+        self._links.append(SlowLink(*taps, delay_ms=delay_ms, loss=loss, mbit=mbit))
+
     def new_address(self) -> str:
         """Give its first card another address, as a provider does overnight; return it."""
         old, new = self.address, f"{_NETS[0]}.{self._number + 100}"
@@ -233,7 +253,7 @@ class Net:
         self.folder = folder
         self.hosts: dict[str, Host] = {}
         self._hub = _first_process()
-        self._hub_pid = _only_child(self._hub.pid)
+        self.hub_pid = _only_child(self._hub.pid)
         for card in range(len(_NETS)):
             self.hub("ip", "link", "add", f"br{card}", "type", "bridge")
             self.hub("ip", "link", "set", f"br{card}", "up")
@@ -244,7 +264,7 @@ class Net:
 
     def hub(self, *argv: str) -> None:
         """Run a command in the network between the hosts."""
-        subprocess.run(["nsenter", f"--target={self._hub_pid}", "--net", "--", *argv], check=True)
+        subprocess.run(["nsenter", f"--target={self.hub_pid}", "--net", "--", *argv], check=True)
 
     def write_names(self) -> None:
         """Tell every host the addresses of all."""
@@ -255,7 +275,7 @@ class Net:
         """Switch everything off."""
         for host in self.hosts.values():
             host.power_off()
-        os.kill(int(self._hub_pid), signal.SIGKILL)
+        os.kill(int(self.hub_pid), signal.SIGKILL)
         self._hub.communicate(timeout=patient(20))
 
 

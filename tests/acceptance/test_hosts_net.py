@@ -76,6 +76,27 @@ def test_cuts_walls_addresses_and_power(net: Net) -> None:
     assert reaches(left)
 
 
+def test_a_slow_link_delays_and_narrows(net: Net) -> None:
+    """Both ways, everything that passes: a connection takes one round trip, and data no less than its line allows."""
+    left, right = net["left"], net["right"]
+    took = (
+        "import socket, sys, time; begun = time.monotonic(); door = socket.create_connection((sys.argv[1], 80), 20); "
+    )
+    connect = took + "print(time.monotonic() - begun)"
+    right.slow(delay_ms=80, mbit=2)
+    serve(right)
+    for host, there in ((left, "right"), (right, "middle")):
+        seconds = float(host.run(sys.executable, "-c", connect, there).stdout)
+        assert seconds >= 0.16
+    sink = "import socket; door = socket.create_server(('', 81)); print('up', flush=True)\nd = door.accept()[0]\n"
+    sink += "while d.recv(1 << 16): pass\nd.sendall(b'x')"
+    assert line_of(right.start(sys.executable, "-c", sink), seconds=20) == "up\n"
+    send = took.replace("80", "81") + (
+        "door.sendall(bytes(250_000)); door.shutdown(1); door.recv(1); print(time.monotonic() - begun)"
+    )
+    assert float(left.run(sys.executable, "-c", send, "right").stdout) >= 1.0  # 2 Mbit
+
+
 def test_nothing_outlives_a_killed_test(tmp_path: Path) -> None:
     """SIGKILL for the process that made the hosts: the kernel ends them, and this machine has no trace of them."""
     skip_without_hosts()
@@ -93,7 +114,7 @@ with hosts("left", "right", folder=pathlib.Path({str(tmp_path)!r})) as net:
     left = net["left"]
     left.firewall("22")
     left.start("sleep", "1000")
-    print(net._hub_pid, *(host._pid for host in net.hosts.values()), *left.pids("sleep 1000"), flush=True)
+    print(net.hub_pid, *(host._pid for host in net.hosts.values()), *left.pids("sleep 1000"), flush=True)
     time.sleep(1000)
 """
     maker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
