@@ -2,8 +2,9 @@
 import { call, Problem } from '../api/client'
 import { title, type Video } from '../api/objects'
 import { say } from '../parts/toast'
+import { placed, type Place } from '../queue/turns'
 import { words } from '../words'
-import { learn, take } from './store'
+import { learn, take, world } from './store'
 
 export type Wish = 'pause' | 'resume' | 'cancel' | 'retry'
 
@@ -17,6 +18,30 @@ export async function wish(videos: readonly Video[], what: Wish): Promise<void> 
     const name = done.length === 1 ? title(done[0]!) : null
     say(words.done.cancelled(done.length, name), { undo: () => void wish(done, 'retry') })
   }
+}
+
+/** Move videos in the queue, in this order; they stand there at once, and go back where the farm refuses. */
+export async function move(videos: readonly Video[], place: Place): Promise<void> {
+  const before = world.value.queue
+  const after = placed(before, videos.map(({ id }) => id), place)
+  line(after)
+  let next = place
+  try {
+    for (const { id } of videos) {
+      learn([await call<Video>(`/v1/videos/${id}/move`, { method: 'POST', body: next })])
+      next = { after: id }
+    }
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (world.value.queue === after) line(before)
+    say(words.done.notMoved(error.message), { isBad: true })
+  }
+}
+
+/** Show the queue in another order of the same videos: between owners nothing moves, so each place keeps its number. */
+function line(ids: readonly string[]): void {
+  const { queue, videos } = world.value
+  take({ kind: 'queue', data: { ids, positions: queue.map((id) => videos.get(id)?.queue_position ?? 0) } })
 }
 
 /** Erase ended videos; returns the ids of those that are gone. */

@@ -45,7 +45,7 @@ export type FarmEvent =
   | { kind: 'reset'; data: object }
   | { kind: 'video'; data: Video }
   | { kind: 'progress'; data: Progress }
-  | { kind: 'queue'; data: { ids: string[]; positions: number[] } }
+  | { kind: 'queue'; data: { ids: readonly string[]; positions: readonly number[] } }
   | { kind: 'gone'; data: { id: string; object: 'video' | 'worker' } }
   | { kind: 'worker'; data: BusyWorker }
   | { kind: 'farm'; data: FarmState }

@@ -6,6 +6,7 @@ import download from 'lucide-static/icons/download.svg?raw'
 import edit from 'lucide-static/icons/pencil.svg?raw'
 import film from 'lucide-static/icons/film.svg?raw'
 import full from 'lucide-static/icons/maximize.svg?raw'
+import grip from 'lucide-static/icons/grip-vertical.svg?raw'
 import image from 'lucide-static/icons/image.svg?raw'
 import keyboard from 'lucide-static/icons/keyboard.svg?raw'
 import left from 'lucide-static/icons/chevron-left.svg?raw'
@@ -34,6 +35,7 @@ const DRAWINGS = {
   edit,
   film,
   full,
+  grip,
   image,
   keyboard,
   left,

@@ -14,9 +14,11 @@ interface Props<T> {
   render: (item: T, index: number) => ComponentChildren
   /** Keeps this row in the document wherever the page scrolls: one that is edited. */
   keep?: number | null
+  /** Keeps the rows in this order in the document while they only look moved: a row that moves there loses the focus. */
+  still?: readonly T[]
 }
 
-export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: name = '', render, keep = null }: Props<T>) {
+export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: name = '', render, keep = null, still }: Props<T>) {
   const list = useRef<HTMLUListElement>(null)
   const [, redraw] = useReducer((n: number) => n + 1, 0)
   const [top, setTop] = useState(0)
@@ -49,6 +51,10 @@ export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: 
   const shown = rows.getVirtualItems()
   const indexes = shown.map((row) => row.index)
   if (keep !== null && keep < items.length && !indexes.includes(keep)) indexes.push(keep)
+  if (still) {
+    const order = new Map(still.map((item, index) => [keyOf(item), index]))
+    indexes.sort((a, b) => (order.get(keyOf(items[a]!)) ?? 0) - (order.get(keyOf(items[b]!)) ?? 0))
+  }
   return (
     <ul ref={list} class={`virtual ${name}`} aria-label={label} style={{ height: `${rows.getTotalSize()}px` }}>
       {indexes.map((index) => {

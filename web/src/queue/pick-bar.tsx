@@ -1,7 +1,7 @@
 /** Select several videos, and act on all of them. */
 import { isOpen, type Video } from '../api/objects'
-import { change, each, wish, type Wish } from '../live/actions'
-import { world } from '../live/store'
+import { change, each, move, wish, type Wish } from '../live/actions'
+import { queued, world } from '../live/store'
 import { words } from '../words'
 import { PickBar } from '../parts/pick-bar'
 import { picked } from '../parts/selection'
@@ -20,8 +20,14 @@ export function QueueBar({ videos }: { videos: readonly Video[] }) {
     void wish(chosen.filter((video) => (what === 'resume') === (video.status === 'paused') || what === 'cancel'), what)
     if (what === 'cancel') picked.value = new Set()
   }
+  const waits = queued.value.filter((video) => ids.has(video.id))
   return (
     <PickBar videos={videos} count={chosen.length}>
+      {(['first', 'last'] as const).map((to) => (
+        <button key={to} type="button" disabled={!waits.length} onClick={() => void move(waits, { to })}>
+          {words.queue.ends[to]}
+        </button>
+      ))}
       <label class="row">
         {words.queue.priority}
         <select class="short" value="" disabled={!chosen.length} onChange={(event) => prioritize(chosen, Number(event.currentTarget.value))}>

@@ -6,12 +6,14 @@ import { isListed, paused, queued, running, world } from '../live/store'
 import { Dialog } from '../parts/dialog'
 import { VirtualList } from '../parts/virtual'
 import { words } from '../words'
+import { lifted, sort, told } from './drag'
 import { entries, type Entry, filtered } from './entries'
 import './queue.css'
 import { editing, openBatches, Row } from './row'
 import { RunningCard } from './running'
 import { QueueBar, PickButton } from './pick-bar'
 import { endPicking, picked } from '../parts/selection'
+import { shifted } from './turns'
 
 export default function QueueView() {
   const filter = useSignal('')
@@ -41,7 +43,7 @@ export default function QueueView() {
           <PickButton />
         </div>
       )}
-      {queued.value.length > 0 && <Rows text={words.queue.waiting} count={queued.value.length} rows={entries(waits, openBatches.value)} isNumbered />}
+      {queued.value.length > 0 && <Waiting rows={entries(waits, openBatches.value)} />}
       {paused.value.length > 0 && <Rows text={words.queue.paused} count={paused.value.length} rows={entries(rests, openBatches.value)} />}
       {picked.value && <QueueBar videos={[...waits, ...rests]} />}
     </div>
@@ -54,7 +56,37 @@ const Heading = ({ text, count }: { text: string; count: number }) => (
   </h2>
 )
 
-function Rows({ text, count, rows, isNumbered = false }: { text: string; count: number; rows: Entry[]; isNumbered?: boolean }) {
+/** The rows that wait, with the one that is lifted where it would be dropped. */
+function Waiting({ rows }: { rows: Entry[] }) {
+  const now = lifted.value
+  const from = now ? rows.findIndex((row) => row.key === now.key) : -1
+  sort(rows)
+  useEffect(() => {
+    if (now && from < 0) lifted.value = null // a worker took it
+  })
+  useEffect(() => () => void (lifted.value = null), [])
+  const shown = now && from >= 0 ? shifted(rows, from, now.to) : rows
+  return (
+    <>
+      <p class="unseen" role="status">
+        {told.value}
+      </p>
+      <Rows text={words.queue.waiting} count={queued.value.length} rows={shown} isNumbered {...(now && from >= 0 && { lifted: now.to, still: rows })} />
+    </>
+  )
+}
+
+interface RowsProps {
+  text: string
+  count: number
+  rows: readonly Entry[]
+  isNumbered?: boolean
+  /** The row that is lifted, and the rows as they are without that. */
+  lifted?: number
+  still?: readonly Entry[]
+}
+
+function Rows({ text, count, rows, isNumbered = false, lifted: at, still }: RowsProps) {
   let place = 0
   const edited = rows.findIndex((row) => row.videos.length === 1 && row.videos[0].id === editing.value)
   const places = rows.map((row) => (row.isInside ? undefined : ++place))
@@ -62,7 +94,7 @@ function Rows({ text, count, rows, isNumbered = false }: { text: string; count: 
     <div class="column">
       <Heading text={text} count={count} />
       {rows.length ? (
-        <VirtualList items={rows} keyOf={(row) => row.key} estimate={73} label={text} class="rows" keep={edited < 0 ? null : edited} render={(entry, at) => <Row entry={entry} {...(isNumbered && places[at] && { place: places[at] })} />} />
+        <VirtualList items={rows} keyOf={(row) => row.key} estimate={73} label={text} class={`rows ${at === undefined ? '' : 'sorting'}`} keep={at ?? (edited < 0 ? null : edited)} {...(still && { still })} render={(entry, at) => <Row entry={entry} {...(isNumbered && places[at] && { place: places[at] })} />} />
       ) : (
         <p class="soft">{words.queue.noneFound}</p>
       )}

@@ -9,6 +9,7 @@ import { Poster } from '../parts/poster'
 import { TitleLink, waitWords } from '../parts/progress'
 import { words } from '../words'
 import { EditForm } from './edit'
+import { Handle, lifted } from './drag'
 import type { Entry } from './entries'
 import { pick, picked } from '../parts/selection'
 
@@ -16,13 +17,15 @@ export const openBatches = signal<ReadonlySet<string>>(new Set())
 /** The video that is edited in its row. */
 export const editing = signal<string | null>(null)
 
+/** place: its number in the queue, where it can also be moved. */
 export function Row({ entry, place }: { entry: Entry; place?: number }) {
   const [video] = entry.videos
   const ids = entry.videos.map(({ id }) => id)
   const isBatch = entry.videos.length > 1
   const isPaused = video.status === 'paused'
   return (
-    <div class={`queue-row ${entry.isInside ? 'inside' : ''}`}>
+    <div class={`queue-row ${entry.isInside ? 'inside' : ''} ${lifted.value?.key === entry.key ? 'lifted' : ''}`}>
+      {!picked.value && video.status === 'queued' && <Handle entry={entry} />}
       {picked.value ? (
         <input
           type="checkbox"
