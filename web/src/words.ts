@@ -94,6 +94,8 @@ export const words = {
   failed: {
     at: (section: number, why: string) => `Stopped at section ${section}: ${why}`,
     cancelled: (done: number, of: number) => (done ? `Cancelled. ${done} of ${of} sections are kept.` : 'Cancelled before it began.'),
+    smaller: 'Smaller size',
+    smallerFilled: (px: number) => `The form holds the video in a smaller size, about ${px} x ${px}.`,
     advice: (code: string) => FAILURES[code] ?? 'Retry goes on after the last finished section.',
   },
   library: {
@@ -163,9 +165,7 @@ export const words = {
   },
   family: {
     title: 'Family',
-    from: 'It comes from',
-    batch: 'Made together with it',
-    made: 'Made from it',
+    this: 'this video',
     longer: (seconds: string) => `${seconds} s`,
   },
   menu: {
@@ -276,6 +276,10 @@ export const words = {
     more: 'More: seed, steps, guidance, LoRAs …',
     changed: (n: number) => `${n} set`,
     putBack: (field: string) => `Put ${field} back`,
+    lockSeed: 'Keep the seed of the newest video',
+    unlockSeed: 'Let each video have another seed',
+    deletePreset: (name: string) => `Delete the preset ${name}`,
+    presetDeleted: (name: string) => `The preset “${name}” was deleted.`,
     drawSeed: 'Draw a seed and keep it',
     farmsChoice: 'The farm chooses',
     noJson: 'This is not JSON yet.',
@@ -332,6 +336,7 @@ export const words = {
     from: 'from',
     begins: (n: number) => `When prompt ${n} begins`,
     text: (n: number) => `Prompt ${n}`,
+    split: (n: number) => `Split prompt ${n}`,
     keyframe: (atS: number) => `Keyframe at ${atS.toFixed(1)} s`,
     remove: (what: string) => `Remove: ${what}`,
     cut: (n: number) => `${number(n, 'prompt begins', 'prompts begin')} after the end of the video. Move or remove ${n === 1 ? 'it' : 'them'}.`,

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from playwright.sync_api import Locator, Page, expect
 
 from farm.client import read_events
 from tests.acceptance.page.videos import ask, ended, resting, shown
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
-
-SHOTS = os.environ.get("PAGE_SHOTS")  #: a folder for pictures of what these tests see
-
-
-def shot(page: Page, name: str) -> None:
-    """Take a picture, where somebody wants to look."""
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")
 
 
 def rows(page: Page) -> Locator:
@@ -53,7 +42,6 @@ def test_rows_are_dragged_and_workers_obey(farm: FarmProcess, visit: Visit) -> N
         last = rows(page).filter(has_text="move three")
         drag(page, last, to=rows(page).filter(has_text="move one"), above=True)
         expect_order(page, "move three", "move one", "move two")
-        shot(page, "queue-dragged")
         page.keyboard.press("Escape")
         page.mouse.up()
         expect_order(page, *names)
@@ -95,7 +83,6 @@ def test_rows_are_moved_by_keys_and_by_buttons(farm: FarmProcess, visit: Visit) 
         expect(page.get_by_text("key three is lifted, place 3 of 3.")).to_be_attached()
         page.keyboard.press("ArrowUp")
         expect_order(page, "key one", "key three", "key two")
-        shot(page, "queue-lifted")
         page.keyboard.press("Escape")
         expect_order(page, *names)
         expect(handle).to_be_focused()
@@ -107,7 +94,6 @@ def test_rows_are_moved_by_keys_and_by_buttons(farm: FarmProcess, visit: Visit) 
         page.get_by_role("button", name="Select").click()
         for name in ("key two", "key three"):
             page.get_by_role("checkbox", name=f"Select {name}").check()
-        shot(page, "queue-selected")
         page.get_by_role("button", name="First").click()
         expect_order(page, "key three", "key two", "key one")
         page.get_by_role("checkbox", name="Select key three").uncheck()
@@ -115,10 +101,38 @@ def test_rows_are_moved_by_keys_and_by_buttons(farm: FarmProcess, visit: Visit) 
         expect_order(page, "key three", "key one", "key two")
         phone = visit.phone("queue")
         expect_order(phone, "key three", "key one", "key two")
-        shot(phone, "queue-phone")
         assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
         expect(rows(phone)).to_have_count(3)
         places = [shown(farm, video)["queue_position"] for video in videos]
         assert places == [1, 2, 0]
         for video in videos:
             assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200
+
+
+def push(page: Page, row: Locator, by: int) -> None:
+    """Push a row sideways with a finger."""
+    box = row.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 24
+    device = page.context.new_cdp_session(page)
+    device.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 9):
+        device.send(
+            "Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + by * step / 8, "y": y}]}
+        )
+    device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_on_a_phone_a_finger_pushes_rows(farm: FarmProcess, visit: Visit) -> None:
+    """To the right it pauses, to the left it cancels; a short push does nothing."""
+    with resting(farm):
+        paused, cancelled = ask(farm, "push right"), ask(farm, "push left")
+        page = visit.phone("queue")
+        expect_order(page, "push right", "push left")
+        push(page, rows(page).filter(has_text="push left"), -40)
+        push(page, rows(page).filter(has_text="push left"), -150)
+        expect(page.get_by_text("“push left” was cancelled.")).to_be_visible()
+        push(page, rows(page).filter(has_text="push right"), 150)
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        assert [shown(farm, video)["status"] for video in (paused, cancelled)] == ["paused", "cancelled"]
+        assert farm.http.post(f"/v1/videos/{paused}/cancel").status_code == 200

@@ -1,5 +1,7 @@
 /** The choices that everyone makes: prompt, preset, length, quality, variants. */
 import { useSignal } from '@preact/signals'
+import { each } from '../live/actions'
+import { IconButton } from '../parts/button'
 import { Icon } from '../parts/icon'
 import { words } from '../words'
 import { change, draft, fill, set, windowSize } from './draft'
@@ -72,9 +74,12 @@ export function Presets() {
       {presets.value
         .filter((preset) => !preset.name.startsWith('compat-'))
         .map((preset) => (
-          <button type="button" class="chip" key={preset.name} aria-pressed={chosen === preset.name} title={preset.prompt ?? undefined} onClick={() => pick(preset)}>
-            {preset.name}
-          </button>
+          <span class="chip-pair" key={preset.name}>
+            <button type="button" class="chip" aria-pressed={chosen === preset.name} title={preset.prompt ?? undefined} onClick={() => pick(preset)}>
+              {preset.name}
+            </button>
+            {!preset.built_in && <IconButton icon="x" name={words.create.deletePreset(preset.name)} onClick={() => void forget(preset)} />}
+          </span>
         ))}
       {isNaming.value ? <NewPreset onDone={() => (isNaming.value = false)} /> : (
         <button type="button" class="chip quiet" onClick={() => (isNaming.value = true)}>
@@ -83,6 +88,17 @@ export function Presets() {
       )}
     </div>
   )
+}
+
+/** Delete an own preset; an undo saves it again. */
+async function forget({ name, fields, start }: Preset): Promise<void> {
+  const path = `/v1/presets/${encodeURIComponent(name)}`
+  const put = async (method: 'DELETE' | 'PUT'): Promise<void> => {
+    await each([path], () => call(path, method === 'PUT' ? { method, body: { fields, start } } : { method }))
+    await learnPresets()
+  }
+  await put('DELETE')
+  if (!presets.value.some((preset) => preset.name === name)) say(words.create.presetDeleted(name), { undo: () => void put('PUT') })
 }
 
 function NewPreset({ onDone }: { onDone: () => void }) {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, seedsOf } from './draft'
 import { shotsOf } from './many'
-import { blocks, freeBorders, movePrompt, within } from './timeline'
+import { blocks, freeBorders, movePrompt, split, within } from './timeline'
 import { faultOf, labelOf, readFields } from './fields'
-import { bucketOf, cutOff, framesOf, sectionsOf, secondsOf } from './length'
+import { bucketOf, cutOff, framesOf, sectionsOf, secondsOf, smaller } from './length'
 
 describe('lengths', () => {
   it('rounds to whole sections as the farm does, half to even', () => {
@@ -102,4 +102,16 @@ describe('the timeline', () => {
   })
   it('draws blocks from border to border', () => expect(blocks(prompts, 5, 9).map(({ from, to }) => [from, to])).toEqual([[0, 1], [1, 3], [3, 5]]))
   it('finds what a shorter video leaves out', () => expect(within(prompts, 3, 9)).toEqual([prompts[0]]))
+})
+
+it('splits a block in its middle, with one text for both halves', () => {
+  const [first] = blocks([], 5, 9)
+  const prompts = split([], first!, 'a cat', 9)
+  expect(prompts).toEqual([{ at_s: 2.4, text: 'a cat' }])
+  expect(split(prompts, blocks(prompts, 5, 9)[1]!, 'a cat', 9).map(({ at_s }) => at_s)).toEqual([2.4, 3.6])
+})
+
+it('finds a size class of half the memory', () => {
+  expect(smaller('640x608')).toBe(432)
+  expect(smaller('64x64')).toBe(64)
 })

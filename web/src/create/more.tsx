@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { TargetedInputEvent } from 'preact'
 import { newKey } from '../api/client'
+import { world } from '../live/store'
 import { IconButton } from '../parts/button'
 import { words } from '../words'
 import { Fault } from './choices'
@@ -137,10 +138,21 @@ function isJson(text: string): boolean {
   }
 }
 
-/** A die that draws a seed, and keeps it until it is put back. */
-const Dice = () => (
-  <IconButton icon="dice" name={words.create.drawSeed} onClick={() => set('seed', Number.parseInt(newKey().slice(0, 8), 16))} />
-)
+/** A die that draws a seed and keeps it, and a lock: open, each video gets another seed; closed, all get this one. */
+function Dice() {
+  const isLocked = draft.value.values['seed'] !== undefined
+  const draw = (): number => Number.parseInt(newKey().slice(0, 8), 16)
+  const name = isLocked ? words.create.unlockSeed : words.create.lockSeed
+  return (
+    <>
+      <IconButton icon="dice" name={words.create.drawSeed} onClick={() => set('seed', draw())} />
+      <IconButton icon={isLocked ? 'lock' : 'unlock'} name={name} isPressed={isLocked} onClick={() => set('seed', isLocked ? null : (newestSeed() ?? draw()))} />
+    </>
+  )
+}
+
+/** The seed of the video that was asked for last: the one that a person means to keep. */
+const newestSeed = (): number | undefined => [...world.value.videos.values()].sort((a, b) => b.created_at - a.created_at)[0]?.seed
 
 /** Seconds within which the video is needed; the API carries them in `metadata`. */
 function Deadline() {

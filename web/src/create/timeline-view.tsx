@@ -13,7 +13,7 @@ import { faults } from './faults'
 import { secondsOf, sectionS } from './length'
 import { filesOf, readPicture } from './picture'
 import { model } from './specs'
-import { blocks, borderOf, freeBorders, movePrompt, type TimedPrompt, within } from './timeline'
+import { blocks, borderOf, freeBorders, movePrompt, split, type TimedPrompt, within } from './timeline'
 
 export function Timeline() {
   const [count, window] = [sections.value, windowSize.value]
@@ -122,13 +122,15 @@ function Thumb({ picture, at, name, children }: { picture: Picture; at: number; 
 /** The prompts as blocks, and below them as rows with their text. */
 function Prompts({ prompts, count, window, put }: { prompts: TimedPrompt[]; count: number; window: number; put: (next: readonly TimedPrompt[]) => void }) {
   const track = useRef<HTMLDivElement>(null)
+  const textOf = (at: number | null): string => (at === null ? draft.value.prompt : prompts[at]!.text)
   return (
     <>
       <div ref={track} class="track prompts">
         {blocks(prompts, count, window).map(({ from, to, at }) => (
           <span key={at ?? 'first'} class="block" style={{ left: `${(from / count) * 100}%`, width: `${((to - from) / count) * 100}%` }}>
             {at !== null && <Mover name={words.timeline.begins(at + 2)} border={from} least={1} count={count} track={track} onMove={(border) => put(movePrompt(prompts, at, border, count, window))} />}
-            <span class="text">{(at === null ? draft.value.prompt : prompts[at]!.text) || '…'}</span>
+            <span class="text">{textOf(at) || '…'}</span>
+            {to - from > 1 && <IconButton icon="split" name={words.timeline.split(at === null ? 1 : at + 2)} onClick={() => put(split(prompts, { from, to }, textOf(at), window))} />}
           </span>
         ))}
       </div>

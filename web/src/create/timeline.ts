@@ -29,6 +29,12 @@ export function blocks(prompts: readonly TimedPrompt[], sections: number, window
   return starts.map((from, k) => ({ from, to: starts[k + 1] ?? sections, at: k === 0 ? null : k - 1 }))
 }
 
+/** Split a block in its middle; both halves have its text at first. `text`: that of the block. */
+export function split(prompts: readonly TimedPrompt[], { from, to }: { from: number; to: number }, text: string, window: number): TimedPrompt[] {
+  const middle = { at_s: secondsOf(Math.floor((from + to) / 2), window), text }
+  return [...prompts, middle].sort((a, b) => a.at_s - b.at_s)
+}
+
 /** What of a timeline still lies within a video that became shorter. */
 export const within = <T extends { at_s: number }>(items: readonly T[], sections: number, window: number): T[] =>
   items.filter(({ at_s }) => borderOf(at_s, window) < sections)

@@ -6,6 +6,7 @@ import { length, when } from '../parts/format'
 import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
 import { TitleLink } from '../parts/progress'
+import { Smaller } from '../parts/smaller'
 import { Star } from '../parts/star'
 import { words } from '../words'
 import { pick, picked } from '../parts/selection'
@@ -52,9 +53,12 @@ const Ended = ({ video }: { video: Video }) => (
   <div class="ended small">
     <p class={video.error ? 'bad' : 'soft'}>{video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}</p>
     {video.error && <p>{words.failed.advice(video.error.code)}</p>}
-    <button type="button" onClick={() => wish([video], 'retry')}>
-      <Icon name="retry" />
-      {words.act.retry}
-    </button>
+    <div class="row">
+      <button type="button" onClick={() => wish([video], 'retry')}>
+        <Icon name="retry" />
+        {words.act.retry}
+      </button>
+      <Smaller video={video} />
+    </div>
   </div>
 )

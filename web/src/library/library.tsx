@@ -1,7 +1,7 @@
 /** Library: what ended, as a wall. */
 import { signal, useComputed, useSignal } from '@preact/signals'
 import { useLocation } from 'preact-iso'
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { contentUrl, title, type Video } from '../api/objects'
 import { world } from '../live/store'
 import { PickBar } from '../parts/pick-bar'
@@ -14,13 +14,14 @@ import { words } from '../words'
 import { Card } from './card'
 import { Compare, MOST_COMPARED } from './compare'
 import './library.css'
-import { ALL, begin, fits, readMore, reading, wall, type Wish } from './wall'
+import { addressOf, ALL, begin, fits, readMore, reading, wall, type Wish, wishOf } from './wall'
 
 const wished = signal<Wish>(ALL)
 
 export default function LibraryView() {
   const { query } = useLocation()
   const compared = query['compare']?.split(',') ?? []
+  useMemo(() => (wished.value = wishOf(new URLSearchParams(location.search))), [])
   return compared.length > 1 ? <Compare ids={compared} /> : <Wall />
 }
 
@@ -32,6 +33,7 @@ function Wall() {
     return () => clearTimeout(timer)
   }, [asked])
   useEffect(() => endPicking, [])
+  useEffect(() => history.replaceState(history.state, '', addressOf(wish)), [wish])
   const videos = useComputed(() => wall(world.value.videos.values(), wished.value, reading.value)).value
   const { hasMore, isBusy, fault } = reading.value
   return (
@@ -47,7 +49,7 @@ function Wall() {
         </p>
       )}
       {videos.length > 0 && <Grid videos={videos} />}
-      {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{wish === ALL ? words.library.none : words.library.noneFound}</p>)}
+      {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{addressOf(wish) === addressOf(ALL) ? words.library.none : words.library.noneFound}</p>)}
       {hasMore && !isBusy && !fault && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
       {picked.value && <LibraryBar videos={videos} />}
     </div>

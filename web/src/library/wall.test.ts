@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { video } from '../test/video'
-import { ALL, fits, type Reading, wall } from './wall'
+import { addressOf, ALL, fits, type Reading, wall, wishOf } from './wall'
 
 const done = (id: string, created_at: number, more = {}) => video(id, { status: 'completed', created_at, ...more })
 const read: Reading = { after: null, until: 0, hasMore: false, isBusy: false, fault: '' }
@@ -23,4 +23,12 @@ it.each([
 ])('filters by %o', (change, ids) => {
   const videos = [done('star', 1, { labels: ['starred'], prompt: 'A rocket' }), video('bad', { status: 'failed', seconds: '12' })]
   expect(videos.filter((found) => fits(found, { ...ALL, ...change })).map(({ id }) => id)).toEqual(ids)
+})
+
+it('has its wish in the address, and reads it there', () => {
+  const wish = { text: 'a cat', kind: 'starred', model: 'tiny', length: 'short', order: 'asc' } as const
+  expect(addressOf(wish)).toBe('/ui/library?q=a+cat&show=starred&model=tiny&length=short&order=asc')
+  expect(wishOf(new URLSearchParams(addressOf(wish).split('?')[1]))).toEqual(wish)
+  expect(addressOf(ALL)).toBe('/ui/library')
+  expect(wishOf(new URLSearchParams('show=nonsense&compare=a,b'))).toEqual(ALL)
 })

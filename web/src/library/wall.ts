@@ -13,6 +13,28 @@ export interface Wish {
 }
 
 export const ALL: Wish = { text: '', kind: 'all', model: '', length: '', order: 'desc' }
+const KINDS: readonly Wish['kind'][] = ['all', 'starred', 'failed']
+
+/** The wish that the library's address names. What it does not know counts as not named. */
+export function wishOf(query: URLSearchParams): Wish {
+  const of = <T extends string>(name: string, known: readonly T[], standard: T): T => known.find((one) => one === query.get(name)) ?? standard
+  return {
+    text: query.get('q') ?? '',
+    kind: of('show', KINDS, ALL.kind),
+    model: query.get('model') ?? '',
+    length: of('length', Object.keys(LENGTHS) as Wish['length'][], ALL.length),
+    order: of('order', ['desc', 'asc'], ALL.order),
+  }
+}
+
+/** The library's address with a wish in it. */
+export function addressOf(wish: Wish): string {
+  const query = new URLSearchParams()
+  const named = { q: wish.text, show: wish.kind === 'all' ? '' : wish.kind, model: wish.model, length: wish.length, order: wish.order === 'desc' ? '' : wish.order }
+  for (const [name, value] of Object.entries(named)) if (value) query.set(name, value)
+  return `/ui/library${query.size ? `?${query}` : ''}`
+}
+
 const LENGTHS: Record<Wish['length'], [number, number]> = { '': [0, Infinity], short: [0, 3], middle: [3, 10], long: [10, Infinity] }
 const ENOUGH = 24
 

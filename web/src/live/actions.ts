@@ -2,9 +2,9 @@
 import { call, Problem } from '../api/client'
 import { title, type Video } from '../api/objects'
 import { say } from '../parts/toast'
-import { placed, type Place } from '../queue/turns'
 import { words } from '../words'
 import { learn, take, world } from './store'
+import { type Place, placed } from './turns'
 
 export type Wish = 'pause' | 'resume' | 'cancel' | 'retry'
 

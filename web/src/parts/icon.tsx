@@ -11,6 +11,7 @@ import image from 'lucide-static/icons/image.svg?raw'
 import keyboard from 'lucide-static/icons/keyboard.svg?raw'
 import left from 'lucide-static/icons/chevron-left.svg?raw'
 import list from 'lucide-static/icons/list-video.svg?raw'
+import lock from 'lucide-static/icons/lock.svg?raw'
 import loop from 'lucide-static/icons/repeat.svg?raw'
 import monitor from 'lucide-static/icons/monitor.svg?raw'
 import moon from 'lucide-static/icons/moon.svg?raw'
@@ -22,8 +23,10 @@ import right from 'lucide-static/icons/chevron-right.svg?raw'
 import silent from 'lucide-static/icons/volume-x.svg?raw'
 import sound from 'lucide-static/icons/volume-2.svg?raw'
 import star from 'lucide-static/icons/star.svg?raw'
+import split from 'lucide-static/icons/scissors.svg?raw'
 import sun from 'lucide-static/icons/sun.svg?raw'
 import undo from 'lucide-static/icons/undo-2.svg?raw'
+import unlock from 'lucide-static/icons/lock-open.svg?raw'
 import user from 'lucide-static/icons/user-round.svg?raw'
 import x from 'lucide-static/icons/x.svg?raw'
 
@@ -40,6 +43,7 @@ const DRAWINGS = {
   keyboard,
   left,
   list,
+  lock,
   loop,
   monitor,
   moon,
@@ -50,9 +54,11 @@ const DRAWINGS = {
   right,
   silent,
   sound,
+  split,
   star,
   sun,
   undo,
+  unlock,
   user,
   x,
 }

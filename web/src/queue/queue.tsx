@@ -16,8 +16,9 @@ import { endPicking, picked } from '../parts/selection'
 import { shifted } from './turns'
 
 export default function QueueView() {
-  const filter = useSignal('')
+  const filter = useSignal(new URLSearchParams(location.search).get('q') ?? '')
   useEffect(() => endPicking, [])
+  useEffect(() => history.replaceState(history.state, '', filter.value ? `/ui/queue?${new URLSearchParams({ q: filter.value })}` : '/ui/queue'), [filter.value])
   const [waits, rests] = [filtered(queued.value, filter.value), filtered(paused.value, filter.value)]
   const dispatcher = world.value.farm.dispatcher
   const isEmpty = !running.value.length && !queued.value.length && !paused.value.length

@@ -11,6 +11,7 @@ import { words } from '../words'
 import { EditForm } from './edit'
 import { Handle, lifted } from './drag'
 import type { Entry } from './entries'
+import { useSwipe } from './swipe'
 import { pick, picked } from '../parts/selection'
 
 export const openBatches = signal<ReadonlySet<string>>(new Set())
@@ -23,8 +24,10 @@ export function Row({ entry, place }: { entry: Entry; place?: number }) {
   const ids = entry.videos.map(({ id }) => id)
   const isBatch = entry.videos.length > 1
   const isPaused = video.status === 'paused'
+  const rest = isPaused ? 'resume' : 'pause'
+  const swipe = useSwipe({ name: words.act[rest], act: () => void wish(entry.videos, rest) }, { name: words.act.cancel, act: () => void wish(entry.videos, 'cancel') })
   return (
-    <div class={`queue-row ${entry.isInside ? 'inside' : ''} ${lifted.value?.key === entry.key ? 'lifted' : ''}`}>
+    <div class={`queue-row ${entry.isInside ? 'inside' : ''} ${lifted.value?.key === entry.key ? 'lifted' : ''}`} {...swipe}>
       {!picked.value && video.status === 'queued' && <Handle entry={entry} />}
       {picked.value ? (
         <input
@@ -51,11 +54,7 @@ export function Row({ entry, place }: { entry: Entry; place?: number }) {
       </div>
       <div class="acts">
         {isBatch && <BatchToggle id={entry.key} count={entry.videos.length} />}
-        {isPaused ? (
-          <IconButton icon="play" name={words.act.resume} onClick={() => wish(entry.videos, 'resume')} />
-        ) : (
-          <IconButton icon="pause" name={words.act.pause} onClick={() => wish(entry.videos, 'pause')} />
-        )}
+        <IconButton icon={isPaused ? 'play' : 'pause'} name={words.act[rest]} onClick={() => wish(entry.videos, rest)} />
         {!isBatch && <IconButton icon="edit" name={words.act.edit} isPressed={editing.value === video.id} onClick={() => edit(video.id)} />}
         <IconButton icon="x" name={words.act.cancel} onClick={() => wish(entry.videos, 'cancel')} />
       </div>

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest'
 import { video } from '../test/video'
 import { entries } from './entries'
-import { placed, placeOf, shifted } from './turns'
+import { placed } from '../live/turns'
+import { placeOf, shifted } from './turns'
 
 const queue = ['a', 'b', 'c', 'd']
 

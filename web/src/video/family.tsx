@@ -7,44 +7,41 @@ import { learn, world } from '../live/store'
 import { Poster } from '../parts/poster'
 import { TitleLink } from '../parts/progress'
 import { words } from '../words'
+import { type Node, parentOf, treeOf } from './tree'
 
 const DEEPEST = 8
-
-const parentOf = (video: Video): string | null => video.remixed_from_video_id ?? video.extends_video_id
 
 export function Family({ video }: { video: Video }) {
   const ancestors = useSignal<readonly string[]>([])
   useEffect(() => void learnFamily(video).then((ids) => (ancestors.value = ids)), [video.id])
-  const known = [...world.value.videos.values()]
-  const groups = [
-    { text: words.family.from, videos: ancestors.value.flatMap((id) => world.value.videos.get(id) ?? []) },
-    { text: words.family.batch, videos: known.filter((other) => other.id !== video.id && video.batch?.videos.includes(other.id)) },
-    { text: words.family.made, videos: known.filter((other) => parentOf(other) === video.id) },
-  ].filter((group) => group.videos.length)
-  if (!groups.length) return null
+  const { videos } = world.value
+  const roots = treeOf(video, ancestors.value.flatMap((id) => videos.get(id) ?? []), [...videos.values()])
+  if (roots.length === 1 && !roots[0]!.below.length) return null
   return (
     <section class="card column family" aria-label={words.family.title}>
       <h2>{words.family.title}</h2>
-      {groups.map(({ text, videos }) => (
-        <div key={text}>
-          <h3 class="small soft">{text}</h3>
-          <ul>
-            {videos.map((other) => (
-              <li key={other.id} class="row">
-                <Poster video={other} />
-                <TitleLink video={other} />
-                <span class="small soft number">
-                  {difference(other)}
-                  {isStarred(other) && ' ★'}
-                </span>
-              </li>
-            ))}
-          </ul>
-        </div>
-      ))}
+      <Branch nodes={roots} now={video.id} />
     </section>
   )
 }
+
+const Branch = ({ nodes, now }: { nodes: readonly Node[]; now: string }) => (
+  <ul>
+    {nodes.map(({ video, below }) => (
+      <li key={video.id}>
+        <div class="row" aria-current={video.id === now ? 'true' : undefined}>
+          <Poster video={video} />
+          {video.id === now ? <strong>{words.family.this}</strong> : <TitleLink video={video} />}
+          <span class="small soft number">
+            {difference(video)}
+            {isStarred(video) && ' ★'}
+          </span>
+        </div>
+        {below.length > 0 && <Branch nodes={below} now={now} />}
+      </li>
+    ))}
+  </ul>
+)
 
 const difference = (video: Video): string => `${video.extends_video_id ? words.family.longer(video.seconds) : words.queue.seed(video.seed)}, ${words.status[video.status]}`
 

@@ -1,4 +1,5 @@
 /** Fill the form of Create from a video, its pictures included. */
+import { smaller } from '../create/length'
 import { call, Problem } from '../api/client'
 import { learnFarm } from '../api/facts'
 import { contentUrl, title, type Video } from '../api/objects'
@@ -30,6 +31,16 @@ export async function fillForm(video: Video): Promise<void> {
     keyframes: keyframes.flatMap(({ at_s }, at) => (between[at] ? [{ at_s, picture: between[at] }] : [])),
   }
   say(words.next.filled, { undo: () => (draft.value = before) })
+}
+
+/** The same video in a size that needs about half the memory. */
+export async function fillSmaller(video: Video): Promise<void> {
+  const before = draft.value
+  await fillForm(video)
+  const px = smaller(video.size)
+  const { size: _, ...values } = draft.value.values
+  change({ values: { ...values, resolution: px } })
+  say(words.failed.smallerFilled(px), { undo: () => (draft.value = before) })
 }
 
 export type Place = 'image' | 'end' | 'keyframe'

@@ -8,6 +8,7 @@ import { change, each, wish } from '../live/actions'
 import { world } from '../live/store'
 import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
+import { Smaller } from '../parts/smaller'
 import { Star } from '../parts/star'
 import { Watch } from '../watch/watch'
 import { words } from '../words'
@@ -113,11 +114,12 @@ const Stopped = ({ video }: { video: Video }) => (
       {video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}
     </p>
     {video.error && <p>{words.failed.advice(video.error.code)}</p>}
-    <div>
+    <div class="row">
       <button type="button" class="primary" onClick={() => wish([video], 'retry')}>
         <Icon name="retry" />
         {words.act.retry}
       </button>
+      <Smaller video={video} />
     </div>
   </section>
 )
