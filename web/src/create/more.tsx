@@ -2,8 +2,9 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import type { TargetedInputEvent } from 'preact'
-import { newKey } from '../api/client'
-import { world } from '../live/store'
+import { call, newKey } from '../api/client'
+import type { Page, Video } from '../api/objects'
+import { each } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { words } from '../words'
 import { Fault } from './choices'
@@ -142,17 +143,21 @@ function isJson(text: string): boolean {
 function Dice() {
   const isLocked = draft.value.values['seed'] !== undefined
   const draw = (): number => Number.parseInt(newKey().slice(0, 8), 16)
+  const keep = async (): Promise<void> => {
+    const [seed] = await each([0], newestSeed)
+    set('seed', seed ?? draw())
+  }
   const name = isLocked ? words.create.unlockSeed : words.create.lockSeed
   return (
     <>
       <IconButton icon="dice" name={words.create.drawSeed} onClick={() => set('seed', draw())} />
-      <IconButton icon={isLocked ? 'lock' : 'unlock'} name={name} isPressed={isLocked} onClick={() => set('seed', isLocked ? null : (newestSeed() ?? draw()))} />
+      <IconButton icon={isLocked ? 'lock' : 'unlock'} name={name} isPressed={isLocked} onClick={() => (isLocked ? set('seed', null) : void keep())} />
     </>
   )
 }
 
 /** The seed of the video that was asked for last: the one that a person means to keep. */
-const newestSeed = (): number | undefined => [...world.value.videos.values()].sort((a, b) => b.created_at - a.created_at)[0]?.seed
+const newestSeed = async (): Promise<number | undefined> => (await call<Page<Video>>('/v1/videos?limit=1')).data[0]?.seed
 
 /** Seconds within which the video is needed; the API carries them in `metadata`. */
 function Deadline() {
