@@ -3,13 +3,13 @@
 # The model is the one for machines without a GPU, and what to expect of it is said first. demo.sh [OUT.mp4]
 # A WebP of the video comes to lie beside it: README.md shows one, with the prompt.
 set -euo pipefail
-prompt="The camera pans to the left."
+prompt="It gets darker."
 top=$(cd "$(dirname "$0")/.." && pwd)
-out=${1:-$top/demo/cat.mp4}
+out=${1:-$top/demo/coffee.mp4}
 mkdir -p "$(dirname "$out")"
 read -r model honest < <(python -c 'from framepack_engine.models.catalog import CPU_MODEL, MODELS; print(CPU_MODEL, MODELS[CPU_MODEL].honest)')
 echo "demo: the model $model, $honest" >&2
-framefarm render "$top/examples/cat.jpg" --prompt "$prompt" --model "$model" --seconds 3 --seed 7 -o "$out"
+framefarm render "$top/examples/coffee.jpg" --prompt "$prompt" --model "$model" --size 320x192 --seconds 3 --seed 7 -o "$out"
 webp=${out%.mp4}.webp
 python -c 'import sys; from pathlib import Path
 from lab.training.evaluate.moving_sheet import moving_picture

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from framepack_engine.conformance import CaseResult, run_conformance
     from framepack_engine.environment import prepare_process
     from framepack_engine.errors import EngineError
+    from framepack_engine.frames.generated import Clip, GeneratedVideo
     from framepack_engine.frames.provenance import read_provenance
     from framepack_engine.models.shelf import Models, ModelShelf, load_models
     from framepack_engine.pipeline import Renderer, RenderProgress, Sampler
@@ -28,8 +29,10 @@ for _name in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.to
 
 _HOME = {
     "CaseResult": "conformance",
+    "Clip": "frames.generated",
     "Conditioning": "sampling.artifacts",
     "EngineError": "errors",
+    "GeneratedVideo": "frames.generated",
     "Lora": "planning.spec",
     "ModelShelf": "models.shelf",
     "Models": "models.shelf",
@@ -51,8 +54,10 @@ _HOME = {
 
 __all__ = [
     "CaseResult",
+    "Clip",
     "Conditioning",
     "EngineError",
+    "GeneratedVideo",
     "Lora",
     "ModelShelf",
     "Models",

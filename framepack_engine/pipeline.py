@@ -7,27 +7,36 @@ decoded seam is kept, which changes no bit.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
-from framepack_engine.environment import warn_if_unprepared
+from framepack_engine.environment import prepare_process, warn_if_unprepared
+from framepack_engine.errors import InvalidSpec
 from framepack_engine.frames.decode import Decoder
+from framepack_engine.frames.generated import Clip, GeneratedVideo
+from framepack_engine.frames.images import Picture, opened, upright_rgb
 from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
+from framepack_engine.memory.ladder import size_of
 from framepack_engine.memory.placement import Placement
+from framepack_engine.memory.plan_book import PlanBook
 from framepack_engine.memory.tenancy import Tenancy, workload_of
-from framepack_engine.models.shelf import Models
-from framepack_engine.planning.sections import decode_needs, tail_frames, time_order
-from framepack_engine.planning.spec import RenderSpec
+from framepack_engine.models.catalog import resolution_of
+from framepack_engine.models.host import host_bytes
+from framepack_engine.models.shelf import Models, ModelShelf, checked_device
+from framepack_engine.planning.asked import asked_spec, first_frames
+from framepack_engine.planning.sections import Kind, decode_needs, final_frames, tail_frames, time_order
+from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.sampling.cache_diffusers import measured_ratios
+from framepack_engine.sampling.lora_files import lora_at
 from framepack_engine.sampling.section import check_artifacts, denoise_section
 from framepack_engine.sampling.transformer import Transformer
 
@@ -36,9 +45,9 @@ if TYPE_CHECKING:
 
     from framepack_engine.frames.embeddings import Embeddings
     from framepack_engine.memory.ladder import Stage
-    from framepack_engine.memory.plan_book import PlanBook
 
 T = TypeVar("T")
+Loras: TypeAlias = Mapping[str | Path, float] | Iterable[str | Path]  #: paths or names, with weights or with 1
 
 
 class RenderProgress(NamedTuple):
@@ -74,6 +83,7 @@ class Sampler:
         `device` already, and stay. encoders: further parts that the plans move, by name.
         """
         self.lora_dir = lora_dir
+        self.lora_files: dict[str, Path] = {}  #: name -> file, for LoRAs that a program gives by their path
         self.device = torch.device(device)
         if self.device.type == "cpu" and torch.backends.mkl.is_available():
             warn_if_unprepared()
@@ -140,7 +150,7 @@ class Sampler:
             AttentionUnavailable; NotFinite; OutOfMemory if the plan book has no smaller plan left.
         """
         check_artifacts(spec, index, conditioning, previous, resume)
-        self._transformer.loras.use(spec.loras, folder=self.lora_dir)
+        self._transformer.loras.use(spec.loras, folder=self.lora_dir, files=self.lora_files)
         newest = resume
 
         def stepped(state: StepState) -> None:
@@ -194,7 +204,10 @@ class Sampler:
         *,
         on_progress: Callable[[RenderProgress], None] | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
-        """Make all sections in turn and yield the final frames of each. Keeps the latents of three sections."""
+        """Make all sections in turn and yield the number and the final frames of each. Keep the latents of three.
+
+        An i2v model makes the end first: `time_order` has the order of the clips. `Renderer.stream` tells it with each.
+        """
         tell = on_progress or (lambda _progress: None)
         state, latents = None, dict[int, Tensor]()
         progress = RenderProgress("section", 0, spec.sections, 0, spec.num_inference_steps)
@@ -234,6 +247,152 @@ class Renderer(Sampler):
             encoders=models.movable,
         )
         self.models = models
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        *,
+        device: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        precision: str = "bf16",
+        kernels: str = "eager",
+        kind: Kind | None = None,
+        cache_dir: str | Path | None = None,
+        lora_dir: str | Path | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Load a model and return its renderer; see `load_models` for the arguments.
+
+        device: None: the GPU if there is one, else the CPU. On a GPU, a memory plan moves the parts, so that a model
+        of 40 GB fits cards from 6 GB. (No GPU has run this yet.) It calls `prepare_process`.
+        Raises: InvalidSpec for a device that is not here, or a dtype; ModelUnavailable; PrecisionUnavailable;
+            KernelsUnavailable.
+        """
+        prepare_process()
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = checked_device(chosen) != "cpu"
+        shelf = ModelShelf(
+            device=chosen,
+            dtype=dtype,
+            precision=precision,
+            kernels=kernels,
+            cache_dir=cache_dir,
+            say=say,
+            home="cpu" if on_gpu else None,
+        )
+        models = shelf.get(name_or_path, kind=kind)
+        if not on_gpu:
+            return cls(models, lora_dir=lora_dir)
+        size = size_of(models.name, precision, compiled=kernels == "compiled")
+        book = PlanBook(size=size, device_bytes=torch.cuda.mem_get_info(chosen)[1], host_bytes=host_bytes())
+        return cls(models, device=chosen, lora_dir=lora_dir, book=book)
+
+    def generate(
+        self,
+        image: Picture,
+        prompt: str,
+        *,
+        seconds: float = 5.0,
+        size: tuple[int, int] | None = None,
+        seed: int | None = None,
+        end_image: Picture | None = None,
+        loras: Loras = (),
+        on_progress: Callable[[RenderProgress], None] | None = None,
+        **fields: Any,
+    ) -> GeneratedVideo:
+        """Make a video and return all its frames; `render` writes a long one in constant memory.
+
+        image, end_image: a path, a PIL picture, or an array of height x width x 3 uint8. seconds: the length, rounded
+        to whole sections. size: (width, height) in px, multiples of 16; None: the model's own that is nearest to the
+        image's shape. seed: None: drawn; the result's spec tells it. loras: paths or names -> weights, or a list of
+        them. fields: others of `RenderSpec`, such as num_inference_steps.
+
+        Raises: InvalidSpec, which names the argument; BadImage; LoraUnusable; EngineError.
+        """
+        spec, images = self._asked(
+            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=loras, fields=fields
+        )
+        clips = sorted(self._stream(spec, images, on_progress), key=lambda clip: clip.first_frame)
+        return GeneratedVideo(frames=torch.cat([clip.frames for clip in clips]), spec=spec, tags=self._tags(spec))
+
+    def stream(
+        self,
+        image: Picture,
+        prompt: str,
+        *,
+        seconds: float = 5.0,
+        size: tuple[int, int] | None = None,
+        seed: int | None = None,
+        end_image: Picture | None = None,
+        loras: Loras = (),
+        on_progress: Callable[[RenderProgress], None] | None = None,
+        **fields: Any,
+    ) -> Iterator[Clip]:
+        """Make a video and yield each clip as soon as its frames are final; takes what `generate` takes.
+
+        An i2v model makes the end first: sort by `first_frame`, or show each clip where it belongs.
+        """
+        spec, images = self._asked(
+            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=loras, fields=fields
+        )
+        return self._stream(spec, images, on_progress)
+
+    def _stream(
+        self,
+        spec: RenderSpec,
+        images: Mapping[str, Image.Image],
+        on_progress: Callable[[RenderProgress], None] | None,
+    ) -> Iterator[Clip]:
+        if on_progress is not None:
+            on_progress(RenderProgress("encode", 0, spec.sections, 0, spec.num_inference_steps))
+        begins = first_frames(spec.kind, final_frames(spec.kind, spec.sections, spec.latent_window_size))
+        for index, frames in self.clips(spec, self.encode(spec, images), on_progress=on_progress):
+            yield Clip(begins[index], frames.cpu())
+
+    def _asked(
+        self,
+        image: Picture,
+        prompt: str,
+        *,
+        seconds: float,
+        size: tuple[int, int] | None,
+        seed: int | None,
+        end_image: Picture | None,
+        loras: Loras,
+        fields: Mapping[str, Any],
+    ) -> tuple[RenderSpec, dict[str, Image.Image]]:
+        """Return what a program asks for as the engine takes it."""
+        images = {"start": upright_rgb(opened(image))}
+        if end_image is not None:
+            if self.models.kind == "f1":
+                raise InvalidSpec("end_image: an F1 model takes none; use an i2v model", field="end_image")
+            images["end"] = upright_rgb(opened(end_image))
+        spec = asked_spec(
+            prompt,
+            kind=self.models.kind,
+            photo=images["start"].size,
+            resolution=resolution_of(self.models.name),
+            seconds=seconds,
+            size=size,
+            seed=seed,
+            loras=self._loras(loras),
+            fields=fields,
+        )
+        return self.settled(spec), images
+
+    def _loras(self, loras: Loras) -> tuple[Lora, ...]:
+        """Return LoRAs by name; remember the files of those that are given by their path."""
+        found = []
+        for given, weight in loras.items() if isinstance(loras, Mapping) else ((each, 1.0) for each in loras):
+            name = str(given)
+            if isinstance(given, Path) or Path(name).exists():
+                path = lora_at(given)
+                name = path.stem
+                while self.lora_files.setdefault(name, path) != path:
+                    name += "'"
+            found.append(Lora(name, weight))
+        return tuple(found)
 
     @torch.no_grad()
     def encode(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,8 @@ from framepack_engine.errors import BadImage
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, np.dtype[np.uint8]]"
 
 WHITE = (255, 255, 255, 255)
 _WHITE_LEVEL = 255
@@ -27,6 +30,27 @@ _TURNS: Mapping[Any, Image.Transpose] = {  #: its values, and what undoes them
 }
 _TURNED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  #: where Pillow finds the tag
 DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})  #: 16 bits a pixel; Pillow would clip them at 255
+
+
+def opened(image: Picture) -> Image.Image:
+    """Return a picture of a path, a PIL picture or an array: height x width x 3, uint8, RGB.
+
+    Raises: BadImage, which names the file and what is wrong.
+    """
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise BadImage(f"an array of {image.dtype} {image.shape}: need uint8 of (height, width, 3), RGB")
+        return Image.fromarray(image)
+    try:
+        with Image.open(image) as file:
+            file.load()
+            return file.copy() if getattr(file, "n_frames", 1) > 1 else file
+    except FileNotFoundError as err:
+        raise BadImage(f"there is no file {os.fspath(image)!r}") from err
+    except (OSError, SyntaxError, ValueError) as err:
+        raise BadImage(f"{os.fspath(image)!r} cannot be read as a picture: {err}") from err
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -199,6 +199,11 @@ MODELS: Mapping[str, ModelEntry] = MappingProxyType(
 CPU_MODEL = "pocket" if "pocket" in MODELS else "tiny"  #: the default without a GPU
 
 
+def resolution_of(name: str) -> int:
+    """Return the class of a model's size buckets in px; a model that the catalogue lacks has FramePack's."""
+    return MODELS[name if name in MODELS else "framepack-i2v"].resolution
+
+
 def known_models(local: str = "") -> Mapping[str, ModelEntry]:
     """Return the catalogue and the models of this machine that `local` lists: NAME=KIND:PATH, separated by commas.
 

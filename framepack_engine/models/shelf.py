@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import torch
 from safetensors import SafetensorError
 
-from framepack_engine.errors import KernelsUnavailable, ModelUnavailable
+from framepack_engine.errors import InvalidSpec, KernelsUnavailable, ModelUnavailable
 from framepack_engine.kernels.blocks import compute_exactly
 from framepack_engine.models.catalog import ModelEntry
 from framepack_engine.models.compiled import compile_blocks
@@ -25,6 +25,7 @@ from framepack_engine.planning.choices import KERNELS
 __all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
 
 
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 
 
@@ -97,7 +98,7 @@ def load_models(
     name_or_path: str | ModelEntry,
     *,
     device: str = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     cache_dir: str | Path | None = None,
     kind: Literal["i2v", "f1"] | None = None,
     say: Callable[[str], None] | None = None,
@@ -110,8 +111,8 @@ def load_models(
     name_or_path: an entry of the catalogue or its name; a folder with the repositories in the official layout
         (`hunyuanvideo-community/HunyuanVideo/vae`, `lllyasviel/FramePackI2V_HY`, …); or a transformer alone, a folder
         or one .safetensors file: its other parts are beside it in that layout, or come from the hub's cache.
-    dtype: of all weights; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as in
-        the reference.
+    device: "cpu", "cuda" or "cuda:1". dtype: of all weights: "float32", "bfloat16", "float16" or torch's own name for
+        it; None: float32 on the CPU, else bfloat16 for the transformer and float16 for the rest, as in the reference.
     cache_dir: where tiny models are made; None: FARM_CACHE, else the user's cache. Downloads go to the hub's cache.
     kind: which transformer to take from a folder with both, or what a transformer alone is.
     say: hears the size and target folder before a download; None: stderr.
@@ -119,8 +120,8 @@ def load_models(
         beside another device, it holds them in bfloat16 (Llama: 16 GB).
     precision: of the transformer, see `models.precision`. kernels: one of KERNELS, see `kernels.blocks`
         and `models.compiled`.
-    Raises: ModelUnavailable, which names the model, the missing file and the remedy; PrecisionUnavailable;
-        KernelsUnavailable.
+    Raises: InvalidSpec for a device that is not here, or another dtype; ModelUnavailable, which names the model, the
+        missing file and the remedy; PrecisionUnavailable; KernelsUnavailable.
     """
     shelf = ModelShelf(
         device=device,
@@ -145,7 +146,7 @@ class ModelShelf:
         self,
         *,
         device: str = "cpu",
-        dtype: torch.dtype | None = None,
+        dtype: str | torch.dtype | None = None,
         cache_dir: str | Path | None = None,
         say: Callable[[str], None] | None = None,
         free_bytes: Callable[[], int] | None = None,
@@ -160,7 +161,8 @@ class ModelShelf:
         """
         if kernels not in KERNELS:
             raise KernelsUnavailable(f"kernels={kernels!r}: known are {', '.join(KERNELS)}")
-        self._device, self._dtype, self._cache_dir, self._say = device, dtype, cache_dir, say
+        self._device, self._dtype = checked_device(device), checked_dtype(dtype)
+        self._cache_dir, self._say = cache_dir, say
         self._text_device = text_encoder_device or device
         self._home = home or device
         self._precision, self._kernels = precision, kernels
@@ -218,6 +220,28 @@ class ModelShelf:
         elif part == "transformer" and self._kernels == "exact":
             compute_exactly(model)
         return model
+
+
+def checked_device(device: str) -> str:
+    """Return `device` if torch can compute there. Raises: InvalidSpec."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as err:
+        known = "torch knows no such device; need cpu, cuda or cuda:1"
+        raise InvalidSpec(f"device={device!r}: {known}", field="device") from err
+    if found.type == "cuda" and (found.index or 0) >= (count := torch.cuda.device_count()):
+        has = f"torch sees {count} here" if count else "torch can use no GPU here; need cpu"
+        raise InvalidSpec(f"device={device!r}: {has}", field="device")
+    return device
+
+
+def checked_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    """Return torch's dtype. Raises: InvalidSpec for one that the models do not compute in."""
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if dtype is not None and found not in _DTYPES:
+        names = ", ".join(str(each).removeprefix("torch.") for each in _DTYPES)
+        raise InvalidSpec(f"dtype={dtype!r}: need one of {names}, or None", field="dtype")
+    return found
 
 
 def free_memory(device: str) -> int:

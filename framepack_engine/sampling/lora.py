@@ -7,9 +7,10 @@ the base computes as before. Source: arXiv:2106.09685; why not PEFT: docs/decisi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +32,17 @@ class LoraStack:
         self._lows: dict[str, LowRank] = {}
         self._using: tuple[tuple[str, float], ...] = ()
 
-    def use(self, loras: Sequence[Lora], *, folder: str | Path | None) -> None:
+    def use(
+        self, loras: Sequence[Lora], *, folder: str | Path | None, files: Mapping[str, Path] = MappingProxyType({})
+    ) -> None:
         """Load exactly these; LoRAs that are loaded already are not read again.
 
+        folder: where names are looked up. files: name -> file, for those that are not looked up.
         Raises: LoraUnusable; no LoRA is loaded then.
         """
         acting = [lora for lora in loras if lora.weight != 0]
         try:
-            files = [_pinned(lora, find_lora(lora.name, folder)) for lora in acting]
+            files = [_pinned(lora, files.get(lora.name) or find_lora(lora.name, folder)) for lora in acting]
         except LoraUnusable:
             self.clear()
             raise

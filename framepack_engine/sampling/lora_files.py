@@ -49,6 +49,17 @@ def find_lora(name: str, folder: str | Path | None) -> Path:
     )
 
 
+def lora_at(path: str | Path) -> Path:
+    """Return the .safetensors file at a path: the file, or the one in a folder with a saved adapter.
+
+    Raises: LoraUnusable if there is none, or more than one.
+    """
+    found = _in_folder(Path(path).name, Path(path).parent)
+    if found is None:
+        raise LoraUnusable(f"there is no LoRA at {path}: need a .safetensors file, or the folder of a saved adapter")
+    return found
+
+
 def list_loras(folder: str | Path) -> list[str]:
     """Return the names that `find_lora` knows in `folder`, sorted."""
     root = Path(folder)
