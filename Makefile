@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@touch $@
 	@echo "env: ready, $$(du -sh $(VENV) | cut -f1) in $(VENV)"
 
-demo: $(STAMP)  ## a farm on this machine renders examples/cat.jpg and stops again
+demo: $(STAMP)  ## a farm on this machine renders examples/coffee.jpg and stops again
 	@env -u FARM_URL FARM_STORAGE="$(CURDIR)/demo/storage" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh
 
 # Two at a time: those that start farms follow each other on one side, all others go to the other.

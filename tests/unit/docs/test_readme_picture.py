@@ -19,7 +19,7 @@ def test_the_readme_shows_what_the_demo_makes() -> None:
     """A WebP that moves, of 2 MB at most, with the command that made it and the prompt that examples/demo.sh has."""
     readme = " ".join((ROOT / "README.md").read_text().split())
     assert re.search(r"!\[[^\]]+\]\(docs/demo\.webp\)", readme)
-    assert "`make demo && cp demo/cat.webp docs/demo.webp`" in readme
+    assert "`make demo && cp demo/coffee.webp docs/demo.webp`" in readme
     (prompt,) = re.findall(r'^prompt="(.+)"$', (ROOT / "examples/demo.sh").read_text(), re.MULTILINE)
     assert f'"{prompt}"' in readme
     assert (ROOT / "docs/demo.webp").stat().st_size <= LARGEST_BYTES == 2_000_000
