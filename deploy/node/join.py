@@ -158,9 +158,11 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
                 said = words.read().decode(errors="replace").strip().splitlines()[-8:]
                 raise Unavailable("Ray did not start here: " + "\n".join(said or ["it said nothing"]), ray=address)
         finally:
-            if not heard:  # then its worker has nothing to give back
+            if heard:
+                _end(process)
+            else:  # its worker has nothing to give back
                 end_descendants()
-            _end(process)
+                process.wait()
 
 
 def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[str]:

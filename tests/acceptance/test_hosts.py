@@ -239,6 +239,7 @@ def test_a_machine_that_the_head_does_not_reach_is_told(farm: Farm) -> None:
     )
     assert "--node-ip" in said
     assert "overlay network" in said
+    assert "leaving" not in said  # it was never in
     assert not attic.pids("raylet")
 
 
