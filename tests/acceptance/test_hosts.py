@@ -187,7 +187,7 @@ def undisturbed(farm: Farm) -> bytes:
 def test_a_video_is_rendered_through_firewalls(farm: Farm, undisturbed: bytes) -> None:
     """Every host drops what is not in FARM_PORTS; `joined` was said of a worker that the farm knows."""
     assert undisturbed[4:8] == b"ftyp"
-    assert farm.workers() == {"den-0": "idle"}
+    wait_for(lambda: farm.workers() == {"den-0": "idle"} or None, seconds=30, what="den's worker, and no other")
 
 
 def test_every_port_that_is_asked_from_outside_is_in_the_range(farm: Farm) -> None:
