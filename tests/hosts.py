@@ -144,7 +144,7 @@ class Host:
 
     def run(self, *argv: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end. Raises: AssertionError with its words if it fails and `check` is set."""
-        with self.start(*argv, **settings) as process:
+        with self.start(*argv, log=None, **settings) as process:
             out, err = process.communicate(timeout=patient(100))
         done = subprocess.CompletedProcess(argv, process.returncode, out, err)
         assert not check or done.returncode == 0, f"{self.name}: {' '.join(argv)}: {out}{err}"
@@ -316,7 +316,7 @@ def line_of(process: subprocess.Popen[str], *, seconds: float) -> str:
     """Return the next line on its stdout, or "" if it ends. seconds: that it takes at most on an idle machine."""
     assert process.stdout
     if not select.select([process.stdout], [], [], patient(seconds))[0]:
-        raise AssertionError(f"waited {patient(seconds):.0f} s in vain for a line of {process.args}")
+        raise AssertionError(f"waited {patient(seconds):.0f} s in vain for a line of {process.args!r}")
     return process.stdout.readline()
 
 

@@ -43,8 +43,8 @@ def register(app: typer.Typer) -> None:
         "retry": "Continue failed or cancelled videos; finished sections stay.",
     }.items():
         app.command(wish, help=text)(_wish(wish))
-    for command in (edit, move, rm):
-        app.command()(command)
+    for change in (edit, move, rm):
+        app.command()(change)
 
 
 def list_videos(

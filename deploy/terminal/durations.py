@@ -9,7 +9,7 @@ def duration(seconds: float) -> str:
     """Return a time in whole seconds, in its two largest units."""
     left = max(round(seconds), 0)
     first = next((place for place, (_, size) in enumerate(_UNITS) if left >= size), len(_UNITS) - 1)
-    words = []
+    words: list[str] = []
     for name, size in _UNITS[first : first + 2]:
         if left >= size or not words:
             words.append(_counted(left // size, name))

@@ -69,7 +69,8 @@ class Countdown:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` is monotonic."""
-        self._clock, self._ends_at = clock, None  # type: float | None
+        self._clock = clock
+        self._ends_at: float | None = None
         self._during: tuple[Any, ...] = ()
 
     def tell(self, progress: Mapping[str, Any]) -> None:

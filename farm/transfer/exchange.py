@@ -65,7 +65,7 @@ class Arrived(NamedTuple):
 
     def entry(self, seq: int) -> Entry:
         """Return a ledger entry as this farm stores it."""
-        return _renamed(_read_entry(self.folder, seq), self.manifest.id, self.job.id)
+        return _renamed(_read_entry(self.folder, seq), JobId(self.manifest.id), self.job.id)
 
 
 def snapshot(jobs: Jobs, record: Record) -> Snapshot:

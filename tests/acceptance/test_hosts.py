@@ -211,6 +211,7 @@ def test_this_machines_command_line_asks_on_loopback(farm: Farm) -> None:
     """The farm listens on one address of its network, and on 127.0.0.1 for the commands beside it."""
     said = farm.net["head"].run(
         *("framefarm", "list", "--storage", f"s3://{BUCKET}/one", "--json"),
+        check=True,
         **KEYS,
         FARM_S3_ENDPOINT=f"http://store:{STORE_PORT}",
         FARM_API_KEY=KEY,

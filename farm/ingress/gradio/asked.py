@@ -114,7 +114,7 @@ def keyframes_of(sections: ScriptSections, seconds: float, window: int, planner:
     """
     if not sections.numbers:
         return {}
-    request = VideoRequest.model_construct(seconds=seconds, latent_window_size=window)
+    request = VideoRequest.model_construct(prompt="", seconds=seconds, latent_window_size=window)
     count = planner.border(request, seconds + 1e6)
     found = dict[int, float]()
     taken = set[int]()
@@ -143,7 +143,7 @@ def preserved_gb(asked_gb: float, model: str, workers: Sequence[WorkerState]) ->
         return None
     room = [round((card.vram_gib or 0.0) - max([0.1, *_needs_gib(card.needs_gib, model)]) - 0.01, 2) for card in cards]
     for gb in sorted({excess, *(each for each in room if 0 <= each < excess)}, reverse=True):
-        request = VideoRequest.model_construct(model=model, preserve_gb=gb)
+        request = VideoRequest.model_construct(prompt="", model=model, preserve_gb=gb)
         needs = [need_for(request, stage, None) for stage in _STAGES]
         if any(all(fits(card, need) for need in needs if need.stage in card.stages) for card in cards):
             return gb

@@ -115,9 +115,12 @@ _SET_SEED = Call(
     (_SEED,),
 )
 _SECTIONS = tuple(
-    Parameter(f"{name}{n}", kind, f"{label} {n}")
+    parameter
     for n in (1, 2, 3)
-    for name, kind, label in (("num", "whole", "Section Number"), ("img", "image", "Keyframe Image"))
+    for parameter in (
+        Parameter(f"num{n}", "whole", f"Section Number {n}"),
+        Parameter(f"img{n}", "image", f"Keyframe Image {n}"),
+    )
 )
 _UPDATE_SECTIONS = tuple(
     Call(f"update_section_settings{f'_{n}' if n else ''}", "update_section_settings", _SECTIONS, ())

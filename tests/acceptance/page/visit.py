@@ -33,8 +33,8 @@ class Visit:
 
         options: those of Playwright's new_context, such as viewport or color_scheme.
         """
-        options = {"viewport": {"width": 1440, "height": 900}, "accept_downloads": True} | options
-        context = self._browser.new_context(**options)
+        options.setdefault("viewport", {"width": 1440, "height": 900})
+        context = self._browser.new_context(accept_downloads=True, **options)
         context.set_default_timeout(patient(20) * 1000)
         self._contexts.append(context)
         return self.tab(context, f"{self.origin(secure=secure)}/ui/{path}{f'#key={KEYS[owner]}' if owner else ''}")

@@ -89,4 +89,4 @@ def test_a_head_takes_the_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         *(made.dashboard_agent_listen_port, made.metrics_export_port),
     }
     assert found == set(ports.programs.values())
-    assert made.worker_port_list == ",".join(map(str, ports.processes))
+    assert str(made.worker_port_list) == ",".join(map(str, ports.processes))

@@ -154,7 +154,7 @@ def test_each_picture_of_a_map_is_judged_by_itself(farm: Farm, busy: Hand, tmp_p
         photo.write_bytes(CAT.read_bytes())
     photos[2].write_text("no picture")
     photos[4].unlink()
-    made = []
+    made: list[str | None] = []
     with pytest.raises(ExceptionGroup, match="2 of 6 pictures have no video") as caught:
         made.extend(video.name for video in farm.map(photos, prompt="a cat", ahead=2, seconds=1))
     assert made == ["0", "1", "3", "5"]

@@ -26,7 +26,7 @@ class Owner:
         self.farm = Farm(card(), *demands)
         self.videos = {demand.job: demand for demand in demands}
 
-    def move(self, name: str, now: float = NOW, **place: Any) -> None:
+    def move(self, name: str, now: float = NOW, /, **place: Any) -> None:
         """As the dispatcher does it."""
         demand = self.videos[JobId(name)]
         moving = move_to(demand, Move(**place), self.farm.queue.turns_of(demand.owner, now=now), now=now)

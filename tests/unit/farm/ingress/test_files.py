@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from fastapi.testclient import TestClient
@@ -36,7 +35,7 @@ def sent(http: TestClient, data: bytes, name: str = "cat.png", **fields: Any) ->
     return answer.json()
 
 
-def asked(http: TestClient, body: dict[str, Any]) -> httpx.Response:
+def asked(http: TestClient, body: dict[str, Any]) -> Any:
     """The answer to a request in JSON."""
     return http.post("/v1/videos", json={"prompt": "a cat", "seconds": "1", "model": "tiny", **body})
 
