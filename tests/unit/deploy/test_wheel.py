@@ -156,7 +156,8 @@ def test_the_client_is_installed_alone(client_wheel: Path, wheel: Path, tmp_path
     assert wheel.name.split("-")[1] == client_wheel.name.split("-")[1]  # one version
 
     (tmp_path / "probe.py").write_text(PROBE)
-    mypy: list[str | Path] = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "--cache-dir", "cache", "probe.py"]
+    strict = ("--strict", "--python-executable", str(python), "--cache-dir", "cache")
+    mypy = [sys.executable, "-m", "mypy", *strict, "probe.py"]
     done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, check=False)
     shown = re.findall(
         r'probe.py:\d+: (?:note: Revealed type is "(?:\w+\.)*(\w+)"|error: (Unexpected keyword))', done.stdout
