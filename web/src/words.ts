@@ -245,7 +245,7 @@ export const words = {
   },
   create: {
     image: 'Start image',
-    dropHere: 'Drop a photo here, paste one, or',
+    dropHere: 'Drop a photo here, or a file with settings; paste one, or',
     choose: 'choose a photo',
     replace: 'Replace',
     removeImage: 'Remove the start image',
@@ -314,6 +314,19 @@ export const words = {
     takes: (time: string, worker: string | null) => `about ${time}${worker ? ` on ${worker}` : ''}`,
     noWorker: 'no worker here can make it yet',
     place: (n: number) => (n === 1 ? 'next in the queue' : `number ${n} in the queue`),
+  },
+  file: {
+    title: (name: string) => `What do you want to do with ${short(name)}?`,
+    reading: 'The farm reads the file …',
+    from: (program: string) => `It comes from ${program}.`,
+    take: 'Take its settings',
+    each: (n: number) => `${n} videos, one each`,
+    extend: 'Extend this video',
+    lastFrame: 'Take its last frame',
+    leftOut: (n: number) => `${number(n, 'setting is', 'settings are')} left out`,
+    video: (n: number) => `Video ${n}:`,
+    filled: 'The form holds the settings of the file.',
+    noFrame: 'The browser cannot show this video. Use an mp4 with H.264.',
   },
   many: {
     title: (n: number) => `What is meant with ${number(n, 'picture', 'pictures')}?`,

@@ -11,6 +11,7 @@ import { Watch } from '../watch/watch'
 import { words } from '../words'
 import { Length, Presets, Prompt, Quality, Variants } from './choices'
 import './create.css'
+import { FileDialog } from '../file/dialog'
 import { draft, fill, isEmpty, NEW } from './draft'
 import { Estimate, startEstimate } from './estimate'
 import { learnFields } from './specs'
@@ -50,48 +51,51 @@ export default function CreateView() {
     }
   }
   return (
-    <form
-      ref={form}
-      class="create"
-      noValidate
-      onSubmit={(event) => event.preventDefault()}
-      onKeyDown={(event) => {
-        const isAsked = event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat
-        if (isAsked && !document.querySelector('dialog[open]')) void generate()
-      }}
-    >
-      <h1 class="unseen">{words.nav.create}</h1>
-      <div class="column make">
-        <Refusal />
-        <PictureField />
-        <Prompt />
-        <Presets />
-        <Length />
-        <div class="pair">
-          <Quality />
-          <Variants />
+    <>
+      <form
+        ref={form}
+        class="create"
+        noValidate
+        onSubmit={(event) => event.preventDefault()}
+        onKeyDown={(event) => {
+          const isAsked = event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat
+          if (isAsked && !document.querySelector('dialog[open]')) void generate()
+        }}
+      >
+        <h1 class="unseen">{words.nav.create}</h1>
+        <div class="column make">
+          <Refusal />
+          <PictureField />
+          <Prompt />
+          <Presets />
+          <Length />
+          <div class="pair">
+            <Quality />
+            <Variants />
+          </div>
+          <More />
         </div>
-        <More />
-      </div>
-      <aside class="column">
-        <Watched />
-      </aside>
-      <Timeline />
-      <Many />
-      <footer class="send">
-        <Estimate />
-        <button type="button" class="quiet" disabled={isEmpty(draft.value)} onClick={clear}>
-          {words.create.clear}
-        </button>
-        <button type="button" class="primary generate" title={words.create.keys} onClick={() => void generate()}>
-          <Icon name="plus" />
-          {words.create.generate}
-        </button>
-        <span class="small soft" role="status">
-          {sending.value > 0 && words.create.sending}
-        </span>
-      </footer>
-    </form>
+        <aside class="column">
+          <Watched />
+        </aside>
+        <Timeline />
+        <Many />
+        <footer class="send">
+          <Estimate />
+          <button type="button" class="quiet" disabled={isEmpty(draft.value)} onClick={clear}>
+            {words.create.clear}
+          </button>
+          <button type="button" class="primary generate" title={words.create.keys} onClick={() => void generate()}>
+            <Icon name="plus" />
+            {words.create.generate}
+          </button>
+          <span class="small soft" role="status">
+            {sending.value > 0 && words.create.sending}
+          </span>
+        </footer>
+      </form>
+      <FileDialog />
+    </>
   )
 }
 

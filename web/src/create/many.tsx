@@ -80,7 +80,7 @@ async function sendShot(form: Draft, shot: Shot): Promise<void> {
 }
 
 /** Wait where the farm takes no more at the moment and says for how long. */
-async function patiently<T>(act: () => Promise<T>): Promise<T> {
+export async function patiently<T>(act: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await act()

@@ -5,6 +5,7 @@ import { IconButton } from '../parts/button'
 import { Icon } from '../parts/icon'
 import { words } from '../words'
 import { change, draft, type Picture } from './draft'
+import { askAbout, holdsSettings, isForFarm } from '../file/settings'
 import { faults } from './faults'
 import { cutOff, fitting } from './length'
 import { dropped } from './many'
@@ -44,7 +45,7 @@ export function PictureField() {
         <label class={`pick ${image ? 'over-picture' : ''}`}>
           <Icon name="image" />
           {image ? words.create.replace : words.create.choose}
-          <input id="start-image" class="unseen" type="file" accept="image/*,.txt" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" multiple onChange={(event) => pick(event.currentTarget)} />
+          <input id="start-image" class="unseen" type="file" accept="image/*,.txt,.mp4,.json,.zip" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" multiple onChange={(event) => pick(event.currentTarget)} />
         </label>
         {image && <IconButton icon="x" name={words.create.removeImage} class="remove" onClick={() => change({ image: null })} />}
       </div>
@@ -77,10 +78,12 @@ function pick(input: HTMLInputElement): void {
   input.value = '' // picking the same file once more is a change, too
 }
 
-/** Take dropped, pasted or picked files: one is the start image; several ask what is meant. */
+/** Take dropped, pasted or picked files: one picture is the start image; several, and other files, ask what is meant. */
 export function takeAll(files: readonly File[]): void {
-  const [file] = files
-  if (files.length > 1) dropped.value = files
+  const pictures = files.filter((file) => !isForFarm(file))
+  askAbout(files.filter(isForFarm))
+  const [file] = pictures
+  if (pictures.length > 1) dropped.value = pictures
   else if (file) void take(file)
 }
 
@@ -89,6 +92,7 @@ async function take(file: File): Promise<void> {
   try {
     change({ image: await readPicture(file, file.name) })
     faults.value = others
+    if (await holdsSettings(file)) askAbout([file])
   } catch (error) {
     faults.value = { ...others, input_reference: (error as Error).message }
   }

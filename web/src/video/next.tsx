@@ -1,6 +1,5 @@
 /** What one can do with a finished video: again with changes, with other seeds, longer, better. */
 import { type Signal, useSignal } from '@preact/signals'
-import type { TargetedSubmitEvent } from 'preact'
 import { useLocation } from 'preact-iso'
 import { create } from '../api/client'
 import type { Video } from '../api/objects'
@@ -9,7 +8,7 @@ import { each } from '../live/actions'
 import { learn } from '../live/store'
 import { say } from '../parts/toast'
 import { words } from '../words'
-import { useMake } from './make'
+import { Extend } from './extend'
 import { fillForm, type Place, useFrame } from './to-form'
 
 const OTHERS = 4
@@ -64,7 +63,7 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
           </button>
         )}
       </div>
-      {extends_.value && <Extend video={video} />}
+      {extends_.value && <Extend source={video.id} prompt={video.prompt} />}
       {isReady && (
         <div class="row">
           <span class="small soft">{words.next.useFrame}</span>
@@ -79,27 +78,3 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
 
 /** Other seeds than the video's own; below 2^32, which every tool can read. */
 const seeds = (): number[] => [...crypto.getRandomValues(new Uint32Array(OTHERS))]
-
-function Extend({ video }: { video: Video }) {
-  const { problem, make } = useMake()
-  const send = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
-    event.preventDefault()
-    const data = new FormData(event.currentTarget)
-    void make('/v1/videos/extensions', { video: { id: video.id }, prompt: `${data.get('prompt')}`, seconds: Number(data.get('seconds')) })
-  }
-  return (
-    <form class="card column" onSubmit={send}>
-      <p class="small soft">{words.next.extendText}</p>
-      <label class="field">
-        {words.queue.prompt}
-        <textarea name="prompt" rows={2} required defaultValue={video.prompt} />
-      </label>
-      <label class="field">
-        {words.next.seconds}
-        <input name="seconds" type="number" min={0.1} max={600} step="any" required defaultValue="2.4" />
-      </label>
-      {problem.value && <p class="note bad">{problem.value.errors[0]?.message ?? problem.value.message}</p>}
-      <button class="primary">{words.next.extend}</button>
-    </form>
-  )
-}

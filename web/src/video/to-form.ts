@@ -1,4 +1,4 @@
-/** Fill the form of Create from a video, its pictures included. */
+/** Fill the form of Create from a video, or from what a file holds, pictures included. */
 import { smaller } from '../create/length'
 import { call, Problem } from '../api/client'
 import { learnFarm } from '../api/facts'
@@ -7,6 +7,7 @@ import { change, type Draft, draft, NEW, type Picture } from '../create/draft'
 import { keepFor } from '../create/keep'
 import { readPicture } from '../create/picture'
 import { learnFields, specs } from '../create/specs'
+import type { Found } from '../file/settings'
 import { say } from '../parts/toast'
 import { words } from '../words'
 
@@ -18,19 +19,37 @@ export async function fillForm(video: Video): Promise<void> {
   await ready()
   const whole = video.request ? video : await call<Video>(`/v1/videos/${video.id}`)
   const request = { ...whole.request } as Record<string, unknown>
+  const names: Record<string, string> = { input_reference: 'start', end_image: 'end' }
+  await fillWith({ ...request, prompt: video.prompt, seed: video.seed }, (part) => picture(video, names[part] ?? part), words.next.filled)
+}
+
+/** The settings that a file holds. The form keeps its prompt and its start image where the file has none. */
+export async function fillFrom({ fields, images }: Found): Promise<void> {
+  await ready()
+  const { prompt, image } = draft.value
+  const sent = async (part: string): Promise<Picture | null> => {
+    const file = images[part]
+    const answer = file ? await found(`/v1/files/${file.file_id}/content`) : null
+    return answer && readPicture(await answer.blob(), `${part}.png`)
+  }
+  const orOurs = async (part: string): Promise<Picture | null> => (await sent(part)) ?? (part === 'input_reference' ? image : null)
+  await fillWith({ prompt, ...fields }, orOurs, words.file.filled)
+}
+
+async function fillWith(request: Record<string, unknown>, read: (part: string) => Promise<Picture | null>, told: string): Promise<void> {
   const keyframes = (request['keyframes'] as { at_s: number; image: string }[] | undefined) ?? []
-  const values = Object.entries({ ...request, seed: video.seed }).filter(([name, value]) => !OWN.has(name) && isChange(name, value))
-  const [image, end, ...between] = await Promise.all([picture(video, 'start'), picture(video, 'end'), ...keyframes.map((frame) => picture(video, frame.image))])
+  const values = Object.entries(request).filter(([name, value]) => !OWN.has(name) && isChange(name, value))
+  const [image, end, ...between] = await Promise.all(['input_reference', 'end_image', ...keyframes.map((frame) => frame.image)].map(read))
   const before = draft.value
   draft.value = {
     ...NEW,
-    prompt: video.prompt,
+    prompt: String(request['prompt'] ?? ''),
     values: Object.fromEntries(values) as Draft['values'],
     image: image ?? null,
     end: end ?? null,
     keyframes: keyframes.flatMap(({ at_s }, at) => (between[at] ? [{ at_s, picture: between[at] }] : [])),
   }
-  say(words.next.filled, { undo: () => (draft.value = before) })
+  say(told, { undo: () => (draft.value = before) })
 }
 
 /** The same video in a size that needs about half the memory. */
