@@ -15,7 +15,7 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         // One file of what every view needs, so that a view is one request more.
-        codeSplitting: { groups: [{ name: 'page', test: /node_modules\/(preact|@preact)|src\/(api|live|watch|words|parts\/(?!virtual|delete|selection)|create\/(draft|keep|picture|specs|fields|length)\.|video\/sections)/ }] },
+        codeSplitting: { groups: [{ name: 'page', test: /node_modules\/(preact|@preact)|src\/(api|live|watch|words|parts\/(?!virtual|delete|selection)|create\/(draft|keep|picture|specs|fields|length)\.|video\/(sections|to-form|extend|make))/ }] },
       },
     },
     license: { fileName: 'licenses.md' },
