@@ -82,7 +82,7 @@ class DispatcherActor:
         setup_logs(style=settings.log_format, level=settings.log_level)
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._orders, self._changed, self._news = Bell(), Bell(), dict[JobId, Bell]()
+        self._orders, self._changed = Bell(), Bell()
         self._heard = set[str]()  #: Ray's ids of the machines that were told so
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
@@ -112,7 +112,7 @@ class DispatcherActor:
                     jobs,
                     self._settings,
                     meter=self._meter,
-                    on_news=lambda job_id: self._soon(self._tell, job_id),
+                    on_news=lambda: self._soon(self._changed.ring),
                     on_orders=lambda: self._soon(self._orders.ring),
                     on_end=self._webhooks.nudge,
                 )
@@ -189,20 +189,9 @@ class DispatcherActor:
                     return news
                 await heard(ringing, min(left_s, _NEWS_S))
 
-    async def live(self, job_id: JobId, *, after_version: int, timeout_s: float) -> LiveJob | None:
-        """Return what is known of the video once its version passes `after_version` or the time is over."""
-        until, bell = time.monotonic() + timeout_s, self._news.setdefault(job_id, Bell())
-        try:
-            while True:
-                with bell.listening() as ringing:
-                    live = await self._call(self._dispatcher.live, job_id)
-                    if live is None or live.version > after_version:
-                        return live
-                    if not await heard(ringing, until - time.monotonic()):
-                        return live
-        finally:
-            if not bell.listeners:
-                self._news.pop(job_id, None)
+    async def live(self, job_id: JobId) -> LiveJob | None:
+        """Pass on to Dispatcher.live."""
+        return await self._call(self._dispatcher.live, job_id)
 
     async def lives(self, job_ids: list[JobId]) -> dict[JobId, LiveJob]:
         """Pass on to Dispatcher.lives."""
@@ -254,17 +243,10 @@ class DispatcherActor:
                 _step_down(err)
             raise
 
-    def _tell(self, job_id: JobId | None) -> None:
-        """Wake the callers that wait for news of the video; None: of any video."""
-        self._changed.ring()
-        for bell in list(self._news.values()) if job_id is None else [self._news.get(job_id)]:
-            if bell is not None:
-                bell.ring()
-
-    def _soon(self, tell: Callable[P, None], *args: P.args, **_: P.kwargs) -> None:
-        """Run `tell` in the event loop, because the dispatcher calls from its threads."""
+    def _soon(self, ring: Callable[[], None]) -> None:
+        """Ring a bell in the event loop, because the dispatcher calls from its threads."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(tell, *args)
+            self._loop.call_soon_threadsafe(ring)
 
 
 def _or_die(loop: Callable[[], None]) -> None:

@@ -43,10 +43,8 @@ class RayDoor(NewsDoor):
         await self._call("move", job, move)
 
     @override
-    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        answer: LiveJob | None = await self._call(
-            "live", job, wait_s=timeout_s, after_version=after_version, timeout_s=timeout_s
-        )
+    async def live(self, job: JobId) -> LiveJob | None:
+        answer: LiveJob | None = await self._call("live", job)
         return answer
 
     @override

@@ -215,10 +215,8 @@ class WorkerState(Value):
 
 
 class LiveJob(Value):
-    """What only the dispatcher's memory knows of a video. `version` rises with every change."""
+    """What only the dispatcher's memory knows of a video."""
 
-    version: int
-    seq: int  #: the newest ledger entry that the dispatcher has seen
     progress: Progress | None = None
     eta_s: float | None = None
     queue_position: int | None = None
@@ -246,8 +244,8 @@ class DispatcherDoor(Protocol):
         queued; StoreError.
         """
 
-    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        """Return what the dispatcher knows of `job`. Wait up to `timeout_s` for a version after `after_version`."""
+    async def live(self, job: JobId) -> LiveJob | None:
+        """Return what the dispatcher knows of `job`; None: it has ended."""
 
     async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
         """Return what the dispatcher knows of those of `jobs` that have not ended."""

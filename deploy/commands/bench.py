@@ -137,7 +137,8 @@ def precision(
 
 def farm(
     *,
-    watchers: Annotated[int, typer.Option(min=0, help="open streams of /events, ten to a video")] = 500,
+    watchers: Annotated[int, typer.Option(min=0, help="open streams of videos' events")] = 500,
+    to_a_video: Annotated[int, typer.Option(min=1, help="how many of them follow one video")] = 10,
     pages: Annotated[int, typer.Option(min=0, help="open streams of everything, each of which hears all")] = 20,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
     seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
@@ -159,7 +160,7 @@ def farm(
     from lab.bench.farm_lists import read_lists
     from lab.bench.farm_load import Load, press
 
-    load = Load(watchers=watchers, pages=pages, posts_per_s=posts_per_s, seconds=seconds)
+    load = Load(watchers=watchers, pages=pages, posts_per_s=posts_per_s, seconds=seconds, to_a_video=to_a_video)
     raise_file_limit()
     with _farm_to_press(url, jobs) as (address, row):
         say(f"{watchers} watchers, {pages} pages, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")

@@ -57,7 +57,7 @@ class Dispatcher:
         jobs: Jobs,
         settings: FarmSettings,
         *,
-        on_news: Callable[[JobId | None], None] = lambda _: None,
+        on_news: Callable[[], None] = lambda: None,
         on_orders: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -67,7 +67,7 @@ class Dispatcher:
     ) -> None:
         """Take charge of the store under the next epoch. `clock` measures leases, `wall` (unix seconds) waiting.
 
-        on_news:   hears which video has another `live` answer; None: each video.
+        on_news:   hears that `news` may have something to tell.
         on_orders: hears that there may be an order for a worker that got none.
         on_end:    hears that a video has ended and its marker in open/ is gone.
         lock:      replaces the re-entrant lock, in tests.

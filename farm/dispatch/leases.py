@@ -49,7 +49,7 @@ class Leases:
         settings: FarmSettings,
         *,
         epoch: int,
-        on_news: Callable[[JobId | None], None],
+        on_news: Callable[[], None],
         on_orders: Callable[[], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -64,9 +64,8 @@ class Leases:
         self.crew = Crew(clock=clock)
         self.roster = Roster(self.crew, Leaves(jobs.store))
         self._offers = Offers(self.videos.queue, self.crew)
-        self._generation = 0  # rises with what changes every video's answer
         self._watched: dict[JobId, float] = {}  # video -> until when
-        self._changes, self._told_generation = Changes(epoch, clock=clock), 0
+        self._changes, self._all_changed = Changes(epoch, clock=clock), False
         self.draining = False
 
     # --- workers call ------------------------------------------------------------------------------------------------
@@ -99,9 +98,8 @@ class Leases:
         video.reported(progress, until=self._clock() + self._settings.lease_s)
         if worker.order is None or worker.order.attempt != progress.attempt:  # leased by an earlier dispatcher
             self._reserve(worker, video, progress.key, progress.attempt)
-        video.version += 1
         self._changes.note(progress.job)
-        self._on_news(progress.job)
+        self._on_news()
         verdict = self._verdict(card)
         if verdict == "go" and video.record.head.state.status == "paused":
             return "stop"
@@ -286,8 +284,6 @@ class Leases:
         if video is None:
             return None
         return LiveJob(
-            version=video.version + self._generation,
-            seq=video.record.head.seq,
             progress=video.progress,
             eta_s=video.eta_s(self._clock()),
             queue_position=self.videos.queue.position(job_id),
@@ -300,8 +296,8 @@ class Leases:
 
     def news(self, after: Place | None) -> News:
         """Return what changed after a place; None: all."""
-        if self._told_generation != self._generation:
-            self._told_generation = self._generation
+        if self._all_changed:
+            self._all_changed = False
             for video in self.videos.all():
                 if self.roster.waiting_for(video.record) != video.waiting_for:
                     self._changes.note(video.record.asked.id)
@@ -322,7 +318,7 @@ class Leases:
         """Tell that a video ended, or changed after its end. Without `record`, it is erased or cannot be read."""
         if self.videos.get(job_id) is None:  # else it goes on
             self._changes.note_end(job_id, owner, record)
-            self._on_news(job_id)
+            self._on_news()
 
     def measure(self) -> None:
         """Count videos and workers by what they do."""
@@ -335,8 +331,8 @@ class Leases:
 
     def all_changed(self) -> None:
         """Tell that each video's answer may be another one now."""
-        self._generation += 1
-        self._on_news(None)
+        self._all_changed = True
+        self._on_news()
 
     def crew_changed(self) -> None:
         """Tell that a worker came or went: videos may wait for something else, and others may get its orders."""
@@ -354,7 +350,7 @@ class Leases:
             self._changes.note(change.job)
         else:
             self.note_end(change.job, change.record.asked.owner, change.record if change.ended else None)
-        self._on_news(change.job)
+        self._on_news()
         self.on_orders()
 
     def _told(self, job_id: JobId) -> tuple[Record, LiveJob] | None:

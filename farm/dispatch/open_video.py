@@ -19,7 +19,6 @@ class OpenVideo:
 
     record: Record
     progress: Progress | None = None
-    version: int = 0  #: rises with each change that a user can see
     waiting_for: str | None = None  #: what the news told last
     _deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires
     _begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased

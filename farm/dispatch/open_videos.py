@@ -127,7 +127,6 @@ class OpenVideos:
     def _advance(self, video: OpenVideo, before: JobState, record: Record) -> None:
         job_id, after = record.job.id, record.head.state
         video.advance(record, now=self._clock(), lease_s=self._lease_s)
-        video.version += 1
         if after.status in OPEN:
             self._videos[job_id] = video
             self.queue.enqueue(demand_of(record), now=self._wall())

@@ -27,8 +27,8 @@ from farm.ingress.problems import install_problems
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
 from farm.ingress.streams.feed import Feed
+from farm.ingress.streams.watches import Watches
 from farm.ingress.views import encoded
-from farm.ingress.watches import Watches
 from farm.jobs import Jobs
 from farm.jobs.catalog import Catalog
 from farm.jobs.files import Files
@@ -58,6 +58,7 @@ def create_app(
 ) -> FastAPI:
     """Build the HTTP application. Start nothing. page: the folder of the built page."""
     readiness = Readiness(jobs.store, door)
+    feed = Feed(jobs, door, readiness, keep_days=settings.keep_days)
     app = FastAPI(
         title="framepack-farm",
         summary="A photo in, a video out.",
@@ -75,8 +76,8 @@ def create_app(
         planner=planner,
         media=media,
         lives=Lives(door),
-        watches=Watches(jobs, door, meter=meter),
-        feed=Feed(jobs, door, readiness, keep_days=settings.keep_days),
+        watches=Watches(jobs, feed, keep_days=settings.keep_days, meter=meter),
+        feed=feed,
         readiness=readiness,
         seals=Seals(jobs.store),
         metrics=metrics,

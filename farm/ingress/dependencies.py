@@ -22,7 +22,7 @@ from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.subjects import Viewer
-from farm.ingress.watches import Watches
+from farm.ingress.streams.watches import Watches
 from farm.intake.prepare import Tools, default_model
 from farm.jobs import Jobs, Record
 from farm.jobs.catalog import Catalog

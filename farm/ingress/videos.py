@@ -21,7 +21,6 @@ from farm.contract import JobId, LiveJob
 from farm.errors import Conflict, FarmError, InvalidRequest, NotFound, Unavailable
 from farm.ingress.content import AskedDep, content, live_picture
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
-from farm.ingress.events import follow, has_seen_end
 from farm.ingress.links import LinkedDep
 from farm.ingress.posts import (
     Post,
@@ -33,6 +32,7 @@ from farm.ingress.posts import (
     prepared,
     workers,
 )
+from farm.ingress.streams.video import follow, has_seen_end
 from farm.ingress.views import estimate_view, video_view
 from farm.intake.body import SMALL_BYTES, checked, checked_edit, checked_move, read_body, spool_body, take_image_size
 from farm.intake.derive import prepare_extension, prepare_remix, take_source, take_video_id
@@ -204,9 +204,7 @@ async def get_events(record: RecordDep, deps: Deps, last_event_id: Annotated[str
     """Stream Server-Sent Events: status, section, progress, end. Ids rise; Last-Event-ID resumes the stream."""
     if has_seen_end(record, last_event_id):
         return Response(status_code=204)  # tells a browser not to reconnect
-    keep_days = deps.settings.keep_days
-    events = await follow(record, watches=deps.watches, last_event_id=last_event_id, keep_days=keep_days)
-    return EventSourceResponse(events)
+    return EventSourceResponse(await follow(record, watches=deps.watches, last_event_id=last_event_id))
 
 
 @router.get("/{video_id}/webhook")

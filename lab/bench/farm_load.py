@@ -33,6 +33,7 @@ class Load:
     pages: int  #: streams of everything
     posts_per_s: float
     seconds: float
+    to_a_video: int = 10  #: watchers
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
         base_url=url, headers=headers, limits=limits, timeout=_TIMEOUT_S, trust_env=False
     ) as http:
         over = asyncio.Event()
-        watchers = [asyncio.create_task(_watch(http, posted, n, over, found)) for n in range(load.watchers)]
+        watchers = [asyncio.create_task(_watch(http, posted, n // load.to_a_video, over, found)) for n in range(load.watchers)]
         watchers += [asyncio.create_task(_page(http, over, found)) for _ in range(load.pages)]
         lister = asyncio.create_task(_list(http, over, found))
         await _post_all(http, load, posted, found)
@@ -135,9 +136,8 @@ async def _list(http: httpx.AsyncClient, over: asyncio.Event, found: Pressed) ->
         await asyncio.sleep(1.0)
 
 
-async def _watch(http: httpx.AsyncClient, posted: list[str], number: int, over: asyncio.Event, found: Pressed) -> None:
-    """Follow one video after another, ten watchers to a video."""
-    place = number // 10
+async def _watch(http: httpx.AsyncClient, posted: list[str], place: int, over: asyncio.Event, found: Pressed) -> None:
+    """Follow one video after another, from that place on."""
     while not over.is_set():
         if len(posted) <= place:
             await asyncio.sleep(0.05)

@@ -160,12 +160,9 @@ class DispatcherHere(NewsDoor):
                 return news
             await asyncio.sleep(0.01)
 
-    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
+    async def live(self, job: JobId) -> LiveJob | None:
         """See DispatcherDoor."""
-        live = self._here().live(job)
-        if live is not None and live.version <= after_version:
-            await asyncio.sleep(min(timeout_s, 0.01))
-        return live
+        return self._here().live(job)
 
     async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
         """See DispatcherDoor."""

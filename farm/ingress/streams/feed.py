@@ -65,22 +65,21 @@ class Feed:
         self._watched, self._watch = Counter[JobId](), asyncio.Event()  # set when another video is watched
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: dict[JobId, Known] = {}  # they ended while no dispatcher told
-        self._heard = asyncio.Event()
+        self._heard, self._hears = asyncio.Event(), False
         self.news = asyncio.Event()  #: set at the next change, and replaced
 
     @contextmanager
     def following(self, watched: frozenset[JobId] = frozenset()) -> Iterator[None]:
         """Keep the feed fresh for as long as the context lasts, and let workers show the `watched` videos.
 
-        The first follower begins without old news.
+        The first follower begins where the last one left, if the dispatcher still knows that place.
         """
         self._followers += 1
         self._watched.update(watched)
         if watched:
             self._watch.set()
         if not self._tasks:
-            self.subjects, self.place, self.floor, self.open = Subjects(self._clock), None, 0, {}
-            self._lost, self._heard = {}, asyncio.Event()
+            self._heard = asyncio.Event()
             self._tasks = [asyncio.create_task(loop()) for loop in (self._listen, self._try_store, self._let_show)]
         try:
             yield
@@ -90,11 +89,20 @@ class Feed:
             if not self._followers:
                 for task in self._tasks:
                     task.cancel()
-                self._tasks = []
+                self._tasks, self._hears = [], False
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether the dispatcher has answered or failed to since the first follower came."""
+        return self._heard.is_set()
 
     async def heard(self) -> None:
         """Wait until the dispatcher has answered or failed to."""
         await self._heard.wait()
+
+    def known(self, job_id: JobId) -> Known | None:
+        """Return an open video as it is now. None: it is not open, or the dispatcher does not answer."""
+        return self.open.get(job_id) if self._hears else None
 
     def counts(self, owner: str) -> dict[str, int]:
         """Count the owner's videos that have not ended, by status."""
@@ -111,16 +119,16 @@ class Feed:
         while True:
             try:
                 wait_s = _WAIT_S if due_s is None else min(due_s, _WAIT_S)
-                news = await self._door.news(self.place, timeout_s=wait_s if self._heard.is_set() else 0.0)
+                news = await self._door.news(self.place, timeout_s=wait_s if self.has_heard else 0.0)
                 await self._take_in(news)
                 self._note("dispatcher", "ok")
-                pause_s = _PAUSE_S
+                self._hears, pause_s = True, _PAUSE_S
             except FarmError as err:
                 self._note("dispatcher", str(err))
-                pause_s = _AGAIN_S
+                self._hears, pause_s = False, _AGAIN_S
             except Exception:  # border: the streams of all clients hang on this task
                 log.exception("feed_failed")
-                pause_s = _AGAIN_S
+                self._hears, pause_s = False, _AGAIN_S
             due_s = self.subjects.flush()
             self._heard.set()
             self._ring()
@@ -143,6 +151,8 @@ class Feed:
                 await asyncio.wait_for(self._watch.wait(), WATCH_S / 3)
 
     async def _take_in(self, news: News) -> None:
+        if news.is_whole and not self.has_heard:  # nobody has heard what is known from before
+            self.subjects, self.open, self._lost = Subjects(self._clock), {}, {}
         before = self.open
         if news.is_whole:
             self.open, self.floor = {}, news.floor

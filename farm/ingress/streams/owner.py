@@ -6,14 +6,13 @@ knows these places, so a client may come back at any of them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 from farm.dispatch.news import Place
 from farm.ingress.streams.feed import Feed
-from farm.ingress.streams.subjects import Key, Subject, Viewer
+from farm.ingress.streams.subjects import Key, Subject, Viewer, encoded
 
 _LAST_ID = re.compile(r"(\d{1,12})\.(\d{1,15})\.(\d{1,15})")
 _RETRY_MS = 1000  #: a browser comes back after this
@@ -38,15 +37,15 @@ class Stream:
         self._place = self._from
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield encoded events for ever."""
+        """Yield encoded events for ever; those that come together are one text."""
         feed = self._feed
         with feed.following(self._viewer.watched):
             await feed.heard()
             news, turn, is_placed = feed.news, feed.subjects.turn, feed.place is not None
             batch = [*self._greet(), *(self._catch_up() if is_placed else self._told(list(feed.subjects.of("farm"))))]
             while True:
-                for event in batch:
-                    yield event
+                if batch:
+                    yield b"".join(batch)
                 await news.wait()
                 news = feed.news
                 found, turn = feed.subjects.after(turn), feed.subjects.turn
@@ -64,7 +63,7 @@ class Stream:
         elif not self._is_known():
             self._place = None
         hello = self._hello | {"counts": feed.counts(self._viewer.owner)}
-        return [f"retry: {_RETRY_MS}\r\n".encode() + self._event("hello", json.dumps(hello))]
+        return [f"retry: {_RETRY_MS}\r\n".encode() + self._placed(encoded("hello", hello))]
 
     def _catch_up(self) -> list[bytes]:
         """Return what a client gets that comes, or comes back."""
@@ -75,7 +74,7 @@ class Stream:
             events = self._told(sorted(missed, key=lambda each: each[1].version))
         self._arrive()
         if self._asked and not is_known:
-            events.append(self._event("reset", "{}"))
+            events.append(self._placed(encoded("reset", {})))
         return events + self._told(list(feed.subjects.of(*_NOW)))
 
     def _is_known(self) -> bool:
@@ -93,9 +92,9 @@ class Stream:
         for key, subject in subjects:
             if key.kind == "preview" and key.name not in self._viewer.watched:
                 continue
-            text = subject.text(self._viewer)
-            if text is not None:
-                events.append(self._event(key.kind, text))
+            event = subject.event_for(key.kind, self._viewer)
+            if event is not None:
+                events.append(self._placed(event))
         return events
 
     def _arrive(self) -> None:
@@ -103,10 +102,10 @@ class Stream:
         if self._place != self._feed.place:
             self._place, self._n = self._feed.place, 0
 
-    def _event(self, kind: str, text: str) -> bytes:
-        place = f"id: {self._place.epoch}.{self._place.version}.{self._n}\r\n" if self._place else ""
+    def _placed(self, event: bytes) -> bytes:
+        place = b"id: %d.%d.%d\r\n" % (*self._place, self._n) if self._place else b""
         self._n += 1
-        return f"{place}event: {kind}\r\ndata: {text}\r\n\r\n".encode()
+        return place + event
 
 
 def parse_id(last_event_id: str | None) -> tuple[Place | None, int]:

@@ -41,20 +41,30 @@ class Subject:
     public: dict[str, Any] | None = None  #: for all others; None: nothing
     version: int = 0  #: the dispatcher's, of its last change
     turn: int = 0  #: counts what this process told
-    _texts: tuple[str | None, str | None] = (None, None)
+    _events: tuple[bytes | None, bytes | None] = (None, None)
 
-    def text(self, viewer: Viewer) -> str | None:
-        """Return the event's data for this viewer; None: it is not for them."""
-        full, public = self._texts
+    def event(self, kind: str) -> bytes:
+        """Return the encoded event for its owner."""
+        full, public = self._events
+        if full is None:
+            full = encoded(kind, self.truth())
+            self._events = full, public
+        return full
+
+    def event_for(self, kind: str, viewer: Viewer) -> bytes | None:
+        """Return the encoded event for this viewer; None: it is not for them."""
         if viewer.owner == self.owner or (viewer.sees_all and self.public is not None):
-            if full is None:
-                full = json.dumps(self.truth())
-                self._texts = full, public
-            return full
+            return self.event(kind)
+        full, public = self._events
         if self.public is not None and public is None:
-            public = json.dumps(self.public)
-            self._texts = full, public
+            public = encoded(kind, self.public)
+            self._events = full, public
         return public
+
+
+def encoded(kind: str, data: dict[str, Any]) -> bytes:
+    """Return an event as text, without its id."""
+    return f"event: {kind}\r\ndata: {json.dumps(data)}\r\n\r\n".encode()
 
 
 class Subjects:
@@ -89,6 +99,10 @@ class Subjects:
     def get(self, key: Key) -> Subject | None:
         """Return the newest truth of a subject, told or not."""
         return self._waiting.get(key) or self._told.get(key)
+
+    def told(self, key: Key) -> Subject | None:
+        """Return a subject as it was told last."""
+        return self._told.get(key)
 
     def after(self, turn: int) -> list[tuple[Key, Subject]]:
         """Return what was told after that turn, oldest first."""

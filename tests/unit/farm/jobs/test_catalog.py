@@ -162,7 +162,7 @@ def test_an_open_video_is_shown_as_the_dispatcher_knows_it(jobs: Jobs, accept: A
     catalog = Catalog(jobs, lambda record, live: encoded(record, live, keep_days=None))
     for position in (3, 2, None):
         listed = read_page(catalog, owner="local").videos[0]
-        live = None if position is None else LiveJob(version=1, seq=0, queue_position=position)
+        live = None if position is None else LiveJob(queue_position=position)
         text = f'"queue_position":{"null" if position is None else position}'.encode()
         assert text in catalog.answer(listed, live)
 

@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from farm.client import Event, read_events
 from farm.contract import JobId, Preview, Progress
-from farm.ingress.ready import Readiness
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.owner import Stream
 from farm.ingress.streams.subjects import Viewer
@@ -26,6 +25,7 @@ from farm.jobs import Jobs, Record
 from farm.store import FolderStore
 from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
+from tests.unit.farm.ingress.streams.conftest import feed_of
 
 Accept = Callable[..., Record]
 
@@ -50,25 +50,6 @@ class CountingStore(FolderStore):
 def store(tmp_path: Path) -> CountingStore:
     """An empty store."""
     return CountingStore(tmp_path / "storage")
-
-
-class Steady(Readiness):
-    """A store that is well without a trial."""
-
-    @override
-    async def store(self) -> str:
-        return "ok"
-
-
-def feed_of(jobs: Jobs, door: DispatcherHere) -> Feed:
-    """The feed of another replica."""
-    return Feed(jobs, door, Steady(jobs.store, door))
-
-
-@pytest.fixture
-def feed(jobs: Jobs, door: DispatcherHere) -> Feed:
-    """A replica's feed."""
-    return feed_of(jobs, door)
 
 
 class Page:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sse_starlette import ServerSentEvent
 
-from farm.ingress.events import follow
-from farm.ingress.watches import Watches
+from farm.ingress.streams.video import follow
+from farm.ingress.streams.watches import Watches
 from farm.jobs import Jobs, Record
 from tests.unit.conftest import DispatcherHere, Hand
 
@@ -72,17 +71,34 @@ def test_an_end_that_a_retry_followed_was_none(http: TestClient, accept: Accept,
     assert rest == whole[2:]
 
 
-async def _until(stream: AsyncIterator[ServerSentEvent], name: str) -> Seen:
-    """The next event called `name`."""
-    async for event in stream:
-        (seen,) = parse(event.encode().decode())
-        if seen[1] == name:
-            return seen
-    raise AssertionError(name)
+class Client:
+    """A client of a video's stream."""
+
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
+        """Read nothing yet."""
+        self._stream, self._read = stream, list[Seen]()
+
+    async def until(self, name: str, **facts: object) -> Seen:
+        """Return the next event of the name whose data has these facts."""
+        while True:
+            while self._read:
+                seen = self._read.pop(0)
+                if seen[1] == name and facts.items() <= seen[2].items():
+                    return seen
+            self._read += parse((await anext(self._stream)).decode())
+
+    async def leave(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def follows(watches: Watches, record: Record, *, after: str | None = None) -> Client:
+    """Return a new client of the video's stream."""
+    return Client(await follow(record, watches=watches, last_event_id=after))
 
 
 async def test_progress_comes_while_a_section_is_made(
-    jobs: Jobs, accept: Accept, hand: Hand, door: DispatcherHere
+    jobs: Jobs, watches: Watches, accept: Accept, hand: Hand, door: DispatcherHere
 ) -> None:
     """Steps appear as they happen; their ids keep rising after the client was away."""
     record = accept()
@@ -90,40 +106,58 @@ async def test_progress_comes_while_a_section_is_made(
     hand.commit(hand.take(), conditioning=b"c")
     order = hand.take()
     hand.report(order, step=3)
-    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
-    first = await _until(stream, "progress")
+    first = await (await follows(watches, record)).until("progress")
     assert (first[2]["stage"], first[2]["section"], first[2]["step"], first[2]["steps"]) == ("section", 0, 3, 25)
     record = jobs.get(record.job.id, owner="local")
-    again = await follow(record, watches=Watches(jobs, door), last_event_id=first[0])
+    again = await follows(watches, record, after=first[0])
     hand.report(order, step=4)
-    second = await _until(again, "progress")
-    assert (second[2]["step"], second[0]) == (4, f"{order.attempt}.{int(first[0].split('.')[1]) + 1}")
+    second = await again.until("progress", step=4)
+    seq, n = map(int, second[0].split("."))
+    assert seq == order.attempt
+    assert n > int(first[0].split(".")[1])
     hand.commit(order, section=b"s")
-    assert (await _until(again, "section"))[2]["sections_done"] == 1
+    assert (await again.until("section"))[2]["sections_done"] == 1
     jobs.wish(record.job.id, "cancel", owner="local")
     await door.nudge(record.job.id)
-    assert (await _until(again, "end"))[2]["status"] == "cancelled"
+    assert (await again.until("end"))[2]["status"] == "cancelled"
 
 
 async def test_without_a_dispatcher_the_ledger_is_followed(
-    jobs: Jobs, accept: Accept, hand: Hand, door: DispatcherHere
+    watches: Watches, accept: Accept, hand: Hand, door: DispatcherHere
 ) -> None:
     """Without the dispatcher, the stream lacks progress, but no section and no status."""
     record = accept()
     hand.dispatcher.nudge(record.job.id)
     door.answers = False
-    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
-    assert (await _until(stream, "status"))[2]["status"] == "queued"
+    client = await follows(watches, record)
+    assert (await client.until("status"))[2]["status"] == "queued"
     hand.finish()
-    assert (await _until(stream, "section"))[2]["section"] == 0
-    assert (await _until(stream, "end"))[2]["status"] == "completed"
+    assert (await client.until("section"))[2]["section"] == 0
+    assert (await client.until("end"))[2]["status"] == "completed"
 
 
-async def test_a_watcher_hears_what_a_video_waits_for(accept: Accept, jobs: Jobs, door: DispatcherHere) -> None:
+async def test_a_dispatcher_that_comes_back_is_heard_again(
+    watches: Watches, accept: Accept, hand: Hand, door: DispatcherHere
+) -> None:
+    """Progress goes on after the dispatcher was away."""
+    record = accept()
+    client = await follows(watches, record)
+    door.answers = False
+    hand.dispatcher.nudge(record.job.id)
+    assert (await client.until("status"))[2]["status"] == "queued"
+    hand.commit(hand.take(), conditioning=b"c")
+    assert (await client.until("status"))[2]["status"] == "in_progress"
+    door.answers = True
+    hand.report(hand.take(), step=7)
+    assert (await client.until("progress", step=7))[2]["stage"] == "section"
+    await client.leave()
+
+
+async def test_a_watcher_hears_what_a_video_waits_for(watches: Watches, accept: Accept, door: DispatcherHere) -> None:
     """If no worker can take the video, the progress event says why."""
     record = accept()
     await door.nudge(record.job.id)
-    stream = await follow(record, watches=Watches(jobs, door), last_event_id=None)
-    _, _, news = await _until(stream, "progress")
+    client = await follows(watches, record)
+    _, _, news = await client.until("progress")
     assert (news["stage"], news["waiting_for"]) == (None, "a worker to start")
-    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+    await client.leave()

@@ -6,39 +6,25 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sse_starlette import ServerSentEvent
 from typing_extensions import override
 
 from actors.dispatcher import Bell, heard
-from farm.contract import JobId, LiveJob
+from farm.contract import Order
 from farm.dispatch.dispatcher import Dispatcher
-from farm.ingress.events import follow
-from farm.ingress.watches import Watches
+from farm.ingress.streams.subjects import encoded
+from farm.ingress.streams.video import follow
+from farm.ingress.streams.watches import Watches
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
 from farm.store import FolderStore
+from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
 
 Accept = Callable[..., Record]
 FOLLOWERS = 50
-
-
-class CountingDoor(DispatcherHere):
-    """A dispatcher in this process; `live` waits for a newer version, like the real one, and is counted."""
-
-    asked = 0
-
-    @override
-    async def live(self, job: JobId, *, after_version: int = -1, timeout_s: float = 0.0) -> LiveJob | None:
-        self.asked += 1
-        until = asyncio.get_running_loop().time() + timeout_s
-        while True:
-            live = self._here().live(job)
-            if live is None or live.version > after_version or asyncio.get_running_loop().time() >= until:
-                return live
-            await asyncio.sleep(0.005)
 
 
 class CountingStore(FolderStore):
@@ -58,31 +44,26 @@ def store(tmp_path: Path) -> CountingStore:
     return CountingStore(tmp_path / "storage")
 
 
-@pytest.fixture
-def door(jobs: Jobs) -> CountingDoor:
-    """The dispatcher of that store."""
-    return CountingDoor(jobs)
-
-
-async def _story(stream: AsyncIterator[ServerSentEvent], first: asyncio.Event | None = None) -> list[bytes]:
-    """Collect what a follower receives; `first` is set with the first event."""
+async def _story(stream: AsyncIterator[bytes], first: asyncio.Event | None = None) -> list[bytes]:
+    """Collect the events that a follower receives, without progress; `first` is set with the first text."""
     story = []
-    async for event in stream:
+    async for text in stream:
         if first:
             first.set()
-        if event.event != "progress":
-            story.append(event.encode())
+        story += [event for event in text.split(b"\r\n\r\n") if event and b"event: progress" not in event]
     return story
 
 
-async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept) -> None:
+async def test_many_followers_look_once(
+    jobs: Jobs, watches: Watches, store: CountingStore, door: DispatcherHere, accept: Accept
+) -> None:
     """Fifty followers receive the same events, and cause no more reads and calls than a few would."""
     costs = []
     for followers in (2, FOLLOWERS):
         record = accept()
         hand = Hand(jobs, door.dispatcher)
         await door.nudge(record.job.id)
-        watches, reads, asked = Watches(jobs, door), store.reads, door.asked
+        reads, asked = store.reads, door.asked_for_news
         begun = [asyncio.Event() for _ in range(followers)]
         tasks = [
             asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None), first))
@@ -96,13 +77,35 @@ async def test_many_followers_look_once(jobs: Jobs, store: CountingStore, door: 
         assert stories == [stories[0]] * followers
         assert b"event: end" in stories[0][-1]
         assert watches.followers == 0
-        costs.append((before - reads, door.asked - asked))
+        costs.append((before - reads, door.asked_for_news - asked))
     (few_reads, few_asked), (many_reads, many_asked) = costs
     assert many_reads == few_reads
     assert many_asked <= few_asked + 5  # how often progress is told in between depends on the clock
 
 
-async def test_a_new_video_is_read_once(jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept) -> None:
+async def test_an_event_is_encoded_once(
+    watches: Watches, accept: Accept, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many follow."""
+    made = Counter[str]()
+
+    def noting(kind: str, data: dict[str, Any]) -> bytes:
+        made[kind] += 1
+        return encoded(kind, data)
+
+    monkeypatch.setattr("farm.ingress.streams.watches.encoded", noting)
+    record = accept()
+    tasks = [
+        asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None))) for _ in range(FOLLOWERS)
+    ]
+    await asyncio.sleep(0)  # all of them read what there is
+    hand.dispatcher.nudge(record.job.id)
+    hand.finish()
+    assert {len(story) for story in await asyncio.gather(*tasks)} == {made.total()}
+    assert made == {"status": 3, "section": 2, "end": 1}
+
+
+async def test_a_new_video_is_read_once(jobs: Jobs, store: CountingStore, door: DispatcherHere, accept: Accept) -> None:
     """What the ingress says of a request that it has just accepted costs no more than the sweep's own look."""
     costs = []
     for owner in (None, "local"):
@@ -115,21 +118,20 @@ async def test_a_new_video_is_read_once(jobs: Jobs, store: CountingStore, door: 
 
 
 async def test_while_nothing_happens_nothing_is_read(
-    jobs: Jobs, store: CountingStore, door: CountingDoor, accept: Accept
+    watches: Watches, store: CountingStore, door: DispatcherHere, accept: Accept
 ) -> None:
     """A waiting video causes no ledger reads, because the dispatcher reports no newer entry."""
     record = accept()
     await door.nudge(record.job.id)
     begun = [asyncio.Event() for _ in range(3)]
     tasks = [
-        asyncio.create_task(_story(await follow(record, watches=Watches(jobs, door), last_event_id=None), first))
-        for first in begun
+        asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None), first)) for first in begun
     ]
     await asyncio.gather(*(first.wait() for first in begun))
-    while door.asked < len(begun):  # noqa: ASYNC110 - a counter has no event
+    while door.asked_for_news < 2:  # noqa: ASYNC110 - a counter has no event
         await asyncio.sleep(0.01)
     before = store.reads
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.2)
     assert store.reads == before
     for task in tasks:
         task.cancel()
@@ -137,14 +139,14 @@ async def test_while_nothing_happens_nothing_is_read(
 
 
 async def test_who_comes_late_or_comes_back_gets_all_of_it(
-    jobs: Jobs, door: CountingDoor, accept: Accept, hand: Hand
+    jobs: Jobs, watches: Watches, door: DispatcherHere, accept: Accept, hand: Hand
 ) -> None:
     """A follower from the start, beside one that resumed, receives every event; neither receives one twice."""
     record = accept()
     await door.nudge(record.job.id)
     hand.commit(hand.take(), conditioning=b"c")
     hand.commit(hand.take(), section=b"s")
-    record, watches = jobs.get(record.job.id, owner=None), Watches(jobs, door)
+    record = jobs.get(record.job.id, owner=None)
     late = await follow(record, watches=watches, last_event_id=f"{record.head.seq}.0")
     rest = asyncio.create_task(_story(late))
     await asyncio.sleep(0.1)
@@ -160,41 +162,45 @@ async def test_who_comes_late_or_comes_back_gets_all_of_it(
 
 
 async def test_who_comes_after_a_failed_look_does_not_wait_in_vain(
-    jobs: Jobs, door: CountingDoor, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, watches: Watches, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a watch fails, its followers get the error, and so does a follower that joins them."""
 
-    async def broken(*_: object, **__: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("no such thing should be")
 
-    monkeypatch.setattr(door, "live", broken)
-    watches, job_id = Watches(jobs, door), accept().job.id
-    with watches.following(job_id) as watch:
+    record = accept()  # the dispatcher has not heard of it, so its ledger is read
+    with watches.following(record.asked) as watch:
+        await watch.after(-1, head_seq=record.head.seq)
+        monkeypatch.setattr(jobs.ledger, "following", broken)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no such thing"):
-                await asyncio.wait_for(watch.changed(watch.news), 5)
+                await asyncio.wait_for(watch.changed(watch.news), patient(5))
 
 
-def test_news_of_a_video_are_its_own_and_a_heartbeat_gives_no_order(jobs: Jobs, accept: Accept) -> None:
-    """A heartbeat wakes one video's followers; a commit also wakes workers; a new worker wakes all followers."""
-    news: list[JobId | None] = []
-    orders: Counter[str] = Counter()
-    dispatcher = Dispatcher(jobs, FarmSettings(), on_news=news.append, on_orders=lambda: orders.update(["rung"]))
-    first, second = accept().job.id, accept().job.id
-    dispatcher.nudge(first)
-    dispatcher.nudge(second)
-    assert (news, orders["rung"]) == ([first, second], 2)
-    hand = Hand(jobs, dispatcher)
-    order = hand.take()
-    assert news[2:] == [None, order.job.id]
-    news.clear()
-    rung = orders["rung"]
-    hand.report(order, step=1)
-    assert (news, orders["rung"]) == ([order.job.id], rung)
-    hand.commit(order, conditioning=b"c")
-    assert (set(news), orders["rung"]) == ({order.job.id}, rung + 1)
-    dispatcher.worker_died(hand.card.id)
-    assert news[-1] is None
+def test_news_ring_for_streams_and_a_heartbeat_gives_no_order(jobs: Jobs, accept: Accept) -> None:
+    """Requests, leases, heartbeats, commits and deaths ring for streams; what may be an order rings for workers."""
+    rung = Counter[str]()
+    dispatcher = Dispatcher(
+        jobs,
+        FarmSettings(),
+        on_news=lambda: rung.update(["news"]),
+        on_orders=lambda: rung.update(["orders"]),
+    )
+
+    def rings(act: Callable[[], object]) -> tuple[bool, int]:
+        """Whether streams hear of it, and how often workers do."""
+        rung.clear()
+        act()
+        return rung["news"] > 0, rung["orders"]
+
+    job_id, hand = accept().job.id, Hand(jobs, dispatcher)
+    assert rings(lambda: dispatcher.nudge(job_id)) == (True, 1)
+    orders = list[Order]()
+    assert rings(lambda: orders.append(hand.take()))[0]
+    assert rings(lambda: hand.report(orders[0], step=1)) == (True, 0)
+    assert rings(lambda: hand.commit(orders[0], conditioning=b"c")) == (True, 1)
+    assert rings(lambda: dispatcher.worker_died(hand.card.id))[0]
 
 
 async def test_a_bell_wakes_all_who_listen() -> None:
