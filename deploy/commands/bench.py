@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,8 +138,8 @@ def precision(
 
 def farm(
     *,
-    watchers: Annotated[int, typer.Option(min=0, help="open streams of videos' events")] = 500,
-    to_a_video: Annotated[int, typer.Option(min=1, help="how many of them follow one video")] = 10,
+    one_video: Annotated[int, typer.Option(min=0, help="open streams of one video, before the load")] = 200,
+    watchers: Annotated[int, typer.Option(min=0, help="open streams of videos, ten to each, during the load")] = 500,
     pages: Annotated[int, typer.Option(min=0, help="open streams of everything, each of which hears all")] = 20,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
     seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
@@ -149,9 +150,9 @@ def farm(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Put a load on a farm, a new one or that at --url; then read its lists. Exit 1 if a call fails; 429 is no failure.
+    """Time a quiet farm, a new one or that at --url; put a load on it; read its lists. Exit 1 if a call fails.
 
-    Each page is read for a third of --seconds.
+    429 is no failure. Each page is read for a third of --seconds. Of a farm at --url, only calls are timed.
     """
     import asyncio
 
@@ -160,31 +161,57 @@ def farm(
     from lab.bench.farm_lists import read_lists
     from lab.bench.farm_load import Load, press
 
-    load = Load(watchers=watchers, pages=pages, posts_per_s=posts_per_s, seconds=seconds, to_a_video=to_a_video)
+    load = Load(watchers=watchers, pages=pages, posts_per_s=posts_per_s, seconds=seconds)
     raise_file_limit()
-    with _farm_to_press(url, jobs) as (address, row):
+    api_key = Settings.from_env().api_key
+    with _farm_to_press(url, jobs) as (address, storage, begun):
+        quiet, errors = _quiet(address, storage, api_key, one_video)
         say(f"{watchers} watchers, {pages} pages, {posts_per_s:g} POST/s for {seconds:g} s at {address} …")
-        api_key = Settings.from_env().api_key
         found = asyncio.run(press(address, load, api_key=api_key))
+        found.errors += errors
         say(f"{readers} readers of lists …")
         each_s = seconds / 3 if readers else 0.0
         lists = asyncio.run(read_lists(address, readers=readers, seconds=each_s, api_key=api_key, errors=found.errors))
-    row |= found.row()
+    row = begun | found.row()
     if as_json:
-        put_json(row | {"lists": lists, "errors_by_kind": found.errors})
+        put_json(row | {"quiet": quiet, "lists": lists, "errors_by_kind": found.errors})
     else:
-        put_table(("what", "value"), [{"what": name, "value": value} for name, value in row.items()])
+        for each in (quiet, row):
+            put_table(("what", "value"), [{"what": name, "value": value} for name, value in each.items()])
         put_table(tuple(lists[0]), lists)
     for kind, number in found.errors.most_common():
         say(f"{kind}: {number}", style="red")
     raise typer.Exit(int(bool(found.errors)))
 
 
+def _quiet(url: str, storage: Path | None, api_key: str | None, watchers: int) -> tuple[dict[str, Any], Counter[str]]:
+    """Measure a farm without a load, then with many watchers of one video; return the figures and the errors."""
+    import asyncio
+
+    from lab.bench.farm_load import percentiles, watch_one
+    from lab.bench.farm_processes import cpu_s, ingresses
+    from lab.bench.farm_quiet import measure_calls, measure_memory, measure_storage
+
+    say("a quiet farm …")
+    row = measure_calls(url, api_key=api_key)
+    if storage:
+        row |= measure_storage(url, storage, api_key=api_key) | measure_memory(url, api_key=api_key)
+    say(f"{watchers} watchers of one video …")
+    ours, used_s = ingresses(), list[float]()
+    found = asyncio.run(
+        watch_one(url, watchers=watchers, api_key=api_key, begun=lambda: used_s.append(sum(map(cpu_s, ours))))
+    )
+    if ours and found.events:
+        row["ingress_cpu_ms_an_event"] = round(1000 * (sum(map(cpu_s, ours)) - used_s[0]) / found.events, 2)
+    lag = {f"lag_{name}": value for name, value in percentiles(found.lag_ms).items()}
+    return row | {"watchers_of_one": watchers, "events": found.events, **lag}, found.errors
+
+
 @contextlib.contextmanager
-def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the address of a farm and how long its start took: the one at `url`, or a new one on a full storage."""
+def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, Path | None, dict[str, Any]]]:
+    """Give the address of a farm, its folder and how long its start took: that at `url`, or one on a full storage."""
     if url:
-        yield url, {}
+        yield url, None, {}
         return
     from deploy.node.child import start_background
     from deploy.settings import Settings
@@ -205,7 +232,7 @@ def _farm_to_press(url: str | None, jobs: int) -> Iterator[tuple[str, dict[str, 
         with start_background(settings) as address:
             up_s = time.perf_counter() - begun
             row = {"videos_before": jobs, "open_before": jobs // 20}
-            yield address, row | {"dispatcher_ready_s": round(charge_s, 2), "farm_up_s": round(up_s, 1)}
+            yield address, Path(folder), row | {"dispatcher_ready_s": round(charge_s, 2), "farm_up_s": round(up_s, 1)}
 
 
 @with_flags(option_flags(TrialOptions))

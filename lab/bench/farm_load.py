@@ -1,4 +1,4 @@
-"""Puts a load on a farm: watchers on /events, and new videos at a steady pace. Counts and times the answers."""
+"""Puts a load on a farm: watchers of videos, and new videos at a steady pace. Counts and times the answers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import io
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
 import httpx
 
-_FIELDS = {
+FIELDS = {
     "prompt": "a cat looks around",
     "model": "tiny",
     "seconds": "0.5",
     "num_inference_steps": "1",
     "size": "64x64",
 }
+LONG = {"seconds": "6", "num_inference_steps": "10"}  #: a video of several sections, each with some steps
 _TIMEOUT_S = 60.0
 _OVER_S = 5.0  #: after the last POST, for events that are on their way
 _PHOTO_PX = (640, 480)
@@ -33,7 +35,6 @@ class Load:
     pages: int  #: streams of everything
     posts_per_s: float
     seconds: float
-    to_a_video: int = 10  #: watchers
 
 
 @dataclass(slots=True)
@@ -75,13 +76,9 @@ class Pressed:
 async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
     """Post and watch for `load.seconds`. Count errors, and raise none."""
     found, posted = Pressed(), list[str]()
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    async with httpx.AsyncClient(
-        base_url=url, headers=headers, limits=limits, timeout=_TIMEOUT_S, trust_env=False
-    ) as http:
+    async with _client(url, api_key) as http:
         over = asyncio.Event()
-        watchers = [asyncio.create_task(_watch(http, posted, n // load.to_a_video, over, found)) for n in range(load.watchers)]
+        watchers = [asyncio.create_task(_watch(http, posted, n // 10, over, found)) for n in range(load.watchers)]
         watchers += [asyncio.create_task(_page(http, over, found)) for _ in range(load.pages)]
         lister = asyncio.create_task(_list(http, over, found))
         await _post_all(http, load, posted, found)
@@ -93,22 +90,54 @@ async def press(url: str, load: Load, *, api_key: str | None = None) -> Pressed:
     return found
 
 
+async def watch_one(
+    url: str, *, watchers: int, api_key: str | None = None, begun: Callable[[], None] = lambda: None
+) -> Pressed:
+    """Let all watchers follow one video of several sections; count what comes once all watch, which `begun` hears.
+
+    Raises: httpx.HTTPError.
+    """
+    found, posted = Pressed(), list[str]()
+    async with _client(url, api_key) as http:
+        await _post(http, photo(), LONG, posted, found)
+        if not posted:
+            return found
+        path = f"/v1/videos/{posted[0]}"
+        await http.post(f"{path}/pause")  # until all watch
+        streams = [asyncio.create_task(_follow(http, posted[0], found)) for _ in range(watchers)]
+        while found.streams_open < watchers and not any(stream.done() for stream in streams):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        found.events, found.lag_ms = 0, []
+        begun()
+        await http.post(f"{path}/resume")
+        for ended in await asyncio.gather(*streams, return_exceptions=True):
+            if ended is not True:
+                found.errors[f"events {type(ended).__name__}" if ended else "events broke off"] += 1
+    return found
+
+
+def _client(url: str, api_key: str | None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    return httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=_TIMEOUT_S, trust_env=False)
+
+
 async def _post_all(http: httpx.AsyncClient, load: Load, posted: list[str], found: Pressed) -> None:
     """Post at a steady pace, without waiting for earlier answers."""
-    photo, begun = _photo(), time.perf_counter()
+    begun, image = time.perf_counter(), photo()
     tasks = []
     for number in range(round(load.posts_per_s * load.seconds)):
         await asyncio.sleep(max(0.0, begun + number / load.posts_per_s - time.perf_counter()))
-        tasks.append(asyncio.create_task(_post(http, photo, number, posted, found)))
+        tasks.append(asyncio.create_task(_post(http, image, {"seed": str(number)}, posted, found)))
     await asyncio.gather(*tasks)
 
 
-async def _post(http: httpx.AsyncClient, photo: bytes, number: int, posted: list[str], found: Pressed) -> None:
+async def _post(
+    http: httpx.AsyncClient, image: bytes, fields: dict[str, str], posted: list[str], found: Pressed
+) -> None:
     begun = time.perf_counter()
     try:
-        answer = await http.post(
-            "/v1/videos", data=_FIELDS | {"seed": str(number)}, files={"input_reference": ("cat.jpg", photo)}
-        )
+        answer = await http.post("/v1/videos", data=FIELDS | fields, files={"input_reference": ("cat.jpg", image)})
     except httpx.HTTPError as err:
         found.errors[f"POST {type(err).__name__}"] += 1
         return
@@ -137,7 +166,7 @@ async def _list(http: httpx.AsyncClient, over: asyncio.Event, found: Pressed) ->
 
 
 async def _watch(http: httpx.AsyncClient, posted: list[str], place: int, over: asyncio.Event, found: Pressed) -> None:
-    """Follow one video after another, from that place on."""
+    """Follow one video after another, from that place on. Ten watchers have the same place."""
     while not over.is_set():
         if len(posted) <= place:
             await asyncio.sleep(0.05)
@@ -199,7 +228,7 @@ async def _page(http: httpx.AsyncClient, over: asyncio.Event, found: Pressed) ->
         found.errors["page broke off"] += 1
 
 
-def _photo() -> bytes:
+def photo() -> bytes:
     """Make a JPEG of about 40 kB, with shapes and some noise, like a camera's."""
     from PIL import Image
 

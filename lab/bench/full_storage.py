@@ -23,7 +23,7 @@ def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "loc
     with tempfile.TemporaryDirectory(prefix="framefarm-fill-") as folder:
         store = FolderStore(Path(folder))
         jobs = Jobs(store)
-        paused, ended = (_accept(jobs, owner) for _ in range(2))
+        paused, ended = (accept_one(jobs, owner) for _ in range(2))
         jobs.wish(paused.job.id, "pause", owner=owner)
         jobs.wish(ended.job.id, "cancel", owner=owner)
         files = {
@@ -44,7 +44,8 @@ def fill_storage(root: Path, *, videos: int, open_videos: int, owner: str = "loc
     return names
 
 
-def _accept(jobs: Jobs, owner: str) -> Record:
+def accept_one(jobs: Jobs, owner: str, *, image: bytes | None = None) -> Record:
+    """Accept a small video, with or without a start image; the image is stored as it is."""
     request = VideoRequest.model_validate(
         {"prompt": "a cat", "model": "tiny", "seed": 1, "seconds": 2.4, "num_inference_steps": 2, "size": "64x64"}
     )
@@ -58,7 +59,9 @@ def _accept(jobs: Jobs, owner: str) -> Record:
         final_frames=(0, 73),
         fps=30,
     )
-    return jobs.accept(Submission(request, plan, {}, owner, fingerprint=uuid4().hex))
+    return jobs.accept(
+        Submission(request, plan, {} if image is None else {"start": image}, owner, fingerprint=uuid4().hex)
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -24,7 +24,8 @@ from farm.client import Event, FarmClient, read_events
 from farm.jobs import Jobs
 from farm.store import FolderStore
 from lab.bench.farm_lists import PAGES, read_lists
-from lab.bench.farm_load import Load, press
+from lab.bench.farm_load import Load, press, watch_one
+from lab.bench.farm_quiet import measure_calls, measure_memory, measure_storage
 from lab.bench.full_storage import fill_storage
 from tests.chaos.door import Door, Gap
 from tests.damage import damage_all, digests, named
@@ -278,6 +279,24 @@ async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
     assert found.pages_open == 10
     assert len(found.page_lag_ms) >= 10 * found.accepted
     assert found.row()["errors"] == 0
+    one = await watch_one(str(farm.http.base_url), watchers=20)
+    assert one.errors == {}
+    assert one.events >= 20 * 4  # resumed, leased, a section, the end
+    assert one.lag_ms
     rows = await read_lists(str(farm.http.base_url), readers=10, seconds=0.3, errors=found.errors)
     assert found.errors == {}
     assert [row["page"] for row in rows if row["per_s"] > 0] == list(PAGES)
+
+
+def test_a_quiet_farm_is_measured(farm: FarmProcess) -> None:
+    """The figures that `framefarm bench farm` shows before its load."""
+    url = str(farm.http.base_url)
+    assert all(value > 0 for value in measure_calls(url).values())
+    stored = measure_storage(url, farm.storage)
+    assert stored["between_orders_ms"] > 0
+    assert stored["commit_ms"] > 0
+    assert stored["fsyncs_a_post"] == 13  # docs/reference/measurements.md
+    assert 15 <= stored["objects_a_video"] <= 30
+    memory = measure_memory(url)
+    assert memory["videos_listed"] > BEFORE
+    assert memory["ingress_mib"] > 50
