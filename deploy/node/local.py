@@ -43,6 +43,7 @@ RAY_ENV = {
 }
 _SERVED = "farm"  #: the ingress's name in Serve
 _START_S = 120.0
+_STARTS = 3  #: of Ray, each of which takes at most 30 s by Ray's own rule
 _DRAIN_S = 30.0
 _ENDING_S = 10.0
 
@@ -223,7 +224,7 @@ def _start_ray(settings: FarmSettings) -> FarmSettings:
         stay_on_loopback()
     if ports := ray_ports(settings, is_head=True):
         use_ports(*ports)
-    ray.init(
+    _init_ray(
         address="local",
         namespace=NAMESPACE,
         num_cpus=max(4, os.cpu_count() or 1),
@@ -238,6 +239,28 @@ def _start_ray(settings: FarmSettings) -> FarmSettings:
     )
     _talk(_invitation(ray.get_runtime_context().gcs_address))
     return settings
+
+
+def _init_ray(**options: Any) -> None:
+    """Start Ray, again where the machine was too busy for it. Raises: ConfigError."""
+    import ray
+
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**options)
+        except Exception as err:  # border: Ray has no class of its own for a start that takes over 30 s
+            if "timed out" not in str(err):
+                raise
+            ray.shutdown()
+            end_descendants()  # Ray forgets the programs of such a start
+            if not left:
+                raise ConfigError(
+                    f"Ray did not start within 30 s, {_STARTS} times: this machine is too busy, or short of memory; "
+                    f"Ray's words are in {options['_temp_dir']}/session_latest/logs"
+                ) from err
+            _talk("framefarm: Ray did not start within 30 s; it starts again")
+        else:
+            return
 
 
 def take_over(settings: FarmSettings) -> None:

@@ -11,10 +11,10 @@ from farm.contract import Artifact, Job, JobId
 from farm.errors import FarmError, NotFound, StoreError
 from farm.jobs.findings import Finding, Kind, Look, seqs_of
 from farm.jobs.jobs import Record
-from farm.jobs.losses import SHARED, is_shared, lost_for_good, what_is_left
+from farm.jobs.losses import SHARED, lost_for_good, what_is_left
 from farm.ledger import Entry
 from farm.ledger import layout as at
-from farm.ledger.states import OPEN, accepted, advance, made, maker_of
+from farm.ledger.states import OPEN, accepted, advance, is_shared, made, maker_of
 from farm.receiver import Receiver
 from farm.store import ObjectMissing
 

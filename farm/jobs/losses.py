@@ -15,7 +15,7 @@ from farm.errors import Conflict, Damaged, NotFound
 from farm.jobs.findings import Finding
 from farm.jobs.jobs import Jobs, Record
 from farm.ledger.damage import check_object
-from farm.ledger.states import MOST_LOSSES, ErrorInfo, Event, JobState, made, maker_of
+from farm.ledger.states import MOST_LOSSES, ErrorInfo, Event, JobState, is_shared, made, maker_of
 from farm.store import Store
 
 _STAGES = ("encode", "section", "decode", "finish")
@@ -68,12 +68,6 @@ def job_of(record: Record, key: OrderKey) -> Job:
     if key.stage == "section":
         edits = tuple(edit for edit in edits if edit.from_section <= (key.section or 0))
     return record.asked.edited(edits)
-
-
-def is_shared(state: JobState, order: str) -> bool:
-    """Whether the order's section is a copy of another video's, named by entry 0."""
-    kind, _, k = order.partition("/")
-    return kind == "section" and state.sections[int(k) : int(k) + 1] == (0,)
 
 
 def find_losses(jobs: Jobs, record: Record, key: OrderKey) -> Losses:

@@ -186,6 +186,12 @@ def made(state: JobState) -> dict[str, int]:
     return {order: seq for order, seq in entries.items() if seq is not None and order not in state.lost}
 
 
+def is_shared(state: JobState, order: str) -> bool:
+    """Whether the order's section is a copy of another video's, named by entry 0."""
+    kind, _, k = order.partition("/")
+    return kind == "section" and state.sections[int(k) : int(k) + 1] == (0,)
+
+
 def maker_of(name: str, event: Event | None = None) -> str:
     """Return the order that made the artifact of this name, as `event` or an order's `needs` name it; or "step"."""
     kind, _, number = name.partition("/")
@@ -307,13 +313,14 @@ def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
 def _lost(state: JobState, event: Event, seq: int, at: float) -> JobState:
     """Note what the store lost, so that it is made again; with a key, end the lease of the order that missed it.
 
-    What was made again since the writer looked stays. The fourth loss of one order's artifacts ends the video.
+    What was made again since the writer looked stays, and so does a section that a remix shares: this video's settings
+    would make another one. The fourth loss of one order's artifacts ends the video.
     """
     _demand(state, OPEN | ENDED, event)
     own = None if event.key is None else _own_lease(state, event)
     leases = {name: lease for name, lease in state.leases.items() if name != own}
     there = made(state)
-    gone = [order for order, seq in event.lost.items() if there.get(order) == seq]
+    gone = [order for order, seq in event.lost.items() if there.get(order) == seq and not is_shared(state, order)]
     if own is None and not gone:
         raise Conflict("nothing of this is lost any more", status=state.status)
     orders = [order for order in gone if order != "step"]

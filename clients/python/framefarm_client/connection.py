@@ -50,7 +50,7 @@ _ERRORS: dict[str, type[FarmError]] = {
         *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable, Damaged),
     )
 }
-_FIRST_S = 5.0  #: patience with a farm that has never answered: its address may be wrong
+_FIRST_S = 5.0  #: patience while nothing has ever taken a connection: the address may be wrong
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 _PAUSES_S = (0.2, 2.0)  #: before a call is repeated: the first, and the longest of those that double
 
@@ -197,14 +197,15 @@ class Connection:
     async def patiently(
         self, call: Callable[[], Coroutine[Any, Any, T]], *, again: tuple[type[Exception], ...] = LOST
     ) -> T:
-        """Repeat `call` while it raises one of `again`. Give up soon on a farm that has never answered."""
-        patience_s = self._patience_s if self._answered else min(self._patience_s, _FIRST_S)
-        until, (pause_s, longest_s) = time.monotonic() + patience_s, _PAUSES_S
+        """Repeat `call` while it raises one of `again`. Give up soon if nothing ever took a connection."""
+        begun, (pause_s, longest_s) = time.monotonic(), _PAUSES_S
         while True:
             try:
                 answer = await call()
             except Exception as err:
-                if not isinstance(err, again) or time.monotonic() >= until:
+                is_there = self._answered or not isinstance(err, NotSent)
+                patience_s = self._patience_s if is_there else min(self._patience_s, _FIRST_S)
+                if not isinstance(err, again) or time.monotonic() >= begun + patience_s:
                     if isinstance(err, Lost):
                         raise self._away(err) from err
                     raise

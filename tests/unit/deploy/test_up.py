@@ -63,3 +63,28 @@ def test_who_holds_the_storage_is_named(tmp_path: Path) -> None:
         assert lock.find_running(settings) is None
     with lock.locked(settings), pytest.raises(ConfigError, match="in use by a farm"), lock.locked(settings):
         pass
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_ray_is_started_again_on_a_busy_machine(
+    failures: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own rule is 30 s. The third start that takes longer ends `up` in one line."""
+    import ray
+
+    starts = list[int]()
+
+    def init(**_: object) -> None:
+        starts.append(1)
+        if len(starts) <= failures:
+            raise Exception("The current node timed out during startup. This could happen because ...")  # noqa: TRY002
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(local, "end_descendants", lambda: None)
+    if failures < 3:
+        local._init_ray(_temp_dir="/tmp/r")
+    else:
+        with pytest.raises(ConfigError, match=r"too busy.*/tmp/r/session_latest/logs"):
+            local._init_ray(_temp_dir="/tmp/r")
+    assert len(starts) == min(failures + 1, 3)
+    assert capsys.readouterr().err.count("it starts again") == min(failures, 2)

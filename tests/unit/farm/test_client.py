@@ -17,6 +17,7 @@ from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError
 from farm.jobs import Jobs, Record
 from farm.store import FolderStore
 from tests.imports import ROOT, all_modules_after
+from tests.patience import patient
 from tests.unit.conftest import Hand
 
 CAT = ROOT / "examples" / "cat.jpg"
@@ -117,7 +118,7 @@ def finished(accept: Accept, hand: Hand) -> str:
 
 def client_over(network: Fragile) -> FarmClient:
     """A client of the farm that FARM_URL names."""
-    return FarmClient(os.environ["FARM_URL"], transport=network, patience_s=5.0)
+    return FarmClient(os.environ["FARM_URL"], transport=network, patience_s=patient(5.0))
 
 
 def test_a_request_is_sent_again_but_stored_once(farm_url: str) -> None:

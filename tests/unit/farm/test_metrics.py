@@ -18,7 +18,9 @@ from farm.contract import Failure, MetricsDoor, OrderKey
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import StoreError
 from farm.ingress import create_app
-from farm.ingress.watches import Watches
+from farm.ingress.ready import Readiness
+from farm.ingress.streams.feed import Feed
+from farm.ingress.streams.watches import Watches
 from farm.jobs import Jobs, Record
 from farm.keys import new_key
 from farm.metrics import SERIES, Meter
@@ -99,8 +101,8 @@ def test_a_store_is_timed_by_operation(tmp_path: Path) -> None:
 def test_watchers_are_counted(jobs: Jobs, door: DispatcherHere, accept: Accept) -> None:
     """The gauge follows the number of open streams."""
     meter = Recorder()
-    watches = Watches(jobs, door, meter=meter)
-    with watches.following(accept().job.id), watches.following(accept().job.id):
+    watches = Watches(jobs, Feed(jobs, door, Readiness(jobs.store, door)), meter=meter)
+    with watches.following(accept().asked), watches.following(accept().asked):
         pass
     assert meter.values["framefarm_watchers",] == [1, 2, 1, 0]
 

@@ -130,6 +130,14 @@ def test_what_a_completed_video_lost_is_made_again() -> None:
     assert (state.ended_at, state.sections[0], complete(PLAN, state)) == (5.0, 4, 1.0)
 
 
+def test_what_a_remix_shares_is_never_made_again() -> None:
+    """Entry 0 names the sections that came from another video; a loss of one of them changes nothing."""
+    state = WHOLE.model_copy(update={"sections": (0, 6, 10)})
+    with pytest.raises(Conflict, match="nothing of this is lost"):
+        lose(state, "section/0", seq=15)
+    assert lose(state, "section/0", "section/1", seq=15).lost == ("section/1",)
+
+
 def test_a_loss_that_was_made_good_is_no_loss() -> None:
     """Two writers saw the same damaged section; the second one is refused, also after it was made again."""
     state = lose(WHOLE, "section/0", seq=15)
