@@ -36,7 +36,7 @@ RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for all other programs
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # Ray's own 5 make `up` fail on a busy machine
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",  # Ray's own: 5; a proxy that starts more slowly is killed
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",  # Ray's own 10: after 3 checks a dead one is replaced
     "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",  # Ray's own: a machine with another third number cannot join
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
