@@ -23,7 +23,7 @@ from farm.ledger.states import OPEN
 
 log = logging.getLogger(__name__)
 _BEAT_S = 10.0  #: clients may take 15 s of silence for the end
-_LOOK_S = 1.0  #: between two looks for calls that another process of the ingress took
+_LOOK_S = 1.0  #: between two looks for calls that another process of the ingress took, or at a place in the queue
 #: before the first message of a call: a client of 1.8 forgets what arrives while it still reads the answer to its POST
 _SETTLE_S = 0.1
 _EMPTY_S = 5.0  #: how long a stream without a call stays open: a list may be stale
@@ -81,11 +81,13 @@ async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told
     record = await run_in_threadpool(visit.deps.jobs.get, event.id, owner=visit.owner)
     rows = Rows(record.job, call_of(event), address=f"{visit.address}{event.door}")
     head, shown = record.head, None
-    with visit.deps.watches.following(record.job.id) as watch:
+    with visit.deps.watches.following(record.asked) as watch:
         while True:
             news = watch.news
             head = (await watch.after(-1, head_seq=head.seq))[-1]
             state, live = head.state, watch.live
+            if state.status == "queued":  # others move its place, which is no news of this video
+                live = (await visit.deps.lives.of([record.job.id])).get(record.job.id)
             for row in rows.news(state, live):
                 yield row
             if state.status == "completed":
@@ -101,7 +103,8 @@ async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told
                 if queued != shown:
                     shown = queued
                     yield queued
-            await watch.changed(news)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(watch.changed(news), _LOOK_S if state.status == "queued" else None)
 
 
 class SessionStream:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from anyio import current_time
 from starlette.concurrency import run_in_threadpool
 
-from farm.contract import Job, JobId
+from farm.contract import Job, JobId, LiveJob
 from farm.errors import Damaged, StoreError
-from farm.ingress.streams.feed import Feed
+from farm.ingress.streams.feed import Feed, Known
 from farm.ingress.streams.subjects import Key, Subject, encoded
 from farm.ingress.views import video_view
 from farm.jobs import Jobs, Record
@@ -48,6 +48,7 @@ class Watch:
         self._look: asyncio.Task[None] | None = None
         self._looked_at, self._was_known = float("-inf"), True
         self._failed: Exception | None = None
+        self.live: LiveJob | None = None  #: None: the dispatcher does not answer, or knows nothing of the video
         self.progress: Subject | None = None  #: None: nothing is known of an order
         self.news = asyncio.Event()  #: set at the next change, and replaced
         self.followers = 0
@@ -90,8 +91,9 @@ class Watch:
         if self._failed:
             raise self._failed
 
-    def hear(self, head: Entry | None, progress: Subject | None) -> None:
-        """Take in what the feed knows of the video. Without a `head` it knows nothing, so read the ledger."""
+    def hear(self, known: Known | None, progress: Subject | None) -> None:
+        """Take in what the feed knows of the video. If it knows nothing, read the ledger."""
+        head, self.live = (known.record.head, known.live) if known else (None, None)
         if head is None:
             if self._was_known or current_time() - self._looked_at >= _ALONE_S:
                 self._look_soon()
@@ -205,7 +207,7 @@ class Watches:
     def _tell(self, watch: Watch) -> None:
         known = self._feed.known(watch.job.id)
         progress = self._feed.subjects.told(Key("progress", watch.job.id)) if known else None
-        watch.hear(known.record.head if known else None, progress)
+        watch.hear(known, progress)
 
 
 def _events_of(
