@@ -6,10 +6,11 @@ each into a plain function. httpx is loaded with the first wire, and not before.
 
 from __future__ import annotations
 
+import inspect
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
-from functools import wraps
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -152,11 +153,10 @@ def now(work: Coroutine[Any, Any, T]) -> T:
 def blocking(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     """Make a plain function of a coroutine function; its owner has a BlockingWire."""
 
-    @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         return now(work(*args, **kwargs))
 
-    return run
+    return _described(run, work)
 
 
 def blocking_each(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Generator[T, None, None]]:
@@ -165,7 +165,6 @@ def blocking_each(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Gen
     async def following(items: AsyncGenerator[T, None]) -> T:
         return await anext(items)
 
-    @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
         items = work(*args, **kwargs)
         try:
@@ -176,4 +175,16 @@ def blocking_each(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Gen
         finally:
             now(items.aclose())
 
+    return _described(run, work)
+
+
+def _described(run: Callable[P, T], work: Callable[P, Any]) -> Callable[P, T]:
+    """Give a plain function name, docstring and signature of the coroutine function that it runs, for `help`."""
+    update_wrapper(run, work)
+    del run.__wrapped__  # type: ignore[attr-defined] - else it would be shown as a coroutine function
+    signature = inspect.signature(work)
+    returned = signature.return_annotation  # a text, since annotations are not evaluated
+    if returned.startswith("AsyncGenerator["):
+        returned = returned.removeprefix("Async").replace(", None]", ", None, None]")
+    run.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     return run

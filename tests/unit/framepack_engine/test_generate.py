@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tests.lora_file import write_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = {"size": (96, 64), "num_inference_steps": 2, "latent_window_size": 2, "seed": 3}
+SMALL: dict[str, Any] = {"size": (96, 64), "num_inference_steps": 2, "latent_window_size": 2, "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_first_frames_follow_the_kind(kind: Kind, begins: tuple[int, ...]) -> No
 
 def test_a_size_and_a_seed_are_chosen(renderer: Renderer, photo: Path) -> None:
     """Without a size, the model's nearest to the photo; without a seed, another each time."""
-    few = {"seconds": 0.1, "num_inference_steps": 2, "latent_window_size": 1}
+    few: dict[str, Any] = {"seconds": 0.1, "num_inference_steps": 2, "latent_window_size": 1}
     one, two = (renderer.generate(photo, "a cat", **few) for _ in range(2))
     assert (one.spec.width, one.spec.height) == (160, 96)
     assert one.spec.seed != two.spec.seed
@@ -74,7 +75,7 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
     """It acts, and the next video without it has the base's bits; the file's folder stays out of the mp4."""
     write_lora(tmp_path, "style", renderer.models.transformer, seed=1)
     path = tmp_path / "style.safetensors"
-    few = {"seconds": 0.1, **SMALL}
+    few: dict[str, Any] = {"seconds": 0.1, **SMALL}
     base = renderer.generate(photo, "a cat", **few).frames
     for loras in ({path: 0.9}, {str(path): 0.9}):
         styled = renderer.generate(photo, "a cat", loras=loras, **few)
@@ -96,7 +97,7 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
         ({"latent_window_size": 0}, "latent_window_size"),
     ],
 )
-def test_what_cannot_be_made_is_named(renderer: Renderer, photo: Path, wrong: dict[str, object], field: str) -> None:
+def test_what_cannot_be_made_is_named(renderer: Renderer, photo: Path, wrong: dict[str, Any], field: str) -> None:
     """Before a step is made, stream included."""
     for ask in (renderer.generate, renderer.stream):
         with pytest.raises(InvalidSpec) as caught:
@@ -123,13 +124,15 @@ def test_device_and_dtype_are_checked(tiny_cache: Path) -> None:
     """Names are torch's; what is not here is refused before anything is loaded."""
     models = load_models("tiny", dtype="bfloat16", cache_dir=tiny_cache)
     assert models.transformer.dtype == models.vae.dtype == torch.bfloat16
-    for wrong in ({"dtype": "int8"}, {"dtype": torch.int8}, {"device": "gpu"}, {"device": "cuda:99"}):
+    every: list[dict[str, Any]] = [{"dtype": "int8"}, {"dtype": torch.int8}, {"device": "gpu"}, {"device": "cuda:99"}]
+    for wrong in every:
         with pytest.raises(InvalidSpec, match=next(iter(wrong))):
             load_models("tiny", cache_dir=tiny_cache, **wrong)
     if not torch.cuda.is_available():
-        for load in (load_models, Renderer.from_pretrained):
-            with pytest.raises(InvalidSpec, match="torch can use no GPU here"):
-                load("tiny", device="cuda", cache_dir=tiny_cache)
+        with pytest.raises(InvalidSpec, match="torch can use no GPU here"):
+            load_models("tiny", device="cuda", cache_dir=tiny_cache)
+        with pytest.raises(InvalidSpec, match="torch can use no GPU here"):
+            Renderer.from_pretrained("tiny", device="cuda", cache_dir=tiny_cache)
 
 
 def test_what_is_public_is_listed() -> None:
