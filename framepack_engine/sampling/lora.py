@@ -42,16 +42,16 @@ class LoraStack:
         """
         acting = [lora for lora in loras if lora.weight != 0]
         try:
-            files = [_pinned(lora, files.get(lora.name) or find_lora(lora.name, folder)) for lora in acting]
+            pinned = [_pinned(lora, files.get(lora.name) or find_lora(lora.name, folder)) for lora in acting]
         except LoraUnusable:
             self.clear()
             raise
-        using = tuple((digest, lora.weight) for (_, digest), lora in zip(files, acting, strict=True))
+        using = tuple((digest, lora.weight) for (_, digest), lora in zip(pinned, acting, strict=True))
         if using == self._using:
             return
         self.clear()
         added: dict[str, list[LowRank]] = defaultdict(list)
-        for (path, _), lora in zip(files, acting, strict=True):
+        for (path, _), lora in zip(pinned, acting, strict=True):
             for module, low in read_lora(path, self._linears).items():
                 added[module].append(LowRank(low.down, low.up * lora.weight))
         self._lows = {module: self._joined(self._linears[module], lows) for module, lows in added.items()}
