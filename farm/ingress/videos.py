@@ -52,7 +52,7 @@ _TAR: dict[str, Any] = {"application/x-tar": {"schema": {"type": "string", "form
 _LIST: dict[str, Any] = {"application/json": {"schema": {"type": "object", "additionalProperties": True}}}
 _POLL_MS = {"openai-poll-after-ms": "1000"}
 _ONE = Variants()
-Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
+Listed = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled", "open"]
 
 
 @router.post("")
@@ -161,7 +161,11 @@ async def list_videos(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(description="start behind this id")] = None,
     order: Literal["asc", "desc"] = "desc",
-    status: Annotated[Listed | None, BeforeValidator(lambda text: text or None)] = None,
+    status: Annotated[
+        Listed | None,
+        BeforeValidator(lambda text: text or None),
+        Query(description="open: queued, in_progress and paused"),
+    ] = None,
     batch: Annotated[str | None, Query(description="list this batch only")] = None,
     q: Annotated[str | None, Query(max_length=200, description="letters of the prompt or the name")] = None,
     starred: Annotated[bool | None, Query(description="only videos with the label starred, or only those without")] = (

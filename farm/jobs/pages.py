@@ -25,14 +25,14 @@ _NAMES = 1000  #: in one LIST of the index
 class Wanted(NamedTuple):
     """Which videos a page shows."""
 
-    status: Status | None = None
+    status: Status | Literal["open"] | None = None  #: open: all that has not ended
     q: str | None = None  #: letters of the prompt or the name
     starred: bool | None = None
 
     def fits(self, listed: Listed) -> bool:
         """Whether the page shows the video."""
         return (
-            self.status in {None, listed.status}
+            (self.status in {None, listed.status} or (self.status == "open" and listed.status in OPEN))
             and (self.q is None or self.q.casefold() in listed.text)
             and self.starred in {None, STARRED in listed.labels}
         )
@@ -97,7 +97,7 @@ def read_page(
 
 def _ids(keys: Iterator[str], jobs: Jobs, wanted: Wanted) -> Iterator[JobId]:
     """Yield the videos under these index keys. If only open ones are wanted, those with a marker."""
-    if wanted.status in OPEN:
+    if wanted.status == "open" or wanted.status in OPEN:
         marked = set(jobs.open_ids())
         keys = islice((key for key in keys if indexed_id(key) in marked), len(marked))
     return (JobId(id_) for id_ in map(indexed_id, keys) if is_id(id_))

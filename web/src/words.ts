@@ -160,6 +160,7 @@ export const words = {
     kept: 'stays',
     again: 'again',
     what: (again: string, kept: string | null) => (kept ? `The new video makes ${again} again and shares ${kept} with this one.` : 'The new video makes all sections again.'),
+    sections: (first: number, last: number) => (first === last ? `section ${first}` : `sections ${first} ${last === first + 1 ? 'and' : 'to'} ${last}`),
     prompt: 'New prompt',
     act: 'Remake',
   },
@@ -304,9 +305,9 @@ export const words = {
   picture: {
     broken: 'The browser cannot read this picture. Save it as JPEG or PNG and try again.',
     format: (type: string, takes: readonly string[]) => `The farm does not take ${type.replace('image/', '').toUpperCase()}. Send ${takes.map((one) => one.replace('image/', '').toUpperCase()).join(', ')}.`,
-    tooLarge: (megabytes: number, most: number) => `The file has ${megabytes.toFixed(0)} MB. The farm takes at most ${most} MB.`,
-    tooManyPixels: (width: number, height: number, most: number) => `The picture has ${width} x ${height} px. The farm takes at most ${(most / 1e6).toFixed(0)} million.`,
-    tooSmall: (width: number, height: number, least: number) => `The picture has ${width} x ${height} px. Each side needs at least ${least}.`,
+    tooLarge: (megabytes: number, most: number) => `The file has ${megabytes.toFixed(0)} MB. The farm takes at most ${most} MB. Save it smaller.`,
+    tooManyPixels: (width: number, height: number, most: number) => `The picture has ${width} x ${height} px. The farm takes at most ${(most / 1e6).toFixed(0)} million. Make it smaller.`,
+    tooSmall: (width: number, height: number, least: number) => `The picture has ${width} x ${height} px. Each side needs at least ${least}. Choose a larger picture.`,
   },
   estimate: {
     frames: (n: number) => `${n} frames`,

@@ -8,12 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
+from safetensors.numpy import save_file
 
+from lab.bench.full_storage import fill_storage
+from tests.acceptance.page.videos import CROWD, MOST_OPEN
 from tests.acceptance.page.visit import KEYS, Visit
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient
@@ -38,13 +43,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
-    """One farm with one worker and two owners. `farm.http` is ann, an operator; leave it as you found it."""
+    """One farm with one worker and three owners: ann, an operator, whom `farm.http` speaks for; ben; and crowd.
+
+    crowd has 500 ended videos and 500 that are paused. Leave the farm as you found it.
+    """
     entries = ",".join(f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items())
+    folder = tmp_path_factory.mktemp("page")
+    write_lora(folder / "loras")
+    fill_storage(
+        folder / "storage",
+        videos=2 * CROWD,
+        open_videos=CROWD,
+        owner="crowd",
+        now_ms=int(time.time() * 1000),
+    )
     with running_farm(
-        tmp_path_factory.mktemp("page") / "storage", cache=tiny_cache, API_KEYS=entries, OPERATORS="ann"
+        folder / "storage",
+        cache=tiny_cache,
+        API_KEYS=entries,
+        OPERATORS="ann",
+        LORA_DIR=str(folder / "loras"),
+        MAX_OPEN_VIDEOS=str(MOST_OPEN),
     ) as farm:
         farm.http.headers["Authorization"] = f"Bearer {KEYS['ann']}"
         yield farm
+
+
+def write_lora(folder: Path) -> None:
+    """Write a LoRA for the tiny model, with a trigger word in its file and a note beside it."""
+    folder.mkdir()
+    halves = {"A": (2, 32), "B": (32, 2)}
+    key, draw = "transformer.transformer_blocks.0.attn.to_q", np.random.default_rng(0)
+    tensors = {f"{key}.lora_{half}.weight": draw.normal(size=shape).astype("f4") for half, shape in halves.items()}
+    save_file(tensors, folder / "ink.safetensors", metadata={"modelspec.trigger_phrase": "ink wash"})
+    (folder / "ink.txt").write_text("Looks like ink on paper.")
 
 
 @pytest.fixture(scope="package")

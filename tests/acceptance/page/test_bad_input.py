@@ -17,7 +17,7 @@ def test_a_wrong_form_says_so_and_stays(visit: Visit) -> None:
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_text("Choose a start image. This model needs one.")).to_be_visible()
     expect(page.get_by_text("need at most 100")).to_be_visible()
-    page.get_by_label("Start image").set_input_files(
+    page.get_by_label("Start image", exact=True).set_input_files(
         {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": PHOTO.read_bytes()[:400]}
     )
     expect(page.get_by_text("The browser cannot read this picture.")).to_be_visible()

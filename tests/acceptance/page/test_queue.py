@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.acceptance.page.videos import ask, shown
+from tests.acceptance.page.videos import ask, ended, resting, shown
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
 
@@ -32,3 +32,24 @@ def test_the_queue_is_edited_paused_and_cancelled(farm: FarmProcess, visit: Visi
     page.get_by_role("link", name="Library").click()
     expect(page.get_by_role("article", name="was edited")).to_be_visible()
     assert shown(farm, edited)["prompt"] == "was edited"
+
+
+def test_everything_is_paused_and_resumed(farm: FarmProcess, visit: Visit) -> None:
+    """One button pauses all of a person's videos, another lets them go on; an undo brings a cancelled one back."""
+    with resting(farm):
+        videos = [ask(farm, f"rests {number}") for number in range(3)]
+        page = visit.page("queue")
+        page.get_by_role("button", name="Pause all mine").click()
+        paused = page.get_by_role("list", name="Paused").get_by_role("listitem")
+        expect(paused).to_have_count(3)
+        assert [shown(farm, video)["status"] for video in videos] == ["paused"] * 3
+        page.get_by_role("button", name="Resume all").click()
+        waiting = page.get_by_role("list", name="Waiting").get_by_role("listitem")
+        expect(waiting).to_have_count(3)
+        waiting.filter(has_text="rests 1").get_by_role("button", name="Cancel").click()
+        expect(waiting).to_have_count(2)
+        page.get_by_role("button", name="Undo").click()
+        expect(waiting).to_have_count(3)
+        assert [shown(farm, video)["status"] for video in videos] == ["queued"] * 3
+    for video in videos:
+        ended(farm, video)

@@ -1,17 +1,80 @@
-"""What the page asks for, and of whom; counts, never times."""
+"""What the page weighs and asks for: counts, never times."""
 
 from __future__ import annotations
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Page, Response, expect
 
+from tests.acceptance.page.videos import CROWD
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
+
+MOST_JS, MOST_CSS = 90 * 1024, 15 * 1024  #: bytes as sent, of the first load
+MOST_REQUESTS, MOST_CALLS = 12, 8
+MOST_ROWS, MOST_NODES = 60, 3000
+
+
+def test_the_first_load_is_light(visit: Visit) -> None:
+    """Until the form can be used: few requests, little script, little style; other views load when they are opened."""
+    page = visit.page("nowhere")
+    answers = list[Response]()
+    page.on("response", answers.append)
+    page.goto(f"{visit.origin()}/ui/")
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+    assert len(answers) <= MOST_REQUESTS, [answer.url for answer in answers]
+    assert 0 < weight(answers, "script") <= MOST_JS
+    assert 0 < weight(answers, "stylesheet") <= MOST_CSS
+    assert all(answer.header_value("content-encoding") == "gzip" for answer in answers if "/assets/" in answer.url)
+    assert not [answer.url for answer in answers if "/library-" in answer.url or "/workers-" in answer.url]
+
+
+def test_five_hundred_videos_in_the_queue(visit: Visit) -> None:
+    """Of 500 rows, those in view are in the document; few calls show them; filter and selection reach all."""
+    page = visit.page("workers", owner="crowd")
+    calls = list[str]()
+    page.on("request", lambda request: calls.append(request.url) if "/v1/" in request.url else None)
+    page.goto(f"{visit.origin()}/ui/queue")
+    expect(page.get_by_role("heading", name="Paused")).to_contain_text(f"{CROWD}")
+    expect(page.get_by_role("listitem").first).to_be_visible()
+    assert len([url for url in calls if "variant=" not in url]) <= MOST_CALLS, calls
+    is_small(page)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(f"[aria-posinset='{CROWD}']")).to_be_visible()
+    is_small(page)
+    page.get_by_role("button", name="Select").click()
+    page.get_by_label(f"All {CROWD}").check()
+    expect(page.get_by_text(f"{CROWD} selected")).to_be_visible()
+    page.get_by_role("searchbox", name="Filter").fill("no such video")
+    expect(page.get_by_text("No waiting video has these letters.")).to_be_visible()
+
+
+def test_five_hundred_videos_have_ended(visit: Visit) -> None:
+    """The library reads on as one scrolls, and forgets what is out of sight."""
+    page = visit.page("library", owner="crowd")
+    expect(page.get_by_role("article").first).to_be_visible()
+    is_small(page)
+    for _ in range(3):
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(page.get_by_role("article").last).to_be_visible()
+        is_small(page)
+
+
+def weight(answers: list[Response], kind: str) -> int:
+    """Return the bytes of all files of a kind, as they were sent."""
+    found = [answer for answer in answers if answer.request.resource_type == kind]
+    return sum(int(answer.header_value("content-length") or 0) for answer in found)
+
+
+def is_small(page: Page) -> None:
+    """Whether few rows and nodes are in the document."""
+    rows, nodes = page.evaluate("[document.querySelectorAll('main li').length, document.querySelectorAll('*').length]")
+    assert rows <= MOST_ROWS
+    assert nodes < MOST_NODES
 
 
 def test_the_reference_needs_no_network(farm: FarmProcess, visit: Visit) -> None:
     """/docs shows the calls with scripts of the farm alone."""
     page = visit.page()
-    page.goto(f"{page.url.partition('/ui/')[0]}/docs")
+    page.goto(f"{visit.origin()}/docs")
     expect(page.get_by_text("/v1/videos", exact=True).first).to_be_visible()
     assert httpx.get(f"{farm.http.base_url}/docs").text.count("//cdn") == 0

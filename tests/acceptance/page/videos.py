@@ -11,6 +11,8 @@ from tests.imports import ROOT
 from tests.patience import wait_for
 
 PHOTO = ROOT / "examples" / "cat.jpg"
+CROWD = 500  #: videos of the owner crowd that are paused, and as many that have ended
+MOST_OPEN = 40  #: videos of one owner; the farm answers one more with 429
 SMALL = {"seconds": "2.4", "num_inference_steps": "2", "size": "96x64", "seed": "7"}
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from tests.farm_process import FarmProcess
 from tests.patience import patient
 
-KEYS = {"ann": "farm-key-of-ann", "ben": "farm-key-of-ben"}
+KEYS = {name: f"farm-key-of-{name}" for name in ("ann", "ben", "crowd")}
 #: Chromium logs every refused call; the farm's refusals are what some of these tests are about.
 REFUSED = re.compile(r"Failed to load resource|net::ERR_")
 

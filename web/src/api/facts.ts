@@ -67,16 +67,13 @@ export function learnFarm(): Promise<Farm> {
 }
 
 async function ask(): Promise<Farm> {
-  const list = <T,>(path: string, into: Signal<readonly T[]>): unknown =>
-    call<Page<T>>(path).then(
-      (page) => (into.value = page.data),
-      () => undefined, // refused: the farm's answer below says why, too
-    )
-  list('/v1/models', models)
-  list('/v1/loras', loras)
+  void list('/v1/models', models).catch(() => undefined) // refused: the farm's answer below says why, too
   return (farm.value = await call<Farm>('/v1/farm'))
 }
 
-export async function learnPresets(): Promise<void> {
-  presets.value = (await call<Page<Preset>>('/v1/presets')).data
+async function list<T>(path: string, into: Signal<readonly T[]>): Promise<void> {
+  into.value = (await call<Page<T>>(path)).data
 }
+
+export const learnPresets = (): Promise<void> => list('/v1/presets', presets)
+export const learnLoras = (): Promise<void> => list('/v1/loras', loras)

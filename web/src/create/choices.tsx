@@ -8,6 +8,7 @@ import { change, draft, fill, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
+import { typedNumber } from './fields'
 import { specs } from './specs'
 import { call, Problem } from '../api/client'
 import { say } from '../parts/toast'
@@ -143,7 +144,7 @@ export function Length() {
       </div>
       <div class="row">
         <input id="length" class="grow" type="range" min={1} max={Math.max(SLIDER_SECTIONS, count)} value={count} aria-valuetext={words.create.lengthIs(length(made), count)} onInput={(event) => set('seconds', secondsOf(event.currentTarget.valueAsNumber, window))} />
-        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number(made.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', event.currentTarget.value === '' ? null : Number(event.currentTarget.value))} />
+        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number.isNaN(draft.value.values['seconds']) ? '' : Number(made.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', typedNumber(event.currentTarget))} />
       </div>
       <Fault name="seconds" />
     </div>

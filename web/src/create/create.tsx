@@ -2,8 +2,8 @@
 import { signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { Problem } from '../api/client'
-import { learnFarm, learnPresets, presets } from '../api/facts'
-import type { Video } from '../api/objects'
+import { learnFarm, learnLoras, learnPresets, presets } from '../api/facts'
+import { isOpen, type Video } from '../api/objects'
 import { running, world } from '../live/store'
 import { Icon } from '../parts/icon'
 import { say } from '../parts/toast'
@@ -24,7 +24,7 @@ import { Timeline } from './timeline-view'
 
 export { takeAll } from './picture-field'
 
-/** The video that the form made last: what one wants to watch. */
+/** The video that one watches: the one that the form made last, or the one that ran. */
 const last = signal<string | null>(null)
 
 export default function CreateView() {
@@ -59,7 +59,9 @@ export default function CreateView() {
         onSubmit={(event) => event.preventDefault()}
         onKeyDown={(event) => {
           const isAsked = event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat
-          if (isAsked && !document.querySelector('dialog[open]')) void generate()
+          if (!isAsked || document.querySelector('dialog[open]')) return
+          event.target?.dispatchEvent(new Event('change', { bubbles: true })) // what is typed counts before one leaves the field
+          void generate()
         }}
       >
         <h1 class="unseen">{words.nav.create}</h1>
@@ -101,6 +103,7 @@ export default function CreateView() {
 
 async function begin(): Promise<void> {
   void learnFields().catch(() => undefined) // without it the farm alone checks the fields
+  void learnLoras().catch(() => undefined)
   const { me } = await learnFarm()
   await Promise.all([keepFor(me.owner), learnPresets().catch(() => undefined)])
   const start = presets.value.find((preset) => preset.start && !preset.built_in)
@@ -133,9 +136,13 @@ function Refusal() {
   )
 }
 
-/** The video in hand beside the form: the one made last while it is open, else the first that runs. */
+/** The video in hand beside the form: the one made last while it is open, else the first that runs. It stays when it has ended. */
 function Watched() {
-  const video: Video | undefined = (last.value !== null ? world.value.videos.get(last.value) : undefined) ?? running.value[0]
+  const made: Video | undefined = last.value !== null ? world.value.videos.get(last.value) : undefined
+  const video = made && isOpen(made) ? made : (running.value[0] ?? made)
+  useEffect(() => {
+    if (video) last.value = video.id
+  }, [video?.id])
   return video ? <Watch key={video.id} video={video} /> : <div class="empty nothing">{words.create.nothingYet}</div>
 }
 

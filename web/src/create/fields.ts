@@ -72,6 +72,9 @@ function kindOf(schema: Schema): Kind {
 /** "num_inference_steps" as a label: "Num inference steps". */
 export const labelOf = (name: string): string => name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
 
+/** What a person typed into a number's box; null: nothing. NaN: no number, which the browser shows and does not tell. */
+export const typedNumber = (box: HTMLInputElement): number | null => (box.value === '' && !box.validity.badInput ? null : box.valueAsNumber)
+
 /** Why the farm would refuse this value, in its own words; null where the page sees no reason. */
 export function faultOf(spec: FieldSpec, value: Value): string | null {
   if (spec.kind === 'number' || spec.kind === 'whole') return numberFault(spec, value)

@@ -12,7 +12,7 @@ import { draft, set } from './draft'
 import { models } from '../api/facts'
 import { specs } from './specs'
 import { faults } from './faults'
-import { type FieldSpec, labelOf, type Value } from './fields'
+import { type FieldSpec, labelOf, typedNumber, type Value } from './fields'
 import { Loras } from './loras'
 
 /** Fields that have a place of their own in the page. */
@@ -79,7 +79,7 @@ function Control({ spec, value }: { spec: FieldSpec; value: Value | undefined })
       return <input {...common} type="checkbox" checked={Boolean(value ?? spec.standard)} onChange={(event) => set(name, event.currentTarget.checked === spec.standard ? null : event.currentTarget.checked)} />
     case 'number':
     case 'whole':
-      return <input {...common} type="number" min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} value={typeof value === 'number' ? value : ''} onInput={(event) => set(name, event.currentTarget.value === '' ? null : event.currentTarget.valueAsNumber)} />
+      return <input {...common} type="number" min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} value={typeof value === 'number' && !Number.isNaN(value) ? value : ''} onInput={(event) => set(name, typedNumber(event.currentTarget))} />
     case 'json':
       return <Json {...common} name={name} value={value} />
     case 'secret':

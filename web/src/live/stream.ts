@@ -1,13 +1,13 @@
 /** Feed the store from one event stream. A hidden tab lets its stream go, and looks once a minute for its title. */
 import { effect } from '@preact/signals'
 import { away, call, Problem, signedOut, sleep } from '../api/client'
-import { OPEN, type Page, type Video } from '../api/objects'
+import type { Page, Video } from '../api/objects'
 import { each } from './actions'
 import { isListed, learn, pageTitle, take, world } from './store'
 import { type FarmEvent, unnamed } from './world'
 
 const KINDS = ['hello', 'reset', 'video', 'progress', 'queue', 'gone', 'worker', 'farm', 'preview'] as const
-const HIDDEN_S = 20 //: a browser has few connections for all of a farm's tabs
+const HIDDEN_S = 5 //: a browser has few connections for all of a farm's tabs
 const TITLE_S = 50
 
 /** Running videos that somebody looks into, and how many do; the stream opens again where they change. */
@@ -100,12 +100,12 @@ function rest(): void {
     })
 }
 
-/** List all open videos: a request for a hundred of each state, then one for each that was open and is not named. */
+/** List all open videos: a request for each hundred, then one for each that was open and is not named. */
 export async function listOpen(): Promise<void> {
   const told = new Set<string>()
   listings.add(told)
   try {
-    const found = (await Promise.all(OPEN.map((status) => all(`/v1/videos?limit=100&order=asc&status=${status}`)))).flat()
+    const found = await all('/v1/videos?limit=100&order=asc&status=open')
     learn(found, told)
     isListed.value = true
     learn((await each(unnamed(world.peek(), found, told), one)).flat(), told)

@@ -5,7 +5,7 @@ export function Poster({ video, class: name = '' }: { video: Video; class?: stri
   const [width = 1, height = 1] = video.size.split('x').map(Number)
   return (
     <span class={`poster ${name}`}>
-      {video.poster && <img src={contentUrl(video, 'poster')} alt="" width={width} height={height} loading="lazy" decoding="async" />}
+      {video.poster && <img src={contentUrl(video, 'poster')} alt="" width={width} height={height} loading="lazy" decoding="async" onError={(event) => (event.currentTarget.hidden = true)} />}
     </span>
   )
 }

@@ -15,6 +15,7 @@ it('keeps what is on the left of a cell where the start is made first', () => {
 })
 
 it('says cells in words', () => {
-  expect(cellWords([0, 1, 2])).toBe('1 to 3')
-  expect(cellWords([4])).toBe('5')
+  expect(cellWords([0, 1, 2])).toBe('sections 1 to 3')
+  expect(cellWords([1, 2])).toBe('sections 2 and 3')
+  expect(cellWords([4])).toBe('section 5')
 })

@@ -1,4 +1,5 @@
 /** Which sections a remake keeps. Sections count in the order of making; cells count from left to right in time. Pure. */
+import { words } from '../words'
 
 /** Whether a cell stays as it is when the video is remade from the cell `from`. */
 export const isKept = (cell: number, from: number, isForward: boolean): boolean => (isForward ? cell < from : cell > from)
@@ -6,8 +7,8 @@ export const isKept = (cell: number, from: number, isForward: boolean): boolean 
 /** The section that a cell (0 is the first in time) shows; a remake from the cell makes it first. */
 export const sectionOf = (cell: number, sections: number, isForward: boolean): number => (isForward ? cell : sections - 1 - cell)
 
-/** Cells in words: "1 to 3", "4". */
+/** Cells that follow each other, in words: "sections 1 to 3", "section 4". */
 export function cellWords(cells: readonly number[]): string {
   const [first, last] = [cells[0]! + 1, cells.at(-1)! + 1]
-  return first === last ? `${first}` : `${first} to ${last}`
+  return words.remake.sections(first, last)
 }

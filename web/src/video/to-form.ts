@@ -102,7 +102,7 @@ export async function hasPicture(video: Video, variant: string): Promise<boolean
 async function found(address: string): Promise<Response | null> {
   const answer = await fetch(address).catch(() => Promise.reject(new Problem(0, 'away', words.away)))
   if (answer.ok) return answer
-  if (answer.status === 404) return null
+  if (answer.status === 404 || answer.status === 422) return null // the video is gone, or was made without such a picture
   const { detail } = (await answer.json().catch(() => ({}))) as { detail?: unknown }
   throw new Problem(answer.status, `http_${answer.status}`, typeof detail === 'string' ? detail : words.refused(answer.status))
 }

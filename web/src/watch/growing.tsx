@@ -19,7 +19,10 @@ export function Growing({ video }: { video: Video }) {
   const replace = async (frames: number): Promise<void> => {
     const [old, next] = [players.current.get(files.value[0]!), players.current.get(frames)]
     if (!old || !next || old === next) return
-    await moveAlong(old, next, forward ? 0 : (frames - files.value[0]!) / video.fps)
+    const before = files.value[0]!
+    const on = Math.min(Math.floor(old.currentTime * video.fps + 0.01), before - 1)
+    const moved = forward ? 0 : frames - before // with i2v models, frames came in front
+    await moveAlong(old, next, (on + moved + 0.5) / video.fps) // a frame's middle, so that no rounding shows its neighbour
     if (files.value[1] === frames) files.value = [frames] // else a still longer file came meanwhile
   }
   return (
@@ -49,14 +52,14 @@ export function Growing({ video }: { video: Video }) {
 /** Players that moveAlong stopped: they count as playing if the file meant to follow is overtaken by a longer one. */
 const held = new WeakSet<HTMLVideoElement>()
 
-/** Bring the new file to the frame that is on screen: with i2v models, frames came in front of it. */
-async function moveAlong(old: HTMLVideoElement, next: HTMLVideoElement, shiftS: number): Promise<void> {
+/** Stop the old file, and bring the new one to the frame that is on screen. */
+async function moveAlong(old: HTMLVideoElement, next: HTMLVideoElement, atS: number): Promise<void> {
   const isPlaying = !old.paused || held.has(old)
   if (isPlaying) held.add(old)
   old.pause()
   await new Promise((done) => {
     next.addEventListener('seeked', done, { once: true })
-    next.currentTime = old.currentTime + shiftS
+    next.currentTime = atS
   })
   if (isPlaying) await next.play().catch(() => undefined)
 }

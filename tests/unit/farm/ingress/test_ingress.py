@@ -179,6 +179,13 @@ def test_pages_follow_each_other(http: TestClient) -> None:
     assert sorted(video["id"] for video in page["data"] + rest["data"]) == sorted(ids)
     assert not rest["has_more"]
     assert http.get("/v1/videos?status=completed").json()["data"] == []
+    assert (
+        http.post(f"/v1/videos/{ids[0]}/pause").status_code
+        == http.post(f"/v1/videos/{ids[1]}/cancel").status_code
+        == 200
+    )
+    still_open = http.get("/v1/videos?status=open").json()["data"]
+    assert [(video["id"], video["status"]) for video in still_open] == [(ids[2], "queued"), (ids[0], "paused")]
     assert len(http.get("/v1/videos?status=&after=").json()["data"]) == 3  # as a form sends what was left empty
 
 
