@@ -875,7 +875,8 @@ export interface operations {
                 /** @description start behind this id */
                 after?: string | null;
                 order?: "asc" | "desc";
-                status?: ("queued" | "in_progress" | "paused" | "completed" | "failed" | "cancelled") | null;
+                /** @description open: queued, in_progress and paused */
+                status?: ("queued" | "in_progress" | "paused" | "completed" | "failed" | "cancelled" | "open") | null;
                 /** @description list this batch only */
                 batch?: string | null;
                 /** @description letters of the prompt or the name */
