@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
@@ -78,7 +77,7 @@ class _Group(TyperGroup):
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _without_markup(load_command(name)) if name in COMMANDS else command, rest
+        return name, _with_our_help(load_command(name)) if name in COMMANDS else command, rest
 
 
 def load_command(name: str) -> Any:
@@ -90,12 +89,17 @@ def load_command(name: str) -> Any:
     return group.commands[name]
 
 
-def _without_markup(command: Any) -> Any:
-    """Let `--help` show what stands in brackets: typer reads help texts as Rich's markup."""
-    for each in (command, *command.params):
-        each.help = escape(each.help) if getattr(each, "help", None) else None
+def _with_our_help(command: Any) -> Any:
+    """Let `--help` show panels for 80 columns, and no text as Rich's markup, which typer would do."""
+
+    def format_help(context: Any, _formatter: Any) -> None:
+        from deploy.terminal.help import put_help
+
+        put_help(command, context)
+
+    command.format_help = format_help
     for inner in getattr(command, "commands", {}).values():
-        _without_markup(inner)
+        _with_our_help(inner)
     return command
 
 

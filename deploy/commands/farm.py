@@ -76,7 +76,7 @@ def join(
 
 def workers(
     wish: Annotated[Literal["list", "pause", "resume", "drain"], typer.Argument(help="what to do")] = "list",
-    worker: Annotated[str | None, typer.Argument(metavar="[ID]", help="a worker's id, or its slot: worker-0")] = None,
+    worker: Annotated[str | None, typer.Argument(metavar="ID", help="a worker's id, or its slot: worker-0")] = None,
     *,
     url: Url = None,
     storage: Storage = None,
@@ -112,7 +112,7 @@ def drain(
 
 def conformance(
     folder: Annotated[Path, typer.Argument(help="a folder with case folders, and the weights in tiny_model")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="more cases for --only")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="more cases for --only")] = None,
     *,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="only these cases")] = None,
     as_json: Json = False,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _HASH = "render_hash"  #: the metadata key by which the same command finds its video again
 _UNFINISHED = ("in_progress", "queued", "paused")
-Image = Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="the start image")]
+Image = Annotated[Path | None, typer.Argument(metavar="IMAGE", help="the start image")]
 EndImage = Annotated[Path | None, typer.Option("--end-image", metavar="FILE", help="the last picture (not for F1)")]
 
 

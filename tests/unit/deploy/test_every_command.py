@@ -82,7 +82,7 @@ def test_a_refused_flag_is_named(words: str, capsys: Out) -> None:
     assert "--no-such-flag" in refusal(capsys, *words.split(), "--no-such-flag")
     kinds: dict[object, str] = {}
     for flag in flags(words):
-        kind = flag.bare_type()
+        kind = flag.type_descriptor.annotation
         if kind in {int, float} or get_origin(kind) is Literal:
             kinds.setdefault(get_origin(kind) or kind, flag.opts[0])
     for name in kinds.values():

@@ -6,9 +6,12 @@ import io
 from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
+from deploy.cli import load_command
 from deploy.terminal.durations import duration, length
+from deploy.terminal.help import help_of
 from deploy.terminal.progress import Board, Countdown
 from deploy.terminal.screen import table_of
 from deploy.terminal.starting import starting
@@ -218,3 +221,41 @@ def test_without_colours_bars_still_move(clock: Clock, monkeypatch: pytest.Monke
         pass
     assert "\x1b[3" not in shown(console)
     assert "rendering" in shown(console)
+
+
+@pytest.mark.parametrize("name", ["render", "submit", "up"])
+@pytest.mark.parametrize("width", [80, 200])
+def test_help_shows_what_most_people_need_first(name: str, width: int) -> None:
+    """Basic options, then Picture, then Advanced; no name is cut, no line is too long."""
+    command = load_command(name)
+    told = shown(screen(width), *help_of(command, typer.Context(command, info_name=name), width=width))
+    titles = [title for title in ("─ Basic ─", "─ Picture ─", "─ Advanced ─") if title in told]
+    assert titles == sorted(titles, key=told.index)
+    assert len(titles) == (2 if name == "up" else 3)
+    assert max(map(len, told.splitlines())) <= width
+    assert all(
+        option in told
+        for param in command.params
+        for option in param.opts
+        if option.startswith("--") and not param.hidden
+    )
+    assert "…-" not in told
+
+
+def test_an_option_takes_two_lines_at_80_columns_and_one_at_200() -> None:
+    """What to type, and below it, or beside it, what for."""
+    command = load_command("render")
+    told = {
+        width: shown(screen(width), *help_of(command, typer.Context(command, info_name="render"), width=width))
+        for width in (80, 200)
+    }
+    assert (
+        "╭─ Basic ──────────────────────────────────────────────────────────────────────╮\n"
+        "│ --prompt TEXT                                                                │\n"
+        "│     what happens in the video; <lora:NAME:WEIGHT> and [2s-4s: TEXT] in       │\n"
+        "│     it fill loras and prompts (required)                                     │\n"
+        "│ -o, --out FILE                                                               │\n"
+        "│     a file, a folder (with a / at its end), - for stdout                     │\n"
+        "│ --seconds NUMBER                                                             │\n"
+    ) in told[80]
+    assert "│ -o, --out FILE                            a file, a folder (with a / at its end), - for" in told[200]
