@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.commands.connect import Json, Storage
-from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.screen import put_aligned, put_json, put_table, say
 from farm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from deploy.node.checks import Check
     from deploy.node.gpus import Gpu
     from deploy.node.plans import CardPlan
     from farm.settings import FarmSettings
@@ -51,6 +52,7 @@ def doctor(
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="the model to plan for; default: framepack-i2v")] = None,
     storage: Storage = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also each plan with its memory and copies")] = False,
     as_json: Json = False,
 ) -> None:
     """Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to fix it.
@@ -59,6 +61,7 @@ def doctor(
     """
     from deploy.node.checks import examine
     from deploy.node.gpus import chosen_gpus, describe_gpus
+    from deploy.node.plans import PRICE, by_size
     from deploy.settings import Settings
     from framepack_engine.memory.ladder import GIB
     from framepack_engine.models.host import host_bytes
@@ -76,18 +79,35 @@ def doctor(
         rows = [plan.row() for plan in plans]
         put_json({"ok": not wrong, "model": entry.name, "checks": [each.row() for each in checks], "plans": rows})
     else:
-        put_table(("name", "state", "value", "hint"), [check.row() for check in checks])
-        if plans:
-            print()
-            put_table(_COLUMNS, [plan.row() for plan in plans])
-        for plan in plans:
-            if plan.why:
-                say(f"{plan.device}, {plan.size}, {plan.decode}: {plan.why}", style="yellow")
-        hints = {plan.device: f"{plan.size}: {plan.hint}" for plan in reversed(plans) if plan.hint}
-        for device, hint in reversed(hints.items()):  # of each card the one for its largest picture
-            say(f"{device}, {hint}")
+        _put_checks(checks)
+        for device, lines in by_size(plans):
+            put_aligned([(f"\n{device}",)])
+            put_aligned([("  " + size, words) for size, words in lines])
+        if any(plan.hint for plan in plans):
+            put_aligned([(f"\nFARM_PRECISION: {PRICE}",)])
+        if verbose:
+            _put_plans(plans)
     say(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong", style="red" if wrong else "green")
     raise typer.Exit(int(bool(wrong)))
+
+
+def _put_checks(checks: list[Check]) -> None:
+    """Print a line for each check, and what to do below it."""
+    rows = []
+    for check in checks:
+        rows.append((check.state, check.name, check.value))
+        if check.hint:
+            rows.append(("", "", f"-> {check.hint}"))
+    put_aligned(rows)
+
+
+def _put_plans(plans: list[CardPlan]) -> None:
+    """Print the plans themselves, and why or how they could be better."""
+    print()
+    put_table(_COLUMNS, [plan.row() for plan in plans])
+    for plan in plans:
+        for words in filter(None, (plan.why, plan.hint)):
+            say(f"{plan.device}, {plan.size}, {plan.decode}: {words}", style="yellow")
 
 
 def _model(name: str | None, settings: FarmSettings) -> ModelEntry:

@@ -14,7 +14,7 @@ from deploy.commands.connect import Json, Storage, Url, connect
 from deploy.commands.live_list import watch_list
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
-from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.screen import put_aligned, put_json, put_table, say
 from deploy.terminal.target import Force, Out, deliver, file_name, target_of
 from deploy.terminal.video_ids import short, whole_id
 from deploy.terminal.video_rows import RENDERING, details, status_of, table_of_videos
@@ -108,7 +108,15 @@ def show(
         if as_json:
             put_json(found)
         else:
-            put_table(("field", "value"), details(found, verbose=verbose))
+            _put_details(details(found, verbose=verbose))
+
+
+def _put_details(rows: list[dict[str, Any]]) -> None:
+    if sys.stdout.isatty():
+        rows = [{**row, "value": short(str(row["value"]))} for row in rows]
+        put_aligned([(row["field"], " ".join(str(row["value"]).split())) for row in rows])
+    else:
+        put_table(("field", "value"), rows)
 
 
 def _show_file(path: Path, *, as_json: bool) -> None:
@@ -126,7 +134,7 @@ def _show_file(path: Path, *, as_json: bool) -> None:
         for group, found in facts.items()
         for name, value in (found.items() if isinstance(found, dict) else [("", found)])
     ]
-    put_table(("field", "value"), rows)
+    _put_details(rows)
 
 
 def watch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from framepack_engine.models.catalog import ModelEntry
 _SMALLER = (320, 480)  #: size classes that are shown as well
 _DECODES = ("framewise", "tiled")
 _FEWER_BITS = ("fp8", "int4")  #: int8 and fp8-dynamic are as large as fp8, and not for every card
-_PRICE = "it makes another picture (docs/explanation/memory-plans.md), and needs framepack-farm[precision]"
+PRICE = "it makes another picture (docs/explanation/memory-plans.md), and needs framepack-farm[precision]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,27 @@ class CardPlan:
     def row(self) -> dict[str, Any]:
         """Return a line of a table."""
         return asdict(self)
+
+
+def by_size(plans: Sequence[CardPlan]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield each card with its sizes: how each works there, and what makes it faster or possible."""
+    for device in dict.fromkeys(plan.device for plan in plans):
+        own = [plan for plan in plans if plan.device == device]
+        sizes = dict.fromkeys(plan.size for plan in own)
+        yield device, [(size, _in_words([plan for plan in own if plan.size == size])) for size in sizes]
+
+
+def _in_words(plans: Sequence[CardPlan]) -> str:
+    """Say how a size works on a card. plans: one for each way to decode, the plainest first."""
+    hint = next((plan.hint.partition(" ")[0] for plan in plans if plan.hint), "")
+    for plan in plans:
+        if plan.decode_fits:
+            how = "" if plan.decode == _DECODES[0] else f" with --decode {plan.decode}"
+            return f"works{how}, peak {plan.peak_gib} GiB" + (f". Faster: {hint}" if hint else "")
+    if any(plan.plan for plan in plans):
+        return f"sections work, but {plans[-1].why}"
+    why = plans[-1].why.removeprefix(f"{plans[-1].size} ")
+    return f"does not fit: it {why}" + (f". {hint} fits" if hint else "")
 
 
 def card_plans(
@@ -111,7 +132,7 @@ def _hint(plan: MemoryPlan | None, work: Workload, lighter: list[PlanBook]) -> s
         with suppress(DeviceTooSmall):
             copied.setdefault(_plan(book, work)[0].streamed_bytes, book.size.precision)
     if plan is None:
-        return f"FARM_PRECISION={next(iter(copied.values()))} has a plan for it; {_PRICE}" if copied else ""
+        return f"FARM_PRECISION={next(iter(copied.values()))} has a plan for it; {PRICE}" if copied else ""
     least = min(copied, default=plan.streamed_bytes)
     if 2 * least >= plan.streamed_bytes:
         return ""
@@ -119,7 +140,7 @@ def _hint(plan: MemoryPlan | None, work: Workload, lighter: list[PlanBook]) -> s
     source = " from file" if plan.mapped else ""
     return (
         f"FARM_PRECISION={copied[least]} copies {of} in a forward, where {plan.precision} copies "
-        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; {_PRICE}"
+        f"{plan.streamed_bytes / 1e9:.2f} GB{source}; {PRICE}"
     )
 
 

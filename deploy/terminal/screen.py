@@ -24,6 +24,7 @@ _TALLIES = {
 _IDS = ("id", "video")  #: columns that a terminal shows shortened
 _ONE_LINE = ("prompt",)  #: as a last column; another one takes as many lines as it needs
 _GAP = 2
+_ENDLESS = 10_000  #: columns of a pipe
 _LEAST = 18  #: letters of the last column; other columns are left out to make room for them
 
 
@@ -62,6 +63,23 @@ def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         put_json(rows)
     else:
         put_table([name for name in rows[0] if any(row[name] is not None for row in rows)], rows)
+
+
+def put_aligned(rows: Sequence[Sequence[str]]) -> None:
+    """Print texts in columns for people; a terminal folds the last one."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    for number in range(max(map(len, rows), default=0)):
+        grid.add_column(no_wrap=number < len(rows[0]) - 1)
+    for row in rows:
+        grid.add_row(*(Text(visible(cell)) for cell in row))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS)
+    with console.capture() as shown:
+        console.print(grid)
+    print("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
 def put_line(columns: Sequence[str], row: Mapping[str, Any]) -> None:

@@ -136,14 +136,18 @@ def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
 
 
 def test_it_says_which_precision_copies_less(capsys: Out) -> None:
-    """The first that streams nothing, else the one that copies least; a line a card, and none where nothing is won."""
-    cards = ("--device-gb", "6", "--device-gb", "12", "--device-gb", "24")
-    assert cli.main(["doctor", *cards, "--host-gb", "64"]) == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if "FARM_PRECISION" in line]
-    assert [line.split(" copies ")[0] for line in said] == [
-        "a card of 6 GiB, 960x416: FARM_PRECISION=int4",
-        "a card of 12 GiB, 960x416: FARM_PRECISION=fp8",
+    """The first that streams nothing, else the one that copies least; a line a size, and none where nothing is won."""
+    cards = ("--device-gb", "6", "--device-gb", "12", "--device-gb", "24", "--device-gb", "1.5")
+    assert cli.main(["doctor", *cards, "--host-gb", "64"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [said[said.index(f"a card of {card} GiB") + 1] for card in ("6", "12", "24")] == [
+        "  960x416  works with --decode tiled, peak 4.4 GiB. Faster: FARM_PRECISION=int4",
+        "  960x416  works, peak 10.9 GiB. Faster: FARM_PRECISION=fp8",
+        "  960x416  works, peak 18.9 GiB",
     ]
+    assert said[said.index("a card of 1.5 GiB") + 1].startswith("  960x416  does not fit: it needs 2.9 GiB of device")
+    assert cli.main(["doctor", "--device-gb", "6", "--verbose"]) == 0
+    assert "hoisted, 55 of 60 blocks streamed" in capsys.readouterr().out
     for precision, card, host, wanted in (
         ("bf16", "6", "16", "FARM_PRECISION=int4"),  # 8 bits have no home there
         ("int8", "8", "64", "FARM_PRECISION=int4"),
