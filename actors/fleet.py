@@ -177,7 +177,10 @@ class Fleet:
 
     def _bury(self, slot: _Slot) -> None:
         error = slot.watch.exception() if slot.watch else None
-        log.warning("worker_died: %s", str(error).partition("\n")[0], extra={"worker": slot.worker_id})
+        if self._draining.is_set():  # it was told to end
+            log.info("worker_ended", extra={"worker": slot.worker_id})
+        else:
+            log.warning("worker_died: %s", str(error).partition("\n")[0], extra={"worker": slot.worker_id})
         now = time.monotonic()
         if now - slot.begun >= _SHORT_LIFE_S:
             slot.failures = 0

@@ -229,7 +229,6 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
         return
     from deploy.node.child import start_background
 
-    say(f"starting a farm on this machine; its storage is {settings.storage}")
     with start_background(settings.replaced(model=settings.model or model)) as started:
         yield started
         say("stopping the farm")

@@ -12,10 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Self, cast
 
 from deploy.node.lock import locked
 from deploy.node.paths import pin_paths
+from deploy.node.tidings import KINDS, Kind
+from deploy.terminal.starting import starting
+from deploy.terminal.up_screen import UpScreen
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 
@@ -37,8 +40,16 @@ class FarmChild:
     restart: whether the child starts its farm again when it dies.
     """
 
-    def __init__(self, settings: FarmSettings, *, restart: bool = False, stderr: IO[bytes] | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: FarmSettings,
+        *,
+        restart: bool = False,
+        stderr: IO[bytes] | None = None,
+        hear: Callable[[Kind, str], None] | None = None,
+    ) -> None:
+        """hear: called in a thread with what the farm tells besides that it is ready."""
+        self._settings, self._hear = settings, hear
         pin_paths()
         command = [sys.executable, "-m", "deploy.cli", "up", "--exit-with-parent", str(os.getpid())]
         command += [] if restart else ["--no-restart"]
@@ -66,8 +77,11 @@ class FarmChild:
     def _read(self) -> None:
         with self.process.stdout or contextlib.nullcontext() as lines:
             for line in lines or ():  # to the end: a full pipe would stop the farm
-                if line.startswith(b"ready "):
-                    self._ready.put(line.decode().split()[1])
+                kind, _, words = line.decode(errors="replace").strip().partition(" ")
+                if kind == "ready":
+                    self._ready.put(words)
+                elif self._hear is not None and kind in KINDS:
+                    self._hear(cast("Kind", kind), words)
         self._ready.put(None)
 
 
@@ -80,17 +94,31 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
     folder = settings.storage_path
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / ".farm.log"
-    with log_path.open("wb") as log:
-        child = FarmChild(settings.replaced(port=0), restart=True, stderr=log)
+    child: FarmChild | None = None
     try:
-        url = child.await_ready(timeout_s=_START_S)
+        with starting(f"starting a farm on this machine; its storage is {settings.storage}") as step:
+            with log_path.open("wb") as log:
+                child = FarmChild(
+                    settings.replaced(port=0),
+                    restart=True,
+                    stderr=log,
+                    hear=lambda kind, words: step(words) if kind == "step" else None,
+                )
+            url = child.await_ready(timeout_s=_START_S)
         if url is None:
             child.process.kill()
-            words = log_path.read_text(errors="replace").strip().splitlines()[-5:]
-            raise ConfigError("the farm did not start: " + "\n".join(words or ["it said nothing"]))
+            raise ConfigError("the farm did not start: " + last_words(log_path))
         yield url
     finally:
-        child.stop()
+        if child is not None:
+            child.stop()
+
+
+def last_words(log_path: Path) -> str:
+    """Return why a farm ended, as its log says it."""
+    lines = log_path.read_text(errors="replace").strip().splitlines()
+    said = [line.removeprefix("framefarm: ") for line in lines if line.startswith("framefarm: ")]
+    return "\n".join(said[-1:] or lines[-5:] or ["it said nothing"])
 
 
 def put_ready(url: str) -> None:
@@ -107,27 +135,69 @@ def keep_running(
     exit_with_parent: drain it also when this process's parent is no longer the process of that id.
     Returns: the exit code.
     """
-    signals, deaths, known = list[int](), list[float](), ""
+    signals = list[int]()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: signals.append(number))
+    screen = Forward() if exit_with_parent is not None else UpScreen(settings.storage_path / ".farm.log")
+    with screen:
+        return _keep_running(settings, screen, signals, ready=ready, exit_with_parent=exit_with_parent)
+
+
+class Forward:
+    """In place of a screen: tells this process's parent what the farm tells."""
+
+    log_path: Path | None = None
+    log: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self) -> None:
+        """Show nothing."""
+
+    ready = run = begin
+
+    def hear(self, kind: Kind, words: str) -> None:
+        """Pass it on."""
+        print(f"{kind} {words}", flush=True)
+
+
+def _keep_running(
+    settings: FarmSettings,
+    screen: UpScreen | Forward,
+    signals: list[int],
+    *,
+    ready: Callable[[str], None],
+    exit_with_parent: int | None,
+) -> int:
+    deaths, known = list[float](), ""
 
     def told_to_stop() -> bool:
         return bool(signals) or exit_with_parent not in (None, os.getppid())
 
     while True:
-        child = FarmChild(settings)
+        screen.begin()
+        child = FarmChild(settings, stderr=screen.log, hear=screen.hear)
         is_dead = False
         while not is_dead and not told_to_stop():
             is_dead = child.process.poll() is not None  # before the look: it may say `ready` and die at once
             if url := child.await_ready(timeout_s=1.0 if is_dead else 0.2):
+                screen.ready()
                 if known:
                     _talk(f"framefarm: the farm is back at {url}")
                 else:
                     ready(url)
+                screen.run()
                 known, settings = url, settings.replaced(port=int(url.rpartition(":")[2]))
         if told_to_stop():
             return _drain(child, signals)
         code = child.stop()
+        screen.ready()
+        if not known and code and screen.log_path is not None:
+            _talk(f"framefarm: {last_words(screen.log_path)}")
         if not known or code == 0:  # it never worked, or it was told to end
             return code if code >= 0 else 1  # negative: a signal killed it
         now = time.monotonic()

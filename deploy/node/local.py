@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import resource
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
+from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.loopback import LOOPBACK, also_on_loopback, check_someone_may_ask, listens_elsewhere
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.ray_process import dead_programs, end_programs
+from deploy.node.tidings import ALONE, Tidings
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
 from farm.errors import ConfigError
@@ -46,6 +49,7 @@ _START_S = 120.0
 _STARTS = 3  #: of Ray, each of which takes at most 30 s by Ray's own rule
 _DRAIN_S = 30.0
 _ENDING_S = 10.0
+_NO_KEYS = "no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)"
 
 
 def run_foreground(
@@ -60,6 +64,7 @@ def run_foreground(
     """
     stop, out, settings = threading.Event(), sys.stdout, settings.absolute()
     check_someone_may_ask(settings)
+    tidings = Tidings(out if exit_with_parent is not None else None)
     pin_paths()
     if not sys.stderr.isatty():
         os.environ["RAY_COLOR_PREFIX"] = "0"  # else Ray colours the name of each line's process
@@ -70,21 +75,37 @@ def run_foreground(
         if exit_with_parent is not None:
             threading.Thread(target=_end_with, args=(exit_with_parent, settings, lock), daemon=True).start()
         end_orphans(settings.storage_path)
-        settings = resolved(settings)
+        settings = resolved(settings, tidings)
         if not settings.api_keys:
-            _talk("no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)")
+            tidings.tell("say", _NO_KEYS)
+        tidings.tell("step", "trying the store")
         check_folders(settings)
         open_store(settings).prove()
-        with _cluster(settings, stop) as (dispatcher, url), also_on_loopback(settings, url) as own_url:
+        with _cluster(settings, stop, tidings) as (dispatcher, url), also_on_loopback(settings, url) as own_url:
             write_lock(lock, own_url)
             with contextlib.redirect_stdout(out):
                 ready(url)
+            videos = Videos(tidings)
+            if exit_with_parent is not None:
+                threading.Thread(target=follow_videos, args=(dispatcher, videos, stop), daemon=True).start()
             while not stop.wait(0.5):
                 if dead := dead_programs():
                     _end_at_once(settings, lock, dead)
-            _talk("stopping: workers finish their step and give their sections back")
+            tidings.tell("say", "stopping: workers finish their step and give their sections back")
             _drain(dispatcher)
+            unfinished = _unfinished(dispatcher)
+    tidings.tell("stopped", str(unfinished))
     return 0
+
+
+def _unfinished(dispatcher: Any) -> int:
+    """Count the videos that go on at the next start; 0 if the dispatcher does not tell."""
+    import ray
+
+    videos = Videos(Tidings(None))
+    with contextlib.suppress(ray.exceptions.RayError):
+        videos.hear(ray.get(dispatcher.news.remote(None, timeout_s=0.0), timeout=_ENDING_S))
+    return videos.unfinished
 
 
 def check_folders(settings: FarmSettings) -> None:
@@ -121,7 +142,7 @@ def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None
     os._exit(1)
 
 
-def resolved(settings: FarmSettings) -> FarmSettings:
+def resolved(settings: FarmSettings, tidings: Tidings = ALONE) -> FarmSettings:
     """Return the settings with this machine's facts: number of workers, threads, default model, a free port."""
     settings, gpus = with_workers(settings)
     model = settings.model or ("framepack-i2v" if gpus else CPU_MODEL)
@@ -129,7 +150,7 @@ def resolved(settings: FarmSettings) -> FarmSettings:
         raise ConfigError(f"unknown model {model!r}; known models: {', '.join(known)}")
     if settings.model is None:
         found = "a GPU was found" if gpus else "no GPU was found"
-        _talk(f"default model: {model} ({found}). {known[model].honest}")
+        tidings.tell("say", f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
     settings = settings.replaced(storage=storage, model=model, ingresses=settings.ingresses or _ingresses())
     if settings.ray:  # there, a dead farm may hold the port
@@ -157,7 +178,7 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
 
 
 @contextlib.contextmanager
-def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[Any, str]]:
+def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) -> Iterator[tuple[Any, str]]:
     """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle and the farm's URL."""
     os.environ |= (found_token if settings.ray else own_token)(settings) | RAY_ENV  # before Ray is imported
     import ray
@@ -167,10 +188,12 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[An
     from actors.dispatcher import DispatcherActor
     from deploy.serve_app import application
 
-    settings = _start_ray(settings)
+    tidings.tell("step", "starting Ray")
+    settings = _start_ray(settings, tidings)
     _heed_signals(stop)  # again: Ray has put in handlers of its own, which abort
     dispatcher: Any = None
     try:
+        tidings.tell("step", "starting the dispatcher and the workers")
         dispatcher = (
             ray.remote(DispatcherActor)
             .options(
@@ -184,6 +207,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[An
             )
             .remote(settings)
         )
+        tidings.tell("step", "opening the HTTP door")
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
@@ -196,14 +220,23 @@ def _cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[An
     except ray.exceptions.RayError as err:
         raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
     finally:
-        with contextlib.suppress(Exception):  # border: on the way out; ray.shutdown ends the rest
-            serve.shutdown()
-        with contextlib.suppress(Exception):  # border: as above
-            ray.kill(dispatcher)  # in a cluster that goes on it would too
-        ray.shutdown()
+        with _silent():
+            with contextlib.suppress(Exception):  # border: on the way out; ray.shutdown ends the rest
+                serve.shutdown()
+            with contextlib.suppress(Exception):  # border: as above
+                ray.kill(dispatcher)  # in a cluster that goes on it would too
+            ray.shutdown()
 
 
-def _start_ray(settings: FarmSettings) -> FarmSettings:
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Print nothing: what Ray says of processes that are told to end reads like faults."""
+    nothing = io.StringIO()
+    with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+        yield
+
+
+def _start_ray(settings: FarmSettings, tidings: Tidings) -> FarmSettings:
     """Connect to the cluster of FARM_RAY, or start one with this machine as its head. Return the whole settings."""
     import ray
 
@@ -237,7 +270,7 @@ def _start_ray(settings: FarmSettings) -> FarmSettings:
         _temp_dir=settings.ray_dir,
         logging_level=logging.WARNING,
     )
-    _talk(_invitation(ray.get_runtime_context().gcs_address))
+    tidings.tell("say", _invitation(ray.get_runtime_context().gcs_address))
     return settings
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     begun = list[FarmSettings]()
 
     class Mortal(child.FarmChild):
-        def __init__(self, settings: FarmSettings) -> None:
+        def __init__(self, settings: FarmSettings, **how: Any) -> None:
             begun.append(settings)
-            super().__init__(settings)
+            super().__init__(settings, **how)
 
     real, dies = subprocess.Popen, [sys.executable, "-c", READY_THEN_DEAD]
     monkeypatch.setattr(subprocess, "Popen", lambda _command, **how: real(dies, **how))

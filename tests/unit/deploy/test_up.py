@@ -11,6 +11,7 @@ import pytest
 
 from deploy import cli
 from deploy.node import local, lock
+from deploy.node.tidings import Tidings
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
@@ -21,13 +22,14 @@ def quick_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` without a Ray below it: it is told to stop as soon as it is ready."""
 
     @contextlib.contextmanager
-    def cluster(_settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[None, str]]:
+    def cluster(_settings: FarmSettings, stop: threading.Event, _tidings: Tidings) -> Iterator[tuple[None, str]]:
         stop.set()
         yield None, "http://127.0.0.1:8000"
 
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
     monkeypatch.setattr(local, "_drain", lambda _dispatcher: None)
+    monkeypatch.setattr(local, "_unfinished", lambda _dispatcher: 2)
     monkeypatch.setattr(local, "_heed_signals", lambda _stop: None)
 
 
@@ -38,6 +40,7 @@ def test_up_says_who_may_ask(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert local.run_foreground(settings) == 0
     said = capsys.readouterr()
     assert "no API keys: only this machine may use this farm" in said.err
+    assert said.err.endswith("\nstopped; 2 videos will go on at the next start\n")
     assert said.out.startswith("ready http://")
     _, entry = new_key("alice")
     keyed = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny", api_keys=entry)
