@@ -15,6 +15,7 @@ import pytest
 from deploy import cli
 from deploy.node import local
 from deploy.node.lock import locked, write_lock
+from deploy.node.tidings import Tidings
 from farm.keys import name_of, parse_keys
 from farm.settings import FarmSettings
 
@@ -27,7 +28,7 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     begun = list[FarmSettings]()
 
     @contextlib.contextmanager
-    def cluster(settings: FarmSettings, stop: threading.Event) -> Iterator[tuple[None, str]]:
+    def cluster(settings: FarmSettings, stop: threading.Event, _tidings: Tidings) -> Iterator[tuple[None, str]]:
         begun.append(settings)
         stop.set()
         yield None, f"http://{settings.host}:{local.free_port(settings)}"
@@ -35,6 +36,7 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
     monkeypatch.setattr(local, "_drain", lambda _dispatcher: None)
+    monkeypatch.setattr(local, "_unfinished", lambda _dispatcher: 0)
     monkeypatch.setattr(local, "_heed_signals", lambda _stop: None)
     return begun
 
