@@ -23,7 +23,7 @@ from framepack_engine.errors import EngineError
 COMMANDS = {
     "render": ("render", "Make a video and print its path."),
     "submit": ("render", "Ask for a video and print its id, without waiting."),
-    "batch": ("batch", "Make a video for each photo of a folder."),
+    "batch": ("batch", "Make a video for each photo of a folder, or for each row of a table."),
     "remix": ("render", "Ask for a changed version of a video and print its id."),
     "extend": (
         "render",

@@ -95,13 +95,13 @@ class Board:
         self, console: Console, videos: Sequence[Mapping[str, Any]], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`clock` is monotonic."""
-        self._console, self._videos, self._clock = console, videos, clock
+        self._console, self._videos = console, videos
         self._moves = console.is_terminal and not console.is_dumb_terminal
         self._short = shorts(video["id"] for video in videos)
         self._left = {video["id"]: Countdown(clock) for video in videos}
         self._told = dict[str, str]()  # the last line of each video, so that none comes twice
         self._tasks = dict[str, "TaskID"]()
-        self._bars = self._new_bars()
+        self._bars = new_bars(console, clock)
 
     def __enter__(self) -> Self:
         for video in self._videos:
@@ -138,23 +138,26 @@ class Board:
             line = visible(f"{self._short[video_id]} {news}{more}").rstrip(" ,")
             self._console.print(line, markup=False, soft_wrap=True)
 
-    def _new_bars(self) -> Progress:
-        """Return a line for each video: its id, what is done for it, how far it is, and one clock."""
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-        from rich.table import Column
 
-        one_line = Column(no_wrap=True)
-        return Progress(
-            TextColumn("{task.description}", table_column=one_line, markup=False),
-            TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
-            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
-            TaskProgressColumn(),
-            _clock_column(),
-            console=self._console,
-            disable=not self._moves,
-            expand=True,
-            get_time=self._clock,
-        )
+def new_bars(console: Console, clock: Callable[[], float]) -> Progress:
+    """Return bars with a line each: a name, what is done now, how far it is, and one clock.
+
+    A task has the fields `stage` and `left`. Where bars cannot move, they show nothing.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.table import Column
+
+    return Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True), markup=False),
+        TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+        TaskProgressColumn(),
+        _clock_column(),
+        console=console,
+        disable=not console.is_terminal or console.is_dumb_terminal,
+        expand=True,
+        get_time=clock,
+    )
 
 
 def _clock_column() -> Any:

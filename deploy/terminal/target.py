@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +44,7 @@ def target_of(out: str | None, *, name: str, force: bool, any_suffix: bool = Fal
         raise ConfigError(f"cannot write {target}: it is a folder")
     if not os.access(target if target.exists() else target.parent, os.W_OK):
         raise ConfigError(f"cannot write {target}: permission denied; choose another place")
-    return target if force or not target.is_file() else _free_neighbour(target)
+    return target if force or not target.is_file() else free_neighbour(target)
 
 
 def deliver(target: Path, write: Callable[[Path], object]) -> Path | None:
@@ -86,9 +86,10 @@ def _is_device(target: Path) -> bool:
     return target.exists() and not target.is_file() and not target.is_dir()
 
 
-def _free_neighbour(path: Path) -> Path:
+def free_neighbour(path: Path, *, besides: Collection[Path] = ()) -> Path:
+    """Return `path` itself, or cat-2.mp4, cat-3.mp4 …: the first that is neither there nor in `besides`."""
     number, free = 1, path
-    while free.exists() or free.is_symlink():
+    while free.exists() or free.is_symlink() or free in besides:
         number += 1
         free = path.with_stem(f"{path.stem}-{number}")
     return free

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import shutil
 import threading
@@ -10,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from deploy import cli
+from deploy.commands import batch as batch_command
+from farm.contract import JobId, Order
 from farm.jobs import Jobs
 from farm.ledger.states import ErrorInfo, Event
 from tests.imports import ROOT
-from tests.unit.conftest import Hand
+from tests.unit.conftest import Hand, serving
+from tests.unit.deploy.test_until_ctrl_c import interrupted, line_of, running
 
 CAT = ROOT / "examples" / "cat.jpg"
 Out = pytest.CaptureFixture[str]
@@ -62,12 +69,198 @@ def test_each_photo_becomes_a_file(farm_url: str, photos: Path, hand: Hand, jobs
     keys = jobs.store.list("owners/local/")
     prompts = {jobs.get(key[-38:], owner="local").job.request.prompt for key in keys}
     assert prompts == {"it looks up", "it ripples"}
-    assert cli.main([*argv, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out == ""
     (out / "cat.mp4").unlink()
     assert cli.main([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["path"] == str(out / "cat.mp4")
     assert jobs.store.list("owners/local/") == keys
+
+
+@pytest.mark.usefixtures("farm_url")
+def test_a_changed_prompt_photo_or_flag_becomes_a_new_take(
+    photos: Path, png: bytes, hand: Hand, jobs: Jobs, capsys: Out
+) -> None:
+    """Beside the old one, which stays; going back to the old wish finds the old file."""
+    out = photos.parent / "videos"
+    argv = ["batch", str(photos), "-o", str(out), "--prompt", "it looks up"]
+
+    def files(*more: str) -> set[str]:
+        assert cli.main([*argv, "--seconds", "1", *more]) == 0
+        return {path.name for path in out.glob("*.mp4")}
+
+    with working(hand, jobs):
+        assert files() == {"cat.mp4", "teal.mp4"}
+        (photos / "teal.txt").write_text("it glows")
+        assert files() == {"cat.mp4", "teal.mp4", "teal-2.mp4"}
+        assert "teal.mp4 stays as it is; the new take is teal-2.mp4" in capsys.readouterr().err
+        (photos / "cat.jpg").write_bytes(png)
+        assert files() == {"cat.mp4", "cat-2.mp4", "teal.mp4", "teal-2.mp4"}
+        assert len(files("--seed", "7")) == 6
+        (photos / "teal.txt").write_text("it ripples")
+        assert len(files()) == 6
+
+
+@pytest.mark.usefixtures("farm_url")
+def test_prompts_pairs_and_texts_without_a_photo(photos: Path, png: bytes, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """A line of a .txt is a video; NAME_end is the last picture of NAME; a lonely .txt is named."""
+    out = photos.parent / "videos"
+    (photos / "teal.txt").write_text("it ripples\n\nit glows\n")
+    (photos / "cat_end.png").write_bytes(png)
+    (photos / "dog.txt").write_text("it barks")
+    with working(hand, jobs):
+        argv = ["batch", str(photos), "-o", str(out), "--prompt", "it looks up", "--seconds", "1", "--pairs", "--json"]
+        assert cli.main(argv) == 0
+    text, words = capsys.readouterr()
+    rows = {row["file"]: row for row in json.loads(text)}
+    assert rows.keys() == {"cat.mp4", "teal-1.mp4", "teal-2.mp4"}
+    assert "dog.txt: there is no photo dog beside it" in words
+    asked = {name: jobs.get(JobId(row["id"]), owner="local").job for name, row in rows.items()}
+    assert asked["teal-2.mp4"].request.prompt == "it glows"
+    assert "end" in asked["cat.mp4"].inputs
+    assert "end" not in asked["teal-1.mp4"].inputs
+
+
+def test_a_report_lies_beside_the_videos(farm_url: str, photos: Path, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """report.csv and report.json: a row for each wish, those of earlier runs too; a table on stderr."""
+    out = photos.parent / "videos"
+    (photos / "d.jpg").write_bytes(b"junk")
+    argv = ["batch", str(photos), "-o", str(out), "--prompt", "it looks up", "--seconds", "1", "--seed", "7"]
+    with working(hand, jobs):
+        for _ in range(2):
+            assert cli.main(argv) == 1
+    with (out / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "id", "status", "seconds", "seed", "error"]
+    assert [(row["file"], row["status"]) for row in rows] == [
+        ("cat.mp4", "completed"),
+        ("", "refused"),
+        ("teal.mp4", "completed"),
+    ]
+    assert [(row["seconds"], row["seed"]) for row in rows] == [("1.23", "7"), ("", ""), ("1.23", "7")]
+    assert "not a readable image" in rows[1]["error"]
+    assert [row["id"] for row in json.loads((out / "report.json").read_text())] == [row["id"] or None for row in rows]
+    assert "FILE" in capsys.readouterr().err
+
+
+def test_a_table_of_wishes(farm_url: str, photos: Path, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """Any field of a request is a column; flags are for what a row leaves out; pictures lie beside the table."""
+    out = photos.parent / "videos"
+    (photos / "shots.csv").write_text(
+        'image,prompt,seed,file\ncat.jpg,"it looks\nup, slowly",3,\nteal.png,it glows,,glow.mp4\ncat.jpg,it yawns,,\n'
+    )
+    (photos / "shots.jsonl").write_text('{"image": "teal.png", "prompt": "it melts", "seed": 5, "name": "melt"}\n\n')
+    with working(hand, jobs):
+        assert cli.main(["batch", str(photos / "shots.csv"), "-o", str(out), "--seconds", "1", "--seed", "9"]) == 0
+        assert cli.main(["batch", str(photos / "shots.jsonl"), "-o", str(out), "--seconds", "1"]) == 0
+    assert {path.name for path in out.glob("*.mp4")} == {"cat.mp4", "cat-2.mp4", "glow.mp4", "melt.mp4"}
+    requests = [jobs.get(key[-38:], owner="local").job.request for key in jobs.store.list("owners/local/")]
+    assert {(request.prompt, request.seed, request.seconds) for request in requests} == {
+        ("it looks\nup, slowly", 3, 1.0),
+        ("it glows", 9, 1.0),
+        ("it yawns", 9, 1.0),
+        ("it melts", 5, 1.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (("a.csv", "image,prompt\ncat.jpg,good\ncat.jpg,\nnone.jpg,x\n"), ["line 3: prompt", "line 4: ", "not a file"]),
+        (("a.csv", "image,prompt,lenght\ncat.jpg,good,3\n"), ["line 2: no column lenght"]),
+        (("a.csv", "image,prompt\ncat.jpg,good,more\n"), ["line 2: it has more cells"]),
+        (("a.csv", "image,prompt,seconds\ncat.jpg,good,-1\n"), ["line 2: seconds"]),
+        (
+            ("a.jsonl", '{"image": "cat.jpg", "prompt": "good"}\n{"image"\n[]\n'),
+            ["line 2: this is not JSON", "line 3: "],
+        ),
+        (("a.csv", ""), ["has no rows"]),
+    ],
+)
+@pytest.mark.usefixtures("farm_url")
+def test_a_bad_row_is_named_before_anything_is_sent(
+    photos: Path, jobs: Jobs, capsys: Out, table: tuple[str, str], said: list[str]
+) -> None:
+    """By its line, each of them; the good rows wait for the table to be put right."""
+    name, text = table
+    (photos / name).write_text(text)
+    assert cli.main(["batch", str(photos / name), "-o", str(photos.parent / "videos")]) == 2
+    words = capsys.readouterr().err
+    assert [word for word in said if word not in words] == []
+    assert jobs.open_ids() == []
+
+
+def test_a_farm_that_goes_away_is_waited_for(
+    http: TestClient, photos: Path, hand: Hand, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    """It says that the videos are safe, and goes on when the farm is back."""
+    monkeypatch.setattr(batch_command, "_PATIENCE_S", 0.2)
+    out, ended = photos.parent / "videos", list[int]()
+    argv = ["batch", str(photos), "-o", str(out), "--prompt", "it looks up", "--seconds", "1"]
+    with contextlib.ExitStack() as farm:
+        port = farm.enter_context(serving(http))
+        monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
+        thread = threading.Thread(target=lambda: ended.append(cli.main(argv)), daemon=True)
+        thread.start()
+        while len(hand.jobs.open_ids()) < 2:
+            time.sleep(0.01)
+        farm.close()
+        said = ""
+        while "your videos are safe" not in said:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        with serving(http, port), working(hand, hand.jobs):
+            thread.join()
+    assert ended == [0]
+    assert sorted(path.name for path in out.glob("*.mp4")) == ["cat.mp4", "teal.mp4"]
+
+
+def test_ctrl_c_leaves_the_videos_to_the_farm(farm_url: str, photos: Path, jobs: Jobs) -> None:
+    """It says how many, and how to come back; the report says which."""
+    out = photos.parent / "videos"
+    with running("batch", str(photos), "-o", str(out), "--prompt", "it looks up", "--seconds", "1") as process:
+        while len(jobs.open_ids()) < 2:
+            time.sleep(0.01)
+        assert "queued" in line_of(process.stderr)
+        code, words = interrupted(process)
+    assert code == 130
+    assert "2 videos are left to the farm; run the same command to come back" in words
+    assert [row["status"] for row in json.loads((out / "report.json").read_text())] == ["unfinished"] * 2
+    assert {jobs.get(job, owner=None).head.state.status for job in jobs.open_ids()} == {"queued"}
+
+
+def test_one_stream_follows_them_all(
+    http: TestClient, photos: Path, png: bytes, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a POST and a download each, a batch asks the farm a few things, however long it takes."""
+    for number in range(8):
+        (photos / f"more{number}.png").write_bytes(png)
+    seen = list[str]()
+    send = httpx.Client.send
+    monkeypatch.setattr(
+        httpx.Client, "send", lambda self, request, **how: (seen.append(request.method), send(self, request, **how))[1]
+    )
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            hand.dispatcher.sweep()
+            if isinstance(order := hand.dispatcher.ask(hand.card), Order):
+                for step in range(1, 20):
+                    hand.report(order, step=step)
+                    time.sleep(0.002)
+                names = {"encode": "conditioning", "section": "section", "decode": "clip", "finish": "video"}
+                hand.commit(order, **{names[order.key.stage]: b"x"})
+
+    with serving(http) as port:
+        monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        assert cli.main(["batch", str(photos), "-o", str(photos.parent / "v"), "--prompt", "x", "--seconds", "1"]) == 0
+        over.set()
+        thread.join()
+    assert seen.count("POST") == 10
+    assert len(seen) <= 10 + 10 + 5
 
 
 def test_one_that_fails_is_told_and_the_others_are_made(

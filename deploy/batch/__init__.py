@@ -1,0 +1,1 @@
+"""Many videos at once: what is wanted, asking for it, following it, the report."""
