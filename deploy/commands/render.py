@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.commands.connect import Json, Storage, Url, client_at, connect, read_settings, url_of
+from deploy.commands.feasible import check_here, check_workers
 from deploy.commands.videos import check_completed, put_id, put_path
 from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.durations import duration, length
@@ -65,7 +66,7 @@ def render(
     fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
     settings = read_settings(url=url, storage=storage)
     with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
-        video = _resumed(client, fields["metadata"][_HASH]) or client.submit(fields, images)
+        video = _resumed(client, fields["metadata"][_HASH]) or _asked(client, fields, images)
         _say_what_comes(video)
         try:
             if "model" not in fields:
@@ -101,7 +102,15 @@ def submit(
         ask = client.estimate if dry_run else client.submit
         found = [({}, {})] if settings_of is None else _found_in(settings_of, client)
         for its_fields, its_images in found:
+            if not dry_run:
+                check_workers(client, its_fields | fields)
             _show(ask(its_fields | fields | variants, its_images | images), dry_run=dry_run, as_json=as_json)
+
+
+def _asked(client: FarmClient, fields: dict[str, Any], images: dict[str, Path]) -> dict[str, Any]:
+    """Ask for a video, unless nobody could make it. Raises: InvalidRequest; as `FarmClient.submit`."""
+    check_workers(client, fields)
+    return client.submit(fields, images)
 
 
 def _say_what_comes(video: Mapping[str, Any]) -> None:
@@ -229,6 +238,7 @@ def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
         return
     from deploy.node.child import start_background
 
+    check_here(settings, model or settings.model)
     with start_background(settings.replaced(model=settings.model or model)) as started:
         yield started
         say("stopping the farm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -296,6 +297,30 @@ def test_usage_errors_exit_2(url: str, capsys: Out, argv: list[str]) -> None:
     assert out == ""
     assert err
     assert "Traceback" not in err
+
+
+def test_what_nobody_could_make_is_refused_when_asked(
+    url: str, hand: Hand, jobs: Jobs, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is missing, how large it is and which command helps; a farm without workers may get one, and waits."""
+    asked = ["submit", CAT, "--prompt", "a"]
+    assert cli.main([*asked, "--model", "framepack-i2v", "--attention", "sage"]) == 0
+    (waits,) = jobs.open_ids()
+    jobs.wish(waits, "cancel", owner="local")
+    hand.dispatcher.ask(hand.card)
+    capsys.readouterr()
+    for flags, said in (
+        (("--model", "framepack-i2v"), r"model: about \d+ GB of the files of framepack-i2v are missing .*models pull"),
+        (("--attention", "sage"), "attention: no worker has sage; there are sdpa"),
+    ):
+        for command in ("submit", "render"):
+            assert cli.main([command, *asked[1:], *flags]) == 2
+            assert re.search(said, " ".join(capsys.readouterr().err.split()))
+    monkeypatch.delenv("FARM_URL")
+    assert cli.main(["render", *asked[1:], "--model", "framepack-i2v", "--storage", "store"]) == 2
+    assert "framepack-i2v needs a GPU, and none was found here" in capsys.readouterr().err
+    assert jobs.open_ids() == [waits]
+    assert not Path("store").exists()  # no farm was started
 
 
 def test_settings_errors_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: Out, tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Requests that nobody could fulfil: refuse them when they are asked, with what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from farm.errors import ConfigError, InvalidRequest
+
+if TYPE_CHECKING:
+    from farm.client import FarmClient
+    from farm.settings import FarmSettings
+
+_GB = 10**9
+
+
+def check_workers(client: FarmClient, fields: Mapping[str, Any]) -> None:
+    """Check that a worker of the farm could make the video. A farm without workers may get some: let it wait.
+
+    Only the farm's own machine tells which files lie there, so a farm of several machines takes every model.
+    Raises: InvalidRequest that says what is missing, how large it is, and which command helps.
+    """
+    attention = fields.get("attention", "auto")
+    if "model" not in fields and attention == "auto":
+        return
+    workers = client.workers()["data"]
+    if not workers:
+        return
+    model = next((each for each in client.models()["data"] if each["id"] == fields.get("model")), None)
+    if model is not None and not model["weights"]["here"] and len({worker["node"] for worker in workers}) == 1:
+        no_gpu = ", and no worker has a GPU" if all(worker["vram_gib"] is None for worker in workers) else ""
+        raise InvalidRequest.of("model", f"{_files(model['id'], model['weights'])}{no_gpu}")
+    there = sorted({name for worker in workers for name in worker["attentions"]})
+    if attention not in {"auto", *there}:
+        raise InvalidRequest.of("attention", f"no worker has {attention}; there are {', '.join(there)}")
+
+
+def _files(model: str, weights: Mapping[str, Any]) -> str:
+    size = weights["missing_bytes"]
+    lacks = f"about {size / _GB:.0f} GB of the files" if size else "the files"
+    return f"{lacks} of {model} are missing (`framefarm models pull {model}` fetches them)"
+
+
+def check_here(settings: FarmSettings, model: str | None) -> None:
+    """Check that a farm that is started here could make a video of the model.
+
+    Raises: ConfigError that says what is missing, how large it is, and which command helps.
+    """
+    from deploy.node.gpus import chosen_gpus
+    from deploy.planner import EnginePlanner, own_models
+
+    known = own_models(settings.models)
+    if model is None or model not in known or known[model].origin != "hub":
+        return
+    weights = EnginePlanner(models=settings.models).weights(model)
+    lacks = [] if weights.here else [_files(model, weights.model_dump())]
+    if not chosen_gpus(settings) and settings.device_gb is None:
+        lacks.insert(0, f"{model} needs a GPU, and none was found here (pocket needs none)")
+    if lacks:
+        raise ConfigError("; ".join(lacks))
