@@ -52,15 +52,16 @@ def batch(
 
     wishes = wishes_of(source, given, pairs=pairs)
     takes = Takes(out)
-    with BatchBoard(Console(stderr=True, highlight=False), paths=not as_json) as board:
-        made = Batch(wishes, takes, board)
-        try:
+    board = BatchBoard(Console(stderr=True, highlight=False), paths=not as_json)
+    made = Batch(wishes, takes, board)
+    try:
+        with board:
             run_patiently(made, lambda: connect(url=url, storage=storage, patience_s=_PATIENCE_S))
-        except KeyboardInterrupt:
-            say(f"stopped watching: {made.unfinished} videos are left to the farm; run the same command to come back")
-            raise
-        finally:
-            write_report(out, made.rows)
+    except KeyboardInterrupt:
+        say(f"stopped watching: {made.unfinished} videos are left to the farm; run the same command to come back")
+        raise
+    finally:
+        write_report(out, made.rows)
     rows = made.rows
     if as_json:
         put_json(rows)
