@@ -203,7 +203,8 @@ def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
 @contextlib.contextmanager
 def serving(http: TestClient, port: int = 0) -> Iterator[int]:
     """A door on a real port, which it gives, for as long as the context lasts. 0: any free one."""
-    server = uvicorn.Server(uvicorn.Config(http.app, port=port, ws="none", log_level="error"))
+    config = uvicorn.Config(http.app, port=port, ws="none", log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)  # that second is for streams of events, which have no end
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
