@@ -239,17 +239,22 @@ def _naming_losses() -> Iterator[None]:
 
 
 def _error_of(response: httpx.Response) -> FarmError:
-    """Return the farm's error that a response carries."""
+    """Return the farm's error that a response carries, with the facts that `framefarm_client.errors` promises."""
+    facts: dict[str, object] = {"status": response.status_code}
+    with suppress(KeyError, ValueError):  # without the header, or with a date in it, which no farm sends
+        facts["retry_after_s"] = float(response.headers["retry-after"])
     try:
         problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
+        if fields := {error["field"]: error["message"] for error in problem.get("errors", ())}:
+            facts["fields"] = fields
     except (ValueError, KeyError, TypeError):  # Ray Serve's proxy while it starts or is full, or another server
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
         if response.status_code in {404, 429} or response.is_server_error:
             code = Unavailable.code
     if response.status_code == 503:
         code = Unavailable.code
-    return _ERRORS.get(code, FarmError)(detail, status=response.status_code)
+    return _ERRORS.get(code, FarmError)(detail, **facts)
 
 
 def _proxy_help(err: Exception) -> str:

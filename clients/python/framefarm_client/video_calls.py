@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
-_SUFFIXES = {"video": "mp4", "partial": "mp4", "poster": "webp", "frames": "zip", "latents": "safetensors"}
+_STEM_BYTES = 120  #: of a file's name; a partial file's has 60 more, and file systems take 255
+#: variant -> how its file ends; all others are PNG
+SUFFIXES = {"video": "mp4", "partial": "mp4", "poster": "webp", "frames": "zip", "latents": "safetensors"}
 
 
 async def refresh(video: V) -> V:
@@ -121,16 +123,24 @@ async def wait(video: V) -> V:
 async def save(video: VideoFacts, to: str | os.PathLike[str] | None = None, *, variant: str = "video") -> Path:
     """Write the video's mp4 to a file and return its path. A download that breaks off goes on where it broke.
 
-    to: a file, which is replaced once the new one is whole; or a folder, or None for the current one: the file then
-    has the video's name, or else its id. variant: another file of the video, such as "partial" (the frames that are
-    final so far), "thumbnail", "spritesheet", "poster", "frames", "latents".
+    to: a file, which is replaced once the new one is whole; or a folder, or None for the current one. In a folder, the
+    file has the video's name, or else its id. Existing files there stay: the next video named cat becomes cat-2.mp4.
+    A slash at the end means a folder, which is made if it is missing. variant: another file of the video, such as
+    "partial" (the frames that are final so far), "thumbnail", "spritesheet", "poster", "frames", "latents".
     Raises: NotReady if it is not made yet; NotFound; StoreError if the bytes are not those that the farm announced.
     """
     out = Path() if to is None else Path(to)
-    if out.is_dir():
-        plain = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in video.name)
-        out /= f"{plain.strip('. ') or video.id}.{_SUFFIXES.get(variant, 'png')}"
-    return await calls.fetch(video.farm, video.id, out, variant=variant)
+    if not (out.is_dir() or str(to).endswith(("/", os.sep))):
+        return await calls.fetch(video.farm, video.id, out, variant=variant)
+    plain = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in video.name)
+    stem = plain.encode(errors="replace")[:_STEM_BYTES].decode(errors="ignore").strip(". ") or video.id
+    out.mkdir(parents=True, exist_ok=True)
+    claimed = _claimed(out / f"{stem}.{SUFFIXES.get(variant, 'png')}")
+    try:
+        return await calls.fetch(video.farm, video.id, claimed, variant=variant)
+    except BaseException:
+        claimed.unlink(missing_ok=True)
+        raise
 
 
 async def frames(video: VideoFacts) -> AsyncGenerator[NDArray[uint8], None]:
@@ -202,6 +212,19 @@ def parts_of(
         sent["keyframes"] = [{"at_s": at_s, "image": name} for at_s, name in names.items()]
         images |= {name: keyframes[at_s] for at_s, name in names.items()}
     return sent, {name: file for name, file in images.items() if file is not None}
+
+
+def _claimed(path: Path) -> Path:
+    """Create an empty file: `path`, or the first free one of path-2, path-3 …"""
+    number, free = 1, path
+    while True:
+        try:
+            free.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+            free = path.with_stem(f"{path.stem}-{number}")
+        else:
+            return free
 
 
 def _decoded(path: Path) -> Generator[NDArray[uint8], None, None]:

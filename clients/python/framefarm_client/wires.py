@@ -10,6 +10,7 @@ import inspect
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from contextlib import suppress
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
@@ -42,7 +43,10 @@ class Wire(Protocol):
         """Wait."""
 
     async def aside(self, work: Callable[[], T]) -> T:
-        """Run what takes the disk's or the processor's time, without keeping other tasks from theirs."""
+        """Run what takes the disk's or the processor's time, without keeping other tasks from theirs.
+
+        When it is cancelled, the work ends first.
+        """
 
     async def close(self) -> None:
         """Close all connections."""
@@ -132,7 +136,13 @@ class AsyncWire:
         """See Wire."""
         import asyncio
 
-        return await asyncio.to_thread(work)
+        done = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            return await asyncio.shield(done)
+        finally:
+            while not done.done():  # a thread cannot be stopped, and its caller closes what it works on
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([done])
 
     async def close(self) -> None:
         """See Wire."""
@@ -181,7 +191,7 @@ def blocking_each(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Gen
 def _described(run: Callable[P, T], work: Callable[P, Any]) -> Callable[P, T]:
     """Give a plain function name, docstring and signature of the coroutine function that it runs, for `help`."""
     update_wrapper(run, work)
-    del run.__wrapped__  # type: ignore[attr-defined] - else it would be shown as a coroutine function
+    del run.__wrapped__  # type: ignore[attr-defined]  # else it would be shown as a coroutine function
     signature = inspect.signature(work)
     returned = signature.return_annotation  # a text, since annotations are not evaluated
     if returned.startswith("AsyncGenerator["):

@@ -8,12 +8,13 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from deploy.node.lock import locked, write_lock
 from farm.client import (
@@ -22,10 +23,12 @@ from farm.client import (
     ConfigError,
     Conflict,
     Farm,
+    FarmError,
     InvalidRequest,
     NotFound,
     NotReady,
     Progress,
+    Quota,
     UnsupportedImage,
     Video,
     VideoFailed,
@@ -95,6 +98,61 @@ def test_a_photo_becomes_a_file(farm: Farm, busy: Hand, tmp_path: Path) -> None:
     assert (tmp_path / "cat.mp4").read_bytes() == b"mp4 bytes"
     video = farm.render(CAT.read_bytes(), "It gets darker.", seconds=1, name="no/thing: more")
     assert video.save(tmp_path) == tmp_path / "no_thing_ more.mp4"
+
+
+def test_files_in_a_folder_get_names_of_their_own(farm: Farm, busy: Hand, tmp_path: Path) -> None:
+    """Equal names replace nothing, long ones are cut between letters, and what could not be saved leaves no file."""
+    out = f"{tmp_path}/new/"
+    cats = list(farm.map([CAT, CAT], prompt="a cat", seconds=1))
+    assert [cat.save(out).name for cat in cats] == ["cat.mp4", "cat-2.mp4"]
+    assert [cats[0].save(tmp_path / "cat.mp4").name for _ in range(2)] == ["cat.mp4"] * 2  # a file that is named
+    assert farm.render(CAT, "a cat", seconds=1, name="猫" * 86).save(out).name == "猫" * 40 + ".mp4"
+    with pytest.raises(FarmError):
+        cats[0].save(out, variant="preview")
+    assert sorted(path.name for path in Path(out).iterdir()) == ["cat-2.mp4", "cat.mp4", "猫" * 40 + ".mp4"]
+
+
+def test_a_refusal_keeps_its_facts(farm: Farm, http: TestClient) -> None:
+    """Which fields are wrong, and when to ask again."""
+    with pytest.raises(InvalidRequest) as refused:
+        farm.submit(CAT, "a cat", seconds=-1, priority=99)
+    fields = refused.value.facts["fields"]
+    assert isinstance(fields, dict)
+    assert fields.keys() == {"seconds", "priority"}
+    with pytest.raises(NotFound) as missing:
+        farm.video("video_" + "0" * 32)
+    assert not {"fields", "retry_after_s"} & missing.value.facts.keys()
+    app = http.app.state  # type: ignore[attr-defined]
+    app.dependencies = dataclasses.replace(app.dependencies, settings=FarmSettings(model="tiny", max_open_videos=1))
+    farm.submit(CAT, "a cat", seconds=1)
+    with pytest.raises(Quota) as full:
+        farm.submit(CAT, "a cat", seconds=1)
+    assert isinstance(full.value.facts["retry_after_s"], float)
+    assert full.value.facts["retry_after_s"] > 0
+
+
+async def test_frames_can_be_cancelled(
+    farm_url: str, busy: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancellation is what the program sees, though a thread decodes a frame meanwhile."""
+    decoding, go_on = threading.Event(), threading.Event()
+
+    def decoded(_: Path) -> Generator[int, None, None]:
+        decoding.set()
+        go_on.wait()
+        yield 1
+
+    monkeypatch.setattr("framefarm_client.video_calls._decoded", decoded)
+    async with AsyncFarm(farm_url) as farm:
+        video = await farm.render(CAT, "a cat", seconds=1)
+        task = asyncio.ensure_future(anext(video.frames()))
+        await asyncio.to_thread(decoding.wait)
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()  # twice: the second must not leave the thread behind
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 def test_a_video_is_frozen_and_typed(farm: Farm, hand: Hand) -> None:
