@@ -93,7 +93,7 @@ def doctor(
 
 def _put_checks(checks: list[Check]) -> None:
     """Print a line for each check, and what to do below it."""
-    rows = []
+    rows = list[tuple[str, str, str]]()
     for check in checks:
         rows.append((check.state, check.name, check.value))
         if check.hint:

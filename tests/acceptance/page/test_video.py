@@ -30,8 +30,9 @@ def finished(farm: FarmProcess) -> str:
 
 def frames(farm: FarmProcess, video: str) -> NDArray[np.uint8]:
     """Return the pixels of every frame of a video."""
-    with av.open(io.BytesIO(content(farm, video))) as file:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+    with av.open(io.BytesIO(content(farm, video)), "r") as file:
+        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    return np.stack(shown).astype(np.uint8, copy=False)
 
 
 def latents(farm: FarmProcess, video: str) -> NDArray[np.float32]:
@@ -82,9 +83,9 @@ def test_remake_keeps_the_sections_on_the_right(farm: FarmProcess, visit: Visit,
     equal = (old == new).all(axis=(1, 2, 3))
     assert equal[-SECTION_FRAMES:].all(), equal
     assert not equal[:SECTION_FRAMES].any(), equal
-    old, new = latents(farm, finished), latents(farm, made)
-    assert (old[:, :, -2 * WINDOW :] == new[:, :, -2 * WINDOW :]).all()
-    assert (old[:, :, 1:WINDOW] != new[:, :, 1:WINDOW]).any()
+    before, after = latents(farm, finished), latents(farm, made)
+    assert (before[:, :, -2 * WINDOW :] == after[:, :, -2 * WINDOW :]).all()
+    assert (before[:, :, 1:WINDOW] != after[:, :, 1:WINDOW]).any()
     expect(page.locator("video")).to_have_count(1)
 
 

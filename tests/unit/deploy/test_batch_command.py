@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -237,9 +238,12 @@ def test_one_stream_follows_them_all(
         (photos / f"more{number}.png").write_bytes(png)
     seen = list[str]()
     send = httpx.Client.send
-    monkeypatch.setattr(
-        httpx.Client, "send", lambda self, request, **how: (seen.append(request.method), send(self, request, **how))[1]
-    )
+
+    def noted(self: httpx.Client, request: httpx.Request, **how: Any) -> httpx.Response:
+        seen.append(request.method)
+        return send(self, request, **how)
+
+    monkeypatch.setattr(httpx.Client, "send", noted)
     over = threading.Event()
 
     def work() -> None:
