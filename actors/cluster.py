@@ -131,21 +131,31 @@ def look_at(address: str) -> FarmLook:
 
     Raises: ConfigError if the token is not the farm's; Unavailable if no farm answers.
     """
-    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
-
     with _asking(address) as client:
         data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
-        nodes = client.get_all_node_info(timeout=_ANSWER_S)
+        alive = _living(client)
     if data is None:
         raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
-    alive = [node for node in nodes.values() if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
-    names = {node.node_id.hex(): node.labels.get(NODE_LABEL, _HEAD_SLOTS) for node in alive}
+    names = {node.node_id.hex(): _name_of(node) for node in alive}
     head = next((node for node in alive if node.is_head_node), None)
     if head is None:
         raise Unavailable(f"the Ray at {address} has no head yet")
     raylet = (head.node_manager_port, head.object_manager_port)
     doors = doors_of(head.node_manager_address, raylet, head.labels.get(PORTS_LABEL, ""))
     return FarmLook(FarmNotice.read(data), names, doors)
+
+
+def _living(client: Any) -> list[Any]:
+    """Return what Ray's tables say of each living node."""
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
+
+    nodes = client.get_all_node_info(timeout=_ANSWER_S).values()
+    return [node for node in nodes if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
+
+
+def _name_of(node: Any) -> str:
+    name: str = node.labels.get(NODE_LABEL, _HEAD_SLOTS)
+    return name
 
 
 @contextlib.contextmanager
@@ -184,12 +194,12 @@ def told(address: str, name: str) -> str | None:
 
     Raises: ConfigError, Unavailable.
     """
-    ids = [node_id for node_id, known in look_at(address).nodes.items() if known == name]
     with _asking(address) as client:
-        words = [
-            client.internal_kv_get(_word_key(each), namespace=NAMESPACE.encode(), timeout=_ANSWER_S) for each in ids
-        ]
-    return words[0].decode() if words and words[0] is not None else None
+        node_id = next((node.node_id.hex() for node in _living(client) if _name_of(node) == name), None)
+        if node_id is None:
+            return None
+        word = client.internal_kv_get(_word_key(node_id), namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+    return None if word is None else str(word, "utf-8")
 
 
 def _word_key(node_id: str) -> bytes:

@@ -83,7 +83,7 @@ class DispatcherActor:
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._changed = Bell(), Bell()
-        self._heard = set[str]()  #: Ray's ids of the machines that were told so
+        self._heard = set[str]()  #: Ray's ids of the machines that were told so, or are being told
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
         self._publish()
@@ -145,14 +145,22 @@ class DispatcherActor:
         """Answer like Dispatcher.ask, but wait up to `_ASK_S` for an order."""
         until = time.monotonic() + _ASK_S
         if card.ray_node not in self._heard:
-            await asyncio.to_thread(tell_node, card.ray_node, HEARD)
             self._heard.add(card.ray_node)
+            threading.Thread(target=self._tell_heard, args=(card.ray_node,), name="heard", daemon=True).start()
         while True:
             with self._orders.listening() as ringing:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
                 resting = answer == "pause" and card.model is None  # else it must let its model go at once
                 if not (answer == "go" or resting) or not await heard(ringing, until - time.monotonic()):
                     return answer
+
+    def _tell_heard(self, ray_node: str) -> None:
+        """Tell a machine that it is heard. If Ray does not answer, try at its worker's next question."""
+        try:
+            tell_node(ray_node, HEARD)
+        except (ray.exceptions.RayError, OSError) as err:
+            log.warning("tell_node_failed: %s", err, extra={"ray_node": ray_node})
+            self._heard.discard(ray_node)
 
     async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """Pass on to Dispatcher.beat."""

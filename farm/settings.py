@@ -267,7 +267,8 @@ class FarmSettings(BaseModel):
     give_up_s: Annotated[Positive | None, EMPTY] = Field(
         None,
         description="Seconds after which `framefarm join` ends with 3 if the farm stays away, so that a rented machine "
-        "can switch itself off. Unset: it waits for ever.",
+        "can switch itself off; so long it also waits for a farm that has not started yet. Unset: it ends with 2 if "
+        "nothing answers at first, and later waits for ever.",
     )
     ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own

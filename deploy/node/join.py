@@ -22,11 +22,11 @@ from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
-from farm.errors import ConfigError, StoreError, Unavailable
+from farm.errors import ConfigError, FarmError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
 
-_LOOK_S = 0.5
+_LOOK_S = 2.0
 _AGAIN_S = 2.0
 _GAVE_UP = 3  #: exit code
 _TRIES = 3  #: Ray gives up a start after 30 s, which a busy machine may take
@@ -62,7 +62,8 @@ class Patience:
 def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
     """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
 
-    If the farm goes away, wait for it and join again. own_store: the user named the store on this machine.
+    If the farm goes away, wait for it and join again; with FARM_GIVE_UP_S, wait for it from the first. own_store: the
+    user named the store on this machine.
     Returns: 0, or 3 if the farm was away for longer than FARM_GIVE_UP_S.
     Raises: ConfigError if there is no farm, the token is wrong, this machine's software is another one, or it does not
     see the farm's store.
@@ -82,8 +83,8 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
             be_a_node(address, node, gpus, stop, patience)
             joined = True
         except (Unavailable, StoreError) as err:
-            tries += 1
-            if not joined and (tries == _TRIES or "ray" not in err.facts):  # what was typed may be wrong
+            tries += "ray" in err.facts
+            if not joined and not _may_pass(err, tries, settings):
                 raise ConfigError(str(err)) from err
             say(f"waiting for the farm: {err}")
         if patience.is_over and not stop.is_set():
@@ -91,6 +92,13 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
             return _GAVE_UP
         stop.wait(_AGAIN_S)
     return 0
+
+
+def _may_pass(err: FarmError, tries: int, settings: FarmSettings) -> bool:
+    """Whether a first join waits after this error; without FARM_GIVE_UP_S, what was typed may be wrong."""
+    if "ray" in err.facts:
+        return tries < _TRIES
+    return settings.give_up_s is not None and "unreached" not in err.facts
 
 
 def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[FarmSettings, list[str]]:
@@ -102,7 +110,8 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
         raise ConfigError(f"cannot join {address}: {why}")
     settings = settings.replaced(node_ip=settings.node_ip or _address_towards(address))
     if found := unreached(head):
-        raise Unavailable(f"{found} of the head was not reached from this machine, {settings.node_ip}. {_REACH_HEAD}")
+        msg = f"{found} of the head was not reached from this machine, {settings.node_ip}. {_REACH_HEAD}"
+        raise Unavailable(msg, unreached=found)
     if not own_store:
         settings = settings.replaced(storage=notice.storage, s3_endpoint=notice.s3_endpoint)
     settings, gpus = with_workers(settings)
@@ -206,10 +215,11 @@ def _await_joined(
             word = told(address, name)
         except Unavailable:
             continue
+        patience.renew()  # the farm is there, though this machine may wait long for a GPU that is full
         if word == HEARD:
             return True
         if word:
-            raise Unavailable(f"the farm does not hear this machine: {word}. {_REACH}")
+            raise Unavailable(f"the farm does not hear this machine: {word}. {_REACH}", unreached=word)
         if time.monotonic() > warn_at:
             say("the farm has not heard a worker of this machine yet; on a busy machine it takes minutes to start")
             warn_at = time.monotonic() + _PATIENCE_S

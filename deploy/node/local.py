@@ -282,7 +282,7 @@ def _init_ray(**options: Any) -> None:
         try:
             ray.init(**options)
         except Exception as err:  # border: Ray has no class of its own for a start that takes over 30 s
-            if "timed out" not in str(err):
+            if "timed out" not in str(err).lower():
                 raise
             ray.shutdown()
             end_descendants()  # Ray forgets the programs of such a start

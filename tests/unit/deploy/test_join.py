@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 import actors.cluster
-from actors.cluster import FarmLook, FarmNotice
+from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice
 from actors.reach import Doors
 from actors.wire import own_build
 from deploy.node import join
@@ -76,6 +79,80 @@ def test_a_machine_gives_up_on_a_farm_that_stays_away(
     assert joining(monkeypatch, be_a_node, give_up_s=0.3) == 3
     assert lives > 1
     assert "FARM_GIVE_UP_S" in capsys.readouterr().err
+
+
+def test_a_farm_that_answers_is_there(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A worker waits for a full GPU for longer than FARM_GIVE_UP_S: its machine stays, until nothing answers."""
+    now, limit_s, words = 0.0, 900.0, [None, None, None, HEARD]
+    ray = subprocess.Popen(["sleep", "600"])
+    request.addfinalizer(ray.wait)
+    request.addfinalizer(ray.kill)
+
+    def told(_address: str, _name: str) -> str | None:
+        nonlocal now
+        now += 0.8 * limit_s
+        if not words:
+            raise Unavailable("nothing answers")
+        return words.pop(0)
+
+    monkeypatch.setattr(join, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(join, "_LOOK_S", 0.0)
+    monkeypatch.setattr(actors.cluster, "told", told)
+    patience = join.Patience(limit_s)
+    assert join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
+    assert (words, patience.is_over) == ([], False)
+    assert not join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
+    assert patience.is_over
+
+
+def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The living machine of that name, not the dead one before it."""
+    asked = list[str]()
+
+    def node(name: str, node_id: bytes, state: int) -> SimpleNamespace:
+        labels = {NODE_LABEL: name}
+        return SimpleNamespace(node_id=SimpleNamespace(hex=node_id.hex), labels=labels, state=state)
+
+    dead, den, loft = node("den", b"0", 1), node("den", b"1", 0), node("loft", b"2", 0)
+    said = {b"node/30": b"unheard", b"node/31": b"heard"}
+    client = SimpleNamespace(
+        get_all_node_info=lambda **_: dict(enumerate((dead, den, loft))),
+        internal_kv_get=lambda key, **_: said.get(key),
+    )
+
+    @contextlib.contextmanager
+    def asking(address: str) -> Iterator[SimpleNamespace]:
+        asked.append(address)
+        yield client
+
+    monkeypatch.setattr(actors.cluster, "_asking", asking)
+    assert [actors.cluster.told(ADDRESS, name) for name in ("den", "loft", "attic")] == ["heard", None, None]
+    assert asked == [ADDRESS] * 3
+
+
+def test_with_give_up_s_the_first_join_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both machines boot, and the head is the slower one. A port that is closed ends the command even so."""
+    lives = 0
+
+    def be_a_node(*given: object) -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            raise Unavailable("nothing answers at 127.0.0.1:1")
+        stop = given[3]
+        assert isinstance(stop, threading.Event)
+        stop.set()
+
+    assert joining(monkeypatch, be_a_node, give_up_s=3600.0) == 0
+    lives = 0
+    with pytest.raises(ConfigError, match="nothing answers"):
+        joining(monkeypatch, be_a_node)
+
+    def shut_out(*_: object) -> None:
+        raise Unavailable("the farm does not hear this machine", unreached="10.0.0.7:20000")
+
+    with pytest.raises(ConfigError, match="does not hear"):
+        joining(monkeypatch, shut_out, give_up_s=3600.0)
 
 
 def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
