@@ -183,9 +183,12 @@ class EnginePlanner(Planner):
         return request, plan
 
     @override
+    def sections(self, request: VideoRequest) -> int:
+        return sections_for(request.seconds, window=request.latent_window_size)
+
+    @override
     def border(self, request: VideoRequest, at_s: float) -> int:
-        window = request.latent_window_size
-        return nearest_border(at_s, sections=sections_for(request.seconds, window=window), window=window)
+        return nearest_border(at_s, sections=self.sections(request), window=request.latent_window_size)
 
     @override
     def keyframe_section(self, at_s: float, plan: JobPlan) -> int:

@@ -353,6 +353,9 @@ class Planner(Protocol):
         Raises: InvalidRequest naming the field that the engine cannot render.
         """
 
+    def sections(self, request: VideoRequest) -> int:
+        """Return how many sections the request asks for."""
+
     def border(self, request: VideoRequest, at_s: float) -> int:
         """Return how many sections begin before the border nearest to `at_s`; after the video's end, all of them."""
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from farm.contract import Planner, Stage, WorkerState
+from farm.contract import Planner, Stage, WorkerCard, WorkerState
 from farm.errors import FarmError, InvalidRequest
 from farm.ingress.gradio.doors import FLOWS
 from farm.intake.body import Body, Intake, checked
@@ -115,7 +115,7 @@ def keyframes_of(sections: ScriptSections, seconds: float, window: int, planner:
     if not sections.numbers:
         return {}
     request = VideoRequest.model_construct(prompt="", seconds=seconds, latent_window_size=window)
-    count = planner.border(request, seconds + 1e6)
+    count = planner.sections(request)
     found = dict[int, float]()
     taken = set[int]()
     for n, number in sorted(enumerate(sections.numbers), key=lambda each: (each[1], each[0])):
@@ -133,25 +133,28 @@ def intake_of(body: Body, planner: Planner, *, preserve_gb: float | None) -> Int
 
 
 def preserved_gb(asked_gb: float, model: str, workers: Sequence[WorkerState]) -> float | None:
-    """Return the memory to leave to other programs: what is asked above FramePack's own room, so that a worker fits.
+    """Return the memory to leave to other programs: what is asked above FramePack's own room.
 
+    It is never so much that no worker with a GPU fits a stage that such workers do.
     None: each worker's own setting. So it is while no worker with a GPU is known.
     """
     excess = round(asked_gb - _OWN_ROOM_GB, 3)
     cards = [worker.card for worker in workers if worker.card.vram_gib is not None and model in worker.card.models]
-    if excess <= 0 or not cards:
+    stages = [stage for stage in _STAGES if any(stage in card.stages for card in cards)]  # the CPU does the others
+    if excess <= 0 or not stages:
         return None
-    room = [round((card.vram_gib or 0.0) - max([0.1, *_needs_gib(card.needs_gib, model)]) - 0.01, 2) for card in cards]
-    for gb in sorted({excess, *(each for each in room if 0 <= each < excess)}, reverse=True):
+    rooms = {room for card in cards for room in _rooms_gib(card, model)}
+    for gb in sorted({excess, *(room for room in rooms if 0 <= room < excess)}, reverse=True):
         request = VideoRequest.model_construct(prompt="", model=model, preserve_gb=gb)
-        needs = [need_for(request, stage, None) for stage in _STAGES]
-        if any(all(fits(card, need) for need in needs if need.stage in card.stages) for card in cards):
+        if all(any(fits(card, need_for(request, stage, None)) for card in cards) for stage in stages):
             return gb
     return None
 
 
-def _needs_gib(needs: Mapping[str, float], model: str) -> Iterable[float]:
-    return (gib for name, gib in needs.items() if name == model or name.startswith(f"{model} decode="))
+def _rooms_gib(card: WorkerCard, model: str) -> Iterable[float]:
+    """Yield what the card can leave to others beside each thing that it may do for the model."""
+    needs = (gib for name, gib in card.needs_gib.items() if name == model or name.startswith(f"{model} decode="))
+    return (round((card.vram_gib or 0.0) - max(0.1, gib) - 0.01, 2) for gib in (0.0, *needs))
 
 
 def in_the_scripts_words(err: FarmError) -> str:

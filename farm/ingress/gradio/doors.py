@@ -118,7 +118,7 @@ _SECTIONS = tuple(
     parameter
     for n in (1, 2, 3)
     for parameter in (
-        Parameter(f"num{n}", "whole", f"Section Number {n}"),
+        Parameter(f"num{n}", "whole", f"Section Number {n}", least=0),
         Parameter(f"img{n}", "image", f"Keyframe Image {n}"),
     )
 )

@@ -67,7 +67,7 @@ async def join(request: Request, visit: VisitDep) -> dict[str, str]:
     """Begin a call of a session."""
     sent = await _sent(request)
     number, calls = sent.get("fn_index"), visit.door.calls
-    if not isinstance(number, int) or not 0 <= number < len(calls):
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(calls):
         raise InvalidRequest.of("fn_index", f"need one of 0 to {len(calls) - 1}")
     asked = Asked(calls[number], visit.session(sent.get("session_hash")), visit)
     return await _begun(asked, partial(values_in_order, asked.call, sent.get("data")))

@@ -39,7 +39,7 @@ def test_each_curl_is_answered(path: Path, http: TestClient, farm_url: str, hand
         if "curl" not in script:
             continue
         asked += script.count("curl ")
-        script = script.replace("http://127.0.0.1:8000", farm_url).replace("batch_…", first["batch"]["id"])
+        script = re.sub(r"http://127\.0\.0\.1:(8000|7860)", farm_url, script).replace("batch_…", first["batch"]["id"])
         script = script.replace("video_…/move", f"{first['id']}/move")
         script = re.sub(r"(curl -X PATCH .*)video_…", rf"\1{first['id']}", script).replace("video_…", ended)
         script = script.replace("file-…", file)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from deploy.planner import EnginePlanner
-from farm.contract import WorkerState
+from farm.contract import Stage, WorkerState
 from farm.ingress.gradio.asked import keyframes_of, preserved_gb
 from farm.ledger.notes import ScriptSections
 from framepack_engine.planning.sections import keyframe_section, sections_for
@@ -42,10 +44,11 @@ def test_a_section_takes_the_keyframe_that_the_fork_takes(numbers: tuple[int, ..
     assert found == taken_by(numbers)
 
 
-def worker(vram_gib: float | None, needs_gib: float = 5.0) -> WorkerState:
-    """A worker that renders `tiny` and needs so much for it; None: a CPU."""
-    needs = {"tiny": needs_gib, "tiny decode=tiled": 2.0}
-    return WorkerState(card=card("w", vram_gib=vram_gib, needs_gib=needs), state="idle")
+def worker(vram_gib: float | None, *stages: Stage) -> WorkerState:
+    """A worker that renders `tiny`, all of it or these stages, and needs 5 GiB for it; None: a CPU."""
+    needs = {"tiny": 5.0, "tiny decode=tiled": 2.0}
+    does = stages or get_args(Stage)
+    return WorkerState(card=card("w", vram_gib=vram_gib, needs_gib=needs, stages=does), state="idle")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,11 @@ def worker(vram_gib: float | None, needs_gib: float = 5.0) -> WorkerState:
         (16, [worker(5)], None),  # leaves nothing to preserve
         (16, [worker(None)], None),
         (16, [], None),
+        (16, [worker(12, "encode", "section"), worker(24, "decode")], 6.99),  # decoding alone makes no video
+        (16, [worker(12), worker(24, "finish")], 6.99),
+        (16, [worker(12, "section"), worker(None, "encode", "decode", "finish")], 6.99),
+        (16, [worker(7, "decode"), worker(24, "encode", "section")], 1.99),
+        (16, [worker(24, "finish"), worker(None)], None),
     ],
 )
 def test_memory_is_preserved_as_far_as_a_worker_fits(

@@ -257,6 +257,7 @@ def test_sections_hold_for_their_session(http: TestClient, png: bytes) -> None:
     assert video_of(http, joined(http, "s1", values, door="/nirvash"))["request"]["keyframes"] == []
     error = refused(http, {"num1": 0, "img1": {"path": "a.png"}}, "update_section_settings", "/nirvash")
     assert error.startswith("img1: 'a.png' is no uploaded file")
+    assert refused(http, {"num1": -1, "img1": image}, "update_section_settings") == "num1: need at least 0"
 
 
 def test_small_calls_answer(http: TestClient) -> None:
@@ -311,7 +312,8 @@ def test_what_ends_otherwise_is_an_error(http: TestClient, hand: Hand, png: byte
     assert (done["success"], done["output"]) == (False, {"error": "the worker fell over"})
     for name, unknown in (("process", event[:-1]), ("end_process", "answer_1"), ("process", "x"), ("nothing", "x")):
         assert http.get(f"{API}/call/{name}/{unknown}").status_code == 404
-    for sent in ({"session_hash": "s"}, {"fn_index": 99, "session_hash": "s"}, {"fn_index": 0, "session_hash": 7}):
+    bad = ({"fn_index": number, "session_hash": "s"} for number in (99, True, None))
+    for sent in (*bad, {"fn_index": 0, "session_hash": 7}):
         assert http.post(f"{API}/queue/join", json={"data": [], **sent}).status_code == 422
 
 
