@@ -46,8 +46,9 @@ class Wish:
 def wishes_of(source: Path, given: Mapping[str, Any], *, pairs: bool) -> list[Wish]:
     """Return what a folder or a table asks for, in order. given: fields for what names none of its own.
 
-    Raises: ConfigError if there is nothing, or if a row of a table is wrong.
+    Raises: InvalidRequest if `given` is wrong; ConfigError if there is nothing, or if a row of a table is wrong.
     """
+    request_of({"prompt": "any", **given}, None, None)  # a wrong flag would be said once for each photo
     if source.suffix.lower() in _TABLES and source.is_file():
         return _of_table(source, given)
     if not source.is_dir():
