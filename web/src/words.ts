@@ -209,6 +209,7 @@ export const words = {
     running: 'Running',
     watch: 'Watch it',
     waiting: 'Waiting',
+    wait: (n: number) => `${n} wait`,
     paused: 'Paused',
     pauseAll: 'Pause all mine',
     cancelWaiting: 'Cancel all waiting',
@@ -319,6 +320,9 @@ export const words = {
   file: {
     title: (name: string) => `What do you want to do with ${short(name)}?`,
     reading: 'The farm reads the file …',
+    filling: 'The page fills the form …',
+    readingFrame: 'The page reads the last frame …',
+    frameName: (video: string) => `${video} last frame.png`,
     from: (program: string) => `It comes from ${program}.`,
     take: 'Take its settings',
     each: (n: number) => `${n} videos, one each`,

@@ -1,10 +1,12 @@
 /** The choices that everyone makes: prompt, preset, length, quality, variants. */
 import { useSignal } from '@preact/signals'
+import type { TargetedKeyboardEvent } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
 import { each } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { Icon } from '../parts/icon'
 import { words } from '../words'
-import { change, draft, fill, set, windowSize } from './draft'
+import { change, draft, fill, presetOf, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
@@ -64,6 +66,7 @@ export const Fault = ({ name }: { name: string }) => (
 /** Preset chips. A built-in one is filled in by the farm; an own one puts its fields into the form. */
 export function Presets() {
   const isNaming = useSignal(false)
+  const chip = useRef<HTMLButtonElement>(null) // stays, so it takes the focus of what goes
   if (presets.value.length === 0) return null
   const chosen = draft.value.preset
   const pick = (preset: Preset): void => {
@@ -79,14 +82,13 @@ export function Presets() {
             <button type="button" class="chip" aria-pressed={chosen === preset.name} title={preset.prompt ?? undefined} onClick={() => pick(preset)}>
               {preset.name}
             </button>
-            {!preset.built_in && <IconButton icon="x" name={words.create.deletePreset(preset.name)} onClick={() => void forget(preset)} />}
+            {!preset.built_in && <IconButton icon="x" name={words.create.deletePreset(preset.name)} onClick={() => (chip.current?.focus(), void forget(preset))} />}
           </span>
         ))}
-      {isNaming.value ? <NewPreset onDone={() => (isNaming.value = false)} /> : (
-        <button type="button" class="chip quiet" onClick={() => (isNaming.value = true)}>
-          {words.create.savePreset}
-        </button>
-      )}
+      <button ref={chip} type="button" class="chip quiet" aria-expanded={isNaming.value} onClick={() => (isNaming.value = !isNaming.value)}>
+        {words.create.savePreset}
+      </button>
+      {isNaming.value && <NewPreset onDone={() => (chip.current?.focus(), (isNaming.value = false))} />}
     </div>
   )
 }
@@ -104,9 +106,11 @@ async function forget({ name, fields, start }: Preset): Promise<void> {
 
 function NewPreset({ onDone }: { onDone: () => void }) {
   const name = useSignal('')
+  const input = useRef<HTMLInputElement>(null)
+  useEffect(() => input.current?.focus(), [])
   const save = async (isStart: boolean): Promise<void> => {
     try {
-      await call(`/v1/presets/${encodeURIComponent(name.value)}`, { method: 'PUT', body: { fields: draft.value.values, start: isStart } })
+      await call(`/v1/presets/${encodeURIComponent(name.value)}`, { method: 'PUT', body: { fields: presetOf(draft.value), start: isStart } })
       await learnPresets()
       onDone()
     } catch (error) {
@@ -114,9 +118,16 @@ function NewPreset({ onDone }: { onDone: () => void }) {
       say(error.message, { isBad: true })
     }
   }
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLInputElement>): void => {
+    if (event.isComposing || event.ctrlKey || event.metaKey) return
+    if (event.key === 'Escape') onDone()
+    if (event.key !== 'Enter') return
+    event.preventDefault()
+    if (name.value) void save(false)
+  }
   return (
     <span class="row">
-      <input aria-label={words.create.presetName} placeholder={words.create.presetName} maxLength={60} value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
+      <input ref={input} aria-label={words.create.presetName} placeholder={words.create.presetName} maxLength={60} value={name.value} onKeyDown={onKeyDown} onInput={(event) => (name.value = event.currentTarget.value)} />
       <button type="button" disabled={!name.value} onClick={() => void save(false)}>
         {words.act.save}
       </button>

@@ -45,9 +45,12 @@ export function set(name: string, value: Value | null): void {
   change({ values: value === null ? rest : { ...rest, [name]: value } })
 }
 
+/** What an own preset keeps of a draft: its fields, and the built-in preset that fills in others. */
+export const presetOf = ({ preset, values }: Draft): Record<string, Value> => ({ ...values, ...(preset !== null && { preset }) })
+
 /** Take an own preset's fields into the form. Its prompt, if it has one, takes the place of the form's. */
-export function fill({ prompt, ...values }: Readonly<Record<string, Value>>): void {
-  change({ preset: null, values, ...(typeof prompt === 'string' && { prompt }) })
+export function fill({ prompt, preset, ...values }: Readonly<Record<string, Value>>): void {
+  change({ preset: typeof preset === 'string' ? preset : null, values, ...(typeof prompt === 'string' && { prompt }) })
 }
 
 export const windowSize = computed(() => numberOf(draft.value, 'latent_window_size', 9))
@@ -70,8 +73,7 @@ export function fieldsOf(from: Draft): Record<string, Value> {
   const { seed, ...values } = from.values
   return {
     prompt: from.prompt,
-    ...values,
-    ...(from.preset !== null && { preset: from.preset }),
+    ...presetOf({ ...from, values }),
     ...(seeds.length > 0 ? { seeds } : { ...(seed !== undefined && { seed }), ...(from.variants > 1 && { n: from.variants }) }),
     ...(from.keyframes.length > 0 && { keyframes: from.keyframes.map(({ at_s }, at) => ({ at_s, image: `keyframe_${at}` })) }),
   }

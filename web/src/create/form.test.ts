@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, seedsOf } from './draft'
+import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, presetOf, seedsOf } from './draft'
 import { shotsOf } from './many'
 import { blocks, freeBorders, movePrompt, split, within } from './timeline'
 import { faultOf, labelOf, readFields } from './fields'
@@ -53,6 +53,16 @@ describe('a draft', () => {
     expect(draft.value).toMatchObject({ prompt: 'mine', preset: null, values: { crf: 20 } })
     fill({ prompt: 'its', crf: 21 })
     expect(draft.value).toMatchObject({ prompt: 'its', values: { crf: 21 } })
+    draft.value = NEW
+  })
+  it('keeps the built-in preset in an own one, and gets it back', () => {
+    const before = { ...NEW, prompt: 'mine', preset: 'talking', values: { crf: 20 } }
+    const kept = presetOf(before)
+    expect(kept).toEqual({ preset: 'talking', crf: 20 })
+    draft.value = { ...NEW, prompt: 'mine', preset: 'dance', values: { seed: 1 } }
+    fill(kept)
+    expect(draft.value).toEqual(before)
+    expect(presetOf({ ...NEW, values: { crf: 20 } })).toEqual({ crf: 20 })
     draft.value = NEW
   })
   it('knows seeds from other words', () => {

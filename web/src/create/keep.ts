@@ -98,9 +98,8 @@ async function deliver(sent: Sent): Promise<Video> {
   await ask('sent', 'readwrite', (store) => store.put(sent))
   const forget = (): Promise<unknown> => ask('sent', 'readwrite', (store) => store.delete(sent.key))
   try {
-    const video = await create<Video>('/v1/videos', formOf(sent.draft), { key: sent.key })
+    const video = await learn(create<Video>('/v1/videos', formOf(sent.draft), { key: sent.key }))
     await forget()
-    learn([video])
     return video
   } catch (error) {
     if (error instanceof Problem && !isUnknown(error)) await forget() // the farm has answered

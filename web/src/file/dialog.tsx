@@ -1,6 +1,6 @@
 /** What is meant with a dropped video, settings or queue: take the settings, go on with the video, use its last frame. */
 import { useSignal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useMemo } from 'preact/hooks'
 import { change } from '../create/draft'
 import { Dialog } from '../parts/dialog'
 import { say } from '../parts/toast'
@@ -20,25 +20,34 @@ function About({ file }: { file: File }) {
   const said = useSignal<string | null>(null)
   const work = useSignal<string | null>(words.file.reading)
   const isExtending = useSignal(false)
+  const gone = useMemo(() => new AbortController(), [])
+  useEffect(() => () => gone.abort(), [])
   const close = (): void => {
     asked.value = asked.value.filter((one) => one !== file)
   }
-  /** Do one thing; what goes wrong is said here, and the dialog stays. */
-  const act = async (what: () => Promise<void>): Promise<void> => {
+  /** Do one thing at a time; what goes wrong is said here, and the dialog stays. */
+  const act = async (busy: string, what: () => Promise<void>): Promise<void> => {
     said.value = null
+    work.value = busy
     await what().catch((error: unknown) => (said.value = (error as Error).message))
     work.value = null
   }
-  useEffect(() => void act(async () => void (found.value = await inspect(file))), [file])
-  const take = (one: Found): Promise<void> => act(() => fillFrom(one).then(close))
+  useEffect(() => void act(words.file.reading, async () => void (found.value = await inspect(file))), [file])
+  const take = (one: Found): Promise<void> => act(words.file.filling, () => fillFrom(one, gone.signal).then(close))
   const each = (data: readonly Found[]): Promise<void> =>
-    act(async () => {
+    act(words.create.sending, async () => {
       const refused = await makeEach(data, (at) => (work.value = words.many.sending(at + 1, data.length)))
       const made = words.many.made(data.length - refused.length)
       say(refused.length > 0 ? `${made} ${words.many.refused(refused)}` : made, { isBad: refused.length > 0 })
       close()
     })
-  const useLast = (): Promise<void> => act(async () => (change({ image: await lastFrame(file, found.value?.video_id ?? null) }), close()))
+  const useLast = (): Promise<void> =>
+    act(words.file.readingFrame, async () => {
+      const image = await lastFrame(file, found.value?.video_id ?? null)
+      if (gone.signal.aborted) return
+      change({ image })
+      close()
+    })
   const data = found.value?.data ?? []
   const [one] = data
   return (

@@ -76,10 +76,7 @@ export async function makeEach(data: readonly Found[], tell: (at: number) => voi
   for (const [at, one] of data.entries()) {
     tell(at)
     const body = { prompt, ...one.fields, ...own, ...one.images }
-    await patiently(() => create<Video>('/v1/videos', body)).then(
-      (video) => learn([video]),
-      (error: unknown) => refused.push(`${at + 1}: ${(error as Error).message}`),
-    )
+    await patiently(() => learn(create<Video>('/v1/videos', body))).catch((error: unknown) => refused.push(`${at + 1}: ${(error as Error).message}`))
   }
   return refused
 }
@@ -95,7 +92,7 @@ async function send(picture: Picture): Promise<{ file_id: string }> {
 
 /** The last frame of a video file: as the farm has it where the video is there, else as the browser shows it. */
 export async function lastFrame(file: File, video: string | null): Promise<Picture> {
-  const name = `${file.name.replace(/\.[^.]*$/, '')} last frame.png`
+  const name = words.file.frameName(file.name.replace(/\.[^.]*$/, ''))
   const answer = video ? await fetch(contentUrl({ id: video }, 'frame', { at_s: 'last' })).catch(() => null) : null
   return readPicture(answer?.ok ? await answer.blob() : await drawn(file), name)
 }

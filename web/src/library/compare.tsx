@@ -65,11 +65,8 @@ export function Compare({ ids }: { ids: readonly string[] }) {
 async function load(ids: readonly string[]): Promise<void> {
   for (const id of ids) {
     if (world.value.videos.has(id)) continue
-    await call<Video>(`/v1/videos/${id}`).then(
-      (video) => learn([video]),
-      (error: unknown) => {
-        if (!(error instanceof Problem)) throw error // one that was deleted is left out
-      },
-    )
+    await learn(call<Video>(`/v1/videos/${id}`)).catch((error: unknown) => {
+      if (!(error instanceof Problem)) throw error // one that was deleted is left out
+    })
   }
 }

@@ -89,8 +89,7 @@ export async function readMore(wish: Wish): Promise<void> {
   reading.value = { ...reading.value, isBusy: true, fault: '' }
   try {
     for (let found = 0; found < ENOUGH && reading.value.hasMore; ) {
-      const page = await call<Page<Video>>(`/v1/videos?${query(wish, reading.value.after)}`, { signal: mine })
-      learn(page.data)
+      const page = await learn(call<Page<Video>>(`/v1/videos?${query(wish, reading.value.after)}`, { signal: mine }))
       found += page.data.filter((video) => fits(world.value.videos.get(video.id) ?? video, wish)).length
       const last = page.data.at(-1)
       reading.value = { ...reading.value, after: page.last_id, until: last?.created_at ?? reading.value.until, hasMore: page.has_more }

@@ -12,8 +12,7 @@ const AT_ONCE = 6
 
 /** Send a wish for each video; says how many were refused, and offers to undo a cancel. */
 export async function wish(videos: readonly Video[], what: Wish): Promise<void> {
-  const done = await each(videos, (video) => call<Video>(`/v1/videos/${video.id}/${what}`, { method: 'POST', insist: false }))
-  learn(done)
+  const done = await each(videos, (video) => learn(call<Video>(`/v1/videos/${video.id}/${what}`, { method: 'POST', insist: false })))
   if (what === 'cancel' && done.length) {
     const name = done.length === 1 ? title(done[0]!) : null
     say(words.done.cancelled(done.length, name), { undo: () => void wish(done, 'retry') })
@@ -28,7 +27,7 @@ export async function move(videos: readonly Video[], place: Place): Promise<void
   let next = place
   try {
     for (const { id } of videos) {
-      learn([await call<Video>(`/v1/videos/${id}/move`, { method: 'POST', body: next })])
+      await learn(call<Video>(`/v1/videos/${id}/move`, { method: 'POST', body: next }))
       next = { after: id }
     }
   } catch (error) {
@@ -53,11 +52,7 @@ export async function erase(videos: readonly Video[]): Promise<string[]> {
 }
 
 /** Change a video's prompt, name, priority or labels. Throws the Problem, which names the fields. */
-export async function change(video: Video, fields: object): Promise<Video> {
-  const changed = await call<Video>(`/v1/videos/${video.id}`, { method: 'PATCH', body: fields })
-  learn([changed])
-  return changed
-}
+export const change = (video: Video, fields: object): Promise<Video> => learn(call<Video>(`/v1/videos/${video.id}`, { method: 'PATCH', body: fields }))
 
 /** Run `act` for each item, a few at once; returns what succeeded and says what did not. */
 export async function each<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {

@@ -1,6 +1,6 @@
 /** The one copy of what the page knows, as signals. Only the stream, and lists and answers of calls, change it. */
 import { computed, signal } from '@preact/signals'
-import { title, type Video } from '../api/objects'
+import { type Page, title, type Video } from '../api/objects'
 import { words } from '../words'
 import { apply, EMPTY, type FarmEvent, listed, waiting, withStatus, type World } from './world'
 
@@ -9,13 +9,30 @@ export const world = signal<World>(EMPTY)
 /** Whether the open videos were listed once: before that, an empty queue means nothing. */
 export const isListed = signal(false)
 
+/** For each answer on its way, the ids of which events told since it was asked for. */
+const awaited = new Set<Set<string>>()
+
 export const take = (event: FarmEvent): void => {
   world.value = apply(world.value, event)
+  if (event.kind === 'video' || event.kind === 'gone') for (const told of awaited) told.add(event.data.id)
 }
 
-/** Take in videos that a list or a call answered. */
-export const learn = (videos: readonly Video[], told?: ReadonlySet<string>): void => {
-  if (videos.length) world.value = listed(world.value, videos, told)
+/** Take in the videos of an answer when it comes, and return it. Events that come before it are newer. */
+export async function learn<T extends Video | Page<Video> | readonly Video[]>(answer: Promise<T>): Promise<T> {
+  const told = new Set<string>()
+  awaited.add(told)
+  try {
+    const said = await answer
+    world.value = listed(world.value, videosOf(said), told)
+    return said
+  } finally {
+    awaited.delete(told)
+  }
+}
+
+function videosOf(said: Video | Page<Video> | readonly Video[]): readonly Video[] {
+  if ('data' in said) return said.data
+  return 'id' in said ? [said] : said
 }
 
 export const running = computed(() => withStatus(world.value, 'in_progress'))
@@ -34,7 +51,7 @@ export const place = signal('')
 
 /** The page's title: how far the first running video is, how many wait, and the view. */
 export const pageTitle = computed(() => {
-  const parts = [running.value[0] && `${running.value[0].progress} %`, queued.value.length && `${queued.value.length} wait`]
+  const parts = [running.value[0] && words.progress.percent(running.value[0].progress), queued.value.length && words.queue.wait(queued.value.length)]
   return [parts.filter(Boolean).join(' · '), viewName(world.value, place.value), words.farm].filter(Boolean).join(' – ')
 })
 

@@ -14,9 +14,6 @@ const TITLE_S = 50
 const looks = new Map<string, number>()
 const MOST_LOOKS = 4
 
-/** For each list on its way, the ids of which events told since it was asked for. */
-const listings = new Set<Set<string>>()
-
 let followed = ''
 let stream: EventSource | null = null
 let timer: ReturnType<typeof setTimeout> | undefined
@@ -67,7 +64,6 @@ function open(): void {
       away.value = false
       const event = { kind, data: JSON.parse(message.data as string) } as FarmEvent
       take(event)
-      if (event.kind === 'video' || event.kind === 'gone') for (const told of listings) told.add(event.data.id)
       if (kind === 'reset' || (kind === 'hello' && isNew)) void listOpen().catch(() => undefined)
       if (kind === 'hello') isNew = false
     })
@@ -102,26 +98,18 @@ function rest(): void {
 
 /** List all open videos: a request for each hundred, then one for each that was open and is not named. */
 export async function listOpen(): Promise<void> {
-  const told = new Set<string>()
-  listings.add(told)
-  try {
-    const found = await all('/v1/videos?limit=100&order=asc&status=open')
-    learn(found, told)
-    isListed.value = true
-    learn((await each(unnamed(world.peek(), found, told), one)).flat(), told)
-  } finally {
-    listings.delete(told)
-  }
+  const found = await learn(all('/v1/videos?limit=100&order=asc&status=open'))
+  isListed.value = true
+  await each(unnamed(world.peek(), found), learnEnd)
 }
 
-/** What became of a video, or nothing where the farm cannot say it now. */
-async function one(id: string): Promise<Video[]> {
+/** Learn what became of a video, where the farm can say it now. */
+async function learnEnd(id: string): Promise<void> {
   try {
-    return [await call<Video>(`/v1/videos/${id}`)]
+    await learn(call<Video>(`/v1/videos/${id}`))
   } catch (error) {
     if (!(error instanceof Problem)) throw error
     if (error.status === 404) take({ kind: 'gone', data: { id, object: 'video' } })
-    return []
   }
 }
 

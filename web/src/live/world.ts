@@ -96,17 +96,21 @@ export function apply(world: World, event: FarmEvent): World {
   }
 }
 
-/** Put in videos that a list or a call answered. told: ids of which events told meanwhile; these events are newer. */
+/** Put in videos that a list or a call answered. told: ids of which events told meanwhile; these know all but the request better. */
 export function listed(world: World, videos: readonly Video[], told: ReadonlySet<string> = new Set()): World {
   const known = new Map(world.videos)
-  for (const video of videos) if (!told.has(video.id)) known.set(video.id, merged(world.videos.get(video.id), video))
+  for (const video of videos) {
+    const now = world.videos.get(video.id)
+    if (!told.has(video.id)) known.set(video.id, merged(now, video))
+    else if (now) known.set(video.id, merged(video, { ...now, ...(video.request && { request: video.request }) }))
+  }
   return { ...world, videos: known }
 }
 
-/** The open videos that a list of all open ones does not name, and no event since: how they ended is to be asked. */
-export function unnamed(world: World, found: readonly Video[], told: ReadonlySet<string>): string[] {
+/** The open videos that a list of all open ones does not name: how they ended is to be asked. */
+export function unnamed(world: World, found: readonly Video[]): string[] {
   const named = new Set(found.map((video) => video.id))
-  return [...world.videos.values()].filter((video) => isOpen(video) && !named.has(video.id) && !told.has(video.id)).map((video) => video.id)
+  return [...world.videos.values()].filter((video) => isOpen(video) && !named.has(video.id)).map((video) => video.id)
 }
 
 /** Events carry no `request`, and lists no `section` and `steps`: what was told of them stays, but for what the video says now. */
@@ -114,8 +118,8 @@ function merged(old: Video | undefined, video: Video): Video {
   if (!old) return video
   const runsOn = old.status === 'in_progress' && video.status === 'in_progress'
   const inHand = runsOn ? { section: old.section, steps: old.steps } : {}
-  const request = video.request ?? (old.request && { ...old.request, prompt: video.prompt, name: video.name })
-  return { ...inHand, ...video, ...(request && { request }) }
+  const request = video.request ?? old.request
+  return { ...inHand, ...video, ...(request && { request: { ...request, prompt: video.prompt, name: video.name } }) }
 }
 
 const withVideo = (world: World, video: Video): World => ({

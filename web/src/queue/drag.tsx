@@ -1,6 +1,6 @@
 /** Rows that wait change their places: under a pointer, or by keys. Until it is dropped, a row only looks moved. */
 import { signal } from '@preact/signals'
-import type { TargetedKeyboardEvent, TargetedPointerEvent } from 'preact'
+import type { TargetedKeyboardEvent, TargetedMouseEvent, TargetedPointerEvent } from 'preact'
 import { title } from '../api/objects'
 import { move } from '../live/actions'
 import { Icon } from '../parts/icon'
@@ -62,17 +62,19 @@ function drop(): void {
 export function Handle({ entry: { key, videos } }: { entry: Entry }) {
   const isLifted = lifted.value?.key === key
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLButtonElement>): void => {
-    const [step, handle] = [STEPS[event.key], event.currentTarget]
-    if (event.key === ' ' || event.key === 'Enter') isLifted ? drop() : lift(key)
-    else if (isLifted && step !== undefined) shift((lifted.value?.to ?? 0) + step)
+    const step = STEPS[event.key]
+    if (isLifted && step !== undefined) shift((lifted.value?.to ?? 0) + step)
     else if (isLifted && event.key === 'Escape') putBack()
     else return
     event.preventDefault()
     event.stopPropagation()
-    requestAnimationFrame(() => {
-      handle.focus() // the row may have changed its place in the document
-      handle.closest('li')?.scrollIntoView({ block: 'nearest' })
-    })
+    stayAt(event.currentTarget)
+  }
+  /** Space, Enter and screen readers click without a pointer. */
+  const onClick = (event: TargetedMouseEvent<HTMLButtonElement>): void => {
+    if (event.detail > 0) return // drag() has followed the pointer
+    isLifted ? drop() : lift(key)
+    stayAt(event.currentTarget)
   }
   return (
     <button
@@ -82,12 +84,21 @@ export function Handle({ entry: { key, videos } }: { entry: Entry }) {
       title={words.queue.moveHint}
       aria-pressed={isLifted}
       onKeyDown={onKeyDown}
+      onClick={onClick}
       onBlur={(event) => isLifted && event.relatedTarget && putBack()}
       onPointerDown={(event) => event.button === 0 && drag(event, key)}
     >
       <Icon name="grip" />
     </button>
   )
+}
+
+/** Keep the focus on a handle, and its row in sight: the row may change its place in the document. */
+function stayAt(handle: HTMLElement): void {
+  requestAnimationFrame(() => {
+    handle.focus()
+    handle.closest('li')?.scrollIntoView({ block: 'nearest' })
+  })
 }
 
 /** Follow the pointer until it lets go. It is listened to at the window, because rows come and go under it. */
@@ -106,6 +117,7 @@ function drag(event: TargetedPointerEvent<HTMLButtonElement>, key: string): void
     act()
   }
   const scroll = (): void => {
+    if (lifted.value?.key !== key) return end(() => undefined) // the row, or the whole view, has gone
     const [above, below] = [HEADER_PX + EDGE_PX - y, y - (window.innerHeight - EDGE_PX)]
     const by = above > 0 ? -above : Math.max(0, below)
     if (by) window.scrollBy(0, Math.max(-MOST_PX, Math.min(MOST_PX, by / 3)))

@@ -17,7 +17,7 @@ interface Props {
 export function EditForm({ video, onClose }: Props) {
   const isKnown = video.request !== undefined
   useEffect(() => {
-    if (!isKnown) void each([video], ({ id }) => call<Video>(`/v1/videos/${id}`)).then((found) => (found.length ? learn(found) : onClose()))
+    if (!isKnown) void each([video], ({ id }) => learn(call<Video>(`/v1/videos/${id}`))).then((found) => found.length || onClose())
   }, [video.id, isKnown])
   return isKnown ? <Form video={video} onClose={onClose} /> : <p class="edit soft">{words.loading}</p>
 }

@@ -48,7 +48,7 @@ const difference = (video: Video): string => `${video.extends_video_id ? words.f
 /** Ask for ancestors one by one, for the batch, and for the newest videos, among which its children are. */
 async function learnFamily(video: Video): Promise<string[]> {
   const pages = ['/v1/videos?limit=100', video.batch && `/v1/videos?batch=${video.batch.id}&limit=16`]
-  const lists = pages.filter((path) => path !== null).map((path) => call<Page<Video>>(path).then((page) => learn(page.data)))
+  const lists = pages.filter((path) => path !== null).map((path) => learn(call<Page<Video>>(path)))
   const found: string[] = []
   for (let id = parentOf(video); id && found.length < DEEPEST; id = parentOf(world.value.videos.get(id)!)) {
     if (!world.value.videos.has(id) && !(await learnOne(id))) break
@@ -61,7 +61,7 @@ async function learnFamily(video: Video): Promise<string[]> {
 /** Learn one video; false: it was deleted. */
 export async function learnOne(id: string): Promise<boolean> {
   try {
-    learn([await call<Video>(`/v1/videos/${encodeURIComponent(id)}`)])
+    await learn(call<Video>(`/v1/videos/${encodeURIComponent(id)}`))
     return true
   } catch (error) {
     if (error instanceof Problem) return false

@@ -11,8 +11,7 @@ export function useMake(): { problem: Signal<Problem | null>; make: (path: strin
   const make = async (path: string, fields: object): Promise<void> => {
     problem.value = null
     try {
-      const made = await create<Video>(path, fields)
-      learn([made])
+      const made = await learn(create<Video>(path, fields))
       route(`/ui/videos/${made.id}`)
     } catch (error) {
       if (!(error instanceof Problem)) throw error

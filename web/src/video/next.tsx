@@ -17,7 +17,7 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
   const { route } = useLocation()
   const extends_ = useSignal(false)
   const isReady = video.status === 'completed'
-  const remix = (fields: object): Promise<Video> => create<Video>(`/v1/videos/${video.id}/remix`, { prompt: video.prompt, ...fields })
+  const remix = (fields: object): Promise<Video> => learn(create<Video>(`/v1/videos/${video.id}/remix`, { prompt: video.prompt, ...fields }))
   const toForm = async (fill: () => Promise<void>): Promise<void> => {
     try {
       await fill()
@@ -28,13 +28,11 @@ export function Next({ video, time }: { video: Video; time: Signal<number> }) {
   }
   const others = async (): Promise<void> => {
     const made = await each(seeds(), (seed) => remix({ seed }))
-    learn(made)
     if (made.length) say(words.next.added(made.length))
   }
   const full = async (): Promise<void> => {
     const [made] = await each([0], () => remix({ cache: 'none', cache_threshold: null, seed: video.seed }))
     if (!made) return
-    learn([made])
     route(`/ui/videos/${made.id}`)
   }
   const supports = models.value.find((model) => model.id === video.model)?.supports

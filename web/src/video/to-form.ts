@@ -23,8 +23,8 @@ export async function fillForm(video: Video): Promise<void> {
   await fillWith({ ...request, prompt: video.prompt, seed: video.seed }, (part) => picture(video, names[part] ?? part), words.next.filled)
 }
 
-/** The settings that a file holds. The form keeps its prompt and its start image where the file has none. */
-export async function fillFrom({ fields, images }: Found): Promise<void> {
+/** The settings that a file holds. The form keeps its prompt and its start image where the file has none. stop: leaves the form alone. */
+export async function fillFrom({ fields, images }: Found, stop: AbortSignal): Promise<void> {
   await ready()
   const { prompt, image } = draft.value
   const sent = async (part: string): Promise<Picture | null> => {
@@ -33,13 +33,14 @@ export async function fillFrom({ fields, images }: Found): Promise<void> {
     return answer && readPicture(await answer.blob(), `${part}.png`)
   }
   const orOurs = async (part: string): Promise<Picture | null> => (await sent(part)) ?? (part === 'input_reference' ? image : null)
-  await fillWith({ prompt, ...fields }, orOurs, words.file.filled)
+  await fillWith({ prompt, ...fields }, orOurs, words.file.filled, stop)
 }
 
-async function fillWith(request: Record<string, unknown>, read: (part: string) => Promise<Picture | null>, told: string): Promise<void> {
+async function fillWith(request: Record<string, unknown>, read: (part: string) => Promise<Picture | null>, told: string, stop?: AbortSignal): Promise<void> {
   const keyframes = (request['keyframes'] as { at_s: number; image: string }[] | undefined) ?? []
   const values = Object.entries(request).filter(([name, value]) => !OWN.has(name) && isChange(name, value))
   const [image, end, ...between] = await Promise.all(['input_reference', 'end_image', ...keyframes.map((frame) => frame.image)].map(read))
+  stop?.throwIfAborted()
   const before = draft.value
   draft.value = {
     ...NEW,
