@@ -91,7 +91,7 @@ def test_presets_are_kept_for_their_owner(jobs: Jobs, door: DispatcherHere) -> N
         built_in = client.get("/v1/presets", **alice).json()
         assert {"dance", "hands", "compat-dance"} <= {preset["name"] for preset in built_in["data"]}
         assert (built_in["start"], {preset["built_in"] for preset in built_in["data"]}) == (None, {True})
-        fields = {"num_inference_steps": 30, "prompt": "it dances", "loras": []}
+        fields = {"num_inference_steps": 30, "prompt": "it dances", "preset": "dance", "loras": []}
         saved = client.put("/v1/presets/mine%20%C3%A9", json={"fields": fields, "start": True}, **alice).json()
         assert (saved["name"], saved["fields"], saved["start"]) == ("mine é", fields, True)
         listed = client.get("/v1/presets", **alice).json()
