@@ -20,6 +20,7 @@ from farm.errors import Forbidden, Unauthorized
 from farm.ingress.lives import Lives
 from farm.ingress.ready import Readiness
 from farm.ingress.seals import Seals
+from farm.ingress.streams.bells import Bells
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.subjects import Viewer
 from farm.ingress.streams.watches import Watches
@@ -58,6 +59,7 @@ class Dependencies:
     readiness: Readiness
     seals: Seals
     metrics: MetricsDoor | None = None  #: None: this process measures nothing
+    bells: Bells = field(init=False, default_factory=Bells)
     #: threads that decode images, and threads that store videos; more of them would only wait for each other
     decoding: CapacityLimiter = field(init=False)
     writing: CapacityLimiter = field(init=False)

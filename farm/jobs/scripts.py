@@ -33,6 +33,11 @@ class ScriptSession:
         self._store, self._owner, self._clock = store, owner, clock
         self._session = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
 
+    @property
+    def folder(self) -> str:
+        """The prefix of the session's notes."""
+        return script_folder(self._owner, self._session)
+
     def keys(self) -> list[ScriptKey]:
         """Return the calls that the session waits for, oldest first. Raises: StoreError."""
         return [key for key in self._all() if not key.name.startswith(_SECTIONS)]
@@ -89,7 +94,7 @@ class ScriptSession:
         return ScriptSections(numbers=(), files=())
 
     def _all(self) -> list[ScriptKey]:
-        keys = map(parse_script, self._store.list(script_folder(self._owner, self._session)))
+        keys = map(parse_script, self._store.list(self.folder))
         return [key for key in keys if key is not None]
 
     def _all_sections(self) -> list[ScriptKey]:
@@ -102,6 +107,12 @@ class ScriptSession:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def is_awaited(store: Store, record: Record) -> bool:
+    """Tell whether any session of the video's owner waits for it. Raises: StoreError."""
+    keys = map(parse_script, keys_below(store, f"{SCRIPTS}{record.job.owner}/"))
+    return any(key is not None and key.name == record.job.id for key in keys)
 
 
 def read_answer(store: Store, event_id: str, *, owner: str) -> ScriptEvent:

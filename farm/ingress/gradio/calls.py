@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from farm.errors import Conflict, FarmError, InvalidRequest, NotFound
+from farm.errors import Conflict, FarmError, InvalidRequest, NotFound, StoreError
 from farm.ingress.gradio.asked import body_of, file_ids, in_the_scripts_words, intake_of, preserved_gb
 from farm.ingress.gradio.doors import NAMES_OF_PRESETS, PRESET_OUTPUTS, Call
 from farm.ingress.gradio.rows import update
@@ -19,12 +20,14 @@ from farm.ingress.posts import accepted, check_room, counted, nudge, prepared, w
 from farm.intake.prepare import prepare
 from farm.intake.uploads import with_files
 from farm.jobs import Record
-from farm.jobs.scripts import ScriptSession
+from farm.jobs.scripts import ScriptSession, is_awaited
 from farm.ledger.notes import ScriptEvent, ScriptSections
 
 log = logging.getLogger(__name__)
 _RANDOM_SEEDS = 2**32
 _FORKS_GB = {"Hand Movement": 8}  #: what the fork's presets preserve, where it is not 6
+_RETRY_S = 1.0
+_late_notes = set[asyncio.Task[None]]()  #: of accepted videos; the event loop alone would not keep these tasks
 
 
 class Asked(NamedTuple):
@@ -44,26 +47,58 @@ async def begin(asked: Asked, take: Callable[[], dict[str, Any]]) -> ScriptEvent
     try:
         values = take()
         if asked.call.function == "process":
-            record = await _process(asked, values)
-            wait = partial(asked.session.wait_for, record, door=asked.visit.door.path, call=asked.call.name)
-            return await run_in_threadpool(wait)
+            return await _wait_for(asked, await _process(asked, values))
         data = await _OTHERS[asked.call.function](asked, values)
         event = event.model_copy(update={"data": tuple(data)})
     except FarmError as err:
         log.info("script_refused: %s", err, extra={"code": err.code})
         event = event.model_copy(update={"error": in_the_scripts_words(err)})
-    return await run_in_threadpool(asked.session.answer, event)
+    event = await run_in_threadpool(asked.session.answer, event)
+    asked.visit.deps.bells.ring(asked.session.folder)
+    return event
+
+
+async def _wait_for(asked: Asked, record: Record) -> ScriptEvent:
+    """Note that the session waits for a video.
+
+    The video is accepted. If the store does not take the note now, the client has the video's id all the same: it
+    would ask for a second video if it were told of a refusal.
+    """
+    door, call = asked.visit.door.path, asked.call.name
+    note = partial(asked.session.wait_for, record, door=door, call=call)
+    try:
+        await run_in_threadpool(note)
+    except StoreError as err:
+        log.warning("note_late: %s", err, extra={"job_id": record.job.id})
+        task = asyncio.create_task(_note_later(note, asked))
+        _late_notes.add(task)
+        task.add_done_callback(_late_notes.discard)
+    asked.visit.deps.bells.ring(asked.session.folder)
+    return ScriptEvent(id=record.job.id, door=door, call=call)
+
+
+async def _note_later(note: Callable[[], ScriptEvent], asked: Asked) -> None:
+    """Try until the store takes the note."""
+    while True:
+        await asyncio.sleep(_RETRY_S)
+        try:
+            await run_in_threadpool(note)
+        except StoreError:
+            continue
+        asked.visit.deps.bells.ring(asked.session.folder)
+        return
 
 
 async def cancel(session: ScriptSession | None, video_id: str, visit: Visit) -> bool:
-    """Cancel a video that the session waits for; with None, any of the owner's. Tell whether it will not be made.
+    """Cancel a video that the session waits for; None: any session of the owner. Tell whether it will not be made.
 
     Raises: StoreError.
     """
     deps, owner = visit.deps, visit.owner
     try:
         record = await run_in_threadpool(deps.jobs.get, video_id, owner=owner)
-        if session is not None and not await run_in_threadpool(session.waits_for, record):
+        is_waiting: Callable[[Record], bool] = session.waits_for if session else partial(is_awaited, deps.jobs.store)
+        if not await run_in_threadpool(is_waiting, record):
             return False
         await run_in_threadpool(deps.jobs.wish, video_id, "cancel", owner=owner)
     except (NotFound, Conflict):  # it is not the owner's, or it has ended
@@ -89,7 +124,7 @@ async def _process(asked: Asked, values: dict[str, Any]) -> Record:
 async def _end_process(asked: Asked, _values: dict[str, Any]) -> list[Any]:
     """Cancel the videos that the session waits for."""
     for key in await run_in_threadpool(asked.session.keys):
-        await cancel(None, key.name, asked.visit)
+        await cancel(asked.session, key.name, asked.visit)
     return []
 
 

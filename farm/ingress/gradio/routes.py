@@ -128,7 +128,7 @@ def get_file(path: str, request: Request, visit: VisitDep) -> Response:
 @router.post(f"{API}/cancel")
 @router.post(f"{API}/reset")
 async def stop(request: Request, visit: VisitDep) -> dict[str, bool]:
-    """Cancel the video of an event, if the session waits for it. `reset` names no session."""
+    """Cancel the video of an event, if the session waits for it. `reset` names none: any session of the owner."""
     sent = await _sent(request)
     session = visit.session(sent["session_hash"]) if "session_hash" in sent else None
     event_id = sent.get("event_id")

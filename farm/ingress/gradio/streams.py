@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import current_time
 from starlette.concurrency import run_in_threadpool
 
-from farm.errors import FarmError, NotFound
+from farm.errors import Damaged, FarmError, NotFound, StoreError
 from farm.ingress.gradio.doors import DOORS, Call
 from farm.ingress.gradio.rows import Row, Rows
 from farm.ingress.gradio.visit import Visit
@@ -22,8 +23,11 @@ from farm.ledger.notes import ScriptEvent
 from farm.ledger.states import OPEN
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 _BEAT_S = 10.0  #: clients may take 15 s of silence for the end
-_LOOK_S = 1.0  #: between two looks for calls that another process of the ingress took, or at a place in the queue
+_LOOK_S = 5.0  #: between two looks for calls that another process of the ingress took
+_PLACE_S = 1.0  #: between two looks at a place in the queue
+_RETRY_S = 1.0  #: until a store is asked again that did not answer, or had nothing
 #: before the first message of a call: a client of 1.8 forgets what arrives while it still reads the answer to its POST
 _SETTLE_S = 0.1
 _EMPTY_S = 5.0  #: how long a stream without a call stays open: a list may be stale
@@ -77,14 +81,26 @@ def call_of(event: ScriptEvent) -> Call:
     raise NotFound(f"there is no call {event.call!r} here")
 
 
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the store answers: the video goes on meanwhile. Raises: Damaged, NotFound."""
+    while True:
+        try:
+            return await ask()
+        except Damaged:
+            raise
+        except StoreError as err:
+            log.warning("script_waits_for_the_store: %s", err)
+        await asyncio.sleep(_RETRY_S)
+
+
 async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told]:
-    record = await run_in_threadpool(visit.deps.jobs.get, event.id, owner=visit.owner)
+    record = await _patiently(lambda: run_in_threadpool(visit.deps.jobs.get, event.id, owner=visit.owner))
     rows = Rows(record.job, call_of(event), address=f"{visit.address}{event.door}")
     head, shown = record.head, None
     with visit.deps.watches.following(record.asked) as watch:
         while True:
             news = watch.news
-            head = (await watch.after(-1, head_seq=head.seq))[-1]
+            head = (await _patiently(partial(watch.after, -1, head_seq=head.seq)))[-1]
             state, live = head.state, watch.live
             if state.status == "queued":  # others move its place, which is no news of this video
                 live = (await visit.deps.lives.of([record.job.id])).get(record.job.id)
@@ -104,7 +120,7 @@ async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told
                     shown = queued
                     yield queued
             with suppress(TimeoutError):
-                await asyncio.wait_for(watch.changed(news), _LOOK_S if state.status == "queued" else None)
+                await asyncio.wait_for(watch.changed(news), _PLACE_S if state.status == "queued" else None)
 
 
 class SessionStream:
@@ -112,60 +128,64 @@ class SessionStream:
 
     def __init__(self, session: ScriptSession, visit: Visit) -> None:
         self._session, self._visit = session, visit
-        self._messages = asyncio.Queue[dict[str, Any] | None]()  # None: a call is told to its end
+        self._messages = asyncio.Queue[dict[str, Any] | None]()  # None: nothing is left to tell
         self._known = set[str]()  #: keys of calls that were begun to be told
         self._tasks = set[asyncio.Task[None]]()
 
     async def events(self) -> AsyncIterator[str]:
         """Yield Server-Sent Events."""
-        try:
-            await self._look()
-            looked_at = spoke_at = filled_at = current_time()
-            while True:
-                if self._messages.empty() and not self._tasks:
-                    await self._look()
-                    looked_at = current_time()
-                    if not self._tasks and (self._known or current_time() - filled_at > _EMPTY_S):
+        with self._visit.deps.bells.heard(self._session.folder) as bell:
+            looking = asyncio.create_task(self._look_again(bell))
+            looking.add_done_callback(lambda _: self._messages.put_nowait(None))
+            try:
+                while True:
+                    try:
+                        message = await asyncio.wait_for(self._messages.get(), _BEAT_S)
+                    except TimeoutError:
+                        yield _data({"msg": "heartbeat"})
+                        continue
+                    if message is None:
                         break
-                with suppress(TimeoutError):
-                    message = await asyncio.wait_for(self._messages.get(), _LOOK_S)
-                    if message is not None:
-                        spoke_at = current_time()
-                        yield _data(message)
-                if current_time() - spoke_at > _BEAT_S:
-                    spoke_at = current_time()
-                    yield _data({"msg": "heartbeat"})
-                if current_time() - looked_at > _LOOK_S:
-                    await self._look()
-                    looked_at = current_time()
-            yield _data({"msg": "close_stream"})
-        finally:
-            for task in self._tasks:
-                task.cancel()
+                    yield _data(message)
+                await looking  # raises what ended it
+                yield _data({"msg": "close_stream"})
+            finally:
+                for task in (looking, *self._tasks):
+                    task.cancel()
 
-    async def _look(self) -> None:
-        """Begin to tell of calls that are new. A store that does not answer now is asked again later."""
+    async def _look_again(self, bell: asyncio.Event) -> None:
+        """Look for calls until nothing is left to tell, as far as the store answers."""
+        empty_at = current_time()
+        while True:
+            bell.clear()
+            if not await self._look(bell):
+                empty_at = current_time()
+            elif not self._tasks and not bell.is_set() and (self._known or current_time() - empty_at > _EMPTY_S):
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), _LOOK_S if self._tasks else _RETRY_S)
+
+    async def _look(self, bell: asyncio.Event) -> bool:
+        """Begin to tell of calls that are new; each sets the bell at its end. Tell whether the store answered."""
         try:
             keys = await run_in_threadpool(self._session.keys)
         except FarmError as err:
             log.warning("session_unavailable: %s", err)
-            return
+            return False
         for key in keys:
             if str(key) not in self._known:
                 self._known.add(str(key))
                 task = asyncio.create_task(self._tell(key))
                 self._tasks.add(task)
-                task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._messages.put_nowait(None)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(lambda _: bell.set())
+        return True
 
     async def _tell(self, key: ScriptKey) -> None:
         await asyncio.sleep(_SETTLE_S)
         messages = Messages(key.name)
         try:
-            event = await run_in_threadpool(self._session.event, key)
+            event = await _patiently(lambda: run_in_threadpool(self._session.event, key))
             if event is None:
                 return
             async with aclosing(told(event, self._visit)) as all_told:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from collections import Counter
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from farm.contract import JobId
+from farm.errors import StoreError
+from farm.ingress.gradio import streams
 from farm.jobs import Jobs
 from farm.jobs.scripts import erase_old_scripts
 from farm.ledger.layout import SCRIPTS
@@ -291,11 +296,84 @@ def test_a_session_ends_its_own_videos(http: TestClient, hand: Hand, png: bytes)
     assert http.post(f"{API}/reset", json={"event_id": second}).json() == {"success": False}  # it has ended
     assert http.post(f"{API}/reset", json={"event_id": None}).json() == {"success": False}
 
+    picture = {"input_reference": png}
+    page = http.post("/v1/videos", data={"prompt": "of the page"}, files=picture).raise_for_status().json()["id"]
+    for stop in ("reset", "cancel"):
+        assert http.post(f"{API}/{stop}", json={"event_id": page}).json() == {"success": False}
+    assert video_of(http, page)["status"] == "queued"  # no script waits for it
+
     raw, other = (call(http, {"input_image": image, "prompt": name}) for name in ("raw", "other"))
     assert http.post(f"{API}/reset", json={"event_id": other}).json() == {"success": True}
     end_of(http, call(http, [], "end_process"), "end_process")
     assert video_of(http, raw)["status"] == "cancelled"
     assert end_of(http, raw) == ("error", {"error": "the video was cancelled"})
+
+
+def test_a_script_outlives_a_fault_of_the_store(
+    http: TestClient, hand: Hand, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note of an accepted video comes late, and reads fail at first: one video, which is told to its end."""
+    image, failed, faulty = uploaded(http, png), Counter[str](), set[str]()
+
+    def fail_at_first(name: str) -> None:
+        real = getattr(FolderStore, name)
+
+        def act(self: FolderStore, key: str, *values: Any, **named: Any) -> Any:
+            act_on = f"{name} {key.partition('/')[0]}"
+            if act_on in faulty and failed[act_on] < 2:
+                failed[act_on] += 1
+                raise StoreError("the store does not answer")
+            return real(self, key, *values, **named)
+
+        monkeypatch.setattr(FolderStore, name, act)
+
+    for name in ("put_if_absent", "get", "list"):
+        fail_at_first(name)
+    faulty.add("put_if_absent scripts")
+    event = joined(http, "s1", [image, "a cat", "", 7, 1, 4, 2])
+    hand.finish()
+    faulty |= {"get scripts", "list scripts", "get jobs"}
+    (done,) = [message for message in stream(http, "s1") if message["msg"] == "process_completed"]
+    assert (done["event_id"], done["success"]) == (event, True)
+    assert failed == dict.fromkeys(faulty, 2)
+    assert len(http.get("/v1/videos").json()["data"]) == 1
+
+
+def test_a_slow_store_stops_no_heartbeat(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream beats while it waits for the first answer of the store."""
+    monkeypatch.setattr(streams, "_BEAT_S", 0.05)
+    monkeypatch.setattr(streams, "_EMPTY_S", -1)
+    real = FolderStore.list
+
+    def slow(self: FolderStore, *values: Any, **named: Any) -> list[str]:
+        time.sleep(0.5)
+        return real(self, *values, **named)
+
+    monkeypatch.setattr(FolderStore, "list", slow)
+    parts = http.get(f"{API}/queue/data", params={"session_hash": "s1"}).text.strip().split("\n\n")
+    assert parts[0] == 'data: {"msg": "heartbeat"}'
+    assert parts[-1] == 'data: {"msg": "close_stream"}'
+
+
+def test_an_open_stream_hears_of_a_join_here_at_once(
+    http: TestClient, farm_url: str, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks into the store for what other processes took only now and then; here that is never."""
+    monkeypatch.setattr(streams, "_LOOK_S", 1e6)
+    url = f"{farm_url}{API}"
+    waiting = joined(http, "s1", [uploaded(http, png), "a cat"])
+    seed = {"data": [True], "fn_index": 3, "session_hash": "s1"}
+    asked = ""
+    with httpx.stream("GET", f"{url}/queue/data", params={"session_hash": "s1"}, timeout=None) as answer:
+        for line in filter(None, answer.iter_lines()):
+            message = json.loads(line.removeprefix("data: "))
+            assert message["msg"] not in {"heartbeat", "close_stream"}
+            if not asked:
+                assert message["event_id"] == waiting
+                asked = httpx.post(f"{url}/queue/join", json=seed).json()["event_id"]
+            elif message["event_id"] == asked and message["msg"] == "process_completed":
+                break
+    assert video_of(http, waiting)["status"] == "queued"
 
 
 def test_what_ends_otherwise_is_an_error(http: TestClient, hand: Hand, png: bytes) -> None:
