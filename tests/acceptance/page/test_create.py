@@ -49,7 +49,7 @@ def test_an_own_preset_comes_back(farm: FarmProcess, visit: Visit) -> None:
     page.get_by_role("button", name="+ Save as preset").click()
     page.get_by_label("Name of the preset").fill("three steps")
     page.get_by_role("button", name="Save, and begin with it").click()
-    chip = page.get_by_role("button", name="three steps")
+    chip = page.get_by_role("button", name="three steps", exact=True)
     expect(chip).to_be_visible()
     page.get_by_role("button", name="Clear the form").click()
     expect(page.get_by_label("Steps", exact=True)).to_have_value("")
