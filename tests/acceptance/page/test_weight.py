@@ -18,7 +18,11 @@ def test_the_first_load_is_light(visit: Visit) -> None:
     """Until the form can be used: few requests, little script, little style; other views load when they are opened."""
     page = visit.page("nowhere")
     answers = list[Response]()
-    page.on("response", answers.append)
+
+    def keep(answer: Response) -> None:
+        answers.append(answer)
+
+    page.on("response", keep)
     page.goto(f"{visit.origin()}/ui/")
     expect(page.get_by_role("button", name="Generate")).to_be_enabled()
     assert len(answers) <= MOST_REQUESTS, [answer.url for answer in answers]
