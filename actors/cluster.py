@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from actors.reach import Doors, doors_of
+from actors.reach import Ports, ports_of
 from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable
 from farm.store import Store
@@ -42,7 +42,7 @@ class FarmNode(NamedTuple):
     workers: int
     gpus: int
     draining: bool  #: it goes soon; nothing may begin there
-    doors: Doors = Doors("", ())  #: where the head must reach it
+    ports: Ports = Ports("", ())  #: where the head must reach it
 
 
 class FarmNotice(NamedTuple):
@@ -81,7 +81,7 @@ def farm_nodes() -> list[FarmNode]:
             workers=int(workers),
             gpus=int(node["Resources"].get("GPU", 0)),
             draining=node["NodeID"] in draining,
-            doors=doors_of(
+            ports=ports_of(
                 node["NodeManagerAddress"],
                 (node["NodeManagerPort"], node["ObjectManagerPort"]),
                 node["Labels"].get(PORTS_LABEL, ""),
@@ -123,7 +123,7 @@ class FarmLook(NamedTuple):
 
     notice: FarmNotice
     nodes: dict[str, str]
-    head: Doors
+    head: Ports
 
 
 def look_at(address: str) -> FarmLook:
@@ -141,8 +141,8 @@ def look_at(address: str) -> FarmLook:
     if head is None:
         raise Unavailable(f"the Ray at {address} has no head yet")
     raylet = (head.node_manager_port, head.object_manager_port)
-    doors = doors_of(head.node_manager_address, raylet, head.labels.get(PORTS_LABEL, ""))
-    return FarmLook(FarmNotice.read(data), names, doors)
+    ports = ports_of(head.node_manager_address, raylet, head.labels.get(PORTS_LABEL, ""))
+    return FarmLook(FarmNotice.read(data), names, ports)
 
 
 def _living(client: Any) -> list[Any]:

@@ -127,7 +127,7 @@ class DispatcherActor:
         """Find out in a thread whether this machine reaches a new one; Ray would declare it dead without a reason."""
 
         def tell() -> None:
-            if found := unreached(node.doors):
+            if found := unreached(node.ports):
                 log.warning("node_unreachable: %s", found, extra={"node": node.name})
                 tell_node(node.id, f"{found} was not reached from the head, {ray.util.get_node_ip_address()}")
             elif self._settings.autoscale:  # its workers come with the videos

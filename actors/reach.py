@@ -11,7 +11,7 @@ _ANSWER_S = 4.0  #: of each try; a firewall that drops packets answers nothing
 _PAUSE_S = 1.0
 
 
-class Doors(NamedTuple):
+class Ports(NamedTuple):
     """Ports of another machine: those where a program listens, and those where one may begin to listen any time."""
 
     address: str
@@ -19,24 +19,25 @@ class Doors(NamedTuple):
     later: tuple[int, ...] = ()
 
 
-def doors_of(address: str, ports: tuple[int, ...], span: str) -> Doors:
-    """Return the doors of a node. ports: of its raylet. span: its FARM_PORTS, or "" for any ports."""
-    return Doors(address, ports, (int(span.rpartition("-")[2]),) if span else ())
+def ports_of(address: str, ports: tuple[int, ...], span: str) -> Ports:
+    """Return the ports of a node that are tried. ports: of its raylet. span: its FARM_PORTS, or "" for any ports."""
+    return Ports(address, ports, (int(span.rpartition("-")[2]),) if span else ())
 
 
-def unreached(doors: Doors) -> str | None:
+def unreached(ports: Ports) -> str | None:
     """Return the first port that this machine does not reach, and why: "10.0.0.7:20000 (timed out)". It takes seconds.
 
-    None: it reaches them all. A refused connection reaches the machine, but no program.
+    None: it reaches them all. Where a program listens, a refused connection counts as unreached. Where none may listen
+    yet, it counts as reached: the machine refuses it so, but a firewall that rejects with a TCP reset looks the same.
     """
-    for port in (*doors.open, *doors.later):
+    for port in (*ports.open, *ports.later):
         for tries in range(_TRIES):
-            why = _try(doors.address, port, listens=port in doors.open)
+            why = _try(ports.address, port, listens=port in ports.open)
             if why is None:
                 break
             time.sleep(_PAUSE_S if tries < _TRIES - 1 else 0.0)
         else:
-            return f"{doors.address}:{port} ({why})"
+            return f"{ports.address}:{port} ({why})"
     return None
 
 

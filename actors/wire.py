@@ -38,9 +38,7 @@ def own_build() -> Build:
 def mismatch(farm: Build, here: Build) -> str | None:
     """Return why a machine with the build `here` cannot join, and the command that mends it; None: it can."""
     if farm.wire != here.wire:
-        cure = f"run here: pip install framepack-farm=={farm.version}"
-        if farm.version == here.version or not farm.wire:
-            cure = "bring both checkouts to one commit: git pull && make env; then start the farm again"
+        cure = "bring both checkouts to one commit: git pull && make env; then start the farm again"
         return f"the farm runs {farm}, this machine {here}; {cure}"
     if farm.ray != here.ray:
         return f"the farm runs Ray {farm.ray}, this machine {here.ray}; run here: pip install 'ray[serve]=={farm.ray}'"

@@ -1,4 +1,4 @@
-"""The farm's door on 127.0.0.1 too, when it listens on one of this machine's other addresses."""
+"""A relay on 127.0.0.1 to the farm, when it listens on one of this machine's other addresses."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def check_someone_may_ask(settings: FarmSettings) -> None:
 
 @contextlib.contextmanager
 def also_on_loopback(settings: FarmSettings, url: str) -> Iterator[str]:
-    """Give the URL for this machine's command line: `url`, or a door on 127.0.0.1 that leads there."""
+    """Give the URL for this machine's command line: `url`, or that of a relay on 127.0.0.1."""
     if not listens_elsewhere(settings):
         yield url
         return
     port, opened = int(url.rpartition(":")[2]), Future[Callable[[], object]]()
-    door = threading.Thread(target=lambda: asyncio.run(_serve(settings.host, port, opened)), name="loopback")
-    door.start()
+    relay = threading.Thread(target=lambda: asyncio.run(_serve(settings.host, port, opened)), name="loopback")
+    relay.start()
     try:
         close = opened.result()
     except OSError as err:
@@ -56,7 +56,7 @@ def also_on_loopback(settings: FarmSettings, url: str) -> Iterator[str]:
         yield f"http://{LOOPBACK}:{port}"
     finally:
         close()
-        door.join()
+        relay.join()
 
 
 async def _serve(host: str, port: int, opened: Future[Callable[[], object]]) -> None:

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from actors import reach
-from actors.reach import doors_of, own_address, unreached
+from actors.reach import ports_of, own_address, unreached
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +16,12 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "_PAUSE_S", 0.0)
 
 
-def test_open_doors_are_reached() -> None:
+def test_open_ports_are_reached() -> None:
     """And a port of the range that nobody listens on yet counts as reached: the machine itself refuses."""
-    with socket.create_server(("127.0.0.1", 0)) as door, socket.socket() as later:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as later:
         later.bind(("127.0.0.1", 0))  # taken, but nobody listens
         span = f"{later.getsockname()[1] - 5}-{later.getsockname()[1]}"
-        assert unreached(doors_of("127.0.0.1", (door.getsockname()[1],), span)) is None
+        assert unreached(ports_of("127.0.0.1", (listener.getsockname()[1],), span)) is None
 
 
 def test_a_program_that_does_not_answer_is_named() -> None:
@@ -29,7 +29,7 @@ def test_a_program_that_does_not_answer_is_named() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
-        assert unreached(doors_of("127.0.0.1", (port,), "")) == f"127.0.0.1:{port} (Connection refused)"
+        assert unreached(ports_of("127.0.0.1", (port,), "")) == f"127.0.0.1:{port} (Connection refused)"
 
 
 def test_the_address_is_that_of_the_card_that_leads_there() -> None:

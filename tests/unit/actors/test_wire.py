@@ -17,7 +17,7 @@ FARM = Build("0.2.0", 7, "2.60.0", "3.11.7")
 @pytest.mark.parametrize(
     ("here", "said"),
     [
-        (FARM._replace(version="0.1.0", wire=6), ["0.2.0 (wire 7)", "0.1.0 (wire 6)", "install framepack-farm==0.2.0"]),
+        (FARM._replace(version="0.1.0", wire=6), ["0.2.0 (wire 7)", "0.1.0 (wire 6)", "git pull && make env"]),
         (FARM._replace(wire=6), ["0.2.0 (wire 7)", "0.2.0 (wire 6)", "git pull && make env"]),
         (FARM._replace(ray="2.61.0"), ["Ray 2.60.0", "2.61.0", "pip install 'ray[serve]==2.60.0'"]),
         (FARM._replace(python="3.12.1"), ["Python 3.11.7", "3.12.1", "make PYTHON3=python3.11 env"]),

@@ -16,7 +16,7 @@ import pytest
 
 import actors.cluster
 from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice
-from actors.reach import Doors
+from actors.reach import Ports
 from actors.wire import own_build
 from deploy.node import join
 from farm.errors import ConfigError, Unavailable
@@ -169,7 +169,7 @@ def test_what_keeps_a_machine_out_from_the_first_is_said(monkeypatch: pytest.Mon
 def test_a_machine_with_other_software_starts_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The farm's notice names its build: the command ends before Ray starts, and says what to install."""
     notice = FarmNotice("/s", None, "epoch/1", "0", own_build()._replace(ray="1.0"))
-    monkeypatch.setattr(actors.cluster, "look_at", lambda _address: FarmLook(notice, {}, Doors("127.0.0.1", ())))
+    monkeypatch.setattr(actors.cluster, "look_at", lambda _address: FarmLook(notice, {}, Ports("127.0.0.1", ())))
     monkeypatch.setattr(join, "be_a_node", lambda *_: pytest.fail("Ray was started"))
     with pytest.raises(ConfigError, match=r"the farm runs Ray 1\.0, .*pip install 'ray\[serve\]==1\.0'"):
         join.join_foreground(ADDRESS, FarmSettings(node="den", workers="1"), own_store=False)

@@ -21,8 +21,8 @@ MOST_EXPOSED = 5.0  #: of 10
 
 
 def unit(path: Path) -> RawConfigParser:
-    """The file by its sections and keys, which come in small letters; no key of ours appears twice."""
-    parsed = RawConfigParser(delimiters="=", comment_prefixes="#", inline_comment_prefixes=None)
+    """The file by its sections and keys, which come in small letters; of a key that appears twice, the last."""
+    parsed = RawConfigParser(delimiters="=", comment_prefixes="#", inline_comment_prefixes=None, strict=False)
     parsed.read(path)
     return parsed
 
@@ -71,5 +71,17 @@ def test_the_farm_knows_what_a_unit_says(path: Path) -> None:
     assert program.endswith("/framefarm")
     known = {flag for param in load_command(command).params for flag in (*param.opts, *param.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known
-    settings = dict(pair.split("=", 1) for pair in service["Environment"].split())
+    given = " ".join(re.findall(r"(?m)^Environment=(.*)", path.read_text()))
+    settings = dict(pair.split("=", 1) for pair in given.split())
     FarmSettings.from_env({name: value.replace("%t", "/run") for name, value in settings.items()})
+
+
+def test_a_farm_that_is_away_never_stops_the_unit() -> None:
+    """`join` waits FARM_GIVE_UP_S at each start, so that fewer starts than the limit fit into its interval."""
+    text = (ROOT / "deploy" / "systemd" / "framefarm-join.service").read_text()
+    waits, pause, burst, minutes = (
+        int(re.findall(rf"(?m)^{name}(\d+)", text)[0])
+        for name in ("Environment=FARM_GIVE_UP_S=", "RestartSec=", "StartLimitBurst=", "StartLimitIntervalSec=")
+    )
+    assert burst * (waits + pause) > minutes * 60
+    assert burst * pause < minutes * 60  # a wrong setting does reach it
