@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from actors import reach
-from actors.reach import ports_of, own_address, unreached
+from actors.reach import own_address, ports_of, unreached
 
 
 @pytest.fixture(autouse=True)
