@@ -23,6 +23,7 @@ NAME = "NVIDIA GeForce RTX 3070 Laptop GPU"
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An Ampere card of 8 GiB in a machine of 64."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (7 * GIB, 8 * GIB))
     monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=8 * GIB))
