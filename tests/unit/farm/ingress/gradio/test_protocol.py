@@ -390,8 +390,9 @@ def test_what_ends_otherwise_is_an_error(http: TestClient, hand: Hand, png: byte
     assert (done["success"], done["output"]) == (False, {"error": "the worker fell over"})
     for name, unknown in (("process", event[:-1]), ("end_process", "answer_1"), ("process", "x"), ("nothing", "x")):
         assert http.get(f"{API}/call/{name}/{unknown}").status_code == 404
-    bad = ({"fn_index": number, "session_hash": "s"} for number in (99, True, None))
-    for sent in (*bad, {"fn_index": 0, "session_hash": 7}):
+    bad: list[tuple[object, object]] = [(99, "s"), (True, "s"), (None, "s"), (0, 7)]
+    for number, session in bad:
+        sent = {"fn_index": number, "session_hash": session}
         assert http.post(f"{API}/queue/join", json={"data": [], **sent}).status_code == 422
 
 
