@@ -66,10 +66,11 @@ class Edit(VideoEdit):
 class Moved(Value):
     """The turn that a user gave a video, taken from the neighbours that it had then. Lower goes first.
 
-    `since_s` is its neighbour's: both stay in one level while they wait. The next three decide within the level.
+    `since_s` is its neighbour's: both stay in one tier of the owner's videos while they wait. The next three decide
+    within the tier.
     """
 
-    since_s: float  #: unix seconds from which its waiting counts
+    since_s: float  #: unix seconds from which its waiting counts among the owner's videos
     at_s: float  #: unix seconds, as a standing
     beside: JobId  #: the video whose standing that was
     by: Fraction  #: how far behind that video

@@ -289,15 +289,28 @@ class Dispatcher:
 
     def _erase_expired(self) -> bool:
         """Erase some files, notes of scripts and videos that have expired; tell whether there may be more."""
-        has_more = erase_expired_files(self._jobs.store, now_s=self._wall())
-        has_more |= erase_old_scripts(self._jobs.store, self._settings.file_hours, now_s=self._wall())
+        store, hours, now_s = self._jobs.store, self._settings.file_hours, self._wall()
+        kinds: list[Callable[[], bool]] = [
+            lambda: erase_expired_files(store, now_s=now_s),
+            lambda: erase_old_scripts(store, hours, now_s=now_s),
+            self._erase_expired_videos,
+        ]
+        has_more = False
+        for erase in kinds:
+            try:
+                has_more |= erase()
+            except StoreError as err:  # it must not stop the other kinds; the next sweep tries again
+                log.warning("expire_failed: %s", err)
+        return has_more
+
+    def _erase_expired_videos(self) -> bool:
         if self._settings.keep_days is None:
-            return has_more
-        erased, has_more_videos = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
+            return False
+        erased, has_more = erase_expired(self._jobs, self._settings.keep_days, now_s=self._wall())
         with self._leases as leases:
             for job in erased:
                 leases.note_end(job.id, job.owner, None)
-        return has_more or has_more_videos
+        return has_more
 
     def _losses(self, failure: Failure) -> Losses | None:
         """Read what the order starts from, without the lock: a worker may be wrong about the store."""

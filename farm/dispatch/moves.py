@@ -1,8 +1,9 @@
 """Which turn a move gives a video: between two neighbours among its owner's videos. Other owners do not count.
 
-The video takes priority and waiting time of the video that it is moved beside, so both stay in one level. A video in
-danger of missing its deadline has no turn: beside it is before all others. Videos that were begun keep their turns, and
-nothing that is moved goes between them and what they were before.
+The video takes the priority of the video that it is moved beside. Among its owner's videos it also takes that one's
+waiting time, so both stay in one tier. Between owners its own waiting counts. A video in danger of missing its deadline
+has no turn: beside it is before all others. Videos that were begun keep their turns, and nothing that is moved goes
+between them and what they were before.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def move_to(demand: Demand, move: Move, turns: Sequence[tuple[Rank, Demand]], *,
     rank, neighbour = others[at]
     gap = at + 1 if move.to == "last" or (named and move.after) else at
     ahead, behind = (
-        others[side][0].turn if 0 <= side < len(others) and others[side][0].level == rank.level else None
+        others[side][0].turn if 0 <= side < len(others) and others[side][0].tier == rank.tier else None
         for side in (gap - 1, gap)
     )
     turn = _between(ahead, behind, own=Turn(now, demand.job))

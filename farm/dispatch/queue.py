@@ -8,6 +8,9 @@ Each rule decides only between orders that the rule before leaves equal:
    it is the one that was served longer ago, or came first. So no owner's own turns decide between owners.
 3. Turn, within an owner: the least remaining work goes first; `PATIENCE_S` of waiting counts as one section less. A
    video that its owner moved has the turn that the move gave it. Time does not change a turn, so the lists stay sorted.
+
+Within an owner, a moved video also has the tier of its neighbour. Between owners its own waiting counts: an owner has
+the level of the video that comes first in the owner's order. So a move brings no video before those of other owners.
 """
 
 from __future__ import annotations
@@ -36,14 +39,25 @@ class Turn(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """A video's place among one owner's videos. Lower goes first."""
+    """A video's place among one owner's videos, and its level. Lower goes first."""
 
-    level: int  #: negative: the highest level goes first
+    tier: int  #: the level among the owner's videos: where the video was moved, its neighbour's
     turn: Turn
-    until: float  #: unix seconds; time may change the level then
+    level: int  #: negative: the highest level goes first
+    until: float  #: unix seconds; time may change tier or level then
 
 
-Item = tuple[Turn, int, JobId]  #: a waiting order: turn, number among the video's pieces, video
+class Item(NamedTuple):
+    """A waiting order in the line of its owner."""
+
+    tier: int
+    turn: Turn
+    number: int  #: among the video's pieces
+    job: JobId
+
+
+#: an owner's first order, as it ranks among those of others: level, account, what decides between equals, order
+Head = tuple[int, float, tuple[int, float, str], Item, str, Iterator[Item]]
 
 
 class Waiting(NamedTuple):
@@ -51,6 +65,7 @@ class Waiting(NamedTuple):
 
     level: int
     account: float
+    tier: int
     turn: Turn
     demand: Demand
     piece: Piece
@@ -67,7 +82,7 @@ class Queue:
         self._served = 0.0  # the account of the owner who was served last: a newcomer begins there
         self._demands: dict[JobId, Demand] = {}
         self._ranks: dict[JobId, Rank] = {}
-        self.lines: dict[Need, dict[tuple[int, str], list[Item]]] = {}  #: need -> level and owner -> sorted orders
+        self.lines: dict[Need, dict[str, list[Item]]] = {}  #: need -> owner -> sorted orders
         self._given = 0  # orders
         self._waiting: Counter[str] = Counter()  # owner -> orders
         self._due: list[tuple[float, JobId]] = []  # a heap: when to rank a video again
@@ -118,19 +133,19 @@ class Queue:
 
     def in_order(self, needs: Iterable[Need], accounts: Mapping[str, float]) -> Iterator[Waiting]:
         """Yield the orders of these needs, most urgent first. Do not change the queue while you iterate."""
-        heads = [
-            (level, *self._share(level, owner, accounts), *items[0], 0, items)
-            for need in needs
-            for (level, owner), items in self.lines[need].items()
-        ]
+        lines = dict[str, list[list[Item]]]()
+        for need in needs:
+            for owner, items in self.lines[need].items():
+                lines.setdefault(owner, []).append(items)
+        heads = [self._head(owner, heapq.merge(*found), accounts) for owner, found in lines.items()]
         heapq.heapify(heads)
         while heads:
-            level, account, precedence, turn, number, job, at, items = heads[0]
+            level, account, _, (tier, turn, number, job), owner, rest = heads[0]
             demand = self._demands[job]
-            yield Waiting(level, account, turn, demand, demand.pieces[number])
-            if at + 1 < len(items):
-                heapq.heapreplace(heads, (level, account, precedence, *items[at + 1], at + 1, items))
-            else:
+            yield Waiting(level, account, tier, turn, demand, demand.pieces[number])
+            try:
+                heapq.heapreplace(heads, self._head(owner, rest, accounts))
+            except StopIteration:
                 heapq.heappop(heads)
 
     def turns_of(self, owner: str, *, now: float) -> list[tuple[Rank, Demand]]:
@@ -148,13 +163,23 @@ class Queue:
     def to_begin(self) -> list[JobId]:
         """Return the videos that were not begun, in the order in which they get workers if nothing else comes."""
         queued = [demand for demand in self._demands.values() if demand.status == "queued" and demand.pieces]
-        spent, places = dict(self.accounts), []
-        for demand in sorted(queued, key=lambda demand: (self._ranks[demand.job], demand.job)):
-            level, turn, _ = self._ranks[demand.job]
-            places.append((level, *self._share(level, demand.owner, spent), turn, demand.job))
+        lines = dict[str, list[Item]]()
+        for demand in queued:
+            rank = self._ranks[demand.job]
+            lines.setdefault(demand.owner, []).append(Item(rank.tier, rank.turn, 0, demand.job))
+        spent, order = dict(self.accounts), list[JobId]()
+        heads = [self._head(owner, iter(sorted(line)), spent) for owner, line in lines.items()]
+        heapq.heapify(heads)
+        while heads:
+            level, _, _, item, owner, rest = heads[0]
+            order.append(item.job)
             if -level < URGENT:
-                spent[demand.owner] += demand.remaining
-        return [job for *_, job in sorted(places)]
+                spent[owner] += self._demands[item.job].remaining
+            try:
+                heapq.heapreplace(heads, self._head(owner, rest, spent))
+            except StopIteration:
+                heapq.heappop(heads)
+        return order
 
     def wanted(self) -> int:
         """Return how many workers would have something to do: one a video, since its sections follow one another."""
@@ -163,11 +188,11 @@ class Queue:
     def _withdraw(self, job: JobId) -> None:
         self._positions = None
         if demand := self._demands.get(job):
-            for need, line, item in self._places(demand):
-                items = self.lines[need][line]
+            for need, owner, item in self._places(demand):
+                items = self.lines[need][owner]
                 del items[bisect_left(items, item)]
                 if not items:
-                    del self.lines[need][line]
+                    del self.lines[need][owner]
                 if not self.lines[need]:
                     del self.lines[need]
             self._waiting[demand.owner] -= len(demand.pieces)
@@ -181,8 +206,8 @@ class Queue:
         if demand.pieces and not self._waiting[owner]:
             self.accounts[owner] = max(self.accounts.get(owner, 0.0), self._served)
         self._waiting[owner] += len(demand.pieces)
-        for need, line, item in self._places(demand):
-            insort(self.lines.setdefault(need, {}).setdefault(line, []), item)
+        for need, _, item in self._places(demand):
+            insort(self.lines.setdefault(need, {}).setdefault(owner, []), item)
         if before is None or before.until != rank.until:
             heapq.heappush(self._due, (rank.until, demand.job))
 
@@ -193,11 +218,17 @@ class Queue:
         served = self._services[owner]
         return accounts[owner], (served, 0.0 if served else self._arrivals[owner][0], owner)
 
-    def _places(self, demand: Demand) -> Iterator[tuple[Need, tuple[int, str], Item]]:
+    def _head(self, owner: str, items: Iterator[Item], accounts: Mapping[str, float]) -> Head:
+        """Return the owner's next order, which stands for the owner among others. Raises: StopIteration."""
+        item = next(items)
+        level = self._ranks[item.job].level
+        return level, *self._share(level, owner, accounts), item, owner, items
+
+    def _places(self, demand: Demand) -> Iterator[tuple[Need, str, Item]]:
         """Yield where each of the video's orders waits."""
-        level, turn, _ = self._ranks[demand.job]
+        rank = self._ranks[demand.job]
         for number, piece in enumerate(demand.pieces):
-            yield piece.need, (level, demand.owner), (turn, number, demand.job)
+            yield piece.need, demand.owner, Item(rank.tier, rank.turn, number, demand.job)
 
 
 def _only_took_orders(before: Demand, after: Demand) -> bool:
@@ -213,7 +244,8 @@ def _rank(demand: Demand, fastest_s: float, now: float) -> Rank:
         return rank
     if _is_late(demand, fastest_s, now):
         begin = Turn(demand.deadline_s - demand.remaining * fastest_s, demand.job)
-        return Rank(min(rank.level, -URGENT), begin, min(rank.until, demand.deadline_s))
+        until = min(rank.until, demand.deadline_s)
+        return Rank(min(rank.tier, -URGENT), begin, min(rank.level, -URGENT), until)
     return rank._replace(until=min(rank.until, _begin_s(demand, fastest_s)))
 
 
@@ -229,8 +261,14 @@ def _begin_s(demand: Demand, fastest_s: float) -> float:
 
 def _own_rank(demand: Demand, now: float) -> Rank:
     """Rank the video as if it had no deadline."""
-    days = max(0, int((now - demand.since_s) // DAY_S))
+    days, own_days = _days(demand.since_s, now), _days(demand.created_s, now)
     turn = Turn(demand.created_s + PATIENCE_S * demand.remaining, demand.job)
     if demand.moved:
         turn = Turn(demand.moved.at_s, demand.moved.beside, demand.moved.by)
-    return Rank(-demand.priority - days, turn, demand.since_s + (days + 1) * DAY_S)
+    until = min(demand.since_s + (days + 1) * DAY_S, demand.created_s + (own_days + 1) * DAY_S)
+    return Rank(-demand.priority - days, turn, -demand.priority - own_days, until)
+
+
+def _days(since_s: float, now: float) -> int:
+    """Return the whole days of waiting."""
+    return max(0, int((now - since_s) // DAY_S))

@@ -183,10 +183,15 @@ def _is_loaded(worker: Worker, need: Need) -> bool:
 
 def _is_far_ahead(other: Waiting, ours: Waiting) -> bool:
     """Whether an order is worth changing the model for."""
-    if other.level != ours.level:
-        return other.level < ours.level
-    if other.demand.owner != ours.demand.owner and -other.level < URGENT:
-        return other.account + LOADING < ours.account
-    if other.demand.moved and other.demand.owner == ours.demand.owner:
+    if other.level > ours.level:  # not even for its owner's order: a move brings no video before those of others
+        return False
+    if other.demand.owner != ours.demand.owner:
+        if other.level < ours.level:
+            return True
+        if -other.level < URGENT:
+            return other.account + LOADING < ours.account
+    elif other.tier != ours.tier:
+        return other.tier < ours.tier
+    elif other.demand.moved:
         return other.turn < ours.turn  # somebody wants it first
     return other.turn.at_s + LOADING * PATIENCE_S < ours.turn.at_s

@@ -91,7 +91,7 @@ def checked_edit(body: Body) -> VideoEdit:
 
 def checked_move(body: Body) -> Move:
     """Check where a video shall go. Raises: InvalidRequest naming each bad field, or unless it names one place."""
-    return validated(Move, body.fields | dict.fromkeys(body.images, "not a field of a move"))
+    return validated(Move, body.fields | dict.fromkeys([*body.images, *body.files], "not a field of a move"))
 
 
 def take_image_size(body: Body, settings: FarmSettings) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ from farm.settings import FarmSettings
 
 _PURPOSE = "vision"
 _NAME_CHARS = 200
-_TOGETHER = 4  #: times FARM_MAX_UPLOAD_MB, of all files that one request names
 
 
 class Upload(NamedTuple):
@@ -69,8 +68,9 @@ def with_files(body: Body, files: Files, settings: FarmSettings, *, owner: str) 
             faults[name] = str(err)
     if faults:
         raise InvalidRequest.naming(faults)
-    if sum(sizes.values()) > (most := _TOGETHER * settings.max_upload_mb) << 20:
-        raise TooLarge(f"the request names files of more than {most} MiB together ({_TOGETHER} x FARM_MAX_UPLOAD_MB)")
+    if sum(sizes.values()) + sum(map(len, body.images.values())) > settings.max_upload_mb << 20:
+        most = f"{settings.max_upload_mb} MiB (FARM_MAX_UPLOAD_MB)"
+        raise TooLarge(f"the images of the request have more than {most} together; send smaller pictures")
     try:
         found = {file_id: files.read(file_id, owner=owner)[1] for file_id in sizes}
     except NotFound as err:  # it expired just now

@@ -53,7 +53,7 @@ class Demand(NamedTuple):
 
     @property
     def since_s(self) -> float:
-        """From when its waiting counts."""
+        """From when its waiting counts among its owner's videos."""
         return self.moved.since_s if self.moved else self.created_s
 
 

@@ -1,16 +1,25 @@
-"""Erase a deleted video, or one that was never accepted: everything but its ledger and its marker."""
+"""Erase a deleted video, or one that was never accepted: everything but its ledger and its marker.
+
+Also objects that have expired.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections.abc import Iterable
 
 from farm.contract import Job, JobId
+from farm.errors import StoreError
 from farm.jobs.batches import forget_batch
 from farm.jobs.embeddings import forget_embeddings
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.layout import index_key, log_folder, marker_key, request_key, video_folder
 from farm.ledger.notes import Claim, Mark, read_note
 from farm.store import ObjectMissing, Store
+
+log = logging.getLogger(__name__)
+_AT_ONCE = 200  #: expired objects: the dispatcher does nothing else meanwhile
 
 
 def erase(store: Store, job_id: JobId) -> None:
@@ -30,6 +39,21 @@ def erase(store: Store, job_id: JobId) -> None:
     if job is not None:
         forget_batch(store, job)
     store.delete(last)  # it alone says which batch the video belongs to
+
+
+def erase_some(store: Store, names: Iterable[str]) -> bool:
+    """Erase some objects; tell whether there may be more. One that cannot be erased stops no other.
+
+    Raises: StoreError from `names`.
+    """
+    for tried, name in enumerate(names):
+        if tried == _AT_ONCE:
+            return True
+        try:
+            store.delete(name)
+        except StoreError as err:
+            log.warning("erase_failed: %s", err, extra={"key": name})
+    return False
 
 
 def _unclaim(store: Store, job_id: JobId, claim: str | None) -> None:

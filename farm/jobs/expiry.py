@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 from farm.contract import Job
-from farm.errors import Conflict, Damaged, NotFound
+from farm.errors import Conflict, Damaged, NotFound, StoreError
 from farm.jobs.jobs import Jobs, Record
 from farm.ledger.layout import INDEX, parse_index
 from farm.ledger.states import ENDED
@@ -37,8 +37,8 @@ def erase_expired(jobs: Jobs, keep_days: float, *, now_s: float) -> tuple[list[J
             jobs.delete(record.job.id, owner=record.job.owner)
         except (NotFound, Conflict):  # its user deletes or retries it just now
             continue
-        except Damaged as err:
-            log.info("expire_skips: %s", err, extra={"job_id": record.job.id})
+        except StoreError as err:
+            log.warning("expire_skips: %s", err, extra={"job_id": record.job.id})
             continue
         log.info("expire_video", extra={"job_id": record.job.id})
         erased.append(record.asked)

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from farm.errors import Damaged, NotFound
+from farm.jobs.erase import erase_some
 from farm.jobs.findings import keys_below
 from farm.ledger.layout import FILES, FileKey, file_folder, files_folder, parse_file
 from farm.ledger.notes import FileNote
@@ -25,7 +26,6 @@ _ID = re.compile(r"file-([0-9a-f]{64})")
 _ID_CHARS = 80  #: of a foreign id in a message
 _NOTE_BYTES = 4096  #: the most for an object's first line
 _HOUR_MS = 3_600_000
-_AT_ONCE = 200  #: objects: the dispatcher does nothing else meanwhile
 _READERS = 16  #: threads
 
 
@@ -56,20 +56,20 @@ class Files:
         self._store, self._hours, self._clock = store, hours, clock
 
     def keep(self, data: bytes, note: FileNote, *, owner: str, most_s: float | None = None) -> StoredFile:
-        """Store a file, or renew the expiry of the one with the same bytes. most_s: the owner wants it erased by then.
+        """Store a file, or renew the expiry of the one with the same bytes; the later expiry wins.
 
-        Raises: StoreError.
+        most_s: the sender wants it erased by then. Another sender of these bytes may rely on more. Raises: StoreError.
         """
         sha256, now_ms = hashlib.sha256(data).hexdigest(), self._now_ms()
         earlier = [key for key in map(parse_file, self._store.list(file_folder(owner, sha256))) if key]
         created_ms = min((key.created_ms for key in earlier if key.expires_ms > now_ms), default=now_ms)
         life_ms = self._hours * _HOUR_MS
-        expires_ms = now_ms + int(life_ms if most_s is None else min(life_ms, most_s * 1000))
+        wanted_ms = now_ms + int(life_ms if most_s is None else min(life_ms, most_s * 1000))
+        expires_ms = max([wanted_ms, *(key.expires_ms + 1 for key in earlier)])  # always another object
         key = FileKey(owner, sha256, created_ms, expires_ms)
         self._store.put_if_absent(str(key), note.model_dump_json().encode() + b"\n" + data)
         for other in earlier:
-            if other != key:
-                self._store.delete(str(other))
+            self._store.delete(str(other))
         return StoredFile(key, note)
 
     def get(self, file_id: str, *, owner: str) -> StoredFile:
@@ -154,16 +154,8 @@ class Files:
 
 def erase_expired_files(store: Store, *, now_s: float) -> bool:
     """Erase some of the files that have expired; tell whether there may be more. Raises: StoreError."""
-    erased = 0
-    for name in keys_below(store, FILES):
-        key = parse_file(name)
-        if key is None or key.expires_ms > now_s * 1000:
-            continue
-        if erased == _AT_ONCE:
-            return True
-        store.delete(name)
-        erased += 1
-    return False
+    keys = ((name, parse_file(name)) for name in keys_below(store, FILES))
+    return erase_some(store, (name for name, key in keys if key and key.expires_ms <= now_s * 1000))
 
 
 def check_stored_file(store: Store, key: FileKey) -> None:

@@ -17,6 +17,7 @@ from farm.jobs.check_video import VideoCheck
 from farm.jobs.embeddings import unsealed
 from farm.jobs.files import check_stored_file
 from farm.jobs.findings import Finding, Look, keys_below
+from farm.jobs.scripts import check_script
 from farm.ledger import layout as at
 from farm.ledger.notes import OwnPresets, read_note
 from farm.store import ObjectMissing, Store
@@ -64,6 +65,7 @@ class Checker:
             (at.EMBEDDINGS, self._embedding),
             (at.PRESETS, self._presets),
             (at.FILES, self._file),
+            (at.SCRIPTS, self._script),
             (at.SECRETS, self._seal),
             (PROBES, self._probe),
         ):
@@ -148,6 +150,18 @@ class Checker:
             return
         except Damaged as err:
             yield Finding(kind="damaged", key=key, detail=f"{err}; videos have copies of what they use")
+
+    def _script(self, key: str) -> Iterator[Finding]:
+        found = at.parse_script(key)
+        if found is None:
+            yield Finding(kind="foreign", key=key, detail="not a note of a gradio script")
+            return
+        try:
+            check_script(self._look.store, found)
+        except ObjectMissing:  # it was told just now
+            return
+        except Damaged as err:
+            yield Finding(kind="damaged", key=key, detail=f"{err}; without it, the script misses an answer")
 
     def _seal(self, key: str) -> Iterator[Finding]:
         if key == at.SEAL and len(self._look.store.get(key)) != at.SEAL_BYTES:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from farm.errors import NotFound
+from farm.jobs.erase import erase_some
 from farm.jobs.findings import keys_below
 from farm.jobs.jobs import Record
 from farm.ledger.layout import SCRIPTS, ScriptKey, parse_script, script_folder
@@ -22,7 +23,6 @@ from farm.store import ObjectMissing, Store
 _ANSWER = re.compile(r"answer_([0-9a-f]{32})_(\d{13,})_[0-9a-f]{32}")
 _SECTIONS = "sections_"
 _HOUR_MS = 3_600_000
-_AT_ONCE = 200  #: notes: the dispatcher does nothing else meanwhile
 
 
 class ScriptSession:
@@ -128,13 +128,14 @@ def read_answer(store: Store, event_id: str, *, owner: str) -> ScriptEvent:
 
 def erase_old_scripts(store: Store, hours: float, *, now_s: float) -> bool:
     """Erase some of the notes that are older than `hours`; tell whether there may be more. Raises: StoreError."""
-    before_ms, erased = now_s * 1000 - hours * _HOUR_MS, 0
-    for name in keys_below(store, SCRIPTS):
-        key = parse_script(name)
-        if key is None or key.at_ms > before_ms:
-            continue
-        if erased == _AT_ONCE:
-            return True
-        store.delete(name)
-        erased += 1
-    return False
+    before_ms = now_s * 1000 - hours * _HOUR_MS
+    keys = ((name, parse_script(name)) for name in keys_below(store, SCRIPTS))
+    return erase_some(store, (name for name, key in keys if key and key.at_ms <= before_ms))
+
+
+def check_script(store: Store, key: ScriptKey) -> None:
+    """Read a note. Raises: ObjectMissing; Damaged if it cannot be read."""
+    if key.name.startswith(_SECTIONS):
+        read_note(store, str(key), ScriptSections)
+    else:
+        read_note(store, str(key), ScriptEvent)

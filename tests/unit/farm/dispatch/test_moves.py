@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from farm.contract import JobId, Moved
 from farm.dispatch.moves import move_to
-from farm.dispatch.queue import DAY_S
+from farm.dispatch.queue import DAY_S, URGENT
 from farm.jobs.demand import Demand
 from farm.request import Move
 from tests.unit.farm.dispatch.test_scheduler import NOW, Farm, card, video, who
@@ -144,17 +145,56 @@ def test_alone_there_is_nothing_to_move() -> None:
     assert owner.videos[JobId("a")].moved is None
 
 
-OWNERS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 9)), min_size=2, max_size=14)  # owner, sections
-MOVES = st.lists(
-    st.tuples(st.integers(0, 13), st.integers(0, 13), st.sampled_from(["before", "after", "to"])), max_size=20
+def test_a_move_beside_an_old_video_wins_nothing_from_other_owners() -> None:
+    """Neither days of waiting nor, with the highest priority, the level of deadlines come with the place."""
+    for priority in (0, 10):
+        old = video("old", 1, priority=priority, created_s=NOW - 4 * DAY_S)
+        new = [video(f"new{n}", 1, priority=priority) for n in range(6)]
+        owner = Owner(old, *new, *(video(f"bob{n}", 1, owner="bob", priority=priority) for n in range(6)))
+        for n in range(6):
+            owner.move(f"new{n}", after="old")
+        order = owner.farm.queue.to_begin()
+        assert order[0] == "old"
+        assert sum(name.startswith("bob") for name in order[1:7]) >= 3
+        assert work(owner, [])[1:7].count("bob") >= 3
+
+
+def test_what_waits_for_days_comes_after_a_new_video_that_is_moved_before_it() -> None:
+    """Its owner wants that. Once the new one has gone, the old one has its level again."""
+    new, old, bob = video("n", 9), video("o", 1, created_s=NOW - 4 * DAY_S), video("b", 1, owner="bob")
+    owner = Owner(new, old, bob, video("c", 1, owner="bob"))
+    owner.move("n", before="o")
+    order = owner.order()
+    assert order.index("n") < order.index("o")
+    assert order.index("o") == order.index("n") + 1
+
+
+def test_a_worker_changes_no_model_for_a_move_at_the_cost_of_another_owner() -> None:
+    """The owner's old video is for the loaded model; what was moved before it is new."""
+    old, new = video("o", 1, created_s=NOW - 4 * DAY_S), video("n", 1, model="b")
+    owner = Owner(old, new, video("b", 1, owner="bob", created_s=NOW - 2 * DAY_S))
+    owner.farm.tell(card(model="a"))
+    owner.move("n", before="o")
+    assert who(owner.farm)["w0"] in {"o", "b"}
+
+
+OWNERS = st.lists(  # owner, sections, priority, days of waiting
+    st.tuples(st.sampled_from("xyz"), st.integers(1, 9), st.sampled_from([0, 1, 10]), st.sampled_from([0.0, 0.4, 1.5])),
+    min_size=2,
+    max_size=14,
 )
+MOVES = st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13), st.sampled_from(["before", "after"])), max_size=20)
 
 
-def work(farm: Owner, moves: list[tuple[int, int, str]]) -> list[str]:
-    """Let a lone worker do all sections, while owners move their videos. Return whose section each one was."""
+def work(farm: Owner, moves: list[tuple[int, int, str]], check: Callable[[Demand], None] = lambda _: None) -> list[str]:
+    """Let a lone worker do all sections, while owners move their videos. Return whose section each one was.
+
+    check: sees the video of each section before it is given.
+    """
     names, given, moves = list(farm.videos), [], list(moves)
     while offer := farm.farm.offers.to("w0", now=NOW):
         demand = farm.videos[offer.job]
+        check(demand)
         given.append(demand.owner)
         farm.farm.offers.take(offer, owner=demand.owner)
         left = demand.remaining - 1
@@ -169,30 +209,67 @@ def work(farm: Owner, moves: list[tuple[int, int, str]]) -> list[str]:
             name, other, where = moves.pop()
             moved, beside = (farm.videos.get(JobId(names[at % len(names)])) for at in (name, other))
             waits = moved is not None and moved.status == "queued"
-            if where == "to" and moved and waits:
-                farm.move(moved.job, to="first" if other % 2 else "last")
-            elif moved and beside and waits and _can_be_beside(moved, beside):
+            if moved and beside and waits and _can_be_beside(moved, beside):
                 farm.move(moved.job, **{where: beside.job})
     return given
 
 
 def _can_be_beside(moved: Demand, beside: Demand) -> bool:
-    return beside.status == "queued" and moved.owner == beside.owner and moved.job != beside.job
+    is_other = beside.status == "queued" and moved.owner == beside.owner and moved.job != beside.job
+    return is_other and moved.priority == beside.priority and _days(moved) == _days(beside)
+
+
+def _days(demand: Demand) -> int:
+    return int((NOW - demand.created_s) // DAY_S)
+
+
+def several(videos: list[tuple[str, int, int, float]]) -> Owner:
+    """Videos v0 to vN of several owners."""
+    return Owner(
+        *(
+            video(f"v{n}", sections, owner=owner, priority=priority, created_s=NOW - days * DAY_S)
+            for n, (owner, sections, priority, days) in enumerate(videos)
+        )
+    )
 
 
 @given(OWNERS, MOVES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_owner_gets_more_or_less_work_by_a_move(
-    videos: list[tuple[str, int]], moves: list[tuple[int, int, str]]
+    videos: list[tuple[str, int, int, float]], moves: list[tuple[int, int, str]]
 ) -> None:
-    """Section by section, the same owners get a worker with and without moves."""
+    """Section by section, the same owners get a worker with and without moves within a tier."""
+    given = work(several(videos), moves)
+    assert given == work(several(videos), [])
+    assert Counter(given) == Counter(owner for owner, sections, *_ in videos for _ in range(sections))
 
-    def fresh() -> Owner:
-        return Owner(*(video(f"v{n}", sections, owner=owner) for n, (owner, sections) in enumerate(videos)))
 
-    given = work(fresh(), moves)
-    assert given == work(fresh(), [])
-    assert Counter(given) == Counter(owner for owner, sections in videos for _ in range(sections))
+@given(OWNERS, st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13), st.sampled_from(["before", "after", "to"]))))
+@settings(max_examples=60, deadline=None)
+def test_what_was_moved_goes_by_its_own_level_among_other_owners(
+    videos: list[tuple[str, int, int, float]], moves: list[tuple[int, int, str]]
+) -> None:
+    """Owner x moves across ages and priorities; at each of its sections, no other owner was ahead of that video."""
+    farm = several(videos)
+    for name, other, where in moves:
+        moved, beside = (farm.videos[JobId(f"v{at % len(videos)}")] for at in (name, other))
+        if moved.owner == "x" and where == "to":
+            farm.move(moved.job, to="first" if other % 2 else "last")
+        elif moved.owner == beside.owner == "x" and moved.job != beside.job:
+            farm.move(moved.job, **{where: beside.job})
+
+    def level(demand: Demand) -> int:
+        return demand.priority + _days(demand)
+
+    def check(given: Demand) -> None:
+        accounts = farm.farm.queue.accounts
+        for other in farm.videos.values() if given.owner == "x" else ():
+            if other.owner != "x":
+                assert level(other) <= level(given)
+                assert level(other) < level(given) or level(given) >= URGENT or accounts["x"] <= accounts[other.owner]
+
+    given = work(farm, [], check)
+    assert Counter(given) == Counter(owner for owner, sections, *_ in videos for _ in range(sections))
 
 
 def test_a_turn_is_kept_as_plain_text() -> None:

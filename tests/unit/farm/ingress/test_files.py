@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -147,11 +148,14 @@ def test_what_is_no_picture_is_refused_like_any_image(http: TestClient, jobs: Jo
 
 
 def test_one_request_names_files_of_a_limited_size_together(http: TestClient) -> None:
-    """Each may be as large as an upload; together four times that."""
-    files = [sent(http, noise(seed))["id"] for seed in range(5)]
-    body = {f"keyframe_{n}": {"file_id": file} for n, file in enumerate(files)}
-    answer = asked(http, body)
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    """As much as an upload: also with a picture in the body, and one file may stand in several fields."""
+    one, other = (sent(http, noise(seed))["id"] for seed in range(2))
+    small = {"image_url": "data:image/bmp;base64," + base64.b64encode(noise(2)[: 1 << 20]).decode()}
+    for end in ({"file_id": other}, small):
+        answer = asked(http, {"input_reference": {"file_id": one}, "end_image": end})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+        assert "FARM_MAX_UPLOAD_MB" in answer.json()["detail"]
+    assert asked(http, {"input_reference": {"file_id": one}, "end_image": {"file_id": one}}).status_code == 200
 
 
 def noise(seed: int) -> bytes:

@@ -77,6 +77,7 @@ def test_its_priority_comes_with_the_place_and_another_one_undoes_it(
         ({"to": "middle"}, "to"),
         ({"before": 7}, "before"),
         ({"beside": "a"}, "beside"),
+        ({"to": "first", "end_image": {"file_id": "file-a"}}, "end_image"),
     ],
 )
 def test_a_move_names_one_place(http: TestClient, three: list[str], place: dict[str, object], field: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from farm.dispatch.dispatcher import Dispatcher
-from farm.errors import Damaged, NotFound
+from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
 from farm.jobs.files import Files, erase_expired_files
-from farm.ledger.notes import FileNote
+from farm.jobs.leftovers import Leftovers
+from farm.jobs.scripts import ScriptSession
+from farm.ledger.notes import FileNote, ScriptSections
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.clock import Clock
@@ -39,6 +41,48 @@ def test_a_file_ends_at_its_expiry(files: Files, store: FolderStore, clock: Cloc
     clock.now += 1800
     again = files.keep(DATA, NOTE, owner="ann")
     assert again.key.created_ms == int(clock() * 1000)  # the expired one was another file
+
+
+def test_the_later_expiry_wins(files: Files, store: FolderStore, clock: Clock) -> None:
+    """A program that wants the bytes erased soon takes them from no other; sending them again still mends damage."""
+    kept = files.keep(DATA, NOTE, owner="ann")
+    (store.root / str(kept.key)).write_bytes(b"x")
+    again = files.keep(DATA, NOTE, owner="ann", most_s=60)
+    assert again.key.expires_ms >= kept.key.expires_ms
+    clock.now += 61
+    assert files.read(kept.id, owner="ann")[1] == DATA
+    assert len(store.list("files/")) == 1
+    soon = files.keep(b"b", NOTE, owner="ann", most_s=60)
+    clock.now += 61
+    with pytest.raises(NotFound):
+        files.get(soon.id, owner="ann")
+
+
+def test_a_file_that_cannot_be_erased_stops_no_other_expiry(
+    jobs: Jobs, files: Files, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the fault; other files, notes of scripts and leftovers go all the same."""
+    held, gone = files.keep(DATA, NOTE, owner="ann"), files.keep(b"b", NOTE, owner="ann")
+    session = ScriptSession(jobs.store, owner="ann", name="s", clock=clock)
+    session.set_sections(ScriptSections(numbers=(), files=()))
+    leftovers = list[float]()
+    dispatcher = Dispatcher(jobs, FarmSettings(file_hours=1), clock=clock, wall=clock)
+    monkeypatch.setattr(Leftovers, "erase_some", lambda _, *, now_s: leftovers.append(now_s))
+    delete = FolderStore.delete
+
+    def delete_others(store: FolderStore, key: str) -> None:
+        if key == str(held.key):
+            raise StoreError(f"{key} is locked")
+        delete(store, key)
+
+    monkeypatch.setattr(FolderStore, "delete", delete_others)
+    clock.now += 3 * 3600
+    dispatcher.sweep()
+    assert jobs.store.list("files/") == [str(held.key)]
+    assert gone.key != held.key
+    assert jobs.store.list("scripts/") == []
+    assert leftovers == [clock()]
+    assert f"{held.key} is locked" in caplog.text
 
 
 def test_the_dispatcher_erases_them(jobs: Jobs, files: Files, clock: Clock) -> None:

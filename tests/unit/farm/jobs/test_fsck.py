@@ -17,6 +17,8 @@ from farm.contract import Batch, Failure, JobId
 from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.jobs.fsck import DAY_S, Checker
+from farm.jobs.scripts import ScriptSession
+from farm.ledger.notes import ScriptEvent, ScriptSections
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.engine_worker import submit
@@ -363,6 +365,21 @@ def test_a_damaged_file_and_what_is_no_file_are_found(http: TestClient, store: F
     spoil(store.root / key)
     store.put_if_absent("files/local/x", b"")
     assert found(store) == [("damaged", key), ("foreign", "files/local/x")]
+
+
+def test_a_damaged_note_of_a_script_and_what_is_none_are_found(store: FolderStore) -> None:
+    """Both kinds of notes are read; a key that no script has would stay for ever."""
+    session = ScriptSession(store, owner="local", name="s")
+    event = session.answer(ScriptEvent(id="", door="", call="process", error="no"))
+    session.set_sections(ScriptSections(numbers=(0,), files=()))
+    assert found(store) == []
+    keys = store.list("scripts/")
+    assert len(keys) == 2
+    assert any(event.id in key for key in keys)
+    for key in keys:
+        (store.root / key).write_bytes(b"{")
+    store.put_if_absent("scripts/local/x", b"")
+    assert found(store) == sorted([*(("damaged", key) for key in keys), ("foreign", "scripts/local/x")])
 
 
 def test_damaged_presets_and_a_damaged_seal_are_found(http: TestClient, store: FolderStore) -> None:
