@@ -22,6 +22,7 @@ def application(settings: FarmSettings) -> serve.Application:
     def build() -> FastAPI:
         from actors.door import RayDoor
         from actors.meter import RayMeter, RayMetrics
+        from deploy.hang_ups import HangUps
         from deploy.planner import EngineMedia, EnginePlanner
         from farm.ingress import create_app
         from farm.jobs import Jobs
@@ -30,7 +31,7 @@ def application(settings: FarmSettings) -> serve.Application:
 
         setup_logs(style=settings.log_format, level=settings.log_level)
         meter = RayMeter()
-        return create_app(
+        app = create_app(
             settings=settings,
             jobs=Jobs(MeteredStore(open_store(settings, is_hasty=True), meter)),
             door=RayDoor(),
@@ -39,6 +40,8 @@ def application(settings: FarmSettings) -> serve.Application:
             metrics=RayMetrics(),
             meter=meter,
         )
+        app.add_middleware(HangUps)
+        return app
 
     class Ingress:
         """The class that Serve asks for; FastAPI does all of its work."""

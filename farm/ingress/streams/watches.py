@@ -107,6 +107,11 @@ class Watch:
             self.progress = progress
             self._ring()
 
+    def fail(self, error: Exception) -> None:
+        """End the watch: its followers get the error."""
+        self._failed = error
+        self._ring()
+
     def close(self) -> None:
         """Stop watching; the last follower has left."""
         if self._look:
@@ -180,7 +185,8 @@ class Watches:
             watch.followers -= 1
             if not watch.followers:
                 watch.close()
-                del self._watches[job.id]
+                if self._watches.get(job.id) is watch:  # it has not failed
+                    del self._watches[job.id]
             if not self._watches and self._task:
                 self._task.cancel()
                 self._task = None
@@ -190,6 +196,7 @@ class Watches:
         """Tell a watch what the feed knows; follow the feed from now on."""
         if self._task is None:
             self._task = asyncio.create_task(self._follow_feed())
+            self._task.add_done_callback(self._ended)
         elif self._feed.has_heard:
             self._tell(watch)
 
@@ -203,6 +210,17 @@ class Watches:
                         self._tell(watch)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), _ALONE_S)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """End all watches, or else their followers would wait for ever. New watches begin to follow the feed again."""
+        if task is not self._task:  # the last follower had left
+            return
+        self._task = None
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            log.error("watches_failed", exc_info=error)
+            watches, self._watches = self._watches, {}
+            for watch in watches.values():
+                watch.fail(error)
 
     def _tell(self, watch: Watch) -> None:
         known = self._feed.known(watch.job.id)

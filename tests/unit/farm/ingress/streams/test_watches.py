@@ -14,6 +14,7 @@ from typing_extensions import override
 from actors.dispatcher import Bell, heard
 from farm.contract import Order
 from farm.dispatch.dispatcher import Dispatcher
+from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.subjects import encoded
 from farm.ingress.streams.video import follow
 from farm.ingress.streams.watches import Watches
@@ -176,6 +177,34 @@ async def test_who_comes_after_a_failed_look_does_not_wait_in_vain(
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no such thing"):
                 await asyncio.wait_for(watch.changed(watch.news), patient(5))
+
+
+async def test_if_the_feed_cannot_be_followed_followers_hear_of_it_and_new_ones_begin_again(
+    watches: Watches, feed: Feed, accept: Accept, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One fault ends all streams that are open, and none that come later."""
+    records = [accept(), accept()]
+    for record in records:
+        hand.dispatcher.nudge(record.job.id)
+    begun = [asyncio.Event() for _ in records]
+    tasks = [
+        asyncio.create_task(_story(await follow(record, watches=watches, last_event_id=None), first))
+        for record, first in zip(records, begun, strict=True)
+    ]
+    await asyncio.gather(*(first.wait() for first in begun))
+    await feed.heard()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such thing should be")
+
+    with monkeypatch.context() as broken_feed:
+        broken_feed.setattr(feed, "known", broken)
+        ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), patient(10))
+    assert [str(end) for end in ends] == ["no such thing should be"] * 2
+    assert watches.followers == 0
+    again = asyncio.create_task(_story(await follow(records[0], watches=watches, last_event_id=None)))
+    hand.finish()
+    assert b"event: end" in (await asyncio.wait_for(again, patient(10)))[-1]
 
 
 def test_news_ring_for_streams_and_a_heartbeat_gives_no_order(jobs: Jobs, accept: Accept) -> None:
