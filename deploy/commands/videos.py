@@ -16,10 +16,11 @@ from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
 from deploy.terminal.screen import put_aligned, put_json, put_table, say
 from deploy.terminal.target import Force, Out, deliver, file_name, target_of
-from deploy.terminal.video_ids import short, whole_id
+from deploy.terminal.video_ids import short, whole_id, whole_ids
 from deploy.terminal.video_rows import RENDERING, details, status_of, table_of_videos
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
+from framefarm_client.values import suffix_of
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
@@ -28,7 +29,6 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos; the fir
 Id = Annotated[str, typer.Argument(metavar="ID", help="a video; the first digits of its id are enough")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also what only the farm needs: attempt, worker …")]
 _COLUMNS = ("id", "status", "progress", "model", "size", "seconds", "name", "prompt")
-_SUFFIXES = {"thumbnail": "png", "spritesheet": "png", "preview": "png", "latents": "safetensors", "frames": "zip"}
 
 
 def register(app: typer.Typer) -> None:
@@ -149,7 +149,7 @@ def watch(
     Exit 1 if one of them failed or was cancelled.
     """
     with connect(url=url, storage=storage) as client:
-        videos = {video["id"]: video for name in ids for video in _named(client, name)}
+        videos = {video["id"]: video for found in whole_ids(client, ids) for video in _named(client, found)}
         first, *others = videos.values()
         finals = (
             follow_all(client, [first, *others], as_json=as_json)
@@ -163,9 +163,8 @@ def watch(
     check_completed(*finals)
 
 
-def _named(client: FarmClient, name: str) -> list[dict[str, Any]]:
+def _named(client: FarmClient, found: str) -> list[dict[str, Any]]:
     """Return the video of that id, or the videos of that batch in the order of their seeds. Raises: NotFound."""
-    found = whole_id(client, name)
     if not found.startswith("batch_"):
         return [client.get(found)]
     videos: list[dict[str, Any]] = client.list(batch=found, limit=100)["data"]
@@ -178,7 +177,7 @@ def fetch(
     out: Out = None,
     force: Force = False,
     variant: Annotated[
-        str, typer.Option(help="video, thumbnail, spritesheet, preview, partial, latents, frames")
+        str, typer.Option(help="video, thumbnail, spritesheet, preview, partial, latents, frames, poster")
     ] = "video",
     url: Url = None,
     storage: Storage = None,
@@ -186,7 +185,7 @@ def fetch(
 ) -> None:
     """Write a video to a file and print its path. A broken download continues where it stopped."""
     middle = "" if variant == "video" else f".{variant}"
-    suffix = f"{middle}.{_SUFFIXES.get(variant, 'mp4')}"
+    suffix = f"{middle}.{suffix_of(variant)}"
     target_of(out, name=f"{Path(video_id).name}{suffix}", force=force)  # refuse it before a farm is asked
     with connect(url=url, storage=storage) as client:
         video = client.get(whole_id(client, video_id))
@@ -230,13 +229,13 @@ def move(
 
     Nothing changes for other owners.
     """
-    ends = {"first": first, "last": last}
-    places = [("before", before), ("after", after), *(("to", end) for end, wanted in ends.items() if wanted)]
-    place = {name: value for name, value in places if value}
+    beside = {name: other for name, other in (("before", before), ("after", after)) if other}
     if sum(map(bool, (before, after, first, last))) != 1:
         raise ConfigError("name one place; pass --before ID, --after ID, --first or --last")
     with connect(url=url, storage=storage) as client:
-        video = client.move(video_id, **place)
+        moved, *others = whole_ids(client, [video_id, *beside.values()])
+        place = dict(zip(beside, others, strict=True)) or {"to": "first" if first else "last"}
+        video = client.move(moved, **place)
     if as_json:
         put_json(video)
     else:
@@ -297,7 +296,7 @@ def _each(
     """Call `call` for each video, and show what it returned, even if a later video refuses."""
     done: list[dict[str, Any]] = []
     try:
-        done.extend(call(whole_id(client, video_id)) for video_id in ids)  # keeps what came before a refusal
+        done.extend(map(call, whole_ids(client, ids)))  # keeps what came before a refusal
     finally:
         if done and as_json:
             put_json(done)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from farm.errors import ConfigError, NotFound
 
@@ -37,29 +37,41 @@ def _cut(video_id: str, digits: int) -> str:
 
 
 def whole_id(client: FarmClient, typed: str) -> str:
-    """Return the id of the video, or of the batch, that the user means: a whole id, or any prefix of one.
+    """Return the id of the video, or of the batch, that the user means: as `whole_ids` for one."""
+    return whole_ids(client, [typed])[0]
 
-    A prefix needs no `video_`. The farm refuses a text of another form by itself.
-    Raises: NotFound; ConfigError if the prefix fits several.
+
+def whole_ids(client: FarmClient, typed: Iterable[str]) -> list[str]:
+    """Return the ids of the videos and batches that the user means: each a whole id, or any prefix of one.
+
+    A prefix needs no `video_`. The farm refuses a text of another form by itself. The farm lists its videos at most
+    once. Raises: NotFound; ConfigError if a prefix fits several.
     """
-    match = _TYPED.fullmatch(typed.strip())
-    if match is None or (match[1] and len(match[2]) == _WHOLE):
-        return typed
-    wanted = f"{match[1] or 'video_'}{match[2].lower()}"
-    if len(match[2]) == _WHOLE:
-        return wanted
-    found = [each for each in dict.fromkeys(_names(client, wanted)) if each.startswith(wanted)]
+    known: list[str] | None = None
+    ids = []
+    for text in typed:
+        match = _TYPED.fullmatch(text.strip())
+        wanted = f"{match[1] or 'video_'}{match[2].lower()}" if match else text
+        if match and len(match[2]) < _WHOLE:
+            if known is None:
+                known = [*dict.fromkeys(_names(client))]
+            wanted = _the_one(wanted, [each for each in known if each.startswith(wanted)])
+        ids.append(wanted)
+    return ids
+
+
+def _the_one(prefix: str, found: list[str]) -> str:
+    kind, _, digits = prefix.partition("_")
     if not found:
-        kind = "batch" if wanted.startswith("batch_") else "video"
-        raise NotFound(f"there is no {kind} whose id begins with {match[2]}; `framefarm list` shows the ids")
+        raise NotFound(f"there is no {kind} whose id begins with {digits}; `framefarm list` shows the ids")
     if len(found) > 1:
         alike = ", ".join(shorts(found).values())
-        raise ConfigError(f"{len(found)} ids begin with {match[2]}: {alike}; give more digits")
+        raise ConfigError(f"{len(found)} ids begin with {digits}: {alike}; give more digits")
     return found[0]
 
 
-def _names(client: FarmClient, wanted: str) -> Iterable[str]:
-    videos: Iterable[dict[str, Any]] = client.every()
-    if wanted.startswith("batch_"):
-        return (video["batch"]["id"] for video in videos if video["batch"])
-    return (video["id"] for video in videos)
+def _names(client: FarmClient) -> Iterator[str]:
+    for video in client.every():
+        yield video["id"]
+        if video["batch"]:
+            yield video["batch"]["id"]

@@ -14,15 +14,13 @@ from framefarm_client import calls
 from framefarm_client.connection import ImageFile
 from framefarm_client.errors import ConfigError, VideoFailed
 from framefarm_client.facts import V, VideoFacts
-from framefarm_client.values import Progress, VideoFields
+from framefarm_client.values import Progress, VideoFields, suffix_of
 
 if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
 
 _STEM_BYTES = 120  #: of a file's name; a partial file's has 60 more, and file systems take 255
-#: variant -> how its file ends; all others are PNG
-SUFFIXES = {"video": "mp4", "partial": "mp4", "poster": "webp", "frames": "zip", "latents": "safetensors"}
 
 
 async def refresh(video: V) -> V:
@@ -135,7 +133,7 @@ async def save(video: VideoFacts, to: str | os.PathLike[str] | None = None, *, v
     plain = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in video.name)
     stem = plain.encode(errors="replace")[:_STEM_BYTES].decode(errors="ignore").strip(". ") or video.id
     out.mkdir(parents=True, exist_ok=True)
-    claimed = _claimed(out / f"{stem}.{SUFFIXES.get(variant, 'png')}")
+    claimed = _claimed(out / f"{stem}.{suffix_of(variant)}")
     try:
         return await calls.fetch(video.farm, video.id, claimed, variant=variant)
     except BaseException:

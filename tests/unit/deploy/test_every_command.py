@@ -35,7 +35,18 @@ def leaves() -> Iterator[tuple[str, Any]]:
         yield from below(name, cli.load_command(name))
 
 
+def metavar(param: Any) -> str:
+    """What help calls the value."""
+    return str(param.metavar or "")
+
+
 LEAVES = dict(leaves())
+IDS = [
+    (words, param)
+    for words in sorted(LEAVES.keys() - {"workers"})  # whose ids are not videos'
+    for param in LEAVES[words].params
+    if "ID" in re.split(r"\W", metavar(param))
+]
 
 
 def flags(words: str) -> list[Any]:
@@ -152,3 +163,25 @@ def test_what_the_farm_refuses_is_named(
     """Where only the farm can tell."""
     video = accept().job.id
     assert f"{field}: " in refusal(capsys, *(video if word == "ID" else word for word in argv))
+
+
+@pytest.mark.parametrize(("words", "param"), IDS, ids=[f"{words} {param.name}" for words, param in IDS])
+def test_the_first_digits_of_an_id_are_enough(
+    farm_url: str, accept: Callable[..., Record], words: str, param: Any, capsys: Out
+) -> None:
+    """Wherever an id is taken: the command looks for it before it asks for anything else."""
+    video = accept().job.id
+    digits = f"{(int(video[6], 16) + 1) % 16:x}0"
+    more = {"edit": ["--name=a"], "remix": ["--prompt=a"], "extend": ["--prompt=a"], "move": ["--first"]}.get(words, [])
+    argv = [digits, *more] if param.param_type_name == "argument" else [f"{param.opts[0]}={digits}"]
+    if param.param_type_name == "option" and any(other.required for other in LEAVES[words].params):
+        argv = [video, *argv]
+    assert f"whose id begins with {digits}" in refusal(capsys, words, *argv)
+
+
+def test_a_video_is_moved_by_first_digits(farm_url: str, accept: Callable[..., Record], capsys: Out) -> None:
+    """Its own, and those of the video beside which it goes."""
+    one, two = (accept().job.id for _ in range(2))
+    for flag in ("--before", "--after"):
+        assert cli.main(["move", two[6:20], flag, one[6:20]]) == 0
+        assert two in capsys.readouterr().out
