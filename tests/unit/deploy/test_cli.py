@@ -178,6 +178,7 @@ def test_submit_list_show_wishes_and_rm(url: str, hand: Hand, capsys: Out) -> No
     events = [json.loads(line) for line in run("watch", second, "--json").splitlines()]
     assert (events[0]["event"], events[-1]["event"]) == ("status", "end")
     assert run("fetch", first) == "one.mp4\n"
+    assert run("fetch", first, "--variant", "poster") == "one.poster.webp\n"
     assert run("workers").startswith("hand\there\tCPU\tidle")
     assert "tiny" in run("models")
     assert cli.main(["rm", first, f"video_{'0' * 32}", second]) == 2
