@@ -83,7 +83,6 @@ class Sampler:
         `device` already, and stay. encoders: further parts that the plans move, by name.
         """
         self.lora_dir = lora_dir
-        self.lora_files: dict[str, Path] = {}  #: name -> file, for LoRAs that a program gives by their path
         self.device = torch.device(device)
         if self.device.type == "cpu" and torch.backends.mkl.is_available():
             warn_if_unprepared()
@@ -140,17 +139,19 @@ class Sampler:
         *,
         on_step: Callable[[StepState], None] | None = None,
         resume: StepState | None = None,
+        lora_files: Mapping[str, Path] = MappingProxyType({}),
     ) -> SectionState:
         """Denoise section `index`: a pure function of its arguments, bit for bit within one numeric class.
 
         previous: section index - 1; None for the first. on_step: hears each finished step; what it raises stops the
         section, and the state that it heard last resumes it. resume: go on after that step, to the same bits.
+        lora_files: name -> file, for LoRAs of the spec that are not looked up.
 
         Raises: ArtifactMismatch if conditioning, previous or resume are not of this video; LoraUnusable; CacheUnusable;
             AttentionUnavailable; NotFinite; OutOfMemory if the plan book has no smaller plan left.
         """
         check_artifacts(spec, index, conditioning, previous, resume)
-        self._transformer.loras.use(spec.loras, folder=self.lora_dir, files=self.lora_files)
+        self._transformer.loras.use(spec.loras, folder=self.lora_dir, files=lora_files)
         newest = resume
 
         def stepped(state: StepState) -> None:
@@ -203,6 +204,7 @@ class Sampler:
         conditioning: Conditioning,
         *,
         on_progress: Callable[[RenderProgress], None] | None = None,
+        lora_files: Mapping[str, Path] = MappingProxyType({}),
     ) -> Iterator[tuple[int, Tensor]]:
         """Make all sections in turn and yield the number and the final frames of each. Keep the latents of three.
 
@@ -218,7 +220,7 @@ class Sampler:
             def stepped(step: StepState, here: RenderProgress = here) -> None:
                 tell(here._replace(step=step.step))
 
-            state = self.section(spec, index, conditioning, state, on_step=stepped)
+            state = self.section(spec, index, conditioning, state, on_step=stepped, lora_files=lora_files)
             latents = {k: kept for k, kept in latents.items() if k > index - 3} | {index: state.latents}
             if decode_needs(spec.kind, spec.sections, index):
                 tell(here._replace(stage="decode"))
@@ -310,10 +312,11 @@ class Renderer(Sampler):
 
         Raises: InvalidSpec, which names the argument; BadImage; LoraUnusable; EngineError.
         """
+        files, named = self._loras(loras)
         spec, images = self._asked(
-            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=loras, fields=fields
+            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=named, fields=fields
         )
-        clips = sorted(self._stream(spec, images, on_progress), key=lambda clip: clip.first_frame)
+        clips = sorted(self._stream(spec, images, files, on_progress), key=lambda clip: clip.first_frame)
         return GeneratedVideo(frames=torch.cat([clip.frames for clip in clips]), spec=spec, tags=self._tags(spec))
 
     def stream(
@@ -333,21 +336,24 @@ class Renderer(Sampler):
 
         An i2v model makes the end first: sort by `first_frame`, or show each clip where it belongs.
         """
+        files, named = self._loras(loras)
         spec, images = self._asked(
-            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=loras, fields=fields
+            image, prompt, seconds=seconds, size=size, seed=seed, end_image=end_image, loras=named, fields=fields
         )
-        return self._stream(spec, images, on_progress)
+        return self._stream(spec, images, files, on_progress)
 
     def _stream(
         self,
         spec: RenderSpec,
         images: Mapping[str, Image.Image],
+        files: Mapping[str, Path],
         on_progress: Callable[[RenderProgress], None] | None,
     ) -> Iterator[Clip]:
         if on_progress is not None:
             on_progress(RenderProgress("encode", 0, spec.sections, 0, spec.num_inference_steps))
         begins = first_frames(spec.kind, final_frames(spec.kind, spec.sections, spec.latent_window_size))
-        for index, frames in self.clips(spec, self.encode(spec, images), on_progress=on_progress):
+        conditioning = self.encode(spec, images)
+        for index, frames in self.clips(spec, conditioning, on_progress=on_progress, lora_files=files):
             yield Clip(begins[index], frames.cpu())
 
     def _asked(
@@ -359,7 +365,7 @@ class Renderer(Sampler):
         size: tuple[int, int] | None,
         seed: int | None,
         end_image: Picture | None,
-        loras: Loras,
+        loras: tuple[Lora, ...],
         fields: Mapping[str, Any],
     ) -> tuple[RenderSpec, dict[str, Image.Image]]:
         """Return what a program asks for as the engine takes it."""
@@ -376,23 +382,26 @@ class Renderer(Sampler):
             seconds=seconds,
             size=size,
             seed=seed,
-            loras=self._loras(loras),
+            loras=loras,
             fields=fields,
         )
         return self.settled(spec), images
 
-    def _loras(self, loras: Loras) -> tuple[Lora, ...]:
-        """Return LoRAs by name; remember the files of those that are given by their path."""
-        found = []
-        for given, weight in loras.items() if isinstance(loras, Mapping) else ((each, 1.0) for each in loras):
+    def _loras(self, loras: Loras) -> tuple[dict[str, Path], tuple[Lora, ...]]:
+        """Return the files of the LoRAs that are given by their path, by name; and all LoRAs by name."""
+        asked = [*loras.items()] if isinstance(loras, Mapping) else [(each, 1.0) for each in loras]
+        paths = {given for given, _ in asked if isinstance(given, Path) or Path(given).exists()}
+        names = {given for given, _ in asked if given not in paths}  # of others, in the LoRA folder
+        files, found = dict[str, Path](), list[Lora]()
+        for given, weight in asked:
             name = str(given)
-            if isinstance(given, Path) or Path(name).exists():
-                path = lora_at(given)
+            if given in paths:
+                path = lora_at(given).absolute()  # the program may change its folder before a stream goes on
                 name = path.stem
-                while self.lora_files.setdefault(name, path) != path:
+                while name in names or files.setdefault(name, path) != path:
                     name += "'"
             found.append(Lora(name, weight))
-        return tuple(found)
+        return files, tuple(found)
 
     @torch.no_grad()
     def encode(

@@ -13,6 +13,13 @@ from framepack_engine.planning.sections import Kind, sections_for
 from framepack_engine.planning.spec import Lora, RenderSpec
 
 _DECIDED = {"kind", "sections", "height", "width", "seed", "prompt", "loras", "continues"}
+#: what RenderSpec's annotations allow, and what a message calls it
+_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": (str, "a text"),
+    "tuple": ((tuple, list), "a tuple"),
+}
 _SEEDS = 2**32  #: drawn below this
 
 
@@ -38,6 +45,7 @@ def asked_spec(
         raise InvalidSpec(
             f"{unknown[0]}: there is no such argument; known are {', '.join(sorted(known))}", field=unknown[0]
         )
+    _check_types({"prompt": prompt, "seconds": seconds, **fields} | ({} if seed is None else {"seed": seed}))
     if not 0 < seconds <= 600:
         raise InvalidSpec(f"seconds={seconds}: need more than 0, and at most 600", field="seconds")
     try:
@@ -50,7 +58,7 @@ def asked_spec(
     window = fields.get("latent_window_size", RenderSpec.__dataclass_fields__["latent_window_size"].default)
     return RenderSpec(
         kind=kind,
-        sections=sections_for(seconds, window=max(int(window), 1)),
+        sections=sections_for(seconds, window=max(window, 1)),
         height=height,
         width=width,
         seed=secrets.randbelow(_SEEDS) if seed is None else seed,
@@ -58,6 +66,17 @@ def asked_spec(
         loras=loras,
         **fields,
     )
+
+
+def _check_types(given: Mapping[str, object]) -> None:
+    """Check that values have the types of RenderSpec's annotations. Raises: InvalidSpec naming one."""
+    wanted = {field.name: str(field.type) for field in dataclasses.fields(RenderSpec)} | {"seconds": "float"}
+    for name, value in given.items():
+        kind, _, or_none = wanted[name].partition(" | ")
+        types, noun = _TYPES[kind.partition("[")[0]]
+        is_right = isinstance(value, types) and not isinstance(value, bool)
+        if not is_right and not (or_none and value is None):
+            raise InvalidSpec(f"{name}={value!r}: need {noun}", field=name)
 
 
 def first_frames(kind: Kind, finals: tuple[int, ...]) -> tuple[int, ...]:

@@ -84,6 +84,8 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
     assert torch.equal(renderer.generate(photo, "a cat", **few).frames, base)
     with pytest.raises(LoraUnusable, match="nowhere"):
         renderer.generate(photo, "a cat", loras=[tmp_path / "nowhere.safetensors"], **few)
+    with pytest.raises(LoraUnusable, match="no LoRA 'style'"):  # a name is no file that an earlier video had
+        renderer.generate(photo, "a cat", loras=["style"], **few)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,11 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
         ({"steps": 3}, "steps"),
         ({"num_inference_steps": 0}, "num_inference_steps"),
         ({"latent_window_size": 0}, "latent_window_size"),
+        ({"latent_window_size": "x"}, "latent_window_size"),
+        ({"seconds": "3"}, "seconds"),
+        ({"seed": 1.5}, "seed"),
+        ({"negative_prompt": None}, "negative_prompt"),
+        ({"prompts": 5}, "prompts"),
     ],
 )
 def test_what_cannot_be_made_is_named(renderer: Renderer, photo: Path, wrong: dict[str, Any], field: str) -> None:
