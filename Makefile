@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env web web-check clients bench browser ceph chaos demo docs gpu hosts test unit lint format autoscaler clean
+.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -38,8 +38,11 @@ demo: $(STAMP)  ## a farm on this machine renders examples/coffee.jpg and stops 
 	@env -u FARM_URL FARM_STORAGE="$(CURDIR)/demo/storage" PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh
 
 # Two at a time: those that start farms follow each other on one side, all others go to the other.
-test: $(STAMP)  ## all tests
+test: $(STAMP)  ## the tests of every part, with real processes that are killed
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
+
+page: browser $(STAMP)  ## the longer tests of the page in a browser, which `make test` leaves out (6 minutes)
+	TEST_CHROMIUM=1 $(PYTHON) -m pytest -m page tests/acceptance/page
 
 # tests/unit/conftest.py lists the files that it leaves out.
 unit: $(STAMP)  ## the quick tests, without Ray, for the daily loop

@@ -25,6 +25,9 @@ from tests.patience import patient
 
 CHROMIUM = shutil.which("chromium")
 
+# What `make test` runs of this folder; `make page` runs the rest.
+SHORT = {"test_create.py", "test_losses.py", "test_people.py", "test_queue.py", "test_screens.py"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder, and leave them out where there is no browser."""
@@ -37,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ]
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            for mark in marks:
+            for mark in marks if item.path.name in SHORT else [*marks, pytest.mark.page]:
                 item.add_marker(mark)
 
 
