@@ -96,7 +96,7 @@ def test_times_in_a_prompt(http: TestClient, prompt: str, expected: list[tuple[f
         ({"prompt": "<lora:style:x> a cat"}, "loras.0.weight", "need a number"),
         ({"prompt": "<lora:style:9> a cat"}, "loras.0.weight", "at most 4"),
         ({"prompt": "<lora:style:1:1> a cat"}, "prompt", "'<lora:style:1:1> a c' is not understood"),
-        ({"prompt": "<lora:style:1>"}, "prompt", "at least 1"),
+        ({"prompt": "<lora:style:1>"}, "prompt", "it is blank"),
         ({"prompt": "a [1s: b <lora:style:1>]"}, "prompt", "outside the brackets"),
         ({"prompt": "<lora:style:1> a", "loras": [{"name": "style"}]}, "prompt", "use one of them"),
         ({"prompt": "[5s] a deer"}, "prompt", "write <lora:NAME:WEIGHT>, [2s: TEXT] or [2s-4s: TEXT]"),

@@ -278,7 +278,7 @@ def forgeries() -> Iterator[tuple[str, Callable[[Path], object]]]:
     yield "not that of this video", edit_json(job, "id", value=f"video_{'0' * 32}")
     yield "not that of this video", edit_json(job, "created_ms", value=10**15)
     yield "another video", edit_json(job, "plan", "sections", value=10**9)
-    yield "faults", edit_json(job, "request", "prompt", value="")
+    yield "faults", edit_json(job, "request", "prompt", value=7)
     stolen = {"key": "jobs/../dispatcher/1", "sha256": "0" * 64, "bytes": 1}
     yield "does not hold", edit_json(job, "inputs", "start", value=stolen)
     yield "does not hold", edit_json(job, "inputs", "start", "key", value=f"jobs/video_{'0' * 32}/inputs/start.png")
