@@ -62,7 +62,9 @@ def routes(client: TestClient) -> list[tuple[str, str]]:
 def ask(client: TestClient, method: str, path: str, key: str | None) -> Any:
     """A request that the endpoint accepts from the right owner."""
     body = {"to": "first"} if path.endswith("/move") else {"prompt": "a dog"}
-    return client.request(method, path, headers=bearer(key) if key else {}, json=body if method in {"POST", "PATCH", "PUT"} else None)
+    return client.request(
+        method, path, headers=bearer(key) if key else {}, json=body if method in {"POST", "PATCH", "PUT"} else None
+    )
 
 
 def submitted(client: TestClient, png: bytes) -> str:
