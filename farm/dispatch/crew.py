@@ -61,11 +61,12 @@ class Crew:
     def hear(self, card: WorkerCard) -> Worker:
         """Note that a worker was heard of just now, and what it says about itself."""
         worker, now = self._workers.get(card.id), self._clock()
-        if worker is not None and worker.card == card:
+        pace_s = self._pace_s(card)  # of a worker that measured nothing yet, it follows what others measure
+        if worker is not None and worker.card == card and worker.pace_s == pace_s:
             worker.seen = now
             return worker
         self.version += 1
-        skill, pace_s = self._skills.setdefault(_skill(card), len(self._skills)), self._pace_s(card)
+        skill = self._skills.setdefault(_skill(card), len(self._skills))
         if worker is None:
             self._workers[card.id] = Worker(card, now, pace_s, skill)
         else:

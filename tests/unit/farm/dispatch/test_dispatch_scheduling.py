@@ -92,6 +92,17 @@ def test_a_slow_card_does_not_take_what_a_busy_fast_one_ends_sooner(
     assert ask(dispatcher, slow).job.id in {begun, waits}
 
 
+def test_a_worker_that_measured_nothing_yet_is_as_fast_as_its_like(dispatcher: Dispatcher, accept: Accept) -> None:
+    """Also one that asked before its like had measured anything, when a section was thought to take hours."""
+    new = hands.card("new", numeric_class="one")
+    assert dispatcher.ask(new) == "go"
+    first, second = accept(), accept()
+    for video in (first, second):
+        dispatcher.nudge(video.job.id)
+    got = {ask(dispatcher, who).job.id for who in (card("known", 3.0, model="tiny"), new)}
+    assert got == {first.job.id, second.job.id}
+
+
 def test_a_deadline_in_the_metadata_comes_before_priority(dispatcher: Dispatcher, accept: Accept, clock: Clock) -> None:
     """As soon as it is in danger."""
     only = card("only", 30)

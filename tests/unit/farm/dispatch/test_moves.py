@@ -234,18 +234,21 @@ def several(videos: list[tuple[str, int, int, float]]) -> Owner:
 
 
 @given(OWNERS, MOVES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_no_owner_gets_more_or_less_work_by_a_move(
     videos: list[tuple[str, int, int, float]], moves: list[tuple[int, int, str]]
 ) -> None:
-    """Section by section, the same owners get a worker with and without moves within a tier."""
-    given = work(several(videos), moves)
-    assert given == work(several(videos), [])
+    """With and without moves within a tier, no owner is ever more than one section ahead: equal accounts may part."""
+    given, unmoved = work(several(videos), moves), work(several(videos), [])
+    for end in range(len(given)):
+        ahead = Counter(given[:end])
+        ahead.subtract(unmoved[:end])
+        assert max(ahead.values(), default=0) <= 1
     assert Counter(given) == Counter(owner for owner, sections, *_ in videos for _ in range(sections))
 
 
 @given(OWNERS, st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13), st.sampled_from(["before", "after", "to"]))))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_what_was_moved_goes_by_its_own_level_among_other_owners(
     videos: list[tuple[str, int, int, float]], moves: list[tuple[int, int, str]]
 ) -> None:
