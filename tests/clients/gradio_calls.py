@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def threads(_client: Client) -> None:
         if name == "ends":
             job = client.submit(input_image=picture, prompt=name, total_second_length=120, api_name="/process")
             while job.communicator.event_id is None:
-                pass
+                time.sleep(0.01)
             report["ended"] = client.predict(api_name="/end_process")
             try:
                 report["threads"][name] = job.result()
@@ -143,7 +144,14 @@ def threads(_client: Client) -> None:
         result = client.predict(input_image=picture, prompt=name, api_name="/process", **FEW)
         report["threads"][name] = kept(result, f"thread-{name}")
 
-    running = [threading.Thread(target=ask, args=(name,)) for name in ("one", "two", "ends")]
+    def told(name: str) -> None:
+        try:
+            ask(name)
+        except Exception as err:
+            report["threads"][name] = repr(err)
+            raise
+
+    running = [threading.Thread(target=told, args=(name,)) for name in ("one", "two", "ends")]
     for thread in running:
         thread.start()
     for thread in running:
@@ -155,7 +163,7 @@ def cancelled(client: Client) -> None:
     picture = handle_file(str(folder / "a.png"))
     job = client.submit(input_image=picture, prompt="cancelled", total_second_length=120, api_name="/process")
     while job.communicator.event_id is None:
-        pass
+        time.sleep(0.01)
     report["cancel"] = [job.cancel(), job.communicator.event_id]
 
 
