@@ -11,7 +11,7 @@ interface Props {
 }
 
 export function Extend({ source, prompt, onMade }: Props) {
-  const { problem, make } = useMake()
+  const { problem, busy, make } = useMake()
   const send = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
     const data = new FormData(event.currentTarget)
@@ -32,7 +32,7 @@ export function Extend({ source, prompt, onMade }: Props) {
         <input name="seconds" type="number" min={0.1} max={600} step="any" required defaultValue="2.4" />
       </label>
       {problem.value && <p class="note bad">{problem.value.errors[0]?.message ?? problem.value.message}</p>}
-      <button class="primary">{words.next.extend}</button>
+      <button class="primary" disabled={busy.value}>{words.next.extend}</button>
     </form>
   )
 }

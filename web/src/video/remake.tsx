@@ -10,7 +10,7 @@ import { cellWords, isKept, sectionOf } from './sections'
 
 export function Remake({ video }: { video: Video }) {
   const from = useSignal<number | null>(null)
-  const { problem, make } = useMake()
+  const { problem, busy, make } = useMake()
   const [sections, forward] = [video.sections_total, isForward(video.model)]
   const cells = Array.from({ length: sections }, (_, at) => at)
   const [width, height] = video.size.split('x')
@@ -53,7 +53,7 @@ export function Remake({ video }: { video: Video }) {
             {problem.value && <span class="bad">{problem.value.message}</span>}
           </label>
           <div class="row">
-            <button class="primary">{words.remake.act}</button>
+            <button class="primary" disabled={busy.value}>{words.remake.act}</button>
             <button type="button" onClick={() => (from.value = null)}>
               {words.act.close}
             </button>
