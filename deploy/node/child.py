@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, cast
 
 from deploy.node.lock import locked
 from deploy.node.paths import pin_paths
@@ -138,8 +138,9 @@ def keep_running(
     signals = list[int]()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: signals.append(number))
-    screen = Forward() if exit_with_parent is not None else UpScreen(settings.storage_path / ".farm.log")
-    with screen:
+    with contextlib.ExitStack() as held:
+        alone = exit_with_parent is None
+        screen = held.enter_context(UpScreen(settings.storage_path / ".farm.log")) if alone else Forward()
         return _keep_running(settings, screen, signals, ready=ready, exit_with_parent=exit_with_parent)
 
 
@@ -148,12 +149,6 @@ class Forward:
 
     log_path: Path | None = None
     log: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def begin(self) -> None:
         """Show nothing."""
