@@ -11,20 +11,13 @@ from starlette.requests import Request
 
 from farm.errors import InvalidRequest
 from farm.jobs import Record
+from framefarm_client.values import suffix_of
 
 Made = Literal[
     "video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames", "frame", "poster", "live"
 ]
 ASSETS = (*get_args(Made), "start", "end")  #: besides keyframe_0 …
 _KEYFRAME = r"keyframe_[0-9]{1,3}"
-_SUFFIX = {  #: the other variants are png
-    "video": "mp4",
-    "partial": "mp4",
-    "latents": "safetensors",
-    "frames": "zip",
-    "poster": "webp",
-    "live": "webp",
-}
 _SCHEMA = {"anyOf": [{"enum": list(ASSETS)}, {"pattern": f"^{_KEYFRAME}$"}]}
 
 
@@ -68,7 +61,7 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 def filename(record: Record, variant: str) -> str:
     """Return the name under which a browser saves the file."""
     middle = "" if variant == "video" else f".{variant}"
-    return f"{record.job.id}{middle}.{_SUFFIX.get(variant, 'png')}"
+    return f"{record.job.id}{middle}.{suffix_of(variant)}"
 
 
 def sections_done(record: Record) -> str:
