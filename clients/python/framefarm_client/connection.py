@@ -15,24 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from framefarm_client.errors import (
-    Busy,
-    ConfigError,
-    Conflict,
-    Damaged,
-    FarmError,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    NotReady,
-    Overloaded,
-    Quota,
-    StoreError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnsupportedImage,
-)
+from framefarm_client.errors import BY_CODE, Busy, ConfigError, FarmError, StoreError, Unavailable
 from framefarm_client.events import Event, EventParser
 from framefarm_client.wires import Wire
 
@@ -43,13 +26,6 @@ T = TypeVar("T")
 ImageFile: TypeAlias = str | os.PathLike[str] | bytes  #: the path of a picture, or its bytes
 SentFile: TypeAlias = Mapping[str, Any]  #: a picture that was sent before: a file object, or {"file_id": …}
 
-_ERRORS: dict[str, type[FarmError]] = {
-    error.code: error
-    for error in (
-        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
-        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable, Damaged),
-    )
-}
 _FIRST_S = 5.0  #: patience while nothing has ever taken a connection: the address may be wrong
 _READ_S = 40.0  #: the farm pings an idle event stream every 15 s
 _PAUSES_S = (0.2, 2.0)  #: before a call is repeated: the first, and the longest of those that double
@@ -254,7 +230,7 @@ def _error_of(response: httpx.Response) -> FarmError:
             code = Unavailable.code
     if response.status_code == 503:
         code = Unavailable.code
-    return _ERRORS.get(code, FarmError)(detail, **facts)
+    return BY_CODE.get(code, FarmError)(detail, **facts)
 
 
 def _proxy_help(err: Exception) -> str:

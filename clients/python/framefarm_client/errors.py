@@ -144,3 +144,13 @@ class VideoFailed(FarmError):
     """A video that a program waited for has failed, or was cancelled; `facts["video"]` is the video."""
 
     code = "video_failed"
+
+
+#: code -> error, of those that a farm answers
+BY_CODE: dict[str, type[FarmError]] = {
+    error.code: error
+    for error in (
+        *(InvalidRequest, UnsupportedImage, TooLarge, Unauthorized, Forbidden),
+        *(NotFound, Conflict, NotReady, Quota, Overloaded, Busy, Unavailable, Damaged),
+    )
+}
