@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typing_extensions import override
 
@@ -9,6 +11,7 @@ from farm.ingress.ready import Readiness
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.watches import Watches
 from farm.jobs import Jobs
+from farm.store import FolderStore
 from tests.unit.conftest import DispatcherHere
 
 
@@ -18,6 +21,28 @@ class Steady(Readiness):
     @override
     async def store(self) -> str:
         return "ok"
+
+
+class CountingStore(FolderStore):
+    """Counts what is asked of it."""
+
+    reads = 0
+
+    @override
+    def get(self, key: str) -> bytes:
+        self.reads += 1
+        return super().get(key)
+
+    @override
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+        self.reads += 1
+        return super().list(prefix, after=after, limit=limit)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CountingStore:
+    """An empty store."""
+    return CountingStore(tmp_path / "storage")
 
 
 def feed_of(jobs: Jobs, door: DispatcherHere) -> Feed:

@@ -8,13 +8,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from fastapi.testclient import TestClient
-from typing_extensions import override
 
 from farm.client import Event, read_events
 from farm.contract import JobId, Preview, Progress
@@ -22,34 +19,11 @@ from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.owner import Stream
 from farm.ingress.streams.subjects import Viewer
 from farm.jobs import Jobs, Record
-from farm.store import FolderStore
 from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
-from tests.unit.farm.ingress.streams.conftest import feed_of
+from tests.unit.farm.ingress.streams.conftest import CountingStore, feed_of
 
 Accept = Callable[..., Record]
-
-
-class CountingStore(FolderStore):
-    """Counts what is asked of it."""
-
-    reads = 0
-
-    @override
-    def get(self, key: str) -> bytes:
-        self.reads += 1
-        return super().get(key)
-
-    @override
-    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
-        self.reads += 1
-        return super().list(prefix, after=after, limit=limit)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> CountingStore:
-    """An empty store."""
-    return CountingStore(tmp_path / "storage")
 
 
 class Page:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from actors.dispatcher import Bell, heard
 from farm.contract import Order
@@ -20,29 +18,12 @@ from farm.ingress.streams.video import follow
 from farm.ingress.streams.watches import Watches
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
-from farm.store import FolderStore
 from tests.patience import patient
 from tests.unit.conftest import DispatcherHere, Hand
+from tests.unit.farm.ingress.streams.conftest import CountingStore
 
 Accept = Callable[..., Record]
 FOLLOWERS = 50
-
-
-class CountingStore(FolderStore):
-    """Counts what is read."""
-
-    reads = 0
-
-    @override
-    def get(self, key: str) -> bytes:
-        self.reads += 1
-        return super().get(key)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> CountingStore:
-    """An empty store."""
-    return CountingStore(tmp_path / "storage")
 
 
 async def _story(stream: AsyncIterator[bytes], first: asyncio.Event | None = None) -> list[bytes]:
