@@ -14,10 +14,8 @@ FarmError
 ├── Overloaded         429      the farm has too many unfinished videos
 │   └── Busy           429      the ingress handles too many requests for videos: ask again in seconds
 ├── Unavailable        503      the store or the dispatcher does not answer
-├── StoreError         503      the store does not answer, or cannot write an object
-│   └── Damaged        409      an object is missing or has wrong bytes: asking again does not help
-├── LeaseLost          409      another attempt owns the order: stop and write nothing
-└── Stopped            -        the worker gave the order back, because the dispatcher asked for it
+└── StoreError         503      the store does not answer, or cannot write an object
+    └── Damaged        409      an object is missing or has wrong bytes: asking again does not help
 """
 
 from __future__ import annotations
