@@ -91,8 +91,7 @@ def fsck(
     that no farm uses, objects younger than a day count as dangling, too. A bucket may be in use elsewhere: pass
     --stopped if not.
     """
-    from farm.jobs.fsck import Checker, video_count
-    from farm.jobs.losses import have_made_again
+    from farm.jobs.fsck import Checker, have_made_again, video_count
     from farm.store import open_store
 
     settings = read_settings(storage=storage)

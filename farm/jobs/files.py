@@ -17,10 +17,9 @@ from pydantic import ValidationError
 
 from farm.errors import Damaged, NotFound
 from farm.jobs.erase import erase_some
-from farm.jobs.findings import keys_below
 from farm.ledger.layout import FILES, FileKey, file_folder, files_folder, parse_file
 from farm.ledger.notes import FileNote
-from farm.store import ObjectMissing, Store
+from farm.store import ObjectMissing, Store, keys_below
 
 _ID = re.compile(r"file-([0-9a-f]{64})")
 _ID_CHARS = 80  #: of a foreign id in a message

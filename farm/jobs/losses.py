@@ -5,18 +5,14 @@ All but the inputs, the request, the ledger and the sections that a remix shares
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
-from farm.contract import Job, JobId, OrderKey
-from farm.errors import Conflict, Damaged, NotFound
-from farm.jobs.findings import Finding
+from farm.contract import Job, OrderKey
+from farm.errors import Damaged
 from farm.jobs.jobs import Jobs, Record
 from farm.ledger.damage import check_object
 from farm.ledger.states import MOST_LOSSES, ErrorInfo, Event, JobState, is_shared, made, maker_of
-from farm.store import Store
 
 _STAGES = ("encode", "section", "decode", "finish")
 SHARED = (
@@ -121,23 +117,6 @@ def loss_event(state: JobState, orders: dict[str, int], why: str, *, storage: st
             f"then retry the video ({why})"
         )
     return Event(name="lost", lost=orders, error=ErrorInfo(code=Damaged.code, message=message))
-
-
-def have_made_again(store: Store, findings: Iterable[Finding], *, storage: str) -> int:
-    """Write what a check found lost into the ledgers; a farm then makes it again. Return the number of videos."""
-    jobs, lost = Jobs(store), defaultdict[JobId, list[Finding]](list)
-    for finding in findings:
-        if finding.video is not None and finding.order is not None:
-            lost[JobId(finding.video)].append(finding)
-    done = 0
-    for job_id, found in lost.items():
-        orders = {finding.order: finding.entry for finding in found if finding.order and finding.entry is not None}
-        why = "; ".join(f"{finding.key}: {finding.detail}" for finding in found)
-        with suppress(Conflict, NotFound):  # a farm has just done it, or the video is deleted
-            state = jobs.ledger.head(job_id).state
-            jobs.note_losses(job_id, loss_event(state, orders, why, storage=storage))
-            done += 1
-    return done
 
 
 def what_is_left(state: JobState) -> str:

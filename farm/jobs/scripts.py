@@ -14,11 +14,10 @@ from uuid import uuid4
 
 from farm.errors import NotFound
 from farm.jobs.erase import erase_some
-from farm.jobs.findings import keys_below
 from farm.jobs.jobs import Record
 from farm.ledger.layout import SCRIPTS, ScriptKey, parse_script, script_folder
 from farm.ledger.notes import ScriptEvent, ScriptSections, read_note
-from farm.store import ObjectMissing, Store
+from farm.store import ObjectMissing, Store, keys_below
 
 _ANSWER = re.compile(r"answer_([0-9a-f]{32})_(\d{13,})_[0-9a-f]{32}")
 _SECTIONS = "sections_"

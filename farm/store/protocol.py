@@ -9,6 +9,8 @@ from typing import Protocol
 from farm.errors import Damaged, StoreError
 from framefarm_client.names import is_key
 
+_NAMES = 1000  #: in one LIST
+
 
 class ObjectMissing(Damaged):
     """No object has this key."""
@@ -63,3 +65,11 @@ class Store(Protocol):
 
         Raises: ConfigError if the store lets several win: it cannot hold a farm.
         """
+
+
+def keys_below(store: Store, prefix: str) -> Iterator[str]:
+    """Yield the keys below a prefix; list a thousand at a time."""
+    after = ""
+    while keys := store.list(prefix, after=after, limit=_NAMES):
+        yield from keys
+        after = keys[-1]

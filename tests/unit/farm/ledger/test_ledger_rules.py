@@ -26,8 +26,7 @@ from farm.contract import Failure, JobId, JobPlan, Order, Progress
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Conflict, FarmError, LeaseLost, NotFound, Unavailable
 from farm.jobs import Jobs, Record, Submission, Wish
-from farm.jobs.fsck import Checker
-from farm.jobs.losses import have_made_again
+from farm.jobs.fsck import Checker, have_made_again
 from farm.ledger import Entry, Ledger
 from farm.ledger.damage import check_object
 from farm.ledger.states import ENDED, OPEN, accepted, advance, made

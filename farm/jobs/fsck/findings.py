@@ -12,10 +12,8 @@ from farm.ledger import Entry, Ledger
 from farm.ledger import layout as at
 from farm.ledger.notes import second_marker
 from farm.ledger.states import ENDED
-from farm.store import ObjectMissing, Store
+from farm.store import ObjectMissing, Store, keys_below
 from framefarm_client.names import is_id
-
-_NAMES = 1000  #: in one LIST
 
 Kind = Literal["missing", "damaged", "ledger", "request", "unlisted", "unmarked", "dangling", "leftover", "foreign"]
 
@@ -121,21 +119,13 @@ class Look:
             try:
                 return self.ledger.entry(job, seq)
             except StoreError as err:
-                self.explain(err)  # `farm.jobs.check_video` reports it
+                self.explain(err)  # `video_check` reports it
         return None
 
     def ended(self, job: JobId, seqs: list[int]) -> Entry | None:
         """Return the newest of these entries if the video has ended."""
         head = self.newest(job, seqs)
         return head if head is not None and head.state.status in ENDED else None
-
-
-def keys_below(store: Store, prefix: str) -> Iterator[str]:
-    """Yield the keys below a prefix; list a thousand at a time."""
-    after = ""
-    while keys := store.list(prefix, after=after, limit=_NAMES):
-        yield from keys
-        after = keys[-1]
 
 
 def seqs_of(keys: Iterable[str]) -> list[int]:

@@ -10,21 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import TypeVar
 
 from farm.contract import Batch, JobId
 from farm.errors import Damaged, StoreError
-from farm.jobs.check_video import VideoCheck
 from farm.jobs.embeddings import unsealed
 from farm.jobs.files import check_stored_file
-from farm.jobs.findings import Finding, Look, keys_below
+from farm.jobs.fsck.findings import Finding, Look
+from farm.jobs.fsck.video_check import VideoCheck
 from farm.jobs.scripts import check_script
 from farm.ledger import layout as at
 from farm.ledger.notes import OwnPresets, read_note
-from farm.store import ObjectMissing, Store
+from farm.store import ObjectMissing, Store, keys_below
 from farm.store.probe import PROBES, SCRATCH
 from framefarm_client.names import is_id
 
-__all__ = ["DAY_S", "Checker", "Finding", "video_count"]
+T = TypeVar("T")
 DAY_S = 24 * 3600.0
 
 
@@ -139,29 +140,30 @@ class Checker:
         except Damaged as err:
             yield Finding(kind="damaged", key=key, detail=f"{err}; without it, the presets of this owner are lost")
 
-    def _file(self, key: str) -> Iterator[Finding]:
-        found = at.parse_file(key)
+    def _kept(
+        self, key: str, *, parse: Callable[[str], T | None], check: Callable[[Store, T], None], what: str, lost: str
+    ) -> Iterator[Finding]:
+        """Judge an object that goes with its age. what: it is; lost: what its damage means."""
+        found = parse(key)
         if found is None:
-            yield Finding(kind="foreign", key=key, detail="not a file that an owner sent")
+            yield Finding(kind="foreign", key=key, detail=f"not {what}")
             return
         try:
-            check_stored_file(self._look.store, found)
-        except ObjectMissing:  # it has expired just now
+            check(self._look.store, found)
+        except ObjectMissing:  # it has gone just now
             return
         except Damaged as err:
-            yield Finding(kind="damaged", key=key, detail=f"{err}; videos have copies of what they use")
+            yield Finding(kind="damaged", key=key, detail=f"{err}; {lost}")
+
+    def _file(self, key: str) -> Iterator[Finding]:
+        lost = "videos have copies of what they use"
+        return self._kept(
+            key, parse=at.parse_file, check=check_stored_file, what="a file that an owner sent", lost=lost
+        )
 
     def _script(self, key: str) -> Iterator[Finding]:
-        found = at.parse_script(key)
-        if found is None:
-            yield Finding(kind="foreign", key=key, detail="not a note of a gradio script")
-            return
-        try:
-            check_script(self._look.store, found)
-        except ObjectMissing:  # it was told just now
-            return
-        except Damaged as err:
-            yield Finding(kind="damaged", key=key, detail=f"{err}; without it, the script misses an answer")
+        lost = "without it, the script misses an answer"
+        return self._kept(key, parse=at.parse_script, check=check_script, what="a note of a gradio script", lost=lost)
 
     def _seal(self, key: str) -> Iterator[Finding]:
         if key == at.SEAL and len(self._look.store.get(key)) != at.SEAL_BYTES:

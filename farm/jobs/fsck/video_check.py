@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from farm.contract import Artifact, Job, JobId
 from farm.errors import FarmError, NotFound, StoreError
-from farm.jobs.findings import Finding, Kind, Look, seqs_of
+from farm.jobs.fsck.findings import Finding, Kind, Look, seqs_of
 from farm.jobs.jobs import Record
 from farm.jobs.losses import SHARED, lost_for_good, what_is_left
 from farm.ledger import Entry
