@@ -27,7 +27,8 @@ class BatchBoard:
         self._moves = console.is_terminal and not console.is_dumb_terminal
         self._bars = new_bars(console, clock)
         self._all: TaskID | None = None
-        self._total = self._done = 0
+        self._total = self._done = self._unsent = 0
+        self._is_full = False
         self._tasks = dict[str, "TaskID"]()
         self._shares = dict[str, float]()  # of each running video, 0 to 1
         self._begun, self._base = clock(), 0.0
@@ -49,6 +50,18 @@ class BatchBoard:
         """Say that the farm took a video."""
         self._base += video["progress"] / 100  # what an earlier run made costs no time now
         self._say(f"{name}: {short(video['id'])} {video['status']}")
+
+    def sent(self, at_farm: int, unsent: int, why: str) -> None:
+        """Show how many videos the farm has not heard of. why: it has no room; this is said when it begins."""
+        self._unsent = unsent
+        if why and not self._is_full:
+            self.tell(f"{why}; {at_farm} at the farm, {unsent} not sent yet: they follow as there is room")
+        self._is_full = bool(why)
+        self._show_all()
+
+    def tell(self, words: str, *, style: str = "") -> None:
+        """Print a line above the bars."""
+        self._console.print(visible(words), style=style, markup=False, soft_wrap=True)
 
     def show(self, progress: Mapping[str, Any]) -> None:
         """Show how far a video is."""
@@ -72,23 +85,26 @@ class BatchBoard:
         self._done += 1
         self._show_all()
         if error:
-            self._console.print(visible(f"{source}: {error}"), style="red", markup=False, soft_wrap=True)
+            self.tell(f"{source}: {error}", style="red")
         elif self._paths:
             print(file, flush=True)
-        self._say(", ".join(filter(None, (f"{self._done} of {self._total}", self._left()))))
+        self._say(", ".join(filter(None, (self._stage(), self._left()))))
 
     def refused(self, source: str, why: str) -> None:
         """Show why there will be no video."""
         if self._all is not None:
             self._done += 1
             self._show_all()
-        self._console.print(visible(f"{source}: {why}"), style="red", markup=False, soft_wrap=True)
+        self.tell(f"{source}: {why}", style="red")
 
     def _show_all(self) -> None:
         if self._all is not None:
             done = self._done + sum(self._shares.values())
-            stage = f"{self._done} of {self._total}"
-            self._bars.update(self._all, completed=min(done, self._total), stage=stage, left=self._left())
+            self._bars.update(self._all, completed=min(done, self._total), stage=self._stage(), left=self._left())
+
+    def _stage(self) -> str:
+        """Return how many are done, and how many wait for room at the farm."""
+        return f"{self._done} of {self._total}" + (f", {self._unsent} not sent yet" if self._is_full else "")
 
     def _left(self) -> str:
         """Return how long the whole batch still takes, by how fast it went so far."""
@@ -101,4 +117,4 @@ class BatchBoard:
     def _say(self, words: str) -> None:
         """Print a line where bars cannot move."""
         if not self._moves:
-            self._console.print(visible(words), markup=False, soft_wrap=True)
+            self.tell(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +12,25 @@ from deploy.batch.board import BatchBoard
 from deploy.batch.report import Row, row_of
 from deploy.batch.takes import Takes
 from deploy.batch.wishes import Wish
-from deploy.terminal.screen import say
 from deploy.terminal.video_ids import short
 from farm.errors import (
+    Busy,
     ConfigError,
+    Conflict,
     FarmError,
-    InvalidRequest,
+    NotFound,
     Overloaded,
     Quota,
-    TooLarge,
+    Unauthorized,
     Unavailable,
-    UnsupportedImage,
 )
 
 if TYPE_CHECKING:
-    from farm.client import FarmClient
+    from farm.client import Event, FarmClient
 
 _ENDED = {"completed", "failed", "cancelled"}
-_FULL_S = 10.0  #: until a farm without room is asked again
+_OF_ALL = (Unavailable, ConfigError, Unauthorized)  #: errors that no other wish escapes
+_FULL_S = 10.0  #: until a farm is asked again that has no room, and holds no video of ours that could end
 _AWAY_S = 2.0
 
 
@@ -38,7 +39,7 @@ class Batch:
 
     def __init__(self, wishes: Sequence[Wish], takes: Takes, board: BatchBoard) -> None:
         """Judge what is there already; ask nothing yet."""
-        self._takes, self._board = takes, board
+        self._takes, self.board = takes, board
         self._rows = dict[int, Row]()  # by the wish's place
         self._targets = dict[int, Path]()
         self._keys = dict[int, str]()
@@ -60,11 +61,11 @@ class Batch:
             return
         if (row := self._takes.made(wish, key)) is not None:
             self._rows[place] = row
-            say(f"{row['path']} exists already")
+            self.board.tell(f"{row['path']} exists already")
             return
         target = self._targets[place] = self._takes.target(wish, key)
         if target.stem != wish.name:
-            say(f"{wish.source}: {wish.name}.mp4 stays as it is; the new take is {target.name}")
+            self.board.tell(f"{wish.source}: {wish.name}.mp4 stays as it is; the new take is {target.name}")
         self._open.append(place)
 
     @property
@@ -80,70 +81,109 @@ class Batch:
         """How many wishes the farm still works at, or has not heard of."""
         return len(self._wishes) - len(self._rows)
 
+    @property
+    def unsent(self) -> int:
+        """How many wishes the farm has not heard of."""
+        return len(self._open)
+
     def run(self, client: FarmClient) -> None:
-        """Ask for what was not asked for yet, and write what is made, until nothing is left. Raises: Unavailable."""
+        """Ask for what was not asked for yet, and write what is made, until nothing is left.
+
+        A farm without room is asked again when a video ends. Raises: Unavailable, ConfigError, Unauthorized.
+        """
+        with closing(client.events()) as events:
+            while self._open or self._ids:
+                full = self._ask_all(client)
+                self.board.sent(self.unfinished - self.unsent, self.unsent, str(full or ""))
+                if self._ids and not isinstance(full, Busy):
+                    self._follow(client, events)
+                elif full:
+                    time.sleep(_FULL_S)
+
+    def _ask_all(self, client: FarmClient) -> Quota | Overloaded | None:
+        """Ask for what is left while the farm has room; return why it has none."""
         while self._open:
-            self._ask(client, self._open[0])
-            self._open.pop(0)
-        if self._ids:
-            self._follow(client)
+            try:
+                self._ask(client, self._open[0])
+            except (Quota, Overloaded) as err:
+                return err
+        return None
 
     def _ask(self, client: FarmClient, place: int) -> None:
-        """Ask for a video under a key made of its content, so a second run finds the same video."""
+        """Ask for a video under a key made of its content, so a second run finds the same video.
+
+        Raises: Quota, Overloaded; as `run`.
+        """
         wish = self._wishes[place]
         try:
-            video = _patiently(lambda: client.submit(wish.fields, wish.images, key=self._keys[place]))
+            video = client.submit(wish.fields, wish.images, key=self._keys[place])
             if video["status"] == "paused":
-                client.wish(video["id"], "resume")
-        except (InvalidRequest, UnsupportedImage, TooLarge) as err:
-            self._refuse(place, str(err))
-        except OSError as err:
-            self._refuse(place, f"it cannot be read: {err.strerror}")
-        else:
-            self._ids.setdefault(video["id"], []).append(place)
-            self._board.asked(video, self._targets[place].name)
-            if video["status"] in _ENDED:
-                self._end(client, video)
+                video = _resumed(client, video["id"])
+        except (Quota, Overloaded, *_OF_ALL):
+            raise
+        except (FarmError, OSError) as err:
+            self._open.remove(place)
+            self._refuse(place, f"it cannot be read: {err.strerror}" if isinstance(err, OSError) else str(err))
+            return
+        self._open.remove(place)
+        self._ids.setdefault(video["id"], []).append(place)
+        self.board.asked(video, self._targets[place].name)
+        if video["status"] in _ENDED:
+            self._end(client, video)
 
-    def _follow(self, client: FarmClient) -> None:
-        """Follow one stream of all events. It says `hello` first; the list that follows leaves no gap."""
-        for event in client.events():
+    def _follow(self, client: FarmClient, events: Iterator[Event]) -> None:
+        """Follow the stream of all events until nothing is left, or until a video ends and leaves room for another.
+
+        The stream says `hello` first; the list that follows leaves no gap.
+        """
+        for event in events:
+            ended = event.name == "gone" or (event.name == "video" and event.data["status"] in _ENDED)
             if event.name in {"hello", "reset"}:
-                for video in self._listed(client):
-                    self._see(client, video)
+                ended = sum(self._see(client, video) for video in self._listed(client)) > 0
             elif event.name == "video":
                 self._see(client, event.data)
             elif event.name == "progress" and event.data["id"] in self._ids:
-                self._board.show(event.data)
+                self.board.show(event.data)
             elif event.name == "gone" and event.data["id"] in self._ids:
                 self._lose(event.data["id"])
-            if not self._ids:
+            if not self._ids or (ended and self._open):
                 return
 
     def _listed(self, client: FarmClient) -> Iterator[Mapping[str, Any]]:
         """Yield the videos that we wait for, by as few questions as there are pages."""
         waited = set(self._ids)
-        for video in client.every():
-            if video["id"] in waited:
-                waited.remove(video["id"])
-                yield video
-            if not waited:
-                return
+        try:
+            for video in client.every():
+                if video["id"] in waited:
+                    waited.remove(video["id"])
+                    yield video
+                if not waited:
+                    return
+        except NotFound:  # the last video of a page was erased before the next page was asked for
+            pass
         for video_id in waited:
-            self._lose(video_id)
+            try:
+                yield client.get(video_id)
+            except NotFound:
+                self._lose(video_id)
 
-    def _see(self, client: FarmClient, video: Mapping[str, Any]) -> None:
-        if video["id"] in self._ids and video["status"] in _ENDED:
+    def _see(self, client: FarmClient, video: Mapping[str, Any]) -> bool:
+        """Write a video of ours that has ended; tell whether it is one."""
+        is_one = video["id"] in self._ids and video["status"] in _ENDED
+        if is_one:
             self._end(client, video)
+        return is_one
 
     def _end(self, client: FarmClient, video: Mapping[str, Any]) -> None:
         """Write the files of an ended video, or say why there is none."""
-        for place in self._ids[video["id"]]:
+        places = self._ids[video["id"]]
+        while places:
+            place = places[0]
             wish, target, status, error = self._wishes[place], self._targets[place], video["status"], ""
             if status == "completed":
                 try:
                     client.fetch(video["id"], target)
-                except Unavailable:
+                except _OF_ALL:
                     raise
                 except FarmError as err:
                     status, error = "failed", str(err)
@@ -152,9 +192,10 @@ class Batch:
                 error = f"{problem['message']} (framefarm retry {short(video['id'])})"
             file = target if status == "completed" else None
             row = self._rows[place] = row_of(wish.source, file, video, status=status, error=error)
+            places.pop(0)  # if the farm goes away at the next one, this one is not written again
             if file is not None:
                 self._takes.note(wish, self._keys[place], row)
-            self._board.ended(video["id"], wish.source, target, error)
+            self.board.ended(video["id"], wish.source, target, error)
         del self._ids[video["id"]]
 
     def _lose(self, video_id: str) -> None:
@@ -165,34 +206,35 @@ class Batch:
         """Say why there will be no video."""
         wish = self._wishes[place]
         self._rows[place] = row_of(wish.source, None, None, status="refused", error=why)
-        self._board.refused(wish.source, why)
+        self.board.refused(wish.source, why)
 
 
 def run_patiently(batch: Batch, connect: Callable[[], AbstractContextManager[FarmClient]]) -> None:
-    """Run a batch to its end; wait for a farm that goes away. Raises: Unavailable, ConfigError if there is none."""
+    """Run a batch to its end; wait for a farm that goes away.
+
+    Raises: Unavailable, ConfigError if there is none; Unauthorized.
+    """
     answered = told = False
     while batch.unfinished:
         try:
             with connect() as client:
                 client.models()
                 if told:
-                    say("the farm answers again")
+                    batch.board.tell("the farm answers again")
                 answered, told = True, False
                 batch.run(client)
         except (Unavailable, ConfigError) as err:
             if not answered:
                 raise
             if not told:
-                say(f"{err}; your videos are safe. Waiting for the farm", style="yellow")
+                batch.board.tell(f"{err}; your videos are safe. Waiting for the farm", style="yellow")
             told = True
             time.sleep(_AWAY_S)
 
 
-def _patiently(submit: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Submit, and wait while the farm has no room: a folder may hold more photos than an owner's limit."""
-    while True:
-        try:
-            return submit()
-        except (Quota, Overloaded) as err:
-            say(f"{err}; asking again in {_FULL_S:.0f} s")
-            time.sleep(_FULL_S)
+def _resumed(client: FarmClient, video_id: str) -> dict[str, Any]:
+    """Resume a paused video, unless somebody was faster."""
+    try:
+        return client.wish(video_id, "resume")
+    except Conflict:
+        return client.get(video_id)

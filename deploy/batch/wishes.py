@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _of_photo(photo: Path, end: Path | None, given: Mapping[str, Any]) -> list[W
 def _prompts(photo: Path, given: Mapping[str, Any]) -> list[str]:
     """Return the lines of the text beside a photo, or else the common prompt. Raises: ConfigError."""
     words = photo.with_suffix(".txt")
-    lines = [line.strip() for line in _text_of(words).splitlines()] if words.is_file() else [given.get("prompt", "")]
+    lines = [line.strip() for line in _text_of(words).split("\n")] if words.is_file() else [given.get("prompt", "")]
     if not any(lines):
         raise ConfigError(f"it has no prompt: write {words.name}, or pass --prompt")
     return [line for line in lines if line]
@@ -113,7 +114,7 @@ def _fault(photo: Path, why: str, *, name: str | None = None) -> Wish:
 
 
 def _text_of(path: Path) -> str:
-    """Return a file's text. Raises: ConfigError."""
+    """Return a file's text; its lines end with a line feed. Raises: ConfigError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as err:
@@ -141,13 +142,13 @@ def _of_table(table: Path, given: Mapping[str, Any]) -> list[Wish]:
 
 def _rows(table: Path) -> Iterator[tuple[int, Any]]:
     """Yield each row with its line, where it begins; a row of JSON as a call that reads it."""
-    text = _text_of(table)
+    text = _text_of(table)  # in a prompt from a web page, U+2028 and its like end no row
     if table.suffix.lower() == ".jsonl":
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield number, lambda line=line: _object(line)
         return
-    reader = csv.DictReader(text.splitlines(keepends=True), restkey="", strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
     last = 1
     try:
         for row in reader:

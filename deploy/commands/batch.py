@@ -58,7 +58,9 @@ def batch(
         with board:
             run_patiently(made, lambda: connect(url=url, storage=storage, patience_s=_PATIENCE_S))
     except KeyboardInterrupt:
-        say(f"stopped watching: {made.unfinished} videos are left to the farm; run the same command to come back")
+        left = f"{made.unfinished - made.unsent} videos are left to the farm"
+        more = f", {made.unsent} are not sent yet" if made.unsent else ""
+        say(f"stopped watching: {left}{more}; run the same command to come back")
         raise
     finally:
         write_report(out, made.rows)

@@ -20,13 +20,12 @@ def check_workers(client: FarmClient, fields: Mapping[str, Any]) -> None:
     Only the farm's own machine tells which files lie there, so a farm of several machines takes every model.
     Raises: InvalidRequest that says what is missing, how large it is, and which command helps.
     """
-    attention = fields.get("attention", "auto")
-    if "model" not in fields and attention == "auto":
-        return
+    wanted, attention = fields.get("model"), fields.get("attention", "auto")
     workers = client.workers()["data"]
     if not workers:
         return
-    model = next((each for each in client.models()["data"] if each["id"] == fields.get("model")), None)
+    models = client.models()["data"]
+    model = next((each for each in models if (each["id"] == wanted if wanted else each["default"])), None)
     if model is not None and not model["weights"]["here"] and len({worker["node"] for worker in workers}) == 1:
         no_gpu = ", and no worker has a GPU" if all(worker["vram_gib"] is None for worker in workers) else ""
         raise InvalidRequest.of("model", f"{_files(model['id'], model['weights'])}{no_gpu}")
@@ -42,19 +41,21 @@ def _files(model: str, weights: Mapping[str, Any]) -> str:
 
 
 def check_here(settings: FarmSettings, model: str | None) -> None:
-    """Check that a farm that is started here could make a video of the model.
+    """Check that a farm that is started here could make a video of the model. None: its default model.
 
     Raises: ConfigError that says what is missing, how large it is, and which command helps.
     """
     from deploy.node.gpus import chosen_gpus
+    from deploy.node.local import usual_model
     from deploy.planner import EnginePlanner, own_models
 
-    known = own_models(settings.models)
-    if model is None or model not in known or known[model].origin != "hub":
+    known, gpus = own_models(settings.models), chosen_gpus(settings)
+    model = model or usual_model(gpus)
+    if model not in known or known[model].origin != "hub":
         return
     weights = EnginePlanner(models=settings.models).weights(model)
     lacks = [] if weights.here else [_files(model, weights.model_dump())]
-    if not chosen_gpus(settings) and settings.device_gb is None:
+    if not gpus and settings.device_gb is None:
         lacks.insert(0, f"{model} needs a GPU, and none was found here (pocket needs none)")
     if lacks:
         raise ConfigError("; ".join(lacks))

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -145,7 +145,7 @@ def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None
 def resolved(settings: FarmSettings, tidings: Tidings = ALONE) -> FarmSettings:
     """Return the settings with this machine's facts: number of workers, threads, default model, a free port."""
     settings, gpus = with_workers(settings)
-    model = settings.model or ("framepack-i2v" if gpus else CPU_MODEL)
+    model = settings.model or usual_model(gpus)
     if model not in (known := own_models(settings.models)):
         raise ConfigError(f"unknown model {model!r}; known models: {', '.join(known)}")
     if settings.model is None:
@@ -159,6 +159,11 @@ def resolved(settings: FarmSettings, tidings: Tidings = ALONE) -> FarmSettings:
         return settings
     check_free(ray_ports(settings, is_head=True))
     return settings.replaced(port=free_port(settings))
+
+
+def usual_model(gpus: Sequence[str]) -> str:
+    """Return the default model of a farm with these GPUs."""
+    return "framepack-i2v" if gpus else CPU_MODEL
 
 
 def _ingresses() -> int:

@@ -343,3 +343,19 @@ def test_usage_is_checked_before_anything_is_asked_for(farm_url: str, photos: Pa
         assert cli.main(["batch", str(folder), "-o", out]) == 2
         assert word in capsys.readouterr().err
     assert jobs.open_ids() == []
+
+
+@pytest.mark.usefixtures("farm_url")
+@pytest.mark.parametrize("odd", ["\u2028", "\u0085", "\x0b", "\x1e"])
+def test_odd_letters_of_a_prompt_end_no_row(photos: Path, hand: Hand, jobs: Jobs, odd: str) -> None:
+    """A prompt that comes from a web page may have them; it stays one video, in each kind of file."""
+    prompt, out = f"it looks{odd}up", str(photos.parent / "videos")
+    (photos / "a.jsonl").write_text(json.dumps({"prompt": prompt, "image": "cat.jpg"}, ensure_ascii=False))
+    (photos / "a.csv").write_text(f"image,prompt\ncat.jpg,{prompt}\n")
+    (photos / "teal.txt").write_text(prompt)
+    (photos / "cat.txt").write_text(prompt)
+    with working(hand, jobs):
+        for source in (photos / "a.jsonl", photos / "a.csv", photos):
+            assert cli.main(["batch", str(source), "-o", out, "--seconds", "1"]) == 0
+    found = [jobs.get(key[-38:], owner="local").job.request.prompt for key in jobs.store.list("owners/local/")]
+    assert found == [prompt] * 2

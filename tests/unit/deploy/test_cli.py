@@ -14,17 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from deploy import cli
+from deploy.planner import EngineMedia, EnginePlanner
 from deploy.terminal.video_ids import short
 from farm.contract import JobId
 from farm.errors import NotFound
+from farm.ingress import create_app
 from farm.jobs import Jobs, Record
 from farm.ledger.states import ErrorInfo, Event
 from farm.request import VideoRequest
+from farm.settings import FarmSettings
 from tests.imports import ROOT
 from tests.pages import read_page
-from tests.unit.conftest import Hand
+from tests.unit.conftest import DispatcherHere, Hand, serving
 
 CAT = str(ROOT / "examples" / "cat.jpg")
 Accept = Callable[..., Record]
@@ -321,8 +325,26 @@ def test_what_nobody_could_make_is_refused_when_asked(
     monkeypatch.delenv("FARM_URL")
     assert cli.main(["render", *asked[1:], "--model", "framepack-i2v", "--storage", "store"]) == 2
     assert "framepack-i2v needs a GPU, and none was found here" in capsys.readouterr().err
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # with a GPU it is the default model
+    assert cli.main(["render", *asked[1:], "--storage", "store"]) == 2
+    assert "files of framepack-i2v are missing (`framefarm models pull" in " ".join(capsys.readouterr().err.split())
     assert jobs.open_ids() == [waits]
     assert not Path("store").exists()  # no farm was started
+
+
+def test_a_default_model_without_its_files_is_refused_like_a_named_one(
+    jobs: Jobs, door: DispatcherHere, hand: Hand, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `submit` and by `render`; they name the command that fetches the files."""
+    settings = FarmSettings(model="framepack-i2v")
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+    hand.dispatcher.ask(hand.card)
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client, serving(client) as port:
+        monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
+        for command in ("submit", "render"):
+            assert cli.main([command, CAT, "--prompt", "a"]) == 2
+            assert "framefarm models pull framepack-i2v" in capsys.readouterr().err
+    assert jobs.open_ids() == []
 
 
 def test_settings_errors_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: Out, tmp_path: Path) -> None:
