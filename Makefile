@@ -90,7 +90,7 @@ browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (ne
 # gradio's older clients want other versions of what the farm needs, so each has an environment of its own.
 clients:  ## OpenAI's and gradio's packages for Node and gradio's older ones, for the tests that they work
 	cd tests/clients && npm ci --silent
-	@for version in 1.8.0 1.14.0; do folder=tests/clients/gradio-$$version; \
+	@for version in 1.8.0 1.14.0; do folder=.clients/gradio-$$version; \
 	  [ -f $$folder/.complete ] || { rm -rf $$folder && $(PYTHON3) -m venv $$folder && \
 	  $$folder/bin/python -m pip install --quiet --disable-pip-version-check "gradio_client==$$version" \
 	  "huggingface-hub<2" "websockets<16" $$(grep -E '^(av|pillow)==' constraints.txt) && touch $$folder/.complete; }; done
@@ -116,5 +116,5 @@ format: $(STAMP)  ## let ruff put the code in order
 	$(PYTHON) -m ruff format .
 
 clean:  ## remove what make made, the environment included
-	rm -rf $(VENV) demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .clients demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

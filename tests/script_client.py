@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ def fill_folder(folder: Path) -> None:
 
 def run(*program: str | Path, folder: Path | None = None) -> str:
     """Run a client, in `folder`; return what it printed. It uses no network but the farm's address."""
-    env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [str(part) for part in program], capture_output=True, text=True, env=env, cwd=folder, check=False
-    )
+    with tempfile.TemporaryDirectory() as temp:  # gradio's clients leave a folder behind for each file
+        env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "TMPDIR": temp}
+        done = subprocess.run(
+            [str(part) for part in program], capture_output=True, text=True, env=env, cwd=folder, check=False
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -29,7 +29,7 @@ from tests.script_client import CLIENTS, fill_folder, frames, report, run
 from tests.unit.conftest import DispatcherHere, Hand, serving
 
 HINTS = ["Starting ...", "Text encoding ...", "Image processing ...", "VAE encoding ...", "CLIP Vision encoding ..."]
-OLDER = {version: CLIENTS / f"gradio-{version}" / "bin" / "python" for version in ("1.14.0", "1.8.0")}
+OLDER = {version: ROOT / ".clients" / f"gradio-{version}" / "bin" / "python" for version in ("1.14.0", "1.8.0")}
 HAS_CLIENTS = "TEST_CLIENTS" in os.environ or all(path.exists() for path in OLDER.values())
 NEEDS_CLIENTS = pytest.mark.skipif(not HAS_CLIENTS, reason="needs Node and `make clients`")
 
