@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,18 +68,10 @@ def test_a_batch_larger_than_the_limit_is_sent_as_there_is_room(
         if request.method == "POST":
             written.append(len([*out.glob("*.mp4")]))
 
-    def work() -> None:
-        while len(written) < 3:  # the third one is refused
-            time.sleep(0.01)
-        while len(hand.jobs.open_ids()) or written[-1] == 0:
-            hand.dispatcher.sweep()
-            hand.finish()
-            time.sleep(0.02)
-
     before_each_request(monkeypatch, look)
     monkeypatch.setattr(batch_run, "_FULL_S", 0.1)
-    threading.Thread(target=work, daemon=True).start()
-    assert cli.main(["batch", str(photos), "-o", str(out), "--seconds", "1"]) == 0
+    with working(hand, lambda: len(written) >= 3):  # the third one is refused
+        assert cli.main(["batch", str(photos), "-o", str(out), "--seconds", "1"]) == 0
     assert len([*out.glob("*.mp4")]) == 5
     assert written[-1] >= 1
     words = capsys.readouterr().err
@@ -117,7 +107,7 @@ def test_a_video_that_somebody_else_changes_meanwhile_ends_no_batch(
 
     before_each_request(monkeypatch, look)
     argv = ["batch", str(photos), "-o", str(photos.parent / "videos"), "--prompt", "it looks up", "--json"]
-    with working(hand, hand.jobs):
+    with working(hand):
         assert cli.main(argv) == int(erased)
     rows = json.loads(capsys.readouterr().out)
     assert [row["status"] for row in rows] == ["refused" if erased else "completed", "completed"]
@@ -143,16 +133,8 @@ def test_a_video_erased_between_two_pages_ends_no_batch(
 
     before_each_request(monkeypatch, look)
 
-    def work() -> None:
-        while not erased:
-            time.sleep(0.01)
-        while hand.jobs.open_ids():
-            hand.dispatcher.sweep()
-            hand.finish()
-            time.sleep(0.02)
-
-    threading.Thread(target=work, daemon=True).start()
-    assert cli.main(["batch", str(photos), "-o", str(photos.parent / "videos"), "--prompt", "it looks up"]) == 0
+    with working(hand, lambda: bool(erased)):
+        assert cli.main(["batch", str(photos), "-o", str(photos.parent / "videos"), "--prompt", "it looks up"]) == 0
     assert len(erased) == 1
 
 
@@ -178,7 +160,7 @@ def test_a_farm_that_goes_away_at_a_download_makes_nothing_count_twice(
             raise httpx.ConnectError("away")
 
     before_each_request(monkeypatch, look)
-    with working(hand, hand.jobs):
+    with working(hand):
         assert cli.main(["batch", str(table), "-o", str(out)]) == 0
     assert {path.name for path in out.glob("*.mp4")} == {"one.mp4", "two.mp4"}
     words = capsys.readouterr().err
