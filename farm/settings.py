@@ -41,7 +41,7 @@ from farm.setting_types import (
     one_of,
     parse_ports,
 )
-from framefarm_client.local import s3_name
+from framefarm_client.address import s3_name
 
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}

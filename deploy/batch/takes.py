@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.batch.report import Row
 from deploy.batch.wishes import Wish
-from deploy.terminal.target import free_neighbour
+from framefarm_client.names import free_neighbour
 
 _NOTES = ".framefarm-batch.json"  #: key of a wish -> the row of its report
 

@@ -14,8 +14,8 @@ from typing import Any
 from deploy.commands.render import request_of
 from deploy.request_type import REQUEST_TYPE
 from deploy.terminal.screen import say
-from deploy.terminal.target import file_name
 from farm.errors import ConfigError, FarmError
+from framefarm_client.names import file_name
 
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp"}
 _TABLES = {".csv", ".jsonl"}

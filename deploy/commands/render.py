@@ -20,11 +20,12 @@ from deploy.terminal.durations import duration, length
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow
 from deploy.terminal.screen import put_table, say
-from deploy.terminal.target import Force, Out, deliver, file_name, target_of
+from deploy.terminal.target import Force, Out, deliver, target_of
 from deploy.terminal.video_ids import short, shorts, whole_id
 from deploy.terminal.video_rows import length_of
 from farm.errors import ConfigError, FarmError, invalid_request
 from farm.request import Variants, take_variants
+from framefarm_client.names import file_name
 
 if TYPE_CHECKING:
     from farm.client import FarmClient

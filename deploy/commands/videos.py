@@ -15,12 +15,12 @@ from deploy.commands.live_list import watch_list
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
 from deploy.terminal.screen import put_aligned, put_json, put_table, say
-from deploy.terminal.target import Force, Out, deliver, file_name, target_of
+from deploy.terminal.target import Force, Out, deliver, target_of
 from deploy.terminal.video_ids import short, whole_id, whole_ids
 from deploy.terminal.video_rows import RENDERING, details, status_of, table_of_videos
 from farm.errors import ConfigError, NotReady
 from farm.request import VideoEdit
-from framefarm_client.values import suffix_of
+from framefarm_client.names import file_name, suffix_of
 
 if TYPE_CHECKING:
     from farm.client import FarmClient

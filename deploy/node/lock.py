@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
-from framefarm_client.local import LOCK, running_at
+from framefarm_client.address import LOCK, running_at
 
 
 def find_running(settings: FarmSettings) -> str | None:

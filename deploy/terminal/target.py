@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from farm.errors import ConfigError
+from framefarm_client.names import free_neighbour
 
 STDOUT = Path("-")
-_NAME_CHARS = 80
 Out = Annotated[
     str | None, typer.Option("-o", "--out", metavar="FILE", help="a file, a folder (with a / at its end), - for stdout")
 ]
@@ -67,11 +66,6 @@ def deliver(target: Path, write: Callable[[Path], object]) -> Path | None:
     return target
 
 
-def file_name(name: str) -> str:
-    """Return a video's name as the name of a file, without its suffix, or "" if no letter of it can be one."""
-    return re.sub(r"[^\w.,()+ -]+", "-", name).strip(" .-")[:_NAME_CHARS]
-
-
 def _check_suffix(target: Path, suffix: str) -> None:
     """Raises: ConfigError if the file would be named for a format that it does not have."""
     if target.suffix.lower() != suffix:
@@ -84,12 +78,3 @@ def _check_suffix(target: Path, suffix: str) -> None:
 def _is_device(target: Path) -> bool:
     """Whether it is there and no plain file: a device or a pipe, which have no suffix."""
     return target.exists() and not target.is_file() and not target.is_dir()
-
-
-def free_neighbour(path: Path, *, besides: Collection[Path] = ()) -> Path:
-    """Return `path` itself, or cat-2.mp4, cat-3.mp4 …: the first that is neither there nor in `besides`."""
-    number, free = 1, path
-    while free.exists() or free.is_symlink() or free in besides:
-        number += 1
-        free = path.with_stem(f"{path.stem}-{number}")
-    return free

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from framefarm_client.client import FarmClient
 from framefarm_client.connection import ImageFile
 from framefarm_client.errors import (
     Busy,
@@ -27,7 +26,7 @@ from framefarm_client.errors import (
     VideoFailed,
 )
 from framefarm_client.events import Event, read_events
-from framefarm_client.farm import AsyncFarm, AsyncVideo, Farm, Video
+from framefarm_client.farm import AsyncFarm, AsyncVideo, Farm, FarmClient, Video
 from framefarm_client.values import LoraWeight, Problem, Progress, Status, TimedPrompt, VideoFields
 
 __all__ = [

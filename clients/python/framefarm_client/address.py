@@ -1,17 +1,75 @@
-"""The address of a farm as people type it, and the proxy on the way there."""
+"""Where a farm is: its address as people type it, the one that runs on this machine, and the proxy on the way there."""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.request import getproxies, proxy_bypass
-
-import httpx
 
 from framefarm_client.errors import ConfigError
 
+if TYPE_CHECKING:
+    import httpx
+
 _HOST = re.compile(r"[^\s%/]+")
+#: in a farm's storage folder; the farm holds a lock on it while it runs, and writes where it answers
+LOCK = ".farm.lock"
+
+
+def url_of(env: Mapping[str, str]) -> str:
+    """Return FARM_URL, or else the address of the farm that uses FARM_STORAGE on this machine.
+
+    Raises: ConfigError if none runs.
+    """
+    if url := env.get("FARM_URL"):
+        return url
+    folder = storage_folder(env)
+    if (found := running_at(folder)) is None:
+        raise ConfigError(
+            f"no farm runs on {folder}; start one with `framefarm up`, set FARM_URL, or pass its address: "
+            'Farm("http://HOST:PORT")'
+        )
+    return found
+
+
+def storage_folder(env: Mapping[str, str]) -> Path:
+    """Return the folder on this machine that a farm with these settings locks. Raises: ConfigError without a home."""
+    storage = env.get("FARM_STORAGE", "")
+    if storage and not storage.startswith("s3://"):
+        return Path(storage.removeprefix("file://")).expanduser().absolute()
+    try:
+        data = Path(env.get("XDG_DATA_HOME", "").strip() or "~/.local/share").expanduser() / "framepack-farm"
+    except RuntimeError as err:
+        raise ConfigError("this user has no home folder: set FARM_URL, FARM_STORAGE or HOME") from err
+    return data / "s3" / s3_name(storage, env.get("FARM_S3_ENDPOINT")) if storage else data / "storage"
+
+
+def s3_name(storage: str, endpoint: str | None) -> str:
+    """Return the name of the folder that stands for a bucket on this machine."""
+    return hashlib.sha256(f"{storage} {endpoint or ''}".encode()).hexdigest()[:16]
+
+
+def running_at(folder: Path) -> str | None:
+    """Return the address of the farm that holds the lock of this storage folder now."""
+    try:
+        import fcntl
+    except ImportError:  # no farm runs on this system
+        return None
+    try:
+        with (folder / LOCK).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                url: str | None = json.loads(file.read() or "{}").get("url")
+                return url
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return None
 
 
 class Proxy(NamedTuple):
@@ -30,6 +88,8 @@ def farm_url(text: str) -> httpx.URL:
 
     Raises: ConfigError.
     """
+    import httpx
+
     typed = text.strip()
     try:
         url = httpx.URL(typed if "://" in typed else f"http://{typed}")
@@ -46,6 +106,8 @@ def _no_address(text: str) -> ConfigError:
 
 def proxy_to(url: httpx.URL) -> Proxy | None:
     """Return the environment's proxy for `url`; None if it names none, or for this machine. Raises: ConfigError."""
+    import httpx
+
     if is_loopback(url.host) or proxy_bypass(url.netloc.decode("ascii").rpartition("@")[2]):
         return None
     proxies = getproxies()

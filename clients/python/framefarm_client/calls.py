@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, SentFile, segment, tag_of
+from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, SentFile, part_of, segment, tag_of
 from framefarm_client.errors import NotFound
 from framefarm_client.events import Event
 
@@ -163,6 +163,50 @@ async def link(farm: Connected, video_id: str, *, seconds: int = 3600, variant: 
     return await farm.connection.ask("POST", f"/v1/videos/{segment(video_id)}/link", json=asked)
 
 
+async def upload(farm: Connected, file: ImageFile, *, purpose: str = "vision") -> dict[str, Any]:
+    """Send a picture; return the file object, which may stand for a picture in `submit`, `estimate` and `remix`.
+
+    The farm erases it at its `expires_at`. The same bytes again: the same file, kept longer.
+    Raises: UnsupportedImage, TooLarge; Unavailable if no farm answers; OSError.
+    """
+    part = await farm.connection.wire.aside(lambda: part_of(file))
+    return await farm.connection.ask("POST", "/v1/files", data={"purpose": purpose}, files={"file": part})
+
+
+async def get_file(farm: Connected, file_id: str) -> dict[str, Any]:
+    """Return the file object. Raises: NotFound."""
+    return await farm.connection.ask("GET", _file_path(file_id))
+
+
+async def files(farm: Connected) -> AsyncGenerator[dict[str, Any], None]:
+    """Iterate over your files, newest first."""
+    query = {"limit": "100"}
+    while True:
+        page = await farm.connection.ask("GET", "/v1/files", params=query)
+        for file in page["data"]:
+            yield file
+        if not page["has_more"] or not page["data"]:
+            return
+        query["after"] = page["last_id"]
+
+
+async def fetch_file(farm: Connected, file_id: str, out: str | Path) -> Path:
+    """Write a file, as it was sent, to `out`. Raises: NotFound, Damaged."""
+
+    async def once() -> None:
+        async with farm.connection.stream("GET", f"{_file_path(file_id)}/content") as response:
+            await farm.connection.write(response, Path(out))
+
+    await farm.connection.patiently(once)
+    return Path(out)
+
+
+async def delete_file(farm: Connected, file_id: str) -> dict[str, Any]:
+    """Erase a file before it expires. Videos keep their own copies. Raises: NotFound."""
+    # not sent twice once it may have arrived: the second answer would be NotFound
+    return await farm.connection.ask("DELETE", _file_path(file_id), again=(NotSent,))
+
+
 async def models(farm: Connected) -> dict[str, Any]:
     """List the models that a request may name."""
     return await farm.connection.ask("GET", "/v1/models")
@@ -244,12 +288,16 @@ async def fetch(farm: Connected, video_id: str, out: str | Path, *, variant: str
     Raises: NotReady, NotFound; StoreError if the bytes differ from those that the farm announced.
     """
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{video_id}.{variant}.part")
+    part = await fetch_part(farm, video_id, out.with_name(f".{out.name}.{video_id}.{variant}.part"), variant=variant)
+    return part.replace(out)
+
+
+async def fetch_part(farm: Connected, video_id: str, part: Path, *, variant: str) -> Path:
+    """Write a whole content to `part`; go on where an earlier call broke off. Raises: as `fetch`."""
+    part.parent.mkdir(parents=True, exist_ok=True)
     await farm.connection.patiently(partial(farm.connection.download, video_id, variant, part))
-    part.replace(out)
     tag_of(part).unlink()
-    return out
+    return part
 
 
 async def export(farm: Connected, video_id: str, out: str | Path) -> Path:
@@ -303,3 +351,7 @@ async def import_archive(farm: Connected, source: str | Path, *, new_id: bool = 
             return await farm.connection.once("POST", "/v1/videos/import", content=body, **options)
 
     return await farm.connection.patiently(once)
+
+
+def _file_path(file_id: str) -> str:
+    return f"/v1/files/{segment(file_id)}"

@@ -222,8 +222,9 @@ def _error_of(response: httpx.Response) -> FarmError:
     try:
         problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-        if fields := {error["field"]: error["message"] for error in problem.get("errors", ())}:
-            facts["fields"] = fields
+        with suppress(KeyError, TypeError):  # a list that no farm sends
+            if fields := {error["field"]: error["message"] for error in problem.get("errors", ())}:
+                facts["fields"] = fields
     except (ValueError, KeyError, TypeError):  # Ray Serve's proxy while it starts or is full, or another server
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
         if response.status_code in {404, 429} or response.is_server_error:

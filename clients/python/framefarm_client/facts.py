@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from framefarm_client.address import url_of
 from framefarm_client.connection import Connection
-from framefarm_client.local import url_of
 from framefarm_client.values import Problem, Status
 from framefarm_client.wires import Wire
 

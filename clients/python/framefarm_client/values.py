@@ -7,15 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
 Status: TypeAlias = Literal["queued", "in_progress", "paused", "completed", "failed", "cancelled"]
-#: variant of a video's content -> how the file ends; all others are PNG
-_SUFFIXES = {
-    "video": "mp4",
-    "partial": "mp4",
-    "latents": "safetensors",
-    "frames": "zip",
-    "poster": "webp",
-    "live": "webp",
-}
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -98,8 +89,3 @@ class Progress:
     step: int = 0  #: finished denoising steps of the section
     steps: int = 0
     waiting_for: str | None = None  #: what the video lacks while no worker is at it
-
-
-def suffix_of(variant: str) -> str:
-    """Return how a file of that variant ends."""
-    return _SUFFIXES.get(variant, "png")

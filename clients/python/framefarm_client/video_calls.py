@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from framefarm_client import calls
 from framefarm_client.connection import ImageFile
 from framefarm_client.errors import ConfigError, VideoFailed
 from framefarm_client.facts import V, VideoFacts
-from framefarm_client.values import Progress, VideoFields, suffix_of
+from framefarm_client.names import file_name, free_neighbour, suffix_of
+from framefarm_client.values import Progress, VideoFields
 
 if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
-
-_STEM_BYTES = 120  #: of a file's name; a partial file's has 60 more, and file systems take 255
 
 
 async def refresh(video: V) -> V:
@@ -64,6 +63,23 @@ async def edit(
     changes = {"prompt": prompt, "priority": priority, "name": name, "labels": None if labels is None else [*labels]}
     given = {field: value for field, value in changes.items() if value is not None}
     return video.seen(await calls.edit(video.farm, video.id, given))
+
+
+async def move(
+    video: V,
+    *,
+    before: VideoFacts | str | None = None,
+    after: VideoFacts | str | None = None,
+    to: Literal["first", "last"] | None = None,
+) -> V:
+    """Move a queued video among your own that wait; name one place. It takes the priority of that place.
+
+    before, after: another video or its id.
+    Raises: InvalidRequest unless exactly one place is named; NotFound; Conflict if one of the two does not wait.
+    """
+    places: dict[str, VideoFacts | str | None] = {"before": before, "after": after, "to": to}
+    named = {name: at.id if isinstance(at, VideoFacts) else at for name, at in places.items() if at is not None}
+    return video.seen(await calls.move(video.farm, video.id, **named))
 
 
 async def delete(video: VideoFacts) -> None:
@@ -130,15 +146,8 @@ async def save(video: VideoFacts, to: str | os.PathLike[str] | None = None, *, v
     out = Path() if to is None else Path(to)
     if not (out.is_dir() or str(to).endswith(("/", os.sep))):
         return await calls.fetch(video.farm, video.id, out, variant=variant)
-    plain = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in video.name)
-    stem = plain.encode(errors="replace")[:_STEM_BYTES].decode(errors="ignore").strip(". ") or video.id
-    out.mkdir(parents=True, exist_ok=True)
-    claimed = _claimed(out / f"{stem}.{suffix_of(variant)}")
-    try:
-        return await calls.fetch(video.farm, video.id, claimed, variant=variant)
-    except BaseException:
-        claimed.unlink(missing_ok=True)
-        raise
+    part = await calls.fetch_part(video.farm, video.id, out / f".{video.id}.{variant}.part", variant=variant)
+    return part.replace(_claimed(out / f"{file_name(video.name) or video.id}.{suffix_of(variant)}"))
 
 
 async def frames(video: VideoFacts) -> AsyncGenerator[NDArray[uint8], None]:
@@ -213,15 +222,11 @@ def parts_of(
 
 
 def _claimed(path: Path) -> Path:
-    """Create an empty file: `path`, or the first free one of path-2, path-3 …"""
-    number, free = 1, path
+    """Create an empty file, so that no other call takes its name: `path`, or a neighbour."""
     while True:
-        try:
+        with suppress(FileExistsError):
+            free = free_neighbour(path)
             free.touch(exist_ok=False)
-        except FileExistsError:
-            number += 1
-            free = path.with_stem(f"{path.stem}-{number}")
-        else:
             return free
 
 

@@ -143,6 +143,7 @@ class AsyncWire:
             while not done.done():  # a thread cannot be stopped, and its caller closes what it works on
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([done])
+            done.exception()  # seen, so that asyncio does not report it where the caller was cancelled
 
     async def close(self) -> None:
         """See Wire."""

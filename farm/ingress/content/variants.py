@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from farm.errors import InvalidRequest
 from farm.jobs import Record
-from framefarm_client.values import suffix_of
+from framefarm_client.names import suffix_of
 
 Made = Literal[
     "video", "thumbnail", "spritesheet", "preview", "partial", "latents", "frames", "frame", "poster", "live"

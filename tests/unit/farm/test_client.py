@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from typing_extensions import override
 
 from deploy import cli
-from farm.client import Event, FarmClient, read_events
+from farm.client import Event, Farm, FarmClient, read_events
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
 from farm.store import FolderStore
@@ -172,6 +175,50 @@ def test_a_download_goes_on_where_it_broke(farm_url: str, finished: str, tmp_pat
     assert out.read_bytes() == MP4
     assert [request.headers.get("range") for request in way.seen] == [None, "bytes=100000-", "bytes=200000-"]
     assert [path.name for path in out.parent.iterdir()] == ["out.mp4"]
+
+
+#: saves a video into a folder over a connection that kills the process in the middle of the file
+KILLED = """
+import os, sys
+import httpx
+from farm.client import Farm
+
+class Deadly(httpx.HTTPTransport):
+    def handle_request(self, request):
+        answer = super().handle_request(request)
+        if request.url.path.endswith("/content"):
+            answer.stream = Half(answer.stream)
+        return answer
+
+class Half(httpx.SyncByteStream):
+    def __init__(self, stream):
+        self.stream = stream
+    def __iter__(self):
+        sent = 0
+        for piece in self.stream:
+            yield piece[:50_000]
+            sent += len(piece)
+            if sent >= 50_000:
+                os.kill(os.getpid(), 9)
+
+Farm(transport=Deadly()).video(sys.argv[1]).save(sys.argv[2])
+"""
+
+
+@pytest.mark.usefixtures("farm_url")
+def test_a_killed_save_goes_on_at_the_next_call(finished: str, tmp_path: Path) -> None:
+    """In the folder lies no file that looks like a video; the next call fetches only what is missing."""
+    out, way = tmp_path / "out", Fragile()
+    killed = subprocess.run([sys.executable, "-c", KILLED, finished, f"{out}/"], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [part] = [path for path in out.iterdir() if path.suffix != ".etag"]
+    assert part.suffix == ".part"
+    have = part.stat().st_size
+    assert 0 < have < len(MP4)
+    with Farm(transport=way) as farm:
+        assert farm.video(finished).save(out).read_bytes() == MP4
+    assert way.seen[-1].headers["range"] == f"bytes={have}-"
+    assert [path.name for path in out.iterdir()] == [f"{finished}.mp4"]
 
 
 def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import inspect
 import json
 import threading
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -97,7 +99,7 @@ def test_a_photo_becomes_a_file(farm: Farm, busy: Hand, tmp_path: Path) -> None:
     assert farm.render(str(CAT), "The cat looks up.", seconds=1).save(str(tmp_path / "cat.mp4")) == tmp_path / "cat.mp4"
     assert (tmp_path / "cat.mp4").read_bytes() == b"mp4 bytes"
     video = farm.render(CAT.read_bytes(), "It gets darker.", seconds=1, name="no/thing: more")
-    assert video.save(tmp_path) == tmp_path / "no_thing_ more.mp4"
+    assert video.save(tmp_path) == tmp_path / "no-thing- more.mp4"
 
 
 def test_files_in_a_folder_get_names_of_their_own(farm: Farm, busy: Hand, tmp_path: Path) -> None:
@@ -110,6 +112,30 @@ def test_files_in_a_folder_get_names_of_their_own(farm: Farm, busy: Hand, tmp_pa
     with pytest.raises(FarmError):
         cats[0].save(out, variant="preview")
     assert sorted(path.name for path in Path(out).iterdir()) == ["cat-2.mp4", "cat.mp4", "猫" * 40 + ".mp4"]
+
+
+def test_a_video_moves_in_the_queue(farm: Farm) -> None:
+    """Beside another video or its id, or to an end; two places are refused."""
+    one, two, three = (farm.submit(CAT, f"cat {number}", seconds=1.2 * number) for number in (1, 2, 3))
+    assert three.move(to="first").data["queue_position"] == 0
+    assert three.move(after=one).data["queue_position"] == 1
+    assert three.move(before=one.id).data["queue_position"] == 0
+    with pytest.raises(InvalidRequest) as refused:
+        two.move(before=one, to="last")
+    assert "because before names a place already" in str(refused.value)
+    one.pause()
+    with pytest.raises(Conflict):
+        two.move(before=one)
+
+
+@pytest.mark.parametrize("errors", [None, 5, "no", ["seconds"], [{"seconds": "bad"}], [{"field": [], "message": ""}]])
+def test_a_list_of_errors_that_is_none_hides_no_refusal(errors: object) -> None:
+    """Code and detail are still what the program sees."""
+    answer = {"code": "invalid_request", "detail": "seconds: need more than 0", "errors": errors}
+    way = httpx.MockTransport(lambda _: httpx.Response(422, json=answer))
+    with Farm("http://farm", transport=way) as farm, pytest.raises(InvalidRequest, match="seconds: need") as refused:
+        farm.models()
+    assert "fields" not in refused.value.facts
 
 
 def test_a_refusal_keeps_its_facts(farm: Farm, http: TestClient) -> None:
@@ -153,6 +179,30 @@ async def test_frames_can_be_cancelled(
         asyncio.get_running_loop().call_later(0.05, go_on.set)
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_a_failure_after_a_cancellation_is_not_reported(farm_url: str) -> None:
+    """The program saw the cancellation; asyncio has nothing to say of an exception that nobody retrieves."""
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: said.append(what))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        begun.set()
+        go_on.wait()
+        raise OSError("the disk is full")
+
+    async with AsyncFarm(farm_url) as farm:
+        task = asyncio.ensure_future(farm.connection.wire.aside(fail))
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        gc.collect()
+        await asyncio.sleep(0)
+    assert not said
 
 
 def test_a_video_is_frozen_and_typed(farm: Farm, hand: Hand) -> None:
@@ -299,8 +349,6 @@ def test_without_an_address_it_finds_the_farm_of_this_machine(
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """FARM_API_KEY, unless the program passes one; it is not shown."""
-    import httpx
-
     seen = []
 
     def answer(request: httpx.Request) -> httpx.Response:
