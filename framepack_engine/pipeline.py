@@ -31,7 +31,7 @@ from framepack_engine.memory.tenancy import Tenancy, workload_of
 from framepack_engine.models.catalog import resolution_of
 from framepack_engine.models.host import host_bytes
 from framepack_engine.models.shelf import Models, ModelShelf, checked_device
-from framepack_engine.planning.asked import asked_spec, first_frames
+from framepack_engine.planning.asked import asked_spec, first_frames, taken
 from framepack_engine.planning.sections import Kind, decode_needs, final_frames, tail_frames, time_order
 from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
@@ -400,7 +400,7 @@ class Renderer(Sampler):
                 name = path.stem
                 while name in names or files.setdefault(name, path) != path:
                     name += "'"
-            found.append(Lora(name, weight))
+            found.append(Lora(name, taken("loras", weight, "float")))
         return files, tuple(found)
 
     @torch.no_grad()

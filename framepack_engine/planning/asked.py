@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from numbers import Real
+from operator import index
 from typing import Any
 
 from framepack_engine.errors import InvalidSpec
 from framepack_engine.planning.buckets import nearest_bucket
+from framepack_engine.planning.prompts import TimedPrompt
 from framepack_engine.planning.sections import Kind, sections_for
 from framepack_engine.planning.spec import Lora, RenderSpec
 
 _DECIDED = {"kind", "sections", "height", "width", "seed", "prompt", "loras", "continues"}
-#: what RenderSpec's annotations allow, and what a message calls it
-_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "str": (str, "a text"),
-    "tuple": ((tuple, list), "a tuple"),
-}
 _SEEDS = 2**32  #: drawn below this
 
 
@@ -45,38 +41,78 @@ def asked_spec(
         raise InvalidSpec(
             f"{unknown[0]}: there is no such argument; known are {', '.join(sorted(known))}", field=unknown[0]
         )
-    _check_types({"prompt": prompt, "seconds": seconds, **fields} | ({} if seed is None else {"seed": seed}))
+    plain = {name: taken(name, value, _WANTED[name]) for name, value in fields.items()}
+    seconds, seed = taken("seconds", seconds, "float"), taken("seed", seed, "int | None")
     if not 0 < seconds <= 600:
         raise InvalidSpec(f"seconds={seconds}: need more than 0, and at most 600", field="seconds")
     try:
-        width, height = (int(side) for side in size) if size else nearest_bucket(photo[1], photo[0], resolution)[::-1]
+        width, height = (
+            (int(side) for side in size) if size is not None else nearest_bucket(photo[1], photo[0], resolution)[::-1]
+        )
     except (TypeError, ValueError) as err:
         raise InvalidSpec(f"size={size!r}: need (width, height) in px, such as (320, 192)", field="size") from err
     for side in (width, height):
         if side < 64 or side % 16:
             raise InvalidSpec(f"size={size}: each side must be a multiple of 16 px, and at least 64", field="size")
-    window = fields.get("latent_window_size", RenderSpec.__dataclass_fields__["latent_window_size"].default)
+    window = plain.get("latent_window_size", RenderSpec.__dataclass_fields__["latent_window_size"].default)
     return RenderSpec(
         kind=kind,
         sections=sections_for(seconds, window=max(window, 1)),
         height=height,
         width=width,
         seed=secrets.randbelow(_SEEDS) if seed is None else seed,
-        prompt=prompt,
+        prompt=taken("prompt", prompt, "str"),
         loras=loras,
-        **fields,
+        **plain,
     )
 
 
-def _check_types(given: Mapping[str, object]) -> None:
-    """Check that values have the types of RenderSpec's annotations. Raises: InvalidSpec naming one."""
-    wanted = {field.name: str(field.type) for field in dataclasses.fields(RenderSpec)} | {"seconds": "float"}
-    for name, value in given.items():
-        kind, _, or_none = wanted[name].partition(" | ")
-        types, noun = _TYPES[kind.partition("[")[0]]
-        is_right = isinstance(value, types) and not isinstance(value, bool)
-        if not is_right and not (or_none and value is None):
-            raise InvalidSpec(f"{name}={value!r}: need {noun}", field=name)
+def taken(name: str, value: object, wanted: str) -> Any:
+    """Return `value` as Python's own type: programs also have numpy's numbers.
+
+    wanted: an annotation of RenderSpec. Raises: InvalidSpec naming the argument.
+    """
+    kind, _, or_none = wanted.partition(" | ")
+    if or_none and value is None:
+        return None
+    take, noun = _TAKE[kind]
+    try:
+        return take(value)
+    except (TypeError, ValueError, OverflowError) as err:
+        raise InvalidSpec(f"{name}={value!r}: need {noun}", field=name) from err
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return index(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(value)
+
+
+def _timed(value: Any) -> tuple[TimedPrompt, ...]:
+    return tuple(TimedPrompt(_number(at_s), _text(text)) for at_s, text in value)
+
+
+_WANTED = {field.name: str(field.type) for field in dataclasses.fields(RenderSpec)}
+#: an annotation of RenderSpec -> what makes such a value, and what a message calls it
+_TAKE: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "int": (_whole, "a whole number"),
+    "float": (_number, "a number"),
+    "str": (_text, "a text"),
+    "tuple[float, ...]": (lambda value: tuple(map(_number, value)), "a list of numbers"),
+    "tuple[TimedPrompt, ...]": (_timed, "pairs of a second and a text, such as [(2.0, 'It gets darker.')]"),
+}
 
 
 def first_frames(kind: Kind, finals: tuple[int, ...]) -> tuple[int, ...]:

@@ -102,6 +102,8 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
         ({"seed": 1.5}, "seed"),
         ({"negative_prompt": None}, "negative_prompt"),
         ({"prompts": 5}, "prompts"),
+        ({"prompts": ["a cat"]}, "prompts"),
+        ({"loras": {"style": "much"}}, "loras"),
     ],
 )
 def test_what_cannot_be_made_is_named(renderer: Renderer, photo: Path, wrong: dict[str, Any], field: str) -> None:
