@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 _RANDOM_SEEDS = 2**32
 _FORKS_GB = {"Hand Movement": 8}  #: what the fork's presets preserve, where it is not 6
 _RETRY_S = 1.0
-_late_notes = set[asyncio.Task[None]]()  #: of accepted videos; the event loop alone would not keep these tasks
+#: writes the note of an accepted video -> its session's folder; the event loop alone would not keep these tasks
+_late_notes = dict[asyncio.Task[None], str]()
 
 
 class Asked(NamedTuple):
@@ -71,8 +72,8 @@ async def _wait_for(asked: Asked, record: Record) -> ScriptEvent:
     except StoreError as err:
         log.warning("note_late: %s", err, extra={"job_id": record.job.id})
         task = asyncio.create_task(_note_later(note, asked))
-        _late_notes.add(task)
-        task.add_done_callback(_late_notes.discard)
+        _late_notes[task] = asked.session.folder
+        task.add_done_callback(_late_notes.pop)
     asked.visit.deps.bells.ring(asked.session.folder)
     return ScriptEvent(id=record.job.id, door=door, call=call)
 
@@ -87,6 +88,11 @@ async def _note_later(note: Callable[[], ScriptEvent], asked: Asked) -> None:
             continue
         asked.visit.deps.bells.ring(asked.session.folder)
         return
+
+
+def has_late_note(session: ScriptSession) -> bool:
+    """Tell whether this process still tries to note a call of the session."""
+    return session.folder in _late_notes.values()
 
 
 async def cancel(session: ScriptSession | None, video_id: str, visit: Visit) -> bool:

@@ -14,6 +14,7 @@ from anyio import current_time
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Damaged, FarmError, NotFound, StoreError
+from farm.ingress.gradio.calls import has_late_note
 from farm.ingress.gradio.doors import DOORS, Call
 from farm.ingress.gradio.rows import Row, Rows
 from farm.ingress.gradio.visit import Visit
@@ -53,6 +54,8 @@ class Done(NamedTuple):
 
 
 Told = Queued | Row | Done
+#: the end of a call at which the farm itself went wrong
+_BROKEN = Done(error="an internal error occurred; the farm has logged it")
 
 
 async def told(event: ScriptEvent, visit: Visit) -> AsyncGenerator[Told]:
@@ -69,7 +72,7 @@ async def told(event: ScriptEvent, visit: Visit) -> AsyncGenerator[Told]:
             yield Done(error=str(err))
         except Exception:  # border: or else the client would wait for ever
             log.exception("script_failed", extra={"job_id": event.id})
-            yield Done(error="an internal error occurred; the farm has logged it")
+            yield _BROKEN
 
 
 def call_of(event: ScriptEvent) -> Call:
@@ -128,7 +131,7 @@ class SessionStream:
 
     def __init__(self, session: ScriptSession, visit: Visit) -> None:
         self._session, self._visit = session, visit
-        self._messages = asyncio.Queue[dict[str, Any] | None]()  # None: nothing is left to tell
+        self._messages = asyncio.Queue[str | None]()  # Server-Sent Events; None: nothing is left to tell
         self._known = set[str]()  #: keys of calls that were begun to be told
         self._tasks = set[asyncio.Task[None]]()
 
@@ -146,7 +149,7 @@ class SessionStream:
                         continue
                     if message is None:
                         break
-                    yield _data(message)
+                    yield message
                 await looking  # raises what ended it
                 yield _data({"msg": "close_stream"})
             finally:
@@ -160,7 +163,9 @@ class SessionStream:
             bell.clear()
             if not await self._look(bell):
                 empty_at = current_time()
-            elif not self._tasks and not bell.is_set() and (self._known or current_time() - empty_at > _EMPTY_S):
+            elif not (self._tasks or bell.is_set() or has_late_note(self._session)) and (
+                self._known or current_time() - empty_at > _EMPTY_S
+            ):
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), _LOOK_S if self._tasks else _RETRY_S)
@@ -182,6 +187,7 @@ class SessionStream:
         return True
 
     async def _tell(self, key: ScriptKey) -> None:
+        """Tell of a call up to its end. What goes wrong here ends this call alone."""
         await asyncio.sleep(_SETTLE_S)
         messages = Messages(key.name)
         try:
@@ -192,11 +198,20 @@ class SessionStream:
                 async for news in all_told:
                     if isinstance(news, Done):
                         await self._forget(key)
-                    for message in messages.of(news):
-                        self._messages.put_nowait(message)
+                    self._put(messages.of(news))
         except FarmError as err:
-            for message in messages.of(Done(error=str(err))):
-                self._messages.put_nowait(message)
+            end = Done(error=str(err))
+        except Exception:  # border: or else the client would wait for ever
+            log.exception("script_failed", extra={"job_id": key.name})
+            end = _BROKEN
+        else:
+            return
+        self._put(messages.of(end))
+        await self._forget(key)
+
+    def _put(self, messages: list[dict[str, Any]]) -> None:
+        for event in [*map(_data, messages)]:  # all, or none if one cannot be written as JSON
+            self._messages.put_nowait(event)
 
     async def _forget(self, key: ScriptKey) -> None:
         """Let no later stream tell the call again: clients of 1.8 fail at that."""

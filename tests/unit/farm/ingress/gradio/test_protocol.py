@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -16,9 +17,11 @@ from PIL import Image
 from farm.contract import JobId
 from farm.errors import StoreError
 from farm.ingress.gradio import streams
+from farm.ingress.gradio.rows import Rows
 from farm.jobs import Jobs
-from farm.jobs.scripts import erase_old_scripts
-from farm.ledger.layout import SCRIPTS
+from farm.jobs.scripts import ScriptSession, erase_old_scripts
+from farm.ledger.layout import SCRIPTS, ScriptKey
+from farm.ledger.notes import ScriptEvent
 from farm.ledger.states import ErrorInfo, Event
 from farm.store import FolderStore
 from tests.unit.conftest import DispatcherHere, Hand
@@ -337,6 +340,62 @@ def test_a_script_outlives_a_fault_of_the_store(
     assert (done["event_id"], done["success"]) == (event, True)
     assert failed == dict.fromkeys(faulty, 2)
     assert len(http.get("/v1/videos").json()["data"]) == 1
+
+
+def test_a_stream_stays_open_for_a_late_note(
+    http: TestClient, hand: Hand, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While this process still tries to write it, the session has something to tell, however long that takes."""
+    monkeypatch.setattr(streams, "_EMPTY_S", -1)
+    real, is_open = ScriptSession.wait_for, threading.Event()
+
+    def wait_for(self: ScriptSession, *values: Any, **named: Any) -> ScriptEvent:
+        if not is_open.is_set():
+            raise StoreError("the store does not answer")
+        return real(self, *values, **named)
+
+    real_keys, looks = ScriptSession.keys, Counter[str]()
+
+    def keys(self: ScriptSession) -> list[ScriptKey]:
+        looks["looks"] += 1
+        if looks["looks"] == 2:  # nothing was there at the first look, and the stream is still open
+            is_open.set()
+        return real_keys(self)
+
+    monkeypatch.setattr(ScriptSession, "wait_for", wait_for)
+    monkeypatch.setattr(ScriptSession, "keys", keys)
+    event = joined(http, "s1", [uploaded(http, png), "a cat", "", 7, 1, 4, 2])
+    hand.finish()
+    (done,) = [message for message in stream(http, "s1") if message["msg"] == "process_completed"]
+    assert (done["event_id"], done["success"]) == (event, True)
+
+
+def test_a_fault_of_the_farm_ends_one_call(
+    http: TestClient, hand: Hand, png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its client gets an error and the log a line; the session's other call is told to its end, and none twice."""
+    names = ("cannot be read", "cannot be written", "good")
+    image, real, real_last = uploaded(http, png), ScriptSession.event, Rows.last
+    unread, unwritten, good = (joined(http, "s1", [image, name, "", 7, 1, 4, 2]) for name in names)
+    hand.finish()
+
+    def event(self: ScriptSession, key: ScriptKey) -> ScriptEvent | None:
+        if key.name == unread:
+            raise ValueError("a fault of ours")
+        return real(self, key)
+
+    def last(self: Rows) -> list[Any]:
+        row = real_last(self)
+        return [*row, object()] if unwritten in str(row) else row
+
+    monkeypatch.setattr(ScriptSession, "event", event)
+    monkeypatch.setattr(Rows, "last", last)
+    done = {message["event_id"]: message for message in stream(http, "s1") if message["msg"] == "process_completed"}
+    for bad in (unread, unwritten):
+        assert done[bad]["output"] == {"error": "an internal error occurred; the farm has logged it"}
+    assert done[good]["success"] is True
+    assert [record.levelname for record in caplog.records if record.message == "script_failed"] == ["ERROR"] * 2
+    assert stream(http, "s1") == []
 
 
 def test_a_slow_store_stops_no_heartbeat(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
