@@ -8,6 +8,7 @@ const short = (text: string): string => (text.length > 60 ? `${text.slice(0, 58)
 /** What to do after a failure, by its code. */
 const FAILURES: Record<string, string> = {
   out_of_memory: 'A smaller size needs less memory. Retry helps where a larger GPU has joined.',
+  damaged: 'Retry helps only after the store has been mended. Remix makes the video again: it fills the form, and you choose the lost picture again.',
 }
 
 export const words = {
@@ -148,6 +149,7 @@ export const words = {
     added: (n: number) => `${number(n, 'video is', 'videos are')} in the queue.`,
     useFrame: 'Use this frame as',
     filled: 'The form holds what the video was made with.',
+    filledWithout: 'The store has lost a picture of this video: choose it again. The form holds all else that the video was made with.',
     noFrame: 'The farm does not have this frame.',
     places: { image: 'Start image', end: 'End image', keyframe: 'Keyframe' },
     extendText: 'The new video holds this one and goes on where it ends.',

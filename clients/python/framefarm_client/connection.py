@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -107,7 +108,7 @@ class Connection:
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Ask for a video under a key, so that a retry stores nothing twice."""
-        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+        data = {name: value if isinstance(value, str) else _json(value) for name, value in fields.items()}
         sent = {name: file for name, file in files.items() if isinstance(file, Mapping)}
         data |= {name: json.dumps({"file_id": file.get("file_id") or file["id"]}) for name, file in sent.items()}
         new = {name: file for name, file in files.items() if not isinstance(file, Mapping)}
@@ -238,6 +239,19 @@ def _proxy_help(err: Exception) -> str:
     if isinstance(err, ImportError):
         return "install httpx[socks], or unset the variable"
     return f"{err}; correct the variable, or unset it"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _plain(number: object) -> int | float:
+    """Return a number of another library, such as numpy's, as Python's own. Raises: TypeError for what is none."""
+    if isinstance(number, Integral):
+        return int(number)
+    if isinstance(number, Real):
+        return float(number)
+    raise TypeError(f"cannot be sent to a farm: {number!r}")
 
 
 def part_of(file: ImageFile) -> tuple[str, bytes]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,9 +18,11 @@ from playwright.sync_api import Page, expect
 from safetensors.numpy import load
 
 from tests.acceptance.page.form import generate
-from tests.acceptance.page.videos import ask, content, ended, newest, shown
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.videos import PHOTO, ask, content, ended, newest, resting, shown
+from tests.acceptance.page.visit import KEYS, Visit
 from tests.farm_process import FarmProcess
+from tests.imports import ROOT
+from tests.patience import wait_for
 
 SECTIONS, SECTION_FRAMES, WINDOW = 3, 36, 9
 
@@ -62,6 +69,44 @@ def test_remix_fills_the_form_with_everything(farm: FarmProcess, visit: Visit, f
     assert [new["request"][name] for name in same] == [old["request"][name] for name in same]
     pictures = [Image.open(io.BytesIO(content(farm, id_, variant="start"))) for id_ in (finished, new["id"])]
     assert pictures[0].tobytes() == pictures[1].tobytes()
+
+
+def test_copied_python_makes_the_very_video(farm: FarmProcess, visit: Visit, finished: str, tmp_path: Path) -> None:
+    """Run as it was copied, beside the photo: the same frames, in a file that the program names."""
+    page = visit.page(f"videos/{finished}", secure=True)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.get_by_text("Copied as Python.")).to_be_visible()
+    code = page.evaluate("navigator.clipboard.readText()")
+    shutil.copy(PHOTO, tmp_path / "photo.jpg")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "FARM_API_KEY": KEYS["ann"]}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    made = newest(farm)["id"]
+    assert made != finished
+    assert done.stdout.strip() == f"{made}.mp4"
+    assert (tmp_path / f"{made}.mp4").read_bytes() == content(farm, made)
+    np.testing.assert_array_equal(frames(farm, made), frames(farm, finished))
+
+
+def test_a_lost_photo_is_chosen_again(farm: FarmProcess, visit: Visit) -> None:
+    """Retry could not help. The page says what does: Remix fills the form with all else."""
+    with resting(farm):
+        video = ask(farm, "The cat is lost.")
+        (photo,) = farm.storage.glob(f"jobs/{video}/inputs/start.png")
+        photo.unlink()
+    wait_for(lambda: shown(farm, video)["status"] == "failed", seconds=60, what="the failure")
+    page = visit.page(f"videos/{video}")
+    expect(page.get_by_text("you choose the lost picture again")).to_be_visible()
+    page.get_by_role("button", name="Remix").click()
+    expect(page.get_by_text("The store has lost a picture of this video")).to_be_visible()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat is lost.")
+    page.get_by_label("Start image", exact=True).set_input_files(PHOTO)
+    generate(page)
+    assert ended(farm, newest(farm)["id"])["prompt"] == "The cat is lost."
+    assert farm.http.delete(f"/v1/videos/{video}").status_code == 200
 
 
 def test_remake_keeps_the_sections_on_the_right(farm: FarmProcess, visit: Visit, finished: str) -> None:

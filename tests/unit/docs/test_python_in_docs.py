@@ -17,13 +17,16 @@ import pytest
 from tests.imports import ROOT
 from tests.unit.conftest import Hand
 
-_PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "from farm.client import" in path.read_text()]
+_PAGES = [
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "from farm.client import" in path.read_text()),
+    ROOT / "clients/python/README.md",
+]
 _BLOCK = re.compile(r"^( *)```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 BLOCKS = [
     pytest.param(textwrap.dedent(code), id=f"{path.stem}-{number}")
     for path in _PAGES
     for number, (_, code) in enumerate(_BLOCK.findall(path.read_text()))
-    if "farm.client" in code
+    if "farm.client" in code or "framefarm_client" in code
 ]
 
 

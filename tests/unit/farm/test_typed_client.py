@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -227,6 +228,20 @@ def test_a_video_is_frozen_and_typed(farm: Farm, hand: Hand) -> None:
     video.cancel().delete()
     with pytest.raises(NotFound):
         video.refresh()
+
+
+def test_numpys_numbers_are_sent_as_pythons(farm: Farm) -> None:
+    """In fields, in lists and as the times of keyframes; what is no number is named before anything is sent."""
+    sent: dict[str, Any] = {
+        "seconds": np.float32(2.5),
+        "seed": np.int64(7),
+        "prompts": [{"at_s": np.float32(1.5), "text": "a dog"}],
+    }
+    request = farm.submit(CAT, "a cat", keyframes={np.float32(0.5): CAT}, **sent).data["request"]
+    assert {name: request[name] for name in sent} == {**sent, "prompts": [{"at_s": 1.5, "text": "a dog"}]}
+    assert request["keyframes"][0]["at_s"] == 0.5
+    with pytest.raises(TypeError, match="cannot be sent to a farm: array"):
+        farm.submit(CAT, "a cat", labels=np.array(["pets"]))  # type: ignore[arg-type]
 
 
 def test_remixes_and_links(farm: Farm, busy: Hand) -> None:

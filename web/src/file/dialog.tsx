@@ -12,7 +12,7 @@ import './file.css'
 
 export function FileDialog() {
   const [file] = asked.value
-  return file ? <About key={`${asked.value.length} ${file.name}`} file={file} /> : null
+  return file ? <About key={file} file={file} /> : null
 }
 
 function About({ file }: { file: File }) {

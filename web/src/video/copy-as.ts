@@ -39,20 +39,18 @@ export function asCurl(video: Video, made: Made): string {
   return [`curl ${made.origin}/v1/videos`, ...key, ...pictures, ...parts].join(' \\\n  ')
 }
 
+/** Farm reads FARM_API_KEY by itself. */
 export function asPython(video: Video, made: Made): string {
-  const fields = Object.fromEntries([['prompt', video.prompt], ...telling(video)] as Fields)
-  const pictures = files(video, made).map(([name, file]) => `${python(name)}: Path(${python(file)})`)
-  return [
-    ...(made.isKeyed ? ['import os'] : []),
-    'from pathlib import Path',
-    'from farm.client import FarmClient',
-    '',
-    `client = FarmClient(${python(made.origin)}${made.isKeyed ? ', api_key=os.environ["FARM_API_KEY"]' : ''})`,
-    'video = client.submit(',
-    `    ${python(fields)},`,
-    `    {${pictures.join(', ')}},`,
-    ')',
-  ].join('\n')
+  const between = keyframes(video).map(({ at_s, image }) => `${at_s}: ${python(`${image}.jpg`)}`)
+  const fields = telling(video).filter(([name]) => name !== 'keyframes')
+  const parts = [
+    made.hasStart ? '"photo.jpg"' : 'None',
+    python(video.prompt),
+    ...(made.hasEnd ? ['end_image="end.jpg"'] : []),
+    ...(between.length ? [`keyframes={${between.join(', ')}}`] : []),
+    ...fields.map(([name, value]) => `${name}=${python(value)}`),
+  ]
+  return ['from farm.client import Farm', '', `farm = Farm(${python(made.origin)})`, 'video = farm.render(', ...parts.map((part) => `    ${part},`), ')', 'print(video.save())'].join('\n')
 }
 
 /** The command reads FARM_API_KEY by itself. */

@@ -20,7 +20,14 @@ export async function fillForm(video: Video): Promise<void> {
   const whole = video.request ? video : await call<Video>(`/v1/videos/${video.id}`)
   const request = { ...whole.request } as Record<string, unknown>
   const names: Record<string, string> = { input_reference: 'start', end_image: 'end' }
-  await fillWith({ ...request, prompt: video.prompt, seed: video.seed }, (part) => picture(video, names[part] ?? part), words.next.filled)
+  let isWhole = true
+  const read = (part: string): Promise<Picture | null> =>
+    picture(video, names[part] ?? part).catch((error: unknown) => {
+      if (!(error instanceof Problem) || error.code !== 'damaged') throw error
+      isWhole = false
+      return null
+    })
+  await fillWith({ ...request, prompt: video.prompt, seed: video.seed }, read, () => (isWhole ? words.next.filled : words.next.filledWithout))
 }
 
 /** The settings that a file holds. The form keeps its prompt and its start image where the file has none. stop: leaves the form alone. */
@@ -33,10 +40,10 @@ export async function fillFrom({ fields, images }: Found, stop: AbortSignal): Pr
     return answer && readPicture(await answer.blob(), `${part}.png`)
   }
   const orOurs = async (part: string): Promise<Picture | null> => (await sent(part)) ?? (part === 'input_reference' ? image : null)
-  await fillWith({ prompt, ...fields }, orOurs, words.file.filled, stop)
+  await fillWith({ prompt, ...fields }, orOurs, () => words.file.filled, stop)
 }
 
-async function fillWith(request: Record<string, unknown>, read: (part: string) => Promise<Picture | null>, told: string, stop?: AbortSignal): Promise<void> {
+async function fillWith(request: Record<string, unknown>, read: (part: string) => Promise<Picture | null>, told: () => string, stop?: AbortSignal): Promise<void> {
   const keyframes = (request['keyframes'] as { at_s: number; image: string }[] | undefined) ?? []
   const values = Object.entries(request).filter(([name, value]) => !OWN.has(name) && isChange(name, value))
   const [image, end, ...between] = await Promise.all(['input_reference', 'end_image', ...keyframes.map((frame) => frame.image)].map(read))
@@ -50,7 +57,7 @@ async function fillWith(request: Record<string, unknown>, read: (part: string) =
     end: end ?? null,
     keyframes: keyframes.flatMap(({ at_s }, at) => (between[at] ? [{ at_s, picture: between[at] }] : [])),
   }
-  say(told, { undo: () => (draft.value = before) })
+  say(told(), { undo: () => (draft.value = before) })
 }
 
 /** The same video in a size that needs about half the memory. */
@@ -104,6 +111,6 @@ async function found(address: string): Promise<Response | null> {
   const answer = await fetch(address).catch(() => Promise.reject(new Problem(0, 'away', words.away)))
   if (answer.ok) return answer
   if (answer.status === 404 || answer.status === 422) return null // the video is gone, or was made without such a picture
-  const { detail } = (await answer.json().catch(() => ({}))) as { detail?: unknown }
-  throw new Problem(answer.status, `http_${answer.status}`, typeof detail === 'string' ? detail : words.refused(answer.status))
+  const { code, detail } = (await answer.json().catch(() => ({}))) as { code?: unknown; detail?: unknown }
+  throw new Problem(answer.status, typeof code === 'string' ? code : `http_${answer.status}`, typeof detail === 'string' ? detail : words.refused(answer.status))
 }
