@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from actors.notice import Notice
 from actors.reach import Ports, ports_of
 from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable
@@ -35,7 +36,7 @@ _HEAD_SLOTS = "worker"  #: workers of a node without a name are worker-0, worker
 
 
 class FarmNode(NamedTuple):
-    """A living machine that has workers."""
+    """A living machine that has workers, or a cloud's notice."""
 
     id: str
     name: str
@@ -43,6 +44,12 @@ class FarmNode(NamedTuple):
     gpus: int
     draining: bool  #: it goes soon; nothing may begin there
     ports: Ports = Ports("", ())  #: where the head must reach it
+    notice: Notice | None = None  #: what its cloud says of its end
+
+    @property
+    def closing(self) -> bool:
+        """Whether it finishes what it does and begins nothing, because its end is likely."""
+        return self.notice is not None and not self.draining
 
 
 class FarmNotice(NamedTuple):
@@ -70,25 +77,28 @@ class FarmNotice(NamedTuple):
 
 
 def farm_nodes() -> list[FarmNode]:
-    """Return the living nodes that declare workers. Takes a few ms; Ray must be connected."""
+    """Return the living nodes that declare workers or have a notice. Takes a few ms; Ray must be connected."""
     import ray
 
     draining = ray._private.state.state.get_draining_nodes()  # noqa: SLF001 - no public call tells it
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    notices = _notices(node["NodeID"] for node in alive)
     return [
         FarmNode(
             id=node["NodeID"],
             name=node["Labels"].get(NODE_LABEL, _HEAD_SLOTS),
-            workers=int(workers),
+            workers=int(node["Resources"].get(WORKER_RESOURCE, 0)),
             gpus=int(node["Resources"].get("GPU", 0)),
-            draining=node["NodeID"] in draining,
+            draining=node["NodeID"] in draining or (notice is not None and not notice.is_hint),
             ports=ports_of(
                 node["NodeManagerAddress"],
                 (node["NodeManagerPort"], node["ObjectManagerPort"]),
                 node["Labels"].get(PORTS_LABEL, ""),
             ),
+            notice=notice,
         )
-        for node in ray.nodes()
-        if node["Alive"] and (workers := node["Resources"].get(WORKER_RESOURCE, 0))
+        for node in alive
+        if (notice := notices.get(node["NodeID"])) or node["Resources"].get(WORKER_RESOURCE, 0)
     ]
 
 
@@ -195,7 +205,7 @@ def told(address: str, name: str) -> str | None:
     Raises: ConfigError, Unavailable.
     """
     with _asking(address) as client:
-        node_id = next((node.node_id.hex() for node in _living(client) if _name_of(node) == name), None)
+        node_id = _id_of(client, name)
         if node_id is None:
             return None
         word = client.internal_kv_get(_word_key(node_id), namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
@@ -204,6 +214,87 @@ def told(address: str, name: str) -> str | None:
 
 def _word_key(node_id: str) -> bytes:
     return f"node/{node_id}".encode()
+
+
+def post_notice(address: str, node: str, notice: Notice | None) -> bool:
+    """Tell a farm from outside the notice that stands of a machine, by its name or Ray's id; None: none stands.
+
+    Returns: False if no such machine is alive. Raises: ConfigError, Unavailable.
+    """
+    with _asking(address) as client:
+        node_id = _id_of(client, node)
+        if node_id is None:
+            return False
+        key, space = _notice_key(node_id), NAMESPACE.encode()
+        if notice is None:
+            client.internal_kv_del(key, del_by_prefix=False, namespace=space, timeout=_ANSWER_S)
+        else:
+            client.internal_kv_put(key, notice.to_bytes(), overwrite=True, namespace=space, timeout=_ANSWER_S)
+    return True
+
+
+def has_left(address: str, node: str, notice: Notice) -> bool:
+    """Ask a farm from outside whether a machine with that notice has no worker any more.
+
+    Raises: ConfigError, Unavailable.
+    """
+    with _asking(address) as client:
+        node_id = _id_of(client, node)
+        key = _left_key(node_id or "")
+        said = client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+    return bool(said == notice.to_bytes())
+
+
+def is_new_notice(node_id: str, notice: Notice) -> bool:
+    """Note that the farm has taken in a notice; return whether it is the first to do so."""
+    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+    key, space = _noticed_key(node_id), NAMESPACE.encode()
+    if _internal_kv_get(key, namespace=space) == notice.to_bytes():
+        return False
+    _internal_kv_put(key, notice.to_bytes(), overwrite=True, namespace=space)
+    return True
+
+
+def answer_left(node_id: str, notice: Notice) -> None:
+    """Tell a machine with that notice that no worker of it is left."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(_left_key(node_id), notice.to_bytes(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+def forget_notice(node_id: str) -> None:
+    """Forget what the farm wrote of a machine's notice, which was taken back or came true."""
+    from ray.experimental.internal_kv import _internal_kv_del
+
+    for key in (_left_key(node_id), _noticed_key(node_id)):
+        _internal_kv_del(key, namespace=NAMESPACE.encode())
+
+
+def _notices(node_ids: Iterable[str]) -> dict[str, Notice]:
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+
+    client: Any = internal_kv_get_gcs_client()
+    keys = {_notice_key(node_id): node_id for node_id in node_ids}
+    found = client.internal_kv_multi_get(list(keys), namespace=NAMESPACE.encode())
+    return {keys[key]: Notice.read(data) for key, data in found.items()}
+
+
+def _id_of(client: Any, node: str) -> str | None:
+    living = _living(client)
+    return next((each.node_id.hex() for each in living if node in {each.node_id.hex(), _name_of(each)}), None)
+
+
+def _notice_key(node_id: str) -> bytes:
+    return f"notice/{node_id}".encode()
+
+
+def _noticed_key(node_id: str) -> bytes:
+    return f"noticed/{node_id}".encode()
+
+
+def _left_key(node_id: str) -> bytes:
+    return f"left/{node_id}".encode()
 
 
 def stay_on_loopback() -> None:

@@ -20,6 +20,7 @@ import ray
 from actors.cluster import HEARD, FarmNode, FarmNotice, publish, tell_node
 from actors.fleet import Fleet
 from actors.meter import RayMeter
+from actors.notice_board import NoticeBoard
 from actors.reach import unreached
 from actors.wire import own_build
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
@@ -93,6 +94,7 @@ class DispatcherActor:
             on_nodes=self._dispatcher.nodes,
             may_fill=self._dispatcher.may_fill,
             greet=self._greet,
+            on_notices=NoticeBoard(self._meter).look,
             wanted=self._dispatcher.wanted_workers,
         )
         for name, loop in (

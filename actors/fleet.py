@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -60,24 +60,27 @@ class Fleet:
         settings: FarmSettings,
         *,
         on_death: Callable[..., None],
-        on_nodes: Callable[[set[str], set[str]], None],
+        on_nodes: Callable[[set[str], set[str], set[str]], None],
         may_fill: Callable[[str], bool],
         greet: Callable[[FarmNode], None] = lambda _node: None,
+        on_notices: Callable[[Collection[FarmNode], Collection[str]], None] = lambda _nodes, _busy: None,
         wanted: Callable[[], int | None] = lambda: None,
         start: Callable[[str, int, FarmNode, FarmSettings], Any] | None = None,
     ) -> None:
         """Start nothing yet.
 
         on_death: hears `(worker_id, alone=…)` of each worker that died; alone: its node lives on.
-        on_nodes: hears the ids of the living nodes, and the slots of nodes that go soon.
+        on_nodes: hears the ids of the living nodes, the slots of nodes that go soon, and those of nodes that may.
         may_fill: whether the fleet may start a worker in a slot.
         greet:    hears of each node that is new.
+        on_notices: hears of the living nodes, and the ids of those that have a worker, in each round.
         wanted:   how many workers the farm needs in all; the fleet asks Ray's autoscaler for their nodes. None: one a
                   slot, and the fleet does not ask.
         start:    another way than `start_worker` to start one.
         """
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
-        self._greet, self._wanted, self._start = greet, wanted, start or start_worker
+        self._greet, self._on_notices = greet, on_notices
+        self._wanted, self._start = wanted, start or start_worker
         self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._known = set[str]()  # ids of the living nodes
@@ -132,10 +135,14 @@ class Fleet:
                 slot.node = nodes[key[0]]
             elif not slot.watch:  # else its worker's death must be reported first
                 del self._slots[key]
-        self._on_nodes(set(nodes), {slot.name for slot in self._slots.values() if slot.node.draining})
+        slots = self._slots.values()
+        leaving = {slot.name for slot in slots if slot.node.draining}
+        self._on_nodes(set(nodes), leaving, {slot.name for slot in slots if slot.node.closing})
+        self._on_notices(nodes.values(), {slot.node.id for slot in slots if slot.awaited})
 
     def _is_vacant(self, slot: _Slot) -> bool:
-        if slot.awaited or slot.node.draining or self._draining.is_set() or time.monotonic() < slot.not_before:
+        ends = slot.node.draining or slot.node.closing or self._draining.is_set()
+        if slot.awaited or ends or time.monotonic() < slot.not_before:
             if slot.birth and time.monotonic() - slot.begun > _BIRTH_S:
                 log.warning("worker_unreachable", extra={"slot": slot.name})
                 slot.birth, slot.not_before = None, time.monotonic() + _LONGEST_PAUSE_S

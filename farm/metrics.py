@@ -33,6 +33,7 @@ SERIES = {
     ),
     "framefarm_leases_lost": Series("counter", "orders whose worker had lost its lease", ("stage",)),
     "framefarm_failures": Series("counter", "failures that count against a video", ("code",)),
+    "framefarm_notices": Series("counter", "clouds' notices that a machine ends", ("cloud", "kind")),
     "framefarm_sections": Series("counter", "sections made", ("device",)),
     "framefarm_order_seconds": Series("histogram", "seconds an order took", ("stage", "device"), _ORDER_S),
     "framefarm_order_seconds_spent": Series("counter", "the exact sum of these seconds", ("stage", "device")),

@@ -270,6 +270,11 @@ class FarmSettings(BaseModel):
         "can switch itself off; so long it also waits for a farm that has not started yet. Unset: it ends with 2 if "
         "nothing answers at first, and later waits for ever.",
     )
+    cloud: Annotated[str, one_of("auto", "aws", "gcp", "azure", "none")] = Field(
+        "auto",
+        description="Cloud of this machine, which tells it ahead that it ends (docs/reference/protocol.md): aws, gcp, "
+        "azure or none. auto: `up` and `join` look once, when they start.",
+    )
     ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from tests.engine_fixtures import one_thread, photo, tiny_cache, tiny_models
 
 __all__ = ["one_thread", "photo", "tiny_cache", "tiny_models"]
 
+os.environ["FARM_CLOUD"] = "none"  # the tests ask no metadata service but their own
 prepare_process()  # before any test loads torch; every process that a test starts inherits it
 
 

@@ -29,6 +29,7 @@ class FarmProcess:
         """
         env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
         env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1", "FARM_PORT": "0"}
+        env["FARM_CLOUD"] = "none"  # the tests ask no metadata service but their own
         env |= {f"FARM_{key}": value for key, value in settings.items()}
         env["PYTHONPATH"] = str(ROOT)
         command = [str(Path(sys.executable).with_name("framefarm")), "up", "--storage", url or str(storage)]

@@ -56,7 +56,7 @@ def runner(*, restart: bool) -> Callable[..., int]:
     return run_foreground
 
 
-@with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip", "ports", "give_up_s")))
+@with_flags(settings_flags(only=("workers", "gpus", *NODE_SETTINGS, "node_ip", "ports", "give_up_s", "cloud")))
 def join(
     address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the address that `framefarm up` prints")],
     **given: Any,

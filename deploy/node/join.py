@@ -18,6 +18,7 @@ from actors.wire import mismatch, own_build
 from deploy.node.child import PACKAGES, end, end_descendants
 from deploy.node.gpus import class_of, gpu_environment
 from deploy.node.local import RAY_ENV, with_workers
+from deploy.node.notices.watcher import Watch, watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.token import found_token
@@ -68,19 +69,29 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
     Raises: ConfigError if there is no farm, the token is wrong, this machine's software is another one, or it does not
     see the farm's store.
     """
-    stop, node = threading.Event(), settings
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     pin_paths()
     os.environ |= found_token(settings) | RAY_ENV  # before Ray is imported
-    joined, tries, patience = False, 0, Patience(settings.give_up_s)
+    with watch_cloud(settings) as watch:
+        return _keep_joining(address, settings, stop, watch, own_store=own_store)
+
+
+def _keep_joining(address: str, settings: FarmSettings, stop: threading.Event, watch: Watch, *, own_store: bool) -> int:
+    node, joined, tries, patience = settings, False, 0, Patience(settings.give_up_s)
     while not stop.is_set():
+        if watch.notice:  # the log says so
+            patience.renew()
+            stop.wait(_AGAIN_S)
+            continue
         try:
             known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
             node, gpus = _fitted(address, known, own_store=own_store)
             if not joined:  # else a worker that ends may still hold one
                 check_free(ray_ports(node, is_head=False))
-            be_a_node(address, node, gpus, stop, patience)
+            with watch.telling(address, node.node):
+                be_a_node(address, node, gpus, stop, patience)
             joined = True
         except (Unavailable, StoreError) as err:
             tries += "ray" in err.facts

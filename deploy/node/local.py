@@ -22,6 +22,7 @@ from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
 from deploy.node.lock import locked, write_lock
 from deploy.node.loopback import LOOPBACK, also_on_loopback, check_someone_may_ask, listens_elsewhere
+from deploy.node.notices.watcher import watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.ray_process import dead_programs, end_programs
@@ -221,7 +222,9 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.run(application(settings), name=_SERVED, route_prefix="/")
         ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
-        yield dispatcher, f"http://{settings.host}:{settings.port}"
+        here = ray.get_runtime_context()
+        with watch_cloud(settings) as watch, watch.telling(here.gcs_address, here.get_node_id()):
+            yield dispatcher, f"http://{settings.host}:{settings.port}"
     except ray.exceptions.RayError as err:
         raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
     finally:

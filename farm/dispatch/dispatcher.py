@@ -145,13 +145,18 @@ class Dispatcher:
                 video.overslept(seconds, latest=latest)
             leases.crew.overslept(seconds)
 
-    def nodes(self, alive: set[str], leaving: set[str]) -> None:
-        """Take Ray's ids of the living nodes, and the slots of those that go soon: their workers stop at a step."""
+    def nodes(self, alive: set[str], leaving: set[str], closing: set[str]) -> None:
+        """Take Ray's ids of the living nodes, and the slots of those that end.
+
+        leaving: of nodes that go soon: their workers stop at a step. closing: of nodes that may go: their workers
+        finish what they do, and begin nothing.
+        """
         with self._leases as leases:
-            if leases.roster.leaving != leaving:
-                leases.roster.leaving = leaving
+            roster = leases.roster
+            if (roster.leaving, roster.closing) != (leaving, closing):
+                roster.leaving, roster.closing = leaving, closing
                 leases.on_orders()
-            leases.roster.leaves.end_drains(alive=alive)
+            roster.leaves.end_drains(alive=alive)
 
     def may_fill(self, slot: str) -> bool:
         """Whether the fleet may start a worker in the slot."""

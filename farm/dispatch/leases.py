@@ -100,7 +100,7 @@ class Leases:
             self._reserve(worker, video, progress.key, progress.attempt)
         self._changes.note(progress.job)
         self._on_news()
-        verdict = self._verdict(card)
+        verdict = self._verdict(card, busy=True)
         if verdict == "go" and video.record.head.state.status == "paused":
             return "stop"
         return "show" if verdict == "go" and self._is_watched(progress) else verdict
@@ -134,7 +134,7 @@ class Leases:
 
     def bury(self, worker_id: str, *, alone: bool) -> None:
         """Note that a worker's process is gone, so that a call that is still on its way gets no order."""
-        alone = alone and self.roster.verdict(worker_id) != "exit"
+        alone = alone and self.roster.verdict(worker_id, busy=True) != "exit"
         was_there = self.crew.get(worker_id) is not None
         self.crew.bury(worker_id, alone=alone)
         if was_there:
@@ -230,8 +230,8 @@ class Leases:
         self.crew.reserve(worker, order, work=work, chain=left - work, now=self._wall())
         return record, order
 
-    def _verdict(self, card: WorkerCard) -> Verdict:
-        return "exit" if self.draining else self.roster.verdict(card.id, asleep=card.asleep)
+    def _verdict(self, card: WorkerCard, *, busy: bool = False) -> Verdict:
+        return "exit" if self.draining else self.roster.verdict(card.id, asleep=card.asleep, busy=busy)
 
     def _rest(self, worker: Worker) -> None:
         """Plan without the worker until it may work again."""

@@ -80,13 +80,15 @@ class Roster:
     def __init__(self, crew: Crew, leaves: Leaves) -> None:
         self._crew, self.leaves = crew, leaves
         self.leaving: set[str] = set()  #: slots of nodes that go soon
+        self.closing: set[str] = set()  #: slots of nodes that may go: they begin nothing
         self.trouble = ""  #: why the last worker could not start
 
-    def verdict(self, worker_id: str, *, asleep: bool = False) -> Verdict:
-        """Return what the worker is told besides its order. asleep: it is outside its hours."""
+    def verdict(self, worker_id: str, *, asleep: bool = False, busy: bool = False) -> Verdict:
+        """Return what the worker is told besides its order. asleep: it is outside its hours. busy: it has an order."""
         slot = slot_of(worker_id)
         leave = self.leaves.kind(slot)
-        if worker_id in self._crew.dead or slot in self.leaving or leave == "drained":
+        ends = slot in self.leaving or (slot in self.closing and not busy)
+        if worker_id in self._crew.dead or ends or leave == "drained":
             return "exit"
         return "pause" if asleep or leave == "paused" else "go"
 

@@ -37,7 +37,7 @@ pytestmark = [
 def demo(out: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run examples/demo.sh to its end; `settings` are FARM_* variables without their prefix, in capitals."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-    env |= {f"FARM_{key}": value for key, value in settings.items()}
+    env |= {"FARM_CLOUD": "none"} | {f"FARM_{key}": value for key, value in settings.items()}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     command = [str(ROOT / "examples/demo.sh"), str(out)]
     pipe = subprocess.PIPE

@@ -37,7 +37,7 @@ FIELDS = {
 def command(*words: str, cache: Path, **settings: str) -> subprocess.Popen[str]:
     """A `framefarm` of another machine: nothing in its environment but what is named."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-    env |= {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1", **settings}
+    env |= {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1", "FARM_CLOUD": "none", **settings}
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.cli", *words],
         env=env,

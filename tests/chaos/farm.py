@@ -52,6 +52,7 @@ class FarmUnderTest:
             "FARM_POLL_S": "1",
             "FARM_SWEEP_S": "5",
             "FARM_CPU_THREADS": "1",
+            "FARM_CLOUD": "none",
         }
         if nodes:
             env["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -15,6 +15,7 @@ import actors.fleet
 from actors.cluster import FarmNode
 from actors.device import device_book
 from actors.fleet import Fleet
+from actors.notice import Notice
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import MemoryPlan, Workload, size_of
 
@@ -29,8 +30,11 @@ class Cluster:
         self.told: list[FarmSettings] = []  # by which each of them goes
         self.dies_at_birth = 0  # so many more workers
         self.draining = False
+        self.notice: Notice | None = None
         self.alive: list[Future[None]] = []
         self.deaths: list[tuple[str, bool]] = []
+        self.ends: list[tuple[set[str], set[str]]] = []  # slots of nodes that leave and that close, in each round
+        self.noticed: list[tuple[int, set[str]]] = []  # nodes, and those with workers
 
         def get_actor(*_: object, **__: object) -> None:
             raise ValueError("no actor of that name")
@@ -47,7 +51,8 @@ class Cluster:
 
     def nodes(self) -> list[FarmNode]:
         """As Ray lists them."""
-        return [FarmNode(id="n" * 56, name="den", workers=self.workers, gpus=0, draining=self.draining)]
+        node = FarmNode("n" * 56, "den", self.workers, 0, draining=self.draining, notice=self.notice)
+        return [node]
 
     def start(self, _slot: str, _number: int, _node: FarmNode, settings: FarmSettings) -> Any:
         """Start a worker, as the fleet wants it."""
@@ -75,7 +80,8 @@ class Cluster:
         return Fleet(
             FarmSettings(),
             on_death=lambda worker, alone: self.deaths.append((worker, alone)),
-            on_nodes=lambda *_: None,
+            on_nodes=lambda _, leaving, closing: self.ends.append((leaving, closing)),
+            on_notices=lambda nodes, busy: self.noticed.append((len(nodes), set(busy))),
             may_fill=lambda _: True,
             wanted=wanted,
             start=self.start,
@@ -150,6 +156,26 @@ def test_who_dies_alone(cluster: Cluster, *, error: RayError, draining: bool, al
     while not cluster.deaths:
         fleet.look_around()
     assert cluster.deaths == [("den-0.1", alone)]
+
+
+@pytest.mark.parametrize("is_hint", [False, True])
+def test_a_machine_with_a_notice_is_filled_no_more(cluster: Cluster, *, is_hint: bool) -> None:
+    """Its worker leaves or closes; once that has ended, the place stays empty until the notice is taken back."""
+    fleet = cluster.fleet()
+    for _ in range(2):
+        fleet.look_around()
+    cluster.draining, cluster.notice = not is_hint, Notice("aws", "some", is_hint=is_hint)
+    fleet.look_around()
+    assert cluster.ends[-1] == ((set(), {"den-0"}) if is_hint else ({"den-0"}, set()))
+    assert cluster.noticed[-1] == (1, {"n" * 56})
+    cluster.kill()
+    for _ in range(8):
+        fleet.look_around()
+    assert (len(cluster.begun), cluster.noticed[-1]) == (1, (1, set()))
+    cluster.draining, cluster.notice = False, None
+    for _ in range(8):
+        fleet.look_around()
+    assert len(cluster.begun) == 2
 
 
 def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

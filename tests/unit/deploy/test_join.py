@@ -16,9 +16,11 @@ import pytest
 
 import actors.cluster
 from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice
+from actors.notice import Notice
 from actors.reach import Ports
 from actors.wire import own_build
 from deploy.node import join
+from deploy.node.notices.watcher import Watch
 from farm.errors import ConfigError, Unavailable
 from farm.settings import FarmSettings
 
@@ -32,6 +34,7 @@ def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(os, "environ", {**os.environ, "RAY_AUTH_TOKEN": "0" * 64})
     monkeypatch.setattr(join, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(join, "watch_cloud", lambda _: Watch(lambda: None).watching())
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -128,6 +131,25 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(actors.cluster, "_asking", asking)
     assert [actors.cluster.told(ADDRESS, name) for name in ("den", "loft", "attic")] == ["heard", None, None]
     assert asked == [ADDRESS] * 3
+
+
+def test_a_machine_whose_end_is_near_waits_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its cloud's notice stands it does not join; that time is not the farm's absence."""
+    watch, lives = Watch(lambda: None), 0
+    watch.notice = Notice("aws", "spot")
+    monkeypatch.setattr(join, "watch_cloud", lambda _: watch.watching())
+
+    def be_a_node(*given: object) -> None:
+        nonlocal lives
+        lives += 1
+        assert watch.notice is None
+        stop = given[3]
+        assert isinstance(stop, threading.Event)
+        stop.set()
+
+    threading.Timer(0.3, setattr, (watch, "notice", None)).start()
+    assert joining(monkeypatch, be_a_node, give_up_s=0.1) == 0
+    assert lives == 1
 
 
 def test_with_give_up_s_the_first_join_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:

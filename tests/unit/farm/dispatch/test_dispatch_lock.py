@@ -78,7 +78,7 @@ def test_every_method_takes_the_lock(jobs: Jobs, accept: Accept) -> None:
         "waiting_for": lambda: dispatcher.waiting_for(VideoRequest(prompt="a cat", model="tiny")),
         "worker_wish": lambda: dispatcher.worker_wish("worker-0", "pause"),
         "worker_failed_to_start": lambda: dispatcher.worker_failed_to_start("x"),
-        "nodes": lambda: dispatcher.nodes(set(), set()),
+        "nodes": lambda: dispatcher.nodes(set(), set(), set()),
         "may_fill": lambda: dispatcher.may_fill("worker-0"),
         "wanted_workers": dispatcher.wanted_workers,
         "overslept": lambda: dispatcher.overslept(1.0),

@@ -84,9 +84,9 @@ def test_a_drain_holds_as_long_as_its_nodes_ray(dispatcher: Dispatcher) -> None:
     """Once the node's Ray has restarted, the slot is filled again."""
     dispatcher.ask(card())
     dispatcher.worker_wish("worker-0", "drain")
-    dispatcher.nodes({"ray-1"}, set())
+    dispatcher.nodes({"ray-1"}, set(), set())
     assert not dispatcher.may_fill("worker-0")
-    dispatcher.nodes({"ray-2"}, set())
+    dispatcher.nodes({"ray-2"}, set(), set())
     assert dispatcher.may_fill("worker-0")
 
 
@@ -96,11 +96,28 @@ def test_workers_of_a_node_that_goes_hear_exit(dispatcher: Dispatcher, jobs: Job
     dispatcher.nudge(record.job.id)
     order = dispatcher.ask(card())
     assert isinstance(order, Order)
-    dispatcher.nodes({"ray-1", "ray-2"}, {"worker-0"})
+    dispatcher.nodes({"ray-1", "ray-2"}, {"worker-0"}, set())
     assert dispatcher.beat(card(), report(order)) == "exit"
     dispatcher.worker_died("worker-0.a", alone=True)
     assert jobs.get(record.job.id, owner=None).head.state.failures == ()
     assert isinstance(dispatcher.ask(card("other-0.a", ray_node="ray-2")), Order)
+
+
+def test_workers_of_a_node_that_may_go_finish_what_they_do(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:
+    """They begin nothing then. A death in between counts as ever; when the node stays after all, they go on."""
+    record = accept()
+    dispatcher.nudge(record.job.id)
+    order = dispatcher.ask(card())
+    assert isinstance(order, Order)
+    dispatcher.nodes({"ray-1", "ray-2"}, set(), {"worker-0"})
+    assert dispatcher.beat(card(), report(order)) == "go"
+    assert [state.state for state in dispatcher.workers()] == ["draining"]
+    assert dispatcher.ask(card()) == "exit"
+    dispatcher.worker_died("worker-0.a", alone=True)
+    assert len(jobs.get(record.job.id, owner=None).head.state.failures) == 1
+    assert isinstance(dispatcher.ask(card("other-0.a", ray_node="ray-2")), Order)
+    dispatcher.nodes({"ray-1", "ray-2"}, set(), set())
+    assert dispatcher.ask(card("worker-0.b")) == "go"
 
 
 def test_a_node_that_dies_takes_no_video_with_it(dispatcher: Dispatcher, jobs: Jobs, accept: Accept) -> None:

@@ -1,0 +1,1 @@
+"""What the cloud of this machine says of the machine's end."""
