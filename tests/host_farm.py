@@ -69,8 +69,9 @@ class Farm:
     den: subprocess.Popen[str]  #: its `framefarm join`
     attic: subprocess.Popen[str]  #: likewise
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
+    def __init__(self, net: Net, *, workers: int = 0) -> None:
+        """workers: of the head itself."""
+        self.net, self._workers = net, workers
         self.start()
         self.http = net["head"].client(f"http://127.0.0.1:{HTTP_PORT}", authorization=f"Bearer {KEY}")
 
@@ -85,7 +86,7 @@ class Farm:
 
     def _up(self) -> subprocess.Popen[str]:
         head = self.net["head"]
-        flags = ("--workers", "0", "--model", "tiny", "--host", head.address, "--node-ip", head.address)
+        flags = ("--workers", str(self._workers), "--model", "tiny", "--host", head.address, "--node-ip", head.address)
         ports = ("--ports", PORTS, "--ray-port", str(RAY_PORT))
         return head.start(
             *("framefarm", "up", "--storage", f"s3://{BUCKET}/one", *flags, *ports),
@@ -95,13 +96,14 @@ class Farm:
             FARM_API_KEYS=ENTRY,
         )
 
-    def join(self, name: str, *flags: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    def join(self, name: str, *flags: str, python: str = sys.executable, **settings: str) -> subprocess.Popen[str]:
         """Run `framefarm join` on a host."""
         packages = Path(httpx.__file__).parents[1]
         return self.net[name].start(
             *(python, "-m", "deploy.cli", "join", self.address, *flags),
             log=f"{name}.log",
             **COMMON,
+            **settings,
             PYTHONPATH=f"{ROOT}:{packages}",
         )
 

@@ -1,6 +1,6 @@
 """A cloud's notice on its real address: the machine's work moves on with the same bits, and the notice is counted.
 
-attic is in a cloud whose metadata service is ours (tests/metadata_server.py); den and the head are in none.
+attic is in a cloud whose metadata service is ours (tests/metadata_server.py); the head, which has a worker, is in none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.patience import patient, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.hosts]
 ADDRESS = "169.254.169.254"
-SLOT = "attic-0"
+SLOT, HEAD = "attic-0", "worker-0"
 
 
 class Cloud:
@@ -54,7 +54,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[Net]:
-    """Head, store and two machines."""
+    """Head, store and machines."""
     skip_without_hosts()
     with farm_hosts(tmp_path_factory.mktemp("notices"), tiny_cache) as net:
         yield net
@@ -68,9 +68,9 @@ def cloud(net: Net) -> Cloud:
 
 @pytest.fixture(scope="module")
 def farm(net: Net, cloud: Cloud) -> Farm:
-    """The farm with den and attic in it."""
-    farm = Farm(net)
-    farm.den, farm.attic = join(farm, "den"), join(farm, "attic")
+    """The farm with attic in it."""
+    farm = Farm(net, workers=1)
+    farm.attic = join(farm)
     return farm
 
 
@@ -80,21 +80,25 @@ def undisturbed(farm: Farm) -> bytes:
     return farm.finished(farm.submit())
 
 
-def join(farm: Farm, name: str, **settings: str) -> subprocess.Popen[str]:
-    """A machine of that name in the farm."""
-    process = farm.join(name, "--ports", PORTS, **settings)
-    assert line_of(process, seconds=90) == f"joined {farm.address} as {name}\n", farm.log(f"{name}.log")
+def join(farm: Farm, **settings: str) -> subprocess.Popen[str]:
+    """The machine attic in the farm; on a busy machine Ray may not start in the time that it has."""
+    for _ in range(5):
+        process = farm.join("attic", "--ports", PORTS, **settings)
+        line = line_of(process, seconds=90)
+        if line or "timed out during startup" not in farm.log("attic.log"):
+            break
+    assert line == f"joined {farm.address} as attic\n", farm.log("attic.log")
     return process
 
 
 def on_attic(farm: Farm) -> tuple[str, int]:
-    """A video in the middle of its section there, and the step that was heard of; den may go on with it."""
-    farm.wish("den-0", "pause")
+    """A video in the middle of its section there, and the step that was heard of; the head may go on with it."""
+    farm.wish(HEAD, "pause")
     farm.await_worker(SLOT, "idle")
     video = farm.submit()
     farm.in_the_middle(video)
     step = farm.http.get(f"/v1/videos/{video}").json()["step"]
-    farm.wish("den-0", "resume")
+    farm.wish(HEAD, "resume")
     return video, step
 
 
@@ -159,7 +163,7 @@ def test_the_other_clouds(farm: Farm, cloud: Cloud, name: str) -> None:
     attic.signal(farm.attic, signal.SIGTERM)
     assert farm.attic.wait(patient(60)) == 0
     cloud.says(name, quiet)
-    farm.attic = join(farm, "attic", FARM_CLOUD="gcp" if name == "gcp" else "auto")
+    farm.attic = join(farm, FARM_CLOUD="gcp" if name == "gcp" else "auto")
     farm.await_worker(SLOT, "idle")
     cloud.says(name, news)
     wait_for(lambda: SLOT not in farm.workers() or None, seconds=30, what="the worker's end")
@@ -182,6 +186,6 @@ def events(*machines: str) -> str:
 
 
 def test_where_there_is_no_service_nothing_is_said(farm: Farm) -> None:
-    """The head and den looked once; their logs are as ever."""
-    for log in ("den.log", "up.log"):
-        assert "metadata" not in (farm.net.folder / log).read_text()
+    """The head looked once; its log is as ever."""
+    up = (farm.net.folder / "up.log").read_text()
+    assert "deploy.node.notices" not in up
