@@ -143,7 +143,7 @@ def test_a_hint_lets_the_section_end(farm: Farm, cloud: Cloud, undisturbed: byte
     cloud.says("aws", {REBALANCE: '{"noticeTime": "2026-11-27T12:00:00Z"}'}, token="t2")
     farm.await_worker(SLOT, "draining")
     assert farm.finished(video) == undisturbed
-    sections = [event for event in farm.events(video) if event["key"] == "section/0"]
+    sections = [event for event in farm.events(video) if event.get("key") == "section/0"]
     assert [event["name"] for event in sections] == ["leased", "committed"]
     assert sections[-1]["worker"].startswith(SLOT)
     wait_for(lambda: SLOT not in farm.workers() or None, seconds=30, what="the worker's end")
