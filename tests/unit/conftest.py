@@ -49,6 +49,7 @@ hypothesis.settings.load_profile("patient")
 SLOW = {
     "actors/test_cache_farm.py",
     "actors/test_lora_farm.py",
+    "deploy/test_cluster_aws.py",
     "framepack_engine/kernels/test_fused.py",
     "framepack_engine/kernels/test_exact_blocks.py",
     "framepack_engine/memory/test_placement.py",
