@@ -71,7 +71,9 @@ def examine(
     yield from _precision(settings.precision, elsewhere=elsewhere)
     yield from _gpus(gpus)
     yield from attention_checks(settings, gpus)
-    yield memory_check(gpus, size_of(model.name, settings.precision), total=memory)
+    yield memory_check(
+        size_of(model.name, settings.precision), total=memory, on_gpu=bool(gpus) or elsewhere, elsewhere=elsewhere
+    )
     yield _video()
     yield _storage(settings)
     yield _cache(settings)
@@ -178,13 +180,16 @@ def weights_bytes(size: ModelSize) -> int:
     return size.transformer_bytes + size.text_bytes + size.text_2_bytes + size.image_bytes + size.vae_bytes
 
 
-def memory_check(gpus: Sequence[Gpu], size: ModelSize, *, total: int) -> Check:
-    """Compare this machine's memory with the model's weights."""
+def memory_check(size: ModelSize, *, total: int, on_gpu: bool, elsewhere: bool = False) -> Check:
+    """Compare a machine's memory with the model's weights. elsewhere: it is not this machine."""
     weights = weights_bytes(size)
-    value = f"{total / GIB:.1f} GiB, {available_bytes() / GIB:.1f} free"
+    value = f"{total / GIB:.1f} GiB" + ("" if elsewhere else f", {available_bytes() / GIB:.1f} free")
     hint = ""
-    if gpus and total < weights:
-        hint = f"the model's weights are {weights / GIB:.1f} GiB: workers read what does not fit from its files again"
+    if on_gpu and total < weights:
+        hint = (
+            f"the model's weights are {weights / GIB:.1f} GiB: when a stage begins, workers read what does not fit "
+            "from its files again"
+        )
         if size.precision != "bf16":
             hint += f", except the transformer's {size.transformer_bytes / GIB:.1f} GiB, which no file holds packed"
     return _noted("memory", value, hint)

@@ -102,12 +102,22 @@ def test_it_says_which_attention_a_card_gets(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_packed_weights_are_not_said_to_be_read_again() -> None:
     """A machine with less memory than the model has: what is packed lies in no file."""
-    card = Gpu(name="card", total=24 * GIB, free=24 * GIB, capability=(9, 0), driver="1")
     hints = [
-        doctor.memory_check([card], size_of("framepack-i2v", precision), total=GIB).hint
+        doctor.memory_check(size_of("framepack-i2v", precision), total=GIB, on_gpu=True).hint
         for precision in ("bf16", "int8")
     ]
     assert ["no file holds packed" in hint for hint in hints] == [False, True]
+
+
+def test_a_machine_elsewhere_with_too_little_memory_gets_a_note(capsys: Out) -> None:
+    """An L4 in a machine of 16 GiB has a plan, but reads the model from its disk again and again; 64 GiB do not."""
+    notes = {
+        memory: ask(capsys, "--device-gb", "22.35", "--host-gb", memory)[1]["checks"]["memory"]
+        for memory in ("16", "64")
+    }
+    assert (notes["16"]["state"], notes["16"]["value"]) == ("note", "16.0 GiB")
+    assert "when a stage begins, workers read what does not fit" in notes["16"]["hint"]
+    assert (notes["64"]["state"], notes["64"]["hint"]) == ("ok", "")
 
 
 def test_a_card_s_plans_are_the_planner_s(capsys: Out) -> None:
