@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,8 +46,14 @@ def up(
     raise typer.Exit(runner(restart=restart)(settings, exit_with_parent=exit_with_parent))
 
 
+def _refuse_windows() -> None:
+    if platform.system() == "Windows":
+        raise ConfigError("a farm does not run on native Windows: use WSL2, as docs/how-to/windows.md says")
+
+
 def runner(*, restart: bool) -> Callable[..., int]:
     """Return what runs a farm until it is told to stop."""
+    _refuse_windows()
     if restart:
         from deploy.node.child import keep_running
 
@@ -62,6 +69,7 @@ def join(
     **given: Any,
 ) -> None:
     """Lend this machine's GPUs to a farm elsewhere: print `joined …`, leave on Ctrl-C or SIGTERM."""
+    _refuse_windows()
     from deploy.node.join import join_foreground
     from deploy.settings import Settings
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from deploy.node.tidings import Tidings
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
+from tests.imports import ROOT
 
 
 @pytest.fixture
@@ -55,6 +58,23 @@ def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'nowhere'" in said
     assert "HOST:PORT" in said
     assert "FARM_RAY" not in said
+
+
+@pytest.mark.parametrize("words", [["up"], ["join", "10.0.0.5:6379"]], ids=lambda words: words[0])
+def test_native_windows_is_refused_in_one_line(words: list[str]) -> None:
+    """Before anything is imported that Windows does not have, with the page that helps."""
+    code = (
+        "import platform, sys; missing = ('fcntl', 'resource', 'termios', 'pwd', 'grp')\n"
+        "sys.modules.update(dict.fromkeys(missing))\n"
+        "from deploy.cli import main\n"
+        "platform.system = lambda: 'Windows'\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "native Windows: use WSL2" in line
+    assert (ROOT / line.rpartition(", as ")[2].removesuffix(" says")).is_file()
 
 
 def test_who_holds_the_storage_is_named(tmp_path: Path) -> None:
