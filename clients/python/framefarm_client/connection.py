@@ -263,13 +263,14 @@ def part_of(file: ImageFile) -> tuple[str, bytes]:
 
 
 def _check_digest(path: Path, header: str) -> None:
-    """Compare `path` with a Repr-Digest header (RFC 9530). On a mismatch, remove it. Raises: StoreError."""
+    """Compare `path` with a Repr-Digest header (RFC 9530). On a mismatch, remove it and its tag. Raises: StoreError."""
     if not header.startswith("sha-256=:"):
         return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").digest()
     if base64.b64encode(found).decode() != header.removeprefix("sha-256=:").rstrip(":"):
         path.unlink()
+        tag_of(path).unlink()
         raise StoreError("the downloaded file differs from what the farm announced; fetch it again")
 
 
