@@ -57,7 +57,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     return WorkerCard(
         id=worker_id,
         node=node,
-        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} threads",
+        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} thread{'s' if threads > 1 else ''}",
         vram_gib=None if vram_gib is None else round(vram_gib, 1),
         vram_class=settings.vram_class or (None if vram_gib is None else vram_class(vram_gib)),
         numeric_class=numeric_class(

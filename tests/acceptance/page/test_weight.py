@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import httpx
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
+from lab.bench import page as page_bench
 from tests.acceptance.page.videos import CROWD
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.visit import KEYS, Visit
 from tests.farm_process import FarmProcess
 
 MOST_JS, MOST_CSS = 90 * 1024, 15 * 1024  #: bytes as sent, of the first load
@@ -30,6 +31,13 @@ def test_the_first_load_is_light(visit: Visit) -> None:
     assert 0 < weight(answers, "stylesheet") <= MOST_CSS
     assert all(answer.header_value("content-encoding") == "gzip" for answer in answers if "/assets/" in answer.url)
     assert not [answer.url for answer in answers if "/library-" in answer.url or "/workers-" in answer.url]
+
+
+def test_the_bench_tells_paint_and_form(browser: Browser, visit: Visit) -> None:
+    """`python -m lab.bench.page` tells both for this machine and for one that is four times slower."""
+    rows = list(page_bench.rows(browser, f"{visit.origin(secure=True)}/ui/#key={KEYS['ann']}", 1))
+    assert [row["slower"] for row in rows] == [1, 4]
+    assert all(0 < row["paint_ms"] <= row["form_ms"] for row in rows), rows
 
 
 def test_five_hundred_videos_in_the_queue(visit: Visit) -> None:

@@ -10,7 +10,7 @@ import { change, draft, fill, presetOf, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
-import { typedNumber } from './fields'
+import { characters, typedNumber } from './fields'
 import { specs } from './specs'
 import { call, Problem } from '../api/client'
 import { say } from '../parts/toast'
@@ -28,7 +28,7 @@ export function Prompt() {
     <div class="field">
       <div class="row">
         <label for="prompt">{words.create.prompt}</label>
-        <span class="small soft number end">{most !== null && `${prompt.length}/${most}`}</span>
+        <span class="small soft number end">{most !== null && `${characters(prompt)}/${most}`}</span>
       </div>
       <textarea id="prompt" rows={3} value={prompt} placeholder={words.create.whatHappens} aria-invalid={'prompt' in faults.value} aria-describedby="prompt-fault" onInput={(event) => change({ prompt: event.currentTarget.value })} />
       <Fault name="prompt" />

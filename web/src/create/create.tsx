@@ -146,6 +146,11 @@ function Watched() {
   return video ? <Watch key={video.id} video={video} /> : <div class="empty nothing">{words.create.nothingYet}</div>
 }
 
+/** Bring the first field with a fault under the hands, or, where none has one, the farm's words into view. */
 function focusFault(form: HTMLFormElement | null): void {
-  requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())
+  requestAnimationFrame(() => {
+    const field = form?.querySelector<HTMLElement>('[aria-invalid="true"]')
+    if (field) field.focus()
+    else form?.querySelector('[role="alert"]')?.scrollIntoView({ block: 'center' })
+  })
 }

@@ -75,10 +75,13 @@ export const labelOf = (name: string): string => name[0]!.toUpperCase() + name.s
 /** What a person typed into a number's box; null: nothing. NaN: no number, which the browser shows and does not tell. */
 export const typedNumber = (box: HTMLInputElement): number | null => (box.value === '' && !box.validity.badInput ? null : box.valueAsNumber)
 
+/** Count a text's characters as the farm does: an emoji is one, where `length` says two. */
+export const characters = (text: string): number => Array.from(text).length
+
 /** Why the farm would refuse this value, in its own words; null where the page sees no reason. */
 export function faultOf(spec: FieldSpec, value: Value): string | null {
   if (spec.kind === 'number' || spec.kind === 'whole') return numberFault(spec, value)
-  if (typeof value === 'string' && spec.maxLength !== null && value.length > spec.maxLength) return `need at most ${spec.maxLength} characters`
+  if (typeof value === 'string' && spec.maxLength !== null && characters(value) > spec.maxLength) return `need at most ${spec.maxLength} characters`
   return null
 }
 

@@ -86,6 +86,9 @@ describe('fields', () => {
     expect(faultOf(steps!, Number.NaN)).toBe('need a number')
     expect(faultOf(steps!, 1.5)).toBe('need a whole number')
     expect(faultOf(steps!, 25)).toBeNull()
+    const prompt = { ...added!, kind: 'text' as const, maxLength: 3 }
+    expect(faultOf(prompt, '🐱🐱🐱')).toBeNull() // three characters for the farm, six for JavaScript
+    expect(faultOf(prompt, '🐱🐱🐱🐱')).toBe('need at most 3 characters')
   })
 })
 

@@ -43,10 +43,12 @@ export function Timeline() {
           <input type="checkbox" disabled={supports?.loop === false && !draft.value.values['loop']} checked={Boolean(draft.value.values['loop'])} aria-invalid={'loop' in faults.value} aria-describedby="loop-fault" onChange={(event) => set('loop', event.currentTarget.checked || null)} />
           {words.timeline.loop}
         </label>
-        <label class="row end">
-          {words.timeline.fade}
-          <input class="short" type="number" min={0} max={20} value={Number(draft.value.values['prompt_fade_sections'] ?? 0)} onInput={(event) => set('prompt_fade_sections', event.currentTarget.valueAsNumber || null)} />
-        </label>
+        {(prompts.length > 0 || 'prompt_fade_sections' in draft.value.values) && (
+          <label class="row end">
+            {words.timeline.fade}
+            <input class="short" type="number" min={0} max={20} value={Number(draft.value.values['prompt_fade_sections'] ?? 0)} onInput={(event) => set('prompt_fade_sections', event.currentTarget.valueAsNumber || null)} />
+          </label>
+        )}
       </div>
       {supports && !supports.keyframes && <p class="small soft">{words.timeline.notHere(model.value!.id)}</p>}
       <Fault name="prompts" />

@@ -1,5 +1,6 @@
 /** All that a video was made with. */
 import { lengthS, type Video } from '../api/objects'
+import { labelOf } from '../create/fields'
 import { CopyButton } from '../parts/copy'
 import { length, span, when } from '../parts/format'
 import { words } from '../words'
@@ -35,7 +36,7 @@ export function Facts({ video }: { video: Video }) {
           <dl>
             {rest.map(([name, value]) => (
               <div key={name}>
-                <dt>{name}</dt>
+                <dt>{words.fields[name] ?? labelOf(name)}</dt>
                 <dd class="number">{typeof value === 'string' ? value : JSON.stringify(value)}</dd>
               </div>
             ))}

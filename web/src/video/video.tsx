@@ -4,6 +4,7 @@ import { useRoute } from 'preact-iso'
 import { useEffect } from 'preact/hooks'
 import { learnFarm } from '../api/facts'
 import { isOpen, title, type Video } from '../api/objects'
+import { fitting, sides } from '../create/length'
 import { change, each, wish } from '../live/actions'
 import { world } from '../live/store'
 import { Icon } from '../parts/icon'
@@ -109,7 +110,9 @@ function Name({ video }: { video: Video }) {
 /** A video that failed or was cancelled: why, and how to go on. */
 const Stopped = ({ video }: { video: Video }) => (
   <section class="card column stopped" aria-label={title(video)}>
-    <Poster video={video} />
+    <div class="growing" style={fitting(sides(video.size))}>
+      <Poster video={video} />
+    </div>
     <p class={video.error ? 'note bad' : 'note'}>
       {video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}
     </p>
