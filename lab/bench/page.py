@@ -1,6 +1,6 @@
 """When a browser first paints the page, and when its form can be used: `python -m lab.bench.page ADDRESS`.
 
-ADDRESS is what `framefarm ui` prints. Debian's Chromium loads it anew each time, as a first visitor would.
+ADDRESS is what `framefarm ui` prints. Debian's Chromium loads it each time as for a first visitor.
 """
 
 from __future__ import annotations

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Page, Request, expect
+import pytest
+from playwright.sync_api import Locator, Page, Request, expect
 
-from tests.acceptance.page.videos import ask, resting
+from tests.acceptance.page.videos import ask, resting, shown
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
-from tests.patience import patient
+from tests.patience import patient, wait_for
 
 #: Collects what a person sees change: addresses of the live look, shifts of the layout.
 WATCH = """() => {
@@ -32,6 +35,9 @@ PIXELS = """video => {
     context.drawImage(video, 0, 0)
     return [...context.getImageData(0, 0, canvas.width, canvas.height).data]
 }"""
+
+FRAME_S = 20.5 / 30  #: the middle of a frame of the section that is finished first
+SEEK = f"video => new Promise(done => {{ video.onseeked = done; video.currentTime = {FRAME_S} }})"
 
 
 def different(one: list[int], other: list[int]) -> float:
@@ -87,34 +93,45 @@ def test_the_live_look_changes_and_the_finished_part_plays(farm: FarmProcess, vi
     assert page.evaluate("shift") < 0.05
 
 
+@contextlib.contextmanager
+def held(farm: FarmProcess, page: Page, video: str) -> Iterator[Locator]:
+    """Stop the farm's worker in the middle of a video, wait till the page plays all that is finished, and yield it."""
+    with resting(farm):
+        wait_for(
+            lambda: farm.http.get("/v1/workers").json()["data"][0]["state"] == "paused" or None,
+            seconds=30,
+            what="a worker that rests",
+        )
+        found = shown(farm, video)
+        assert found["sections_done"] < found["sections_total"], "the video was made too fast to be watched"
+        page.wait_for_function(
+            """ready => {
+                const players = [...document.querySelectorAll('.growing video')]
+                return players.length === 1 && players[0].src.endsWith(`v=${ready}`) && players[0].readyState >= 2
+                    && !players[0].seeking
+            }""",
+            arg=found["frames_ready"],
+        )
+        yield page.locator(".growing video")
+
+
 def test_the_same_frame_stays_on_screen_when_the_video_grows(farm: FarmProcess, visit: Visit) -> None:
     """A frame that one stopped at is still shown, pixel for pixel, after sections came in front of it."""
     page = visit.page()
     with resting(farm):
-        slow(farm, "grows in front", num_inference_steps="12")
+        video = slow(farm, "grows in front", seconds="24")
         page.reload()
-    job = job_of(page, "grows in front")
-    player = job.locator("video").first
-    expect(player).to_be_visible(timeout=patient(60) * 1000)
-    player.evaluate(
-        """async video => {
-            video.pause()
-            await new Promise(done => { video.onseeked = done; video.currentTime = 20.5 / 30 })
-        }"""
-    )
-    before, old = player.evaluate(PIXELS), player.get_attribute("src")
-    page.wait_for_function(
-        """old => {
-            const [player, ...loading] = document.querySelectorAll('.growing video')
-            return player && !loading.length && player.getAttribute('src') !== old && !player.seeking
-        }""",
-        arg=old,
-        timeout=patient(60) * 1000,
-    )
-    player = job.locator("video").first
-    assert different(before, player.evaluate(PIXELS)) < 1
-    assert player.evaluate("video => video.paused")
-    assert player.evaluate("video => video.currentTime") > 1.2
-    player.evaluate("video => new Promise(done => { video.onseeked = done; video.currentTime = 20.5 / 30 })")
-    assert different(before, player.evaluate(PIXELS)) > 1  # at the old time, there is another frame now
-    expect(job.get_by_text("is ready")).to_be_visible(timeout=patient(60) * 1000)  # it stays where one watches it
+    expect(job_of(page, "grows in front").locator("video").first).to_be_visible(timeout=patient(60) * 1000)
+    with held(farm, page, video) as player:
+        player.evaluate("video => video.pause()")
+        player.evaluate(SEEK)
+        before, ready = player.evaluate(PIXELS), shown(farm, video)["frames_ready"]
+    wait_for(lambda: shown(farm, video)["frames_ready"] > ready or None, seconds=60, what="one more section")
+    with held(farm, page, video) as player:
+        assert different(before, player.evaluate(PIXELS)) < 1
+        assert player.evaluate("video => video.paused")
+        moved = (shown(farm, video)["frames_ready"] - ready) / 30
+        assert player.evaluate("video => video.currentTime") == pytest.approx(FRAME_S + moved, abs=0.01)
+        player.evaluate(SEEK)
+        assert different(before, player.evaluate(PIXELS)) > 1  # at the old time, there is another frame now
+        assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200

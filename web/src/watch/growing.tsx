@@ -1,5 +1,6 @@
 /** The finished part of a video, playing while it grows. A longer file loads beside the old one and takes its place. */
 import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
@@ -7,7 +8,8 @@ import { fitting, sides } from '../create/length'
 import { Poster } from '../parts/poster'
 import { words } from '../words'
 
-export function Growing({ video }: { video: Video }) {
+/** children: what lies over the picture. */
+export function Growing({ video, children }: { video: Video; children: ComponentChildren }) {
   /** Numbers of frames of the file on screen and of the one that loads. */
   const files = useSignal<readonly number[]>([])
   const players = useRef(new Map<number, HTMLVideoElement>())
@@ -45,6 +47,7 @@ export function Growing({ video }: { video: Video }) {
           onLoadedData={() => void replace(frames)}
         />
       ))}
+      {children}
     </div>
   )
 }

@@ -17,10 +17,9 @@ export function Watch({ video }: { video: Video }) {
   useEffect(() => (isRunning ? lookInto(video.id) : undefined), [video.id, isRunning])
   return (
     <section class="card watch" aria-label={title(video)}>
-      <div class="stage">
-        <Growing video={video} />
+      <Growing video={video}>
         <Live video={video} />
-      </div>
+      </Growing>
       <h2 class="title">{title(video)}</h2>
       <Bars video={video} />
       <Strip video={video} />
