@@ -18,6 +18,8 @@ MOST_ROWS, MOST_NODES = 60, 3000
 def test_the_first_load_is_light(visit: Visit) -> None:
     """Until the form can be used: few requests, little script, little style; other views load when they are opened."""
     page = visit.page("nowhere")
+    expect(page.get_by_text("ann", exact=True)).to_be_visible()  # signed in
+    page.goto("about:blank")  # what the first page still waits for does not count
     answers = list[Response]()
 
     def keep(answer: Response) -> None:
