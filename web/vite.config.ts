@@ -21,5 +21,5 @@ export default defineConfig({
     license: { fileName: 'licenses.md' },
   },
   server: { host: '127.0.0.1', proxy: { '/v1': farm, '/login': farm, '/openapi.json': farm } },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+  test: { include: ['src/**/*.test.ts'], environment: 'node', testTimeout: 60_000 }, // a busy machine takes seconds for a call
 })

@@ -45,6 +45,16 @@ describe('a call', () => {
     await expect(call(address, { method: 'DELETE' })).rejects.toMatchObject({ status: 0 })
     expect(away.value).toBe(true)
   })
+  it('goes out again where the farm says that its store does not answer', async () => {
+    const { address, asked } = await serve(json(503, { code: 'unavailable', detail: 'the store does not answer' }), json(200, { id: 'a' }))
+    expect(await create(address, {})).toEqual({ id: 'a' })
+    expect(new Set(asked.map((request) => request.headers['idempotency-key'])).size).toBe(1)
+    expect(away.value).toBe(false)
+  })
+  it('tells the words of a 503 where it may not be repeated', async () => {
+    const { address } = await serve(json(503, { code: 'unavailable', detail: 'the dispatcher does not answer; ask again' }))
+    await expect(call(address, { method: 'POST', insist: false })).rejects.toMatchObject({ status: 503, message: 'the dispatcher does not answer; ask again' })
+  })
   it('is refused by the farm itself, once', async () => {
     const { address, asked } = await serve(json(404, { code: 'not_found', detail: 'no such video' }))
     await expect(call(address)).rejects.toEqual(new Problem(404, 'not_found', 'no such video'))
