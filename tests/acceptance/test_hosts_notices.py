@@ -1,6 +1,6 @@
 """A cloud's notice on its real address: the machine's work moves on with the same bits, and the notice is counted.
 
-attic is in a cloud whose metadata service is ours (tests/metadata_server.py); the head, which has a worker, is in none.
+attic and the head, which has a worker, are in clouds whose metadata services are ours (tests/metadata_server.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from tests.host_farm import PORTS, Farm, farm_hosts
 from tests.hosts import SHARED, Net, line_of, skip_without_hosts
-from tests.metadata_server import EVENTS, NAME, PREEMPTED, REBALANCE, SPOT
+from tests.metadata_server import EVENTS, LIFECYCLE, NAME, PREEMPTED, REBALANCE, SPOT
 from tests.patience import patient, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.hosts]
@@ -27,18 +27,16 @@ SLOT, HEAD = "attic-0", "worker-0"
 
 
 class Cloud:
-    """The metadata service on attic, and what it is asked."""
+    """The metadata service on a host, and what it is asked."""
 
-    def __init__(self, net: Net) -> None:
-        """Without a machine in the farm."""
-        self._file, self._log = net.folder / "cloud.json", net.folder / "cloud.log"
+    def __init__(self, net: Net, name: str) -> None:
+        """Speak for AWS, which has no news."""
+        self._file, self._log = net.folder / f"{name}-cloud.json", net.folder / f"{name}-cloud.log"
         self.says("aws")
-        attic = net["attic"]
-        attic.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
-        names = net.folder / ".hosts"
-        names.write_text(f"{names.read_text()}{ADDRESS} metadata.google.internal\n")
-        argv = (sys.executable, "-m", "tests.metadata_server", ADDRESS, f"{SHARED}/cloud.json", f"{SHARED}/cloud.log")
-        assert line_of(attic.start(*argv, log="cloud.err"), seconds=30) == "up\n"
+        host, files = net[name], (f"{SHARED}/{self._file.name}", f"{SHARED}/{self._log.name}")
+        host.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+        serve = (sys.executable, "-m", "tests.metadata_server", ADDRESS, *files)
+        assert line_of(host.start(*serve, log=f"{name}-cloud.err"), seconds=30) == "up\n"
 
     def says(self, cloud: str, items: dict[str, str] | None = None, *, fault: str = "", token: str = "t1") -> None:
         """Change what it answers. items: path -> text."""
@@ -62,12 +60,20 @@ def net(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[
 
 @pytest.fixture(scope="module")
 def cloud(net: Net) -> Cloud:
-    """The service, before anybody looks for it."""
-    return Cloud(net)
+    """The service on attic, before anybody looks for it."""
+    names = net.folder / ".hosts"
+    names.write_text(f"{names.read_text()}{ADDRESS} metadata.google.internal\n")
+    return Cloud(net, "attic")
 
 
 @pytest.fixture(scope="module")
-def farm(net: Net, cloud: Cloud) -> Farm:
+def head_cloud(net: Net) -> Cloud:
+    """The one on the head."""
+    return Cloud(net, "head")
+
+
+@pytest.fixture(scope="module")
+def farm(net: Net, cloud: Cloud, head_cloud: Cloud) -> Farm:
     """The farm with attic in it."""
     farm = Farm(net, workers=1)
     farm.attic = join(farm)
@@ -185,7 +191,29 @@ def events(*machines: str) -> str:
     return json.dumps({"DocumentIncarnation": 1, "Events": listed})
 
 
-def test_where_there_is_no_service_nothing_is_said(farm: Farm) -> None:
-    """The head looked once; its log is as ever."""
-    up = (farm.net.folder / "up.log").read_text()
-    assert "deploy.node.notices" not in up
+def test_a_head_that_is_to_end_empties_itself(farm: Farm, head_cloud: Cloud) -> None:
+    """Its own worker leaves, the farm answers; when the notice is taken back, the worker comes again."""
+    farm.await_worker(HEAD, "idle")
+    before, up = counted(farm, "aws", "spot"), farm.net.folder / "up.log"
+    head_cloud.says("aws", {SPOT: '{"action": "stop", "time": "2020-01-01T00:00:00Z"}'})  # it lives on
+    wait_for(lambda: "notice_outlived" in up.read_text() or None, seconds=20, what="the head's word")
+    assert farm.workers()[HEAD] == "idle"
+    head_cloud.says("aws", {LIFECYCLE: "Terminated"})
+    wait_for(lambda: HEAD not in farm.workers() or None, seconds=30, what="the worker's end")
+    wait_for(lambda: counted(farm, "aws", "autoscaling") == 1 or None, seconds=20, what="the count")
+    head_cloud.says("aws", {LIFECYCLE: "InService"})
+    farm.await_worker(HEAD, "idle")
+    assert counted(farm, "aws", "spot") == before
+
+
+def test_where_there_is_no_service_there_is_one_look(net: Net) -> None:
+    """On den: one debug line, and no other word."""
+    ask = """
+from deploy.node.notices.find import find_cloud
+from farm.logs import setup_logs
+setup_logs(style="text", level="debug")
+assert find_cloud("auto") is None
+"""
+    said = net["den"].run(sys.executable, "-c", ask)
+    (line,) = (said.stdout + said.stderr).splitlines()
+    assert "DEBUG deploy.node.notices.find action=no_cloud" in line
