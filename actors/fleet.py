@@ -95,9 +95,11 @@ class Fleet:
         """Do one round of it. Return when something has happened, after half a second at the latest."""
         self._look()
         wanted = self._wanted()
+        staying = [slot for slot in self._slots.values() if slot.node.notice is None]
         if wanted is not None:
-            self._ask_for(0 if self._draining.is_set() else wanted)
-        filled = sum(slot.awaited is not None for slot in self._slots.values())
+            ending = len(self._slots) - len(staying)  # the autoscaler counts them until their nodes are gone
+            self._ask_for(0 if self._draining.is_set() or not wanted else wanted + ending)
+        filled = sum(slot.awaited is not None for slot in staying)
         for slot in self._slots.values():
             if self._is_vacant(slot) and (wanted is None or filled < wanted):
                 self._fill(slot)

@@ -204,6 +204,22 @@ def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: p
     assert asked == [0, 3, 1, 0]
 
 
+def test_a_machine_with_a_notice_gets_a_successor(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place counts for nothing from the notice on, though its worker may still finish a section."""
+    asked = list[int]()
+    monkeypatch.setattr(actors.fleet, "ask_for_workers", asked.append)
+    fleet = cluster.fleet(wanted=lambda: 1)
+    fleet.look_around()
+    cluster.notice = Notice("aws", "rebalance", is_hint=True)
+    fleet.look_around()
+    fleet.look_around()
+    assert asked == [1, 2]
+    cluster.notice = None
+    fleet.look_around()
+    fleet.look_around()
+    assert asked == [1, 2, 1]
+
+
 def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatcher restarts while more live than are wanted: it watches them all and starts none."""
     cluster.workers = 2
