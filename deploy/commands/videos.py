@@ -227,7 +227,7 @@ def move(
 ) -> None:
     """Move a queued video among your own that wait. It takes the priority of those that it comes among.
 
-    Nothing changes for other owners.
+    That priority counts for all owners. Beyond it, a move wins at most one section from others.
     """
     beside = {name: other for name, other in (("before", before), ("after", after)) if other}
     if sum(map(bool, (before, after, first, last))) != 1:

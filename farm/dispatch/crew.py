@@ -15,6 +15,7 @@ _FORGET_S = 30.0  #: a worker that is silent for this long is no longer listed
 _SOON_S = 5.0  #: a worker that has just ended an order asks for the next within this time, or is away
 _GUESSES = ((60.0, 30.0), (22.0, 120.0), (11.0, 230.0), (0.0, 775.0))  #: (GiB at least, s): H200, 4090, 4070, 3060 6 GB
 _CPU_GUESS_S = 20_000.0
+_SAME = 0.05  #: a worker keeps its pace while its measurements differ by less than this part of it
 
 #: idle: it asked for an order; busy: it has one; soon: it has just ended one; away: unknown; resting: it gets none
 Place = Literal["idle", "busy", "soon", "away", "resting"]
@@ -57,21 +58,26 @@ class Crew:
         #: workers whose process is gone, though a call of theirs may still be on the way -> whether they died alone
         self.dead: dict[str, bool] = {}
         self._skills: dict[tuple[object, ...], int] = {}
+        #: device -> how much slower than guessed those are that measured; None: those of all devices
+        self._ratios: dict[str | None, float] = {}
+        self._have_changed = False  # measurements, since the ratios were taken
 
     def hear(self, card: WorkerCard) -> Worker:
         """Note that a worker was heard of just now, and what it says about itself."""
         worker, now = self._workers.get(card.id), self._clock()
-        pace_s = self._pace_s(card)  # of a worker that measured nothing yet, it follows what others measure
-        if worker is not None and worker.card == card and worker.pace_s == pace_s:
+        if worker is not None and worker.card == card:
             worker.seen = now
             return worker
         self.version += 1
         skill = self._skills.setdefault(_skill(card), len(self._skills))
         if worker is None:
-            self._workers[card.id] = Worker(card, now, pace_s, skill)
-        else:
-            worker.card, worker.seen, worker.pace_s, worker.skill = card, now, pace_s, skill
-        return self._workers[card.id]
+            worker = self._workers[card.id] = Worker(card, now, 0.0, skill)
+        worker.card, worker.seen, worker.skill = card, now, skill
+        pace_s = self._pace_s(card)
+        if abs(pace_s - worker.pace_s) >= _SAME * worker.pace_s:
+            worker.pace_s = pace_s
+            self._have_changed |= measured(card) is not None
+        return worker
 
     def get(self, worker_id: str) -> Worker | None:
         """Return the worker of that id, if it was heard of and has not died."""
@@ -92,6 +98,7 @@ class Crew:
         """Note that the worker's process is gone. alone: its node lives on, and no operator told it to go."""
         self.dead[worker_id] = alone
         if self._workers.pop(worker_id, None):
+            self._have_changed = True
             self.version += 1
 
     def present(self) -> list[Worker]:
@@ -101,6 +108,8 @@ class Crew:
 
     def serving(self) -> list[Worker]:
         """Return the workers that may get orders, silent ones until `forget_silent` is called."""
+        if self._have_changed:
+            self._compare()
         return [worker for worker in self._workers.values() if worker.place != "resting"]
 
     def forget_silent(self) -> bool:
@@ -109,6 +118,7 @@ class Crew:
         if len(present) == len(self._workers):
             return False
         self._workers = present
+        self._have_changed = True
         self.version += 1
         return True
 
@@ -118,18 +128,24 @@ class Crew:
         for worker in self._workers.values():
             worker.seen = min(now, worker.seen + seconds)
 
+    def _compare(self) -> None:
+        """Give the workers that measured nothing the pace of their like."""
+        known = dict[str | None, list[float]]()
+        for worker in self._workers.values():
+            if (own_s := measured(worker.card)) is not None:
+                for device in (worker.card.device, None):
+                    known.setdefault(device, []).append(own_s / _guess_s(worker.card))
+        self._ratios, self._have_changed = {device: median(ratios) for device, ratios in known.items()}, False
+        for worker in self._workers.values():
+            if measured(worker.card) is None:
+                worker.pace_s = self._pace_s(worker.card)
+
     def _pace_s(self, card: WorkerCard) -> float:
-        """Return its own measurement, else that of the same device, else a guess scaled by what others measured."""
-        own = measured(card)
-        if own is not None:
-            return own
-        known = [
-            (other.card.device == card.device, pace_s / _guess_s(other.card))
-            for other in self._workers.values()
-            if (pace_s := measured(other.card)) is not None
-        ]
-        same = [ratio for is_same, ratio in known if is_same]
-        return _guess_s(card) * (median(same or [ratio for _, ratio in known]) if known else 1.0)
+        """Return its own measurement, else a guess by memory, put right by the same device or by all others."""
+        own_s = measured(card)
+        if own_s is not None:
+            return own_s
+        return _guess_s(card) * self._ratios.get(card.device, self._ratios.get(None, 1.0))
 
 
 def _guess_s(card: WorkerCard) -> float:

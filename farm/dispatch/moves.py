@@ -1,9 +1,9 @@
-"""Which turn a move gives a video: between two neighbours among its owner's videos. Other owners do not count.
+"""Which turn a move gives a video: between two neighbours among its owner's videos. Those of others do not count.
 
 The video takes the priority of the video that it is moved beside. Among its owner's videos it also takes that one's
-waiting time, so both stay in one tier. Between owners its own waiting counts. A video in danger of missing its deadline
-has no turn: beside it is before all others. Videos that were begun keep their turns, and nothing that is moved goes
-between them and what they were before.
+waiting time, so both stay in one tier, unless that is the tier of deadlines in danger. Between owners its own waiting
+counts. A video in danger of missing its deadline has no turn: beside it is before all others. Videos that were begun
+keep their turns, and nothing that is moved goes between them and what they were before.
 """
 
 from __future__ import annotations

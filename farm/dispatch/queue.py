@@ -9,8 +9,9 @@ Each rule decides only between orders that the rule before leaves equal:
 3. Turn, within an owner: the least remaining work goes first; `PATIENCE_S` of waiting counts as one section less. A
    video that its owner moved has the turn that the move gave it. Time does not change a turn, so the lists stay sorted.
 
-Within an owner, a moved video also has the tier of its neighbour. Between owners its own waiting counts: an owner has
-the level of the video that comes first in the owner's order. So a move brings no video before those of other owners.
+Within an owner, a moved video also has the tier of its neighbour, but no move brings it before a deadline in danger.
+Between owners its own waiting counts: an owner has the level of the video that comes first in the owner's order. The
+priority that a moved video takes counts among all; beyond it, a move wins at most one section from others.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Turn(NamedTuple):
 class Rank(NamedTuple):
     """A video's place among one owner's videos, and its level. Lower goes first."""
 
-    tier: int  #: the level among the owner's videos: where the video was moved, its neighbour's
+    tier: int  #: the level among the owner's videos: where the video was moved, its neighbour's below `URGENT`
     turn: Turn
     level: int  #: negative: the highest level goes first
     until: float  #: unix seconds; time may change tier or level then
@@ -266,7 +267,9 @@ def _own_rank(demand: Demand, now: float) -> Rank:
     if demand.moved:
         turn = Turn(demand.moved.at_s, demand.moved.beside, demand.moved.by)
     until = min(demand.since_s + (days + 1) * DAY_S, demand.created_s + (own_days + 1) * DAY_S)
-    return Rank(-demand.priority - days, turn, -demand.priority - own_days, until)
+    level = -demand.priority - own_days
+    tier = max(-demand.priority - days, min(level, 1 - URGENT))  # only by its own days does it reach URGENT
+    return Rank(tier, turn, level, until)
 
 
 def _days(since_s: float, now: float) -> int:

@@ -183,7 +183,7 @@ def _is_loaded(worker: Worker, need: Need) -> bool:
 
 def _is_far_ahead(other: Waiting, ours: Waiting) -> bool:
     """Whether an order is worth changing the model for."""
-    if other.level > ours.level:  # not even for its owner's order: a move brings no video before those of others
+    if other.level > ours.level:  # not even for its owner's order: a move does not delay other owners
         return False
     if other.demand.owner != ours.demand.owner:
         if other.level < ours.level:

@@ -249,7 +249,7 @@ async def move_video(
 ) -> dict[str, Any]:
     """Move a queued video among your own that wait. It takes the priority of those that it comes among.
 
-    Nothing changes between owners.
+    That priority counts for all owners. Beyond it, a move wins at most one section from others.
     """
     body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a move")
     move = checked_move(body)

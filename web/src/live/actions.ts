@@ -37,7 +37,7 @@ export async function move(videos: readonly Video[], place: Place): Promise<void
   }
 }
 
-/** Show the queue in another order of the same videos: between owners nothing moves, so each place keeps its number. */
+/** Show the queue in another order of the same videos, each place with its number, until the farm tells its own. */
 function line(ids: readonly string[]): void {
   const { queue, videos } = world.value
   take({ kind: 'queue', data: { ids, positions: queue.map((id) => videos.get(id)?.queue_position ?? 0) } })

@@ -1,4 +1,4 @@
-"""Turns that owners give: where a moved video goes among its owner's, and that other owners do not notice."""
+"""Turns that owners give: where a moved video goes among its owner's, and what others notice."""
 
 from __future__ import annotations
 
@@ -126,6 +126,18 @@ def test_a_deadline_in_danger_goes_before_what_was_moved() -> None:
     assert owner.order() == "dba"
     owner.move("b", before="d")
     assert owner.order() == "dba"
+
+
+def test_what_was_moved_beside_an_old_video_hides_no_deadline_in_danger() -> None:
+    """However old: the owner's video in danger still goes before those of other owners."""
+    old, new = (video(name, 1, priority=10, created_s=NOW - days * DAY_S) for name, days in (("o", 4), ("n", 0)))
+    bob = video("b", 1, owner="bob", priority=5, created_s=NOW - 5.5 * DAY_S)
+    owner = Owner(old, new, bob, video("d", 4, deadline_s=NOW + 450))
+    owner.move("n", after="o")
+    owner.farm.schedule()
+    assert owner.order() == "odbn"
+    owner.farm.queue.dequeue(old.job)
+    assert who(owner.farm) == {"w0": "d"}
 
 
 def test_another_models_video_goes_first_if_its_owner_wants_it() -> None:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.contract import JobId, OrderKey, WorkerCard
+from farm.dispatch import crew
 from farm.dispatch.crew import Crew, Worker
 from farm.dispatch.queue import DAY_S, PATIENCE_S, Queue
 from farm.dispatch.scheduler import Assignment, Offers, schedule
 from farm.jobs import Record
-from farm.jobs.demand import Demand, Need, Piece, demand_of
+from farm.jobs.demand import Demand, Need, Piece, demand_of, measured
 from farm.ledger.states import JobState
 from farm.numeric_class import parse_class
 from tests import hands
@@ -82,6 +83,11 @@ class Farm:
         self.crew.reserve(self.worker("w0"), None, work=1.0, chain=0.0, now=now)
         self.crew.release(self.worker("w0"), "idle", now=now)
         return offer.job
+
+
+def paces(farm: Farm) -> dict[str, float]:
+    """By worker, seconds a section."""
+    return {worker.card.id: worker.pace_s for worker in farm.crew.serving()}
 
 
 def who(farm: Farm, now: float = NOW) -> dict[str, str]:
@@ -239,8 +245,42 @@ def test_unknown_speeds_are_guessed_from_what_is_known() -> None:
     """By the same device's measurements; else by memory, put right by what other devices measured."""
     farm = Farm(card("a", 60.0, device="4090"), card("b", 1.0, device="4090", s_per_section=None))
     farm.tell(card("c", device="3060", vram_gib=12.0, s_per_section=None))
-    assert farm.worker("b").pace_s == 60.0
-    assert farm.worker("c").pace_s == pytest.approx(60.0 * 230 / 120)
+    assert paces(farm) == {"a": 60.0, "b": 60.0, "c": pytest.approx(60.0 * 230 / 120)}
+    farm.crew.bury("a", alone=True)
+    assert paces(farm) == {"b": 120.0, "c": 230.0}
+
+
+def test_a_measurement_that_differs_by_little_is_no_other_pace() -> None:
+    """Below 5 % nobody's changes; one that does is one piece of news, for however many others it counts."""
+    alike = [card(f"b{n}", device="4090", s_per_section=None) for n in range(3)]
+    farm = Farm(card("a", 60.0, device="4090"), *alike)
+    assert set(paces(farm).values()) == {60.0}
+    farm.crew.hear(card("a", 62.0, device="4090"))
+    assert set(paces(farm).values()) == {60.0}
+    before = farm.crew.version
+    farm.crew.hear(card("a", 64.0, device="4090"))
+    assert set(paces(farm).values()) == {64.0}
+    assert farm.crew.version == before + 1
+
+
+@pytest.mark.parametrize("s_per_section", [None, 60.0])
+def test_hearing_a_worker_costs_the_same_for_any_number_of_others(
+    s_per_section: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beats look at no other worker's card, whether the workers measured anything or not."""
+    looks = 0
+
+    def look(card: WorkerCard) -> float | None:
+        nonlocal looks
+        looks += 1
+        return measured(card)
+
+    monkeypatch.setattr(crew, "measured", look)
+    farm = Farm(card("known", 50.0))
+    for warm in ("a", "b"):
+        for n in range(200):
+            farm.crew.hear(card(f"w{n}", s_per_section=s_per_section, warm=JobId(warm)))
+    assert looks <= 4 * 400
 
 
 def test_records_become_demands(accept: Accept) -> None:
