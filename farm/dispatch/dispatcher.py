@@ -33,12 +33,14 @@ from farm.dispatch.open_video import whole_order
 from farm.dispatch.open_videos import read_news
 from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
+from farm.jobs.erase import Eraser
 from farm.jobs.expiry import erase_expired
-from farm.jobs.files import erase_expired_files
+from farm.jobs.files import has_expired
 from farm.jobs.leftovers import Leftovers
 from farm.jobs.losses import Losses, find_losses
-from farm.jobs.scripts import erase_old_scripts
+from farm.jobs.scripts import is_old
 from farm.ledger.damage import look_at_each, skipping_damaged
+from farm.ledger.layout import FILES, SCRIPTS
 from farm.ledger.log import take_epoch
 from farm.ledger.states import ENDED
 from farm.metrics import Meter, Unmetered
@@ -89,6 +91,7 @@ class Dispatcher:
             meter=meter or Unmetered(),
         )
         self._leases = Locked(leases, lock)
+        self._files, self._scripts = Eraser(jobs.store, FILES), Eraser(jobs.store, SCRIPTS)
         self._leftovers = Leftovers(jobs)
         self.sweep()
 
@@ -294,17 +297,17 @@ class Dispatcher:
 
     def _erase_expired(self) -> bool:
         """Erase some files, notes of scripts and videos that have expired; tell whether there may be more."""
-        store, hours, now_s = self._jobs.store, self._settings.file_hours, self._wall()
+        hours, now_s = self._settings.file_hours, self._wall()
         kinds: list[Callable[[], bool]] = [
-            lambda: erase_expired_files(store, now_s=now_s),
-            lambda: erase_old_scripts(store, hours, now_s=now_s),
+            lambda: self._files.erase_some(lambda key: has_expired(key, now_s=now_s)),
+            lambda: self._scripts.erase_some(lambda key: is_old(key, hours, now_s=now_s)),
             self._erase_expired_videos,
         ]
         has_more = False
         for erase in kinds:
             try:
                 has_more |= erase()
-            except StoreError as err:  # it must not stop the other kinds; the next sweep tries again
+            except StoreError as err:  # it must not stop the other kinds
                 log.warning("expire_failed: %s", err)
         return has_more
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from farm.contract import Job, JobId
 from farm.errors import StoreError
@@ -16,10 +16,11 @@ from farm.jobs.embeddings import forget_embeddings
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.layout import index_key, log_folder, marker_key, request_key, video_folder
 from farm.ledger.notes import Claim, Mark, read_note
-from farm.store import ObjectMissing, Store
+from farm.store import ObjectMissing, Store, keys_below
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 200  #: expired objects: the dispatcher does nothing else meanwhile
+_FAILURES = 5  #: in a row
 
 
 def erase(store: Store, job_id: JobId) -> None:
@@ -41,19 +42,30 @@ def erase(store: Store, job_id: JobId) -> None:
     store.delete(last)  # it alone says which batch the video belongs to
 
 
-def erase_some(store: Store, names: Iterable[str]) -> bool:
-    """Erase some objects; tell whether there may be more. One that cannot be erased stops no other.
+class Eraser:
+    """Erases what has expired below a folder: some at each call, from where the last one stopped."""
 
-    Raises: StoreError from `names`.
-    """
-    for tried, name in enumerate(names):
-        if tried == _AT_ONCE:
-            return True
-        try:
-            store.delete(name)
-        except StoreError as err:
-            log.warning("erase_failed: %s", err, extra={"key": name})
-    return False
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store, self._folder, self._after = store, folder, ""
+
+    def erase_some(self, is_over: Callable[[str], bool]) -> bool:
+        """Erase objects whose keys are over; tell whether there may be more. The next call begins behind those.
+
+        Stop at some that cannot be erased: there may be many. Raises: StoreError if the store lists no keys.
+        """
+        erased = failed = 0
+        for key in filter(is_over, keys_below(self._store, self._folder, after=self._after)):
+            if erased == _AT_ONCE or failed == _FAILURES:
+                return True
+            try:
+                self._store.delete(key)
+                erased, failed = erased + 1, 0
+            except StoreError as err:
+                failed += 1
+                log.warning("erase_failed: %s", err, extra={"key": key})
+            self._after = key
+        self._after = ""
+        return False
 
 
 def _unclaim(store: Store, job_id: JobId, claim: str | None) -> None:

@@ -16,8 +16,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from farm.errors import Damaged, NotFound
-from farm.jobs.erase import erase_some
-from farm.ledger.layout import FILES, FileKey, file_folder, files_folder, parse_file
+from farm.ledger.layout import FileKey, file_folder, files_folder, parse_file
 from farm.ledger.notes import FileNote
 from farm.store import ObjectMissing, Store, keys_below
 
@@ -151,10 +150,10 @@ class Files:
         return int(self._clock() * 1000)
 
 
-def erase_expired_files(store: Store, *, now_s: float) -> bool:
-    """Erase some of the files that have expired; tell whether there may be more. Raises: StoreError."""
-    keys = ((name, parse_file(name)) for name in keys_below(store, FILES))
-    return erase_some(store, (name for name, key in keys if key and key.expires_ms <= now_s * 1000))
+def has_expired(name: str, *, now_s: float) -> bool:
+    """Tell whether the key is a file's that has expired."""
+    key = parse_file(name)
+    return key is not None and key.expires_ms <= now_s * 1000
 
 
 def check_stored_file(store: Store, key: FileKey) -> None:

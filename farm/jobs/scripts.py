@@ -13,7 +13,6 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from farm.errors import NotFound
-from farm.jobs.erase import erase_some
 from farm.jobs.jobs import Record
 from farm.ledger.layout import SCRIPTS, ScriptKey, parse_script, script_folder
 from farm.ledger.notes import ScriptEvent, ScriptSections, read_note
@@ -125,11 +124,10 @@ def read_answer(store: Store, event_id: str, *, owner: str) -> ScriptEvent:
     raise NotFound(f"there is no event {event_id[:80]!r}")
 
 
-def erase_old_scripts(store: Store, hours: float, *, now_s: float) -> bool:
-    """Erase some of the notes that are older than `hours`; tell whether there may be more. Raises: StoreError."""
-    before_ms = now_s * 1000 - hours * _HOUR_MS
-    keys = ((name, parse_script(name)) for name in keys_below(store, SCRIPTS))
-    return erase_some(store, (name for name, key in keys if key and key.at_ms <= before_ms))
+def is_old(name: str, hours: float, *, now_s: float) -> bool:
+    """Tell whether the key is a note's that is older than `hours`."""
+    key = parse_script(name)
+    return key is not None and key.at_ms <= now_s * 1000 - hours * _HOUR_MS
 
 
 def check_script(store: Store, key: ScriptKey) -> None:

@@ -67,9 +67,8 @@ class Store(Protocol):
         """
 
 
-def keys_below(store: Store, prefix: str) -> Iterator[str]:
-    """Yield the keys below a prefix; list a thousand at a time."""
-    after = ""
+def keys_below(store: Store, prefix: str, *, after: str = "") -> Iterator[str]:
+    """Yield the keys below a prefix that sort after `after`; list a thousand at a time."""
     while keys := store.list(prefix, after=after, limit=_NAMES):
         yield from keys
         after = keys[-1]

@@ -7,9 +7,11 @@ import pytest
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Damaged, NotFound, StoreError
 from farm.jobs import Jobs
-from farm.jobs.files import Files, erase_expired_files
+from farm.jobs.erase import Eraser
+from farm.jobs.files import Files, has_expired
 from farm.jobs.leftovers import Leftovers
 from farm.jobs.scripts import ScriptSession
+from farm.ledger.layout import FILES
 from farm.ledger.notes import FileNote, ScriptSections
 from farm.settings import FarmSettings
 from farm.store import FolderStore
@@ -35,7 +37,7 @@ def test_a_file_ends_at_its_expiry(files: Files, store: FolderStore, clock: Cloc
         files.get(gone.id, owner="ann")
     assert [file.id for file in files.page(owner="ann").files] == [kept.id]
     assert len(store.list("files/")) == 2
-    assert erase_expired_files(store, now_s=clock()) is False
+    assert Eraser(store, FILES).erase_some(lambda key: has_expired(key, now_s=clock())) is False
     assert len(store.list("files/")) == 1
     assert files.read(kept.id, owner="ann")[1] == DATA
     clock.now += 1800
@@ -95,6 +97,36 @@ def test_the_dispatcher_erases_them(jobs: Jobs, files: Files, clock: Clock) -> N
     assert len(jobs.store.list("files/")) == 1
     dispatcher.sweep()
     assert jobs.store.list("files/") == []
+
+
+def test_many_files_that_cannot_be_erased_keep_none_behind_them(
+    jobs: Jobs, files: Files, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sweep tries five of them and the next one goes on behind; once at the end, it tries them again later."""
+    for n in range(12):
+        files.keep(bytes([n]), NOTE, owner="ann")
+    *held, last = jobs.store.list(FILES)
+    dispatcher = Dispatcher(jobs, FarmSettings(), clock=clock, wall=clock)
+    delete = FolderStore.delete
+
+    def delete_last(store: FolderStore, key: str) -> None:
+        if key in held:
+            raise StoreError(f"{key} is locked")
+        delete(store, key)
+
+    monkeypatch.setattr(FolderStore, "delete", delete_last)
+    clock.now += 3601
+    for tried in (5, 10, 11):
+        dispatcher.sweep()
+        assert caplog.text.count("is locked") == tried
+    assert jobs.store.list(FILES) == held
+    dispatcher.sweep()
+    assert caplog.text.count("is locked") == 11
+    monkeypatch.setattr(FolderStore, "delete", delete)
+    clock.now += 601
+    dispatcher.sweep()
+    assert jobs.store.list(FILES) == []
+    assert last not in held
 
 
 def test_two_senders_at_once(files: Files, store: FolderStore, clock: Clock) -> None:

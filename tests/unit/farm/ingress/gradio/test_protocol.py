@@ -19,7 +19,8 @@ from farm.errors import StoreError
 from farm.ingress.gradio import streams
 from farm.ingress.gradio.rows import Rows
 from farm.jobs import Jobs
-from farm.jobs.scripts import ScriptSession, erase_old_scripts
+from farm.jobs.erase import Eraser
+from farm.jobs.scripts import ScriptSession, is_old
 from farm.ledger.layout import SCRIPTS, ScriptKey
 from farm.ledger.notes import ScriptEvent
 from farm.ledger.states import ErrorInfo, Event
@@ -461,9 +462,10 @@ def test_notes_go_with_their_age(http: TestClient, store: FolderStore, jobs: Job
     refused(http, {"input_image": None})
     created_s = jobs.get(event, owner="local").job.created_ms / 1000
     assert len(store.list(SCRIPTS)) == 2
-    assert erase_old_scripts(store, 24.0, now_s=created_s + 23 * 3600) is False
+    eraser = Eraser(store, SCRIPTS)
+    assert eraser.erase_some(lambda key: is_old(key, 24.0, now_s=created_s + 23 * 3600)) is False
     assert len(store.list(SCRIPTS)) == 2
-    assert erase_old_scripts(store, 24.0, now_s=created_s + 25 * 3600) is False
+    assert eraser.erase_some(lambda key: is_old(key, 24.0, now_s=created_s + 25 * 3600)) is False
     assert store.list(SCRIPTS) == []
     assert video_of(http, event)["prompt"] == "a cat"
 
