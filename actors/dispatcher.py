@@ -72,6 +72,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _NEWS_S = 1.0  #: between two looks for news that no bell announces, such as another order of the queue
+_AGAIN_S = 2.0  #: between two tries to tell a machine
 _ASK_S = 5.0  #: an idle worker's question waits this long for an order before the answer is "go"
 
 
@@ -84,7 +85,7 @@ class DispatcherActor:
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders, self._changed = Bell(), Bell()
-        self._heard = set[str]()  #: Ray's ids of the machines that were told so, or are being told
+        self._heard = set[str]()  #: Ray's ids of the machines that are told so
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
         self._publish()
@@ -131,9 +132,9 @@ class DispatcherActor:
         def tell() -> None:
             if found := unreached(node.ports):
                 log.warning("node_unreachable: %s", found, extra={"node": node.name})
-                tell_node(node.id, f"{found} was not reached from the head, {ray.util.get_node_ip_address()}")
+                _tell(node.id, f"{found} was not reached from the head, {ray.util.get_node_ip_address()}")
             elif self._settings.autoscale:  # its workers come with the videos
-                tell_node(node.id, HEARD)
+                _tell(node.id, HEARD)
 
         threading.Thread(target=tell, name="reach", daemon=True).start()
 
@@ -148,21 +149,13 @@ class DispatcherActor:
         until = time.monotonic() + _ASK_S
         if card.ray_node not in self._heard:
             self._heard.add(card.ray_node)
-            threading.Thread(target=self._tell_heard, args=(card.ray_node,), name="heard", daemon=True).start()
+            threading.Thread(target=_tell, args=(card.ray_node, HEARD), name="heard", daemon=True).start()
         while True:
             with self._orders.listening() as ringing:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
                 resting = answer == "pause" and card.model is None  # else it must let its model go at once
                 if not (answer == "go" or resting) or not await heard(ringing, until - time.monotonic()):
                     return answer
-
-    def _tell_heard(self, ray_node: str) -> None:
-        """Tell a machine that it is heard. If Ray does not answer, try at its worker's next question."""
-        try:
-            tell_node(ray_node, HEARD)
-        except (ray.exceptions.RayError, OSError) as err:
-            log.warning("tell_node_failed: %s", err, extra={"ray_node": ray_node})
-            self._heard.discard(ray_node)
 
     async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
         """Pass on to Dispatcher.beat."""
@@ -257,6 +250,16 @@ class DispatcherActor:
         """Ring a bell in the event loop, because the dispatcher calls from its threads."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(ring)
+
+
+def _tell(ray_node: str, word: str) -> None:
+    """Tell a machine that joins how it goes; try again until Ray's tables answer. Call it in a thread."""
+    while True:
+        try:
+            return tell_node(ray_node, word)
+        except (ray.exceptions.RayError, OSError) as err:
+            log.warning("tell_node_failed: %s", err, extra={"ray_node": ray_node})
+            time.sleep(_AGAIN_S)
 
 
 def _or_die(loop: Callable[[], None]) -> None:

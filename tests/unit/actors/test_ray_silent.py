@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 import pytest
 import ray
 
 from actors import dispatcher, door, meter
+from actors.cluster import FarmNode
+from actors.reach import Ports
 from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Unavailable
@@ -48,28 +49,42 @@ async def test_the_page_of_numbers_says_that_ray_is_away(silence: threading.Even
     silence.set()
 
 
-async def test_a_worker_gets_its_answer(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The note for its machine's `join` fails, which is logged; it is written at the worker's next question."""
-    notes = list[str]()
+@pytest.fixture
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What machines that join are told; Ray's tables do not answer at the first try."""
+    tried = list[str]()
 
     def tell_node(node_id: str, word: str) -> None:
-        notes.append(f"{word} {node_id}")
-        if len(notes) == 1:
+        tried.append(f"{word} {node_id}")
+        if len(tried) == 1:
             raise ray.exceptions.RpcError("the tables do not answer")
 
     monkeypatch.setattr(dispatcher, "tell_node", tell_node)
-    monkeypatch.setattr(dispatcher, "_ASK_S", 0.0)
-    actor = object.__new__(dispatcher.DispatcherActor)  # without the keeper of the workers, which needs Ray
+    for pause in ("_AGAIN_S", "_ASK_S"):
+        monkeypatch.setattr(dispatcher, pause, 0.0)
+    return tried
+
+
+def actor_on(jobs: Jobs, settings: FarmSettings) -> dispatcher.DispatcherActor:
+    """The dispatcher's actor without the keeper of the workers, which needs Ray."""
+    actor = object.__new__(dispatcher.DispatcherActor)
+    actor._settings, actor._dispatcher = settings, Dispatcher(jobs, settings)
     actor._loop, actor._orders, actor._heard = None, dispatcher.Bell(), set()
-    actor._dispatcher = Dispatcher(jobs, FarmSettings())
+    return actor
+
+
+async def test_a_worker_gets_its_answer(jobs: Jobs, notes: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """The note for its machine's `join` fails, which is logged, and is tried again."""
+    actor = actor_on(jobs, FarmSettings())
     asking = card("den-0").model_copy(update={"ray_node": "0a"})
-    with caplog.at_level(logging.WARNING, logger="actors.dispatcher"):
+    for _ in range(3):
         assert await actor.ask(asking) == "go"
-        wait_for(lambda: None if actor._heard else True, seconds=5, what="that the note failed")
+    wait_for(lambda: True if notes == ["heard 0a"] * 2 else None, seconds=5, what="the note")
     assert "tell_node_failed: the tables do not answer" in caplog.text
-    for _ in range(2):
-        assert await actor.ask(asking) == "go"
-    wait_for(lambda: True if len(notes) == 2 else None, seconds=5, what="the note")
-    assert (notes, actor._heard) == (["heard 0a"] * 2, {"0a"})
+
+
+def test_a_new_machine_is_told_although_the_tables_were_away(jobs: Jobs, notes: list[str]) -> None:
+    """A farm that resizes its cluster tells it as soon as it is reached, without a worker."""
+    node = FarmNode("0a", "den", 1, 0, draining=False, ports=Ports("127.0.0.1", ()))
+    actor_on(jobs, FarmSettings(autoscale=1, ray="127.0.0.1:1"))._greet(node)
+    wait_for(lambda: True if notes == ["heard 0a"] * 2 else None, seconds=5, what="the note")
