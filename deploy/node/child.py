@@ -18,6 +18,7 @@ from deploy.node.lock import locked
 from deploy.node.paths import pin_paths
 from deploy.node.tidings import KINDS, Kind
 from deploy.terminal.starting import starting
+from deploy.terminal.unread import outliving_readers
 from deploy.terminal.up_screen import UpScreen
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
@@ -30,6 +31,7 @@ PACKAGES = Path(__file__).parents[2]
 DYING_S = 3.0  #: within this a farm has ended whose `framefarm up` was killed
 _START_S = 120.0
 _STOP_S = 60.0
+_LAST_WORDS_S = 5.0  #: of a farm that has ended
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  #: before the next start; a farm that dies more often is given up
 _WITHIN_S = 600.0  #: deaths that are longer ago do not count
 
@@ -59,7 +61,8 @@ class FarmChild:
             command, env=env, cwd=PACKAGES, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
         self._ready: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, name="farm-stdout", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="farm-stdout", daemon=True)
+        self._reader.start()
 
     def await_ready(self, *, timeout_s: float | None = None) -> str | None:
         """Return the farm's URL once it takes requests, or None if it ends before, or after `timeout_s`."""
@@ -72,6 +75,7 @@ class FarmChild:
         code = end(self.process, within_s=_STOP_S)
         with contextlib.suppress(ConfigError), locked(self._settings, wait_s=DYING_S):  # else another farm runs here
             end_orphans(self._settings.storage_path)
+        self._reader.join(_LAST_WORDS_S)
         return code
 
     def _read(self) -> None:
@@ -126,6 +130,7 @@ def put_ready(url: str) -> None:
     print(f"ready {url}", flush=True)
 
 
+@outliving_readers()
 def keep_running(
     settings: FarmSettings, *, ready: Callable[[str], None] = put_ready, exit_with_parent: int | None = None
 ) -> int:

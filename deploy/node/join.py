@@ -23,6 +23,7 @@ from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
+from deploy.terminal.unread import outliving_readers
 from farm.errors import ConfigError, FarmError, StoreError, Unavailable
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
@@ -60,6 +61,7 @@ class Patience:
         return self._limit_s is not None and time.monotonic() - self._since > self._limit_s
 
 
+@outliving_readers()
 def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) -> int:
     """Be a node of the farm at `address` (HOST:PORT of its Ray) until SIGINT or SIGTERM; print `joined …` on stdout.
 

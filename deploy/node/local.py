@@ -29,6 +29,7 @@ from deploy.node.ray_process import dead_programs, end_programs
 from deploy.node.tidings import ALONE, Tidings
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
+from deploy.terminal.unread import outliving_readers
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
 from farm.store import open_store
@@ -53,6 +54,7 @@ _ENDING_S = 10.0
 _NO_KEYS = "no API keys: only this machine may use this farm (`framefarm keys new NAME` makes one)"
 
 
+@outliving_readers()
 def run_foreground(
     settings: FarmSettings, *, ready: Callable[[str], None] = put_ready, exit_with_parent: int | None = None
 ) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,19 @@ from farm.settings import FarmSettings
 from tests.patience import patient
 
 _REAL_POPEN = subprocess.Popen
+#: a farm that talks more than a pipe holds before it has drained
+WORDY = """
+import pathlib, signal, sys
+def drain(*_):
+    for n in range(2000):
+        print("say the workers give their sections back, word", n, flush=True)
+    pathlib.Path(sys.argv[1]).touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, drain)
+print("say it begins", flush=True)
+print("ready http://127.0.0.1:18765", flush=True)
+signal.pause()
+"""
 READY_THEN_DEAD = "import os; print('ready http://127.0.0.1:18765', flush=True); os._exit(1)"
 
 
@@ -87,6 +102,36 @@ def test_a_farm_that_a_signal_kills_before_it_is_ready_ends_with_1(
     monkeypatch.setattr(subprocess, "Popen", lambda _command, **how: _REAL_POPEN(dies, **how))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert keep_running(FarmSettings(storage=str(tmp_path), port=0)) == 1
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_farm_whose_words_nobody_reads_is_drained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_alone: bool
+) -> None:
+    """`framefarm up | head -1` ends the readers of stdout and stderr; the farm's own words still have one."""
+    drained = tmp_path / "drained"
+    words = [sys.executable, "-c", WORDY, str(drained)]
+    handlers = dict[int, Any]()
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **how: _REAL_POPEN(words, **how))
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+
+    def ready(_url: str) -> None:
+        handlers[signal.SIGINT](signal.SIGINT, None)
+
+    parent = None if is_alone else os.getppid()
+    settings = FarmSettings(storage=str(tmp_path / "s"), port=0)
+    with unread():
+        assert keep_running(settings, ready=ready, exit_with_parent=parent) == 0
+    assert drained.exists()
+
+
+@contextlib.contextmanager
+def unread() -> Iterator[None]:
+    """Nobody reads stdout and stderr: they are a pipe without a reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe, contextlib.redirect_stdout(pipe), contextlib.redirect_stderr(pipe):
+        yield
 
 
 def test_a_relative_path_of_the_token_holds_in_the_farms_folder(

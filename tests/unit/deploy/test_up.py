@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
 from tests.imports import ROOT
+from tests.unit.deploy.test_child import unread
 
 
 @pytest.fixture
@@ -49,6 +51,19 @@ def test_up_says_who_may_ask(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     keyed = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny", api_keys=entry)
     assert local.run_foreground(keyed) == 0
     assert "API keys" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_up")
+def test_a_farm_drains_although_nobody_reads_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent is gone, or no longer reads: the lines about the end must not keep it from draining."""
+    drained = list[object]()
+    monkeypatch.setattr(local, "_drain", drained.append)
+    for thread in ("_end_with", "follow_videos"):
+        monkeypatch.setattr(local, thread, lambda *_: None)
+    settings = FarmSettings(storage=str(tmp_path), port=0, workers="1", model="tiny")
+    with unread():
+        assert local.run_foreground(settings, exit_with_parent=os.getppid()) == 0
+    assert len(drained) == 1
 
 
 def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
