@@ -312,7 +312,7 @@ export interface paths {
          * Move Video
          * @description Move a queued video among your own that wait. It takes the priority of those that it comes among.
          *
-         *     Nothing changes between owners.
+         *     That priority counts for all owners. Beyond it, a move wins at most one section from others.
          */
         post: operations["move_video_v1_videos__video_id__move_post"];
         delete?: never;
