@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ def worker_name(slot: str, node_id: str) -> str:
 
 
 _KEY = b"farm"  #: in Ray's own key-value store: what a machine that joins must know
+_SIGN = b"sign"  #: another: changes for as long as the dispatcher lives
 _ANSWER_S = 5.0
 _HEAD_SLOTS = "worker"  #: workers of a node without a name are worker-0, worker-1 …
 
@@ -199,17 +201,31 @@ def tell_node(node_id: str, word: str) -> None:
     _internal_kv_put(_word_key(node_id), word.encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
-def told(address: str, name: str) -> str | None:
-    """Ask a cluster from outside what the farm told the living machine of that name; None: nothing yet.
+def give_sign() -> None:
+    """Let machines that joined know that the dispatcher lives; Ray's head may outlive it."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(_SIGN, str(time.time()).encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+class Told(NamedTuple):
+    """What a farm tells a machine. word: how its join goes; None: nothing yet. sign: the dispatcher's newest."""
+
+    word: str | None
+    sign: str
+
+
+def told(address: str, name: str) -> Told:
+    """Ask a cluster from outside what the farm tells the living machine of that name.
 
     Raises: ConfigError, Unavailable.
     """
     with _asking(address) as client:
-        node_id = _id_of(client, name)
-        if node_id is None:
-            return None
-        word = client.internal_kv_get(_word_key(node_id), namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
-    return None if word is None else str(word, "utf-8")
+        word, sign = (
+            client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+            for key in (_word_key(_id_of(client, name) or ""), _SIGN)
+        )
+    return Told(None if word is None else str(word, "utf-8"), str(sign or b"", "utf-8"))
 
 
 def _word_key(node_id: str) -> bytes:

@@ -21,9 +21,10 @@ from framepack_engine.memory.cuda_share import limit_cuda
 from framepack_engine.memory.ladder import GIB, largest_workload, size_of
 from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook, PlanNotes
-from framepack_engine.models.catalog import CPU_MODEL, known_models
+from framepack_engine.models.catalog import CPU_MODEL, ModelEntry, known_models
 from framepack_engine.models.compiled import check_compile
 from framepack_engine.models.host import host_bytes
+from framepack_engine.models.locate import is_here
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import check_precision
 from framepack_engine.sampling.attention import check_attention, usable_attentions
@@ -47,7 +48,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         check_exact(device)
     on_gpu = device.type == "cuda"
     vram_gib = device_bytes(settings) / GIB if on_gpu else None
-    models = known_models(settings.models)
+    models = _servable(settings, on_gpu=on_gpu)
     needs_gib = dict[str, float]()
     if on_gpu:
         for name, entry in models.items():
@@ -72,6 +73,15 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
         preserve_gb=settings.preserve_gb if on_gpu else 0.0,
         hours=settings.hours,
     )
+
+
+def _servable(settings: FarmSettings, *, on_gpu: bool) -> dict[str, ModelEntry]:
+    """Return the models that this worker takes orders for. A GPU is worth a download; a CPU takes what is here."""
+    return {name: entry for name, entry in known_models(settings.models).items() if on_gpu or _lies_here(entry)}
+
+
+def _lies_here(entry: ModelEntry) -> bool:
+    return entry.origin != "hub" or is_here(entry)
 
 
 def await_device(

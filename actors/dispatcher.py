@@ -12,12 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ParamSpec, TypeVar
 
 import ray
 
-from actors.cluster import HEARD, FarmNode, FarmNotice, publish, tell_node
+from actors.cluster import HEARD, FarmNode, FarmNotice, give_sign, publish, tell_node
 from actors.fleet import Fleet
 from actors.meter import RayMeter
 from actors.notice_board import NoticeBoard
@@ -72,6 +72,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _NEWS_S = 1.0  #: between two looks for news that no bell announces, such as another order of the queue
+_SIGN_S = 2.0  #: between two signs of life
 _AGAIN_S = 2.0  #: between two tries to tell a machine
 _ASK_S = 5.0  #: an idle worker's question waits this long for an order before the answer is "go"
 
@@ -102,6 +103,7 @@ class DispatcherActor:
             ("ticks", self._tick_forever),
             ("fleet", self._fleet.keep),
             ("webhooks", self._webhooks.run),
+            ("signs", _give_signs),
         ):
             threading.Thread(target=_or_die, args=(loop,), name=name, daemon=True).start()
 
@@ -260,6 +262,13 @@ def _tell(ray_node: str, word: str) -> None:
         except (ray.exceptions.RayError, OSError) as err:
             log.warning("tell_node_failed: %s", err, extra={"ray_node": ray_node})
             time.sleep(_AGAIN_S)
+
+
+def _give_signs() -> None:
+    while True:
+        with suppress(ray.exceptions.RayError, OSError):  # Ray's head is away
+            give_sign()
+        time.sleep(_SIGN_S)
 
 
 def _or_die(loop: Callable[[], None]) -> None:

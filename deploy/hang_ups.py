@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class HangUps:
     """ASGI middleware that tells the application of each hang-up in ASGI's own words.
 
-    Serve cancels its own call that reads from the client, and raises that in `receive`. Each dropped stream left a
-    traceback of a hundred lines in the log.
+    Serve cancels its own call that reads from the client, and raises that in `receive`. Where nobody catches it, Serve
+    logs a traceback of a hundred lines for each dropped stream.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -131,7 +131,7 @@ class EnginePlanner(Planner):
 
     @override
     def weights(self, model: str) -> Weights:
-        from framepack_engine.models.locate import hub_folders, missing_bytes, missing_files
+        from framepack_engine.models.locate import is_here, missing_bytes
 
         entry = self._models[model]
         if entry.origin == "made":
@@ -139,8 +139,7 @@ class EnginePlanner(Planner):
         if entry.origin in {"local", "shipped"}:
             here = Path(entry.path).exists()
             return Weights(here=here, missing_bytes=0 if here else None)
-        here = not any(any(missing_files(part, folder)) for part, folder in hub_folders(entry.parts).items())
-        return Weights(here=here, missing_bytes=missing_bytes(entry.parts))
+        return Weights(here=is_here(entry), missing_bytes=missing_bytes(entry.parts))
 
     @override
     def prompting(self, model: str) -> Prompting:

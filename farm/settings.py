@@ -266,9 +266,9 @@ class FarmSettings(BaseModel):
     )
     give_up_s: Annotated[Positive | None, EMPTY] = Field(
         None,
-        description="Seconds after which `framefarm join` ends with 3 if the farm stays away, so that a rented machine "
-        "can switch itself off; so long it also waits for a farm that has not started yet. Unset: it ends with 2 if "
-        "nothing answers at first, and later waits for ever.",
+        description="After so many seconds without a sign of the farm's dispatcher, `framefarm join` ends with 3, so "
+        "that a rented machine can switch itself off. It also waits so long for a farm that has not started yet. "
+        "Unset: it ends with 2 if nothing answers at its start, and later waits for ever.",
     )
     cloud: Annotated[str, one_of("auto", "aws", "gcp", "azure", "none")] = Field(
         "auto",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ _TRIES = 3  #: Ray gives up a start after 30 s, which a busy machine may take
 _GOODBYE_S = 30  #: for the workers' last step when we are told to go
 _STOP_S = _GOODBYE_S + 15.0
 _PATIENCE_S = 60.0  #: until `join` says that it still waits
+_LOOKS = 20  #: for a sign of the dispatcher, within FARM_GIVE_UP_S
 _REACH = (
     "Let the head reach this machine's TCP ports (FARM_PORTS fixes them: docs/reference/ports.md), name the address"
     " that the head can reach with --node-ip, or join through an overlay network such as Tailscale or WireGuard"
@@ -49,11 +51,22 @@ class Patience:
     """How long the farm may be away: FARM_GIVE_UP_S, or for ever."""
 
     def __init__(self, limit_s: float | None) -> None:
-        self._limit_s, self._since = limit_s, time.monotonic()
+        self._limit_s, self._since, self._sign = limit_s, time.monotonic(), ""
 
     def renew(self) -> None:
-        """Note that the farm is here."""
+        """Let the time begin again."""
         self._since = time.monotonic()
+
+    def hear(self, sign: str) -> None:
+        """Take in the dispatcher's newest sign. Another one than before says that the farm is here."""
+        if sign != self._sign:
+            self._sign = sign
+            self.renew()
+
+    @property
+    def wants_sign(self) -> bool:
+        """Whether it is time to look for the next sign."""
+        return self._limit_s is not None and time.monotonic() - self._since > self._limit_s / _LOOKS
 
     @property
     def is_over(self) -> bool:
@@ -155,7 +168,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threading.Event, patience: Patience) -> None:
-    """Start Ray and wait until it ends, `stop` is set, or the farm never hears this machine while patience lasts.
+    """Start Ray and wait until it ends, `stop` is set or patience is over.
 
     Raises: Unavailable if it does not start, or if the head does not reach this machine.
     """
@@ -173,8 +186,7 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
         try:
             if heard := _await_joined(address, settings.node, process, stop, patience):
                 print(f"joined {address} as {settings.node}", flush=True)
-                while process.poll() is None and not stop.wait(_LOOK_S):
-                    patience.renew()
+                _await_end(address, settings.node, process, stop, patience)
             elif process.poll() is not None and not stop.is_set():
                 words.seek(0)
                 said = words.read().decode(errors="replace").strip().splitlines()[-8:]
@@ -225,10 +237,10 @@ def _await_joined(
     warn_at = time.monotonic() + _PATIENCE_S
     while process.poll() is None and not stop.wait(_LOOK_S) and not patience.is_over:
         try:
-            word = told(address, name)
+            word, sign = told(address, name)
         except Unavailable:
             continue
-        patience.renew()  # the farm is there, though this machine may wait long for a GPU that is full
+        patience.hear(sign)  # the farm is there, though this machine may wait long for a GPU that is full
         if word == HEARD:
             return True
         if word:
@@ -237,6 +249,18 @@ def _await_joined(
             say("the farm has not heard a worker of this machine yet; on a busy machine it takes minutes to start")
             warn_at = time.monotonic() + _PATIENCE_S
     return False
+
+
+def _await_end(
+    address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event, patience: Patience
+) -> None:
+    """Wait until Ray ends here, `stop` is set, or the farm is away for too long though its Ray is not."""
+    from actors.cluster import told
+
+    while process.poll() is None and not stop.wait(_LOOK_S) and not patience.is_over:
+        if patience.wants_sign:
+            with contextlib.suppress(FarmError):
+                patience.hear(told(address, name).sign)
 
 
 def _address_towards(address: str) -> str:

@@ -91,6 +91,11 @@ def missing_bytes(parts: Mapping[str, Part]) -> int:
     return lacking
 
 
+def is_here(entry: ModelEntry) -> bool:
+    """Tell whether the hub's cache has all files of a downloaded model."""
+    return not any(any(missing_files(part, folder)) for part, folder in hub_folders(entry.parts).items())
+
+
 def hub_folders(parts: Mapping[str, Part]) -> dict[str, Path]:
     """Return where the hub's cache stores these parts, downloaded or not."""
     return {name: hub.snapshot(part.repo, part.revision) / part.folder for name, part in parts.items()}

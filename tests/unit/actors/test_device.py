@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 from actors.device import UNPLANNED, Renderers, await_device, describe_device, device_book
 from farm.jobs.demand import Need, fits
@@ -14,6 +16,8 @@ from farm.numeric_class import parse_class
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import GIB, largest_workload, size_of
 from framepack_engine.memory.plan_book import PlanBook
+from framepack_engine.models.catalog import MODELS
+from framepack_engine.models.locate import hub_folders, missing_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "NVIDIA GeForce RTX 3070 Laptop GPU"
@@ -49,6 +53,21 @@ def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
     for model in ("framepack-i2v", "framepack-f1"):
         needs = Need("section", model), *(Need("decode", model, decode=mode) for mode in ("tiled", "framewise"))
         assert [fits(card, need) for need in needs] == [True, True, False], card.needs_gib
+
+
+def test_a_cpu_takes_only_models_whose_files_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fetches no 44 GB because somebody asks for a video. What is in the package, or made here, it takes."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    card = describe_device("w", node="n", settings=FarmSettings(cpu_threads=1))
+    assert card.device == "CPU, 1 thread"
+    assert set(card.models) == {name for name, entry in MODELS.items() if entry.origin != "hub"}
+    for part, folder in hub_folders(MODELS["framepack-f1"].parts).items():
+        for missing in list(missing_files(part, folder)):
+            missing.parent.mkdir(parents=True, exist_ok=True)
+            missing.touch()
+    card = describe_device("w", node="n", settings=FarmSettings(cpu_threads=2))
+    assert card.device == "CPU, 2 threads"
+    assert set(MODELS) - set(card.models) == {"framepack-i2v"}
 
 
 @pytest.mark.usefixtures("gpu")

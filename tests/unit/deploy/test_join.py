@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import actors.cluster
-from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice
+from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice, Told
 from actors.notice import Notice
 from actors.reach import Ports
 from actors.wire import own_build
@@ -76,36 +78,67 @@ def test_a_machine_gives_up_on_a_farm_that_stays_away(
         time.sleep(0.5)
         patience = given[-1]
         assert isinstance(patience, join.Patience)
-        assert patience.is_over  # nobody renewed it
-        patience.renew()
+        assert patience.is_over  # no sign came
+        patience.hear("1")
 
     assert joining(monkeypatch, be_a_node, give_up_s=0.3) == 3
     assert lives > 1
     assert "FARM_GIVE_UP_S" in capsys.readouterr().err
 
 
-def test_a_farm_that_answers_is_there(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A worker waits for a full GPU for longer than FARM_GIVE_UP_S: its machine stays, until nothing answers."""
-    now, limit_s, words = 0.0, 900.0, [None, None, None, HEARD]
+@pytest.mark.parametrize("last", [Unavailable("nothing answers"), Told(None, "5")])
+def test_a_dispatcher_that_gives_signs_is_there(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, last: Exception | Told
+) -> None:
+    """A worker waits for a full GPU for longer than FARM_GIVE_UP_S: its machine stays until there is no new sign.
+
+    The cluster of `up --ray` still answers then, with the last sign.
+    """
+    now, limit_s = 0.0, 900.0
+    words = [Told(None, "1"), Told(None, "2"), Told(None, "3"), Told(HEARD, "4"), Told(None, "5")]
     ray = subprocess.Popen(["sleep", "600"])
     request.addfinalizer(ray.wait)
     request.addfinalizer(ray.kill)
 
-    def told(_address: str, _name: str) -> str | None:
+    def told(_address: str, _name: str) -> Told:
         nonlocal now
         now += 0.8 * limit_s
-        if not words:
-            raise Unavailable("nothing answers")
-        return words.pop(0)
+        said = words.pop(0) if words else last
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     monkeypatch.setattr(join, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(join, "_LOOK_S", 0.0)
     monkeypatch.setattr(actors.cluster, "told", told)
     patience = join.Patience(limit_s)
     assert join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
-    assert (words, patience.is_over) == ([], False)
+    assert (len(words), patience.is_over) == (1, False)
     assert not join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
-    assert patience.is_over
+    assert (words, patience.is_over) == ([], True)
+
+
+def test_a_machine_leaves_a_ray_that_has_no_farm_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was heard, and the dispatcher of `up --ray` ends: without a new sign, `join` ends Ray here and gives up."""
+    clock, signs, asked, program = count(step=10), iter("1234"), list[str](), tmp_path / "ray"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+
+    def told(_address: str, _name: str) -> Told:
+        asked.append(next(signs, "4"))
+        return Told(HEARD, asked[-1])
+
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(join, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(join, "_LOOK_S", 0.0)
+    monkeypatch.setattr(actors.cluster, "told", told)
+    assert joining(monkeypatch, join.be_a_node, give_up_s=900.0) == 3
+    said = capsys.readouterr()
+    assert said.out == f"joined {ADDRESS} as den\n"
+    assert "FARM_GIVE_UP_S=900" in said.err
+    assert asked[:4] == list("1234")
 
 
 def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +150,7 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
         return SimpleNamespace(node_id=SimpleNamespace(hex=node_id.hex), labels=labels, state=state)
 
     dead, den, loft = node("den", b"0", 1), node("den", b"1", 0), node("loft", b"2", 0)
-    said = {b"node/30": b"unheard", b"node/31": b"heard"}
+    said = {b"node/30": b"unheard", b"node/31": b"heard", b"sign": b"12"}
     client = SimpleNamespace(
         get_all_node_info=lambda **_: dict(enumerate((dead, den, loft))),
         internal_kv_get=lambda key, **_: said.get(key),
@@ -129,7 +162,8 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
         yield client
 
     monkeypatch.setattr(actors.cluster, "_asking", asking)
-    assert [actors.cluster.told(ADDRESS, name) for name in ("den", "loft", "attic")] == ["heard", None, None]
+    words = [actors.cluster.told(ADDRESS, name) for name in ("den", "loft", "attic")]
+    assert words == [Told("heard", "12"), Told(None, "12"), Told(None, "12")]
     assert asked == [ADDRESS] * 3
 
 
