@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,7 +186,12 @@ def test_the_other_clouds(farm: Farm, cloud: Cloud, name: str) -> None:
 def events(*machines: str) -> str:
     """Azure's document: these machines are preempted."""
     before = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    event = {"EventId": "e1", "EventStatus": "Scheduled", "EventType": "Preempt", "ResourceType": "VirtualMachine"}
+    event: dict[str, Any] = {
+        "EventId": "e1",
+        "EventStatus": "Scheduled",
+        "EventType": "Preempt",
+        "ResourceType": "VirtualMachine",
+    }
     event |= {"NotBefore": before, "Description": "", "EventSource": "Platform", "DurationInSeconds": -1}
     listed = [event | {"Resources": list(machines)}] if machines else []
     return json.dumps({"DocumentIncarnation": 1, "Events": listed})

@@ -29,10 +29,10 @@ def lifecycle(text: str) -> Notice | None:
 
 def rebalance(text: str) -> Notice | None:
     """Read events/recommendations/rebalance: an interruption is likelier than usual."""
-    said = _object(text)
-    if not isinstance(said.get("noticeTime"), str):
+    time = _object(text).get("noticeTime")
+    if not isinstance(time, str):
         raise garbled("events/recommendations/rebalance", text)
-    return Notice("aws", "rebalance", is_hint=True, event=said["noticeTime"])
+    return Notice("aws", "rebalance", is_hint=True, event=time)
 
 
 #: the most urgent first
