@@ -45,7 +45,7 @@ COMMANDS = {
     "rm": ("videos", "Erase ended videos with everything that the farm stored of them."),
     "workers": ("farm", "List the workers and what they render; or pause, resume or drain one."),
     "drain": ("farm", "Let a worker save its last finished step and end."),
-    "models": ("models", "List the models and their files on this machine; or pull, verify, remove them."),
+    "models": ("models", "List the models and their files on this machine; or pull, push, verify, remove them."),
     "doctor": (
         "doctor",
         "Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to fix it.",

@@ -1,10 +1,11 @@
-"""The command models: list them, and pull, verify or remove their files on this machine."""
+"""The command models: list them, and pull, push, verify or remove their files on this machine."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,27 +17,34 @@ from farm.errors import ConfigError
 
 if TYPE_CHECKING:
     from farm.settings import FarmSettings
+    from farm.store import Store
     from framepack_engine.models.catalog import ModelEntry
     from framepack_engine.models.hub import Repo
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a model's name, or a LoRA's on the hub: owner/repo[/file]")]
+At = Annotated[str, typer.Argument(metavar="STORE", help="a store of your own: s3://bucket/prefix, or a folder")]
+From = Annotated[
+    str | None,
+    typer.Argument(metavar="[STORE]", help="take them from there, where `models push` put them; default: the hub"),
+]
 Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
 _LORA_FILES = ("*.safetensors", "adapter_config.json")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = typer.Typer(help="List the models and their files on this machine; or pull, verify, remove them.")
+    models = typer.Typer(help="List the models and their files on this machine; or pull, push, verify, remove them.")
     models.callback(invoke_without_command=True)(by_default)
     models.command("list")(list_models)
     models.command()(pull)
+    models.command()(push)
     models.command()(verify)
     models.command()(rm)
     app.add_typer(models, name="models")
 
 
 def by_default(context: typer.Context, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """List the models and their files on this machine; or pull, verify, remove them."""
+    """List the models and their files on this machine; or pull, push, verify, remove them."""
     if context.invoked_subcommand is None:
         list_models(url=url, storage=storage, as_json=as_json)
 
@@ -63,11 +71,15 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
         say(f"LoRAs in {settings.lora_dir}: {', '.join(loras)}")
 
 
-def pull(name: Name, *, as_json: Json = False) -> None:
+def pull(name: Name, source: From = None, *, as_json: Json = False) -> None:
     """Fetch a model's files or a LoRA's; say first how much and where to. A broken download continues."""
     settings = read_settings()
     entry = _entries(settings).get(name)
-    if entry is not None and entry.origin == "made":
+    if source is not None:
+        from deploy.node import model_store
+
+        model_store.pull(_repos_of_hub(name, entry), _store_at(source), say=say, bar=_bar)
+    elif entry is not None and entry.origin == "made":
         from framepack_engine.models.locate import locate
 
         locate(entry, cache_dir=settings.cache)
@@ -78,6 +90,20 @@ def pull(name: Name, *, as_json: Json = False) -> None:
     if as_json:
         put_json({"model": name, "complete": True})
     say(f"{name} is complete", style="green")
+
+
+def push(name: Name, store: At, *, as_json: Json = False) -> None:
+    """Copy a model's files or a LoRA's from this machine into a store, for `models pull NAME STORE` elsewhere."""
+    from deploy.node import model_store
+
+    entry = _entries(read_settings()).get(name)
+    repos = _repos_of_hub(name, entry)
+    if missing := _missing(repos, entry):
+        raise ConfigError(f"{missing[0]} is missing; fetch the model first: `framefarm models pull {name}`")
+    model_store.push(repos, _store_at(store), say=say, bar=_bar)
+    if as_json:
+        put_json({"model": name, "store": store, "complete": True})
+    say(f"{name} is in {store}", style="green")
 
 
 def verify(name: Name, *, fix: Fix = False, as_json: Json = False) -> None:
@@ -168,6 +194,20 @@ def _repos(name: str, entry: ModelEntry | None) -> list[Repo]:
     return [Repo(f"{owner}/{repo}", "main", (file,) if file else _LORA_FILES)]
 
 
+def _repos_of_hub(name: str, entry: ModelEntry | None) -> list[Repo]:
+    """Return the repositories. Raises: ConfigError if the model's files are not the hub's."""
+    if entry is not None and entry.origin != "hub":
+        raise ConfigError(f"{name} is not one of the hub's models, so it needs no store")
+    return _repos(name, entry)
+
+
+def _store_at(place: str) -> Store:
+    """Open a store by its name. Raises: ConfigError."""
+    from farm.store import open_store
+
+    return open_store(read_settings(storage=place))
+
+
 def _pull(repos: list[Repo]) -> None:
     from framepack_engine.models import hub
 
@@ -179,15 +219,20 @@ def _pull(repos: list[Repo]) -> None:
 def _faults(repos: list[Repo], entry: ModelEntry | None) -> list[tuple[str, str]]:
     """Return every file that is missing, damaged or without a hash."""
     from framepack_engine.models import hub
-    from framepack_engine.models.locate import hub_folders, missing_files
 
-    parts = {} if entry is None else hub_folders(entry.parts)
-    missing = [path for part, folder in parts.items() for path in missing_files(part, folder)]
-    if entry is None and not any(hub.files_of(repo) for repo in repos):
-        missing = [hub.snapshot(repo.name, repo.revision) for repo in repos]
     checks = [check for repo in repos for check in hub.check_files(repo) if check.state != "ok"]
     damaged = {str(check.path): check.state for check in checks}
-    return sorted({**{str(path): "missing" for path in missing}, **damaged}.items())
+    return sorted({**{str(path): "missing" for path in _missing(repos, entry)}, **damaged}.items())
+
+
+def _missing(repos: list[Repo], entry: ModelEntry | None) -> list[Path]:
+    from framepack_engine.models import hub
+    from framepack_engine.models.locate import hub_folders, missing_files
+
+    if entry is None:
+        return [hub.snapshot(repo.name, repo.revision) for repo in repos if not hub.files_of(repo)]
+    parts = hub_folders(entry.parts)
+    return [path for part, folder in parts.items() for path in missing_files(part, folder)]
 
 
 def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], settings: FarmSettings) -> set[str]:
@@ -206,7 +251,6 @@ def _needed_by_others(entry: ModelEntry, entries: Mapping[str, ModelEntry], sett
 
 def _remove_made(settings: FarmSettings) -> int:
     import shutil
-    from pathlib import Path
 
     freed = 0
     for folder in Path(settings.cache).glob("tiny-v*"):

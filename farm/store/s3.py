@@ -181,7 +181,8 @@ class S3Store(Store):
     @override
     def prove(self) -> None:
         with self._asking("reach", "the bucket"):
-            headers = self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1)["ResponseMetadata"]["HTTPHeaders"]
+            answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
         server = f"{self._s3.meta.endpoint_url} ({headers.get('server', 'a server without a name')})"
         prove_create_once(self, name=self.name, server=server)
         self._sweep()

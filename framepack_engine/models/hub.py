@@ -48,7 +48,7 @@ class Pull(NamedTuple):
     @property
     def missing(self) -> int:
         """The bytes that are not here yet."""
-        return self.size - sum(bytes_here(file, _home(self.repo.name) / "blobs") for file in self.files)
+        return self.size - sum(bytes_here(file, folder_of(self.repo.name) / "blobs") for file in self.files)
 
 
 class Check(NamedTuple):
@@ -83,8 +83,8 @@ def is_offline() -> bool:
 
 def snapshot(name: str, revision: str) -> Path:
     """Return the folder of a revision's files, downloaded or not; a branch is its commit at the last fetch."""
-    ref = _home(name) / "refs" / revision
-    return _home(name) / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
+    ref = folder_of(name) / "refs" / revision
+    return folder_of(name) / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
 
 
 def plan_pull(repo: Repo) -> Pull:
@@ -123,26 +123,34 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
 
     pulls = [plan_pull(repo) for repo in wanted]
     for one in pulls:
-        part = "" if one.missing == one.size else f", {_gb(one.missing)} of it missing"
-        say(f"downloading {one.repo.name} at {one.commit}: {_gb(one.size)}{part} into {_home(one.repo.name)}")
-    total, missing, target = sum(p.size for p in pulls), sum(p.missing for p in pulls), cache_folder()
-    target.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target).free
-    if missing > free:
-        raise ModelUnavailable(
-            f"{target} has {_gb(free)} free, and {_gb(missing)} are missing; set HF_HOME to a larger disk"
-        )
+        part = "" if one.missing == one.size else f", {in_words(one.missing)} of it missing"
+        say(f"downloading {one.repo.name} at {one.commit}: {in_words(one.size)}{part} into {folder_of(one.repo.name)}")
+    total = sum(one.size for one in pulls)
+    check_room(sum(one.missing for one in pulls))
     for one in pulls:  # another program may have brought a file without checking it
         for file in one.files:
-            _drop_wrong_size(_home(one.repo.name) / "blobs" / file.digest, file.size)
+            _drop_wrong_size(folder_of(one.repo.name) / "blobs" / file.digest, file.size)
     show = nullcontext(lambda _: None) if bar is None else bar(total)
     with show as on_bytes:
         for one in pulls:
             try:
-                fetch_blobs(one.files, _home(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes)
-                _give_names(one)
+                fetch_blobs(
+                    one.files, folder_of(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes
+                )
+                give_names(one)
             except (DownloadError, OSError) as err:
                 raise ModelUnavailable(f"{one.repo.name}: {err}. The same command resumes.") from err
+
+
+def check_room(missing: int) -> None:
+    """Make the cache's folder. Raises: ModelUnavailable if its disk has less than `missing` bytes free."""
+    target = cache_folder()
+    target.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target).free
+    if missing > free:
+        raise ModelUnavailable(
+            f"{target} has {in_words(free)} free, and {in_words(missing)} are missing; set HF_HOME to a larger disk"
+        )
 
 
 def check_files(repo: Repo) -> Iterator[Check]:
@@ -164,7 +172,7 @@ def files_of(repo: Repo) -> list[Path]:
 
 def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
     """Remove the wanted files (or `only` some), and their bytes if no other snapshot uses them; return bytes freed."""
-    home, freed = _home(repo.name), 0
+    home, freed = folder_of(repo.name), 0
     paths = files_of(repo) if only is None else list(only)
     blobs = {path.parent / path.readlink() if path.is_symlink() else path for path in paths}
     for path in paths:
@@ -187,12 +195,12 @@ def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
     return freed
 
 
-def _give_names(done: Pull) -> None:
+def give_names(done: Pull) -> None:
     """Link the blobs into the snapshot, in the layout of the hub's client, and note the commit of a branch.
 
     Source: "Understand caching" in huggingface_hub's documentation.
     """
-    home = _home(done.repo.name)
+    home = folder_of(done.repo.name)
     for file in done.files:
         link = home / "snapshots" / done.commit / file.path
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -210,9 +218,11 @@ def _drop_wrong_size(blob: Path, size: int) -> None:
         blob.unlink()
 
 
-def _home(name: str) -> Path:
+def folder_of(name: str) -> Path:
+    """Return the cache's folder of a repository."""
     return cache_folder() / f"models--{name.replace('/', '--')}"
 
 
-def _gb(size: int) -> str:
+def in_words(size: int) -> str:
+    """Return a size in GB or MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -10,17 +10,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from farm.store.s3 import S3Store
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
 from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.models.tiny import ensure_tiny
 from framepack_engine.sampling.lora_files import find_lora
 from tests.hub_server import HubServer, hub
 from tests.patience import patient
+from tests.s3_servers import BUCKET, KEYS
 
 ROOT = Path(__file__).parents[2]
 LARGE = 25 << 20  #: more than two of the pieces that the hub's client writes
@@ -119,6 +122,42 @@ def test_a_killed_pull_goes_on_where_it_was(
         loaded = load_models("framepack-i2v")
     for key, value in tiny_models.transformer.state_dict().items():
         assert torch.equal(loaded.transformer.state_dict()[key], value)
+
+
+def test_a_model_goes_through_a_store_of_ones_own(
+    server: HubServer, models: Run, cache: Path, tmp_path: Path, ministack_endpoint: str
+) -> None:
+    """Pushed once, it comes to a machine that reaches no hub, file by file with its sha256; damage there is refused."""
+    home, place = tmp_path / "elsewhere", f"s3://{BUCKET}/{uuid4().hex}"
+    s3 = {**KEYS, "FARM_S3_ENDPOINT": ministack_endpoint}
+    early = models("push", "framepack-i2v", place, **s3)
+    assert (early.returncode, "models pull framepack-i2v" in early.stderr) == (2, True)
+    for name in ("framepack-i2v", "framepack-f1"):
+        assert models("pull", name).returncode == 0
+        pushed = models("push", name, place, **s3)
+        assert pushed.returncode == 0, pushed.stderr
+    server.asked = []
+    away = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    for name in ("framepack-i2v", "framepack-f1"):
+        got = models("pull", name, place, "--json", **s3, **away)
+        assert got.returncode == 0, got.stderr
+        assert json.loads(got.stdout) == {"model": name, "complete": True}
+        assert models("verify", name, **away).returncode == 0
+    assert server.asked == []
+    for repo in (HUNYUAN, REDUX, FRAMEPACK_I2V, FRAMEPACK_F1):
+        assert [path.name for path in blobs(home, repo)] == [path.name for path in blobs(cache, repo)] != []
+
+    large = max(blobs(home, FRAMEPACK_I2V), key=lambda path: path.stat().st_size)
+    large.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        store = S3Store(place, endpoint=ministack_endpoint)
+        store.delete(f"blobs/{large.name}")
+        assert store.put_if_absent(f"blobs/{large.name}", b"other bytes")
+    wrong = models("pull", "framepack-i2v", place, **s3, **away)
+    assert (wrong.returncode, large.exists()) == (2, False)
+    assert "large.safetensors in the store is damaged" in wrong.stderr
 
 
 def test_damage_is_noticed_and_mended(server: HubServer, models: Run, cache: Path) -> None:

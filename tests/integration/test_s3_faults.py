@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -60,6 +61,19 @@ def test_create_if_absent_is_all_that_is_asked_of_a_server(ministack_endpoint: s
     puts = [sent for method, sent in headers if method in {"PUT", "POST"}]
     assert puts
     assert all("if-none-match" in sent for sent in puts)
+
+
+def test_no_request_leaves_the_prefix(ministack_endpoint: str, accept: Accept) -> None:
+    """From the start-up trial to the end of a video, so that keys may open no more (deploy/aws/store-policy.json)."""
+    prefix, asked = uuid4().hex, list[str]()
+    store = S3Store(f"s3://{BUCKET}/{prefix}", endpoint=ministack_endpoint)
+    store._s3.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
+    store.prove()
+    live_through(Jobs(store), accept)
+    for url in map(urlsplit, asked):
+        below = parse_qs(url.query).get("prefix", [url.path.removeprefix(f"/{BUCKET}/")])
+        assert all(name.startswith(f"{prefix}/") for name in below), url
+    assert any("list-type" in url for url in asked)
 
 
 def test_a_lost_answer_looks_like_a_lost_race(relay: Relay, relayed: Store) -> None:

@@ -248,7 +248,7 @@ def test_a_role_opens_the_farms_prefix_alone(aws: None, monkeypatch: pytest.Monk
 def test_the_policies_name_what_the_file_names() -> None:
     """The prefix, the cluster by which a node is known, and the role that the head gives to GPU nodes."""
     config, launching = cluster(), json.loads(policy("launch"))
-    assert any("FARM_STORAGE=s3://my-bucket/farm " in command for command in config["setup_commands"])
+    assert any("FARM_STORAGE=s3://my-bucket/farm/" in command for command in config["setup_commands"])
     assert json.dumps({"aws:ResourceTag/ray-cluster-name": config["cluster_name"]}) in json.dumps(launching)
     (role,) = [each["Resource"] for each in launching["Statement"] if each["Action"] == "iam:PassRole"]
     assert role == f"arn:aws:iam::{ACCOUNT}:role/framefarm-gpu"

@@ -1,0 +1,158 @@
+"""Models in a store of one's own: copied there from the hub's cache, and back on machines that shall not download them.
+
+A repository's files lie under their sha256, beside a list of them that is written last. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TypedDict
+
+from farm.errors import ConfigError
+from farm.store import ObjectMissing, Store
+from framepack_engine.models import hub
+from framepack_engine.models.download import HubFile, digest_of
+
+_SHA256 = "0" * 64
+Say = Callable[[str], None]
+
+
+class Kept(TypedDict):
+    """A file in the store. blob: its name in the hub's cache; sha256: its name in the store."""
+
+    path: str
+    size: int
+    blob: str
+    sha256: str
+
+
+class Listed(TypedDict):
+    """A repository in the store: the commit of its revision, and its files."""
+
+    commit: str
+    files: list[Kept]
+
+
+def push(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | None = None) -> None:
+    """Copy the repositories from this machine into the store; skip files that are there.
+
+    Raises: ConfigError if a file is missing here or damaged; StoreError.
+    """
+    for repo in repos:
+        files = list(_files_here(repo))
+        size = sum(file["size"] for _, file in files)
+        say(f"copying {repo.name}: {hub.in_words(size)} into the store")
+        with _shown(bar, size) as on_bytes:
+            for path, file in files:
+                store.put_if_absent(f"blobs/{file['sha256']}", path.resolve())
+                on_bytes(file["size"])
+        _put_list(repo, store, [file for _, file in files])
+
+
+def pull(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | None = None) -> None:
+    """Copy the repositories from the store into the hub's cache; skip files that are here, and check each sha256.
+
+    Raises: ConfigError if the store lacks a repository, or if a file there is not what its name says; ModelUnavailable
+    if the disk is too small; StoreError.
+    """
+    lists = [(repo, _wanted(repo, store)) for repo in repos]
+    hub.check_room(sum(file["size"] for repo, kept in lists for file in kept["files"] if not _is_here(repo, file)))
+    for repo, kept in lists:
+        files = kept["files"]
+        size = sum(file["size"] for file in files)
+        say(f"copying {repo.name} at {kept['commit']}: {hub.in_words(size)} into {hub.folder_of(repo.name)}")
+        with _shown(bar, size) as on_bytes:
+            for file in files:
+                if not _is_here(repo, file):
+                    _fetch(store, file, _blob(repo, file))
+                on_bytes(file["size"])
+        named = [HubFile(path=file["path"], size=file["size"], digest=file["blob"], url="") for file in files]
+        hub.give_names(hub.Pull(repo, kept["commit"], tuple(named)))
+
+
+def _files_here(repo: hub.Repo) -> Iterator[tuple[Path, Kept]]:
+    """Yield each file of a repository with its hashes. Raises: ConfigError if one is damaged, or there is none."""
+    root, found = hub.snapshot(repo.name, repo.revision), False
+    for check in hub.check_files(repo):
+        if check.state != "ok":
+            raise ConfigError(f"{check.path} is {check.state}: `framefarm models verify` says more; nothing was copied")
+        found, blob = True, check.path.readlink().name
+        yield (
+            check.path,
+            Kept(
+                path=str(check.path.relative_to(root)),
+                size=check.path.stat().st_size,
+                blob=blob,
+                sha256=blob if len(blob) == len(_SHA256) else digest_of(check.path, like=_SHA256),
+            ),
+        )
+    if not found:
+        raise ConfigError(f"no file of {repo.name} at {repo.revision} is here; fetch it first: `framefarm models pull`")
+
+
+def _put_list(repo: hub.Repo, store: Store, files: list[Kept]) -> None:
+    """Name these files in the repository's list, beside those that another model pushed there."""
+    commit, key = hub.snapshot(repo.name, repo.revision).name, _list_key(repo)
+    try:
+        old = _listed(repo, store)
+    except ObjectMissing:
+        old = Listed(commit=commit, files=[])
+    both = {file["path"]: file for file in (*(old["files"] if old["commit"] == commit else ()), *files)}
+    new = Listed(commit=commit, files=[both[path] for path in sorted(both)])
+    if new != old:
+        store.delete(key)
+    store.put_if_absent(key, json.dumps(new, indent=1).encode())
+
+
+def _wanted(repo: hub.Repo, store: Store) -> Listed:
+    """Return the files of the list that this repository means. Raises: ConfigError if there is none."""
+    try:
+        kept = _listed(repo, store)
+    except ObjectMissing as err:
+        raise ConfigError(
+            f"the store has no {repo.name} at {repo.revision}; `framefarm models push` copies it"
+        ) from err
+    files = [file for file in kept["files"] if any(fnmatch(file["path"], pattern) for pattern in repo.patterns)]
+    return Listed(commit=kept["commit"], files=files)
+
+
+def _listed(repo: hub.Repo, store: Store) -> Listed:
+    found: Listed = json.loads(store.get(_list_key(repo)))
+    return found
+
+
+def _is_here(repo: hub.Repo, file: Kept) -> bool:
+    blob = _blob(repo, file)
+    return blob.is_file() and blob.stat().st_size == file["size"]
+
+
+def _fetch(store: Store, file: Kept, blob: Path) -> None:
+    """Write a file into the cache beside its place, and give it its name there once its hash is right."""
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    partial = blob.with_name(f"{blob.name}.{os.getpid()}.incomplete")
+    try:
+        store.download(f"blobs/{file['sha256']}", partial)
+        if digest_of(partial, like=_SHA256) != file["sha256"]:
+            raise ConfigError(f"{file['path']} in the store is damaged: its sha256 is not {file['sha256']}")
+        partial.replace(blob)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _blob(repo: hub.Repo, file: Kept) -> Path:
+    return hub.folder_of(repo.name) / "blobs" / file["blob"]
+
+
+def _list_key(repo: hub.Repo) -> str:
+    return f"lists/{repo.name}/{repo.revision}.json"
+
+
+@contextmanager
+def _shown(bar: hub.Bar | None, total: int) -> Iterator[Callable[[int], None]]:
+    with nullcontext(lambda _: None) if bar is None else bar(total) as on_bytes:
+        yield on_bytes
