@@ -127,6 +127,12 @@ class MetadataServer(ThreadingHTTPServer):
         """Its address, as the clouds' classes take it."""
         return f"http://127.0.0.1:{self.server_port}"
 
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a client that did not wait for its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     def close(self) -> None:
         """Answer nobody any more."""
         self.over.set()
