@@ -171,7 +171,7 @@ def commands(cluster: dict[str, Any]) -> list[str]:
 
 def check_shell(command: str) -> str:
     """What shellcheck finds in a command. SC2016: `$PATH` is for the profile to read."""
-    words = [SHELLCHECK, "--shell=bash", "--exclude=SC2016", "-"]
+    words = [str(SHELLCHECK), "--shell=bash", "--exclude=SC2016", "-"]
     return subprocess.run(words, input=command + "\n", capture_output=True, text=True, check=False).stdout
 
 

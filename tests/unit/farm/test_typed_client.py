@@ -237,7 +237,8 @@ def test_numpys_numbers_are_sent_as_pythons(farm: Farm) -> None:
         "seed": np.int64(7),
         "prompts": [{"at_s": np.float32(1.5), "text": "a dog"}],
     }
-    request = farm.submit(CAT, "a cat", keyframes={np.float32(0.5): CAT}, **sent).data["request"]
+    keyframes: dict[Any, Path] = {np.float32(0.5): CAT}
+    request = farm.submit(CAT, "a cat", keyframes=keyframes, **sent).data["request"]
     assert {name: request[name] for name in sent} == {**sent, "prompts": [{"at_s": 1.5, "text": "a dog"}]}
     assert request["keyframes"][0]["at_s"] == 0.5
     with pytest.raises(TypeError, match="cannot be sent to a farm: array"):
