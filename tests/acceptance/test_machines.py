@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from actors.cluster import HEARD, told
 from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.farm_process import FarmProcess, running_farm
@@ -174,6 +175,16 @@ def test_each_machine_declares_its_workers(farm: FarmProcess, machines: object) 
     """Names, classes and states of both are shown."""
     shown = {slot: (worker["node"], worker["vram_class"], worker["state"]) for slot, worker in workers(farm).items()}
     assert shown == {"left-0": ("left", "v24", "idle"), "right-0": ("right", "v80", "idle")}
+
+
+def test_the_dispatcher_gives_signs(farm: FarmProcess, machines: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as it lives, so that a machine with FARM_GIVE_UP_S knows."""
+    address, token = invitation(farm)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", token)
+    first = told(address, "left")
+    assert first.word == HEARD
+    wait_for(lambda: told(address, "left").sign != first.sign or None, seconds=10, what="the next sign")
 
 
 @pytest.mark.parametrize("how", ["wrong token", "wrong address", "another store"])

@@ -62,7 +62,8 @@ def look_at(device: torch.device, *, host_bytes: int | None = None, known: Mappi
     """Describe a device and measure its rates. known: `cells` of an earlier look, whose rates are taken over."""
     cuda = device.type == "cuda"
     total = torch.cuda.get_device_properties(device).total_memory if cuda else all_host_bytes()
-    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     if known is None:
         side, copy_bytes = (8192, 1 << 30) if cuda else (256, 1 << 20)
         known = {"matmul_tflops": _matmul_tflops(device, side), "link_gb_s": _link_gb_s(device, copy_bytes)}
