@@ -24,6 +24,9 @@ LONG = (
     "far below, gulls circle the tower, and the first light of the morning reaches the glass of the lamp"
 )
 FINGER_PX = 44
+#: Whether the timeline begins below the video that is watched beside the form.
+BELOW = """document.querySelector('.watch').getBoundingClientRect().bottom
+    <= document.querySelector('.timeline').getBoundingClientRect().top"""
 
 
 def look_at(page: Page, name: str) -> None:
@@ -128,6 +131,8 @@ def test_a_running_video(farm: FarmProcess, visit: Visit, clips: list[str]) -> N
     page.get_by_role("link", name="Create").click()
     expect(page.get_by_role("region", name=LONG)).to_be_visible()
     look_at(page, "create-running")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate(BELOW), "the video lies over the timeline"
     page.goto(f"{visit.origin()}/ui/videos/{videos[0]}")
     expect(page.get_by_role("region", name=LONG)).to_be_visible()
     look_at(page, "video-running")

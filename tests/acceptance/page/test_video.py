@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -160,6 +161,30 @@ def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, 
     expect(page.get_by_text("Replace the end image")).to_be_visible()
     page.get_by_role("button", name="Remove: End image").click()
     expect(page.get_by_role("img", name="End image")).to_have_count(0)
+
+
+def test_the_menu_closes_by_itself(visit: Visit, finished: str) -> None:
+    """Escape, a press beside it and a choice close the menu; the first and the last leave the focus on its button."""
+    page = visit.page(f"videos/{finished}")
+    more = page.get_by_text("More", exact=True)
+    choice = page.get_by_role("button", name="Copy as curl")
+
+    def choose() -> None:
+        choice.click()
+        expect(page.get_by_text("Copied as curl.")).to_be_visible()
+
+    closings: tuple[tuple[Callable[[], None], bool], ...] = (
+        (lambda: page.keyboard.press("Escape"), True),
+        (page.get_by_role("heading").first.click, False),
+        (choose, True),
+    )
+    for close, is_focused in closings:
+        more.click()
+        expect(choice).to_be_visible()
+        close()
+        expect(choice).to_be_hidden()
+        if is_focused:
+            expect(more).to_be_focused()
 
 
 def test_a_video_that_another_tab_deletes(farm: FarmProcess, visit: Visit) -> None:

@@ -77,7 +77,7 @@ export default function CreateView() {
           </div>
           <More />
         </div>
-        <aside class="column">
+        <aside>
           <Watched />
         </aside>
         <Timeline />

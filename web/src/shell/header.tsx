@@ -8,6 +8,7 @@ import { openCount, workerCount } from '../live/store'
 import { IconButton } from '../parts/button'
 import { Dialog } from '../parts/dialog'
 import { Icon, type IconName } from '../parts/icon'
+import { Popup } from '../parts/popup'
 import { isTyping } from '../parts/typing'
 import { words } from '../words'
 import { signOut } from './signin'
@@ -75,18 +76,20 @@ function Owner() {
   if (me?.signed_in_by !== 'session') return null
   const { owner } = me
   return (
-    <details class="owner">
-      <summary>
-        <Icon name="user" />
-        {owner}
-      </summary>
-      <div class="card column">
-        <p>{words.signIn.as(owner)}</p>
-        <button type="button" onClick={() => void signOut()}>
-          {words.signIn.out}
-        </button>
-      </div>
-    </details>
+    <Popup
+      class="owner"
+      summary={
+        <>
+          <Icon name="user" />
+          {owner}
+        </>
+      }
+    >
+      <p>{words.signIn.as(owner)}</p>
+      <button type="button" onClick={() => void signOut()}>
+        {words.signIn.out}
+      </button>
+    </Popup>
   )
 }
 

@@ -6,6 +6,7 @@ import { copy } from '../parts/copy'
 import { DeleteDialog } from '../parts/delete'
 import { fileName } from '../parts/format'
 import { Icon } from '../parts/icon'
+import { Popup } from '../parts/popup'
 import { say } from '../parts/toast'
 import { words } from '../words'
 import { farm } from '../api/facts'
@@ -48,9 +49,8 @@ export function Menu({ video }: { video: Video }) {
     </a>
   )
   return (
-    <details class="menu" onToggle={(event) => event.currentTarget.open && void look().catch(() => undefined)}>
-      <summary class="button">{words.act.more}</summary>
-      <div class="card">
+    <>
+      <Popup class="menu" summary={words.act.more} summaryClass="button" onOpen={() => void look().catch(() => undefined)}>
         {video.status === 'completed' && (
           <>
             {file(words.menu.lastFrame, contentUrl(video, 'frame', { at_s: 'last' }), 'png')}
@@ -67,8 +67,8 @@ export function Menu({ video }: { video: Video }) {
             {words.act.delete}
           </button>
         )}
-      </div>
+      </Popup>
       {asks.value && <DeleteDialog videos={[video]} onClose={() => (asks.value = false)} onDeleted={() => route('/ui/library')} />}
-    </details>
+    </>
   )
 }
