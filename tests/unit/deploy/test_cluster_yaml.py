@@ -124,9 +124,10 @@ def test_the_farms_commands_are_real(cluster: dict[str, Any]) -> None:
     for name in ("up", "join"):
         words = units(cluster)[name]
         rest = words[words.index(name) + 1 :]
-        known = {flag for param in load_command(name).params for flag in param.opts}
+        known = {flag for param in load_command(name).params for flag in (*param.opts, *param.secondary_opts)}
         assert {word for word in rest if word.startswith("--")} <= known
-        assert rest[:2] == {"up": ["--ray", "127.0.0.1:6379"], "join": ["$RAY_HEAD_IP:6379", "--give-up-s"]}[name]
+        first = {"up": ["--no-restart", "--ray", "127.0.0.1:6379"], "join": ["$RAY_HEAD_IP:6379", "--give-up-s", "900"]}
+        assert rest[:3] == first[name]
 
 
 def test_what_ends_by_itself_starts_again(cluster: dict[str, Any]) -> None:
