@@ -67,6 +67,7 @@ def posts(page: Page) -> list[str]:
 def test_pictures_that_the_farm_does_not_take(visit: Visit, tmp_path: Path) -> None:
     """The page refuses each before it sends anything, and says what to do; a good one takes the fault away."""
     page = visit.page()
+    expect(page.get_by_text("How to write a prompt")).to_be_visible()  # the page knows the farm's limits
     sent = posts(page)
     page.get_by_label("Prompt", exact=True).fill("The cat sleeps.")
     field, fault = page.get_by_label("Start image", exact=True), page.locator("#start-image-fault")
