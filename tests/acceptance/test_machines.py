@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from actors.cluster import HEARD, told
+from actors.cluster import HEARD
 from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.farm_process import FarmProcess, running_farm
@@ -177,14 +177,20 @@ def test_each_machine_declares_its_workers(farm: FarmProcess, machines: object) 
     assert shown == {"left-0": ("left", "v24", "idle"), "right-0": ("right", "v80", "idle")}
 
 
-def test_the_dispatcher_gives_signs(farm: FarmProcess, machines: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dispatcher_gives_signs(farm: FarmProcess, machines: object) -> None:
     """For as long as it lives, so that a machine with FARM_GIVE_UP_S knows."""
     address, token = invitation(farm)
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", token)
-    first = told(address, "left")
-    assert first.word == HEARD
-    wait_for(lambda: told(address, "left").sign != first.sign or None, seconds=10, what="the next sign")
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": token}
+    code = "import sys; from actors.cluster import told; it = told(sys.argv[1], 'left'); print(it.word, it.sign)"
+
+    def heard() -> tuple[str, str]:  # Ray reads a process's token once
+        command = [sys.executable, "-c", code, address]
+        word, sign = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split()
+        return word, sign
+
+    word, first = heard()
+    assert word == HEARD
+    wait_for(lambda: heard()[1] != first or None, seconds=20, what="the next sign")
 
 
 @pytest.mark.parametrize("how", ["wrong token", "wrong address", "another store"])
