@@ -43,6 +43,8 @@ from farm.setting_types import (
 )
 from framefarm_client.address import s3_name
 
+_USER = os.getuid() if hasattr(os, "getuid") else 0  # native Windows gets as far as the words that refuse it
+
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
 
@@ -276,7 +278,7 @@ class FarmSettings(BaseModel):
         "azure or none. auto: `up` and `join` look once, when they start.",
     )
     ray_dir: RayFolder = Field(
-        f"/tmp/framefarm-{os.getuid()}",  # noqa: S108 - a name of each user's own
+        f"/tmp/framefarm-{_USER}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
         description="Folder of Ray's sockets and logs on this machine, with an ASCII name of at most 48 characters: "
         "Linux allows no longer ones for sockets. The default ends in the user's id.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import ConfigError, InvalidRequest
@@ -26,12 +26,24 @@ def check_workers(client: FarmClient, fields: Mapping[str, Any]) -> None:
         return
     models = client.models()["data"]
     model = next((each for each in models if (each["id"] == wanted if wanted else each["default"])), None)
-    if model is not None and not model["weights"]["here"] and len({worker["node"] for worker in workers}) == 1:
-        no_gpu = ", and no worker has a GPU" if all(worker["vram_gib"] is None for worker in workers) else ""
-        raise InvalidRequest.of("model", f"{_files(model['id'], model['weights'])}{no_gpu}")
+    if model is not None and len({worker["node"] for worker in workers}) == 1:
+        _check_files(model, workers)
     there = sorted({name for worker in workers for name in worker["attentions"]})
     if attention not in {"auto", *there}:
         raise InvalidRequest.of("attention", f"no worker has {attention}; there are {', '.join(there)}")
+
+
+def _check_files(model: Mapping[str, Any], workers: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the farm's only machine has the model's files, and that a worker found them when it began.
+
+    Raises: InvalidRequest.
+    """
+    no_gpu = all(worker["vram_gib"] is None for worker in workers)
+    if not model["weights"]["here"]:
+        more = "; then start the farm again: no worker has a GPU, and only those with one fetch files" if no_gpu else ""
+        raise InvalidRequest.of("model", f"{_files(model['id'], model['weights'])}{more}")
+    if no_gpu and not any(model["id"] in worker["models"] for worker in workers):
+        raise InvalidRequest.of("model", f"no worker takes {model['id']}: its files came later; start the farm again")
 
 
 def _files(model: str, weights: Mapping[str, Any]) -> str:

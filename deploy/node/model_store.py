@@ -5,18 +5,18 @@ A repository's files lie under their sha256, beside a list of them that is writt
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypedDict
 
 from farm.errors import ConfigError
-from farm.store import ObjectMissing, Store
+from farm.store import Store
 from framepack_engine.models import hub
-from framepack_engine.models.download import HubFile, digest_of
+from framepack_engine.models.download import digest_of
 
 _SHA256 = "0" * 64
 Say = Callable[[str], None]
@@ -38,7 +38,7 @@ class Listed(TypedDict):
     files: list[Kept]
 
 
-def push(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | None = None) -> None:
+def push(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar) -> None:
     """Copy the repositories from this machine into the store; skip files that are there.
 
     Raises: ConfigError if a file is missing here or damaged; StoreError.
@@ -47,14 +47,14 @@ def push(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | No
         files = list(_files_here(repo))
         size = sum(file["size"] for _, file in files)
         say(f"copying {repo.name}: {hub.in_words(size)} into the store")
-        with _shown(bar, size) as on_bytes:
+        with bar(size) as on_bytes:
             for path, file in files:
                 store.put_if_absent(f"blobs/{file['sha256']}", path.resolve())
                 on_bytes(file["size"])
         _put_list(repo, store, [file for _, file in files])
 
 
-def pull(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | None = None) -> None:
+def pull(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar) -> None:
     """Copy the repositories from the store into the hub's cache; skip files that are here, and check each sha256.
 
     Raises: ConfigError if the store lacks a repository, or if a file there is not what its name says; ModelUnavailable
@@ -66,13 +66,12 @@ def pull(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar | No
         files = kept["files"]
         size = sum(file["size"] for file in files)
         say(f"copying {repo.name} at {kept['commit']}: {hub.in_words(size)} into {hub.folder_of(repo.name)}")
-        with _shown(bar, size) as on_bytes:
+        with bar(size) as on_bytes:
             for file in files:
                 if not _is_here(repo, file):
                     _fetch(store, file, _blob(repo, file))
                 on_bytes(file["size"])
-        named = [HubFile(path=file["path"], size=file["size"], digest=file["blob"], url="") for file in files]
-        hub.give_names(hub.Pull(repo, kept["commit"], tuple(named)))
+        hub.give_names(repo, kept["commit"], [(file["path"], file["blob"]) for file in files])
 
 
 def _files_here(repo: hub.Repo) -> Iterator[tuple[Path, Kept]]:
@@ -96,33 +95,28 @@ def _files_here(repo: hub.Repo) -> Iterator[tuple[Path, Kept]]:
 
 
 def _put_list(repo: hub.Repo, store: Store, files: list[Kept]) -> None:
-    """Name these files in the repository's list, beside those that another model pushed there."""
-    commit, key = hub.snapshot(repo.name, repo.revision).name, _list_key(repo)
-    try:
-        old = _listed(repo, store)
-    except ObjectMissing:
-        old = Listed(commit=commit, files=[])
-    both = {file["path"]: file for file in (*(old["files"] if old["commit"] == commit else ()), *files)}
-    new = Listed(commit=commit, files=[both[path] for path in sorted(both)])
-    if new != old:
-        store.delete(key)
-    store.put_if_absent(key, json.dumps(new, indent=1).encode())
+    """Write the newest list of the repository, unless it says the same."""
+    new = Listed(commit=hub.snapshot(repo.name, repo.revision).name, files=sorted(files, key=lambda file: file["path"]))
+    if new != _newest(repo, store):
+        content = json.dumps(new, indent=1).encode()
+        store.put_if_absent(f"{_lists(repo)}{time.time_ns():020d}.json", content)
 
 
 def _wanted(repo: hub.Repo, store: Store) -> Listed:
-    """Return the files of the list that this repository means. Raises: ConfigError if there is none."""
-    try:
-        kept = _listed(repo, store)
-    except ObjectMissing as err:
+    """Return the repository's newest list. Raises: ConfigError if there is none."""
+    if (newest := _newest(repo, store)) is None:
         raise ConfigError(
-            f"the store has no {repo.name} at {repo.revision}; `framefarm models push` copies it"
-        ) from err
-    files = [file for file in kept["files"] if any(fnmatch(file["path"], pattern) for pattern in repo.patterns)]
-    return Listed(commit=kept["commit"], files=files)
+            f"the store has no {', '.join(repo.patterns)} of {repo.name} at {repo.revision}; "
+            "`framefarm models push` with the same name copies it"
+        )
+    return newest
 
 
-def _listed(repo: hub.Repo, store: Store) -> Listed:
-    found: Listed = json.loads(store.get(_list_key(repo)))
+def _newest(repo: hub.Repo, store: Store) -> Listed | None:
+    keys = store.list(_lists(repo))
+    if not keys:
+        return None
+    found: Listed = json.loads(store.get(keys[-1]))
     return found
 
 
@@ -148,11 +142,7 @@ def _blob(repo: hub.Repo, file: Kept) -> Path:
     return hub.folder_of(repo.name) / "blobs" / file["blob"]
 
 
-def _list_key(repo: hub.Repo) -> str:
-    return f"lists/{repo.name}/{repo.revision}.json"
-
-
-@contextmanager
-def _shown(bar: hub.Bar | None, total: int) -> Iterator[Callable[[int], None]]:
-    with nullcontext(lambda _: None) if bar is None else bar(total) as on_bytes:
-        yield on_bytes
+def _lists(repo: hub.Repo) -> str:
+    """Return the folder of the repository's lists. Each push of other files adds one, so none is ever missing."""
+    patterns = hashlib.sha256(json.dumps(repo.patterns).encode()).hexdigest()[:16]
+    return f"lists/{repo.name}/{repo.revision}/{patterns}/"

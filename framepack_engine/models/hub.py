@@ -137,7 +137,7 @@ def pull(wanted: Iterable[Repo], *, say: Callable[[str], None], bar: Bar | None 
                 fetch_blobs(
                     one.files, folder_of(one.repo.name) / "blobs", headers=build_hf_headers(), on_bytes=on_bytes
                 )
-                give_names(one)
+                give_names(one.repo, one.commit, [(file.path, file.digest) for file in one.files])
             except (DownloadError, OSError) as err:
                 raise ModelUnavailable(f"{one.repo.name}: {err}. The same command resumes.") from err
 
@@ -195,22 +195,22 @@ def remove(repo: Repo, *, only: Iterable[Path] | None = None) -> int:
     return freed
 
 
-def give_names(done: Pull) -> None:
+def give_names(repo: Repo, commit: str, files: Iterable[tuple[str, str]]) -> None:
     """Link the blobs into the snapshot, in the layout of the hub's client, and note the commit of a branch.
 
-    Source: "Understand caching" in huggingface_hub's documentation.
+    files: path and blob of each. Source: "Understand caching" in huggingface_hub's documentation.
     """
-    home = folder_of(done.repo.name)
-    for file in done.files:
-        link = home / "snapshots" / done.commit / file.path
+    home = folder_of(repo.name)
+    for path, blob in files:
+        link = home / "snapshots" / commit / path
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.unlink(missing_ok=True)
-            link.symlink_to(os.path.relpath(home / "blobs" / file.digest, link.parent))
-    if done.commit != done.repo.revision:
-        ref = home / "refs" / done.repo.revision
+            link.symlink_to(os.path.relpath(home / "blobs" / blob, link.parent))
+    if commit != repo.revision:
+        ref = home / "refs" / repo.revision
         ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(done.commit)
+        ref.write_text(commit)
 
 
 def _drop_wrong_size(blob: Path, size: int) -> None:

@@ -147,6 +147,10 @@ def test_a_model_goes_through_a_store_of_ones_own(
     for repo in (HUNYUAN, REDUX, FRAMEPACK_I2V, FRAMEPACK_F1):
         assert [path.name for path in blobs(home, repo)] == [path.name for path in blobs(cache, repo)] != []
 
+    other = models("pull", "somebody/loras/b.safetensors", place, **s3, **away)
+    assert other.returncode == 2
+    assert "the store has no b.safetensors of somebody/loras at main" in other.stderr
+
     large = max(blobs(home, FRAMEPACK_I2V), key=lambda path: path.stat().st_size)
     large.unlink()
     with pytest.MonkeyPatch.context() as patch:

@@ -332,6 +332,17 @@ def test_what_nobody_could_make_is_refused_when_asked(
     assert not Path("store").exists()  # no farm was started
 
 
+def test_files_that_came_after_the_workers_are_said(url: str, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """A worker without a GPU takes the models that it found when it began; a video would wait for ever."""
+    hand.card = hand.card.model_copy(update={"models": ("tiny-f1",), "vram_gib": None})
+    hand.dispatcher.ask(hand.card)
+    assert cli.main(["submit", CAT, "--prompt", "a", "--model", "tiny"]) == 2
+    assert "no worker takes tiny: its files came later; start the farm again" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert jobs.open_ids() == []
+
+
 def test_a_default_model_without_its_files_is_refused_like_a_named_one(
     jobs: Jobs, door: DispatcherHere, hand: Hand, capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,7 +79,9 @@ def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_native_windows_is_refused_in_one_line(words: list[str]) -> None:
     """Before anything is imported that Windows does not have, with the page that helps."""
     code = (
-        "import platform, sys; missing = ('fcntl', 'resource', 'termios', 'pwd', 'grp')\n"
+        "import os, platform, platformdirs, sys\n"  # platformdirs asks sys.platform, which says Linux here
+        "missing = ('fcntl', 'resource', 'termios', 'pwd', 'grp')\n"
+        "for name in ('getuid', 'geteuid', 'getgid', 'getegid', 'fork', 'setsid', 'killpg'): delattr(os, name)\n"
         "sys.modules.update(dict.fromkeys(missing))\n"
         "from deploy.cli import main\n"
         "platform.system = lambda: 'Windows'\n"
