@@ -32,9 +32,9 @@ from framepack_engine.planning.sections import (
     section_starts,
     sections_for,
 )
-from framepack_engine.sampling.lora_cards import lora_facts, lora_path, note_of, picture_of, picture_version
-from framepack_engine.sampling.lora_check import check_lora
-from framepack_engine.sampling.lora_files import find_lora, known_digest, list_loras, lora_digest
+from framepack_engine.sampling.lora.cards import lora_facts, lora_path, note_of, picture_of, picture_version
+from framepack_engine.sampling.lora.check import check_lora
+from framepack_engine.sampling.lora.files import find_lora, known_digest, list_loras, lora_digest
 
 
 def own_models(text: str) -> Mapping[str, ModelEntry]:

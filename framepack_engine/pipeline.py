@@ -36,7 +36,7 @@ from framepack_engine.planning.sections import Kind, decode_needs, final_frames,
 from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.sampling.cache_diffusers import measured_ratios
-from framepack_engine.sampling.lora_files import lora_at
+from framepack_engine.sampling.lora.files import lora_at
 from framepack_engine.sampling.section import check_artifacts, denoise_section
 from framepack_engine.sampling.transformer import Transformer
 

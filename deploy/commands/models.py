@@ -51,7 +51,7 @@ def by_default(context: typer.Context, *, url: Url = None, storage: Storage = No
 
 def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
     """List the models of the running farm, else of one started here, and their files on this machine."""
-    from framepack_engine.sampling.lora_files import list_loras
+    from framepack_engine.sampling.lora.files import list_loras
 
     settings = read_settings(url=url, storage=storage)
     at = url_of(settings)

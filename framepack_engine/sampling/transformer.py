@@ -22,7 +22,7 @@ from framepack_engine.sampling.attention import pin_attention
 from framepack_engine.sampling.cache_diffusers import DiffusersCache
 from framepack_engine.sampling.caches import CacheState, StepCache, TeaCache
 from framepack_engine.sampling.context import PackedContext
-from framepack_engine.sampling.lora import LoraStack
+from framepack_engine.sampling.lora.stack import LoraStack
 from framepack_engine.sampling.numeric import numeric_class
 from framepack_engine.sampling.text import padded_text
 

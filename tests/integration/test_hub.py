@@ -20,7 +20,7 @@ from farm.store.s3 import S3Store
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
 from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.models.tiny import ensure_tiny
-from framepack_engine.sampling.lora_files import find_lora
+from framepack_engine.sampling.lora.files import find_lora
 from tests.hub_server import HubServer, hub
 from tests.patience import patient
 from tests.s3_servers import BUCKET, KEYS

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.errors import LoraUnusable
-from framepack_engine.sampling.lora_files import find_lora, list_loras, lora_digest
-from framepack_engine.sampling.lora_formats import LowRank, read_lora
+from framepack_engine.sampling.lora.files import find_lora, list_loras, lora_digest
+from framepack_engine.sampling.lora.formats import LowRank, read_lora
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,7 +18,7 @@ from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling import context
 from framepack_engine.sampling.artifacts import Conditioning
-from framepack_engine.sampling.lora_formats import read_lora
+from framepack_engine.sampling.lora.formats import read_lora
 from framepack_engine.sampling.transformer import Question, Transformer
 from lab.training.data.clips import ClipMaker
 from lab.training.loop import Run, train

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from framepack_engine.errors import LoraUnusable
-from framepack_engine.sampling.lora_files import PEFT_CONFIG, ROLES
+from framepack_engine.sampling.lora.files import PEFT_CONFIG, ROLES
 
 _PREFIXES = ("base_model.model.", "model.", "transformer.", "diffusion_model.", "lora_unet_", "lora_transformer_")
 _TIME, _TEXT = "context_embedder.time_text_embed.", "time_text_embed."

@@ -18,8 +18,8 @@ from torch.nn.functional import linear
 
 from framepack_engine.errors import LoraUnusable
 from framepack_engine.planning.spec import Lora
-from framepack_engine.sampling.lora_files import find_lora, lora_digest
-from framepack_engine.sampling.lora_formats import LowRank, read_lora
+from framepack_engine.sampling.lora.files import find_lora, lora_digest
+from framepack_engine.sampling.lora.formats import LowRank, read_lora
 
 
 class LoraStack:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from framepack_engine.sampling.lora_files import ROLES, find_lora
+from framepack_engine.sampling.lora.files import ROLES, find_lora
 
 NOTES, PICTURES = (".txt", ".md"), (".png", ".jpg", ".webp")  #: of the files beside NAME.safetensors
 _HEAD_BYTES = 100_000_000  #: of a safetensors header, by the format's own limit
