@@ -18,14 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
-from farm.ingress import about, files, gradio, links, operations, sessions, videos
+from farm.ingress import about, files, gradio, operations, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
 from farm.ingress.page import PAGE, page_router
 from farm.ingress.problems import install_problems
 from farm.ingress.ready import Readiness
-from farm.ingress.seals import Seals
+from farm.ingress.signing import links, sessions
+from farm.ingress.signing.seals import Seals
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.watches import Watches
 from farm.ingress.views import encoded

@@ -19,7 +19,7 @@ from farm.dispatch.news import NewsDoor
 from farm.errors import Forbidden, Unauthorized
 from farm.ingress.lives import Lives
 from farm.ingress.ready import Readiness
-from farm.ingress.seals import Seals
+from farm.ingress.signing.seals import Seals
 from farm.ingress.streams.bells import Bells
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.subjects import Viewer

@@ -21,7 +21,6 @@ from farm.contract import JobId, LiveJob
 from farm.errors import Conflict, FarmError, InvalidRequest, NotFound, Unavailable
 from farm.ingress.content import AskedDep, content, live_picture
 from farm.ingress.dependencies import Dependencies, Deps, OwnerDep, RecordDep
-from farm.ingress.links import LinkedDep
 from farm.ingress.posts import (
     Post,
     PostDep,
@@ -32,6 +31,7 @@ from farm.ingress.posts import (
     prepared,
     workers,
 )
+from farm.ingress.signing.links import LinkedDep
 from farm.ingress.streams.video import follow, has_seen_end
 from farm.ingress.views import estimate_view, video_view
 from farm.intake.body import SMALL_BYTES, checked, checked_edit, checked_move, read_body, spool_body, take_image_size

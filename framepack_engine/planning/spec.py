@@ -15,7 +15,7 @@ from framepack_engine.planning.tiles import check_picture, check_tile
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA by name (see `lora_files.find_lora`), and its strength. sha256: of its bytes; None accepts any."""
+    """A LoRA by name (see `lora.files.find_lora`), and its strength. sha256: of its bytes; None accepts any."""
 
     name: str
     weight: float = 1.0

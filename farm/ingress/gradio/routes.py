@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from farm.errors import InvalidRequest, NotFound, TooLarge, UnsupportedImage
-from farm.ingress import sessions
 from farm.ingress.content import Asked as AskedContent
 from farm.ingress.content import content, stored_picture
 from farm.ingress.dependencies import Deps, script_owner
@@ -26,6 +25,7 @@ from farm.ingress.gradio.streams import SessionStream, call_events
 from farm.ingress.gradio.values import values_by_name, values_in_order
 from farm.ingress.gradio.visit import DoorDep, Visit, VisitDep
 from farm.ingress.posts import counted
+from farm.ingress.signing import sessions
 from farm.intake.body import SMALL_BYTES, SentFile, read_body, read_files
 from farm.intake.uploads import checked_picture
 from farm.jobs.scripts import read_answer

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.errors import ConfigError, Unauthorized
 from farm.ingress import create_app
-from farm.ingress.seals import Seals
+from farm.ingress.signing.seals import Seals
 from farm.jobs import Jobs
 from farm.keys import new_key
 from farm.settings import FarmSettings

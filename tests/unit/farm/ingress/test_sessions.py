@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.errors import Damaged
 from farm.ingress import create_app
-from farm.ingress.seals import SESSION_S, Seals
+from farm.ingress.signing.seals import SESSION_S, Seals
 from farm.jobs import Jobs
 from farm.keys import new_key, parse_keys
 from farm.ledger.layout import SEAL

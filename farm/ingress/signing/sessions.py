@@ -16,7 +16,7 @@ from farm.ingress.dependencies import (
     cookie_name,
     is_own_page,
 )
-from farm.ingress.seals import SESSION_S
+from farm.ingress.signing.seals import SESSION_S
 from farm.intake.body import SMALL_BYTES, read_body
 from farm.keys import LOCAL_OWNER, name_of, parse_keys
 from farm.request import Sent, validated

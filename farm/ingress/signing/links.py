@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from farm.errors import NotFound
 from farm.ingress.dependencies import Deps, RecordDep, caller_of, check_own_machine
-from farm.ingress.seals import no_link
+from farm.ingress.signing.seals import no_link
 from farm.intake.body import SMALL_BYTES, read_body
 from farm.jobs import Record
 from farm.keys import parse_keys

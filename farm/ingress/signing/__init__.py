@@ -1,0 +1,1 @@
+"""Signed texts that stand for a key: sessions of browsers, and links that expire."""
