@@ -9,24 +9,30 @@ export async function readPicture(file: Blob, name: string): Promise<Picture> {
   const megabytes = file.size / 2 ** 20
   if (limits && megabytes > limits.upload_mb) throw new Error(words.picture.tooLarge(megabytes, limits.upload_mb))
   if (limits && file.type.startsWith('image/') && !limits.image_formats.includes(file.type)) throw new Error(words.picture.format(file.type, limits.image_formats))
-  const { width, height } = await measure(file)
-  if (limits && width * height > limits.pixels) throw new Error(words.picture.tooManyPixels(width, height, limits.pixels))
-  if (limits && Math.min(width, height) < limits.image_side_px) throw new Error(words.picture.tooSmall(width, height, limits.image_side_px))
-  return { blob: file, name, width, height }
-}
-
-async function measure(file: Blob): Promise<{ width: number; height: number }> {
   const address = URL.createObjectURL(file)
   try {
-    const image = new Image()
-    image.src = address
-    await image.decode()
-    return { width: image.naturalWidth, height: image.naturalHeight }
-  } catch {
-    throw new Error(words.picture.broken)
+    const image = await opened(address)
+    const { naturalWidth: width, naturalHeight: height } = image
+    if (limits && width * height > limits.pixels) throw new Error(words.picture.tooManyPixels(width, height, limits.pixels)) // before the browser decodes them all
+    if (limits && Math.min(width, height) < limits.image_side_px) throw new Error(words.picture.tooSmall(width, height, limits.image_side_px))
+    await image.decode().catch(broken)
+    return { blob: file, name, width, height }
   } finally {
     URL.revokeObjectURL(address)
   }
+}
+
+const broken = (): never => {
+  throw new Error(words.picture.broken)
+}
+
+/** A picture whose size is known; its pixels may not be decoded yet. */
+async function opened(address: string): Promise<HTMLImageElement> {
+  const image = new Image()
+  const isLoaded = new Promise((done, fail) => Object.assign(image, { onload: done, onerror: fail }))
+  image.src = address
+  await isLoaded.catch(broken)
+  return image
 }
 
 /** The files of a drop or a paste. */
