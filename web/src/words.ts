@@ -8,7 +8,7 @@ const short = (text: string): string => (text.length > 60 ? `${text.slice(0, 58)
 /** What to do after a failure, by its code. */
 const FAILURES: Record<string, string> = {
   out_of_memory: 'A smaller size needs less memory. Retry helps where a larger GPU has joined.',
-  damaged: 'Retry helps only after the store has been mended. Remix makes the video again: it fills the form, and you choose the lost picture again.',
+  damaged: 'Retry works only after the store is repaired. Choose Remix: it fills the form, and you choose the lost picture again.',
 }
 
 export const words = {
@@ -371,7 +371,7 @@ export const words = {
     section: 'This section',
     whole: 'whole video',
   },
-  /** Names of the request's fields; a field without one is called by its API name. */
+  /** Names of the request's fields; labelOf names every other field. */
   fields: {
     model: 'Model',
     seed: 'Seed',

@@ -53,32 +53,32 @@ REFUSED: tuple[tuple[str, FilePayload, str], ...] = (
 
 
 def posts(page: Page) -> list[str]:
-    """Collect the requests for videos that a page sends; a dry run is none."""
-    sent = list[str]()
+    """Collect the requests for videos and the files that a page sends; a dry run is none."""
+    sent, ends = list[str](), ("/v1/videos", "/v1/files")
     page.on(
         "request",
-        lambda request: (
-            sent.append(request.url) if request.method == "POST" and request.url.endswith("/v1/videos") else None
-        ),
+        lambda request: sent.append(request.url) if request.method == "POST" and request.url.endswith(ends) else None,
     )
     return sent
 
 
 def test_pictures_that_the_farm_does_not_take(visit: Visit, tmp_path: Path) -> None:
-    """The page refuses each before it sends anything, and says what to do; a good one takes the fault away."""
+    """The page refuses each, says what to do, and sends nothing; a good one takes the fault away."""
     page = visit.page()
     expect(page.get_by_text("How to write a prompt")).to_be_visible()  # the page knows the farm's limits
     sent = posts(page)
     page.get_by_label("Prompt", exact=True).fill("The cat sleeps.")
     field, fault = page.get_by_label("Start image", exact=True), page.locator("#start-image-fault")
-    for what, file, said in REFUSED:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(PHOTO.read_bytes() + bytes(40 << 20))
+    too_large = "The file has 40 MB. The farm takes at most 32 MB. Save it smaller."
+    files: list[tuple[str, FilePayload | Path, str]] = [*REFUSED, ("a file of too many bytes", large, too_large)]
+    for what, file, said in files:
         field.set_input_files(file)
         expect(fault, what).to_contain_text(said)
         expect(field).to_have_attribute("aria-invalid", "true")
-    large = tmp_path / "large.jpg"
-    large.write_bytes(PHOTO.read_bytes() + bytes(40 << 20))
-    field.set_input_files(large)
-    expect(fault).to_contain_text("The file has 40 MB. The farm takes at most 32 MB. Save it smaller.")
+        page.get_by_role("button", name="Generate").click()
+        expect(fault, what).to_have_text("Choose a start image. This model needs one.")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat sleeps.")
     field.set_input_files(PHOTO)
     expect(fault).to_be_empty()
@@ -92,7 +92,13 @@ def test_an_empty_form_and_wrong_numbers(visit: Visit) -> None:
     open_more(page)
     steps, seconds = page.get_by_label("Steps", exact=True), page.get_by_label("Seconds", exact=True)
     steps.fill("101")
+    page.get_by_role("button", name="Prompt later").click()
+    fade, fault = page.get_by_label("Fade, in sections"), page.locator("#prompt_fade_sections-fault")
+    fade.fill("25")
     page.get_by_role("button", name="Generate").click()
+    expect(fault).to_have_text("need at most 20")
+    expect(fade).to_have_attribute("aria-invalid", "true")
+    expect(fade).to_have_accessible_description("need at most 20")
     expect(page.get_by_text("Choose a start image. This model needs one.")).to_be_visible()
     expect(page.get_by_text("Say what happens in the video.")).to_be_visible()
     expect(page.locator("#num_inference_steps-fault")).to_have_text("need at most 100")
@@ -102,7 +108,10 @@ def test_an_empty_form_and_wrong_numbers(visit: Visit) -> None:
     expect(page.get_by_text("5000/4000")).to_be_visible()
     seconds.fill("")
     seconds.press_sequentially("e")  # of "abc", Chromium lets a number's box have no more
+    fade.fill("")
+    fade.press_sequentially("e")
     page.get_by_role("button", name="Generate").click()
+    expect(fault).to_have_text("need a number")
     expect(page.locator("#prompt-fault")).to_have_text("need at most 4000 characters")
     expect(page.locator("#seconds-fault")).to_have_text("need a number")
     expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
@@ -111,6 +120,23 @@ def test_an_empty_form_and_wrong_numbers(visit: Visit) -> None:
     expect(page.locator("#seconds-fault")).to_contain_text("need at most")
     expect(steps).to_have_value("101")
     assert not sent
+
+
+def test_the_fade_stays_while_one_types(visit: Visit) -> None:
+    """Where the prompt that it was for is gone, too: 0 and an empty box are on the way to another number."""
+    page = visit.page()
+    page.get_by_role("button", name="Prompt later").click()
+    fade = page.get_by_label("Fade, in sections")
+    fade.fill("5")
+    page.get_by_role("button", name="Remove: Prompt 2").click()
+    expect(page.get_by_label("Prompt 2", exact=True)).to_have_count(0)
+    for typed in ("0", "", "3"):
+        fade.fill(typed)
+        expect(fade).to_have_value(typed)
+        expect(fade).to_be_focused()
+    fade.fill("")
+    fade.press("Tab")
+    expect(fade).to_have_count(0)
 
 
 def test_an_emoji_is_one_character(farm: FarmProcess, visit: Visit) -> None:

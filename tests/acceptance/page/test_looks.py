@@ -105,6 +105,8 @@ def test_the_form(visit: Visit) -> None:
     page.get_by_label("Add a LoRA").select_option("ink")
     look_at(page, "create-more")
     page.get_by_role("button", name="Clear the form").click()
+    page.get_by_role("button", name="Prompt later").click()
+    page.get_by_label("Fade, in sections").fill("25")
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_text("Say what happens in the video.")).to_be_visible()
     look_at(page, "create-faults")
@@ -189,9 +191,7 @@ def test_a_phone(farm: FarmProcess, visit: Visit, clips: list[str]) -> None:
     large_enough(page)
     card.get_by_role("link", name="made on a phone").last.tap()
     page.get_by_role("button", name="Play").tap()
-    page.locator("video").evaluate(
-        "video => new Promise(done => video.ontimeupdate = () => video.currentTime && done())"
-    )
+    page.wait_for_function("document.querySelector('video').currentTime > 0")
     large_enough(page)
 
 

@@ -12,7 +12,7 @@ from tests.farm_process import FarmProcess
 
 def test_the_farm_goes_and_comes_back(farm: FarmProcess, visit: Visit) -> None:
     """Where every ingress dies, the page keeps what it shows, says so, and goes on by itself."""
-    ask(farm, "survives", seconds="24", num_inference_steps="20")
+    ask(farm, "survives", seconds="120", num_inference_steps="100")  # it lasts until it is cancelled
     page = visit.page("queue")
     job = page.get_by_role("region", name="survives")
     expect(job).to_be_visible()

@@ -98,7 +98,7 @@ def test_a_lost_photo_is_chosen_again(farm: FarmProcess, visit: Visit) -> None:
         video = ask(farm, "The cat is lost.")
         (photo,) = farm.storage.glob(f"jobs/{video}/inputs/start.png")
         photo.unlink()
-    wait_for(lambda: shown(farm, video)["status"] == "failed", seconds=60, what="the failure")
+    wait_for(lambda: shown(farm, video)["status"] == "failed" or None, seconds=60, what="the failure")
     page = visit.page(f"videos/{video}")
     expect(page.get_by_text("you choose the lost picture again")).to_be_visible()
     page.get_by_role("button", name="Remix").click()
@@ -148,11 +148,25 @@ def test_extend_goes_on_where_the_video_ends(farm: FarmProcess, visit: Visit, fi
     expect(family.get_by_role("link", name="The cat looks up.")).to_have_attribute("href", f"/ui/videos/{finished}")
 
 
+def test_a_refusal_is_read_aloud(visit: Visit, finished: str) -> None:
+    """Extend and Remake say beside their button what the farm refused, as an alert."""
+    page = visit.page(f"videos/{finished}")
+    page.get_by_role("button", name="Extend").click()
+    page.get_by_label("Prompt", exact=True).fill("y" * 4001)
+    page.get_by_role("button", name="Extend").last.click()
+    expect(page.get_by_role("alert")).to_contain_text("at most 4000 characters")
+    page.get_by_role("button", name="Extend").first.click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.get_by_role("group", name="Remake from here").get_by_text("1", exact=True).click()
+    page.get_by_label("New prompt").fill("y" * 4001)
+    page.get_by_role("button", name="Remake", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("at most 4000 characters")
+
+
 def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, finished: str) -> None:
     """The player's frame serves as the next video's end image."""
     page = visit.page(f"videos/{finished}")
-    player = page.locator("video")
-    player.evaluate("video => video.readyState >= 2 || new Promise(done => video.onloadeddata = done)")
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
     for _ in range(6):
         page.keyboard.press(".")
     expect(page.get_by_text("0.2 / 3.6 s")).to_be_visible()
@@ -164,10 +178,16 @@ def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, 
 
 
 def test_the_menu_closes_by_itself(visit: Visit, finished: str) -> None:
-    """Escape, a press beside it and a choice close the menu; the first and the last leave the focus on its button."""
+    """Escape and a choice close the menu, and its button has the focus; so do a press beside it and a Tab out of it,
+    and the button has it no more.
+    """
     page = visit.page(f"videos/{finished}")
     more = page.get_by_text("More", exact=True)
     choice = page.get_by_role("button", name="Copy as curl")
+
+    def leave() -> None:
+        page.get_by_role("button", name="Delete").focus()  # the menu's last
+        page.keyboard.press("Tab")
 
     def choose() -> None:
         choice.click()
@@ -176,6 +196,7 @@ def test_the_menu_closes_by_itself(visit: Visit, finished: str) -> None:
     closings: tuple[tuple[Callable[[], None], bool], ...] = (
         (lambda: page.keyboard.press("Escape"), True),
         (page.get_by_role("heading").first.click, False),
+        (leave, False),
         (choose, True),
     )
     for close, is_focused in closings:
@@ -185,6 +206,8 @@ def test_the_menu_closes_by_itself(visit: Visit, finished: str) -> None:
         expect(choice).to_be_hidden()
         if is_focused:
             expect(more).to_be_focused()
+        else:
+            expect(more).not_to_be_focused()
 
 
 def test_a_video_that_another_tab_deletes(farm: FarmProcess, visit: Visit) -> None:

@@ -86,7 +86,7 @@ def test_the_live_look_changes_and_the_finished_part_plays(farm: FarmProcess, vi
     page.wait_for_function("() => looks.size >= 3", timeout=patient(30) * 1000)
     player = job.locator("video").first
     expect(player).to_be_visible(timeout=patient(60) * 1000)
-    player.evaluate("video => new Promise(done => video.ontimeupdate = () => video.currentTime > 0 && done())")
+    page.wait_for_function("[...document.querySelectorAll('.growing video')].some((video) => video.currentTime > 0)")
     expect(job.get_by_text("is ready")).to_be_visible(timeout=patient(60) * 1000)
     assert most == 1
     assert not [request.url for request in asked if request.url.endswith(f"/v1/videos/{video}")]
@@ -119,7 +119,7 @@ def test_the_same_frame_stays_on_screen_when_the_video_grows(farm: FarmProcess, 
     """A frame that one stopped at is still shown, pixel for pixel, after sections came in front of it."""
     page = visit.page()
     with resting(farm):
-        video = slow(farm, "grows in front", seconds="24")
+        video = slow(farm, "grows in front", seconds="96")
         page.reload()
     expect(job_of(page, "grows in front").locator("video").first).to_be_visible(timeout=patient(60) * 1000)
     with held(farm, page, video) as player:

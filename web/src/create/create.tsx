@@ -6,6 +6,7 @@ import { learnFarm, learnLoras, learnPresets, presets } from '../api/facts'
 import { isOpen, type Video } from '../api/objects'
 import { running, world } from '../live/store'
 import { Icon } from '../parts/icon'
+import { Refused } from '../parts/refused'
 import { say } from '../parts/toast'
 import { Watch } from '../watch/watch'
 import { words } from '../words'
@@ -129,11 +130,7 @@ function Refusal() {
   }, [said])
   if (!said) return null
   const left = said.until === null ? 0 : Math.ceil((said.until - now.value) / 1000)
-  return (
-    <p class="note bad" role="alert">
-      {said.text} {left > 0 && words.create.tryIn(left)}
-    </p>
-  )
+  return <Refused why={said.text}>{left > 0 && words.create.tryIn(left)}</Refused>
 }
 
 /** The video in hand beside the form: the one made last while it is open, else the first that runs. It stays when it has ended. */

@@ -1,4 +1,5 @@
 /** The fields of a request as the farm's OpenAPI document describes them: kind, limits, default and help. Pure. */
+import { words } from '../words'
 
 interface Schema {
   type?: string
@@ -69,8 +70,8 @@ function kindOf(schema: Schema): Kind {
   return schema.type === 'array' || schema.type === 'object' ? 'json' : 'text'
 }
 
-/** "num_inference_steps" as a label: "Num inference steps". */
-export const labelOf = (name: string): string => name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
+/** What the page calls a field. One that has no name here is called by its API name: "new_field" is "New field". */
+export const labelOf = (name: string): string => words.fields[name] ?? name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
 
 /** What a person typed into a number's box; null: nothing. NaN: no number, which the browser shows and does not tell. */
 export const typedNumber = (box: HTMLInputElement): number | null => (box.value === '' && !box.validity.badInput ? null : box.valueAsNumber)

@@ -80,6 +80,7 @@ describe('fields', () => {
     expect(steps).toMatchObject({ name: 'steps', kind: 'whole', min: 1, max: 100, standard: null, help: 'how many' })
     expect(added).toMatchObject({ name: 'new_field', kind: 'choice', choices: ['a', 'b'], standard: 'a' })
     expect(labelOf('new_field')).toBe('New field')
+    expect(labelOf('num_inference_steps')).toBe('Steps')
   })
   it('refuses in the words of the farm', () => {
     expect(faultOf(steps!, 101)).toBe('need at most 100')

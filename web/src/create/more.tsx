@@ -49,7 +49,7 @@ export function More() {
 function Field({ spec }: { spec: FieldSpec }) {
   const value = draft.value.values[spec.name]
   const isChanged = value !== undefined
-  const label = words.fields[spec.name] ?? labelOf(spec.name)
+  const label = labelOf(spec.name)
   return (
     <div class={`field ${isChanged ? 'changed' : ''}`}>
       <div class="row">

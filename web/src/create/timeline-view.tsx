@@ -10,9 +10,10 @@ import { Fault } from './choices'
 import { change, draft, type Picture, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
+import { typedNumber } from './fields'
 import { secondsOf, sectionS } from './length'
 import { filesOf, readPicture } from './picture'
-import { model } from './specs'
+import { model, specs } from './specs'
 import { blocks, borderOf, freeBorders, movePrompt, split, type TimedPrompt, within } from './timeline'
 
 export function Timeline() {
@@ -43,12 +44,7 @@ export function Timeline() {
           <input type="checkbox" disabled={supports?.loop === false && !draft.value.values['loop']} checked={Boolean(draft.value.values['loop'])} aria-invalid={'loop' in faults.value} aria-describedby="loop-fault" onChange={(event) => set('loop', event.currentTarget.checked || null)} />
           {words.timeline.loop}
         </label>
-        {(prompts.length > 0 || 'prompt_fade_sections' in draft.value.values) && (
-          <label class="row end">
-            {words.timeline.fade}
-            <input class="short" type="number" min={0} max={20} value={Number(draft.value.values['prompt_fade_sections'] ?? 0)} onInput={(event) => set('prompt_fade_sections', event.currentTarget.valueAsNumber || null)} />
-          </label>
-        )}
+        <Fade isUseful={prompts.length > 0} />
       </div>
       {supports && !supports.keyframes && <p class="small soft">{words.timeline.notHere(model.value!.id)}</p>}
       <Fault name="prompts" />
@@ -56,6 +52,25 @@ export function Timeline() {
       <Fault name="end_image" />
       <Fault name="loop" />
     </section>
+  )
+}
+
+const FADE = 'prompt_fade_sections'
+
+/** Over how many sections one prompt becomes the next. Without a later prompt it shows what is set, until one has emptied and left it. */
+function Fade({ isUseful }: { isUseful: boolean }) {
+  const isTyping = useSignal(false)
+  const spec = specs.value.get(FADE)
+  const value = draft.value.values[FADE]
+  if (!isUseful && value === undefined && !isTyping.value) return null
+  return (
+    <div class="row end" onFocusIn={() => (isTyping.value = true)} onFocusOut={() => (isTyping.value = false)}>
+      <label class="row">
+        {words.timeline.fade}
+        <input class="short" type="number" min={spec?.min ?? undefined} max={spec?.max ?? undefined} placeholder="0" value={typeof value === 'number' && !Number.isNaN(value) ? value : ''} aria-invalid={FADE in faults.value} aria-describedby={`${FADE}-fault`} onInput={(event) => set(FADE, typedNumber(event.currentTarget))} />
+      </label>
+      <Fault name={FADE} />
+    </div>
   )
 }
 

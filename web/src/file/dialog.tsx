@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
 import { change } from '../create/draft'
 import { Dialog } from '../parts/dialog'
+import { Refused } from '../parts/refused'
 import { say } from '../parts/toast'
 import { Extend } from '../video/extend'
 import { fillFrom } from '../video/to-form'
@@ -53,11 +54,7 @@ function About({ file }: { file: File }) {
   return (
     <Dialog title={words.file.title(file.name)} onClose={close}>
       {found.value && <p class="soft">{words.file.from(found.value.from)}</p>}
-      {said.value && (
-        <p class="note bad" role="alert">
-          {said.value}
-        </p>
-      )}
+      <Refused why={said.value} />
       {work.value !== null ? (
         <p role="status">{work.value}</p>
       ) : (

@@ -8,6 +8,7 @@ import { PickBar } from '../parts/pick-bar'
 import { DeleteDialog } from '../parts/delete'
 import { download } from '../parts/download'
 import { fileName } from '../parts/format'
+import { Refused } from '../parts/refused'
 import { endPicking, pick, picked } from '../parts/selection'
 import { VirtualList } from '../parts/virtual'
 import { words } from '../words'
@@ -40,14 +41,11 @@ function Wall() {
     <div class="column library">
       <h1 class="unseen">{words.nav.library}</h1>
       <Tools videos={videos} />
-      {fault && (
-        <p class="note bad row" role="alert">
-          {fault}
-          <button type="button" onClick={() => readMore(wish)}>
-            {words.act.again}
-          </button>
-        </p>
-      )}
+      <Refused why={fault}>
+        <button type="button" onClick={() => readMore(wish)}>
+          {words.act.again}
+        </button>
+      </Refused>
       {videos.length > 0 && <Grid videos={videos} />}
       {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{addressOf(wish) === addressOf(ALL) ? words.library.none : words.library.noneFound}</p>)}
       {hasMore && !isBusy && !fault && videos.length > 0 && <More onSeen={() => readMore(wish)} />}

@@ -1,4 +1,4 @@
-/** A button that opens a small card over the page. Escape, a press beside it and a choice in it close it. */
+/** A button that opens a small card over the page. Escape, a press beside it, a Tab out of it and a choice in it close it. */
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 
@@ -17,6 +17,9 @@ export function Popup({ class: name, summary, summaryClass, onOpen, children }: 
     box.current!.open = false
     if (isFocused) box.current!.querySelector('summary')!.focus()
   }
+  const leave = ({ relatedTarget }: FocusEvent): void => {
+    if (relatedTarget instanceof Node && !box.current!.contains(relatedTarget)) close(false)
+  }
   useEffect(() => {
     const escape = (event: KeyboardEvent): void => {
       if (event.key === 'Escape' && box.current!.open) close(true)
@@ -32,7 +35,7 @@ export function Popup({ class: name, summary, summaryClass, onOpen, children }: 
     }
   }, [])
   return (
-    <details ref={box} class={name} onToggle={(event) => event.currentTarget.open && onOpen?.()}>
+    <details ref={box} class={name} onToggle={(event) => event.currentTarget.open && onOpen?.()} onFocusOut={leave}>
       <summary class={summaryClass}>{summary}</summary>
       <div class="card" onClick={(event) => event.target instanceof Element && event.target.closest('a, button') && close(true)}>
         {children}

@@ -6,6 +6,7 @@ import { call, Problem } from '../api/client'
 import type { Video } from '../api/objects'
 import { change, each } from '../live/actions'
 import { learn } from '../live/store'
+import { Refused } from '../parts/refused'
 import { words } from '../words'
 
 interface Props {
@@ -49,7 +50,7 @@ function Form({ video, onClose }: Props) {
   )
   return (
     <form ref={form} class="edit column" onSubmit={save} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
-      {problem.value && !problem.value.errors.length && <p class="note bad">{problem.value.message}</p>}
+      <Refused why={problem.value?.errors.length ? null : problem.value?.message} />
       <div class="field">
         <label for={`${unique}-prompt`}>{words.queue.prompt}</label>
         <textarea {...field('prompt')} rows={2} defaultValue={video.prompt} />

@@ -1,5 +1,6 @@
 /** Go on where a video ends: one of this farm, or a file. */
 import type { TargetedSubmitEvent } from 'preact'
+import { Refused } from '../parts/refused'
 import { words } from '../words'
 import { useMake } from './make'
 
@@ -31,7 +32,7 @@ export function Extend({ source, prompt, onMade }: Props) {
         {words.next.seconds}
         <input name="seconds" type="number" min={0.1} max={600} step="any" required defaultValue="2.4" />
       </label>
-      {problem.value && <p class="note bad">{problem.value.errors[0]?.message ?? problem.value.message}</p>}
+      <Refused why={problem.value?.message} />
       <button class="primary" disabled={busy.value}>{words.next.extend}</button>
     </form>
   )

@@ -36,7 +36,7 @@ export function Facts({ video }: { video: Video }) {
           <dl>
             {rest.map(([name, value]) => (
               <div key={name}>
-                <dt>{words.fields[name] ?? labelOf(name)}</dt>
+                <dt>{labelOf(name)}</dt>
                 <dd class="number">{typeof value === 'string' ? value : JSON.stringify(value)}</dd>
               </div>
             ))}

@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
+import { Refused } from '../parts/refused'
 import { Frames } from '../watch/frames'
 import { words } from '../words'
 import { useMake } from './make'
@@ -50,8 +51,8 @@ export function Remake({ video }: { video: Video }) {
           <label class="field">
             {words.remake.prompt}
             <textarea name="prompt" rows={2} required defaultValue={video.prompt} aria-invalid={problem.value ? true : undefined} />
-            {problem.value && <span class="bad">{problem.value.message}</span>}
           </label>
+          <Refused why={problem.value?.message} />
           <div class="row">
             <button class="primary" disabled={busy.value}>{words.remake.act}</button>
             <button type="button" onClick={() => (from.value = null)}>

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -292,6 +292,7 @@ ANY = st.recursive(
 )
 NAMES = st.sampled_from(sorted({*STUDIO, *VideoRequest.model_fields, "params", "webhook_url"})) | WORDS
 TOLD = st.dictionaries(NAMES, ANY, max_size=6)
+SEEDED: dict[str, Any] = {"prompt": "a cat", "seed": "17"}  #: settings that each program can have written
 TOOLS = Tools(FarmSettings(model="tiny"), EnginePlanner(), EngineMedia())
 
 
@@ -306,19 +307,23 @@ def survives(data: bytes) -> bool:
 
 
 @given(TOLD, st.booleans())
+@example(STUDIO, False)
+@example(STUDIO, True)
 def test_any_json_is_read_or_refused(told: dict[str, Any], nested: bool) -> None:
-    """As one video, as a queue, as a zip."""
+    """As one video, as a queue, as a zip. FramePack-Studio's own is read."""
     data = json.dumps({"a": told} if nested else told).encode()
-    survives(data)
-    survives(zipped({"queue.json": data}))
+    was_read, was_unpacked = survives(data), survives(zipped({"queue.json": data}))
+    assert told != STUDIO or (was_read, was_unpacked) == (True, nested)
 
 
 @given(st.dictionaries(NAMES, WORDS, max_size=4), st.sampled_from(["model_type", "parameters"]))
+@example(SEEDED, "model_type")
+@example(SEEDED, "parameters")
 def test_any_texts_of_a_png_are_read_or_refused(texts: dict[str, str], origin: str) -> None:
-    """In either program's names."""
+    """In either program's names. A good one is read."""
     fit = {name: text for name, text in texts.items() if name.isascii() and name.isalnum()}
     plain = {name: text.encode("latin-1", "replace").decode("latin-1") for name, text in fit.items()}
-    survives(png({origin: "Original", **plain}))
+    assert survives(png({origin: "Original", **plain})) or texts != SEEDED
 
 
 @pytest.fixture(scope="module")
@@ -345,10 +350,11 @@ def test_any_damage_is_survived(wholes: list[bytes], which: int, cut: float, at:
 
 @settings(max_examples=20)
 @given(TOLD)
+@example(SEEDED)
 def test_any_facts_of_an_mp4_are_read_or_refused(told: dict[str, Any]) -> None:
-    """Users choose these, too."""
+    """Users choose these, too. Good ones are read."""
     with tempfile.TemporaryDirectory() as folder:
-        survives(told_in_mp4(told, Path(folder)))
+        assert survives(told_in_mp4(told, Path(folder))) or told != SEEDED
 
 
 def test_deep_json_is_refused() -> None:
