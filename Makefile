@@ -116,5 +116,5 @@ format: $(STAMP)  ## let ruff put the code in order
 	$(PYTHON) -m ruff format .
 
 clean:  ## remove what make made, the environment included
-	rm -rf $(VENV) .clients demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .clients demo page-pictures site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

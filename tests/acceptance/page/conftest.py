@@ -26,7 +26,7 @@ from tests.patience import patient
 CHROMIUM = shutil.which("chromium")
 
 # What `make test` runs of this folder; `make page` runs the rest.
-SHORT = {"test_create.py", "test_losses.py", "test_people.py", "test_queue.py", "test_screens.py"}
+SHORT = {"test_create.py", "test_losses.py", "test_people.py", "test_queue.py", "test_screens.py", "test_typing.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.acceptance.page.form import fill, generate, open_more
-from tests.acceptance.page.videos import PHOTO, ended, newest
+from tests.acceptance.page.videos import PHOTO, ended, newest, resting
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
 
@@ -17,15 +17,16 @@ def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: V
     page.get_by_label("Prompt", exact=True).fill("The cat yawns.")
     page.get_by_label("Seconds", exact=True).fill("3.6")
     page.get_by_text("More: seed").click()
-    page.get_by_label("Steps", exact=True).fill("12")
+    page.get_by_label("Steps", exact=True).fill("24")
     page.get_by_role("button", name="Generate").click()
     job = page.get_by_role("region", name="The cat yawns.")
     expect(job.get_by_role("progressbar").last).to_be_visible()
-    page.reload()
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat yawns.")
-    expect(page.get_by_role("region", name="The cat yawns.")).to_be_visible()
-    video = newest(farm)
-    assert (video["request"]["num_inference_steps"], video["sections_total"]) == (12, 3)
+    with resting(farm):  # it does not end before it is looked at
+        page.reload()
+        expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat yawns.")
+        expect(job).to_be_visible()
+        video = newest(farm)
+    assert (video["request"]["num_inference_steps"], video["sections_total"]) == (24, 3)
 
     page.get_by_role("link", name="Library").click()
     card = page.get_by_role("article", name="The cat yawns.")
@@ -33,7 +34,7 @@ def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: V
     card.get_by_role("link", name="The cat yawns.").last.click()
     player = page.locator("video")
     expect(player).to_have_count(1)
-    player.evaluate("video => video.readyState >= 2 || new Promise(done => video.addEventListener('loadeddata', done))")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     assert player.evaluate("video => video.videoWidth") == int(str(video["size"]).partition("x")[0])
     page.keyboard.press(".")
     with page.expect_download() as download:

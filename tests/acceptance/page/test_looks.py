@@ -116,7 +116,7 @@ def test_a_running_video(farm: FarmProcess, visit: Visit, clips: list[str]) -> N
     """Queue and Create while one video runs, one waits, one is paused and a batch waits; and the workers."""
     with resting(farm):
         videos = [
-            ask(farm, LONG, seconds="30", num_inference_steps="60", priority="10"),  # so that no short one overtakes it
+            ask(farm, LONG, seconds="60", num_inference_steps="100", priority="10"),  # runs until it is cancelled
             ask(farm, "one that waits"),
             ask(farm, "a batch of four", n="4"),
             ask(farm, "one that is paused"),

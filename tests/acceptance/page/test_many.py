@@ -30,7 +30,6 @@ def drop(page: Page, files: list[FilePayload]) -> None:
     """Settings that hold for all of them, and the files at once."""
     fill(page, "It moves.")
     page.get_by_label("Seconds", exact=True).fill("1.2")
-    page.get_by_label("Seconds", exact=True).press("Tab")
     page.get_by_label("Start image", exact=True).set_input_files(files)
 
 

@@ -17,7 +17,6 @@ def test_prompts_keyframes_and_an_end_image(farm: FarmProcess, visit: Visit) -> 
     page = visit.page()
     fill(page, "The cat looks up.")
     page.get_by_label("Seconds", exact=True).fill("4.8")
-    page.get_by_label("Seconds", exact=True).press("Tab")
     timeline = page.get_by_role("region", name="Timeline")
     timeline.get_by_role("button", name="Prompt later").click()
     timeline.get_by_label("Prompt 2", exact=True).fill("The cat yawns.")
@@ -40,7 +39,6 @@ def test_prompts_move_under_the_mouse(visit: Visit) -> None:
     """A block that is dragged snaps to the next border."""
     page = visit.page()
     page.get_by_label("Seconds", exact=True).fill("6")
-    page.get_by_label("Seconds", exact=True).press("Tab")
     timeline = page.get_by_role("region", name="Timeline")
     timeline.get_by_role("button", name="Prompt later").click()
     mover = timeline.get_by_role("slider", name="When prompt 2 begins")

@@ -5,12 +5,13 @@ import { useEffect, useRef } from 'preact/hooks'
 import { each } from '../live/actions'
 import { IconButton } from '../parts/button'
 import { Icon } from '../parts/icon'
+import { NumberBox } from '../parts/number-box'
 import { words } from '../words'
 import { change, draft, fill, presetOf, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
-import { characters, typedNumber } from './fields'
+import { characters, faultOf } from './fields'
 import { specs } from './specs'
 import { call, Problem } from '../api/client'
 import { say } from '../parts/toast'
@@ -141,12 +142,13 @@ function NewPreset({ onDone }: { onDone: () => void }) {
   )
 }
 
-/** The length in seconds, in whole sections. */
+/** The length in seconds. The box shows the whole sections that come out, or a length that the farm does not take as it was typed. */
 export function Length() {
   const window = windowSize.value
   const count = sections.value
   const made = secondsOf(count, window)
-  const most = farm.value?.limits.seconds.max
+  const [spec, asked] = [specs.value.get('seconds'), draft.value.values['seconds']]
+  const isAsTyped = typeof asked === 'number' && (!spec || faultOf(spec, asked) !== null)
   return (
     <div class="field">
       <div class="row">
@@ -155,7 +157,7 @@ export function Length() {
       </div>
       <div class="row">
         <input id="length" class="grow" type="range" min={1} max={Math.max(SLIDER_SECTIONS, count)} value={count} aria-valuetext={words.create.lengthIs(length(made), count)} onInput={(event) => set('seconds', secondsOf(event.currentTarget.valueAsNumber, window))} />
-        <input class="short" type="number" aria-label={words.create.seconds} min={0.1} max={most} step="any" value={Number.isNaN(draft.value.values['seconds']) ? '' : Number(made.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onChange={(event) => set('seconds', typedNumber(event.currentTarget))} />
+        <NumberBox class="short" aria-label={words.create.seconds} min={spec?.min ?? undefined} max={spec?.max ?? undefined} step="any" number={isAsTyped ? asked : Number(made.toFixed(2))} aria-invalid={'seconds' in faults.value} aria-describedby="seconds-fault" onNumber={(typed) => set('seconds', typed)} />
       </div>
       <Fault name="seconds" />
     </div>

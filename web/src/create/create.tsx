@@ -60,9 +60,7 @@ export default function CreateView() {
         onSubmit={(event) => event.preventDefault()}
         onKeyDown={(event) => {
           const isAsked = event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.repeat
-          if (!isAsked || document.querySelector('dialog[open]')) return
-          event.target?.dispatchEvent(new Event('change', { bubbles: true })) // what is typed counts before one leaves the field
-          void generate()
+          if (isAsked && !document.querySelector('dialog[open]')) void generate()
         }}
       >
         <h1 class="unseen">{words.nav.create}</h1>

@@ -1,5 +1,6 @@
 /** What a person is about to ask for. One signal holds it; keep.ts keeps it in the browser. */
 import { computed, signal } from '@preact/signals'
+import { farm } from '../api/facts'
 import type { Value } from './fields'
 
 export interface Picture {
@@ -45,6 +46,18 @@ export function set(name: string, value: Value | null): void {
   change({ values: value === null ? rest : { ...rest, [name]: value } })
 }
 
+/** Seconds within which the video is needed; the API carries them in `metadata`. NaN: what was typed is no number. */
+export const deadlineOf = (values: Draft['values']): number | undefined => {
+  const { deadline_s: found } = (values['metadata'] ?? {}) as Record<string, unknown>
+  return found === undefined ? undefined : Number(found)
+}
+
+export function setDeadline(seconds: number | null): void {
+  const { deadline_s: _, ...others } = (draft.value.values['metadata'] ?? {}) as Record<string, unknown>
+  const next = seconds === null ? others : { ...others, deadline_s: seconds }
+  set('metadata', Object.keys(next).length > 0 ? next : null)
+}
+
 /** What an own preset keeps of a draft: its fields, and the built-in preset that fills in others. */
 export const presetOf = ({ preset, values }: Draft): Record<string, Value> => ({ ...values, ...(preset !== null && { preset }) })
 
@@ -53,8 +66,9 @@ export function fill({ prompt, preset, ...values }: Readonly<Record<string, Valu
   change({ preset: typeof preset === 'string' ? preset : null, values, ...(typeof prompt === 'string' && { prompt }) })
 }
 
-export const windowSize = computed(() => numberOf(draft.value, 'latent_window_size', 9))
-export const seconds = computed(() => numberOf(draft.value, 'seconds', 5))
+export const windowSize = computed(() => Math.max(1, numberOf(draft.value, 'latent_window_size', 9)))
+/** The length that the form draws: a longer one is refused, and has more sections than a browser can draw. */
+export const seconds = computed(() => Math.min(numberOf(draft.value, 'seconds', 5), farm.value?.limits.seconds.max ?? 600))
 
 const numberOf = (from: Draft, name: string, standard: number): number => {
   const value = from.values[name]

@@ -1,7 +1,7 @@
 /** What is wrong with the form: the farm's words and the page's own, by field. */
 import { signal } from '@preact/signals'
 import type { Problem } from '../api/client'
-import { draft, seedsOf } from './draft'
+import { deadlineOf, draft, seedsOf } from './draft'
 import { farm } from '../api/facts'
 import { faultOf } from './fields'
 import { model, specs } from './specs'
@@ -22,6 +22,7 @@ export function check(): boolean {
     const fault = spec && faultOf(spec, value)
     if (fault) found[name] = fault
   }
+  if (Number.isNaN(deadlineOf(values))) found['deadline'] = 'need a number'
   if (!prompt.trim()) found['prompt'] = words.create.promptMissing
   const supports = model.value?.supports
   if (supports && !image && !supports.text_only) found['input_reference'] = words.create.imageMissing

@@ -73,9 +73,6 @@ function kindOf(schema: Schema): Kind {
 /** What the page calls a field. One that has no name here is called by its API name: "new_field" is "New field". */
 export const labelOf = (name: string): string => words.fields[name] ?? name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
 
-/** What a person typed into a number's box; null: nothing. NaN: no number, which the browser shows and does not tell. */
-export const typedNumber = (box: HTMLInputElement): number | null => (box.value === '' && !box.validity.badInput ? null : box.valueAsNumber)
-
 /** Count a text's characters as the farm does: an emoji is one, where `length` says two. */
 export const characters = (text: string): number => Array.from(text).length
 

@@ -1,5 +1,6 @@
 /** LoRAs with picture, note, trigger words and a weight. */
 import { IconButton } from '../parts/button'
+import { NumberBox } from '../parts/number-box'
 import { words } from '../words'
 import { Fault } from './choices'
 import { change, draft, set } from './draft'
@@ -50,7 +51,7 @@ function OneLora({ use, lora, onWeight, onRemove }: { use: Use; lora: Lora | und
         </div>
         <div class="row">
           <input class="grow" type="range" min={0} max={STRONGEST} step={0.05} aria-label={weight} value={use.weight} onInput={(event) => onWeight(event.currentTarget.valueAsNumber)} />
-          <input class="short" type="number" min={-4} max={4} step={0.05} aria-label={weight} value={use.weight} onChange={(event) => onWeight(event.currentTarget.valueAsNumber || 0)} />
+          <NumberBox class="short" min={-4} max={4} step={0.05} aria-label={weight} number={use.weight} onNumber={(typed) => onWeight(typed || 0)} />
         </div>
         {lora?.note && <p class="small soft">{lora.note}</p>}
         {lora && lora.trigger_words.length > 0 && (

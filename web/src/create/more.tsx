@@ -6,13 +6,14 @@ import { call, newKey } from '../api/client'
 import type { Page, Video } from '../api/objects'
 import { each } from '../live/actions'
 import { IconButton } from '../parts/button'
+import { NumberBox } from '../parts/number-box'
 import { words } from '../words'
 import { Fault } from './choices'
-import { draft, set } from './draft'
+import { deadlineOf, draft, set, setDeadline } from './draft'
 import { models } from '../api/facts'
 import { specs } from './specs'
 import { faults } from './faults'
-import { type FieldSpec, labelOf, typedNumber, type Value } from './fields'
+import { type FieldSpec, labelOf, type Value } from './fields'
 import { Loras } from './loras'
 
 /** Fields that have a place of their own in the page. */
@@ -26,7 +27,7 @@ export function More() {
   const isOpen = useSignal(false)
   const shown = [...specs.value.values()].filter((spec) => !ELSEWHERE.has(spec.name)).sort((a, b) => place(a.name) - place(b.name))
   const changed = shown.filter((spec) => spec.name in draft.value.values).length + (Array.isArray(draft.value.values['loras']) ? 1 : 0)
-  const hasFault = shown.some((spec) => spec.name in faults.value)
+  const hasFault = ['loras', 'deadline', ...shown.map((spec) => spec.name)].some((name) => name in faults.value)
   return (
     <details class="more" open={isOpen.value || hasFault} onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
       <summary>
@@ -79,7 +80,7 @@ function Control({ spec, value }: { spec: FieldSpec; value: Value | undefined })
       return <input {...common} type="checkbox" checked={Boolean(value ?? spec.standard)} onChange={(event) => set(name, event.currentTarget.checked === spec.standard ? null : event.currentTarget.checked)} />
     case 'number':
     case 'whole':
-      return <input {...common} type="number" min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} value={typeof value === 'number' && !Number.isNaN(value) ? value : ''} onInput={(event) => set(name, typedNumber(event.currentTarget))} />
+      return <NumberBox {...common} min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} number={typeof value === 'number' ? value : undefined} onNumber={(typed) => set(name, typed)} />
     case 'json':
       return <Json {...common} name={name} value={value} />
     case 'secret':
@@ -159,19 +160,15 @@ function Dice() {
 /** The seed of the video that was asked for last: the one that a person means to keep. */
 const newestSeed = async (): Promise<number | undefined> => (await call<Page<Video>>('/v1/videos?limit=1')).data[0]?.seed
 
-/** Seconds within which the video is needed; the API carries them in `metadata`. */
 function Deadline() {
-  const metadata = (draft.value.values['metadata'] ?? {}) as Record<string, unknown>
-  const take = (typed: string): void => {
-    const { deadline_s: _, ...others } = metadata
-    const next = typed === '' ? others : { ...others, deadline_s: Number(typed) }
-    set('metadata', Object.keys(next).length > 0 ? next : null)
-  }
   return (
     <div class="field">
       <label for="deadline">{words.create.deadline}</label>
-      <input id="deadline" type="number" min={1} value={String(metadata['deadline_s'] ?? '')} onInput={(event) => take(event.currentTarget.value)} />
-      <span class="small soft">{words.create.deadlineHelp}</span>
+      <NumberBox id="deadline" min={1} number={deadlineOf(draft.value.values)} aria-invalid={'deadline' in faults.value} aria-describedby="deadline-fault deadline-help" onNumber={setDeadline} />
+      <Fault name="deadline" />
+      <span id="deadline-help" class="small soft">
+        {words.create.deadlineHelp}
+      </span>
     </div>
   )
 }

@@ -5,12 +5,12 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { isForward } from '../api/facts'
 import { IconButton } from '../parts/button'
 import { Icon } from '../parts/icon'
+import { NumberBox } from '../parts/number-box'
 import { words } from '../words'
 import { Fault } from './choices'
 import { change, draft, type Picture, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
-import { typedNumber } from './fields'
 import { secondsOf, sectionS } from './length'
 import { filesOf, readPicture } from './picture'
 import { model, specs } from './specs'
@@ -67,7 +67,7 @@ function Fade({ isUseful }: { isUseful: boolean }) {
     <div class="row end" onFocusIn={() => (isTyping.value = true)} onFocusOut={() => (isTyping.value = false)}>
       <label class="row">
         {words.timeline.fade}
-        <input class="short" type="number" min={spec?.min ?? undefined} max={spec?.max ?? undefined} placeholder="0" value={typeof value === 'number' && !Number.isNaN(value) ? value : ''} aria-invalid={FADE in faults.value} aria-describedby={`${FADE}-fault`} onInput={(event) => set(FADE, typedNumber(event.currentTarget))} />
+        <NumberBox class="short" min={spec?.min ?? undefined} max={spec?.max ?? undefined} placeholder="0" number={typeof value === 'number' ? value : undefined} aria-invalid={FADE in faults.value} aria-describedby={`${FADE}-fault`} onNumber={(typed) => set(FADE, typed)} />
       </label>
       <Fault name={FADE} />
     </div>
