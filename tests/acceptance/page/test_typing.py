@@ -92,7 +92,7 @@ def test_every_box_keeps_what_is_on_the_way_to_a_number(farm: FarmProcess, visit
     request = video["request"]
     assert [use["weight"] for use in request["loras"]] == [-0.05]
     assert (request["cache_threshold"], request["guidance_scale"]) == (0.05, 10.05)
-    assert video["metadata"]["deadline_s"] == 600.05
+    assert request["metadata"]["deadline_s"] == 600.05
 
 
 def test_a_box_that_holds_no_number_is_cleared_with_the_form(visit: Visit) -> None:
