@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts test unit lint format autoscaler clean
+.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts long test unit lint format autoscaler clean
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -44,9 +44,13 @@ test: $(STAMP)  ## the tests of every part, with real processes that are killed
 page: browser $(STAMP)  ## the longer tests of the page in a browser, which `make test` leaves out (6 minutes)
 	TEST_CHROMIUM=1 $(PYTHON) -m pytest -m page tests/acceptance/page
 
+# Each has a short form in `make test`. LONG="-k chaos" picks tests.
+long: $(STAMP)  ## the whole forms of tests that `make test` shortens: more faults, more models, more kernels (25 minutes)
+	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m long $(LONG)
+
 # tests/unit/conftest.py lists the files that it leaves out.
 unit: $(STAMP)  ## the quick tests, without Ray, for the daily loop
-	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m "not slow and not autoscaler" tests/unit
+	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m "not slow and not long and not autoscaler" tests/unit
 
 # Flags: make chaos CHAOS="--seed 7 --faults 50 --json".
 chaos: $(STAMP)  ## a farm under 200 faults (half an hour); exit 1 where a promise is broken

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ from tests.engine_fixtures import one_thread, photo, tiny_cache, tiny_models
 __all__ = ["one_thread", "photo", "tiny_cache", "tiny_models"]
 
 os.environ["FARM_CLOUD"] = "none"  # the tests ask no metadata service but their own
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two sides share two cores; threads that wait for each other spin
 prepare_process()  # before any test loads torch; every process that a test starts inherits it
 
 
@@ -28,6 +31,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return "farms" if path.startswith("tests/acceptance/") else path
 
     return ByFile(config, log)
+
+
+_SEEN = set[Path]()  #: files whose tests have begun
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before a file's first test, leave all that is alive out of garbage collection.
+
+    The engine collects garbage whenever weights move. Beside thousands of tests, which never die, that takes a second.
+    """
+    if item.path not in _SEEN:
+        _SEEN.add(item.path)
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter take everything apart as it ends."""
+    gc.unfreeze()
 
 
 @pytest.fixture

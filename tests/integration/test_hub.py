@@ -132,19 +132,17 @@ def test_a_model_goes_through_a_store_of_ones_own(
     s3 = {**KEYS, "FARM_S3_ENDPOINT": ministack_endpoint}
     early = models("push", "framepack-i2v", place, **s3)
     assert (early.returncode, "models pull framepack-i2v" in early.stderr) == (2, True)
-    for name in ("framepack-i2v", "framepack-f1"):
-        assert models("pull", name).returncode == 0
-        pushed = models("push", name, place, **s3)
-        assert pushed.returncode == 0, pushed.stderr
+    assert models("pull", "framepack-i2v").returncode == 0
+    pushed = models("push", "framepack-i2v", place, **s3)
+    assert pushed.returncode == 0, pushed.stderr
     server.asked = []
     away = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    for name in ("framepack-i2v", "framepack-f1"):
-        got = models("pull", name, place, "--json", **s3, **away)
-        assert got.returncode == 0, got.stderr
-        assert json.loads(got.stdout) == {"model": name, "complete": True}
-        assert models("verify", name, **away).returncode == 0
+    got = models("pull", "framepack-i2v", place, "--json", **s3, **away)
+    assert got.returncode == 0, got.stderr
+    assert json.loads(got.stdout) == {"model": "framepack-i2v", "complete": True}
+    assert models("verify", "framepack-i2v", **away).returncode == 0
     assert server.asked == []
-    for repo in (HUNYUAN, REDUX, FRAMEPACK_I2V, FRAMEPACK_F1):
+    for repo in (HUNYUAN, REDUX, FRAMEPACK_I2V):
         assert [path.name for path in blobs(home, repo)] == [path.name for path in blobs(cache, repo)] != []
 
     other = models("pull", "somebody/loras/b.safetensors", place, **s3, **away)

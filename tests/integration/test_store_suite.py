@@ -18,7 +18,7 @@ from tests.s3_servers import Place
 
 pytestmark = pytest.mark.integration
 Accept = Callable[..., Record]
-PROCESSES = 6
+PROCESSES = 4
 SIZES = {"race/0": 20, "race/1": 20, "race/2": 20, "race/3": 5_000_000}
 
 

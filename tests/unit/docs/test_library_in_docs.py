@@ -1,4 +1,4 @@
-"""The Python of the library's page, run from its top to its end, with fewer steps."""
+"""The Python of the library's page, run from its top to its end, with fewer steps and pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     Path("my-model").symlink_to(FOLDER)
     names: dict[str, Any] = {}
     for number, code in enumerate(CODE):
-        few = code.replace("seconds=1, size", "num_inference_steps=2, seconds=1, size").replace(
+        small = code.replace("(128, 96)", "(96, 64)").replace("resolution=128", "resolution=64")
+        few = small.replace("seconds=1, size", "num_inference_steps=2, seconds=1, size").replace(
             "seconds=2.4", "num_inference_steps=2, seconds=2.4"
         )
         exec(
@@ -40,7 +41,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         if number == 0:
             write_lora(tmp_path, "style", names["renderer"].models.transformer, seed=1)
     said = capsys.readouterr().out
-    assert "torch.Size([37, 96, 128, 3])" in said
+    assert "torch.Size([37, 64, 96, 3])" in said
     assert "frames 0 to 72" in said
     assert "section: section 1 of 1, step 2 of 2" in said
     assert names["wide"].frames.shape[1:3] == (64, 160)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from framepack_engine import Conditioning, RenderSpec, Sampler
@@ -56,6 +57,7 @@ def peaks_mib(*sections: int) -> list[float]:
     return [float(line) for line in out.stdout.split()]
 
 
+@pytest.mark.long  # the test below counts the tensors of twelve
 def test_forty_sections_take_the_memory_of_four() -> None:
     """The frames of 36 more sections would be 27 MiB as floats, and twice that while they are blended."""
     _, short, long = peaks_mib(4, 4, 40)  # the first video also pays for what libraries set up once

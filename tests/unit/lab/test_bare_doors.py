@@ -43,29 +43,23 @@ def run_bare(tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_training_runs(run_bare: Run, tmp_path: Path) -> None:
-    """A step of a stage; the folder's path alone is on stdout; a stage that does not exist is refused by name."""
+    """A step of a stage; the folder's path alone is on stdout."""
     done = run_bare("lab.training", "pocket", "--stage", "text", "--steps", "1", "--out", str(tmp_path))
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}/model\n"), done.stderr
     assert (tmp_path / "model/hunyuanvideo-community/HunyuanVideo/text_encoder").is_dir()
-    done = run_bare("lab.training", "pocket", "--stage", "unet", "--out", str(tmp_path))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "text, vae, dit" in done.stderr
 
 
 def test_the_bench_runs(run_bare: Run, tmp_path: Path) -> None:
-    """Rows in processes of their own, each a line of JSON on stdout as it ends; without a GPU it says what works."""
+    """Rows in processes of their own, each a line of JSON on stdout as it ends."""
     flags = ["--device", "cpu", "--window", "1", "--steps", "3", "--out", str(tmp_path / "out")]
-    rows = ["--rows", "stock", "--rows", "hoisted", "--rows", "decode"]
+    rows = ["--rows", "stock", "--rows", "hoisted"]
     done = run_bare("lab.bench.gpu", "--model", "tiny", *flags, *rows)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     ended = {line["row"]: line for line in lines if "part" not in line}
-    assert list(ended) == ["machine", "stock", "hoisted", "decode"]
+    assert list(ended) == ["machine", "stock", "hoisted"]
     assert not any(line.get("error") for line in lines)
     assert ended["hoisted"]["off"] == 0.0
-    done = run_bare("lab.bench.gpu", "--out", str(tmp_path / "none"))
-    assert done.returncode == 1
-    assert "--model tiny --device cpu" in done.stderr
 
 
 def test_a_card_s_plans_are_told(run_bare: Run) -> None:

@@ -36,6 +36,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=64, width=96, seed=5, prompt="a cat", latent_window_size=1, num_inference_steps=3
 )
+#: every precision; `make test` has the whole weights and one kind of packed ones
+SHORT = [name if name in {"bf16", "int8"} else pytest.param(name, marks=pytest.mark.long) for name in PRECISIONS]
 PHOTO = Image.new("RGB", (64, 64), "teal")
 
 
@@ -90,7 +92,7 @@ SPECS = {
 PACKED_SPECS = {"first": SPEC, "all else": replace(SPEC, height=96, width=64, latent_window_size=3, prompt=LONG)}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", SHORT)
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # dynamo's own, of torchao
 def test_nothing_is_compiled_twice(tiny_models: Models, precision: str) -> None:
     """Two graphs, one for each class of blocks, serve all blocks, sizes, windows, prompts, branches, step caches and
@@ -167,6 +169,7 @@ def eager_operations(models: Models) -> int:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, where Inductor is imported
+@pytest.mark.long  # the graphs are those of the tests above, which compile no C++
 @pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler on the CPU")
 def test_inductor_s_kernels(tiny_models: Models, inductor: Any) -> None:
     """Blocks really compiled, to C++: two graphs and fewer kernels than eager blocks have operations; equal bits on

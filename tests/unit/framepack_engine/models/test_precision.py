@@ -55,7 +55,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = ROOT / "tests" / "golden"
 COND = case_conditioning(GOLDEN / "i2v_true_cfg")
-PACKED = PRECISIONS[1:]
+#: every precision but the first, which packs nothing; `make test` has the smallest and one that multiplies in few bits
+PACKED = [name if name in {"int8", "int4"} else pytest.param(name, marks=pytest.mark.long) for name in PRECISIONS[1:]]
 CPU = torch.device("cpu")
 SPEC = RenderSpec(
     kind="i2v", sections=2, height=80, width=112, seed=5, prompt="", latent_window_size=1, num_inference_steps=3
@@ -180,6 +181,7 @@ def test_blocks_of_a_width_are_as_near_as_their_bits_allow() -> None:
         assert all(nearer < farther for nearer, farther in pairwise((0.0, *values, 0.2))), (measure, values)
 
 
+@pytest.mark.long  # prints what the two tests above measure
 def test_the_bench_prints_each_precision_s_error(
     tiny_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 Out = pytest.CaptureFixture[str]
 
 
+#: of the bench with all its rows; tests/unit/lab/test_bare_doors.py runs it with two
+of_every_row = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> dict[str, Any]:
     """One run of the bench in its own processes, without torch.compile and training."""
@@ -73,6 +77,7 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+@of_every_row
 def test_every_exact_row_has_the_stock_forward_s_bits(rows: dict[str, dict[str, Any]]) -> None:
     """However weights are held: resident, hoisted, streamed, copied module by module; caches and few bits are off."""
     assert {row["error"] for row in rows.values()} == {""}
@@ -84,6 +89,7 @@ def test_every_exact_row_has_the_stock_forward_s_bits(rows: dict[str, dict[str, 
     assert 2 <= rows["cache"]["forwards"] <= 3
 
 
+@of_every_row
 def test_capped_rows_stream_by_their_plans(rows: dict[str, dict[str, Any]]) -> None:
     """Every row within its plan's prediction; the smallest device copies every block's bytes in each step."""
     assert rows["cap0"]["copied_gb"] == 0.0
@@ -95,6 +101,7 @@ def test_capped_rows_stream_by_their_plans(rows: dict[str, dict[str, Any]]) -> N
     assert rows["cap0"]["copy_gb_s"] is None
 
 
+@of_every_row
 def test_the_baseline_copies_what_does_not_fit(rows: dict[str, dict[str, Any]], tiny_models: Models) -> None:
     """Module by module, what is not resident: more than the plan beside it, whose hoisted weights never come."""
     for name in ("cap0", "cap1"):
@@ -104,6 +111,7 @@ def test_the_baseline_copies_what_does_not_fit(rows: dict[str, dict[str, Any]], 
     assert rows["cap1-sync"]["copied_gb"] * 1e9 <= whole
 
 
+@of_every_row
 def test_the_other_rows_say_what_they_are_for(report: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
     """Facts at the model's shapes, kernels of a forward, decodes in each mode; and what the machine is."""
     facts = {fact["part"]: fact for fact in report["facts"]}
@@ -233,6 +241,7 @@ def test_the_page_has_a_line_for_each_row() -> None:
     assert named == [case.name for case in usual_cases([int(gib * GIB) for gib in CAPS_GIB])]
 
 
+@of_every_row
 def test_on_the_cpu_no_copy_is_hidden(rows: dict[str, dict[str, Any]]) -> None:
     """Who computes copies: the share of hidden copies is as good as none, and unknown where nothing is copied."""
     assert rows["resident"]["hidden"] is None

@@ -18,6 +18,7 @@ from tests.gpu_site import model_of
 Out = pytest.CaptureFixture[str]
 
 
+@pytest.mark.long  # the test below renders with both in this process
 def test_both_render_the_same_video(
     tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:

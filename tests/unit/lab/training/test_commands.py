@@ -75,6 +75,7 @@ def test_all_stages_run_in_one_command(tmp_path: Path, monkeypatch: pytest.Monke
     assert load_models(str(tmp_path / "model"), kind="f1").transformer is not None
 
 
+@pytest.mark.long  # a stop of one process is above
 def test_two_processes_stop_at_one_step(tmp_path: Path) -> None:
     """Each has a clock of its own: when the time is up for one, both end, with one checkpoint that goes on."""
     command = [

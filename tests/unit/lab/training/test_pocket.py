@@ -83,7 +83,7 @@ def test_the_end_image_is_reached(renderer: Renderer, bench: Bench) -> None:
     assert row["psnr_first"] >= END_DB  # not a mean of both all along
 
 
-@pytest.mark.parametrize("kind", DRIFT_DB)
+@pytest.mark.parametrize("kind", ["i2v", pytest.param("f1", marks=pytest.mark.long)])
 def test_a_long_video_stays_what_it_is(kind: str, renderer: Renderer, bench: Bench) -> None:
     """Three sections in which nothing is to move: each one ends near the start image, made either way round."""
     rows = [made.row for made in drift(renderer, bench, kind=kind, sections=3)]

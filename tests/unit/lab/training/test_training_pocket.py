@@ -91,7 +91,11 @@ def test_a_recipe_s_model_has_room_in_the_package(recipe: Recipe) -> None:
     ("stage", "part"),
     [
         ("text", "hunyuanvideo-community/HunyuanVideo/text_encoder_2/model.safetensors"),
-        ("vae", "hunyuanvideo-community/HunyuanVideo/vae/diffusion_pytorch_model.safetensors"),
+        pytest.param(
+            "vae",
+            "hunyuanvideo-community/HunyuanVideo/vae/diffusion_pytorch_model.safetensors",
+            marks=pytest.mark.long,
+        ),
         ("dit", "lllyasviel/FramePackI2V_HY/diffusion_pytorch_model.safetensors"),
     ],
 )
