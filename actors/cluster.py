@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from actors.reach import Ports, ports_of
 from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable
@@ -46,7 +46,7 @@ class FarmNode(NamedTuple):
     gpus: int
     draining: bool  #: it goes soon; nothing may begin there
     ports: Ports = Ports("", ())  #: where the head must reach it
-    notice: Notice | None = None  #: what its cloud says of its end
+    notice: CloudNotice | None = None  #: what its cloud says of its end
 
     @property
     def closing(self) -> bool:
@@ -232,7 +232,7 @@ def _word_key(node_id: str) -> bytes:
     return f"node/{node_id}".encode()
 
 
-def post_notice(address: str, node: str, notice: Notice | None) -> bool:
+def post_notice(address: str, node: str, notice: CloudNotice | None) -> bool:
     """Tell a farm from outside the notice that stands of a machine, by its name or Ray's id; None: none stands.
 
     Returns: False if no such machine is alive. Raises: ConfigError, Unavailable.
@@ -249,7 +249,7 @@ def post_notice(address: str, node: str, notice: Notice | None) -> bool:
     return True
 
 
-def has_left(address: str, node: str, notice: Notice) -> bool:
+def has_left(address: str, node: str, notice: CloudNotice) -> bool:
     """Ask a farm from outside whether a machine with that notice has no worker any more.
 
     Raises: ConfigError, Unavailable.
@@ -261,7 +261,7 @@ def has_left(address: str, node: str, notice: Notice) -> bool:
     return bool(said == notice.to_bytes())
 
 
-def is_new_notice(node_id: str, notice: Notice) -> bool:
+def is_new_notice(node_id: str, notice: CloudNotice) -> bool:
     """Note that the farm has taken in a notice; return whether it is the first to do so."""
     from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
@@ -272,7 +272,7 @@ def is_new_notice(node_id: str, notice: Notice) -> bool:
     return True
 
 
-def answer_left(node_id: str, notice: Notice) -> None:
+def answer_left(node_id: str, notice: CloudNotice) -> None:
     """Tell a machine with that notice that no worker of it is left."""
     from ray.experimental.internal_kv import _internal_kv_put
 
@@ -287,13 +287,13 @@ def forget_notice(node_id: str) -> None:
         _internal_kv_del(key, namespace=NAMESPACE.encode())
 
 
-def _notices(node_ids: Iterable[str]) -> dict[str, Notice]:
+def _notices(node_ids: Iterable[str]) -> dict[str, CloudNotice]:
     from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
     client: Any = internal_kv_get_gcs_client()
     keys = {_notice_key(node_id): node_id for node_id in node_ids}
     found = client.internal_kv_multi_get(list(keys), namespace=NAMESPACE.encode())
-    return {keys[key]: Notice.read(data) for key, data in found.items()}
+    return {keys[key]: CloudNotice.read(data) for key, data in found.items()}
 
 
 def _id_of(client: Any, node: str) -> str | None:

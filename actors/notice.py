@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 
-class Notice(NamedTuple):
+class CloudNotice(NamedTuple):
     """One notice. docs/reference/protocol.md lists the kinds."""
 
     cloud: str
@@ -28,7 +28,7 @@ class Notice(NamedTuple):
         return json.dumps(self._asdict()).encode()
 
     @classmethod
-    def read(cls, data: bytes) -> Notice:
+    def read(cls, data: bytes) -> CloudNotice:
         """Read what `to_bytes` wrote, of another version too: it may say more."""
         said: dict[str, Any] = json.loads(data)
         return cls(**{name: said[name] for name in cls._fields if name in said})

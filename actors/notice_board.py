@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 
 from actors.cluster import FarmNode, answer_left, forget_notice, is_new_notice
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from farm.metrics import Meter
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ class NoticeBoard:
     def __init__(self, meter: Meter) -> None:
         """Know of none."""
         self._meter = meter
-        self._standing = dict[str, Notice]()  # by Ray's id of the machine
+        self._standing = dict[str, CloudNotice]()  # by Ray's id of the machine
         self._left = set[str]()  # machines that were told that no worker of theirs is left
 
     def look(self, nodes: Collection[FarmNode], busy: Collection[str]) -> None:
@@ -35,7 +35,7 @@ class NoticeBoard:
         for gone in self._standing.keys() - {node.id for node in nodes}:
             self._forget(gone)
 
-    def _begin(self, node: FarmNode, notice: Notice) -> None:
+    def _begin(self, node: FarmNode, notice: CloudNotice) -> None:
         self._standing[node.id] = notice
         self._left.discard(node.id)
         if is_new_notice(node.id, notice):  # else an earlier dispatcher counted it

@@ -6,37 +6,37 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from deploy.node.notices.metadata import Metadata, Unanswered, garbled
 
 _TOKEN, _TOKEN_S = "/latest/api/token", "21600"
 _ENDS = frozenset({"Terminated", "Warmed:Terminated", "Warmed:Stopped", "Warmed:Hibernated"})
 
 
-def interruption(text: str) -> Notice | None:
+def interruption(text: str) -> CloudNotice | None:
     """Read spot/instance-action: AWS stops, hibernates or terminates the instance, usually two minutes later."""
     said = _object(text)
     if not isinstance(said.get("action"), str):
         raise garbled("spot/instance-action", text)
     time = str(said.get("time", ""))
-    return Notice("aws", "spot", deadline_s=_seconds(time), event=time)
+    return CloudNotice("aws", "spot", deadline_s=_seconds(time), event=time)
 
 
-def lifecycle(text: str) -> Notice | None:
+def lifecycle(text: str) -> CloudNotice | None:
     """Read autoscaling/target-lifecycle-state: the group takes the instance out. It names no time."""
-    return Notice("aws", "autoscaling", event=text.strip()) if text.strip() in _ENDS else None
+    return CloudNotice("aws", "autoscaling", event=text.strip()) if text.strip() in _ENDS else None
 
 
-def rebalance(text: str) -> Notice | None:
+def rebalance(text: str) -> CloudNotice | None:
     """Read events/recommendations/rebalance: an interruption is likelier than usual."""
     time = _object(text).get("noticeTime")
     if not isinstance(time, str):
         raise garbled("events/recommendations/rebalance", text)
-    return Notice("aws", "rebalance", is_hint=True, event=time)
+    return CloudNotice("aws", "rebalance", is_hint=True, event=time)
 
 
 #: the most urgent first
-_ITEMS: tuple[tuple[str, Callable[[str], Notice | None]], ...] = (
+_ITEMS: tuple[tuple[str, Callable[[str], CloudNotice | None]], ...] = (
     ("spot/instance-action", interruption),
     ("autoscaling/target-lifecycle-state", lifecycle),
     ("events/recommendations/rebalance", rebalance),
@@ -57,7 +57,7 @@ class Aws:
         self._token = self._new_token()
         return bool(self._token)
 
-    def look(self) -> Notice | None:
+    def look(self) -> CloudNotice | None:
         """Implement Cloud."""
         for item, read in _ITEMS:
             text = self._item(f"/latest/meta-data/{item}")
@@ -65,7 +65,7 @@ class Aws:
                 return notice
         return None
 
-    def acknowledge(self, notice: Notice) -> None:
+    def acknowledge(self, notice: CloudNotice) -> None:
         """Do nothing: AWS takes no answer here."""
 
     def _item(self, path: str) -> str | None:

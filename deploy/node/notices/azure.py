@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from deploy.node.notices.metadata import Metadata, Unanswered, garbled
 
 _EVENTS, _VERSION = "/metadata/scheduledevents", {"api-version": "2020-07-01"}
@@ -20,7 +20,7 @@ _HEADERS = {"Metadata": "true"}
 _ENDS = frozenset({"Preempt", "Terminate", "Reboot", "Redeploy"})
 
 
-def first_end(text: str, *, machine: str) -> Notice | None:
+def first_end(text: str, *, machine: str) -> CloudNotice | None:
     """Read the scheduled events; return the first that ends this machine.
 
     machine: its name in Azure. The document also lists events of other machines of its set. "": take each as its own.
@@ -33,9 +33,9 @@ def first_end(text: str, *, machine: str) -> Notice | None:
     return min(found, key=lambda notice: notice.deadline_s or -inf, default=None)
 
 
-def _notice(event: dict[str, Any]) -> Notice:
+def _notice(event: dict[str, Any]) -> CloudNotice:
     kind, number = str(event["EventType"]).lower(), str(event["EventId"])
-    return Notice("azure", kind, deadline_s=_seconds(str(event.get("NotBefore") or "")), event=number)
+    return CloudNotice("azure", kind, deadline_s=_seconds(str(event.get("NotBefore") or "")), event=number)
 
 
 def _is_of(event: dict[str, Any], machine: str) -> bool:
@@ -65,7 +65,7 @@ class Azure:
         """Implement Cloud. The events themselves may take two minutes at their first use."""
         return bool(self._name()) or self._events().status_code == 200
 
-    def look(self) -> Notice | None:
+    def look(self) -> CloudNotice | None:
         """Implement Cloud."""
         self._machine = self._machine or self._name()
         answer = self._events()
@@ -73,7 +73,7 @@ class Azure:
             raise Unanswered(f"{_EVENTS}: {answer.status_code}")
         return first_end(answer.text, machine=self._machine)
 
-    def acknowledge(self, notice: Notice) -> None:
+    def acknowledge(self, notice: CloudNotice) -> None:
         """Implement Cloud: let the event begin."""
         said = {"StartRequests": [{"EventId": notice.event}]}
         answer = self.service.ask("POST", _EVENTS, headers=_HEADERS, params=_VERSION, json=said)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 
 ADDRESS = "http://169.254.169.254"  #: of each cloud's service
 GCP_ADDRESS = "http://metadata.google.internal"  #: the same, by the name that Google documents
@@ -59,10 +59,10 @@ class Cloud(Protocol):
     def is_here(self) -> bool:
         """Whether this service is that cloud's. Raises: Unanswered if it cannot say now."""
 
-    def look(self) -> Notice | None:
+    def look(self) -> CloudNotice | None:
         """Return the notice that stands, the most urgent one. It may wait some seconds for one. Raises: Unanswered."""
 
-    def acknowledge(self, notice: Notice) -> None:
+    def acknowledge(self, notice: CloudNotice) -> None:
         """Tell the cloud that it need not wait any longer. Raises: Unanswered."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from actors.cluster import has_left, post_notice
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from deploy.node.notices.find import find_cloud
 from deploy.node.notices.metadata import Cloud, Unanswered
 from farm.errors import FarmError
@@ -41,20 +41,20 @@ class Watch:
         self,
         find: Callable[[], Cloud | None],
         *,
-        post: Callable[[str, str, Notice | None], bool] = post_notice,
-        left: Callable[[str, str, Notice], bool] = has_left,
+        post: Callable[[str, str, CloudNotice | None], bool] = post_notice,
+        left: Callable[[str, str, CloudNotice], bool] = has_left,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Begin without a notice. `find` gives the cloud, `post` and `left` reach the farm, `wall` is unix seconds."""
         self._find, self._post, self._has_left = find, post, left
         self._wall = wall
         self._place: _Place | None = None
-        self._told: tuple[_Place | None, Notice | None] = None, None
-        self._over: Notice | None = None  # the notice after which this machine has no worker any more
-        self._outlived: Notice | None = None
+        self._told: tuple[_Place | None, CloudNotice | None] = None, None
+        self._over: CloudNotice | None = None  # the notice after which this machine has no worker any more
+        self._outlived: CloudNotice | None = None
         self._failures = 0
         self._news, self._closed = threading.Event(), threading.Event()
-        self.notice: Notice | None = None
+        self.notice: CloudNotice | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Self]:
@@ -138,7 +138,7 @@ class Watch:
             if not is_done:
                 self._closed.wait(_TELL_S)
 
-    def _is_over(self, cloud: Cloud, place: _Place, notice: Notice) -> bool:
+    def _is_over(self, cloud: Cloud, place: _Place, notice: CloudNotice) -> bool:
         """Whether this machine has no worker any more; then the cloud need not wait."""
         if not self._has_left(place.address, place.node, notice):
             return False
@@ -147,7 +147,7 @@ class Watch:
         self._over = notice
         return True
 
-    def _still_due(self, notice: Notice | None) -> Notice | None:
+    def _still_due(self, notice: CloudNotice | None) -> CloudNotice | None:
         """Return the notice, or None if the machine has outlived it."""
         if notice is None or notice.deadline_s is None or self._wall() - notice.deadline_s < _OUTLIVED_S:
             return notice
@@ -163,15 +163,15 @@ def watch_cloud(settings: FarmSettings) -> contextlib.AbstractContextManager[Wat
     return Watch(lambda: find_cloud(settings.cloud)).watching()
 
 
-def _event(notice: Notice | None) -> tuple[str, ...]:
+def _event(notice: CloudNotice | None) -> tuple[str, ...]:
     return () if notice is None else (notice.cloud, notice.kind, notice.event)
 
 
-def _facts(notice: Notice) -> dict[str, str]:
+def _facts(notice: CloudNotice) -> dict[str, str]:
     return {"cloud": notice.cloud, "kind": notice.kind, "deadline": notice.deadline}
 
 
-def _say(notice: Notice | None, cloud: Cloud) -> None:
+def _say(notice: CloudNotice | None, cloud: Cloud) -> None:
     if notice is None:
         log.warning("notice_taken_back", extra={"cloud": cloud.name})
     elif notice.is_hint:

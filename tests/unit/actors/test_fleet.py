@@ -15,7 +15,7 @@ import actors.fleet
 from actors.cluster import FarmNode
 from actors.device import device_book
 from actors.fleet import Fleet
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import MemoryPlan, Workload, size_of
 
@@ -30,7 +30,7 @@ class Cluster:
         self.told: list[FarmSettings] = []  # by which each of them goes
         self.dies_at_birth = 0  # so many more workers
         self.draining = False
-        self.notice: Notice | None = None
+        self.notice: CloudNotice | None = None
         self.alive: list[Future[None]] = []
         self.deaths: list[tuple[str, bool]] = []
         self.ends: list[tuple[set[str], set[str]]] = []  # slots of nodes that leave and that close, in each round
@@ -164,7 +164,7 @@ def test_a_machine_with_a_notice_is_filled_no_more(cluster: Cluster, *, is_hint:
     fleet = cluster.fleet()
     for _ in range(2):
         fleet.look_around()
-    cluster.draining, cluster.notice = not is_hint, Notice("aws", "some", is_hint=is_hint)
+    cluster.draining, cluster.notice = not is_hint, CloudNotice("aws", "some", is_hint=is_hint)
     fleet.look_around()
     assert cluster.ends[-1] == ((set(), {"den-0"}) if is_hint else ({"den-0"}, set()))
     assert cluster.noticed[-1] == (1, {"n" * 56})
@@ -210,7 +210,7 @@ def test_a_machine_with_a_notice_gets_a_successor(cluster: Cluster, monkeypatch:
     monkeypatch.setattr(actors.fleet, "ask_for_workers", asked.append)
     fleet = cluster.fleet(wanted=lambda: 1)
     fleet.look_around()
-    cluster.notice = Notice("aws", "rebalance", is_hint=True)
+    cluster.notice = CloudNotice("aws", "rebalance", is_hint=True)
     fleet.look_around()
     fleet.look_around()
     assert asked == [1, 2]

@@ -6,12 +6,12 @@ import pytest
 
 from actors import notice_board
 from actors.cluster import FarmNode
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from actors.notice_board import NoticeBoard
 from tests.unit.farm.test_metrics import Recorder
 
-SPOT = Notice("aws", "spot", deadline_s=1795780800.0, event="x")
-HINT = Notice("aws", "rebalance", is_hint=True)
+SPOT = CloudNotice("aws", "spot", deadline_s=1795780800.0, event="x")
+HINT = CloudNotice("aws", "rebalance", is_hint=True)
 
 
 class Board:
@@ -19,13 +19,13 @@ class Board:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """No notice was ever seen."""
-        self.meter, self.seen, self.left = Recorder(), dict[str, Notice](), dict[str, Notice]()
+        self.meter, self.seen, self.left = Recorder(), dict[str, CloudNotice](), dict[str, CloudNotice]()
         self.board = NoticeBoard(self.meter)
         monkeypatch.setattr(notice_board, "is_new_notice", self.is_new)
         monkeypatch.setattr(notice_board, "answer_left", self.left.__setitem__)
         monkeypatch.setattr(notice_board, "forget_notice", self.forget)
 
-    def is_new(self, node_id: str, notice: Notice) -> bool:
+    def is_new(self, node_id: str, notice: CloudNotice) -> bool:
         """Whether Ray does not have it."""
         before, self.seen[node_id] = self.seen.get(node_id), notice
         return before != notice
@@ -35,7 +35,7 @@ class Board:
         self.seen.pop(node_id, None)
         self.left.pop(node_id, None)
 
-    def look(self, *notices: Notice | None, busy: bool = True) -> None:
+    def look(self, *notices: CloudNotice | None, busy: bool = True) -> None:
         """A round of the fleet: machine 0 with the first notice, and so on."""
         nodes = [
             FarmNode(str(number), f"den-{number}", 1, 0, draining=False, notice=notice)

@@ -18,7 +18,7 @@ import pytest
 
 import actors.cluster
 from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice, Told
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from actors.reach import Ports
 from actors.wire import own_build
 from deploy.node import join
@@ -170,7 +170,7 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_machine_whose_end_is_near_waits_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """While its cloud's notice stands it does not join; that time is not the farm's absence."""
     watch, lives = Watch(lambda: None), 0
-    watch.notice = Notice("aws", "spot")
+    watch.notice = CloudNotice("aws", "spot")
     monkeypatch.setattr(join, "watch_cloud", lambda _: watch.watching())
 
     def be_a_node(*given: object) -> None:

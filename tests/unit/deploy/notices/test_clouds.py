@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from deploy.node.notices import metadata
 from deploy.node.notices.aws import Aws, interruption, lifecycle, rebalance
 from deploy.node.notices.azure import Azure, first_end
@@ -22,7 +22,7 @@ from tests.unit.deploy.notices.conftest import Service
 
 NOON = 1795780800.0  #: 2026-11-27T12:00:00Z
 TERMINATE = '{"action": "terminate", "time": "2026-11-27T12:00:00Z"}'
-SPOT_NOTICE = Notice("aws", "spot", deadline_s=NOON, event="2026-11-27T12:00:00Z")
+SPOT_NOTICE = CloudNotice("aws", "spot", deadline_s=NOON, event="2026-11-27T12:00:00Z")
 HINT = '{"noticeTime": "2026-11-27T12:00:00Z"}'
 
 
@@ -62,26 +62,26 @@ def test_an_interruption_without_a_time_ends_the_machine(time: str) -> None:
 
 def test_aws_other_items() -> None:
     """A group that takes its instance out tells no time; a recommendation is a hint."""
-    assert lifecycle("Terminated") == Notice("aws", "autoscaling", event="Terminated")
+    assert lifecycle("Terminated") == CloudNotice("aws", "autoscaling", event="Terminated")
     assert lifecycle("InService\n") is None
-    assert rebalance(HINT) == Notice("aws", "rebalance", is_hint=True, event="2026-11-27T12:00:00Z")
+    assert rebalance(HINT) == CloudNotice("aws", "rebalance", is_hint=True, event="2026-11-27T12:00:00Z")
 
 
 def test_gcp_preemption() -> None:
     """The machine ends 30 s later."""
     assert preempted("FALSE", now_s=NOON) is None
-    assert preempted("TRUE\n", now_s=NOON) == Notice("gcp", "preempted", deadline_s=NOON + 30)
+    assert preempted("TRUE\n", now_s=NOON) == CloudNotice("gcp", "preempted", deadline_s=NOON + 30)
 
 
 def test_azure_events() -> None:
     """Those of this machine count, the first to come; a freeze and other machines' events do not."""
     later = "Fri, 27 Nov 2026 12:15:00 GMT"
     text = azure(event("Freeze"), event("Preempt", "gpu_4"), event("Redeploy", before=later), event("Terminate"))
-    assert first_end(text, machine="GPU_3") == Notice("azure", "terminate", deadline_s=NOON, event="Terminate-1")
+    assert first_end(text, machine="GPU_3") == CloudNotice("azure", "terminate", deadline_s=NOON, event="Terminate-1")
     assert first_end(azure(event("Freeze"), event("Preempt", "gpu_4")), machine="gpu_3") is None
     assert first_end(azure(), machine="gpu_3") is None
     begun = first_end(azure(event("Reboot", before=later), event(before="")), machine="gpu_3")
-    assert begun == Notice("azure", "preempt", event="Preempt-1")
+    assert begun == CloudNotice("azure", "preempt", event="Preempt-1")
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", "7", '{"Events": 7}', '{"Events": [{}]}', "\x00"])
@@ -89,7 +89,7 @@ def test_azure_events() -> None:
     "read",
     [interruption, rebalance, lambda text: preempted(text, now_s=NOON), lambda text: first_end(text, machine="")],
 )
-def test_garbage_is_no_notice(read: Callable[[str], Notice | None], text: str) -> None:
+def test_garbage_is_no_notice(read: Callable[[str], CloudNotice | None], text: str) -> None:
     """Nothing is known then."""
     with pytest.raises(Unanswered):
         read(text)
@@ -104,7 +104,7 @@ def test_aws_is_asked_with_a_token_that_is_renewed(service: Service) -> None:
     assert aws.look() == SPOT_NOTICE
     assert sum(AWS_TOKEN in line for line in service.asked) == 2
     service.now = State("aws", {LIFECYCLE: "InService", REBALANCE: HINT}, token="t2")
-    assert aws.look() == Notice("aws", "rebalance", is_hint=True, event="2026-11-27T12:00:00Z")
+    assert aws.look() == CloudNotice("aws", "rebalance", is_hint=True, event="2026-11-27T12:00:00Z")
     service.now = State("aws", fault="401")
     with pytest.raises(Unanswered, match="401"):
         aws.look()
@@ -117,13 +117,13 @@ def test_gcp_waits_for_a_change(service: Service) -> None:
     assert gcp.is_here()
     assert gcp.look() is None
     threading.Timer(0.2, lambda: setattr(service, "now", State("gcp", {PREEMPTED: "TRUE"}))).start()
-    assert gcp.look() == Notice("gcp", "preempted", deadline_s=NOON + 31)
+    assert gcp.look() == CloudNotice("gcp", "preempted", deadline_s=NOON + 31)
     assert "wait_for_change=true&last_etag=" in service.asked[-1]
     service.now = State("gcp", {PREEMPTED: "TRUE"}, fault="503")
     with pytest.raises(Unanswered, match="503"):
         gcp.look()
     service.now = State("gcp", {PREEMPTED: "TRUE"})
-    assert gcp.look() == Notice("gcp", "preempted", deadline_s=NOON + 31)
+    assert gcp.look() == CloudNotice("gcp", "preempted", deadline_s=NOON + 31)
     assert service.asked[-1] == f"GET {PREEMPTED}"  # after a failure nothing is waited for
 
 
@@ -135,7 +135,7 @@ def test_azure_takes_an_acknowledgement(service: Service) -> None:
     assert cloud.look() is None
     service.now = State("azure", {NAME: "gpu_3", EVENTS: azure(event())})
     notice = cloud.look()
-    assert notice == Notice("azure", "preempt", deadline_s=NOON, event="Preempt-1")
+    assert notice == CloudNotice("azure", "preempt", deadline_s=NOON, event="Preempt-1")
     cloud.acknowledge(notice)
     method, path, body = service.asked[-1].split(" ", 2)
     assert (method, path.partition("?")[0]) == ("POST", EVENTS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.notice import Notice
+from actors.notice import CloudNotice
 from deploy.node.notices import watcher
 from deploy.node.notices.aws import Aws
 from deploy.node.notices.azure import Azure
@@ -24,10 +24,10 @@ class Farm:
     """A farm that hears of a machine."""
 
     def __init__(self) -> None:
-        self.told = list[tuple[str, str, Notice | None]]()
+        self.told = list[tuple[str, str, CloudNotice | None]]()
         self.answers, self.is_empty, self.now = True, False, NOON - 120
 
-    def post(self, address: str, node: str, notice: Notice | None) -> bool:
+    def post(self, address: str, node: str, notice: CloudNotice | None) -> bool:
         """Hear of a notice; it may not answer."""
         if not self.answers:
             raise Unavailable("nothing answers")
@@ -144,7 +144,7 @@ def test_the_threads_carry_on(farm: Farm, service: Service, monkeypatch: pytest.
     aws, strange = Aws(service.client), [TypeError("nobody foresaw it")]
     look = aws.look
 
-    def looks() -> Notice | None:
+    def looks() -> CloudNotice | None:
         if strange:
             raise strange.pop()
         return look()
