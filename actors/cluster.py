@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -33,12 +33,12 @@ def worker_name(slot: str, node_id: str) -> str:
 
 _KEY = b"farm"  #: in Ray's own key-value store: what a machine that joins must know
 _SIGN = b"sign"  #: another: changes for as long as the dispatcher lives
-_ANSWER_S = 5.0
+ANSWER_S = 5.0  #: of tables that are asked from outside
 _HEAD_SLOTS = "worker"  #: workers of a node without a name are worker-0, worker-1 …
 
 
 class FarmNode(NamedTuple):
-    """A living machine that has workers, or a cloud's notice."""
+    """A living machine."""
 
     id: str
     name: str
@@ -79,28 +79,25 @@ class FarmNotice(NamedTuple):
 
 
 def farm_nodes() -> list[FarmNode]:
-    """Return the living nodes that declare workers or have a notice. Takes a few ms; Ray must be connected."""
+    """Return the living nodes, without their clouds' notices. Takes a few ms; Ray must be connected."""
     import ray
 
     draining = ray._private.state.state.get_draining_nodes()  # noqa: SLF001 - no public call tells it
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    notices = _notices(node["NodeID"] for node in alive)
     return [
         FarmNode(
             id=node["NodeID"],
             name=node["Labels"].get(NODE_LABEL, _HEAD_SLOTS),
             workers=int(node["Resources"].get(WORKER_RESOURCE, 0)),
             gpus=int(node["Resources"].get("GPU", 0)),
-            draining=node["NodeID"] in draining or (notice is not None and not notice.is_hint),
+            draining=node["NodeID"] in draining,
             ports=ports_of(
                 node["NodeManagerAddress"],
                 (node["NodeManagerPort"], node["ObjectManagerPort"]),
                 node["Labels"].get(PORTS_LABEL, ""),
             ),
-            notice=notice,
         )
-        for node in alive
-        if (notice := notices.get(node["NodeID"])) or node["Resources"].get(WORKER_RESOURCE, 0)
+        for node in ray.nodes()
+        if node["Alive"]
     ]
 
 
@@ -143,8 +140,8 @@ def look_at(address: str) -> FarmLook:
 
     Raises: ConfigError if the token is not the farm's; Unavailable if no farm answers.
     """
-    with _asking(address) as client:
-        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
+    with asking(address) as client:
+        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=ANSWER_S)
         alive = _living(client)
     if data is None:
         raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
@@ -161,7 +158,7 @@ def _living(client: Any) -> list[Any]:
     """Return what Ray's tables say of each living node."""
     from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
 
-    nodes = client.get_all_node_info(timeout=_ANSWER_S).values()
+    nodes = client.get_all_node_info(timeout=ANSWER_S).values()
     return [node for node in nodes if node.state == GcsNodeInfo.GcsNodeState.ALIVE]
 
 
@@ -171,11 +168,11 @@ def _name_of(node: Any) -> str:
 
 
 @contextlib.contextmanager
-def _asking(address: str) -> Iterator[Any]:
+def asking(address: str) -> Iterator[Any]:
     """Give a client of Ray's tables. Raises: ConfigError, Unavailable."""
     host, _, port = address.rpartition(":")
     try:  # Ray's own client would try for 40 s
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except OSError as err:
         raise Unavailable(f"nothing answers at {address} ({err.strerror or err}); is the farm up there?") from err
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # a compiled module
@@ -220,10 +217,10 @@ def told(address: str, name: str) -> Told:
 
     Raises: ConfigError, Unavailable.
     """
-    with _asking(address) as client:
+    with asking(address) as client:
         word, sign = (
-            client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
-            for key in (_word_key(_id_of(client, name) or ""), _SIGN)
+            client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=ANSWER_S)
+            for key in (_word_key(id_of(client, name) or ""), _SIGN)
         )
     return Told(None if word is None else str(word, "utf-8"), str(sign or b"", "utf-8"))
 
@@ -232,85 +229,17 @@ def _word_key(node_id: str) -> bytes:
     return f"node/{node_id}".encode()
 
 
-def post_notice(address: str, node: str, notice: CloudNotice | None) -> bool:
-    """Tell a farm from outside the notice that stands of a machine, by its name or Ray's id; None: none stands.
-
-    Returns: False if no such machine is alive. Raises: ConfigError, Unavailable.
-    """
-    with _asking(address) as client:
-        node_id = _id_of(client, node)
-        if node_id is None:
-            return False
-        key, space = _notice_key(node_id), NAMESPACE.encode()
-        if notice is None:
-            client.internal_kv_del(key, del_by_prefix=False, namespace=space, timeout=_ANSWER_S)
-        else:
-            client.internal_kv_put(key, notice.to_bytes(), overwrite=True, namespace=space, timeout=_ANSWER_S)
-    return True
-
-
-def has_left(address: str, node: str, notice: CloudNotice) -> bool:
-    """Ask a farm from outside whether a machine with that notice has no worker any more.
-
-    Raises: ConfigError, Unavailable.
-    """
-    with _asking(address) as client:
-        node_id = _id_of(client, node)
-        key = _left_key(node_id or "")
-        said = client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=_ANSWER_S)
-    return bool(said == notice.to_bytes())
-
-
-def is_new_notice(node_id: str, notice: CloudNotice) -> bool:
-    """Note that the farm has taken in a notice; return whether it is the first to do so."""
-    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
-
-    key, space = _noticed_key(node_id), NAMESPACE.encode()
-    if _internal_kv_get(key, namespace=space) == notice.to_bytes():
-        return False
-    _internal_kv_put(key, notice.to_bytes(), overwrite=True, namespace=space)
-    return True
-
-
-def answer_left(node_id: str, notice: CloudNotice) -> None:
-    """Tell a machine with that notice that no worker of it is left."""
-    from ray.experimental.internal_kv import _internal_kv_put
-
-    _internal_kv_put(_left_key(node_id), notice.to_bytes(), overwrite=True, namespace=NAMESPACE.encode())
-
-
-def forget_notice(node_id: str) -> None:
-    """Forget what the farm wrote of a machine's notice, which was taken back or came true."""
-    from ray.experimental.internal_kv import _internal_kv_del
-
-    for key in (_left_key(node_id), _noticed_key(node_id)):
-        _internal_kv_del(key, namespace=NAMESPACE.encode())
-
-
-def _notices(node_ids: Iterable[str]) -> dict[str, CloudNotice]:
-    from ray.experimental.internal_kv import internal_kv_get_gcs_client
-
-    client: Any = internal_kv_get_gcs_client()
-    keys = {_notice_key(node_id): node_id for node_id in node_ids}
-    found = client.internal_kv_multi_get(list(keys), namespace=NAMESPACE.encode())
-    return {keys[key]: CloudNotice.read(data) for key, data in found.items()}
-
-
-def _id_of(client: Any, node: str) -> str | None:
+def id_of(client: Any, node: str) -> str | None:
+    """Return Ray's id of the living node with that name or id; None: there is none."""
     living = _living(client)
     return next((each.node_id.hex() for each in living if node in {each.node_id.hex(), _name_of(each)}), None)
 
 
-def _notice_key(node_id: str) -> bytes:
-    return f"notice/{node_id}".encode()
+def own_client() -> Any:
+    """Return the client of Ray's tables that this process has; Ray must be connected."""
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
-
-def _noticed_key(node_id: str) -> bytes:
-    return f"noticed/{node_id}".encode()
-
-
-def _left_key(node_id: str) -> bytes:
-    return f"left/{node_id}".encode()
+    return internal_kv_get_gcs_client()
 
 
 def stay_on_loopback() -> None:

@@ -15,6 +15,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import NAMESPACE, WORKER_RESOURCE, FarmNode, ask_for_workers, farm_nodes, worker_name
+from actors.notice_mail import with_notices
 from actors.worker import RenderWorker
 from farm.settings import FarmSettings
 
@@ -70,7 +71,7 @@ class Fleet:
         """Start nothing yet.
 
         on_death: hears `(worker_id, alone=…)` of each worker that died; alone: its node lives on.
-        on_nodes: hears the ids of the living nodes, the slots of nodes that go soon, and those of nodes that may.
+        on_nodes: hears the ids of the nodes that have workers, the slots of nodes that go soon, and of those that may.
         may_fill: whether the fleet may start a worker in a slot.
         greet:    hears of each node that is new.
         on_notices: hears of the living nodes, and the ids of those that have a worker, in each round.
@@ -83,7 +84,7 @@ class Fleet:
         self._wanted, self._start = wanted, start or start_worker
         self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
-        self._known = set[str]()  # ids of the living nodes
+        self._known = set[str]()  # ids of the living nodes that have workers
         self._draining = threading.Event()
 
     def keep(self) -> None:
@@ -121,7 +122,8 @@ class Fleet:
 
     def _look(self) -> None:
         """Bring the slots up to date with Ray's nodes."""
-        nodes = {node.id: node for node in farm_nodes()}
+        living = _living_nodes()
+        nodes = {node.id: node for node in living if node.workers}
         for node_id in nodes.keys() - self._known:
             self._greet(nodes[node_id])
         self._known = set(nodes)
@@ -140,7 +142,7 @@ class Fleet:
         slots = self._slots.values()
         leaving = {slot.name for slot in slots if slot.node.draining}
         self._on_nodes(set(nodes), leaving, {slot.name for slot in slots if slot.node.closing})
-        self._on_notices(nodes.values(), {slot.node.id for slot in slots if slot.awaited})
+        self._on_notices(living, {slot.node.id for slot in slots if slot.awaited})
 
     def _is_vacant(self, slot: _Slot) -> bool:
         ends = slot.node.draining or slot.node.closing or self._draining.is_set()
@@ -205,7 +207,11 @@ class Fleet:
                 return False
         elif not isinstance(error, OutOfMemoryError):  # Ray kills before the machine's memory is full
             return False
-        return any(node.id == slot.node.id and not node.draining for node in farm_nodes())
+        return any(node.id == slot.node.id and not node.draining for node in _living_nodes())
+
+
+def _living_nodes() -> list[FarmNode]:
+    return with_notices(farm_nodes())
 
 
 def start_worker(slot: str, number: int, node: FarmNode, settings: FarmSettings) -> Any:

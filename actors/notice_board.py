@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from actors.cluster import FarmNode, answer_left, forget_notice, is_new_notice
+from actors.cluster import FarmNode
 from actors.notice import CloudNotice
+from actors.notice_mail import answer_left, forget_notice, is_new_notice
 from farm.metrics import Meter
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class NoticeBoard:
                 answer_left(node.id, node.notice)
                 self._left.add(node.id)
         for gone in self._standing.keys() - {node.id for node in nodes}:
-            self._forget(gone)
+            self._forget(gone, is_dead=True)
 
     def _begin(self, node: FarmNode, notice: CloudNotice) -> None:
         self._standing[node.id] = notice
@@ -47,9 +48,9 @@ class NoticeBoard:
         if notice := self._standing.get(node.id):
             where = {"cloud": notice.cloud, "kind": notice.kind, "node": node.name}
             log.info("notice_taken_back", extra=where)
-            self._forget(node.id)
+            self._forget(node.id, is_dead=False)
 
-    def _forget(self, node_id: str) -> None:
+    def _forget(self, node_id: str, *, is_dead: bool) -> None:
         del self._standing[node_id]
         self._left.discard(node_id)
-        forget_notice(node_id)
+        forget_notice(node_id, is_dead=is_dead)

@@ -43,6 +43,7 @@ class Cluster:
         monkeypatch.setattr(actors.fleet, "time", clock)
         monkeypatch.setattr(actors.fleet, "_LOOK_S", 0.01)
         monkeypatch.setattr(actors.fleet, "farm_nodes", self.nodes)
+        monkeypatch.setattr(actors.fleet, "with_notices", lambda nodes: nodes)
         monkeypatch.setattr("ray.get_actor", get_actor)
 
     def sleep(self, seconds: float) -> None:
@@ -202,6 +203,13 @@ def test_nodes_are_asked_for_as_they_are_wanted(cluster: Cluster, monkeypatch: p
     assert fleet.drain()
     fleet.look_around()
     assert asked == [0, 3, 1, 0]
+
+
+def test_the_board_hears_of_a_machine_without_workers(cluster: Cluster) -> None:
+    """Such a head may have a notice, too."""
+    cluster.workers = 0
+    cluster.fleet().look_around()
+    assert (cluster.noticed, cluster.begun) == ([(1, set())], [])
 
 
 def test_a_machine_with_a_notice_gets_a_successor(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,7 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(address)
         yield client
 
-    monkeypatch.setattr(actors.cluster, "_asking", asking)
+    monkeypatch.setattr(actors.cluster, "asking", asking)
     words = [actors.cluster.told(ADDRESS, name) for name in ("den", "loft", "attic")]
     assert words == [Told("heard", "12"), Told(None, "12"), Told(None, "12")]
     assert asked == [ADDRESS] * 3
