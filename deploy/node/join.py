@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 from actors.cluster import HEARD, NODE_LABEL, PORTS_LABEL, WORKER_RESOURCE, FarmNotice
 from actors.reach import own_address, unreached
@@ -48,10 +49,11 @@ _REACH_HEAD = (
 
 
 class Patience:
-    """How long the farm may be away: FARM_GIVE_UP_S, or for ever."""
+    """How long the farm may be away, and a hint may stand: FARM_GIVE_UP_S, or for ever."""
 
-    def __init__(self, limit_s: float | None) -> None:
+    def __init__(self, limit_s: float | None, hinted_s: Callable[[], float] = lambda: 0.0) -> None:
         self._limit_s, self._since, self._sign = limit_s, time.monotonic(), ""
+        self._hinted_s = hinted_s  # how long the cloud's hint has stood
 
     def renew(self) -> None:
         """Let the time begin again."""
@@ -70,8 +72,13 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has been away for longer."""
-        return self._limit_s is not None and time.monotonic() - self._since > self._limit_s
+        """Whether either has lasted longer."""
+        return self._limit_s is not None and (self.is_hint_over or time.monotonic() - self._since > self._limit_s)
+
+    @property
+    def is_hint_over(self) -> bool:
+        """Whether the hint has. The farm gives this machine no work meanwhile."""
+        return self._limit_s is not None and self._hinted_s() > self._limit_s
 
 
 @outliving_readers()
@@ -80,7 +87,7 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
 
     If the farm goes away, wait for it and join again; with FARM_GIVE_UP_S, wait for it from the first. own_store: the
     user named the store on this machine.
-    Returns: 0, or 3 if the farm was away for longer than FARM_GIVE_UP_S.
+    Returns: 0, or 3 if the farm was away, or the cloud's hint stood, for longer than FARM_GIVE_UP_S.
     Raises: ConfigError if there is no farm, the token is wrong, this machine's software is another one, or it does not
     see the farm's store.
     """
@@ -94,27 +101,29 @@ def join_foreground(address: str, settings: FarmSettings, *, own_store: bool) ->
 
 
 def _keep_joining(address: str, settings: FarmSettings, stop: threading.Event, watch: Watch, *, own_store: bool) -> int:
-    node, joined, tries, patience = settings, False, 0, Patience(settings.give_up_s)
+    node, joined, tries = settings, False, 0
+    patience = Patience(settings.give_up_s, lambda: watch.hinted_s)
     while not stop.is_set():
-        if watch.notice:  # the log says so
-            patience.renew()
-            stop.wait(_AGAIN_S)
-            continue
         try:
-            known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
-            node, gpus = _fitted(address, known, own_store=own_store)
-            if not joined:  # else a worker that ends may still hold one
-                check_free(ray_ports(node, is_head=False))
-            with watch.telling(address, node.node):
-                be_a_node(address, node, gpus, stop, patience)
-            joined = True
+            if watch.notice:  # the log says so
+                patience.renew()
+            else:
+                known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
+                node, gpus = _fitted(address, known, own_store=own_store)
+                if not joined:  # else a worker that ends may still hold one
+                    check_free(ray_ports(node, is_head=False))
+                with watch.telling(address, node.node):
+                    be_a_node(address, node, gpus, stop, patience)
+                joined = True
         except (Unavailable, StoreError) as err:
             tries += "ray" in err.facts
             if not joined and not _may_pass(err, tries, settings):
                 raise ConfigError(str(err)) from err
             say(f"waiting for the farm: {err}")
         if patience.is_over and not stop.is_set():
-            say(f"giving up: the farm at {address} has been away for FARM_GIVE_UP_S={settings.give_up_s:g} s")
+            away, hinted = f"the farm at {address} has been away", "this machine's cloud has said that it may end"
+            why = hinted if patience.is_hint_over else away
+            say(f"giving up: for FARM_GIVE_UP_S={settings.give_up_s:g} s, {why}")
             return _GAVE_UP
         stop.wait(_AGAIN_S)
     return 0
@@ -254,7 +263,7 @@ def _await_joined(
 def _await_end(
     address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event, patience: Patience
 ) -> None:
-    """Wait until Ray ends here, `stop` is set, or the farm is away for too long though its Ray is not."""
+    """Wait until Ray ends here, `stop` is set, or patience is over: Ray's head may outlive the farm."""
     from actors.cluster import told
 
     while process.poll() is None and not stop.wait(_LOOK_S) and not patience.is_over:

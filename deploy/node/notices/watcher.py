@@ -55,6 +55,13 @@ class Watch:
         self._failures = 0
         self._news, self._closed = threading.Event(), threading.Event()
         self.notice: CloudNotice | None = None
+        self._hinted_at = 0.0  # when the hint that stands came; it may have changed since
+
+    @property
+    def hinted_s(self) -> float:
+        """How long a hint has stood by now; 0: none does."""
+        notice = self.notice
+        return time.monotonic() - self._hinted_at if notice is not None and notice.is_hint else 0.0
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Self]:
@@ -103,6 +110,8 @@ class Watch:
         self._failures = 0
         if _event(notice) != _event(self.notice):  # another time of the same event is no other notice
             _say(notice, cloud)
+            if self.notice is None or not self.notice.is_hint:
+                self._hinted_at = time.monotonic()
             self.notice = notice
             self._news.set()
 

@@ -22,6 +22,7 @@ from actors.notice import CloudNotice
 from actors.reach import Ports
 from actors.wire import own_build
 from deploy.node import join
+from deploy.node.notices import watcher
 from deploy.node.notices.watcher import Watch
 from farm.errors import ConfigError, Unavailable
 from farm.settings import FarmSettings
@@ -167,23 +168,101 @@ def test_one_client_asks_what_the_farm_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [ADDRESS] * 3
 
 
+class Passing:
+    """Time that passes with each look at it, and the watch of this machine's cloud."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, notice: CloudNotice | None = None) -> None:
+        """The notice stands."""
+        self.now, self.watch = 0.0, Watch(lambda: None)
+        for module in (join, watcher):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.monotonic))
+        monkeypatch.setattr(join, "watch_cloud", lambda _: self.watch.watching())
+        monkeypatch.setattr(join, "_LOOK_S", 0.0)
+        self.says(notice)
+
+    def says(self, notice: CloudNotice | None) -> None:
+        """Let the watch ask the cloud."""
+        self.watch.look(SimpleNamespace(name="aws", look=lambda: notice))  # type: ignore[arg-type]  # all that it needs
+
+    def monotonic(self) -> float:
+        """Let ten seconds pass."""
+        self.now += 10
+        if self.now > 10_000:
+            pytest.fail("the machine waits for ever")
+        return self.now
+
+
+SPOT = CloudNotice("aws", "spot")
+HINT = CloudNotice("aws", "rebalance", is_hint=True)
+
+
 def test_a_machine_whose_end_is_near_waits_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """While its cloud's notice stands it does not join; that time is not the farm's absence."""
-    watch, lives = Watch(lambda: None), 0
-    watch.notice = CloudNotice("aws", "spot")
-    monkeypatch.setattr(join, "watch_cloud", lambda _: watch.watching())
+    cloud, lives = Passing(monkeypatch, SPOT), 0
+    renew = join.Patience.renew
+
+    def renewed(patience: join.Patience) -> None:
+        renew(patience)
+        cloud.says(SPOT if cloud.now < 3000 else None)
 
     def be_a_node(*given: object) -> None:
         nonlocal lives
         lives += 1
-        assert watch.notice is None
+        assert cloud.watch.notice is None
+        if lives == 1:  # a machine that had waited for the farm for so long would give up
+            raise Unavailable("nothing answers")
         stop = given[3]
         assert isinstance(stop, threading.Event)
         stop.set()
 
-    threading.Timer(0.3, setattr, (watch, "notice", None)).start()
-    assert joining(monkeypatch, be_a_node, give_up_s=0.1) == 0
-    assert lives == 1
+    monkeypatch.setattr(join.Patience, "renew", renewed)
+    assert joining(monkeypatch, be_a_node, give_up_s=900.0) == 0
+    assert (lives, cloud.now > 3000) == (2, True)
+
+
+def test_a_hint_that_stands_ends_the_wait_outside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rented machine would be paid for nothing: with FARM_GIVE_UP_S it gives up, and says why."""
+    Passing(monkeypatch, HINT)
+    assert joining(monkeypatch, lambda *_: pytest.fail("it joined"), give_up_s=900.0) == 3
+    said = capsys.readouterr().err
+    assert "giving up: for FARM_GIVE_UP_S=900 s, this machine's cloud has said that it may end" in said
+
+
+@pytest.mark.parametrize("word", [HEARD, None])
+def test_a_hint_that_stands_ends_a_machine_in_the_farm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str | None
+) -> None:
+    """The dispatcher gives signs all the time, and the machine has no work: it leaves, heard or not."""
+    cloud, program = Passing(monkeypatch), tmp_path / "ray"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+
+    def told(_address: str, _name: str) -> Told:
+        if cloud.now > 2000 and not cloud.watch.notice:
+            cloud.says(HINT)
+        return Told(word, str(cloud.now))
+
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(actors.cluster, "told", told)
+    assert joining(monkeypatch, join.be_a_node, give_up_s=900.0) == 3
+    said = capsys.readouterr()
+    assert said.out == (f"joined {ADDRESS} as den\n" if word else "")
+    assert "this machine's cloud has said that it may end" in said.err
+    assert cloud.now > 2900
+
+
+def test_without_give_up_s_a_hint_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user did not ask the machine to leave. Another time of the same hint begins no new wait."""
+    cloud = Passing(monkeypatch, HINT)
+    for number in range(100):
+        cloud.says(HINT._replace(event=str(number)))
+        cloud.monotonic()
+    assert join.Patience(900.0, lambda: cloud.watch.hinted_s).is_over
+    assert not join.Patience(None, lambda: cloud.watch.hinted_s).is_over
+    cloud.says(SPOT)
+    assert not join.Patience(900.0, lambda: cloud.watch.hinted_s).is_over
 
 
 def test_with_give_up_s_the_first_join_waits_too(monkeypatch: pytest.MonkeyPatch) -> None:
