@@ -23,7 +23,7 @@ from framepack_engine.memory.model_count import count_model
 from framepack_engine.memory.plan_book import PlanBook, PlanNotes
 from framepack_engine.models.catalog import CPU_MODEL, ModelEntry, known_models
 from framepack_engine.models.compiled import check_compile
-from framepack_engine.models.host import host_bytes
+from framepack_engine.models.host import cpu_name, host_bytes
 from framepack_engine.models.locate import is_here
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import check_precision
@@ -58,7 +58,7 @@ def describe_device(worker_id: str, *, node: str, settings: FarmSettings) -> Wor
     return WorkerCard(
         id=worker_id,
         node=node,
-        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {threads} thread{'s' if threads > 1 else ''}",
+        device=torch.cuda.get_device_name(device) if on_gpu else cpu_name(threads),
         vram_gib=None if vram_gib is None else round(vram_gib, 1),
         vram_class=settings.vram_class or (None if vram_gib is None else vram_class(vram_gib)),
         numeric_class=numeric_class(

@@ -269,7 +269,8 @@ class FarmSettings(BaseModel):
     give_up_s: Annotated[Positive | None, EMPTY] = Field(
         None,
         description="After so many seconds without a sign of the farm's dispatcher, `framefarm join` ends with 3, so "
-        "that a rented machine can switch itself off. It also waits so long for a farm that has not started yet. "
+        "that a rented machine can switch itself off; likewise after so many with a rebalance hint of AWS, because the "
+        "machine has no work then. `join` also waits so long for a farm that has not started yet. "
         "Unset: it ends with 2 if nothing answers at its start, and later waits for ever.",
     )
     cloud: Annotated[str, one_of("auto", "aws", "gcp", "azure", "none")] = Field(

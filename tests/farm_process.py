@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.clean_env import clean_env
 from tests.imports import ROOT
 from tests.patience import patient
 
@@ -27,9 +27,8 @@ class FarmProcess:
 
         url: the storage, where it is no folder; `storage` then only says where the log lies.
         """
-        env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
+        env = clean_env()
         env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1", "FARM_PORT": "0"}
-        env["FARM_CLOUD"] = "none"  # the tests ask no metadata service but their own
         env |= {f"FARM_{key}": value for key, value in settings.items()}
         env["PYTHONPATH"] = str(ROOT)
         command = [str(Path(sys.executable).with_name("framefarm")), "up", "--storage", url or str(storage)]

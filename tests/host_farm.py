@@ -116,12 +116,12 @@ class Farm:
         """What a command said last on stderr."""
         return (self.net.folder / name).read_text()[-3000:]
 
-    def workers(self) -> dict[str, str]:
-        """Slot -> state; {} while the farm does not answer."""
+    def workers(self) -> dict[str, str] | None:
+        """Slot -> state; None while the farm does not answer."""
         try:
             listed = self.http.get("/v1/workers").json()["data"]
         except (httpx.TransportError, KeyError):
-            return {}
+            return None
         return {slot_of(worker["id"]): worker["state"] for worker in listed}
 
     def submit(self) -> str:
@@ -160,7 +160,16 @@ class Farm:
 
     def await_worker(self, slot: str, state: str) -> None:
         """Wait until the slot's worker is in that state."""
-        wait_for(lambda: self.workers().get(slot) == state or None, seconds=60, what=f"{slot} to be {state}")
+        wait_for(lambda: (self.workers() or {}).get(slot) == state or None, seconds=60, what=f"{slot} to be {state}")
+
+    def await_no_worker(self, slot: str) -> None:
+        """Wait until the farm says that the slot has none."""
+
+        def is_gone() -> bool | None:
+            there = self.workers()
+            return None if there is None or slot in there else True
+
+        wait_for(is_gone, seconds=30, what=f"{slot} to be gone")
 
     def events(self, video: str) -> list[dict[str, Any]]:
         """Read the video's ledger, entry by entry, from the store."""

@@ -24,13 +24,13 @@ from farm.errors import (
     Unauthorized,
     Unavailable,
 )
+from framefarm_client.errors import rest_s
 
 if TYPE_CHECKING:
     from farm.client import Event, FarmClient
 
 _ENDED = {"completed", "failed", "cancelled"}
 _OF_ALL = (Unavailable, ConfigError, Unauthorized)  #: errors that no other wish escapes
-_FULL_S = 10.0  #: until a farm is asked again that has no room, and holds no video of ours that could end
 _AWAY_S = 2.0
 
 
@@ -89,7 +89,8 @@ class Batch:
     def run(self, client: FarmClient) -> None:
         """Ask for what was not asked for yet, and write what is made, until nothing is left.
 
-        A farm without room is asked again when a video ends. Raises: Unavailable, ConfigError, Unauthorized.
+        A farm without room is asked again when a video of ours ends; if it has none, when its refusal says.
+        Raises: Unavailable, ConfigError, Unauthorized.
         """
         with closing(client.events()) as events:
             while self._open or self._ids:
@@ -98,7 +99,7 @@ class Batch:
                 if self._ids and not isinstance(full, Busy):
                     self._follow(client, events)
                 elif full:
-                    time.sleep(_FULL_S)
+                    time.sleep(rest_s(full))
 
     def _ask_all(self, client: FarmClient) -> Quota | Overloaded | None:
         """Ask for what is left while the farm has room; return why it has none."""

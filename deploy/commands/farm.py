@@ -42,8 +42,8 @@ def up(
     """Run a farm on this machine, in the foreground: print `ready URL`, stop on Ctrl-C or SIGTERM."""
     from deploy.settings import Settings
 
-    settings = Settings.from_env(**given)
-    raise typer.Exit(runner(restart=restart)(settings, exit_with_parent=exit_with_parent))
+    run = runner(restart=restart)  # first: native Windows is refused before its settings are judged
+    raise typer.Exit(run(Settings.from_env(**given), exit_with_parent=exit_with_parent))
 
 
 def _refuse_windows() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+_GONE = {errno.EPIPE, errno.EIO}  #: the reader, or the terminal, does not come back
+
 
 class _Unread:
     """A stream of text that takes what it cannot write as written."""
@@ -31,19 +33,34 @@ class _Unread:
         with self._dropping():
             self._stream.flush()
 
+    def finish(self) -> None:
+        """Write what is buffered, or drop it for good: else Python writes it at its end, and exits with 120."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._go_nowhere()
+
     @contextlib.contextmanager
     def _dropping(self) -> Iterator[None]:
         try:
             yield
         except OSError as err:
-            if err.errno != errno.ENOSPC:  # the reader is gone for good; else Python fails at its end, on the buffer
-                with Path(os.devnull).open("wb") as nothing:
-                    os.dup2(nothing.fileno(), self._stream.fileno())
+            if err.errno in _GONE:  # a full disk or pipe may have room again
+                self._go_nowhere()
+
+    def _go_nowhere(self) -> None:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def outliving_readers() -> Iterator[None]:
     """Go on where stdout or stderr cannot be written: its reader or its terminal is gone, or the disk is full."""
-    out, err = (cast("TextIO", _Unread(stream)) if stream else None for stream in (sys.stdout, sys.stderr))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        yield
+    streams = [_Unread(stream) if stream else None for stream in (sys.stdout, sys.stderr)]
+    out, err = (cast("TextIO | None", stream) for stream in streams)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
+    finally:
+        for stream in filter(None, streams):
+            stream.finish()

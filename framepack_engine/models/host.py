@@ -1,4 +1,4 @@
-"""The memory of this machine that this process may use. Loads no torch.
+"""The machine beside its GPUs: the memory that this process may use, and the CPU's name. Loads no torch.
 
 The total is what Linux reports. On some small virtual machines it grows with use: plans take the host's memory as an
 argument, and `--host-gb` sets it.
@@ -20,6 +20,11 @@ def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
         with suppress(OSError, ValueError):  # not there, or "max"
             total = min(total, int(path.read_text()))
     return total
+
+
+def cpu_name(threads: int) -> str:
+    """Name a CPU that computes in so many threads, as workers and measurements show it."""
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def available_bytes(meminfo: str | None = None) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 from ray._private.services import get_node_ip_address
 
 from actors.cluster import WORKER_RESOURCE
+from tests.clean_env import clean_env
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
 
@@ -96,11 +96,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = (
-        {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-        | AUTH
-        | {"FARM_CLOUD": "none"}
-    )
+    env = clean_env() | AUTH
     env |= {
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",
@@ -169,11 +165,7 @@ def test_nodes_come_and_go_with_the_videos(farm: FarmProcess, head: Head, photo:
 
 def test_another_farm_leaves_this_one_alone(farm: FarmProcess, head: Head, tmp_path: Path, tiny_cache: Path) -> None:
     """`up` with another storage: exit 2 and both are named; the farm that was there answers as before."""
-    env = (
-        {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-        | AUTH
-        | {"FARM_CLOUD": "none"}
-    )
+    env = clean_env() | AUTH
     command = (sys.executable, "-m", "deploy.cli", "up", "--ray", head.address, "--storage", str(tmp_path / "mine"))
     flags = ("--port", "0", "--workers", "0", "--model", "tiny", "--cache", str(tiny_cache))
     done = subprocess.run(

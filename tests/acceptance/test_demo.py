@@ -24,6 +24,7 @@ from framepack_engine.frames.stills import pictures
 from framepack_engine.frames.video import probe
 from framepack_engine.models.catalog import MODELS
 from lab.training.evaluate.evaluation import psnr
+from tests.clean_env import clean_env
 from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +52,7 @@ pytestmark = [
 
 def demo(out: Path, flags: Sequence[str], **settings: str) -> subprocess.CompletedProcess[str]:
     """Run examples/demo.sh to its end; `settings` are FARM_* variables without their prefix, in capitals."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-    env |= {"FARM_CLOUD": "none"} | {f"FARM_{key}": value for key, value in settings.items()}
+    env = clean_env() | {f"FARM_{key}": value for key, value in settings.items()}
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     command = [str(ROOT / "examples/demo.sh"), str(out), *flags]
     pipe = subprocess.PIPE

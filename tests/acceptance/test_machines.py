@@ -20,6 +20,7 @@ import pytest
 from actors.cluster import HEARD
 from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
+from tests.clean_env import clean_env
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
 
@@ -37,8 +38,7 @@ FIELDS = {
 
 def command(*words: str, cache: Path, **settings: str) -> subprocess.Popen[str]:
     """A `framefarm` of another machine: nothing in its environment but what is named."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "RAY_"))}
-    env |= {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1", "FARM_CLOUD": "none", **settings}
+    env = clean_env() | {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1"} | settings
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.cli", *words],
         env=env,

@@ -14,10 +14,10 @@ import psutil
 
 from tests.chaos.service import Service
 from tests.chaos.store import StoreUnderTest
+from tests.clean_env import clean_env
 from tests.s3_servers import free_ports
 
 WORKER, DISPATCHER, INGRESS, PROXY = "RenderWorker", "DispatcherActor", "ServeReplica:farm:ingress", "ProxyActor"
-_CLEAN = ("FARM_", "RAY_", "AWS_", "XDG_")
 
 
 class FarmUnderTest:
@@ -41,8 +41,7 @@ class FarmUnderTest:
         """
         port, ray_port = free_ports(1), free_ports(1)
         self.url, self.lease_s = f"http://127.0.0.1:{port}", lease_s
-        env = {name: value for name, value in os.environ.items() if not name.startswith(_CLEAN)}
-        env |= store.env
+        env = clean_env("AWS_", "XDG_") | store.env
         env |= {
             "XDG_DATA_HOME": str(folder / "data"),
             "RAY_TMPDIR": str(ray_folder),
@@ -52,7 +51,6 @@ class FarmUnderTest:
             "FARM_POLL_S": "1",
             "FARM_SWEEP_S": "5",
             "FARM_CPU_THREADS": "1",
-            "FARM_CLOUD": "none",
         }
         if nodes:
             env["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

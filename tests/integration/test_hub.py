@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN
 from framepack_engine.models.shelf import Models, load_models
 from framepack_engine.models.tiny import ensure_tiny
 from framepack_engine.sampling.lora.files import find_lora
+from tests.clean_env import clean_env
 from tests.hub_server import HubServer, hub
 from tests.patience import patient
 from tests.s3_servers import BUCKET, KEYS
@@ -55,9 +55,8 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(server: HubServer, cache: Path, tmp_path: Path) -> dict[str, str]:
     """What points the hub's client at the server, and at nothing of this machine's user."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "FARM_"))}
     farm = {"FARM_STORAGE": str(tmp_path / "storage"), "FARM_CACHE": str(tmp_path / "made")}
-    return kept | farm | {"HF_ENDPOINT": server.url, "HF_HOME": str(cache), "NO_PROXY": "*"}
+    return clean_env("HF_") | farm | {"HF_ENDPOINT": server.url, "HF_HOME": str(cache), "NO_PROXY": "*"}
 
 
 @pytest.fixture

@@ -18,12 +18,11 @@ from framefarm_client.errors import (
     TooLarge,
     UnsupportedImage,
     VideoFailed,
+    rest_s,
 )
 from framefarm_client.facts import FarmBase, V
 from framefarm_client.values import ENDED
 from framefarm_client.video_calls import parts_of
-
-_FULL_S = 5.0  #: when to ask a farm again that has no room, and holds no video of ours that could end
 
 
 class Batch(Generic[V]):
@@ -47,34 +46,34 @@ class Batch(Generic[V]):
         """Iterate over the complete videos, in the order of their pictures."""
         async with aclosing(calls.follow(self._farm)) as events:
             while self._next or self._open:
-                has_room = await self._send()
+                full = await self._send()
                 for video in self._in_order():
                     yield video
                 if self._open:
                     await self._until_one_ends(events)
-                elif not has_room:
-                    await self._farm.connection.wire.sleep(_FULL_S)
+                elif full:
+                    await self._farm.connection.wire.sleep(rest_s(full))
         for video in self._in_order():
             yield video
         if self._errors:
             raise ExceptionGroup(f"{len(self._errors)} of {self._given} pictures have no video", self._errors)
 
-    async def _send(self) -> bool:
-        """Send pictures until the farm has enough; tell whether it had room."""
+    async def _send(self) -> Quota | Overloaded | None:
+        """Send pictures until the farm has enough; return its refusal if it had no room."""
         while self._next and len(self._open) < self._ahead:
             number, image = self._next
             name = {} if isinstance(image, bytes) else {"name": Path(image).stem[:200]}
             sent, images = parts_of(self._prompt, image, None, None, {**name, **self._fields})
             try:
                 video = await calls.submit(self._farm, sent, images)
-            except (Quota, Overloaded):
-                return False
+            except (Quota, Overloaded) as err:
+                return err
             except (InvalidRequest, UnsupportedImage, TooLarge, OSError) as err:
                 self._settle(number, image, err)
             else:
                 self._open[video["id"]] = self._next
             self._next = next(self._coming, None)
-        return True
+        return None
 
     async def _until_one_ends(self, events: AsyncGenerator[Any, None]) -> None:
         async for event in events:

@@ -144,6 +144,12 @@ class VideoFailed(FarmError):
     code = "video_failed"
 
 
+def rest_s(refusal: FarmError) -> float:
+    """Return how many seconds the farm wants no such request; 10 if it does not say."""
+    said = refusal.facts.get("retry_after_s")
+    return float(said) if isinstance(said, float | int) else 10.0
+
+
 #: code -> error, of those that a farm answers
 BY_CODE: dict[str, type[FarmError]] = {
     error.code: error

@@ -19,12 +19,16 @@ _CONNECT_S = 1.0
 _AGAIN_S, _TRIES = 5.0, 12  #: where a service answers that cannot say now which one it is
 
 
-def find_cloud(name: str, *, base: str = ADDRESS, pause: Callable[[float], object] = time.sleep) -> Cloud | None:
-    """Return the cloud of that FARM_CLOUD. For auto, find out at `base`, and ask nothing where nobody listens."""
+def find_cloud(name: str, *, base: str = "", pause: Callable[[float], object] = time.sleep) -> Cloud | None:
+    """Return the cloud of that FARM_CLOUD. For auto, find out, and ask nothing where nobody listens.
+
+    base: the service's address; "": the clouds' own.
+    """
     if name == "none":
         return None
+    base = base or (GCP_ADDRESS if name == "gcp" else ADDRESS)
     if name != "auto":
-        service = Metadata(GCP_ADDRESS if name == "gcp" else ADDRESS)
+        service = Metadata(base)
         return next(cloud for cloud in _clouds(service) if cloud.name == name)
     if not _listens(base):
         log.debug("no_cloud: there is no metadata service")

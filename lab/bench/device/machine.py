@@ -17,6 +17,7 @@ import torch
 
 from framepack_engine.memory.cuda_share import limit_cuda
 from framepack_engine.memory.ladder import GIB
+from framepack_engine.models.host import cpu_name
 from framepack_engine.models.host import host_bytes as all_host_bytes
 
 #: dense bfloat16 with float32 sums, TFLOP/s, by NVIDIA's data sheets: the first name that is in the device's own
@@ -62,8 +63,7 @@ def look_at(device: torch.device, *, host_bytes: int | None = None, known: Mappi
     """Describe a device and measure its rates. known: `cells` of an earlier look, whose rates are taken over."""
     cuda = device.type == "cuda"
     total = torch.cuda.get_device_properties(device).total_memory if cuda else all_host_bytes()
-    threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    name = torch.cuda.get_device_name(device) if cuda else cpu_name(torch.get_num_threads())
     if known is None:
         side, copy_bytes = (8192, 1 << 30) if cuda else (256, 1 << 20)
         known = {"matmul_tflops": _matmul_tflops(device, side), "link_gb_s": _link_gb_s(device, copy_bytes)}

@@ -16,7 +16,7 @@ from farm.errors import Unavailable
 from farm.jobs import Jobs
 from farm.settings import FarmSettings
 from tests.hands import card
-from tests.patience import patient, wait_for
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -65,6 +65,14 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
+def told(thread: str, notes: list[str]) -> None:
+    """The note was tried twice, and the thread that told it has ended: there is no third."""
+    for each in threading.enumerate():
+        if each.name == thread:
+            each.join(patient(5))
+    assert notes == ["heard 0a"] * 2
+
+
 def actor_on(jobs: Jobs, settings: FarmSettings) -> dispatcher.DispatcherActor:
     """The dispatcher's actor without the keeper of the workers, which needs Ray."""
     actor = object.__new__(dispatcher.DispatcherActor)
@@ -79,7 +87,7 @@ async def test_a_worker_gets_its_answer(jobs: Jobs, notes: list[str], caplog: py
     asking = card("den-0").model_copy(update={"ray_node": "0a"})
     for _ in range(3):
         assert await actor.ask(asking) == "go"
-    wait_for(lambda: True if notes == ["heard 0a"] * 2 else None, seconds=5, what="the note")
+    told("heard", notes)
     assert "tell_node_failed: the tables do not answer" in caplog.text
 
 
@@ -87,4 +95,4 @@ def test_a_new_machine_is_told_although_the_tables_were_away(jobs: Jobs, notes: 
     """A farm that resizes its cluster tells it as soon as it is reached, without a worker."""
     node = FarmNode("0a", "den", 1, 0, draining=False, ports=Ports("127.0.0.1", ()))
     actor_on(jobs, FarmSettings(autoscale=1, ray="127.0.0.1:1"))._greet(node)
-    wait_for(lambda: True if notes == ["heard 0a"] * 2 else None, seconds=5, what="the note")
+    told("reach", notes)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,7 +20,7 @@ from deploy.commands import batch as batch_command
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.client import FarmClient
 from farm.contract import JobId
-from farm.ingress import create_app
+from farm.ingress import create_app, posts
 from farm.jobs import Jobs, Record
 from farm.settings import FarmSettings
 from tests.unit.conftest import DispatcherHere, Hand, serving
@@ -69,7 +71,6 @@ def test_a_batch_larger_than_the_limit_is_sent_as_there_is_room(
             written.append(len([*out.glob("*.mp4")]))
 
     before_each_request(monkeypatch, look)
-    monkeypatch.setattr(batch_run, "_FULL_S", 0.1)
     with working(hand, lambda: len(written) >= 3):  # the third one is refused
         assert cli.main(["batch", str(photos), "-o", str(out), "--seconds", "1"]) == 0
     assert len([*out.glob("*.mp4")]) == 5
@@ -78,6 +79,26 @@ def test_a_batch_larger_than_the_limit_is_sent_as_there_is_room(
     assert words.count("2 at the farm, 3 not sent yet") == 1
     assert "1 of 5, 3 not sent yet" in words
     assert "5 of 5" in words
+
+
+@pytest.mark.usefixtures("small_farm")
+def test_a_farm_full_of_others_videos_is_asked_when_it_says(
+    photos: Path, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the batch's videos can end then, so it waits for as long as the refusal says."""
+    others, waits = asked_before(os.environ["FARM_URL"], photos), list[float]()
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        with FarmClient(os.environ["FARM_URL"]) as client:
+            client.wish(others.pop(), "cancel")
+
+    monkeypatch.setattr(posts, "_QUOTA_RETRY_S", 7)
+    monkeypatch.setattr(batch_run, "time", SimpleNamespace(sleep=sleep))
+    with working(hand, lambda: bool(waits)):
+        argv = ["batch", str(photos), "-o", str(photos.parent / "videos"), "--prompt", "it sleeps", "--seconds", "1"]
+        assert cli.main(argv) == 0
+    assert waits == [7.0]
 
 
 @pytest.mark.usefixtures("small_farm")

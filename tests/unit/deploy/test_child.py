@@ -16,7 +16,9 @@ import pytest
 from deploy.node import child
 from deploy.node.child import STORAGE_MARK, end_orphans, keep_running
 from deploy.node.lock import locked
+from deploy.terminal.unread import outliving_readers
 from farm.settings import FarmSettings
+from tests.imports import ROOT
 from tests.patience import patient
 
 _REAL_POPEN = subprocess.Popen
@@ -132,6 +134,44 @@ def unread() -> Iterator[None]:
     os.close(reader)
     with os.fdopen(writer, "w") as pipe, contextlib.redirect_stdout(pipe), contextlib.redirect_stderr(pipe):
         yield
+
+
+def say(word: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def test_a_full_pipe_silences_a_process_only_while_it_is_full() -> None:
+    """A reader is slow, and the pipe does not wait for it: what does not fit is dropped, and later words are read."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(writer, "w") as pipe, os.fdopen(reader, "rb", buffering=0) as words:
+        with contextlib.redirect_stdout(pipe), outliving_readers():
+            for _ in range(200):
+                say("x" * 1000)
+            assert words.read(1 << 20)
+            say("now")
+        assert words.read(1 << 20).endswith(b"now\n")
+
+
+SPEAK = """
+import sys
+from deploy.terminal.unread import outliving_readers
+with outliving_readers():
+    print("x" * 1000, flush=sys.argv[1] == "flush")
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("when", ["flush", "later"])
+def test_a_full_disk_does_not_change_the_exit_code(when: str) -> None:
+    """Python would end with 120, and a rented machine would not switch itself off."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", SPEAK, when]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=env, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def test_a_relative_path_of_the_token_holds_in_the_farms_folder(

@@ -172,10 +172,11 @@ def test_a_group_of_rays_would_open_ssh_to_all(config: dict[str, Any]) -> None:
     assert open_to("another") == {HOME, WORLD}
 
 
-def test_a_file_that_nobody_edited_starts_nothing(aws: None) -> None:
-    """Ray refuses the group that does not exist."""
+def test_a_file_that_nobody_edited_starts_nothing(aws: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray refuses the group that does not exist; its error has no words of its own."""
     with pytest.raises(AssertionError):
         bootstrapped(cluster())
+    assert "configured SecurityGroupIds" in capsys.readouterr().err
 
 
 def as_role(monkeypatch: pytest.MonkeyPatch, role: str) -> None:

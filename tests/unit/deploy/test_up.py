@@ -75,9 +75,9 @@ def test_what_was_typed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "FARM_RAY" not in said
 
 
-@pytest.mark.parametrize("words", [["up"], ["join", "10.0.0.5:6379"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["up", "--precision", "fp1"], ["join", "10.0.0.5:6379"]], ids=lambda words: words[0])
 def test_native_windows_is_refused_in_one_line(words: list[str]) -> None:
-    """Before anything is imported that Windows does not have, with the page that helps."""
+    """Before a setting is judged or anything is imported that Windows does not have, with the page that helps."""
     code = (
         "import os, platform, platformdirs, sys\n"  # platformdirs asks sys.platform, which says Linux here
         "missing = ('fcntl', 'resource', 'termios', 'pwd', 'grp')\n"

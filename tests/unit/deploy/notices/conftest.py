@@ -7,8 +7,10 @@ from typing import Self
 
 import pytest
 
+from deploy.node.notices import find, gcp, metadata
 from deploy.node.notices.metadata import Metadata
 from tests.metadata_server import MetadataServer, State
+from tests.patience import patient
 
 
 class Service(MetadataServer):
@@ -30,7 +32,9 @@ class Service(MetadataServer):
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """A service of AWS without news."""
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service of AWS without news. A busy machine may answer late."""
+    for module, name in ((metadata, "_CONNECT_S"), (metadata, "_ANSWER_S"), (find, "_CONNECT_S"), (gcp, "_WAIT_S")):
+        monkeypatch.setattr(module, name, int(patient(getattr(module, name))))
     with Service() as service:
         yield service

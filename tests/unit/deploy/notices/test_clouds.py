@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -142,23 +142,37 @@ def test_azure_takes_an_acknowledgement(service: Service) -> None:
     assert json.loads(body) == {"StartRequests": [{"EventId": "Preempt-1"}]}
 
 
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """An address where nobody listens, and that nobody else can take."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+
+
+def no_pause(_: float) -> None:
+    """There is nothing to wait for."""
+    pytest.fail("it asks again")
+
+
 @pytest.mark.parametrize("make", [Aws, Gcp, Azure])
 def test_a_service_that_fails_tells_nothing(
-    make: Callable[[Metadata], metadata.Cloud], service: Service, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Metadata], metadata.Cloud], service: Service, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It refuses, breaks, hangs, or is gone."""
-    monkeypatch.setattr(metadata, "_ANSWER_S", 0.2)
     cloud = make(service.client)
-    for fault in ("400", "403", "429", "500", "503", "hang"):
+    for fault in ("400", "403", "429", "500", "503"):
         service.now = State(cloud.name, fault=fault)
-        with pytest.raises(Unanswered):
+        with pytest.raises(Unanswered, match=fault):
             cloud.look()
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        closed = f"http://127.0.0.1:{door.getsockname()[1]}"
     nobody = Metadata(closed)
-    with pytest.raises(Unanswered):
+    with pytest.raises(Unanswered, match="ConnectError"):
         make(nobody).look()
     nobody.close()
+    monkeypatch.setattr(metadata, "_ANSWER_S", 0.2)
+    service.now = State(cloud.name, fault="hang")
+    with pytest.raises(Unanswered, match="ReadTimeout"):
+        cloud.look()
 
 
 @pytest.mark.parametrize(
@@ -187,24 +201,26 @@ def debug_lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.message for record in caplog.records if record.name.startswith("deploy")]
 
 
-def test_outside_a_cloud_there_is_one_connection(debug_lines: Callable[[], list[str]]) -> None:
+def test_outside_a_cloud_there_is_one_connection(closed: str, debug_lines: Callable[[], list[str]]) -> None:
     """Nobody is listening there: no question, no second try, one debug line."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        closed = f"http://127.0.0.1:{door.getsockname()[1]}"
-    assert find_cloud("auto", base=closed) is None
+    assert find_cloud("auto", base=closed, pause=no_pause) is None
     assert len(debug_lines()) == 1
 
 
 def test_another_service_is_asked_once(service: Service, debug_lines: Callable[[], list[str]]) -> None:
     """Whatever it is, it knows none of the questions."""
     service.now = State("aws", fault="404")
-    assert find_cloud("auto", base=service.base, pause=lambda _: pytest.fail("it asked again")) is None
+    assert find_cloud("auto", base=service.base, pause=no_pause) is None
     assert len(service.asked) == 4
     assert len(debug_lines()) == 1
 
 
 def test_a_setting_names_the_cloud(service: Service, debug_lines: Callable[[], list[str]]) -> None:
-    """Then nothing is asked; `none` is silent, too."""
-    assert find_cloud("none", base=service.base) is None
-    assert isinstance(find_cloud("aws"), Aws)
+    """Then nothing is asked until somebody looks; `none` is silent, too."""
+    assert find_cloud("none", base=service.base, pause=no_pause) is None
+    cloud = find_cloud("aws", base=service.base, pause=no_pause)
+    assert isinstance(cloud, Aws)
     assert (service.asked, debug_lines()) == ([], [])
+    assert cloud.look() is None
+    assert service.asked
+    cloud.service.close()
