@@ -37,9 +37,11 @@ from farm.client import (
     VideoFailed,
     VideoFields,
 )
+from farm.ingress import posts
 from farm.jobs import Record
 from farm.request import VideoRequest
 from farm.settings import FarmSettings
+from framefarm_client.wires import BlockingWire
 from tests.imports import ROOT
 from tests.unit.conftest import Hand
 
@@ -300,6 +302,21 @@ def test_a_map_keeps_enough_at_the_farm(farm: Farm, busy: Hand) -> None:
     assert first.status == "completed"
     assert len(list(farm.videos())) >= 3
     assert len(list(made)) == 4
+
+
+def test_a_map_waits_as_a_full_farm_says(farm: Farm, http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no video that could end and leave room."""
+
+    async def sleep(_: BlockingWire, seconds: float) -> None:
+        raise TimeoutError(f"it waits {seconds} s")
+
+    app = http.app.state  # type: ignore[attr-defined]
+    app.dependencies = dataclasses.replace(app.dependencies, settings=FarmSettings(model="tiny", max_open_videos=1))
+    farm.submit(CAT, "a cat", seconds=1)
+    monkeypatch.setattr(posts, "_QUOTA_RETRY_S", 7)
+    monkeypatch.setattr(BlockingWire, "sleep", sleep)
+    with pytest.raises(TimeoutError, match=r"it waits 7\.0 s"):
+        next(farm.map([CAT], prompt="another cat", seconds=1))
 
 
 async def test_async_does_the_same(farm_url: str, busy: Hand, tmp_path: Path) -> None:
