@@ -41,7 +41,7 @@ demo: $(STAMP)  ## a farm on this machine renders examples/coffee.jpg and stops 
 test: $(STAMP)  ## the tests of every part, with real processes that are killed
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
 
-page: browser $(STAMP)  ## the longer tests of the page in a browser, which `make test` leaves out (6 minutes)
+page: browser $(STAMP)  ## the longer tests of the page in a browser, which `make test` leaves out
 	TEST_CHROMIUM=1 $(PYTHON) -m pytest -m page tests/acceptance/page
 
 # Each has a short form in `make test`. LONG="-k chaos" picks tests.
