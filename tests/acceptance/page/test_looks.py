@@ -139,6 +139,7 @@ def test_a_running_video(farm: FarmProcess, visit: Visit, clips: list[str]) -> N
     expect(page.get_by_role("region", name=LONG)).to_be_visible()
     look_at(page, "video-running")
     page.get_by_role("link", name="Workers").click()
+    expect(page.get_by_role("heading", name="Workers")).to_be_visible()  # the video's page is gone
     expect(page.get_by_role("main").get_by_role("progressbar")).to_be_visible()
     look_at(page, "workers-busy")
     open_videos = farm.http.get("/v1/videos?status=open&limit=100").json()["data"]
