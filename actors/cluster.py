@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from actors.reach import Ports, ports_of
 from actors.wire import Build
 from farm.errors import ConfigError, Damaged, Unavailable

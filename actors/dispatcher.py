@@ -20,7 +20,7 @@ import ray
 from actors.cluster import HEARD, FarmNode, FarmNotice, give_sign, publish, tell_node
 from actors.fleet import Fleet
 from actors.meter import RayMeter
-from actors.notice_board import NoticeBoard
+from actors.notices.board import NoticeBoard
 from actors.reach import unreached
 from actors.wire import own_build
 from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish

@@ -15,8 +15,8 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import NAMESPACE, WORKER_RESOURCE, FarmNode, ask_for_workers, farm_nodes, worker_name
-from actors.notice_mail import with_notices
-from actors.worker import RenderWorker
+from actors.notices.mail import with_notices
+from actors.worker.render_worker import RenderWorker
 from farm.settings import FarmSettings
 
 log = logging.getLogger(__name__)

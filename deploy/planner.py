@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL.Image import Image
 from typing_extensions import override
 
-from actors.spec import spec_of
+from actors.worker.spec import spec_of
 from deploy.request_type import REQUEST_TYPE, fault_of
 from farm.contract import JobPlan, LoraCard, Media, ModelCard, Planner, PresetCard, Prompting, VideoFacts, Weights
 from farm.errors import ConfigError, Damaged, InvalidRequest, NotFound, UnsupportedImage

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from actors.orders import OrderRunner, failure_of
+from actors.worker.orders import OrderRunner, failure_of
 from farm.contract import Order, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.jobs import Jobs

@@ -44,7 +44,7 @@ def hand(worker: str) -> Hand:
 
 
 def commit(jobs: Jobs, worker: str, order: Order, *, numeric_class: str = "by-hand", seconds: float = 1.0) -> None:
-    """As actors.orders.OrderRunner does it: the artifact under the attempt's own key, then the entry."""
+    """As actors.worker.orders.OrderRunner does it: the artifact under the attempt's own key, then the entry."""
     name = NAMES[order.key.stage]
     data = f"{order.key} of {order.attempt} by {worker}".encode()
     key = f"jobs/{order.job.id}/{name}.{str(order.key).replace('/', '-')}.a{order.attempt}"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices.metadata import Metadata, Unanswered, garbled
 
 _TOKEN, _TOKEN_S = "/latest/api/token", "21600"

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices.metadata import Metadata, Unanswered, garbled
 
 _EVENTS, _VERSION = "/metadata/scheduledevents", {"api-version": "2020-07-01"}

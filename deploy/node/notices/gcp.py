@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices.metadata import Metadata, Unanswered, garbled
 
 _PATH = "/computeMetadata/v1/instance/preempted"

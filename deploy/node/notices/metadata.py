@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 
 ADDRESS = "http://169.254.169.254"  #: of each cloud's service
 GCP_ADDRESS = "http://metadata.google.internal"  #: the same, by the name that Google documents

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from actors.notice import CloudNotice
-from actors.notice_mail import has_left, post_notice
+from actors.notices.mail import has_left, post_notice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices.find import find_cloud
 from deploy.node.notices.metadata import Cloud, Unanswered
 from farm.errors import FarmError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from actors.orders import OrderRunner
+from actors.worker.orders import OrderRunner
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import Order, OrderKey
 from farm.errors import Stopped

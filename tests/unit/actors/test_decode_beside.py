@@ -8,7 +8,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from actors.device import Renderers, describe_device
+from actors.worker.device import Renderers, describe_device
 from farm.contract import JobId, Order
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import GIB

@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from actors.device import UNPLANNED, Renderers, await_device, describe_device, device_book
+from actors.worker.device import UNPLANNED, Renderers, await_device, describe_device, device_book
 from farm.jobs.demand import Need, fits
 from farm.numeric_class import parse_class
 from farm.settings import FarmSettings
@@ -35,7 +35,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 6))
     monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91_900)
     monkeypatch.setattr("framepack_engine.sampling.numeric.sdpa_kernel", lambda *_: "flash")
-    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
+    monkeypatch.setattr("actors.worker.device.host_bytes", lambda: 64 * GIB)
 
 
 @pytest.mark.usefixtures("gpu")
@@ -87,7 +87,7 @@ def test_a_full_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch, patient: bool
         told.append(message)
         return patient
 
-    monkeypatch.setattr("actors.device.device_attention", trial)
+    monkeypatch.setattr("actors.worker.device.device_attention", trial)
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
     card = await_device("w", node="den", settings=FarmSettings(), tell=tell, sleep=slept.append)
     assert (card.attention if card else None) == ("sdpa" if patient else None)
@@ -131,7 +131,7 @@ def test_others_have_what_is_left_to_them(
         raise LookupError("no weights here")
 
     monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda share, _: shares.append(share))
-    monkeypatch.setattr("actors.device.ModelShelf.get", get)
+    monkeypatch.setattr("actors.worker.device.ModelShelf.get", get)
     with pytest.raises(LookupError):
         Renderers(settings).load("framepack-i2v", preserve_gb)
     assert [share * 8 for share in shares] == [pytest.approx(allowed_gib)]  # set before any weights come
@@ -144,7 +144,7 @@ def test_a_cpu_that_plays_a_device_shows_a_plan(monkeypatch: pytest.MonkeyPatch)
     """Of the farm's model, before its first order; what fits nothing says what it would take; no limit, no plan."""
     monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91_900)
     monkeypatch.setattr("framepack_engine.sampling.numeric.sdpa_kernel", lambda *_: "flash")
-    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 * GIB)
+    monkeypatch.setattr("actors.worker.device.host_bytes", lambda: 64 * GIB)
     shown = [
         describe_device("w", node="n", settings=FarmSettings(cpu_threads=1, model=model, device_gb=gib)).plan
         for model, gib in (("tiny", None), ("tiny", 4.0), (None, 4.0), ("framepack-i2v", 8.0), ("framepack-i2v", 2.0))

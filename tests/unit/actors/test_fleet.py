@@ -13,9 +13,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 
 import actors.fleet
 from actors.cluster import FarmNode
-from actors.device import device_book
 from actors.fleet import Fleet
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
+from actors.worker.device import device_book
 from farm.settings import FarmSettings
 from framepack_engine.memory.ladder import MemoryPlan, Workload, size_of
 
@@ -241,7 +241,7 @@ def test_a_new_keeper_takes_over_who_lives(cluster: Cluster, monkeypatch: pytest
 
 def test_a_worker_knows_how_many_share_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker plans with its share of its own machine's memory, not of the farm's machine."""
-    monkeypatch.setattr("actors.device.host_bytes", lambda: 64 << 30)
+    monkeypatch.setattr("actors.worker.device.host_bytes", lambda: 64 << 30)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (8 << 30, 8 << 30))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     plans = list[MemoryPlan]()

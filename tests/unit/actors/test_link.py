@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorUnavailableError, RayTaskError, RpcError
 
-from actors.link import DispatcherLink
+from actors.worker.link import DispatcherLink
 from farm.errors import StoreError
 from tests import hands
 from tests.clock import Clock

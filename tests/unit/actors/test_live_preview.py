@@ -15,10 +15,10 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import override
 
-from actors.link import DispatcherLink
-from actors.order_loop import OrderLoop
-from actors.orders import OnStep, OrderRunner
-from actors.vitals import Movement
+from actors.worker.link import DispatcherLink
+from actors.worker.order_loop import OrderLoop
+from actors.worker.orders import OnStep, OrderRunner
+from actors.worker.vitals import Movement
 from farm.contract import JobId, Order, Preview, Progress
 from farm.errors import Stopped
 from farm.jobs import Record

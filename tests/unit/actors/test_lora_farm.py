@@ -13,8 +13,8 @@ import torch
 from fastapi.testclient import TestClient
 from safetensors.torch import save_file
 
-from actors.orders import OrderRunner
-from actors.spec import spec_of
+from actors.worker.orders import OrderRunner
+from actors.worker.spec import spec_of
 from deploy.planner import EngineMedia, EnginePlanner
 from farm.contract import Order
 from farm.ingress import create_app

@@ -8,10 +8,10 @@ import pytest
 import torch
 from typing_extensions import override
 
-from actors.link import DispatcherLink
-from actors.order_loop import OrderLoop
-from actors.orders import OnStep, OrderRunner
-from actors.vitals import Movement
+from actors.worker.link import DispatcherLink
+from actors.worker.order_loop import OrderLoop
+from actors.worker.orders import OnStep, OrderRunner
+from actors.worker.vitals import Movement
 from farm.contract import Order
 from farm.jobs import Record
 from farm.ledger import Entry

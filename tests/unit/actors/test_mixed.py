@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from actors.device import describe_device
+from actors.worker.device import describe_device
 from deploy import cli
 from farm.contract import Order
 from farm.jobs import Jobs

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from actors.link import DispatcherLink
-from actors.order_loop import OrderLoop
-from actors.orders import OnStep, OrderRunner
-from actors.vitals import Movement, _io_bytes
+from actors.worker.link import DispatcherLink
+from actors.worker.order_loop import OrderLoop
+from actors.worker.orders import OnStep, OrderRunner
+from actors.worker.vitals import Movement, _io_bytes
 from farm.contract import Order
 from farm.errors import Stopped
 from farm.jobs import Record

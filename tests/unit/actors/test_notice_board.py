@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from actors import notice_mail
 from actors.cluster import NAMESPACE, FarmNode
-from actors.notice import CloudNotice
-from actors.notice_board import NoticeBoard
-from actors.notice_mail import has_left, post_notice, with_notices
+from actors.notices import mail
+from actors.notices.board import NoticeBoard
+from actors.notices.mail import has_left, post_notice, with_notices
+from actors.notices.notice import CloudNotice
 from tests.unit.farm.test_metrics import Recorder
 
 HEAD = "head:6379"
@@ -37,7 +37,7 @@ class Store:
             return next((str(number) for number in range(client.machines) if node == f"den-{number}"), None)
 
         for name, stand_in in (("own_client", lambda: self), ("asking", asking), ("id_of", id_of)):
-            monkeypatch.setattr(notice_mail, name, stand_in)
+            monkeypatch.setattr(mail, name, stand_in)
 
     def internal_kv_put(self, key: bytes, data: bytes, *, overwrite: bool, namespace: bytes, timeout: Any) -> None:
         """Write a line."""

@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from ray.exceptions import ActorUnavailableError
 from typing_extensions import override
 
-from actors.link import DispatcherLink
-from actors.order_loop import OrderLoop
-from actors.orders import OrderRunner
-from actors.vitals import Movement
+from actors.worker.link import DispatcherLink
+from actors.worker.order_loop import OrderLoop
+from actors.worker.orders import OrderRunner
+from actors.worker.vitals import Movement
 from farm.contract import Order, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.ledger import Entry

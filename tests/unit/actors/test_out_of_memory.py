@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from actors.device import Renderers
-from actors.orders import failure_of
+from actors.worker.device import Renderers
+from actors.worker.orders import failure_of
 from farm.contract import Failure, Order, OrderKey
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import ConfigError

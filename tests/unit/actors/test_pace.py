@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.vitals import Pace
+from actors.worker.vitals import Pace
 from farm.contract import Artifact, Order, OrderKey
 from farm.jobs import Record
 from farm.jobs.demand import section_work

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from actors.device import Renderers, describe_device
+from actors.worker.device import Renderers, describe_device
 from farm.numeric_class import attention_of
 from farm.settings import FarmSettings
 from tests.engine_worker import Worker, made

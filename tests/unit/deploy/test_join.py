@@ -18,7 +18,7 @@ import pytest
 
 import actors.cluster
 from actors.cluster import HEARD, NODE_LABEL, FarmLook, FarmNotice, Told
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from actors.reach import Ports
 from actors.wire import own_build
 from deploy.node import join
@@ -182,7 +182,7 @@ class Passing:
 
     def says(self, notice: CloudNotice | None) -> None:
         """Let the watch ask the cloud."""
-        self.watch.look(SimpleNamespace(name="aws", look=lambda: notice))  # type: ignore[arg-type]  # all that it needs
+        self.watch.look(SimpleNamespace(name="aws", look=lambda: notice))  # all that it needs
 
     def monotonic(self) -> float:
         """Let ten seconds pass."""

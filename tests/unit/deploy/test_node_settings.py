@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.device import describe_device
+from actors.worker.device import describe_device
 from deploy.node.gpus import chosen_gpus
 from farm.contract import Stage
 from farm.errors import ConfigError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices import metadata
 from deploy.node.notices.aws import Aws, interruption, lifecycle, rebalance
 from deploy.node.notices.azure import Azure, first_end

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 from deploy.node.notices import watcher
 from deploy.node.notices.aws import Aws
 from deploy.node.notices.azure import Azure

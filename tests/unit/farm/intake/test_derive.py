@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from actors.orders import OrderRunner
-from actors.spec import spec_of
+from actors.worker.orders import OrderRunner
+from actors.worker.spec import spec_of
 from deploy import cli
 from farm.contract import JobId, Order
 from farm.jobs import Jobs, Record
@@ -341,7 +341,7 @@ def test_embeddings_are_shared_and_go_with_their_last_video(
     http: TestClient, worker: Worker, jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The second video reuses prompt and picture; they stay as long as one of the videos, and then go."""
-    caplog.set_level("INFO", "actors.orders")
+    caplog.set_level("INFO", "actors.worker.orders")
     one, two = (ask(http, files=START, **SMALL, seconds="0.13") for _ in range(2))
     made(http, worker, one)
     made(http, worker, two)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from actors.device import describe_device
+from actors.worker.device import describe_device
 from deploy.settings import Settings
 from farm.errors import ConfigError
 from farm.settings import FarmSettings

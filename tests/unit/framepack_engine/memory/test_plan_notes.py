@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from actors.device import Renderers
+from actors.worker.device import Renderers
 from farm.contract import Order
 from farm.settings import FarmSettings
 from framepack_engine import Models, RenderSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.device import Renderers
+from actors.worker.device import Renderers
 from farm.settings import FarmSettings
 from framepack_engine import Conditioning, Lora, Models, Renderer, RenderSpec
 from framepack_engine.errors import DeviceTooSmall

@@ -17,7 +17,7 @@ from torch._inductor import metrics
 from torch._inductor.utils import fresh_cache
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from actors.device import describe_device
+from actors.worker.device import describe_device
 from farm.settings import FarmSettings
 from framepack_engine import Renderer, RenderSpec, SectionState
 from framepack_engine.errors import KernelsUnavailable

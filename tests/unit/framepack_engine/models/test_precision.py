@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from actors.device import Renderers, describe_device
+from actors.worker.device import Renderers, describe_device
 from deploy import cli
 from deploy.settings import Settings
 from farm.errors import ConfigError

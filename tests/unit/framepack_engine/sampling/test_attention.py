@@ -11,7 +11,7 @@ from diffusers.models import attention_dispatch
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from actors.device import describe_device
+from actors.worker.device import describe_device
 from farm.jobs.demand import fits, need_for
 from farm.numeric_class import attention_of, parse_class
 from farm.request import VideoRequest

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Collection
 
 from actors.cluster import FarmNode
-from actors.notice import CloudNotice
-from actors.notice_mail import answer_left, forget_notice, is_new_notice
+from actors.notices.mail import answer_left, forget_notice, is_new_notice
+from actors.notices.notice import CloudNotice
 from farm.metrics import Meter
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from actors.device import gpu_memory, is_lost
-from actors.link import DispatcherLink
-from actors.orders import OrderRunner, failure_of
-from actors.vitals import Movement, Pace
+from actors.worker.device import gpu_memory, is_lost
+from actors.worker.link import DispatcherLink
+from actors.worker.orders import OrderRunner, failure_of
+from actors.worker.vitals import Movement, Pace
 from farm.contract import Failure, Order, Preview, Progress, Verdict, WorkerCard, slot_of
 from farm.errors import FarmError, LeaseLost, NotFound, Stopped
 from farm.metrics import Meter

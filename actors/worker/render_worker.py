@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import ray
 
-from actors.link import DispatcherLink
 from actors.meter import RayMeter
-from actors.vitals import Movement
+from actors.worker.link import DispatcherLink
+from actors.worker.vitals import Movement
 from farm.jobs import Jobs
 from farm.logs import setup_logs
 from farm.settings import FarmSettings
@@ -26,7 +26,7 @@ from farm.store.wrapped import PatientStore
 from framepack_engine.environment import prepare_process
 
 if TYPE_CHECKING:
-    from actors.order_loop import OrderLoop
+    from actors.worker.order_loop import OrderLoop
 
 log = logging.getLogger(__name__)
 _NICE = 10  #: of a worker on the CPU
@@ -79,9 +79,9 @@ class RenderWorker:
 
     def _loop(self, link: DispatcherLink) -> OrderLoop | None:
         """Return the loop that serves orders; None: the farm drains, and this worker never could begin."""
-        from actors.device import Renderers, await_device
-        from actors.order_loop import OrderLoop
-        from actors.orders import OrderRunner
+        from actors.worker.device import Renderers, await_device
+        from actors.worker.order_loop import OrderLoop
+        from actors.worker.orders import OrderRunner
 
         settings, movement, meter = self._settings, Movement(), RayMeter()
         node = settings.node or socket.gethostname()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from actors.cluster import ANSWER_S, NAMESPACE, FarmNode, asking, id_of, own_client
-from actors.notice import CloudNotice
+from actors.notices.notice import CloudNotice
 
 _STANDS, _TAKEN_IN, _LEFT = "notice", "noticed", "left"  #: what is written of a machine: one key each
 

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from actors.artifacts import Artifacts
-from actors.spec import spec_of
+from actors.worker.artifacts import Artifacts
+from actors.worker.spec import spec_of
 from farm.contract import Artifact, Failure, Job, JobId, Order, Preview, WorkerCard
 from farm.errors import Damaged, FarmError, Stopped
 from farm.jobs import Jobs
