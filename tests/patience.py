@@ -20,15 +20,17 @@ def patient(seconds: float) -> float:
     return seconds * FACTOR
 
 
-def wait_for(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
+def wait_for(look: Callable[[], T | None], *, seconds: float, what: str, pause_s: float = 0.5) -> T:
     """Call `look` until it returns something else than None, and return that.
 
-    seconds: that it takes at most on an idle machine.
+    seconds: that it takes at most on an idle machine. pause_s: longest pause between two looks; pauses grow, because
+    looks at a farm take time from what is waited for.
     Raises: AssertionError that names `what`, after `patient(seconds)`.
     """
-    until = time.monotonic() + patient(seconds)
+    until, pause = time.monotonic() + patient(seconds), 0.05
     while time.monotonic() < until:
         if (found := look()) is not None:
             return found
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.2 * pause, pause_s)
     raise AssertionError(f"waited {patient(seconds):.0f} s in vain for {what}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.page.form import fill
@@ -44,6 +45,7 @@ def test_the_network_of_a_tab_goes_and_comes_back(farm: FarmProcess, visit: Visi
     expect(page.get_by_role("link", name="Queue")).not_to_contain_text("1")  # the stream is back: it tells the end
 
 
+@pytest.mark.page
 def test_eight_tabs_are_all_usable(farm: FarmProcess, visit: Visit) -> None:
     """A browser has six connections to a host. Tabs in the background give theirs back, so the eighth loads, too."""
     first = visit.page("queue")

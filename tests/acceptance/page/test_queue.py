@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.page.videos import ask, ended, resting, shown
@@ -36,6 +37,7 @@ def test_the_queue_is_edited_paused_and_cancelled(farm: FarmProcess, visit: Visi
     assert shown(farm, edited)["prompt"] == "was edited"
 
 
+@pytest.mark.page
 def test_everything_is_paused_and_resumed(farm: FarmProcess, visit: Visit) -> None:
     """One button pauses all of a person's videos, another lets them go on; an undo brings a cancelled one back."""
     with resting(farm):

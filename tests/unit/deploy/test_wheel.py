@@ -141,6 +141,7 @@ def test_the_wheel_holds_no_sources_of_the_page_and_no_tests(wheel: Path) -> Non
     }
 
 
+@pytest.mark.long  # what the client imports is in tests/unit/test_architecture.py
 def test_the_client_is_installed_alone(client_wheel: Path, wheel: Path, tmp_path: Path) -> None:
     """With what it needs and nothing else, it asks a farm, reads an archive, and mypy's strict mode knows its types."""
     python, packages = installed(client_wheel, tmp_path)

@@ -145,7 +145,9 @@ def test_each_door_has_its_forks_calls(http: TestClient) -> None:
         assert http.get(f"{door}{API}/heartbeat/abc").status_code == 404
 
 
-def test_a_session_is_told_all_and_closed(http: TestClient, hand: Hand, png: bytes) -> None:
+def test_a_session_is_told_all_and_closed(
+    http: TestClient, hand: Hand, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """estimation, process_starts, rows (the first whole, later ones as edits), process_completed, close_stream."""
     event = joined(http, "s1", [uploaded(http, png), "a cat", "", 7, 1, 4, 2])
     assert video_of(http, event)["prompt"] == "a cat"
@@ -165,6 +167,7 @@ def test_a_session_is_told_all_and_closed(http: TestClient, hand: Hand, png: byt
     video = done["output"]["data"][0]["video"]
     assert video["path"] == f"videos/{event}.mp4"
     assert http.get(f"{API}/file={video['path']}").content == http.get(video["url"]).content == b"mp4 bytes"
+    monkeypatch.setattr(streams, "_EMPTY_S", 0.2)
     assert stream(http, "s1") == []  # a later join opens it again
 
 
@@ -333,6 +336,7 @@ def test_a_script_outlives_a_fault_of_the_store(
 
     for name in ("put_if_absent", "get", "list"):
         fail_at_first(name)
+    monkeypatch.setattr(streams, "_RETRY_S", 0.05)
     faulty.add("put_if_absent scripts")
     event = joined(http, "s1", [image, "a cat", "", 7, 1, 4, 2])
     hand.finish()
@@ -396,6 +400,7 @@ def test_a_fault_of_the_farm_ends_one_call(
         assert done[bad]["output"] == {"error": "an internal error occurred; the farm has logged it"}
     assert done[good]["success"] is True
     assert [record.levelname for record in caplog.records if record.message == "script_failed"] == ["ERROR"] * 2
+    monkeypatch.setattr(streams, "_EMPTY_S", 0.2)
     assert stream(http, "s1") == []
 
 
