@@ -1,60 +1,92 @@
-"""The ingress as a Ray Serve application."""
+"""The ingress as a Ray Serve application: Serve keeps its processes alive, and no request goes through Serve."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+import uvicorn
 from ray import serve
 
 from actors.cluster import ON_HEAD
+from deploy.node.http_port import handed_port, listen
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_STREAMS = 2000  #: requests that a replica handles at once; each watcher of /events is one
-_WAITING = 1000  #: requests that wait for a replica; Serve rejects more with 429
+_KEEP_ALIVE_S = 90  #: a connection that asks nothing stays open for so long
+_LAST_ANSWERS_S = 3  #: for answers that are under way when the farm ends; streams are cut then
 
 
-def application(settings: FarmSettings) -> serve.Application:
-    """Return the ingress for `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
+class Ingress:
+    """A process that answers HTTP."""
 
-    def build() -> FastAPI:
-        from actors.door import RayDoor
-        from actors.meter import RayMeter, RayMetrics
-        from deploy.hang_ups import HangUps
-        from deploy.planner import EngineMedia, EnginePlanner
-        from farm.ingress import create_app
-        from farm.jobs import Jobs
-        from farm.logs import setup_logs
-        from farm.store import MeteredStore, open_store
+    async def __init__(self, settings: FarmSettings, port_path: str | None) -> None:
+        """Listen before Serve counts this process as ready.
 
-        setup_logs(style=settings.log_format, level=settings.log_level)
-        meter = RayMeter()
-        app = create_app(
-            settings=settings,
-            jobs=Jobs(MeteredStore(open_store(settings, is_hasty=True), meter)),
-            door=RayDoor(),
-            planner=EnginePlanner(models=settings.models, lora_dir=settings.lora_dir),
-            media=EngineMedia(),
-            metrics=RayMetrics(),
-            meter=meter,
+        port_path: where `up` hands out its listening sockets. None: `up` may run on another machine, and ends before
+        its farm; each ingress listens for itself.
+        """
+        doors = listen(settings, alone=False) if port_path is None else await asyncio.to_thread(handed_port, port_path)
+        config = uvicorn.Config(
+            _app(settings),
+            lifespan="on",
+            log_config=None,
+            log_level=logging.ERROR,
+            access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
-        app.add_middleware(HangUps)
-        return app
+        self._server = uvicorn.Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=doors))
+        while not self._server.started:
+            await asyncio.sleep(0.01)
+            self.check_health()
 
-    class Ingress:
-        """The class that Serve asks for; FastAPI does all of its work."""
+    def check_health(self) -> None:
+        """Tell Serve to replace this process if it no longer listens. Raises: RuntimeError."""
+        if self._serving.done():
+            raise RuntimeError("the ingress does not listen any more")
 
+    async def __del__(self) -> None:
+        """Answer what was asked, then close: Serve calls this when the farm ends."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # that streams are cut is no fault
+        self._server.should_exit = True
+        await self._serving
+
+
+def _app(settings: FarmSettings) -> FastAPI:
+    from actors.door import RayDoor
+    from actors.meter import RayMeter, RayMetrics
+    from deploy.planner import EngineMedia, EnginePlanner
+    from farm.ingress import create_app
+    from farm.jobs import Jobs
+    from farm.logs import setup_logs
+    from farm.store import MeteredStore, open_store
+
+    setup_logs(style=settings.log_format, level=settings.log_level)
+    meter = RayMeter()
+    return create_app(
+        settings=settings,
+        jobs=Jobs(MeteredStore(open_store(settings, is_hasty=True), meter)),
+        door=RayDoor(),
+        planner=EnginePlanner(models=settings.models, lora_dir=settings.lora_dir),
+        media=EngineMedia(),
+        metrics=RayMetrics(),
+        meter=meter,
+    )
+
+
+def application(settings: FarmSettings, port_path: str | None) -> serve.Application:
+    """Return the ingress for `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
     deployment = serve.deployment(
         name="ingress",
         num_replicas=max(1, settings.ingresses),
         health_check_period_s=1,
-        max_ongoing_requests=_STREAMS,
-        max_queued_requests=_WAITING,
-        backpressure_config={"status_code": 429, "retry_after_s": 5},
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
     )
-    return deployment(serve.ingress(build)(Ingress)).bind()
+    return deployment(Ingress).bind(settings, port_path)

@@ -271,7 +271,7 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 
 def _port(settings: FarmSettings) -> Check:
     """Check that `up` can listen."""
-    from deploy.node.local import free_port
+    from deploy.node.http_port import free_port
     from deploy.node.lock import find_running
 
     value = f"{settings.host}:{settings.port}"

@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -20,8 +19,8 @@ from typing import IO, Any
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
+from deploy.node.http_port import check_someone_may_ask, free_port, freed_port, held_port, own_url
 from deploy.node.lock import locked, write_lock
-from deploy.node.loopback import LOOPBACK, also_on_loopback, check_someone_may_ask, listens_elsewhere
 from deploy.node.notices.watcher import watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
@@ -41,8 +40,6 @@ RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",  # Ray's own is 15: the ingress would wait for all other programs
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",  # Ray's own: 5; a proxy that starts more slowly is killed
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",  # Ray's own 10: after 3 checks a dead one is replaced
     "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",  # Ray's own: a machine with another third number cannot join
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
@@ -84,8 +81,8 @@ def run_foreground(
         tidings.tell("step", "trying the store")
         check_folders(settings)
         open_store(settings).prove()
-        with _cluster(settings, stop, tidings) as (dispatcher, url), also_on_loopback(settings, url) as own_url:
-            write_lock(lock, own_url)
+        with _cluster(settings, stop, tidings) as (dispatcher, url):
+            write_lock(lock, own_url(settings, url))
             with contextlib.redirect_stdout(out):
                 ready(url)
             videos = Videos(tidings)
@@ -216,17 +213,14 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
             .remote(settings)
         )
         tidings.tell("step", "opening the HTTP door")
-        serve.start(
-            proxy_location="HeadOnly",
-            http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
-        )
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        serve.run(application(settings), name=_SERVED, route_prefix="/")
-        ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
-        here = ray.get_runtime_context()
-        with watch_cloud(settings) as watch, watch.telling(here.gcs_address, here.get_node_id()):
-            yield dispatcher, f"http://{settings.host}:{settings.port}"
+        with contextlib.nullcontext() if settings.ray else held_port(settings) as port_path:
+            serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
+            ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
+            here = ray.get_runtime_context()
+            with watch_cloud(settings) as watch, watch.telling(here.gcs_address, here.get_node_id()):
+                yield dispatcher, f"http://{settings.host}:{settings.port}"
     except ray.exceptions.RayError as err:
         raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
     finally:
@@ -323,7 +317,7 @@ def take_over(settings: FarmSettings) -> None:
         raise ConfigError(msg)
     for name in names:
         ray.kill(ray.get_actor(name, namespace=NAMESPACE))
-    if _SERVED in serve.status().applications:  # its proxy has the port, perhaps another one than ours
+    if _SERVED in serve.status().applications:  # its ingresses have the port, perhaps another one than ours
         serve.shutdown()
 
 
@@ -358,33 +352,6 @@ def _drain(dispatcher: Any) -> None:
         except ray.exceptions.RayError as err:  # it restarts: tell it again, or let the leases expire
             _talk(f"the dispatcher does not answer: {type(err).__name__}")
         time.sleep(0.2)
-
-
-def freed_port(settings: FarmSettings) -> int:
-    """Return the port once the proxy of the farm before has let go of it. Raises: ConfigError."""
-    until = time.monotonic() + _ENDING_S
-    while True:
-        try:
-            return free_port(settings)
-        except ConfigError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-
-
-def free_port(settings: FarmSettings) -> int:
-    """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
-    port = settings.port
-    for host in (settings.host, LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as err:
-                msg = f"cannot listen on {host}:{port}: {err.strerror}; choose another with --port"
-                raise ConfigError(msg) from err
-            port = int(probe.getsockname()[1])
-    return port
 
 
 def _talk(message: str) -> None:

@@ -14,7 +14,7 @@ _PROGRAMS = (
     *("node_manager_port", "object_manager_port", "runtime_env_agent_port"),
     *("dashboard_agent_grpc_port", "dashboard_agent_listen_port", "metrics_export_port"),
 )
-_HEAD = 4  #: processes that only a head has: `framefarm up` itself, the dispatcher, Serve's controller and its proxy
+_HEAD = 3  #: processes that only a head has: `framefarm up` itself, the dispatcher, Serve's controller
 _SPARE = 2  #: a process that takes another's place starts before the port of the dead one is free
 
 

@@ -1,0 +1,128 @@
+"""The farm's HTTP port: `framefarm up` holds it, and hands it to each ingress that starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import socketserver
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+
+from farm.errors import ConfigError
+from farm.settings import FarmSettings
+from framefarm_client.address import is_loopback
+
+_LOOPBACK = "127.0.0.1"
+_ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
+_WAITING = 2048  #: connections that no ingress has taken yet
+_HAND_S = 60.0  #: for `up` to hand over its sockets, on a busy machine
+_ENDING_S = 10.0  #: in which the ingresses of a farm before let go of the port
+
+
+def listens_elsewhere(settings: FarmSettings) -> bool:
+    """Tell whether the farm listens on an address that is not this machine's own."""
+    if settings.host in _ALL or is_loopback(settings.host):
+        return False
+    try:
+        found = socket.getaddrinfo(settings.host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # the port's check says what is wrong with it
+    return not all(is_loopback(str(address[0])) for *_, address in found)
+
+
+def check_someone_may_ask(settings: FarmSettings) -> None:
+    """Raises: ConfigError if the farm would reject everyone: it has no API keys, and this machine cannot reach it."""
+    if listens_elsewhere(settings) and not settings.api_keys:
+        raise ConfigError(
+            f"FARM_HOST={settings.host}: without API keys a farm answers only 127.0.0.1, so nobody could use this one;"
+            " make a key with `framefarm keys new NAME` and put its second line into FARM_API_KEYS, or leave out --host"
+        )
+
+
+def own_url(settings: FarmSettings, url: str) -> str:
+    """Return the URL for this machine's command line: `url`, or the same port of 127.0.0.1."""
+    return f"http://{_LOOPBACK}:{url.rpartition(':')[2]}" if listens_elsewhere(settings) else url
+
+
+def listen(settings: FarmSettings, *, alone: bool = True, waiting: int | None = _WAITING) -> list[socket.socket]:
+    """Return sockets that listen on the port: on FARM_HOST, and on 127.0.0.1 for this machine's command line.
+
+    alone: no other process may listen there. waiting: connections that nobody has taken yet; None: do not listen yet.
+    Raises: ConfigError.
+    """
+    with contextlib.ExitStack() as taken:
+        found, port = list[socket.socket](), settings.port
+        for host in (settings.host, _LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
+            door = taken.enter_context(socket.socket())
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not alone:
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            try:
+                door.bind((host, port))
+                if waiting is not None:
+                    door.listen(waiting)
+            except OSError as err:
+                msg = f"cannot listen on {host}:{port}: {err.strerror}; choose another with --port"
+                raise ConfigError(msg) from err
+            port = int(door.getsockname()[1])
+            found.append(door)
+        taken.pop_all()
+    return found
+
+
+def free_port(settings: FarmSettings) -> int:
+    """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
+    with contextlib.ExitStack() as held:
+        doors = [held.enter_context(door) for door in listen(settings, waiting=None)]
+        return int(doors[0].getsockname()[1])
+
+
+def freed_port(settings: FarmSettings) -> int:
+    """Return the port once the ingresses of the farm before have let go of it. Raises: ConfigError."""
+    until = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            return free_port(settings)
+        except ConfigError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def held_port(settings: FarmSettings) -> Iterator[str]:
+    """Listen for the ingresses; give the path of a Unix socket that hands each of them the listening sockets.
+
+    The kernel keeps connections until an ingress takes them. While one ingress is dead, frozen or busy, the others
+    take them all; while all are dead, they wait for the next one. Only this user can open the Unix socket.
+    """
+    doors = listen(settings)
+
+    class Hand(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # it died while it asked
+                socket.send_fds(self.request, [b"."], [door.fileno() for door in doors])
+
+    with contextlib.ExitStack() as held:
+        for door in doors:
+            held.enter_context(door)
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="http-", dir=settings.ray_dir))
+        path = f"{folder}/port"
+        server = held.enter_context(socketserver.UnixStreamServer(path, Hand))
+        threading.Thread(target=server.serve_forever, name="http-port", daemon=True).start()
+        held.callback(server.shutdown)
+        yield path
+
+
+def handed_port(path: str) -> list[socket.socket]:
+    """Return the listening sockets that `held_port` hands out at `path`. Raises: OSError if `up` is gone."""
+    with socket.socket(socket.AF_UNIX) as hand:
+        hand.settimeout(_HAND_S)
+        hand.connect(path)
+        _, numbers, *_ = socket.recv_fds(hand, 1, 2)
+    for number in numbers:
+        os.set_inheritable(number, False)
+    return [socket.socket(fileno=number) for number in numbers]
