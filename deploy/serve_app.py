@@ -10,7 +10,7 @@ import uvicorn
 from ray import serve
 
 from actors.cluster import ON_HEAD
-from deploy.node.http_port import handed_port, listen
+from deploy.node.http_port import handed_port
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:
@@ -23,13 +23,9 @@ _LAST_ANSWERS_S = 3  #: for answers that are under way when the farm ends; strea
 class Ingress:
     """A process that answers HTTP."""
 
-    async def __init__(self, settings: FarmSettings, port_path: str | None) -> None:
-        """Listen before Serve counts this process as ready.
-
-        port_path: where `up` hands out its listening sockets. None: `up` may run on another machine, and ends before
-        its farm; each ingress listens for itself.
-        """
-        doors = listen(settings, alone=False) if port_path is None else await asyncio.to_thread(handed_port, port_path)
+    async def __init__(self, settings: FarmSettings, port_path: str) -> None:
+        """Take connections before Serve counts this process as ready. port_path: where `up` hands out its port."""
+        doors = await asyncio.to_thread(handed_port, port_path)
         config = uvicorn.Config(
             _app(settings),
             lifespan="on",
@@ -79,8 +75,11 @@ def _app(settings: FarmSettings) -> FastAPI:
     )
 
 
-def application(settings: FarmSettings, port_path: str | None) -> serve.Application:
-    """Return the ingress for `serve.run`. Replicas stay on the head: they need no GPU, and spot nodes vanish."""
+def application(settings: FarmSettings, port_path: str) -> serve.Application:
+    """Return the ingress for `serve.run`. port_path: where `up` hands out its port.
+
+    Replicas stay on the head: they need no GPU, and spot nodes vanish.
+    """
     deployment = serve.deployment(
         name="ingress",
         num_replicas=max(1, settings.ingresses),

@@ -17,7 +17,7 @@ from framefarm_client.address import is_loopback
 
 _LOOPBACK = "127.0.0.1"
 _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
-_WAITING = 2048  #: connections that no ingress has taken yet
+_WAITING = 2048  #: uvicorn sets the same
 _HAND_S = 60.0  #: for `up` to hand over its sockets, on a busy machine
 _ENDING_S = 10.0  #: in which the ingresses of a farm before let go of the port
 
@@ -47,19 +47,16 @@ def own_url(settings: FarmSettings, url: str) -> str:
     return f"http://{_LOOPBACK}:{url.rpartition(':')[2]}" if listens_elsewhere(settings) else url
 
 
-def listen(settings: FarmSettings, *, alone: bool = True, waiting: int | None = _WAITING) -> list[socket.socket]:
+def _listen(settings: FarmSettings, *, waiting: int | None = _WAITING) -> list[socket.socket]:
     """Return sockets that listen on the port: on FARM_HOST, and on 127.0.0.1 for this machine's command line.
 
-    alone: no other process may listen there. waiting: connections that nobody has taken yet; None: do not listen yet.
-    Raises: ConfigError.
+    waiting: connections that no ingress has taken yet; None: only have the port. Raises: ConfigError.
     """
     with contextlib.ExitStack() as taken:
         found, port = list[socket.socket](), settings.port
         for host in (settings.host, _LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
             door = taken.enter_context(socket.socket())
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if not alone:
-                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             try:
                 door.bind((host, port))
                 if waiting is not None:
@@ -76,7 +73,7 @@ def listen(settings: FarmSettings, *, alone: bool = True, waiting: int | None = 
 def free_port(settings: FarmSettings) -> int:
     """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
     with contextlib.ExitStack() as held:
-        doors = [held.enter_context(door) for door in listen(settings, waiting=None)]
+        doors = [held.enter_context(door) for door in _listen(settings, waiting=None)]
         return int(doors[0].getsockname()[1])
 
 
@@ -99,7 +96,7 @@ def held_port(settings: FarmSettings) -> Iterator[str]:
     The kernel keeps connections until an ingress takes them. While one ingress is dead, frozen or busy, the others
     take them all; while all are dead, they wait for the next one. Only this user can open the Unix socket.
     """
-    doors = listen(settings)
+    doors = _listen(settings)
 
     class Hand(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -118,11 +115,15 @@ def held_port(settings: FarmSettings) -> Iterator[str]:
 
 
 def handed_port(path: str) -> list[socket.socket]:
-    """Return the listening sockets that `held_port` hands out at `path`. Raises: OSError if `up` is gone."""
+    """Return the listening sockets that `held_port` hands out at `path`. Raises: RuntimeError if it does not."""
     with socket.socket(socket.AF_UNIX) as hand:
         hand.settimeout(_HAND_S)
-        hand.connect(path)
-        _, numbers, *_ = socket.recv_fds(hand, 1, 2)
+        try:
+            hand.connect(path)
+            _, numbers, *_ = socket.recv_fds(hand, 1, 2)
+        except OSError as err:
+            msg = f"`framefarm up` does not hand out its port at {path}: it ended, or is not on the head of FARM_RAY"
+            raise RuntimeError(msg) from err
     for number in numbers:
         os.set_inheritable(number, False)
     return [socket.socket(fileno=number) for number in numbers]

@@ -215,7 +215,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
         tidings.tell("step", "opening the HTTP door")
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        with contextlib.nullcontext() if settings.ray else held_port(settings) as port_path:
+        with held_port(settings) as port_path:
             serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
             ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
             here = ray.get_runtime_context()

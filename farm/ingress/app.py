@@ -23,7 +23,7 @@ from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
 from farm.ingress.openapi import describe
 from farm.ingress.page import PAGE, page_router
-from farm.ingress.problems import install_problems
+from farm.ingress.problems import install_problems, problem
 from farm.ingress.ready import Readiness
 from farm.ingress.signing import links, sessions
 from farm.ingress.signing.seals import Seals
@@ -36,6 +36,8 @@ from farm.jobs.files import Files
 from farm.metrics import Meter
 from farm.settings import FarmSettings
 
+_MOST_REQUESTS = 2000  #: that one ingress handles at once; each watcher of events is one
+_CROWD_RETRY_S = 5
 HEADERS = {
     "X-Content-Type-Options": "nosniff",  # a browser must not take a user's file for a page
     "X-Frame-Options": "DENY",
@@ -56,8 +58,12 @@ def create_app(
     metrics: MetricsDoor | None = None,
     meter: Meter | None = None,
     page: Path = PAGE,
+    most_requests: int = _MOST_REQUESTS,
 ) -> FastAPI:
-    """Build the HTTP application. Start nothing. page: the folder of the built page."""
+    """Build the HTTP application. Start nothing.
+
+    page: the folder of the built page. most_requests: how many the application handles at once.
+    """
     readiness = Readiness(jobs.store, door)
     feed = Feed(jobs, door, readiness, keep_days=settings.keep_days)
     app = FastAPI(
@@ -84,6 +90,7 @@ def create_app(
         metrics=metrics,
     )
     install_problems(app)
+    app.add_middleware(AtMost, requests=most_requests)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -104,6 +111,28 @@ def create_app(
     app.include_router(page_router(page))
     describe(app, planner.request_type)
     return app
+
+
+class AtMost:
+    """ASGI middleware that handles so many requests at once, and answers more with 429."""
+
+    def __init__(self, app: ASGIApp, *, requests: int) -> None:
+        self._app, self._most, self._handled = app, requests, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or send it away."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._handled < self._most:
+            self._handled += 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._handled -= 1
+        else:
+            said = f"{self._most} requests are being handled here; ask again in {_CROWD_RETRY_S} seconds"
+            answer = problem(429, "busy", said, headers={"Retry-After": str(_CROWD_RETRY_S)})
+            await answer(scope, receive, send)
 
 
 class SafeHeaders:

@@ -17,7 +17,7 @@ from tests.chaos.store import StoreUnderTest
 from tests.clean_env import clean_env
 from tests.s3_servers import free_ports
 
-WORKER, DISPATCHER, INGRESS, PROXY = "RenderWorker", "DispatcherActor", "ServeReplica:farm:ingress", "ProxyActor"
+WORKER, DISPATCHER, INGRESS = "RenderWorker", "DispatcherActor", "ServeReplica:farm:ingress"
 
 
 class FarmUnderTest:

@@ -16,7 +16,7 @@ from farm.client import FarmClient
 from farm.contract import slot_of
 from farm.errors import Conflict, FarmError, NotFound
 from tests.chaos.customers import Owner
-from tests.chaos.farm import DISPATCHER, INGRESS, PROXY, WORKER, FarmUnderTest
+from tests.chaos.farm import DISPATCHER, INGRESS, WORKER, FarmUnderTest
 from tests.chaos.service import Service
 from tests.chaos.store import LogWrite, Moment, StoreUnderTest
 from tests.patience import patient
@@ -54,6 +54,15 @@ class Injector:
         victim = self._victim(actor)
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
+
+    def kill_all(self, actor: str) -> None:
+        """SIGKILL every process of this class at once."""
+        victims = self.farm.actors(actor)
+        if not victims:
+            raise Missed
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
 
     def freeze_past_lease(self, actor: str) -> None:
         """SIGSTOP one process of this class for longer than a lease: a zombie when it thaws."""
@@ -200,7 +209,7 @@ KINDS = (
     Kind("ingress killed", "farm", 2, lambda hand: hand.kill(INGRESS)),
     Kind("ingress killed as it accepts", "farm", 2, lambda hand: hand.kill_writer("accepted")),
     Kind("ingress frozen", "farm", 1, lambda hand: hand.freeze(INGRESS, (1.0, 5.0))),
-    Kind("HTTP proxy killed", "farm", 1, lambda hand: hand.kill(PROXY)),
+    Kind("every ingress killed", "farm", 1, lambda hand: hand.kill_all(INGRESS)),
     Kind("head killed, all of it", "farm", 1, Injector.crash_head),
     Kind("head's gcs_server killed", "farm", 1, lambda hand: hand.crash_ray("gcs_server")),
     Kind("head's raylet killed", "farm", 1, lambda hand: hand.crash_ray("raylet")),

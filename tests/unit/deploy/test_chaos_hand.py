@@ -65,11 +65,11 @@ def test_a_gap_belongs_to_the_fault_before_it() -> None:
     """The report names the longest time without an answer for each kind; a fault of the store takes no door away."""
     faults = [
         FaultDone("ingress killed", 10.0, 10.0),
-        FaultDone("HTTP proxy killed", 20.0, 20.0),
+        FaultDone("every ingress killed", 20.0, 20.0),
         FaultDone("store killed", 20.1, 23.0),
         FaultDone("ingress killed", 30.0, 30.0),
     ]
     report = Report(seed=0, workers=1, nodes={}, faults=faults)
     report.note_gaps([Gap(1, 8), Gap(10.2, 10.3), Gap(19.9, 22.4), Gap(25, 25.1), Gap(29.95, 30.3)])
     assert [round(fault.away_s, 2) for fault in faults] == [0.1, 2.5, 0.0, 0.35]
-    assert "| HTTP proxy killed | 1 | - | - | 2.5 |" in report.as_text().splitlines()
+    assert "| every ingress killed | 1 | - | - | 2.5 |" in report.as_text().splitlines()

@@ -16,7 +16,6 @@ import yaml
 
 from actors.cluster import WORKER_RESOURCE
 from deploy.cli import load_command
-from deploy.node.local import RAY_ENV
 from farm.setting_types import VRAM_CLASSES
 from tests.imports import ROOT
 
@@ -99,14 +98,6 @@ def test_the_clouds_run_the_same_commands() -> None:
     for part in (*STEPS[:2], *STARTS):
         assert gcp[part] == aws[part]
     assert all("google-api" in command for command in gcp["head_setup_commands"])
-
-
-def test_serve_looks_after_its_proxy_as_in_a_farm_of_one_machine(cluster: dict[str, Any]) -> None:
-    """The farm cannot set this in a cluster that runs already, so the file does."""
-    start = units(cluster)["ray"]
-    wanted = {f"{name}={value}" for name, value in RAY_ENV.items() if name.startswith("RAY_SERVE_")}
-    assert wanted
-    assert [setting for setting in wanted if setting not in start] == []
 
 
 def test_every_variable_that_ray_passes_reaches_the_unit(cluster: dict[str, Any]) -> None:

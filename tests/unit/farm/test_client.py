@@ -334,7 +334,7 @@ def test_workers_are_told_what_to_do(farm_url: str, hand: Hand) -> None:
 
 @pytest.mark.parametrize("status", [404, 429, 500, 502, 503])
 def test_a_proxy_before_the_farm_is_asked_again(farm_url: str, accept: Accept, status: int) -> None:
-    """While a farm starts or is overloaded, Ray Serve's proxy answers; the client does not take that for the farm."""
+    """While a farm is away, a proxy before it answers; the client does not take that for the farm."""
     way, record = Fragile(), accept()
     ask, answers = way.handle_request, [httpx.Response(status, text="Path '/' not found"), None]
     with client_over(way) as client, pytest.MonkeyPatch.context() as patch:

@@ -180,6 +180,28 @@ def test_a_flood_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
     assert app.state.dependencies.posts.borrowed_tokens == 0
 
 
+def test_a_crowd_is_told_to_come_back(jobs: Jobs, door: DispatcherHere) -> None:
+    """An ingress handles so many requests at once, whatever they ask; it answers the next at once with 429."""
+    media, settings = GatedMedia(), FarmSettings(model="tiny")
+    app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=media, most_requests=2)
+    posts = app.state.dependencies.posts
+
+    async def crowd() -> tuple[httpx.Response, list[int]]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app, client=HERE), base_url=URL) as http:
+            inside = [asyncio.create_task(http.post("/v1/videos", data=DATA, files=FILES)) for _ in range(2)]
+            while posts.borrowed_tokens < 2:  # noqa: ASYNC110  # a limiter tells nobody
+                await asyncio.sleep(0.01)
+            refused = await http.get("/healthz")
+            media.gate.set()
+            answers = [*(await asyncio.gather(*inside)), await http.get("/healthz")]
+            return refused, [answer.status_code for answer in answers]
+
+    refused, statuses = asyncio.run(crowd())
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "busy", "5")
+    assert refused.headers["x-content-type-options"] == "nosniff"
+    assert statuses == [200, 200, 200]
+
+
 def test_a_file_to_inspect_counts_as_a_post(jobs: Jobs, door: DispatcherHere) -> None:
     """Decoding its pictures is the same work."""
     app = door_app(jobs, door, GatedMedia())
