@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -16,6 +17,9 @@ from farm.settings import FarmSettings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+log = logging.getLogger(__name__)
+_PER_MS, _MOST_MS = 8, 16  #: an ingress waits a millisecond for every 8 connections that it has, and at most 16
+_PAUSE_S = 0.1
 _KEEP_ALIVE_S = 90  #: a connection that asks nothing stays open for so long
 _LAST_ANSWERS_S = 3  #: for answers that are under way when the farm ends; streams are cut then
 
@@ -26,7 +30,7 @@ class Ingress:
     async def __init__(self, settings: FarmSettings, port_path: str) -> None:
         """Take connections before Serve counts this process as ready. port_path: where `up` hands out its port."""
         doors = await asyncio.to_thread(handed_port, port_path)
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             _app(settings),
             lifespan="on",
             log_config=None,
@@ -35,22 +39,62 @@ class Ingress:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
-        self._server = uvicorn.Server(config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=doors))
+        self._server = uvicorn.Server(self._config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[]))
         while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
             await asyncio.sleep(0.01)
-            self.check_health()
+        self._taking = [asyncio.create_task(self._take(door)) for door in doors]
 
     def check_health(self) -> None:
-        """Tell Serve to replace this process if it no longer listens. Raises: RuntimeError."""
-        if self._serving.done():
-            raise RuntimeError("the ingress does not listen any more")
+        """Let Serve replace this process if it takes no connections any more. Raises: RuntimeError."""
+        if any(task.done() for task in (self._serving, *self._taking)):
+            raise RuntimeError("this ingress takes no connections any more")
 
     async def __del__(self) -> None:
         """Answer what was asked, then close: Serve calls this when the farm ends."""
+        for task in self._taking:
+            task.cancel()
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # that streams are cut is no fault
         self._server.should_exit = True
         await self._serving
+
+    async def _take(self, door: socket.socket) -> None:
+        """Take connections for ever. Whoever has more of them waits longer, so that the others come first."""
+        loop = asyncio.get_running_loop()
+        with door:
+            door.setblocking(False)
+            while True:
+                await _readable(door)
+                open_ones = len(self._server.server_state.connections)
+                await asyncio.sleep(min(open_ones // _PER_MS, _MOST_MS) / 1000)
+                try:
+                    connection, _ = door.accept()
+                except BlockingIOError:  # another ingress took it
+                    continue
+                except OSError as err:  # it is gone, or this process has as many files open as it may
+                    log.warning("cannot take a connection: %s", err)
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """Return what uvicorn itself gives to each connection."""
+        server = self._server
+        return self._config.http_protocol_class(  # type: ignore[call-arg]
+            config=self._config, server_state=server.server_state, app_state=server.lifespan.state
+        )
+
+
+async def _readable(door: socket.socket) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(door, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(door)
 
 
 def _app(settings: FarmSettings) -> FastAPI:
