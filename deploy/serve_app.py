@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
 from ray import serve
 
 from actors.cluster import ON_HEAD
-from deploy.node.http_port import handed_port
+from deploy.node.http_port import handed_port, take_connections
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-log = logging.getLogger(__name__)
-_PER_MS, _MOST_MS = 8, 16  #: an ingress waits a millisecond for every 8 connections that it has, and at most 16
-_PAUSE_S = 0.1
 _KEEP_ALIVE_S = 90  #: a connection that asks nothing stays open for so long
 _LAST_ANSWERS_S = 3  #: for answers that are under way when the farm ends; streams are cut then
 
@@ -45,7 +41,10 @@ class Ingress:
             if self._serving.done():
                 self._serving.result()
             await asyncio.sleep(0.01)
-        self._taking = [asyncio.create_task(self._take(door)) for door in doors]
+        held = self._server.server_state.connections
+        self._taking = [
+            asyncio.create_task(take_connections(door, self._protocol, held=lambda: len(held))) for door in doors
+        ]
 
     def check_health(self) -> None:
         """Let Serve replace this process if it takes no connections any more. Raises: RuntimeError."""
@@ -60,41 +59,12 @@ class Ingress:
         self._server.should_exit = True
         await self._serving
 
-    async def _take(self, door: socket.socket) -> None:
-        """Take connections for ever. Whoever has more of them waits longer, so that the others come first."""
-        loop = asyncio.get_running_loop()
-        with door:
-            door.setblocking(False)
-            while True:
-                await _readable(door)
-                open_ones = len(self._server.server_state.connections)
-                await asyncio.sleep(min(open_ones // _PER_MS, _MOST_MS) / 1000)
-                try:
-                    connection, _ = door.accept()
-                except BlockingIOError:  # another ingress took it
-                    continue
-                except OSError as err:  # it is gone, or this process has as many files open as it may
-                    log.warning("cannot take a connection: %s", err)
-                    await asyncio.sleep(_PAUSE_S)
-                    continue
-                connection.setblocking(False)
-                await loop.connect_accepted_socket(self._protocol, connection)
-
     def _protocol(self) -> asyncio.Protocol:
         """Return what uvicorn itself gives to each connection."""
         server = self._server
         return self._config.http_protocol_class(  # type: ignore[call-arg]
             config=self._config, server_state=server.server_state, app_state=server.lifespan.state
         )
-
-
-async def _readable(door: socket.socket) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(door, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(door)
 
 
 def _app(settings: FarmSettings) -> FastAPI:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import socket
 import socketserver
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from framefarm_client.address import is_loopback
 
+log = logging.getLogger(__name__)
 _LOOPBACK = "127.0.0.1"
 _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
-_WAITING = 2048  #: uvicorn sets the same
+_WAITING = 2048  #: connections that no ingress has taken yet
 _HAND_S = 60.0  #: for `up` to hand over its sockets, on a busy machine
+_PER_MS, _MOST_MS = 8, 16  #: an ingress waits a millisecond for every 8 connections that it has, and at most 16
+_PAUSE_S = 0.1  #: after a connection that cannot be taken
 _ENDING_S = 10.0  #: in which the ingresses of a farm before let go of the port
 
 
@@ -50,7 +55,7 @@ def own_url(settings: FarmSettings, url: str) -> str:
 def _listen(settings: FarmSettings, *, waiting: int | None = _WAITING) -> list[socket.socket]:
     """Return sockets that listen on the port: on FARM_HOST, and on 127.0.0.1 for this machine's command line.
 
-    waiting: connections that no ingress has taken yet; None: only have the port. Raises: ConfigError.
+    waiting: None: only have the port. Raises: ConfigError.
     """
     with contextlib.ExitStack() as taken:
         found, port = list[socket.socket](), settings.port
@@ -127,3 +132,37 @@ def handed_port(path: str) -> list[socket.socket]:
     for number in numbers:
         os.set_inheritable(number, False)
     return [socket.socket(fileno=number) for number in numbers]
+
+
+async def take_connections(
+    door: socket.socket, protocol: Callable[[], asyncio.Protocol], *, held: Callable[[], int]
+) -> None:
+    """Take connections for ever. An ingress that holds more of them waits longer, so that the others come first.
+
+    protocol: makes what handles a connection. held: how many this process has.
+    """
+    loop = asyncio.get_running_loop()
+    with door:
+        door.setblocking(False)
+        while True:
+            await _readable(door)
+            await asyncio.sleep(min(held() // _PER_MS, _MOST_MS) / 1000)
+            try:
+                connection, _ = door.accept()
+            except BlockingIOError:  # another ingress took it
+                continue
+            except OSError as err:  # the client is gone, or this process has as many files open as it may
+                log.warning("cannot take a connection: %s", err)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(protocol, connection)
+
+
+async def _readable(door: socket.socket) -> None:
+    loop, is_readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(door, is_readable.set)
+    try:
+        await is_readable.wait()
+    finally:
+        loop.remove_reader(door)

@@ -1,16 +1,26 @@
-"""A farm on one of this machine's other addresses: who may ask it, and how this machine's command line does."""
+"""The farm's HTTP port: who may ask there, and which ingress answers."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
-import threading
+import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from deploy import cli
-from deploy.node import local
-from deploy.node.loopback import also_on_loopback, check_someone_may_ask
+from deploy.node.http_port import (
+    check_someone_may_ask,
+    free_port,
+    handed_port,
+    held_port,
+    own_url,
+    take_connections,
+)
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
@@ -38,40 +48,35 @@ def test_keys_let_a_farm_listen_anywhere() -> None:
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[FarmSettings]:
-    """A farm's settings whose host is another address of this machine, with a server that answers in capitals."""
-    server = socket.create_server(("127.0.0.2", 0))
+def settings() -> Iterator[FarmSettings]:
+    """A farm's settings: any free port of 127.0.0.1. The path of Ray's folder must be short."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield FarmSettings(port=0, ray_dir=folder)
 
-    def serve() -> None:
-        while True:
-            try:
-                line, _ = server.accept()
-            except OSError:
-                return
-            with line:
-                while data := line.recv(1 << 16):
-                    line.sendall(data.upper())
 
-    threading.Thread(target=serve, daemon=True).start()
-    monkeypatch.setattr("deploy.node.loopback.is_loopback", lambda host: host != "127.0.0.2")
-    yield FarmSettings(host="127.0.0.2", port=server.getsockname()[1], api_keys=new_key("alice")[1])
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
+@pytest.fixture
+def elsewhere(settings: FarmSettings, monkeypatch: pytest.MonkeyPatch) -> FarmSettings:
+    """The same, for another address of this machine, and with a port that is free on both."""
+    monkeypatch.setattr("deploy.node.http_port.is_loopback", lambda host: host != "127.0.0.2")
+    settings = settings.replaced(host="127.0.0.2", api_keys=new_key("alice")[1])
+    return settings.replaced(port=free_port(settings))
 
 
 def test_this_machine_asks_on_127_0_0_1(elsewhere: FarmSettings) -> None:
-    """Every byte arrives, both ways, until one side ends; the door closes with the farm."""
-    address = ("127.0.0.1", elsewhere.port)
-    with also_on_loopback(elsewhere, f"http://{elsewhere.host}:{elsewhere.port}") as url:
-        assert url == f"http://127.0.0.1:{elsewhere.port}"
-        sent = b"abc" * 100_000
-        for _ in range(2):
-            with socket.create_connection(address, timeout=patient(10)) as line:
-                threading.Thread(target=lambda line=line: (line.sendall(sent), line.shutdown(socket.SHUT_WR))).start()
-                heard = b""
-                while data := line.recv(1 << 16):
-                    heard += data
-            assert heard == sent.upper()
+    """The farm's own address leads there, too; both are closed when the farm ends."""
+    addresses = [("127.0.0.2", elsewhere.port), ("127.0.0.1", elsewhere.port)]
+    with held_port(elsewhere) as path:
+        doors = handed_port(path)
+        assert [door.getsockname() for door in doors] == addresses
+        for door in doors:
+            with door, socket.create_connection(door.getsockname(), timeout=patient(10)) as client:
+                taken, _ = door.accept()
+                with taken:
+                    assert taken.getpeername() == client.getsockname()  # a farm without keys looks at this address
+    for address in addresses:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=patient(10))
+    assert own_url(elsewhere, f"http://127.0.0.2:{elsewhere.port}") == f"http://127.0.0.1:{elsewhere.port}"
 
 
 def test_the_port_must_be_free_on_both_addresses(elsewhere: FarmSettings) -> None:
@@ -79,11 +84,68 @@ def test_the_port_must_be_free_on_both_addresses(elsewhere: FarmSettings) -> Non
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = elsewhere.replaced(port=other.getsockname()[1])
         with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+"):
-            local.free_port(taken)
-    assert local.free_port(elsewhere.replaced(port=0))
+            free_port(taken)
+        with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+"), held_port(taken):
+            raise AssertionError
+    assert free_port(elsewhere) == elsewhere.port
 
 
-def test_a_farm_on_loopback_has_one_door() -> None:
-    """Its own URL is the one for the command line."""
-    with also_on_loopback(FarmSettings(), "http://127.0.0.1:8000") as url:
-        assert url == "http://127.0.0.1:8000"
+def test_a_farm_on_loopback_has_one_door(settings: FarmSettings) -> None:
+    """Its own URL is the one for the command line, and one farm has the port."""
+    assert own_url(settings, "http://127.0.0.1:8000") == "http://127.0.0.1:8000"
+    with held_port(settings) as path:
+        (door,) = handed_port(path)
+        with door, pytest.raises(ConfigError, match="choose another with --port"):
+            free_port(settings.replaced(port=door.getsockname()[1]))
+
+
+def test_nobody_else_gets_the_port(settings: FarmSettings) -> None:
+    """Whoever has the listening socket answers the farm's clients."""
+    with held_port(settings) as path:
+        assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o700
+        with closing(handed_port(path)[0]) as door:
+            assert not door.get_inheritable()
+    assert not Path(path).parent.exists()
+    with pytest.raises(RuntimeError, match="not on the head of FARM_RAY"):
+        handed_port(path)
+
+
+def test_a_connection_waits_for_the_next_ingress(settings: FarmSettings) -> None:
+    """While none lives, nobody is refused."""
+    with held_port(settings) as path:
+        with closing(handed_port(path)[0]) as dead:
+            address = dead.getsockname()
+        with socket.create_connection(address, timeout=patient(10)) as client:
+            client.sendall(b"hello")
+            with closing(handed_port(path)[0]) as door:
+                taken, _ = door.accept()
+                with taken:
+                    assert taken.recv(5) == b"hello"
+
+
+async def test_the_ingress_with_fewer_connections_comes_first(settings: FarmSettings) -> None:
+    """Else the one that is quicker by chance would take a whole crowd. Nobody else there, the full one takes them."""
+    taken = asyncio.Queue[str]()
+
+    class Told(asyncio.Protocol):
+        def __init__(self, name: str) -> None:
+            taken.put_nowait(name)
+
+    async def knock(address: tuple[str, int]) -> str:
+        _, writer = await asyncio.open_connection(*address)
+        name = await asyncio.wait_for(taken.get(), patient(10))
+        writer.close()
+        await asyncio.sleep(0.05)  # who came too late waits for the next connection again
+        return name
+
+    with held_port(settings) as path:
+        doors = [handed_port(path)[0] for _ in range(2)]
+        address = doors[0].getsockname()
+        full = asyncio.create_task(take_connections(doors[0], lambda: Told("full"), held=lambda: 1000))
+        idle = asyncio.create_task(take_connections(doors[1], lambda: Told("idle"), held=lambda: 0))
+        assert {await knock(address) for _ in range(5)} == {"idle"}
+        idle.cancel()
+        await asyncio.wait([idle])
+        assert await knock(address) == "full"
+        full.cancel()
+        await asyncio.wait([full])

@@ -14,7 +14,8 @@ import ray
 
 from actors import cluster
 from actors.cluster import DISPATCHER, FarmNotice
-from deploy.node.local import freed_port, take_over
+from deploy.node.http_port import freed_port
+from deploy.node.local import take_over
 from farm.errors import ConfigError
 from farm.ledger.log import take_epoch
 from farm.settings import FarmSettings
@@ -74,9 +75,9 @@ def test_a_farm_that_ended_leaves_its_cluster_to_others(
     assert killed == [*ACTORS[1:], SERVE]
 
 
-def test_a_port_that_a_dying_proxy_holds_is_waited_for() -> None:
+def test_a_port_that_a_dying_ingress_holds_is_waited_for() -> None:
     """`up --ray` gets the port of the farm before; one that somebody else keeps is named."""
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        settings = FarmSettings(port=proxy.getsockname()[1], ray="10.0.0.5:6379")
-        threading.Timer(0.3, proxy.close).start()
+    with socket.create_server(("127.0.0.1", 0)) as ingress:
+        settings = FarmSettings(port=ingress.getsockname()[1], ray="10.0.0.5:6379")
+        threading.Timer(0.3, ingress.close).start()
         assert freed_port(settings) == settings.port
