@@ -1,6 +1,6 @@
 """The farm's HTTP application: OpenAI's Videos dialect. It keeps no state, and loads neither Ray nor torch.
 
-`deploy/` builds its dependencies and runs it in Ray Serve.
+`deploy/` builds its dependencies and runs it.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ def _error_of(response: httpx.Response) -> FarmError:
         with suppress(KeyError, TypeError):  # a list that no farm sends
             if fields := {error["field"]: error["message"] for error in problem.get("errors", ())}:
                 facts["fields"] = fields
-    except (ValueError, KeyError, TypeError):  # Ray Serve's proxy while it starts or is full, or another server
+    except (ValueError, KeyError, TypeError):  # a proxy before the farm, or another server
         code, detail = "", f"the farm answered {response.status_code} {response.reason_phrase}"
         if response.status_code in {404, 429} or response.is_server_error:
             code = Unavailable.code

@@ -100,7 +100,7 @@ def test_a_farm_on_loopback_has_one_door(settings: FarmSettings) -> None:
 
 
 def test_nobody_else_gets_the_port(settings: FarmSettings) -> None:
-    """Whoever has the listening socket answers the farm's clients."""
+    """The process that has the listening socket answers the farm's clients."""
     with held_port(settings) as path:
         assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o700
         with closing(handed_port(path)[0]) as door:
