@@ -72,7 +72,7 @@ def test_every_port_that_is_asked_from_outside_is_in_the_range(farm: Farm) -> No
                 found[name, port] = who[0]
     head = {port: who for (name, port), who in found.items() if name == "head"}
     assert not [name for name, _ in found if name == "den"], found
-    assert head.pop(HTTP_PORT) in {"framefarm", "ray::ServeRepli"}
+    assert head.pop(HTTP_PORT) in {"python3", "ray::ServeRepli"}
     assert head.pop(RAY_PORT) == "gcs_server"
     assert set(head.values()) <= {"ray::ServeRepli", "python3"}, head
 
