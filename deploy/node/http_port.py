@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from typing_extensions import override
+
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
 from framefarm_client.address import is_loopback
@@ -104,6 +106,7 @@ def held_port(settings: FarmSettings) -> Iterator[str]:
     doors = _listen(settings)
 
     class Hand(socketserver.BaseRequestHandler):
+        @override
         def handle(self) -> None:
             with contextlib.suppress(OSError):  # it died while it asked
                 socket.send_fds(self.request, [b"."], [door.fileno() for door in doors])

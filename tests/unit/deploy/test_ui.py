@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.node import local
+from deploy.node import http_port, local
 from deploy.node.lock import locked, write_lock
 from deploy.node.tidings import Tidings
 from farm.keys import name_of, parse_keys
@@ -31,7 +31,7 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     def cluster(settings: FarmSettings, stop: threading.Event, _tidings: Tidings) -> Iterator[tuple[None, str]]:
         begun.append(settings)
         stop.set()
-        yield None, f"http://{settings.host}:{local.free_port(settings)}"
+        yield None, f"http://{settings.host}:{http_port.free_port(settings)}"
 
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
