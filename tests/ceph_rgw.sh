@@ -1,6 +1,6 @@
 #!/bin/bash
 # One Ceph object gateway for tests: a monitor, one OSD in a file, radosgw; no manager, no systemd.
-#   ceph_rgw.sh FOLDER PORT      PORT for S3, PORT+1 and PORT+2 for the monitor; keys from AK and SK.
+#   ceph_rgw.sh FOLDER PORT      PORT for S3, on RGW_HOST; PORT+1 and PORT+2 for the monitor; keys from AK and SK.
 # In the foreground; to stop it, end its process group.
 set -u
 folder=$1 port=$2 conf=$1/ceph.conf
@@ -35,7 +35,7 @@ mon data = $folder/mon
 [osd.0]
 osd data = $folder/osd
 [client.admin]
-rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
+rgw frontends = beast endpoint=${RGW_HOST:-127.0.0.1}:$port tcp_nodelay=1
 CONF
 ceph-authtool --create-keyring "$folder/keyring"
 ceph-authtool "$folder/keyring" --gen-key -n mon. --cap mon 'allow *'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from typing_extensions import override
 
 from farm.settings import FarmSettings
 from farm.store import Store, open_store
+from tests.imports import ROOT
 from tests.patience import patient
 
 BUCKET = "farm"
@@ -36,6 +38,8 @@ KEYS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+#: volumes of 1 GiB as far as the disk goes, and neither Iceberg nor Lance
+SEAWEEDFS = ("-s3", "-volume.max=0", "-master.volumeSizeLimitMB=1024", "-s3.port.iceberg=0", "-s3.port.lance=0")
 #: runs a command; ends its whole process group once the process $1 is gone, so that no killed test run leaves a server
 _WATCH = 'parent=$1; shift; "$@" & while kill -0 $parent && kill -0 $!; do sleep 1; done 2>/dev/null; kill -9 0'
 
@@ -111,6 +115,23 @@ def ceph(folder: Path) -> Iterator[str]:
     script = Path(__file__).with_name("ceph_rgw.sh")
     keys = {"AK": KEYS["AWS_ACCESS_KEY_ID"], "SK": KEYS["AWS_SECRET_ACCESS_KEY"]}
     with _serving(["bash", str(script), str(folder), str(port)], keys, folder, port, seconds=180) as server:
+        yield server.endpoint
+
+
+def weed() -> str | None:
+    """Return the path of SeaweedFS's program, which `make weed` installs; None without it."""
+    return shutil.which("weed", path=f"{ROOT / '.clients' / 'weed' / 'bin'}:{os.environ['PATH']}")
+
+
+@contextlib.contextmanager
+def seaweedfs(folder: Path) -> Iterator[str]:
+    """SeaweedFS, with an empty bucket; gives its endpoint."""
+    program, first = weed(), free_ports(8)
+    assert program is not None
+    parts = [part + kind for part in ("s3", "master", "volume", "filer") for kind in (".port", ".port.grpc")]
+    ports = [f"-{name}={port}" for port, name in enumerate(parts, start=first)]
+    command = [program, "server", "-ip=127.0.0.1", f"-dir={folder}", *SEAWEEDFS, *ports]
+    with _serving(command, KEYS, folder, first, seconds=60) as server:
         yield server.endpoint
 
 

@@ -14,7 +14,7 @@ from farm.contract import JobPlan
 from farm.jobs import Jobs, Record, Submission
 from farm.request import VideoRequest
 from farm.store import Store
-from tests.s3_servers import BUCKET, KEYS, Place, Relay, ceph, ministack
+from tests.s3_servers import BUCKET, KEYS, Place, Relay, ceph, ministack, seaweedfs, weed
 
 CEPH = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph")
 
@@ -48,7 +48,16 @@ def ceph_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.rmtree(folder)  # its disk is large
 
 
-@pytest.fixture(params=["folder", "ministack", "ceph"])
+@pytest.fixture(scope="session")
+def seaweedfs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run SeaweedFS for this session. Skip if it is not installed."""
+    if weed() is None:
+        pytest.skip("SeaweedFS is not installed: make weed")
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "ministack", "ceph", "seaweedfs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Return the place of an empty store of each kind."""
     if request.param == "folder":
