@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, SentFile, part_of, segment, tag_of
+from framefarm_client.connection import LOST, Connected, ImageFile, NotSent, SentFile, part_of, segment
 from framefarm_client.errors import NotFound
 from framefarm_client.events import Event
+from framefarm_client.part_file import own_part, tag_of
 
 _WISHED = {  #: wish -> the statuses that show that the farm heard it
     "pause": {"paused"},
@@ -284,20 +285,23 @@ def follow(farm: Connected, *, previews: Iterable[str] = ()) -> AsyncGenerator[E
 async def fetch(farm: Connected, video_id: str, out: str | Path, *, variant: str = "video") -> Path:
     """Write a video's content to `out`. Resume a download that an earlier call began.
 
-    The partial file lies beside `out` until it is complete and its sha256 is right.
+    The partial file lies beside `out` until it is complete and its sha256 is right. Two calls at once each have one.
     Raises: NotReady, NotFound; StoreError if the bytes differ from those that the farm announced.
     """
     out = Path(out)
-    part = await fetch_part(farm, video_id, out.with_name(f".{out.name}.{video_id}.{variant}.part"), variant=variant)
-    return part.replace(out)
+    part = out.with_name(f".{out.name}.{video_id}.{variant}.part")
+    return await fetch_to(farm, video_id, part, lambda: out, variant=variant)
 
 
-async def fetch_part(farm: Connected, video_id: str, part: Path, *, variant: str) -> Path:
-    """Write a whole content to `part`; go on where an earlier call broke off. Raises: as `fetch`."""
-    part.parent.mkdir(parents=True, exist_ok=True)
-    await farm.connection.patiently(partial(farm.connection.download, video_id, variant, part))
-    tag_of(part).unlink()
-    return part
+async def fetch_to(farm: Connected, video_id: str, part: Path, out: Callable[[], Path], *, variant: str) -> Path:
+    """Write a whole content by way of `part`; go on where an earlier call broke off. Raises: as `fetch`.
+
+    out: chooses the file's place once all of it is there.
+    """
+    with own_part(part) as ours:
+        await farm.connection.patiently(partial(farm.connection.download, video_id, variant, ours))
+        tag_of(ours).unlink()
+        return ours.replace(out())
 
 
 async def export(farm: Connected, video_id: str, out: str | Path) -> Path:

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from framefarm_client.errors import BY_CODE, Busy, ConfigError, FarmError, StoreError, Unavailable
 from framefarm_client.events import Event, EventParser
+from framefarm_client.part_file import tag_of
 from framefarm_client.wires import Wire
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Connection:
 
     async def once(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Ask a single time."""
+        if "json" in options:
+            headers = {"Content-Type": "application/json", **(options.get("headers") or {})}
+            options |= {"content": _json(options.pop("json")), "headers": headers}
         async with self.stream(method, path, **options) as response:
             with _naming_losses():
                 await self.wire.read(response)
@@ -272,11 +276,6 @@ def _check_digest(path: Path, header: str) -> None:
         path.unlink()
         tag_of(path).unlink()
         raise StoreError("the downloaded file differs from what the farm announced; fetch it again")
-
-
-def tag_of(part: Path) -> Path:
-    """Return the file that keeps a partial file's ETag."""
-    return part.with_suffix(".etag")
 
 
 def segment(text: str) -> str:

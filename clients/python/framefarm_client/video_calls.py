@@ -146,8 +146,8 @@ async def save(video: VideoFacts, to: str | os.PathLike[str] | None = None, *, v
     out = Path() if to is None else Path(to)
     if not (out.is_dir() or str(to).endswith(("/", os.sep))):
         return await calls.fetch(video.farm, video.id, out, variant=variant)
-    part = await calls.fetch_part(video.farm, video.id, out / f".{video.id}.{variant}.part", variant=variant)
-    return part.replace(_claimed(out / f"{file_name(video.name) or video.id}.{suffix_of(variant)}"))
+    part, name = out / f".{video.id}.{variant}.part", f"{file_name(video.name) or video.id}.{suffix_of(variant)}"
+    return await calls.fetch_to(video.farm, video.id, part, lambda: _claimed(out / name), variant=variant)
 
 
 async def frames(video: VideoFacts) -> AsyncGenerator[NDArray[uint8], None]:

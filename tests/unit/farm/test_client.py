@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from farm.client import Event, Farm, FarmClient, read_events
 from farm.errors import Conflict, InvalidRequest, NotFound, NotReady, StoreError, Unavailable, UnsupportedImage
 from farm.jobs import Jobs, Record
 from farm.store import FolderStore
+from framefarm_client.part_file import own_part
 from tests.imports import ROOT, all_modules_after
 from tests.patience import patient
 from tests.unit.conftest import Hand
@@ -219,6 +221,22 @@ def test_a_killed_save_goes_on_at_the_next_call(finished: str, tmp_path: Path) -
         assert farm.video(finished).save(out).read_bytes() == MP4
     assert way.seen[-1].headers["range"] == f"bytes={have}-"
     assert [path.name for path in out.iterdir()] == [f"{finished}.mp4"]
+
+
+@pytest.mark.usefixtures("farm_url")
+def test_saves_at_once_leave_each_others_part_alone(finished: str, tmp_path: Path) -> None:
+    """While one call writes the partial file, another begins its own; many at once give many whole files."""
+    out = tmp_path / "out"
+    with Farm() as farm:
+        with own_part(out / f".{finished}.video.part") as part:
+            part.write_bytes(b"half")
+            assert farm.video(finished).save(f"{out}/").read_bytes() == MP4
+            assert part.read_bytes() == b"half"
+        part.unlink()
+        with ThreadPoolExecutor(8) as pool:
+            saved = list(pool.map(lambda _: farm.video(finished).save(out), range(8)))
+    assert [path.read_bytes() == MP4 for path in saved] == [True] * 8
+    assert sorted(out.iterdir()) == sorted([*saved, out / f"{finished}.mp4"])
 
 
 def test_a_part_of_another_file_is_not_continued(farm_url: str, finished: str, tmp_path: Path) -> None:

@@ -243,6 +243,8 @@ def test_numpys_numbers_are_sent_as_pythons(farm: Farm) -> None:
     request = farm.submit(CAT, "a cat", keyframes=keyframes, **sent).data["request"]
     assert {name: request[name] for name in sent} == {**sent, "prompts": [{"at_s": 1.5, "text": "a dog"}]}
     assert request["keyframes"][0]["at_s"] == 0.5
+    edited = farm.submit(CAT, "a cat").pause().edit(priority=np.int64(3))  # type: ignore[arg-type]
+    assert edited.data["request"]["priority"] == 3
     with pytest.raises(TypeError, match="cannot be sent to a farm: array"):
         farm.submit(CAT, "a cat", labels=np.array(["pets"]))  # type: ignore[arg-type]
 
