@@ -18,6 +18,7 @@ from farm.errors import (
     ConfigError,
     Conflict,
     FarmError,
+    InvalidRequest,
     NotFound,
     Overloaded,
     Quota,
@@ -37,15 +38,25 @@ _AWAY_S = 2.0
 class Batch:
     """The wishes of a batch and what became of each. `run` may be called again after any error."""
 
-    def __init__(self, wishes: Sequence[Wish], takes: Takes, board: BatchBoard) -> None:
-        """Judge what is there already; ask nothing yet."""
-        self._takes, self.board = takes, board
+    def __init__(
+        self,
+        wishes: Sequence[Wish],
+        takes: Takes,
+        board: BatchBoard,
+        check: Callable[[FarmClient, Mapping[str, Any]], None] = lambda _client, _fields: None,
+    ) -> None:
+        """Judge what is there already; ask nothing yet.
+
+        check: whether a worker could make a video of these fields; raises InvalidRequest if none could.
+        """
+        self._takes, self.board, self._can_be_made = takes, board, check
         self._rows = dict[int, Row]()  # by the wish's place
         self._targets = dict[int, Path]()
         self._keys = dict[int, str]()
         self._ids = dict[str, list[int]]()  # video -> the wishes that it fulfils
         self._open = list[int]()  # not asked for yet
         self._wishes = wishes
+        self._impossible = dict[tuple[Any, Any], str]()  # model and attention -> why no worker can make it, or ""
         for place, wish in enumerate(wishes):
             self._judge(place, wish)
         board.begin(len(self._open))
@@ -117,6 +128,7 @@ class Batch:
         """
         wish = self._wishes[place]
         try:
+            self._check(client, wish.fields)
             video = client.submit(wish.fields, wish.images, key=self._keys[place])
             if video["status"] == "paused":
                 video = _resumed(client, video["id"])
@@ -131,6 +143,18 @@ class Batch:
         self.board.asked(video, self._targets[place].name)
         if video["status"] in _ENDED:
             self._end(client, video)
+
+    def _check(self, client: FarmClient, fields: Mapping[str, Any]) -> None:
+        """Ask once for each model and attention whether a worker could make it. Raises: InvalidRequest; as `run`."""
+        kind = fields.get("model"), fields.get("attention")
+        if kind not in self._impossible:
+            self._impossible[kind] = ""
+            try:
+                self._can_be_made(client, fields)
+            except InvalidRequest as err:
+                self._impossible[kind] = str(err)
+        if why := self._impossible[kind]:
+            raise InvalidRequest(why)
 
     def _follow(self, client: FarmClient, events: Iterator[Event]) -> None:
         """Follow the stream of all events until nothing is left, or until a video ends and leaves room for another.

@@ -49,11 +49,12 @@ def batch(
     from deploy.batch.run import Batch, run_patiently
     from deploy.batch.takes import Takes
     from deploy.batch.wishes import wishes_of
+    from deploy.commands.feasible import check_workers
 
     wishes = wishes_of(source, given, pairs=pairs)
     takes = Takes(out)
     board = BatchBoard(Console(stderr=True, highlight=False), paths=not as_json)
-    made = Batch(wishes, takes, board)
+    made = Batch(wishes, takes, board, check_workers)
     try:
         with board:
             run_patiently(made, lambda: connect(url=url, storage=storage, patience_s=_PATIENCE_S))

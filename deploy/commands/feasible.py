@@ -52,7 +52,7 @@ def _files(model: str, weights: Mapping[str, Any]) -> str:
     return f"{lacks} of {model} are missing (`framefarm models pull {model}` fetches them)"
 
 
-def check_here(settings: FarmSettings, model: str | None) -> None:
+def check_here(settings: FarmSettings, model: str | None, *, attention: str = "auto") -> None:
     """Check that a farm that is started here could make a video of the model. None: its default model.
 
     Raises: ConfigError that says what is missing, how large it is, and which command helps.
@@ -63,6 +63,14 @@ def check_here(settings: FarmSettings, model: str | None) -> None:
 
     known, gpus = own_models(settings.models), chosen_gpus(settings)
     model = model or usual_model(gpus)
+    if attention != "auto" and not gpus:
+        import torch
+
+        from framepack_engine.sampling.attention import usable_attentions
+
+        there = usable_attentions(device=torch.device("cpu"), dtype=torch.float32)
+        if attention not in there:
+            raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {', '.join(there)}")
     if model not in known or known[model].origin != "hub":
         return
     weights = EnginePlanner(models=settings.models).weights(model)

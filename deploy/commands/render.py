@@ -66,7 +66,7 @@ def render(
     target_of(out, name=name, force=force)  # refuse it now, not after an hour
     fields["metadata"] = {**fields.get("metadata", {}), _HASH: _hash(fields, images)}
     settings = read_settings(url=url, storage=storage)
-    with _farm(settings, model=fields.get("model")) as farm_url, client_at(farm_url, settings) as client:
+    with _farm(settings, fields) as farm_url, client_at(farm_url, settings) as client:
         video = _resumed(client, fields["metadata"][_HASH]) or _asked(client, fields, images)
         _say_what_comes(video)
         try:
@@ -231,15 +231,16 @@ def _pause(client: FarmClient, video_id: str) -> None:
 
 
 @contextmanager
-def _farm(settings: FarmSettings, *, model: str | None) -> Iterator[str]:
-    """Give the URL of the running farm, or start one for as long as the context lasts."""
+def _farm(settings: FarmSettings, fields: Mapping[str, Any]) -> Iterator[str]:
+    """Give the URL of the running farm, or start one for these fields for as long as the context lasts."""
     url = url_of(settings)
     if url:
         yield url
         return
     from deploy.node.child import start_background
 
-    check_here(settings, model or settings.model)
+    model = fields.get("model")
+    check_here(settings, model or settings.model, attention=fields.get("attention", "auto"))
     with start_background(settings.replaced(model=settings.model or model)) as started:
         yield started
         say("stopping the farm")

@@ -361,3 +361,13 @@ def test_odd_letters_of_a_prompt_end_no_row(photos: Path, hand: Hand, jobs: Jobs
             assert cli.main(["batch", str(source), "-o", out, "--seconds", "1"]) == 0
     found = [jobs.get(key[-38:], owner="local").job.request.prompt for key in jobs.store.list("owners/local/")]
     assert found == [prompt] * 2
+
+
+def test_what_no_worker_can_make_is_refused(farm_url: str, photos: Path, hand: Hand, jobs: Jobs, capsys: Out) -> None:
+    """An attention that no worker has: each photo is refused with the reason, and nothing waits for ever."""
+    hand.dispatcher.ask(hand.card)
+    command = ["batch", str(photos), "-o", str(photos.parent / "videos"), "--prompt", "a"]
+    assert cli.main([*command, "--attention", "sage"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "attention: no worker has sage; there are sdpa" in said
+    assert jobs.open_ids() == []

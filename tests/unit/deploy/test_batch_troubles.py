@@ -178,7 +178,7 @@ def test_a_farm_that_goes_away_at_a_download_makes_nothing_count_twice(
 
     def look(request: httpx.Request) -> None:
         seen.append(request.url.path.rsplit("/", 1)[-1])
-        if seen[-1] == "content" and seen.count("content") > 1 and seen.count("models") == 1:
+        if seen[-1] == "content" and seen.count("content") > 1 and seen.count("events") == 1:
             raise httpx.ConnectError("away")
 
     before_each_request(monkeypatch, look)

@@ -325,6 +325,8 @@ def test_what_nobody_could_make_is_refused_when_asked(
     monkeypatch.delenv("FARM_URL")
     assert cli.main(["render", *asked[1:], "--model", "framepack-i2v", "--storage", "store"]) == 2
     assert "framepack-i2v needs a GPU, and none was found here" in capsys.readouterr().err
+    assert cli.main(["render", *asked[1:], "--attention", "sage", "--storage", "store"]) == 2
+    assert "attention: sage needs a GPU, and none was found here; use sdpa" in capsys.readouterr().err
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # with a GPU it is the default model
     assert cli.main(["render", *asked[1:], "--storage", "store"]) == 2
     assert "files of framepack-i2v are missing (`framefarm models pull" in " ".join(capsys.readouterr().err.split())
