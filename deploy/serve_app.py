@@ -23,7 +23,7 @@ _LAST_ANSWERS_S = 3  #: for answers that are under way when the farm ends; strea
 class Ingress:
     """A process that answers HTTP."""
 
-    async def __init__(self, settings: FarmSettings, port_path: str) -> None:
+    async def __init__(self, settings: FarmSettings, port_path: str) -> None:  # type: ignore[misc]  # as Serve awaits it
         """Take connections before Serve counts this process as ready. port_path: where `up` hands out its port."""
         doors = await asyncio.to_thread(handed_port, port_path)
         self._config = uvicorn.Config(

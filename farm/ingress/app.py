@@ -100,12 +100,8 @@ def create_app(
             expose_headers=["ETag", "Content-Range", "Repr-Digest", "Retry-After"],
         )
     app.add_middleware(SafeHeaders)
-    app.include_router(videos.router)
-    app.include_router(about.router)
-    app.include_router(files.router)
-    app.include_router(operations.router)
-    app.include_router(sessions.router)
-    app.include_router(links.router)
+    for part in (videos, about, files, operations, sessions, links):
+        app.include_router(part.router)
     for of_scripts in gradio.DOORS:
         app.include_router(gradio.router, prefix=of_scripts.path)
     app.include_router(page_router(page))
