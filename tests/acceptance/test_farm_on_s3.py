@@ -59,6 +59,7 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
                     data={
                         "prompt": "a cat",
                         "seconds": "1.2",
+                        "size": "64x64",
                         "seed": "7",
                         "model": "tiny",
                         "num_inference_steps": "2",
@@ -100,7 +101,7 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
 
 def _goes_on_after_the_store_was_away(farm: FarmProcess, relay: Relay) -> None:
     """Every connection breaks: /readyz says so, a request is refused with 503; a little later it is taken."""
-    fields = {"prompt": "a cat", "seconds": "0.1", "model": "tiny-f1", "num_inference_steps": "1"}
+    fields = {"prompt": "a cat", "seconds": "0.1", "size": "64x64", "model": "tiny-f1", "num_inference_steps": "1"}
     relay.fault = lambda _method, _path: "reset"
     wait_for(lambda: farm.http.get("/readyz").status_code == 503 or None, seconds=30, what="the farm to say so")
     assert "the store does not answer" in farm.http.get("/readyz").json()["parts"]["store"]

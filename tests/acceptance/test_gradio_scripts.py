@@ -19,7 +19,8 @@ from tests.script_client import CLIENTS, fill_folder, frames, report
 
 pytestmark = [pytest.mark.acceptance]
 API = "/gradio_api"
-LONG = ["", "", 7, 5, 9, 80]  #: four sections of 80 steps
+SHORT = ["", "", 7, 2, 9, 40]  #: two sections of 40 steps
+ENDLESS = ["", "", 7, 60, 9, 100]  #: so long that it is cancelled before it ends
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +38,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def join(farm: FarmProcess, folder: Path, session: str) -> str:
-    """Ask for a long video as gradio's clients do; return its event."""
+def join(farm: FarmProcess, folder: Path, session: str, values: list[Any]) -> str:
+    """Ask for a video as gradio's clients do; return its event."""
     (path,) = farm.http.post(f"{API}/upload", files={"files": (folder / "a.png").read_bytes()}).json()
-    sent = {"data": [{"path": path}, *LONG], "fn_index": 0, "session_hash": session}
+    sent = {"data": [{"path": path}, *values], "fn_index": 0, "session_hash": session}
     event: str = farm.http.post(f"{API}/queue/join", json=sent).raise_for_status().json()["event_id"]
     return event
 
 
+@pytest.mark.long  # tests/unit/farm/ingress/gradio/test_clients.py runs the same scripts on the engine without Ray
 def test_a_script_of_each_fork_comes_home(farm: FarmProcess, folder: Path) -> None:
     """By name, in pairs, by position at each fork's door; three clients at once get and end their own."""
     url = str(farm.http.base_url).rstrip("/")
@@ -64,7 +66,7 @@ def test_a_script_of_each_fork_comes_home(farm: FarmProcess, folder: Path) -> No
 
 def test_two_render_at_once_and_an_ingress_may_die(farm: FarmProcess, folder: Path) -> None:
     """Each worker has a client's video. Every ingress is killed before a client reads its stream; it hears the end."""
-    one, two = join(farm, folder, "one"), join(farm, folder, "two")
+    one, two = join(farm, folder, "one", SHORT), join(farm, folder, "two", ENDLESS)
 
     def at_once() -> bool | None:
         workers = farm.http.get("/v1/workers").json().get("data", [])  # without one, no dispatcher answers just now
@@ -84,7 +86,7 @@ def test_two_render_at_once_and_an_ingress_may_die(farm: FarmProcess, folder: Pa
     assert [message["msg"] for message in told][-2:] == ["process_completed", "close_stream"]
     video = told[-2]["output"]["data"][0]["video"]
     (folder / "video.mp4").write_bytes(farm.http.get(f"{API}/file={video['path']}").raise_for_status().content)
-    assert frames(folder / "video.mp4") == 145
+    assert frames(folder / "video.mp4") == 73
     (last,) = list(messages(farm, "two"))[-2:-1]
     assert last["output"] == {"error": "the video was cancelled"}
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,26 @@ from farm.contract import slot_of
 from tests.acceptance.test_survival import Made, finished, photo
 from tests.clean_env import clean_env
 from tests.farm_process import FarmProcess, running_farm
+from tests.middle import BEAT_S, STEPS, Middle, middle_of_section
 from tests.patience import patient, wait_for
 
 pytestmark = [pytest.mark.acceptance]
-STEPS = 50
+Machines = dict[str, "subprocess.Popen[str]"]  #: what `framefarm join` is, by the machine's name
+LEASE_S = "120"  #: longer than a worker stands still until the farm knows that its machine leaves
 FIELDS = {
     "prompt": "a cat",
-    "seconds": "1.2",
+    "seconds": "2.4",
     "seed": "7",
     "model": "tiny",
     "num_inference_steps": str(STEPS),
-    "size": "256x256",
+    "size": "64x64",
 }
 
 
 def command(*words: str, cache: Path, **settings: str) -> subprocess.Popen[str]:
     """A `framefarm` of another machine: nothing in its environment but what is named."""
-    env = clean_env() | {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1"} | settings
+    env = clean_env() | {"FARM_CACHE": str(cache), "FARM_CPU_THREADS": "1"}
+    env |= {"FARM_HEARTBEAT_S": BEAT_S, "FARM_LEASE_S": LEASE_S} | settings
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.cli", *words],
         env=env,
@@ -80,12 +84,13 @@ def joined(
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
     """A farm without workers of its own."""
-    with running_farm(tmp_path_factory.mktemp("farm") / "storage", cache=tiny_cache, workers=0) as farm:
+    storage = tmp_path_factory.mktemp("farm") / "storage"
+    with running_farm(storage, cache=tiny_cache, workers=0, HEARTBEAT_S=BEAT_S, LEASE_S=LEASE_S) as farm:
         yield farm
 
 
 @pytest.fixture(scope="module")
-def machines(farm: FarmProcess, tiny_cache: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+def machines(farm: FarmProcess, tiny_cache: Path) -> Iterator[Machines]:
     """Two machines of unlike memory in it; one has a folder of its own for Ray's sockets."""
     with (
         tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as own,
@@ -126,17 +131,6 @@ def undisturbed(farm: FarmProcess, machines: object) -> Made:
     return finished(farm, submit(farm))
 
 
-def in_the_middle(farm: FarmProcess, video: str) -> tuple[str, int]:
-    """Wait until the section is in its middle; who makes it, and the last finished step that was heard of."""
-
-    def there() -> tuple[str, int] | None:
-        state = farm.http.get(f"/v1/videos/{video}").json()
-        middle = state["stage"] == "section" and (state["step"] or 0) >= 8
-        return (slot_of(state["worker"]), state["step"]) if middle else None
-
-    return wait_for(there, seconds=120, what="the middle of the section")
-
-
 def saved_step(farm: FarmProcess, video: str) -> int:
     """The step from which the section went on, by its artifact's name in the ledger."""
     log = sorted((farm.storage / "jobs" / video / "log").iterdir())
@@ -145,30 +139,31 @@ def saved_step(farm: FarmProcess, video: str) -> int:
     return int(re.findall(r"\.s(\d+)\.", key)[0])
 
 
-def worker_pid(machine: subprocess.Popen[str]) -> int:
-    """The process of that machine's worker: Ray puts the actor's class into its title."""
-    for process in psutil.Process(machine.pid).children(recursive=True):
+def worker_of(machines: Machines, slot: str) -> psutil.Process:
+    """The process of that slot's worker: Ray puts the actor's class into its title."""
+    for process in psutil.Process(machines[slot.removesuffix("-0")].pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if "".join(process.cmdline()[:1]).startswith("ray::RenderWorker"):
-                return int(process.pid)
+                return process
     raise AssertionError("no process of a RenderWorker")
 
 
-def moved_on(farm: FarmProcess, video: str, slot: str, heard: int, undisturbed: Made) -> None:
+def moved_on(farm: FarmProcess, video: str, middle: Middle, undisturbed: Made) -> None:
     """The video ended elsewhere with the same bits, and no step was made again but the one that was being made."""
-    steps: list[int] = []
+    steps: list[int] = []  # of the worker that went on, as far as there was time to hear of them
 
     def ended() -> bool | None:
         state = farm.http.get(f"/v1/videos/{video}").json()
-        if state["stage"] == "section" and state["worker"] and slot_of(state["worker"]) != slot and state["step"]:
+        here = state["stage"] == "section" and state["sections_done"] == middle.section
+        if here and state["step"] and state["worker"] and slot_of(state["worker"]) != middle.slot:
             steps.append(state["step"])
         return True if state["status"] not in {"queued", "in_progress"} else None
 
     wait_for(ended, seconds=240, what="the video's end")
     assert finished(farm, video) == undisturbed
     saved = saved_step(farm, video)
-    assert saved >= heard
-    assert min(steps) >= saved  # of the worker that went on
+    assert saved >= middle.step
+    assert all(step >= saved for step in steps)
 
 
 def test_each_machine_declares_its_workers(farm: FarmProcess, machines: object) -> None:
@@ -210,27 +205,29 @@ def test_who_cannot_join_is_told_why(farm: FarmProcess, tiny_cache: Path, tmp_pa
     assert want[how] in err
 
 
-def test_a_drained_worker_hands_its_video_over(farm: FarmProcess, machines: object, undisturbed: Made) -> None:
+def test_a_drained_worker_hands_its_video_over(farm: FarmProcess, machines: Machines, undisturbed: Made) -> None:
     """`framefarm drain` in the middle of a section: the other machine goes on behind the last finished step."""
     video = submit(farm)
-    slot, step = in_the_middle(farm, video)
-    assert farm.http.post(f"/v1/workers/{slot}/drain").json()["state"] == "draining"
-    moved_on(farm, video, slot, step, undisturbed)
+    with middle_of_section(farm, video, worker_in=partial(worker_of, machines)) as middle:
+        slot = middle.slot
+        assert farm.http.post(f"/v1/workers/{slot}/drain").json()["state"] == "draining"
+    moved_on(farm, video, middle, undisturbed)
     await_state(farm, slot, "drained")
     assert farm.http.post(f"/v1/workers/{slot}/resume").status_code == 200
     await_state(farm, slot, "idle")
 
 
-def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Popen[str]], undisturbed: Made) -> None:
+def test_i_need_my_gpu_now(farm: FarmProcess, machines: Machines, undisturbed: Made) -> None:
     """A pause moves the video, and outlives the dispatcher and the paused worker's process; a resume ends it."""
     video = submit(farm)
-    slot, step = in_the_middle(farm, video)
-    assert farm.http.post(f"/v1/workers/{slot}/pause").json()["paused"] == "operator"
-    moved_on(farm, video, slot, step, undisturbed)
+    with middle_of_section(farm, video, worker_in=partial(worker_of, machines)) as middle:
+        slot = middle.slot
+        assert farm.http.post(f"/v1/workers/{slot}/pause").json()["paused"] == "operator"
+    moved_on(farm, video, middle, undisturbed)
     assert workers(farm)[slot]["state"] == "paused"
     before = workers(farm)[slot]["id"]
     farm.actor("DispatcherActor").kill()
-    os.kill(worker_pid(machines[slot.removesuffix("-0")]), signal.SIGKILL)
+    worker_of(machines, slot).kill()
 
     def replaced() -> str | None:
         worker = workers(farm).get(slot, {"id": before})
@@ -242,14 +239,14 @@ def test_i_need_my_gpu_now(farm: FarmProcess, machines: dict[str, subprocess.Pop
     await_state(farm, slot, "idle")
 
 
-def test_a_machine_that_leaves_hands_its_video_over(
-    farm: FarmProcess, machines: dict[str, subprocess.Popen[str]], undisturbed: Made
-) -> None:
+def test_a_machine_that_leaves_hands_its_video_over(farm: FarmProcess, machines: Machines, undisturbed: Made) -> None:
     """SIGTERM of `framefarm join`, as on a spot machine: Ray marks the node as draining, the video moves on."""
     video = submit(farm)
-    slot, step = in_the_middle(farm, video)
-    process = machines[slot.removesuffix("-0")]
-    process.send_signal(signal.SIGTERM)
-    moved_on(farm, video, slot, step, undisturbed)
+    with middle_of_section(farm, video, worker_in=partial(worker_of, machines)) as middle:
+        slot = middle.slot
+        process = machines[slot.removesuffix("-0")]
+        process.send_signal(signal.SIGTERM)
+        await_state(farm, slot, "draining")
+    moved_on(farm, video, middle, undisturbed)
     assert process.wait(patient(60)) == 0
     wait_for(lambda: slot not in workers(farm) or None, seconds=60, what="the machine's absence")

@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.acceptance]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
 WATCHERS = 6  #: so many that more than one ingress has some
+POSTS, PAGES_OPEN = 15, 4  #: of the small load
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
 DURABLE = {"status", "section", "end"}  #: events that are in the ledger; progress is not
 NAMES = ("stage", "section", "attempt", "worker")
@@ -84,8 +85,11 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
 
     def settled() -> dict[tuple[str, str], float] | None:
         found = numbers(farm)
-        told = found["videos_ended_total", "completed"] and found["workers", "idle"]
-        return found if told and found["order_seconds_count", "finish"] else None  # a worker's come by another way
+        told = [found["videos_ended_total", "completed"], found["workers", "idle"]]
+        told += [found["order_seconds_count", "finish"], found["store_seconds_count", "get"]]  # each comes by its way
+        made = [value for (name, _), value in found.items() if name == "sections_total"]
+        enough = found["store_seconds_count", "put"] >= 10  # request, input, marker, index, 5 leases, 5 commits …
+        return found if all(told) and made and enough else None
 
     found = wait_for(settled, seconds=60, what="the numbers of the video's end")
     assert found["videos_ended_total", "completed"] == 1
@@ -97,8 +101,6 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
     assert all(found["order_seconds_spent_total", stage] > 0 for stage in leases)
     (made,) = [value for (name, _), value in found.items() if name == "sections_total"]
     assert made == SECTIONS
-    assert found["store_seconds_count", "put"] >= 10  # request, input, marker, index, 5 leases, 5 commits …
-    assert found["store_seconds_count", "get"] > 0
     assert not [name for name, _ in found if name in {"store_errors_total", "failures_total", "leases_lost_total"}]
 
 
@@ -149,7 +151,10 @@ def patiently(farm: FarmProcess, method: str, path: str, **options: Any) -> http
 
 
 def events(farm: FarmProcess, video: str, after: str | None, *, kill: bool) -> list[Event]:
-    """One connection to the stream, from behind `after` until it ends or breaks; kill: every ingress, at a section."""
+    """One connection to the stream, from behind `after` until it ends or breaks.
+
+    kill: SIGKILL every ingress at the first section, and read no further: the end may be on its way already.
+    """
     headers, seen = {"Last-Event-ID": after} if after else {}, list[Event]()
     with (
         contextlib.suppress(httpx.TransportError),
@@ -160,6 +165,7 @@ def events(farm: FarmProcess, video: str, after: str | None, *, kill: bool) -> l
             if kill and event.name == "section":
                 for ingress in farm.actors("ServeReplica"):
                     ingress.kill()
+                break
     return seen
 
 
@@ -282,15 +288,15 @@ def test_a_damaged_store_is_mended_beside_the_farm(farm: FarmProcess, video: str
 
 async def test_a_small_load_meets_no_error(farm: FarmProcess) -> None:
     """The short form of `framefarm bench farm`: each video is accepted or told to wait, no stream breaks."""
-    found = await press(str(farm.http.base_url), Load(watchers=50, pages=10, posts_per_s=10, seconds=5))
+    found = await press(str(farm.http.base_url), Load(watchers=20, pages=PAGES_OPEN, posts_per_s=POSTS / 5, seconds=5))
     assert found.errors == {}
-    assert found.accepted + found.refused_429 == 50
+    assert found.accepted + found.refused_429 == POSTS
     assert found.accepted == len(found.post_ms) > 0
     assert found.streams >= found.most_streams > 0
     assert found.events >= found.streams
     assert found.list_ms
-    assert found.pages_open == 10
-    assert len(found.page_lag_ms) >= 10 * found.accepted
+    assert found.pages_open == PAGES_OPEN
+    assert len(found.page_lag_ms) >= PAGES_OPEN * found.accepted
     assert found.row()["errors"] == 0
     one = await watch_one(str(farm.http.base_url), watchers=20)
     assert one.errors == {}
