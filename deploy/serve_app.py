@@ -11,6 +11,7 @@ from ray import serve
 
 from actors.cluster import ON_HEAD
 from deploy.node.http_port import handed_port, take_connections
+from farm.ingress.app import MOST_REQUESTS
 from farm.settings import FarmSettings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Ingress:
             log_config=None,
             log_level=logging.ERROR,
             access_log=False,
+            ws="none",
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
@@ -43,7 +45,8 @@ class Ingress:
             await asyncio.sleep(0.01)
         held = self._server.server_state.connections
         self._taking = [
-            asyncio.create_task(take_connections(door, self._protocol, held=lambda: len(held))) for door in doors
+            asyncio.create_task(take_connections(door, self._protocol, held=lambda: len(held), most=MOST_REQUESTS))
+            for door in doors
         ]
 
     def check_health(self) -> None:
@@ -98,6 +101,7 @@ def application(settings: FarmSettings, port_path: str) -> serve.Application:
         name="ingress",
         num_replicas=max(1, settings.ingresses),
         health_check_period_s=1,
+        graceful_shutdown_wait_loop_s=0.1,  # Serve's own: 2; it counts calls of its own, and there are none
         graceful_shutdown_timeout_s=5,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},

@@ -148,11 +148,12 @@ class Batch:
         """Ask once for each model and attention whether a worker could make it. Raises: InvalidRequest; as `run`."""
         kind = fields.get("model"), fields.get("attention")
         if kind not in self._impossible:
-            self._impossible[kind] = ""
             try:
                 self._can_be_made(client, fields)
             except InvalidRequest as err:
                 self._impossible[kind] = str(err)
+            else:
+                self._impossible[kind] = ""
         if why := self._impossible[kind]:
             raise InvalidRequest(why)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from farm.errors import ConfigError, InvalidRequest
+from framefarm_client.address import is_loopback
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
@@ -17,7 +21,7 @@ _GB = 10**9
 def check_workers(client: FarmClient, fields: Mapping[str, Any]) -> None:
     """Check that a worker of the farm could make the video. A farm without workers may get some: let it wait.
 
-    Only the farm's own machine tells which files lie there, so a farm of several machines takes every model.
+    The farm knows which files lie on its head, so models are checked where that is this machine and the only one.
     Raises: InvalidRequest that says what is missing, how large it is, and which command helps.
     """
     wanted, attention = fields.get("model"), fields.get("attention", "auto")
@@ -26,11 +30,17 @@ def check_workers(client: FarmClient, fields: Mapping[str, Any]) -> None:
         return
     models = client.models()["data"]
     model = next((each for each in models if (each["id"] == wanted if wanted else each["default"])), None)
-    if model is not None and len({worker["node"] for worker in workers}) == 1:
+    if model is not None and _is_this_machine(client, {worker["node"] for worker in workers}):
         _check_files(model, workers)
     there = sorted({name for worker in workers for name in worker["attentions"]})
     if attention not in {"auto", *there}:
         raise InvalidRequest.of("attention", f"no worker has {attention}; there are {', '.join(there)}")
+
+
+def _is_this_machine(client: FarmClient, nodes: Collection[str]) -> bool:
+    """Tell whether the farm's head is this machine, and has all of its workers."""
+    host = urlsplit(client.connection.url).hostname or ""
+    return is_loopback(host) and nodes == {os.environ.get("FARM_NODE") or socket.gethostname()}
 
 
 def _check_files(model: Mapping[str, Any], workers: Sequence[Mapping[str, Any]]) -> None:

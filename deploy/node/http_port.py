@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import socketserver
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -25,8 +26,12 @@ _ALL = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
 _WAITING = 2048  #: connections that no ingress has taken yet
 _HAND_S = 60.0  #: for `up` to hand over its sockets, on a busy machine
 _PER_MS, _MOST_MS = 8, 16  #: an ingress waits a millisecond for every 8 connections that it has, and at most 16
+_FULL_MS = 250  #: an ingress that has as many as it may waits so long
+_AT_ONCE = 8  #: connections that an ingress takes after one wait
 _PAUSE_S = 0.1  #: after a connection that cannot be taken
 _ENDING_S = 10.0  #: in which the ingresses of a farm before let go of the port
+#: on every connection, so that a client that vanished (a laptop that sleeps) does not keep one for ever
+_WATCHED = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 
 
 def listens_elsewhere(settings: FarmSettings) -> bool:
@@ -49,6 +54,15 @@ def check_someone_may_ask(settings: FarmSettings) -> None:
         )
 
 
+def farm_url(settings: FarmSettings) -> str:
+    """Return the farm's URL at the address that it listens on."""
+    return (
+        f"http://[{settings.host}]:{settings.port}"
+        if ":" in settings.host
+        else f"http://{settings.host}:{settings.port}"
+    )
+
+
 def own_url(settings: FarmSettings, url: str) -> str:
     """Return the URL for this machine's command line: `url`, or the same port of 127.0.0.1."""
     return f"http://{_LOOPBACK}:{url.rpartition(':')[2]}" if listens_elsewhere(settings) else url
@@ -62,9 +76,8 @@ def _listen(settings: FarmSettings, *, waiting: int | None = _WAITING) -> list[s
     with contextlib.ExitStack() as taken:
         found, port = list[socket.socket](), settings.port
         for host in (settings.host, _LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
-            door = taken.enter_context(socket.socket())
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                door = taken.enter_context(_door(host))
                 door.bind((host, port))
                 if waiting is not None:
                     door.listen(waiting)
@@ -75,6 +88,18 @@ def _listen(settings: FarmSettings, *, waiting: int | None = _WAITING) -> list[s
             found.append(door)
         taken.pop_all()
     return found
+
+
+def _door(host: str) -> socket.socket:
+    """Return a socket for an address of that host. What is set on it holds for each of its connections."""
+    found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    door = socket.socket(min(found, key=lambda each: each[0] != socket.AF_INET)[0])
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _WATCHED.items():
+        if hasattr(socket, name):  # not every system has each of them
+            door.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return door
 
 
 def free_port(settings: FarmSettings) -> int:
@@ -114,12 +139,36 @@ def held_port(settings: FarmSettings) -> Iterator[str]:
     with contextlib.ExitStack() as held:
         for door in doors:
             held.enter_context(door)
-        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="http-", dir=settings.ray_dir))
-        path = f"{folder}/port"
+        path = f"{held.enter_context(_own_folder(Path(settings.ray_dir)))}/port"
         server = held.enter_context(socketserver.UnixStreamServer(path, Hand))
         threading.Thread(target=server.serve_forever, name="http-port", daemon=True).start()
         held.callback(server.shutdown)
         yield path
+
+
+@contextlib.contextmanager
+def _own_folder(parent: Path) -> Iterator[Path]:
+    """Give a folder that only this user can open; remove those of processes that were killed."""
+    for old in parent.glob("http-*"):
+        number = old.name.removeprefix("http-")
+        if number == str(os.getpid()) or not _lives(number):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"http-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(number: str) -> bool:
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def handed_port(path: str) -> list[socket.socket]:
@@ -129,6 +178,8 @@ def handed_port(path: str) -> list[socket.socket]:
         try:
             hand.connect(path)
             _, numbers, *_ = socket.recv_fds(hand, 1, 2)
+            if not numbers:
+                raise ConnectionError  # it ended while it was asked
         except OSError as err:
             msg = f"`framefarm up` does not hand out its port at {path}: it ended, or is not on the head of FARM_RAY"
             raise RuntimeError(msg) from err
@@ -138,28 +189,32 @@ def handed_port(path: str) -> list[socket.socket]:
 
 
 async def take_connections(
-    door: socket.socket, protocol: Callable[[], asyncio.Protocol], *, held: Callable[[], int]
+    door: socket.socket, protocol: Callable[[], asyncio.Protocol], *, held: Callable[[], int], most: int
 ) -> None:
     """Take connections for ever. An ingress that holds more of them waits longer, so that the others come first.
 
-    protocol: makes what handles a connection. held: how many this process has.
+    protocol: makes what handles a connection. held: how many this process has. most: how many it should have.
     """
-    loop = asyncio.get_running_loop()
+    loop, is_well = asyncio.get_running_loop(), True
     with door:
         door.setblocking(False)
         while True:
             await _readable(door)
-            await asyncio.sleep(min(held() // _PER_MS, _MOST_MS) / 1000)
+            pause_ms = min(held() // _PER_MS, _MOST_MS) if held() < most else _FULL_MS
+            await asyncio.sleep(pause_ms / 1000)
             try:
-                connection, _ = door.accept()
-            except BlockingIOError:  # another ingress took it
+                for _ in range(_AT_ONCE):
+                    connection, _ = door.accept()
+                    connection.setblocking(False)
+                    await loop.connect_accepted_socket(protocol, connection)
+                is_well = True
+            except BlockingIOError:  # no more wait, or another ingress took them
                 continue
             except OSError as err:  # the client is gone, or this process has as many files open as it may
-                log.warning("cannot take a connection: %s", err)
+                if is_well:
+                    log.warning("cannot take a connection: %s", err)
+                is_well = False
                 await asyncio.sleep(_PAUSE_S)
-                continue
-            connection.setblocking(False)
-            await loop.connect_accepted_socket(protocol, connection)
 
 
 async def _readable(door: socket.socket) -> None:

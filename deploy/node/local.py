@@ -19,7 +19,7 @@ from typing import IO, Any
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
-from deploy.node.http_port import check_someone_may_ask, free_port, freed_port, held_port, own_url
+from deploy.node.http_port import check_someone_may_ask, farm_url, free_port, freed_port, held_port, own_url
 from deploy.node.lock import locked, write_lock
 from deploy.node.notices.watcher import watch_cloud
 from deploy.node.paths import pin_paths
@@ -216,11 +216,14 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         with held_port(settings) as port_path:
-            serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
+            try:
+                serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
+            except RuntimeError as err:  # Serve's own: an ingress did not start
+                raise ConfigError(f"no ingress starts; its words are above ({err})") from err
             ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
             here = ray.get_runtime_context()
             with watch_cloud(settings) as watch, watch.telling(here.gcs_address, here.get_node_id()):
-                yield dispatcher, f"http://{settings.host}:{settings.port}"
+                yield dispatcher, farm_url(settings)
     except ray.exceptions.RayError as err:
         raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
     finally:

@@ -36,8 +36,11 @@ from farm.jobs.files import Files
 from farm.metrics import Meter
 from farm.settings import FarmSettings
 
-_MOST_REQUESTS = 2000  #: that one ingress handles at once; each watcher of events is one
+MOST_REQUESTS = 2000  #: that one ingress handles at once; each watcher of events is one
 _CROWD_RETRY_S = 5
+#: the next connection may reach an ingress that has room
+_ELSEWHERE = {"Retry-After": str(_CROWD_RETRY_S), "Connection": "close"}
+_PROBES = {"/healthz", "/readyz"}  #: always answered: they tell whether the ingress lives
 HEADERS = {
     "X-Content-Type-Options": "nosniff",  # a browser must not take a user's file for a page
     "X-Frame-Options": "DENY",
@@ -58,7 +61,7 @@ def create_app(
     metrics: MetricsDoor | None = None,
     meter: Meter | None = None,
     page: Path = PAGE,
-    most_requests: int = _MOST_REQUESTS,
+    most_requests: int = MOST_REQUESTS,
 ) -> FastAPI:
     """Build the HTTP application. Start nothing.
 
@@ -110,14 +113,14 @@ def create_app(
 
 
 class AtMost:
-    """ASGI middleware that handles so many requests at once, and answers more with 429."""
+    """ASGI middleware that handles so many requests at once, and answers any further one with 429."""
 
     def __init__(self, app: ASGIApp, *, requests: int) -> None:
         self._app, self._most, self._handled = app, requests, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or send it away."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in _PROBES:
             await self._app(scope, receive, send)
         elif self._handled < self._most:
             self._handled += 1
@@ -127,7 +130,7 @@ class AtMost:
                 self._handled -= 1
         else:
             said = f"{self._most} requests are being handled here; ask again in {_CROWD_RETRY_S} seconds"
-            answer = problem(429, "busy", said, headers={"Retry-After": str(_CROWD_RETRY_S)})
+            answer = problem(429, "busy", said, headers=_ELSEWHERE)
             await answer(scope, receive, send)
 
 

@@ -163,7 +163,7 @@ class Connection:
         path = f"/v1/videos/{segment(video_id)}/content"
         async with self.stream("GET", path, params={"variant": variant}, headers=headers) as response:
             if response.status_code == 416:
-                part.unlink()  # complete already, or longer than the file: start over
+                os.truncate(part, 0)  # complete already, or longer than the file: start over
                 raise Lost("the partial file does not match")
             tag.write_text(response.headers.get("etag", ""))
             await self.write(response, part, append=response.status_code == 206)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -313,7 +314,7 @@ def test_what_nobody_could_make_is_refused_when_asked(
     assert cli.main([*asked, "--model", "framepack-i2v", "--attention", "sage"]) == 0
     (waits,) = jobs.open_ids()
     jobs.wish(waits, "cancel", owner="local")
-    hand.dispatcher.ask(hand.card)
+    hand.dispatcher.ask(hand.card.model_copy(update={"node": socket.gethostname()}))
     capsys.readouterr()
     for flags, said in (
         (("--model", "framepack-i2v"), r"model: about \d+ GB of the files of framepack-i2v are missing .*models pull"),
@@ -336,7 +337,7 @@ def test_what_nobody_could_make_is_refused_when_asked(
 
 def test_files_that_came_after_the_workers_are_said(url: str, hand: Hand, jobs: Jobs, capsys: Out) -> None:
     """A worker without a GPU takes the models that it found when it began; a video would wait for ever."""
-    hand.card = hand.card.model_copy(update={"models": ("tiny-f1",), "vram_gib": None})
+    hand.card = hand.card.model_copy(update={"models": ("tiny-f1",), "vram_gib": None, "node": socket.gethostname()})
     hand.dispatcher.ask(hand.card)
     assert cli.main(["submit", CAT, "--prompt", "a", "--model", "tiny"]) == 2
     assert "no worker takes tiny: its files came later; start the farm again" in " ".join(
@@ -345,13 +346,20 @@ def test_files_that_came_after_the_workers_are_said(url: str, hand: Hand, jobs: 
     assert jobs.open_ids() == []
 
 
+def test_a_worker_on_another_machine_has_files_of_its_own(url: str, hand: Hand, jobs: Jobs) -> None:
+    """The head of a farm without workers of its own cannot tell what a machine that joined has on its disk."""
+    hand.dispatcher.ask(hand.card.model_copy(update={"node": "a machine that joined"}))
+    assert cli.main(["submit", CAT, "--prompt", "a", "--model", "framepack-i2v"]) == 0
+    assert len(jobs.open_ids()) == 1
+
+
 def test_a_default_model_without_its_files_is_refused_like_a_named_one(
     jobs: Jobs, door: DispatcherHere, hand: Hand, capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By `submit` and by `render`; they name the command that fetches the files."""
     settings = FarmSettings(model="framepack-i2v")
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
-    hand.dispatcher.ask(hand.card)
+    hand.dispatcher.ask(hand.card.model_copy(update={"node": socket.gethostname()}))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client, serving(client) as port:
         monkeypatch.setenv("FARM_URL", f"http://127.0.0.1:{port}")
         for command in ("submit", "render"):

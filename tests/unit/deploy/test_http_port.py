@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import stat
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 from deploy import cli
 from deploy.node.http_port import (
     check_someone_may_ask,
+    farm_url,
     free_port,
     handed_port,
     held_port,
@@ -141,11 +143,57 @@ async def test_the_ingress_with_fewer_connections_comes_first(settings: FarmSett
     with held_port(settings) as path:
         doors = [handed_port(path)[0] for _ in range(2)]
         address = doors[0].getsockname()
-        full = asyncio.create_task(take_connections(doors[0], lambda: Told("full"), held=lambda: 1000))
-        idle = asyncio.create_task(take_connections(doors[1], lambda: Told("idle"), held=lambda: 0))
+        full = asyncio.create_task(take_connections(doors[0], lambda: Told("full"), held=lambda: 1000, most=2000))
+        idle = asyncio.create_task(take_connections(doors[1], lambda: Told("idle"), held=lambda: 0, most=2000))
         assert {await knock(address) for _ in range(5)} == {"idle"}
         idle.cancel()
         await asyncio.wait([idle])
         assert await knock(address) == "full"
         full.cancel()
         await asyncio.wait([full])
+
+
+async def test_a_crowd_is_taken_in_few_waits(settings: FarmSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ingress that is full alone takes several connections after each wait, or a farm could not answer a crowd."""
+    taken, waits = asyncio.Queue[None](), []
+    sleep = asyncio.sleep
+
+    class Told(asyncio.Protocol):
+        def __init__(self) -> None:
+            taken.put_nowait(None)
+
+    async def waited(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    with held_port(settings) as path:
+        (door,) = handed_port(path)
+        clients = [socket.create_connection(door.getsockname(), timeout=patient(10)) for _ in range(32)]
+        monkeypatch.setattr(asyncio, "sleep", waited)
+        taking = asyncio.create_task(take_connections(door, Told, held=lambda: 2000, most=2000))
+        for _ in clients:
+            await asyncio.wait_for(taken.get(), patient(10))
+        taking.cancel()
+        await asyncio.wait([taking])
+        for client in clients:
+            client.close()
+    assert waits[:4] == [0.25] * 4
+    assert len(waits) <= 6
+
+
+def test_the_farm_may_listen_on_ipv6(settings: FarmSettings) -> None:
+    """Its URL has the address in brackets."""
+    with held_port(settings.replaced(host="::1")) as path, closing(handed_port(path)[0]) as door:
+        port = door.getsockname()[1]
+        socket.create_connection(("::1", port), timeout=patient(10)).close()
+        assert farm_url(settings.replaced(host="::1", port=port)) == f"http://[::1]:{port}"
+
+
+def test_what_a_killed_farm_left_is_removed(settings: FarmSettings) -> None:
+    """Its folder, but not that of a farm that lives."""
+    dead, living = (Path(settings.ray_dir) / f"http-{number}" for number in (2**22 + 1, os.getppid()))
+    for folder in (dead, living):
+        folder.mkdir()
+    with held_port(settings):
+        assert not dead.exists()
+        assert living.exists()

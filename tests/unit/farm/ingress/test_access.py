@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from deploy.cli import main
 from deploy.planner import EngineMedia, EnginePlanner
@@ -76,6 +77,18 @@ def test_without_keys_only_this_machine_may_ask(jobs: Jobs, door: DispatcherHere
     for host, status in (("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200)):
         with TestClient(app, base_url="http://127.0.0.1:8000", client=(host, 5)) as client:
             assert client.get("/v1/videos").status_code == status, host
+
+
+def test_a_client_that_hung_up_is_not_this_machine(jobs: Jobs, door: DispatcherHere) -> None:
+    """Uvicorn knows no address of a connection that was reset before it was taken: it may have come from anywhere."""
+    app = create_app(settings=FarmSettings(), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
+
+    async def nameless(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": None}, receive, send)
+
+    with TestClient(nameless, base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/v1/videos").status_code == 401
+        assert client.delete("/v1/videos/video_" + "0" * 32).status_code == 401
 
 
 def test_operators_alone_tell_workers_what_to_do(keyed: TestClient, jobs: Jobs, door: DispatcherHere) -> None:
