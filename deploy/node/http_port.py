@@ -212,7 +212,7 @@ async def take_connections(
                 continue
             except OSError as err:  # the client is gone, or this process has as many files open as it may
                 if is_well:
-                    log.warning("cannot take a connection: %s", err)
+                    log.warning("connection_failed: %s", err)
                 is_well = False
                 await asyncio.sleep(_PAUSE_S)
 
