@@ -51,6 +51,15 @@ def _try(address: str, port: int, *, listens: bool) -> str | None:
     return None
 
 
+def address_of(host: str) -> str:
+    """Return the address of a host's name, IPv4 before IPv6 as Ray prefers it; an address stays as it is.
+
+    Raises: OSError if nobody knows the name.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
+
+
 def own_address(towards: str) -> str:
     """Return the address of this machine's network card that leads to `towards` (HOST:PORT). Send nothing.
 

@@ -256,8 +256,9 @@ class FarmSettings(BaseModel):
 
     node_ip: Annotated[str | None, EMPTY] = Field(
         None,
-        description="Address at which the farm's other machines reach this one. Ray then listens on all addresses, and "
-        "its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine can join.",
+        description="Address or name at which the farm's other machines reach this one. Ray then listens on all "
+        "addresses, and its token decides who may join. Unset: Ray listens on 127.0.0.1 only, and no other machine "
+        "can join.",
     )
     ray_port: Port = Field(0, description="Port at which other machines join. 0: any free port, another at each start.")
     ports: Ports = Field(

@@ -19,7 +19,7 @@ from actors.reach import own_address, unreached
 from actors.wire import mismatch, own_build
 from deploy.node.child import PACKAGES, end, end_descendants
 from deploy.node.gpus import class_of, gpu_environment
-from deploy.node.local import RAY_ENV, with_workers
+from deploy.node.local import RAY_ENV, with_address, with_workers
 from deploy.node.notices.watcher import Watch, watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
@@ -143,6 +143,7 @@ def _fitted(address: str, settings: FarmSettings, *, own_store: bool) -> tuple[F
     notice, nodes, head = look_at(address)
     if why := mismatch(notice.build, own_build()):
         raise ConfigError(f"cannot join {address}: {why}")
+    settings = with_address(settings)
     settings = settings.replaced(node_ip=settings.node_ip or _address_towards(address))
     if found := unreached(head):
         msg = f"{found} of the head was not reached from this machine, {settings.node_ip}. {_REACH_HEAD}"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from actors.reach import address_of
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
@@ -182,6 +183,17 @@ def with_workers(settings: FarmSettings) -> tuple[FarmSettings, list[str]]:
     return settings.replaced(workers=str(workers), cpu_threads=threads), gpus[:workers]
 
 
+def with_address(settings: FarmSettings) -> FarmSettings:
+    """Return the settings with the address of the host that FARM_NODE_IP names. Raises: ConfigError."""
+    if settings.node_ip is None:
+        return settings
+    try:
+        return settings.replaced(node_ip=address_of(settings.node_ip))
+    except OSError as err:
+        msg = f"FARM_NODE_IP={settings.node_ip}: this machine finds no such host ({err.strerror}); write its address"
+        raise ConfigError(msg) from err
+
+
 @contextlib.contextmanager
 def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) -> Iterator[tuple[Any, str]]:
     """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle and the farm's URL."""
@@ -253,7 +265,7 @@ def _start_ray(settings: FarmSettings, tidings: Tidings) -> FarmSettings:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
         take_over(settings)
         return settings.replaced(port=freed_port(settings))
-    settings, gpus = with_workers(settings)
+    settings, gpus = with_workers(with_address(settings))
     os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
     os.environ[STORAGE_MARK] = str(settings.storage_path)
     os.environ |= {
