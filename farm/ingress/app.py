@@ -113,7 +113,7 @@ def create_app(
 
 
 class AtMost:
-    """ASGI middleware that handles so many requests at once, and answers any further one with 429."""
+    """ASGI middleware that handles so many requests at once, and answers any further request with 429."""
 
     def __init__(self, app: ASGIApp, *, requests: int) -> None:
         self._app, self._most, self._handled = app, requests, 0
@@ -157,9 +157,9 @@ class SafeHeaders:
 async def rooted(_: FastAPI) -> AsyncIterator[None]:
     """Let AnyIO's worker threads belong to the application's lifespan, so that they outlive a single request.
 
-    For each call into a thread, AnyIO looks for the task that runs the event loop. Ray Serve's loop runs no task. AnyIO
-    then searches all tasks, and ties a new thread to the task of the request: the thread ends with that request. AnyIO
-    has no public way to name another task. If this private one disappears, the application only gets slower.
+    For each call into a thread, AnyIO looks for the task that runs the event loop. A Ray actor's loop runs no task.
+    AnyIO then searches all tasks, and ties a new thread to the task of the request: the thread ends with that request.
+    AnyIO has no public way to name another task. If this private one disappears, the application only gets slower.
     """
     with suppress(ImportError):
         from anyio._backends._asyncio import _root_task

@@ -250,7 +250,7 @@ def test_one_stream_of_everything_outlives_ingress_and_dispatcher(farm: FarmProc
 
 @pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")  # of OpenAI's own server
 def test_openais_package_makes_a_video(farm: FarmProcess, video: str, tmp_path: Path) -> None:
-    """Its create_and_poll, list, download_content, remix and delete, through Ray Serve and a real worker."""
+    """Its create_and_poll, list, download_content, remix and delete, through a real ingress and a real worker."""
     with openai.OpenAI(base_url=f"{farm.http.base_url}/v1", api_key="any", max_retries=0) as client:
         size, second = cast("VideoSize", "64x64"), cast("VideoSeconds", "1")  # more than the package's types name
         more = {"num_inference_steps": 2, "latent_window_size": 2, "model": "tiny-f1", "priority": 10}

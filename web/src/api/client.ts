@@ -113,7 +113,7 @@ async function refusal(answer: Response): Promise<Problem> {
   return new Problem(answer.status, said.code ?? `http_${answer.status}`, detail, said.errors ?? [], Number.isNaN(retry) ? null : retry)
 }
 
-/** Statuses that Ray Serve or a proxy answers by itself while the farm starts, is full or is gone; the farm's own have a code. */
+/** Statuses that a proxy before the farm answers by itself while the farm is away; the farm's own have a code. */
 const isProxys = (status: number): boolean => status === 404 || status === 429 || status >= 500
 
 /** Return 32 random hex digits. crypto.randomUUID is missing where the page is no secure origin. */
