@@ -289,6 +289,7 @@ export const words = {
     noJson: 'This is not JSON yet.',
     deadline: 'Deadline, in seconds',
     deadlineHelp: 'videos that would miss it go first',
+    deadlineWrong: 'need a number of seconds above 0, such as 600',
     loras: 'LoRAs',
     addLora: 'Add a LoRA',
     removeLora: (name: string) => `Remove ${name}`,

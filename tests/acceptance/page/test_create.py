@@ -11,21 +11,22 @@ from tests.farm_process import FarmProcess
 
 
 def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: Visit) -> None:
-    """Drop a photo, generate, reload in the middle: the job is still there, ends, plays, and downloads whole."""
+    """Drop a photo, generate, reload: the job is still there, is made, plays, and downloads whole."""
     page = visit.page()
     page.get_by_label("Start image", exact=True).set_input_files(PHOTO)
     page.get_by_label("Prompt", exact=True).fill("The cat yawns.")
     page.get_by_label("Seconds", exact=True).fill("3.6")
     page.get_by_text("More: seed").click()
     page.get_by_label("Steps", exact=True).fill("24")
-    page.get_by_role("button", name="Generate").click()
     job = page.get_by_role("region", name="The cat yawns.")
-    expect(job.get_by_role("progressbar").last).to_be_visible()
     with resting(farm):  # it does not end before it is looked at
+        page.get_by_role("button", name="Generate").click()
+        expect(job.get_by_role("progressbar").last).to_be_visible()
         page.reload()
         expect(page.get_by_label("Prompt", exact=True)).to_have_value("The cat yawns.")
-        expect(job).to_be_visible()
+        expect(page.get_by_role("link", name="Queue")).to_contain_text("1")
         video = newest(farm)
+    expect(job).to_be_visible()  # once it is made, and afterwards
     assert (video["request"]["num_inference_steps"], video["sections_total"]) == (24, 3)
 
     page.get_by_role("link", name="Library").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -158,9 +159,13 @@ def test_a_refusal_is_read_aloud(visit: Visit, finished: str) -> None:
     page.get_by_role("button", name="Extend").first.click()
     expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_role("group", name="Remake from here").get_by_text("1", exact=True).click()
-    page.get_by_label("New prompt").fill("y" * 4001)
+    prompt = page.get_by_label("New prompt")
+    expect(prompt).not_to_have_attribute("aria-invalid", "true")
+    prompt.fill("y" * 4001)
     page.get_by_role("button", name="Remake", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("at most 4000 characters")
+    expect(prompt).to_have_attribute("aria-invalid", "true")
+    expect(prompt).to_have_accessible_description(re.compile("at most 4000 characters"))
 
 
 def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, finished: str) -> None:

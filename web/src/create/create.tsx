@@ -117,7 +117,7 @@ function clear(): void {
   say(words.create.cleared, { undo: () => (draft.value = before) })
 }
 
-/** What the farm said about the whole request; a wait counts down. */
+/** What the farm said about the whole request; a wait counts down, and a screen reader does not say each second. */
 function Refusal() {
   const now = useSignal(Date.now())
   const said = refusal.value
@@ -128,7 +128,7 @@ function Refusal() {
   }, [said])
   if (!said) return null
   const left = said.until === null ? 0 : Math.ceil((said.until - now.value) / 1000)
-  return <Refused why={said.text}>{left > 0 && words.create.tryIn(left)}</Refused>
+  return <Refused why={said.text}>{left > 0 && <span>{words.create.tryIn(left)}</span>}</Refused>
 }
 
 /** The video in hand beside the form: the one made last while it is open, else the first that runs. It stays when it has ended. */

@@ -22,7 +22,8 @@ export function check(): boolean {
     const fault = spec && faultOf(spec, value)
     if (fault) found[name] = fault
   }
-  if (Number.isNaN(deadlineOf(values))) found['deadline'] = 'need a number'
+  const deadline = deadlineOf(values)
+  if (deadline !== undefined && !(deadline > 0)) found['deadline'] = words.create.deadlineWrong
   if (!prompt.trim()) found['prompt'] = words.create.promptMissing
   const supports = model.value?.supports
   if (supports && !image && !supports.text_only) found['input_reference'] = words.create.imageMissing
@@ -35,6 +36,9 @@ export function check(): boolean {
 
 /** Take the farm's refusal: its words stand at the fields that it names, and the whole on top. */
 export function take(problem: Problem): void {
-  faults.value = Object.fromEntries(problem.errors.map(({ field, message }) => [field.split('.')[0]!, message]))
+  faults.value = Object.fromEntries(problem.errors.map(({ field, message }) => [placeOf(field), message]))
   refusal.value = { text: problem.message, until: problem.retryAfterS === null ? null : Date.now() + problem.retryAfterS * 1000 }
 }
+
+/** The field of the form that shows what the farm calls `field`. */
+const placeOf = (field: string): string => (field === 'metadata.deadline_s' ? 'deadline' : field.split('.')[0]!)

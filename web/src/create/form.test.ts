@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, presetOf, seedsOf } from './draft'
+import { Problem } from '../api/client'
+import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, presetOf, seedsOf, setDeadline } from './draft'
+import { check, faults, take } from './faults'
 import { shotsOf } from './many'
 import { blocks, freeBorders, movePrompt, split, within } from './timeline'
 import { faultOf, labelOf, readFields } from './fields'
@@ -90,6 +92,24 @@ describe('fields', () => {
     const prompt = { ...added!, kind: 'text' as const, maxLength: 3 }
     expect(faultOf(prompt, '🐱🐱🐱')).toBeNull() // three characters for the farm, six for JavaScript
     expect(faultOf(prompt, '🐱🐱🐱🐱')).toBe('need at most 3 characters')
+  })
+})
+
+describe('a deadline', () => {
+  const said = 'need a number of seconds above 0, such as 600'
+  it('is above 0', () => {
+    draft.value = { ...NEW, prompt: 'a' }
+    for (const [seconds, fault] of [[0, said], [-5, said], [Number.NaN, said], [0.5, undefined], [null, undefined]] as const) {
+      setDeadline(seconds)
+      expect(check()).toBe(fault === undefined)
+      expect(faults.value['deadline']).toBe(fault)
+    }
+    draft.value = NEW
+  })
+  it('shows what the farm says of it', () => {
+    take(new Problem(400, 'invalid_request', said, [{ field: 'metadata.deadline_s', message: said }, { field: 'loras.0.name', message: 'no' }]))
+    expect(faults.value).toEqual({ deadline: said, loras: 'no' })
+    faults.value = {}
   })
 })
 

@@ -1,6 +1,7 @@
 /** The strip of sections, and "Remake from here": keep some of them, and make the others again with another prompt. */
 import { useSignal } from '@preact/signals'
 import type { TargetedSubmitEvent } from 'preact'
+import { useId } from 'preact/hooks'
 import { isForward } from '../api/facts'
 import { contentUrl, type Video } from '../api/objects'
 import { Refused } from '../parts/refused'
@@ -12,6 +13,8 @@ import { cellWords, isKept, sectionOf } from './sections'
 export function Remake({ video }: { video: Video }) {
   const from = useSignal<number | null>(null)
   const { problem, busy, make } = useMake()
+  const refusal = useId()
+  const isPrompts = problem.value?.of('prompt') !== undefined
   const [sections, forward] = [video.sections_total, isForward(video.model)]
   const cells = Array.from({ length: sections }, (_, at) => at)
   const [width, height] = video.size.split('x')
@@ -50,9 +53,9 @@ export function Remake({ video }: { video: Video }) {
           </p>
           <label class="field">
             {words.remake.prompt}
-            <textarea name="prompt" rows={2} required defaultValue={video.prompt} aria-invalid={problem.value ? true : undefined} />
+            <textarea name="prompt" rows={2} required defaultValue={video.prompt} aria-invalid={isPrompts || undefined} aria-describedby={isPrompts ? refusal : undefined} />
           </label>
-          <Refused why={problem.value?.message} />
+          <Refused id={refusal} why={problem.value?.message} />
           <div class="row">
             <button class="primary" disabled={busy.value}>{words.remake.act}</button>
             <button type="button" onClick={() => (from.value = null)}>
