@@ -47,9 +47,11 @@ def push(repos: Iterable[hub.Repo], store: Store, *, say: Say, bar: hub.Bar) -> 
         files = list(_files_here(repo))
         size = sum(file["size"] for _, file in files)
         say(f"copying {repo.name}: {hub.in_words(size)} into the store")
+        there = store.existing({_key(file) for _, file in files})
         with bar(size) as on_bytes:
             for path, file in files:
-                store.put_if_absent(f"blobs/{file['sha256']}", path.resolve())
+                if _key(file) not in there:
+                    store.put_if_absent(_key(file), path.resolve())
                 on_bytes(file["size"])
         _put_list(repo, store, [file for _, file in files])
 
@@ -130,7 +132,7 @@ def _fetch(store: Store, file: Kept, blob: Path) -> None:
     blob.parent.mkdir(parents=True, exist_ok=True)
     partial = blob.with_name(f"{blob.name}.{os.getpid()}.incomplete")
     try:
-        store.download(f"blobs/{file['sha256']}", partial)
+        store.download(_key(file), partial)
         if digest_of(partial, like=_SHA256) != file["sha256"]:
             raise ConfigError(f"{file['path']} in the store is damaged: its sha256 is not {file['sha256']}")
         partial.replace(blob)
@@ -140,6 +142,10 @@ def _fetch(store: Store, file: Kept, blob: Path) -> None:
 
 def _blob(repo: hub.Repo, file: Kept) -> Path:
     return hub.folder_of(repo.name) / "blobs" / file["blob"]
+
+
+def _key(file: Kept) -> str:
+    return f"blobs/{file['sha256']}"
 
 
 def _lists(repo: hub.Repo) -> str:

@@ -13,7 +13,14 @@ from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS
 
 pytestmark = [pytest.mark.acceptance]
-FEW = {"worker killed", "dispatcher killed", "ingress killed", "store killed", "store loses answers"}
+FEW = {
+    "worker killed",
+    "worker frozen past its lease",
+    "dispatcher killed",
+    "ingress killed",
+    "store killed",
+    "store loses answers",
+}
 #: the others restart the farm, which takes 10 s each, or wait for a moment that may not come
 MANY = {
     "worker killed",
@@ -30,6 +37,8 @@ MANY = {
     "store loses answers",
     "store hangs",
 }
+#: may find nothing to hit: no commit in time, no worker to drain, no raylet; the others wait for what they hit
+LUCKY = {"worker killed as it commits", "worker drained", "node's raylet killed"}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,6 @@ def test_every_promise_is_kept_under_faults(
     )
     report = run(wanted, cache=tiny_cache)
     assert report.broken == [], report.as_text()
-    # Not all: the moment of a commit, or a section after a late fault, may not come before the videos have ended.
-    assert len(report.faults) >= len(names) // 2, report.as_text()
+    assert {fault.kind for fault in report.faults} >= names - LUCKY, report.as_text()
     assert report.compared > 0
     assert report.poison_deaths >= 3

@@ -28,7 +28,6 @@ from lab.bench.farm_lists import PAGES, read_lists
 from lab.bench.farm_load import Load, press, watch_one
 from lab.bench.farm_quiet import measure_calls, measure_memory, measure_storage
 from lab.bench.full_storage import fill_storage
-from tests.chaos.door import Door, Gap
 from tests.damage import damage_all, digests, named
 from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient, wait_for
@@ -37,6 +36,7 @@ pytestmark = [pytest.mark.acceptance]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
 SECTIONS = 2
 WATCHERS = 6  #: so many that more than one ingress has some
+CONNECTIONS = 20  #: of which a frozen ingress would get some, if it got any
 POSTS, PAGES_OPEN = 15, 4  #: of the small load
 BEFORE, PAUSED = 300, 15  #: videos in the storage when the farm starts
 DURABLE = {"status", "section", "end"}  #: events that are in the ledger; progress is not
@@ -175,27 +175,28 @@ def several(farm: FarmProcess) -> list[psutil.Process] | None:
     return found if len(found) > 1 else None
 
 
-@pytest.mark.parametrize("fault", ["one killed", "all killed", "one frozen"])
-def test_the_door_is_back_soon(farm: FarmProcess, fault: str) -> None:
-    """Without one ingress, the others answer; without any, the door answers again by itself."""
-    door = Door(str(farm.http.base_url))
-
-    def gaps(*, since: float) -> list[Gap] | None:
-        found = [gap for gap in door.gaps() if gap.over > since]
-        return found if len(found) > 10 else None
-
-    with door.watched():
-        wait_for(lambda: gaps(since=0.0), seconds=20, what="answers before")
-        ingresses = wait_for(lambda: several(farm), seconds=30, what="more than one ingress")
-        hit = time.time()
-        for ingress in ingresses if fault == "all killed" else ingresses[:1]:
-            if fault == "one frozen":
-                ingress.suspend()
-            else:
-                ingress.kill()
-        wait_for(lambda: gaps(since=hit), seconds=60, what="answers after")
-        if fault == "one frozen":
-            ingresses[0].resume()
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [("one frozen", 10), ("one killed", 10), ("all killed", 60)],  # frozen first: both are ready
+)
+def test_each_new_connection_is_answered(farm: FarmProcess, fault: str, seconds: float) -> None:
+    """Without one ingress, the others take every connection; without any, connections wait for the next ingress."""
+    ingresses = wait_for(lambda: several(farm), seconds=30, what="more than one ingress")
+    hit = ingresses if fault == "all killed" else ingresses[:1]
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=farm.http.base_url, limits=limits, timeout=patient(seconds)) as http:
+        try:
+            for ingress in hit:
+                if fault == "one frozen":
+                    ingress.suspend()
+                else:
+                    ingress.kill()
+            for _ in range(CONNECTIONS):
+                assert http.get("/healthz").status_code == 200
+        finally:
+            for ingress in hit:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    ingress.resume()
 
 
 def test_no_event_is_missed_when_the_ingress_dies(farm: FarmProcess, video: str) -> None:
