@@ -141,10 +141,10 @@ def test_the_wheel_holds_no_sources_of_the_page_and_no_tests(wheel: Path) -> Non
     }
 
 
-@pytest.mark.long  # what the client imports is in tests/unit/test_architecture.py
-def test_the_client_is_installed_alone(client_wheel: Path, wheel: Path, tmp_path: Path) -> None:
-    """With what it needs and nothing else, it asks a farm, reads an archive, and mypy's strict mode knows its types."""
-    python, packages = installed(client_wheel, tmp_path)
+@pytest.fixture(scope="module")
+def alone(client_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has the client, what it needs, and nothing else."""
+    python, packages = installed(client_wheel, tmp_path_factory.mktemp("alone"))
     (metadata,) = packages.glob("framepack_farm_client-*.dist-info")
     asked = [Requirement(text) for text in PathDistribution(metadata).requires or [] if "extra" not in text]
     assert {each.name for each in asked} == {"httpx", "pydantic"}
@@ -153,11 +153,20 @@ def test_the_client_is_installed_alone(client_wheel: Path, wheel: Path, tmp_path
             file.parts[0] for file in distribution(name).files or [] if file.parts[0] not in {"..", "__pycache__"}
         }:
             (packages / top).symlink_to(Path(sysconfig.get_path("purelib"), top))
-    assert run(python, "-I", "-c", ALONE, cwd=tmp_path) == "no farm answers\n"
+    return python
+
+
+def test_the_client_is_installed_alone(alone: Path, client_wheel: Path, wheel: Path, tmp_path: Path) -> None:
+    """With what it needs and nothing else, it asks a farm and reads an archive."""
+    assert run(alone, "-I", "-c", ALONE, cwd=tmp_path) == "no farm answers\n"
     assert wheel.name.split("-")[1] == client_wheel.name.split("-")[1]  # one version
 
+
+@pytest.mark.long  # mypy reads all that the client needs; `make lint` reads the client's own types
+def test_mypy_knows_the_client_s_types(alone: Path, tmp_path: Path) -> None:
+    """A user's program in mypy's strict mode: each value has its type, and a wrong argument is an error."""
     (tmp_path / "probe.py").write_text(PROBE)
-    strict = ("--strict", "--python-executable", str(python), "--cache-dir", "cache")
+    strict = ("--strict", "--python-executable", str(alone), "--cache-dir", "cache")
     mypy = [sys.executable, "-m", "mypy", *strict, "probe.py"]
     done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, check=False)
     shown = re.findall(
