@@ -44,8 +44,8 @@ test: $(STAMP)  ## the tests of every part, with real processes that are killed
 page: browser $(STAMP)  ## the longer tests of the page in a browser, which `make test` leaves out
 	TEST_CHROMIUM=1 $(PYTHON) -m pytest -m page tests/acceptance/page
 
-# Each has a short form in `make test`. LONG="-k chaos" picks tests.
-long: $(STAMP)  ## the whole forms of tests that `make test` shortens: more faults, more models, more kernels (25 minutes)
+# CONTRIBUTING.md names those without a short form in `make test`. LONG="-k chaos" picks tests.
+long: $(STAMP)  ## tests that `make test` shortens or leaves out: more faults, more models, more kernels (25 minutes)
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder -m long $(LONG)
 
 # tests/unit/conftest.py lists the files that it leaves out.

@@ -124,10 +124,10 @@ class Farm:
             return None
         return {slot_of(worker["id"]): worker["state"] for worker in listed}
 
-    def submit(self) -> str:
-        """Ask for the video."""
+    def submit(self, **fields: str) -> str:
+        """Ask for the video, with other fields where some are given."""
         files = {"input_reference": ("cat.jpg", (ROOT / "examples" / "cat.jpg").read_bytes())}
-        answer = self.http.post("/v1/videos", data=FIELDS, files=files)
+        answer = self.http.post("/v1/videos", data=FIELDS | fields, files=files)
         assert answer.status_code == 200, answer.text
         video: str = answer.json()["id"]
         return video
@@ -142,7 +142,7 @@ class Farm:
                 return None
             return shown if "status" in shown and look(shown) else None
 
-        return wait_for(there, seconds=240, what=what)
+        return wait_for(there, seconds=240, what=what, pause_s=0.1)
 
     def finished(self, video: str) -> bytes:
         """Wait for the video's end; its file."""

@@ -25,6 +25,7 @@ from tests.patience import patient, wait_for
 pytestmark = [pytest.mark.acceptance, pytest.mark.hosts]
 ADDRESS = "169.254.169.254"
 SLOT, HEAD = "attic-0", "worker-0"
+STEPS = "100"  #: so many that the section lasts longer than it takes to hear of a failure and of a notice
 
 
 class Cloud:
@@ -84,7 +85,7 @@ def farm(net: Net, cloud: Cloud, head_cloud: Cloud) -> Farm:
 @pytest.fixture(scope="module")
 def undisturbed(farm: Farm) -> bytes:
     """The video when nothing happens."""
-    return farm.finished(farm.submit())
+    return farm.finished(farm.submit(num_inference_steps=STEPS))
 
 
 def join(farm: Farm, **settings: str) -> subprocess.Popen[str]:
@@ -102,7 +103,7 @@ def on_attic(farm: Farm) -> str:
     """A video in the middle of its section there; the head may go on with it."""
     farm.wish(HEAD, "pause")
     farm.await_worker(SLOT, "idle")
-    video = farm.submit()
+    video = farm.submit(num_inference_steps=STEPS)
     farm.in_the_middle(video)
     farm.wish(HEAD, "resume")
     return video
@@ -126,15 +127,16 @@ def test_an_interruption_moves_the_video(farm: Farm, cloud: Cloud, undisturbed: 
     cloud.says("aws", fault="503")
     wait_for(lambda: "metadata_unanswered" in farm.log("attic.log") or None, seconds=20, what="the failure")
     end = (datetime.now(UTC) + timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    step, given = farm.http.get(f"/v1/videos/{video}").json()["step"], datetime.now(UTC)
+    shown, given = farm.http.get(f"/v1/videos/{video}").json(), datetime.now(UTC)
     cloud.says("aws", {SPOT: json.dumps({"action": "terminate", "time": end})}, token="t2")
+    assert shown["stage"] == "section", "its section ended before the notice"
     assert farm.finished(video) == undisturbed
     up = (farm.net.folder / "up.log").read_text()
     assert f"action=notice cloud=aws kind=spot deadline={end} node=attic" in up
     (back,) = [at for at in times(up, "given_back") if at > given]
     assert (back - given).total_seconds() < patient(5)
     (saved,) = [event["artifacts"]["step"]["key"] for event in farm.events(video) if event["name"] == "released"]
-    assert int(re.findall(r"\.s(\d+)\.", saved)[0]) >= step
+    assert int(re.findall(r"\.s(\d+)\.", saved)[0]) >= shown["step"]
     wait_for(lambda: counted(farm, "aws", "spot") == 1 or None, seconds=20, what="the count")
     farm.await_no_worker(SLOT)
     cloud.says("aws", token="t2")  # taken back
