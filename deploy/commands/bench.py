@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.commands.bench_batch import batch
 from deploy.commands.bench_gpu import gpu
 from deploy.commands.connect import Json, Url
 from deploy.terminal.flags import with_flags
@@ -26,11 +27,12 @@ from lab.training.evaluate.options import PARTS, TrialOptions
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    what = "Measure a part of the farm: bench scheduler, engine, farm, gpu, peers, precision, pocket, training."
+    what = "Measure a part of the farm: bench scheduler, engine, farm, batch, gpu, peers, precision, pocket, training."
     bench = typer.Typer(no_args_is_help=True, help=what)
     bench.command()(scheduler)
     bench.command()(engine)
     bench.command()(farm)
+    bench.command()(batch)
     bench.command(help=GPU)(gpu)
     bench.command(help=PEERS)(peers)
     bench.command()(precision)
