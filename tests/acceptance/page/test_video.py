@@ -171,7 +171,7 @@ def test_a_refusal_is_read_aloud(visit: Visit, finished: str) -> None:
 def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, finished: str) -> None:
     """The player's frame serves as the next video's end image."""
     page = visit.page(f"videos/{finished}")
-    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     for _ in range(6):
         page.keyboard.press(".")
     expect(page.get_by_text("0.2 / 3.6 s")).to_be_visible()
