@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.acceptance.page.form import fill, generate, open_more
 from tests.acceptance.page.videos import PHOTO, ended, newest, resting
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.visit import Visit, until
 from tests.farm_process import FarmProcess
 
 
@@ -35,7 +35,7 @@ def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: V
     card.get_by_role("link", name="The cat yawns.").last.click()
     player = page.locator("video")
     expect(player).to_have_count(1)
-    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    until(page, "document.querySelector('video')?.readyState >= 2")
     assert player.evaluate("video => video.videoWidth") == int(str(video["size"]).partition("x")[0])
     page.keyboard.press(".")
     with page.expect_download() as download:

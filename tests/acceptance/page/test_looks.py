@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.page.form import fill, open_more
 from tests.acceptance.page.videos import ask, ended, newest, resting, shown
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.visit import Visit, until
 from tests.farm_process import FarmProcess
 from tests.imports import ROOT
 from tests.patience import wait_for
@@ -192,7 +192,7 @@ def test_a_phone(farm: FarmProcess, visit: Visit, clips: list[str]) -> None:
     large_enough(page)
     card.get_by_role("link", name="made on a phone").last.tap()
     page.get_by_role("button", name="Play").tap()
-    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    until(page, "document.querySelector('video')?.currentTime > 0")
     large_enough(page)
 
 

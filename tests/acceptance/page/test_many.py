@@ -9,7 +9,7 @@ from playwright.sync_api import FilePayload, Page, expect
 
 from tests.acceptance.page.form import fill, generate
 from tests.acceptance.page.videos import newest, resting, shown
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.visit import Visit, until
 from tests.farm_process import FarmProcess
 from tests.patience import patient
 
@@ -81,13 +81,14 @@ def test_four_variants_are_compared(farm: FarmProcess, visit: Visit) -> None:
     page.get_by_role("button", name="Compare").click()
     players = page.locator("video")
     expect(players).to_have_count(4)
-    page.wait_for_function(
+    until(
+        page,
         """() => {
             const players = [...document.querySelectorAll('video')]
             const times = players.map((player) => player.currentTime)
             return players.every((player) => player.readyState >= 3) && Math.max(...times) > 0
                 && Math.max(...times) - Math.min(...times) < 0.3
-        }"""
+        }""",
     )
     third = page.locator("figure").nth(2)
     third.get_by_role("button", name="Star").click()

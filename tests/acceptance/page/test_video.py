@@ -21,7 +21,7 @@ from safetensors.numpy import load
 
 from tests.acceptance.page.form import generate
 from tests.acceptance.page.videos import PHOTO, ask, content, ended, newest, resting, shown
-from tests.acceptance.page.visit import KEYS, Visit
+from tests.acceptance.page.visit import KEYS, Visit, until
 from tests.farm_process import FarmProcess
 from tests.imports import ROOT
 from tests.patience import wait_for
@@ -153,7 +153,7 @@ def test_a_refusal_is_read_aloud(visit: Visit, finished: str) -> None:
     """Extend and Remake say beside their button what the farm refused, as an alert."""
     page = visit.page(f"videos/{finished}")
     page.get_by_role("button", name="Extend").click()
-    page.get_by_label("Prompt", exact=True).fill("y" * 4001)
+    page.get_by_label("Prompt").fill("y" * 4001)
     page.get_by_role("button", name="Extend").last.click()
     expect(page.get_by_role("alert")).to_contain_text("at most 4000 characters")
     page.get_by_role("button", name="Extend").first.click()
@@ -171,7 +171,7 @@ def test_a_refusal_is_read_aloud(visit: Visit, finished: str) -> None:
 def test_a_frame_becomes_a_picture_of_the_form(farm: FarmProcess, visit: Visit, finished: str) -> None:
     """The player's frame serves as the next video's end image."""
     page = visit.page(f"videos/{finished}")
-    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    until(page, "document.querySelector('video')?.readyState >= 2")
     for _ in range(6):
         page.keyboard.press(".")
     expect(page.get_by_text("0.2 / 3.6 s")).to_be_visible()

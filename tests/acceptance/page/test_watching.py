@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.acceptance.page.videos import ask, resting, shown
-from tests.acceptance.page.visit import Visit
+from tests.acceptance.page.visit import Visit, until
 from tests.farm_process import FarmProcess
 from tests.patience import patient, wait_for
 
@@ -83,10 +83,10 @@ def test_the_live_look_changes_and_the_finished_part_plays(farm: FarmProcess, vi
         page.on("requestfinished", closed)
         page.evaluate(WATCH)
     job = job_of(page, "watched")
-    page.wait_for_function("() => looks.size >= 3", timeout=patient(30) * 1000)
+    until(page, "looks.size >= 3", seconds=30)
     player = job.locator("video").first
     expect(player).to_be_visible(timeout=patient(60) * 1000)
-    page.wait_for_function("[...document.querySelectorAll('.growing video')].some((video) => video.currentTime > 0)")
+    until(page, "[...document.querySelectorAll('.growing video')].some((video) => video.currentTime > 0)")
     expect(job.get_by_text("is ready")).to_be_visible(timeout=patient(60) * 1000)
     assert most == 1
     assert not [request.url for request in asked if request.url.endswith(f"/v1/videos/{video}")]
@@ -104,13 +104,14 @@ def held(farm: FarmProcess, page: Page, video: str) -> Iterator[Locator]:
         )
         found = shown(farm, video)
         assert found["sections_done"] < found["sections_total"], "the video was made too fast to be watched"
-        page.wait_for_function(
+        until(
+            page,
             """ready => {
                 const players = [...document.querySelectorAll('.growing video')]
                 return players.length === 1 && players[0].src.endsWith(`v=${ready}`) && players[0].readyState >= 2
                     && !players[0].seeking
             }""",
-            arg=found["frames_ready"],
+            found["frames_ready"],
         )
         yield page.locator(".growing video")
 

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from tests.farm_process import FarmProcess
-from tests.patience import patient
+from tests.patience import patient, wait_for
 
 KEYS = {name: f"farm-key-of-{name}" for name in ("ann", "ben", "crowd")}
 #: Chromium logs every refused call; the farm's refusals are what some of these tests are about.
@@ -65,3 +65,11 @@ class Visit:
         ours = (self.origin(), self.origin(secure=True), "blob:", "data:")
         if not request.url.startswith(ours):
             self.faults.append(f"a request to another host: {request.url}")
+
+
+def until(page: Page, expression: str, arg: object = None, *, seconds: float = 20) -> None:
+    """Wait until a JavaScript expression is true in a page.
+
+    Playwright's own wait evaluates a text in the page at each look, which the page's Content-Security-Policy forbids.
+    """
+    wait_for(lambda: page.evaluate(expression, arg) or None, seconds=seconds, what=expression)
