@@ -53,7 +53,7 @@ COMMANDS = {
     "keys": ("farm", "API keys: `keys new NAME` makes one."),
     "bench": (
         "bench",
-        "Measure a part of the farm: bench scheduler, engine, farm, gpu, peers, precision, pocket.",
+        "Measure a part of the farm: bench scheduler, engine, farm, batch, gpu, peers, precision, pocket, training.",
     ),
     "export": ("store", "Write a video with everything stored of it to a file or a new folder and print its path."),
     "import": ("store", "Take in an exported video and print its id."),

@@ -202,7 +202,7 @@ def test_the_farm_is_killed_and_stopped_in_every_way(
         with middle_of_section(heir, video, section=1):
             processes = heir.processes()
         assert heir.stop() == 0
-        assert [process for process in processes if process.is_running()] == []
+        assert [process for process in processes if alive(process)] == []
     state = Jobs(FolderStore(disk)).get(video, owner=None).head.state
     assert state.leases == {}
     assert state.step

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.page.videos import ask, ended, resting, shown
+from tests.acceptance.page.videos import ask, ended, resting, shown, the_worker
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
 
 
 def test_the_queue_is_edited_paused_and_cancelled(farm: FarmProcess, visit: Visit) -> None:
     """Videos that wait can be edited, paused and cancelled, each in its row; the farm makes them as they are then."""
-    (worker,) = farm.http.get("/v1/workers").json()["data"]
+    worker = the_worker(farm)
     assert farm.http.post(f"/v1/workers/{worker['id']}/pause").status_code == 200
     edited, cancelled = ask(farm, "to be edited"), ask(farm, "to be cancelled")
     page = visit.page("queue")

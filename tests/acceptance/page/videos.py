@@ -62,9 +62,20 @@ def content(farm: FarmProcess, video: str, **variant: str) -> bytes:
 @contextlib.contextmanager
 def resting(farm: FarmProcess) -> Iterator[None]:
     """Pause the farm's worker, so that what is asked for waits; let it work again at the end."""
-    (worker,) = farm.http.get("/v1/workers").json()["data"]
-    assert farm.http.post(f"/v1/workers/{worker['id']}/pause").status_code == 200
+    worker = the_worker(farm)["id"]
+    assert farm.http.post(f"/v1/workers/{worker}/pause").status_code == 200
     try:
         yield
     finally:
-        assert farm.http.post(f"/v1/workers/{worker['id']}/resume").status_code == 200
+        assert farm.http.post(f"/v1/workers/{worker}/resume").status_code == 200
+
+
+def the_worker(farm: FarmProcess) -> dict[str, Any]:
+    """Wait for the farm's one worker to be listed, and return it: one that was silent for a while is not."""
+
+    def look() -> dict[str, Any] | None:
+        workers = farm.http.get("/v1/workers").json()["data"]
+        assert len(workers) <= 1, workers
+        return workers[0] if workers else None
+
+    return wait_for(look, seconds=60, what="the farm's worker")
