@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.commands.connect import Json
+from deploy.commands.connect import Json, client_at, read_settings
 from deploy.terminal.screen import put_json, put_table, say
 
 _COLUMNS = ("image", "prompt", "model", "seconds", "num_inference_steps", "size", "seed")
@@ -31,8 +31,8 @@ def batch(
 ) -> None:
     """Let `framefarm batch` make videos of the model tiny on a new farm. Exit 1 where a goal or a video is missed.
 
-    From the ledger: how long workers idled while a video waited. The goal is 2 requests a second at most once all are
-    sent.
+    From the ledger: how long workers idled while a video waited, and how many orders others began meanwhile. The goal
+    is 2 requests a second at most once all are sent.
     """
     from deploy.node.child import start_background
     from deploy.settings import Settings
@@ -47,6 +47,7 @@ def batch(
         table = _table(Path(folder), videos, steps=steps, size=size)
         say(f"a farm with {workers} workers …")
         with start_background(settings) as address, opened(address) as door:
+            _wait_for_workers(address, workers)
             say(f"a batch of {videos} videos …")
             begun = time.time()
             rows = _run(table, Path(folder) / "out", door.url)
@@ -63,6 +64,13 @@ def batch(
     else:
         put_table(("what", "value"), [{"what": name, "value": value} for name, value in row.items()])
     raise typer.Exit(int(made < videos or row["steady_requests_per_s"] > 2.0))
+
+
+def _wait_for_workers(address: str, wanted: int) -> None:
+    """Wait until all workers have asked for an order: a worker that loads its libraries is no idle one."""
+    with client_at(address, read_settings()) as client:
+        while len(client.workers()["data"]) < wanted:
+            time.sleep(0.5)
 
 
 def _table(folder: Path, videos: int, *, steps: int, size: str) -> Path:

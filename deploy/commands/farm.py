@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from deploy.commands.connect import Json, Storage, Url, connect
+from deploy.commands.feasible import check_start
 from deploy.terminal.flags import settings_flags, with_flags
 from deploy.terminal.screen import put_json, put_table, say
 from farm.errors import ConfigError
@@ -43,7 +44,10 @@ def up(
     from deploy.settings import Settings
 
     run = runner(restart=restart)  # first: native Windows is refused before its settings are judged
-    raise typer.Exit(run(Settings.from_env(**given), exit_with_parent=exit_with_parent))
+    settings = Settings.from_env(**given)
+    if exit_with_parent is None:  # else the parent checked it
+        check_start(settings)
+    raise typer.Exit(run(settings, exit_with_parent=exit_with_parent))
 
 
 def _refuse_windows() -> None:

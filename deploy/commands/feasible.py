@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from deploy.node.gpus import chosen_gpus
+from deploy.terminal.screen import say
 from farm.errors import ConfigError, InvalidRequest
 from framefarm_client.address import is_loopback
 
@@ -67,13 +69,7 @@ def check_here(settings: FarmSettings, model: str | None, *, attention: str = "a
 
     Raises: ConfigError that says what is missing, how large it is, and which command helps.
     """
-    from deploy.node.gpus import chosen_gpus
-    from deploy.node.local import usual_model
-    from deploy.planner import EnginePlanner, own_models
-
-    known, gpus = own_models(settings.models), chosen_gpus(settings)
-    model = model or usual_model(gpus)
-    if attention != "auto" and not gpus:
+    if attention != "auto" and not chosen_gpus(settings):
         import torch
 
         from framepack_engine.sampling.attention import usable_attentions
@@ -81,11 +77,40 @@ def check_here(settings: FarmSettings, model: str | None, *, attention: str = "a
         there = usable_attentions(device=torch.device("cpu"), dtype=torch.float32)
         if attention not in there:
             raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {', '.join(there)}")
-    if model not in known or known[model].origin != "hub":
-        return
-    weights = EnginePlanner(models=settings.models).weights(model)
-    lacks = [] if weights.here else [_files(model, weights.model_dump())]
-    if not gpus and settings.device_gb is None:
-        lacks.insert(0, f"{model} needs a GPU, and none was found here (pocket needs none)")
-    if lacks:
+    if lacks := list(filter(None, _lacks(settings, model))):
         raise ConfigError("; ".join(lacks))
+
+
+def check_start(settings: FarmSettings) -> None:
+    """Check that this machine could render with the farm's model, if its workers are the farm's first.
+
+    A machine with a GPU fetches the files itself: say so.
+    Raises: ConfigError that says what is missing, how large it is, which command helps, and how other machines render.
+    """
+    if settings.workers == "0" or settings.ray:
+        return
+    gpu, files = _lacks(settings, settings.model)
+    if gpu or (files and not chosen_gpus(settings)):
+        lacks = "; ".join(filter(None, (gpu, files)))
+        raise ConfigError(f"{lacks}. Shall only other machines render? Then start the farm with --workers 0")
+    if files:
+        from framepack_engine.models.hub import is_offline
+
+        if is_offline():
+            raise ConfigError(f"{files}; HF_HUB_OFFLINE keeps the worker from fetching them")
+        say(f"{files}; else the worker fetches them before its first video")
+
+
+def _lacks(settings: FarmSettings, model: str | None) -> tuple[str, str]:
+    """Return what this machine lacks for a model of the hub: a GPU, and files; "" for what is here."""
+    from deploy.node.local import usual_model
+    from deploy.planner import EnginePlanner, own_models
+
+    known, gpus = own_models(settings.models), chosen_gpus(settings)
+    model = model or usual_model(gpus)
+    if model not in known or known[model].origin != "hub":
+        return "", ""
+    weights = EnginePlanner(models=settings.models).weights(model)
+    files = "" if weights.here else _files(model, weights.model_dump())
+    no_gpu = not gpus and settings.device_gb is None
+    return f"{model} needs a GPU, and none was found here (pocket needs none)" if no_gpu else "", files

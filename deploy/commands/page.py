@@ -13,6 +13,7 @@ from httpx import URL
 
 from deploy.commands.connect import url_of
 from deploy.commands.farm import Restart, runner
+from deploy.commands.feasible import check_start
 from deploy.settings import Settings
 from deploy.terminal.flags import settings_flags, with_flags
 from deploy.terminal.screen import say
@@ -58,6 +59,7 @@ def ui(
     if running := url_of(settings):
         _show(page_of(running), inbrowser=inbrowser)
         return
+    check_start(settings)
     key = ""
     if not settings.api_keys and not is_loopback(settings.host):
         key, entry = new_key(LOCAL_OWNER)  # so the videos are those that this machine makes without keys

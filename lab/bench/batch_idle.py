@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from farm.ledger import Entry
 
 Span = tuple[float, float]
+
+
+class Gap(NamedTuple):
+    """A time in which a worker had no order. begin, end: unix seconds. waited_s: of it, while a video waited."""
+
+    worker: str
+    begin: float
+    end: float
+    waited_s: float
 
 
 def idleness(videos: Iterable[Sequence[Entry]]) -> dict[str, Any]:
@@ -18,6 +27,7 @@ def idleness(videos: Iterable[Sequence[Entry]]) -> dict[str, Any]:
 
     A video waits from its first entry to its first lease, and from each commit to its next lease. A worker idles from
     the first entry of all, or from the end of an order, to its next lease. The times in which both are so are counted.
+    passed_over: the most orders that other workers began in one such time of a worker.
     """
     waits, work = list[Span](), defaultdict[str, list[Span]](list)
     for entries in videos:
@@ -26,23 +36,34 @@ def idleness(videos: Iterable[Sequence[Entry]]) -> dict[str, Any]:
             work[worker].append(span)
     waiting = _joined(waits)
     begin = waiting[0][0] if waiting else 0.0
-    gaps = [
-        _overlap((one[1], other[0]), waiting)
-        for spans in work.values()
-        for one, other in pairwise([(begin, begin), *sorted(spans)])
-        if other[0] > one[1]
-    ]
+    gaps = list(_gaps(work, waiting, begin))
+    longest = max(gaps, key=lambda gap: gap.waited_s, default=Gap("", begin, begin, 0.0))
     busy = sum(end - begin for spans in work.values() for begin, end in spans)
-    idle = sum(gaps)
+    idle = sum(gap.waited_s for gap in gaps)
     return {
         "workers": len(work),
         "orders": sum(map(len, work.values())),
         "busy_s": round(busy, 1),
         "idle_while_one_waits_s": round(idle, 2),
         "busy_share": round(busy / (busy + idle), 4) if busy else 0.0,
-        "longest_idle_ms": round(1000 * max(gaps, default=0.0)),
-        "median_idle_ms": round(1000 * median(gaps), 1) if gaps else 0.0,
+        "longest_idle_ms": round(1000 * longest.waited_s),
+        "longest_idle_at_s": round(longest.begin - begin, 1),
+        "median_idle_ms": round(1000 * median(gap.waited_s for gap in gaps), 1) if gaps else 0.0,
+        "passed_over": max((_begun_meanwhile(gap, work) for gap in gaps if gap.waited_s), default=0),
     }
+
+
+def _gaps(work: Mapping[str, list[Span]], waiting: Sequence[Span], begin: float) -> Iterable[Gap]:
+    for worker, spans in work.items():
+        for one, other in pairwise([(begin, begin), *sorted(spans)]):
+            if other[0] > one[1]:
+                yield Gap(worker, one[1], other[0], _overlap((one[1], other[0]), waiting))
+
+
+def _begun_meanwhile(gap: Gap, work: Mapping[str, list[Span]]) -> int:
+    """Count the orders that other workers began while one idled."""
+    others = (spans for worker, spans in work.items() if worker != gap.worker)
+    return sum(gap.begin < begin < gap.end for spans in others for begin, _ in spans)
 
 
 def pace(times: Sequence[float], begin: float, end: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
+from deploy.commands import farm, page
 from deploy.node import local, lock
 from deploy.node.tidings import Tidings
 from farm.errors import ConfigError
@@ -132,3 +133,32 @@ def test_ray_is_started_again_on_a_busy_machine(
             local._init_ray(_temp_dir="/tmp/r")
     assert len(starts) == min(failures + 1, 3)
     assert capsys.readouterr().err.count("it starts again") == min(failures, 2)
+
+
+def test_a_farm_that_could_render_nothing_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what is missing, and how other machines render; with a GPU, the worker fetches the files."""
+    monkeypatch.delenv("FARM_URL", raising=False)
+    started = list[FarmSettings]()
+    for module in (farm, page):
+        monkeypatch.setattr(module, "runner", lambda **_: lambda own, **_: started.append(own))
+    for command in ("up", "ui"):
+        asked = [command, "--model", "framepack-i2v", "--storage", str(tmp_path)]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        assert cli.main(asked) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "framepack-i2v needs a GPU, and none was found here (pocket needs none); about " in said
+        assert (
+            "GB of the files of framepack-i2v are missing (`framefarm models pull framepack-i2v` fetches them)" in said
+        )
+        assert "--workers 0" in said
+        assert started == []
+        cli.main([*asked, "--workers", "0"])
+        cli.main([*asked, "--ray", "10.0.0.5:6379"])
+        assert capsys.readouterr().err == ""
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        cli.main(asked)
+        assert "else the worker fetches them before its first video" in " ".join(capsys.readouterr().err.split())
+        assert len(started) == 3
+        started.clear()

@@ -39,7 +39,18 @@ def test_a_worker_that_idles_while_a_video_waits_is_found() -> None:
     found = idleness([first, second])
     assert (found["workers"], found["orders"], found["busy_s"]) == (1, 2, 13.0)
     assert found["idle_while_one_waits_s"] == pytest.approx(7)  # the first second, too
-    assert found["longest_idle_ms"] == 6000
+    assert (found["longest_idle_ms"], found["longest_idle_at_s"]) == (6000, 10)
+    assert found["passed_over"] == 0
+
+
+def test_a_worker_that_is_passed_over_is_found() -> None:
+    """While the first worker idles and a video waits, the other begins two orders."""
+    orders = [("w", 0, 1), ("v", 0, 2), ("v", 2, 3), ("v", 3, 4), ("w", 5, 6)]
+    videos = [
+        video((0, "accepted", None, 0), (begin, "leased", worker, 1), (end, "committed", None, 1))
+        for worker, begin, end in orders
+    ]
+    assert idleness(videos)["passed_over"] == 2
 
 
 def test_a_worker_without_a_video_that_waits_is_not_idle() -> None:
