@@ -64,15 +64,15 @@ COMMANDS = {
 
 
 class _Group(TyperGroup):
-    """List the commands without loading them."""
+    """Know the commands without loading them."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
 
     @override
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    @override
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _put_help(self, ctx)
 
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -91,16 +91,16 @@ def load_command(name: str) -> Any:
 
 def _with_our_help(command: Any) -> Any:
     """Let `--help` show panels for 80 columns, and no text as Rich's markup, which typer would do."""
-
-    def format_help(context: Any, _formatter: Any) -> None:
-        from deploy.terminal.help import put_help
-
-        put_help(command, context)
-
-    command.format_help = format_help
+    command.format_help = lambda context, _formatter: _put_help(command, context)
     for inner in getattr(command, "commands", {}).values():
         _with_our_help(inner)
     return command
+
+
+def _put_help(command: Any, context: Any) -> None:
+    from deploy.terminal.help import put_help
+
+    put_help(command, context)
 
 
 app = typer.Typer(
@@ -124,7 +124,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def framefarm(
     *,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Turn a photo and a prompt into a video, with FramePack on every GPU that you have."""
 

@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a model's name, or a 
 At = Annotated[str, typer.Argument(metavar="STORE", help="a store of your own: s3://bucket/prefix, or a folder")]
 From = Annotated[
     str | None,
-    typer.Argument(metavar="[STORE]", help="take them from there, where `models push` put them; default: the hub"),
+    typer.Argument(metavar="STORE", help="take them from there, where `models push` put them; default: the hub"),
 ]
 Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
 _LORA_FILES = ("*.safetensors", "adapter_config.json")

@@ -16,6 +16,7 @@ from rich.text import Text
 _FEW = 12  #: a command with more options than these shows them in panels
 _WIDE = 120  #: columns from which an option and its text stand side by side
 _NAMES_WIDTH = 40
+_LONG = 60  #: letters of choices that still fit beside an option
 _BASIC = (
     *("prompt", "out", "seconds", "size", "seed", "model", "preset", "end_image", "name", "n", "seeds", "settings_of"),
     *("dry_run", "from_section", "image", "force"),
@@ -37,7 +38,7 @@ def put_help(command: Any, context: Any) -> None:
 
 def help_of(command: Any, context: Any, *, width: int) -> Iterator[RenderableType]:
     """Yield the parts of a command's help: how it is called, what it does, a panel for each group of options."""
-    yield Text(f"\n {command.get_usage(context).strip()}\n", style="bold")
+    yield Text(f"\n Usage: {' '.join(_usage(command, context))}\n", style="bold")
     yield Padding(_paragraphs(command.help or ""), (0, 1, 1, 1))
     params = [param for param in command.get_params(context) if not getattr(param, "hidden", False)]
     arguments = [param for param in params if param.param_type_name == "argument"]
@@ -50,6 +51,18 @@ def help_of(command: Any, context: Any, *, width: int) -> Iterator[RenderableTyp
         yield _panel("Arguments", [_line(param) for param in arguments], names_width=beside)
     for title, options in _grouped([param for param in params if param not in arguments]):
         yield _panel(title, [_line(param) for param in options], names_width=beside)
+
+
+def _usage(command: Any, context: Any) -> Iterator[str]:
+    """Yield the words of a call: what may be left out stands in brackets."""
+    yield context.command_path
+    yield "[OPTIONS]"
+    for param in command.params:
+        if param.param_type_name == "argument":
+            name = _line(param)[0]
+            yield name if param.required else f"[{name}]"
+    if getattr(command, "commands", {}):
+        yield "COMMAND [ARGS]…"
 
 
 def _paragraphs(text: str) -> Text:
@@ -77,9 +90,11 @@ def _line(param: Any) -> tuple[str, str]:
         names += f" / {', '.join(param.secondary_opts)}"
     kind = param.type_descriptor.annotation
     choices = "|".join(map(str, get_args(kind))) if get_origin(kind) is Literal else ""
+    text = f"{param.help or ''}{' (required)' if param.required else ''}"
+    if len(choices) > _LONG:
+        choices, text = "NAME", f"{choices.replace('|', ', ')}: {text}"
     wanted = param.metavar or choices or _TYPES.get(kind, "")
-    required = " (required)" if param.required else ""
-    return f"{names} {wanted}".rstrip(), f"{param.help or ''}{required}"
+    return f"{names} {wanted}".rstrip(), text
 
 
 def _panel(title: str, lines: Sequence[tuple[str, str]], *, names_width: int | None) -> Panel:

@@ -72,13 +72,21 @@ def refusal(capsys: Out, *argv: str) -> str:
 
 @pytest.mark.parametrize("words", LEAVES)
 def test_help_shows_every_word(words: str, capsys: Out) -> None:
-    """Each flag with its whole text: what stands in brackets is no markup."""
+    """Each flag with its whole text: what stands in brackets is no markup. The call stands above, as it is typed."""
     assert cli.main([*words.split(), "--help"]) == 0
-    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    out = capsys.readouterr().out
+    usage = next(line for line in out.splitlines() if "Usage" in line)
+    assert re.match(rf" Usage: framefarm {words} \[OPTIONS\]( \[?[\w|:.-]+…?\]?)*( COMMAND \[ARGS\]…)?$", usage)
+    shown = " ".join(out.replace("│", " ").split())
     for text in [LEAVES[words].help, *(flag.help for flag in flags(words) if not flag.hidden)]:
         for bracketed in re.findall(r"\[[^\]]*\]", text or ""):
             assert bracketed in shown, text
     assert "\\[" not in shown
+
+
+def test_a_word_that_is_no_command_is_answered_with_those_like_it(capsys: Out) -> None:
+    """Of commands that were not loaded, too."""
+    assert "Did you mean 'render'" in refusal(capsys, "rendr")
 
 
 @pytest.mark.parametrize("words", sorted(LEAVES.keys() - UNTIL_STOPPED))
