@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from framepack_engine.memory.ladder import Stage
 
 T = TypeVar("T")
-Loras: TypeAlias = Mapping[str | Path, float] | Iterable[str | Path]  #: paths or names, with weights or with 1
+#: paths or names, with weights or with 1; or one of them
+Loras: TypeAlias = Mapping[str | Path, float] | Iterable[str | Path] | str | Path
 
 
 class RenderProgress(NamedTuple):
@@ -308,7 +309,7 @@ class Renderer(Sampler):
         image, end_image: a path, a PIL picture, or an array of height x width x 3 uint8. seconds: the length, rounded
         to whole sections. size: (width, height) in px, multiples of 16; None: the model's own that is nearest to the
         image's shape. seed: None: drawn; the result's spec tells it. loras: paths or names -> weights, or a list of
-        them. fields: others of `RenderSpec`, such as num_inference_steps.
+        them, or one. fields: others of `RenderSpec`, such as num_inference_steps.
 
         Raises: InvalidSpec, which names the argument; BadImage; LoraUnusable; EngineError.
         """
@@ -389,6 +390,7 @@ class Renderer(Sampler):
 
     def _loras(self, loras: Loras) -> tuple[dict[str, Path], tuple[Lora, ...]]:
         """Return the files of the LoRAs that are given by their path, by name; and all LoRAs by name."""
+        loras = [loras] if isinstance(loras, str | Path) else loras
         asked = [*loras.items()] if isinstance(loras, Mapping) else [(each, 1.0) for each in loras]
         paths = {given for given, _ in asked if isinstance(given, Path) or Path(given).exists()}
         names = {given for given, _ in asked if given not in paths}  # of others, in the LoRA folder

@@ -44,13 +44,17 @@ def opened(image: Picture) -> Image.Image:
             raise BadImage(f"an array of {image.dtype} {image.shape}: need uint8 of (height, width, 3), RGB")
         return Image.fromarray(image)
     try:
-        with Image.open(image) as file:
+        name = os.fspath(image)
+    except TypeError as err:
+        raise BadImage(f"{type(image).__name__} is no picture: need a path, a PIL picture, or an array") from err
+    try:
+        with Image.open(name) as file:
             file.load()
             return file.copy() if getattr(file, "n_frames", 1) > 1 else file
     except FileNotFoundError as err:
-        raise BadImage(f"there is no file {os.fspath(image)!r}") from err
+        raise BadImage(f"there is no file {name!r}") from err
     except (OSError, SyntaxError, ValueError) as err:
-        raise BadImage(f"{os.fspath(image)!r} cannot be read as a picture: {err}") from err
+        raise BadImage(f"{name!r} cannot be read as a picture: {err}") from err
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -83,7 +83,7 @@ def test_a_lora_is_given_by_its_path(renderer: Renderer, photo: Path, tmp_path: 
         assert [(lora.name, lora.weight) for lora in styled.spec.loras] == [("style", 0.9)]
     assert torch.equal(renderer.generate(photo, "a cat", **few).frames, base)
     with pytest.raises(LoraUnusable, match="nowhere"):
-        renderer.generate(photo, "a cat", loras=[tmp_path / "nowhere.safetensors"], **few)
+        renderer.generate(photo, "a cat", loras=str(tmp_path / "nowhere.safetensors"), **few)
     with pytest.raises(LoraUnusable, match="no LoRA 'style'"):  # a name is no file that an earlier video had
         renderer.generate(photo, "a cat", loras=["style"], **few)
 
@@ -121,6 +121,7 @@ def test_what_is_no_picture_is_named(renderer: Renderer, tmp_path: Path) -> None
         (tmp_path / "none.jpg", "there is no file"),
         (tmp_path / "words.jpg", r"words\.jpg' cannot be read"),
         (np.zeros((8, 8)), r"float64 \(8, 8\): need uint8"),
+        (7, "int is no picture: need a path"),
     ):
         with pytest.raises(BadImage, match=words):
             renderer.generate(picture, "a cat")  # type: ignore[arg-type]
