@@ -271,17 +271,17 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 
 def _port(settings: FarmSettings) -> Check:
     """Check that `up` can listen."""
-    from deploy.node.http_port import free_port
+    from deploy.node.http_port import bound_port
     from deploy.node.lock import find_running
 
     value = f"{settings.host}:{settings.port}"
     if find_running(settings) == f"http://{value}":
         return Check(name="port", value=f"{value}, the farm's own")
     try:
-        free_port(settings)
+        with bound_port(settings):
+            return Check(name="port", value=f"{value}, free")
     except ConfigError as err:
         return _judged("port", value, str(err))
-    return Check(name="port", value=f"{value}, free")
 
 
 def _shared_memory() -> Check:

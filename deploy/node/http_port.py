@@ -11,7 +11,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -29,7 +29,6 @@ _PER_MS, _MOST_MS = 8, 16  #: an ingress waits a millisecond for every 8 connect
 _FULL_MS = 250  #: an ingress that has as many as it may waits so long
 _AT_ONCE = 8  #: connections that an ingress takes after one wait
 _PAUSE_S = 0.1  #: after a connection that cannot be taken
-_ENDING_S = 10.0  #: in which the ingresses of a farm before let go of the port
 #: on every connection, so that a client that vanished (a laptop that sleeps) does not keep one for ever
 _WATCHED = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 
@@ -68,67 +67,61 @@ def own_url(settings: FarmSettings, url: str) -> str:
     return f"http://{_LOOPBACK}:{url.rpartition(':')[2]}" if listens_elsewhere(settings) else url
 
 
-def _listen(settings: FarmSettings, *, waiting: int | None = _WAITING) -> list[socket.socket]:
-    """Return sockets that listen on the port: on FARM_HOST, and on 127.0.0.1 for this machine's command line.
+@contextlib.contextmanager
+def bound_port(settings: FarmSettings, *, wait_s: float = 0.0) -> Iterator[list[socket.socket]]:
+    """Have the port, on FARM_HOST and on 127.0.0.1 for this machine's command line; connections are still refused.
 
-    waiting: None: only have the port. Raises: ConfigError.
+    wait_s: for the ingresses of the farm before to let go of it. Raises: ConfigError.
     """
-    with contextlib.ExitStack() as taken:
-        found, port = list[socket.socket](), settings.port
+    port, until = settings.port, time.monotonic() + wait_s
+    with contextlib.ExitStack() as bound:
+        doors = list[socket.socket]()
         for host in (settings.host, _LOOPBACK) if listens_elsewhere(settings) else (settings.host,):
-            try:
-                door = taken.enter_context(_door(host))
-                door.bind((host, port))
-                if waiting is not None:
-                    door.listen(waiting)
-            except OSError as err:
-                msg = f"cannot listen on {host}:{port}: {err.strerror}; choose another with --port"
-                raise ConfigError(msg) from err
-            port = int(door.getsockname()[1])
-            found.append(door)
-        taken.pop_all()
-    return found
+            doors.append(bound.enter_context(_door(host, port, until)))
+            port = int(doors[0].getsockname()[1])
+        yield doors
 
 
-def _door(host: str) -> socket.socket:
-    """Return a socket for an address of that host. What is set on it holds for each of its connections."""
-    found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    door = socket.socket(min(found, key=lambda each: each[0] != socket.AF_INET)[0])
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _WATCHED.items():
-        if hasattr(socket, name):  # not every system has each of them
-            door.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return door
-
-
-def free_port(settings: FarmSettings) -> int:
-    """Return the port itself, or a free one for 0. Raises: ConfigError if it is taken."""
-    with contextlib.ExitStack() as held:
-        doors = [held.enter_context(door) for door in _listen(settings, waiting=None)]
-        return int(doors[0].getsockname()[1])
-
-
-def freed_port(settings: FarmSettings) -> int:
-    """Return the port once the ingresses of the farm before have let go of it. Raises: ConfigError."""
-    until = time.monotonic() + _ENDING_S
+def _door(host: str, port: int, until: float) -> socket.socket:
+    """Return a socket bound to that address, tried until then. What is set on it holds for each of its connections."""
     while True:
-        try:
-            return free_port(settings)
-        except ConfigError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+        with contextlib.ExitStack() as made:
+            try:
+                found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+                family = min(found, key=lambda each: each[0] != socket.AF_INET)[0]
+                door = made.enter_context(socket.socket(family))
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                door.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name, value in _WATCHED.items():
+                    if hasattr(socket, name):  # not every system has each of them
+                        door.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+                door.bind((host, port))
+            except OSError as err:
+                if time.monotonic() >= until:
+                    raise _refused(host, port, err) from err
+            else:
+                made.pop_all()
+                return door
+        time.sleep(0.1)
+
+
+def _refused(host: str, port: int, err: OSError) -> ConfigError:
+    return ConfigError(f"cannot listen on {host}:{port}: {err.strerror}; choose another with --port")
 
 
 @contextlib.contextmanager
-def held_port(settings: FarmSettings) -> Iterator[str]:
-    """Listen for the ingresses; give the path of a Unix socket that hands each of them the listening sockets.
+def held_port(doors: Sequence[socket.socket], folder: Path) -> Iterator[str]:
+    """Listen for the ingresses; give the path of a Unix socket, in `folder`, that hands each of them the sockets.
 
     The kernel keeps connections until an ingress takes them. While one ingress is dead, frozen or busy, the others
     take them all; while all are dead, they wait for the next one. Only this user can open the Unix socket.
+    Raises: ConfigError.
     """
-    doors = _listen(settings)
+    for door in doors:
+        try:
+            door.listen(_WAITING)
+        except OSError as err:  # another farm started at the same time, and was quicker
+            raise _refused(*door.getsockname()[:2], err) from err
 
     class Hand(socketserver.BaseRequestHandler):
         @override
@@ -137,9 +130,7 @@ def held_port(settings: FarmSettings) -> Iterator[str]:
                 socket.send_fds(self.request, [b"."], [door.fileno() for door in doors])
 
     with contextlib.ExitStack() as held:
-        for door in doors:
-            held.enter_context(door)
-        path = f"{held.enter_context(_own_folder(Path(settings.ray_dir)))}/port"
+        path = f"{held.enter_context(_own_folder(folder))}/port"
         server = held.enter_context(socketserver.UnixStreamServer(path, Hand))
         threading.Thread(target=server.serve_forever, name="http-port", daemon=True).start()
         held.callback(server.shutdown)

@@ -20,7 +20,7 @@ from actors.reach import address_of
 from deploy.node.child import DYING_S, PACKAGES, STORAGE_MARK, end_descendants, end_orphans, put_ready
 from deploy.node.follow_videos import Videos, follow_videos
 from deploy.node.gpus import chosen_gpus, gpu_environment
-from deploy.node.http_port import check_someone_may_ask, farm_url, free_port, freed_port, held_port, own_url
+from deploy.node.http_port import bound_port, check_someone_may_ask, farm_url, held_port, own_url
 from deploy.node.lock import locked, write_lock
 from deploy.node.notices.watcher import watch_cloud
 from deploy.node.paths import pin_paths
@@ -82,7 +82,7 @@ def run_foreground(
         tidings.tell("step", "trying the store")
         check_folders(settings)
         open_store(settings).prove()
-        with _cluster(settings, stop, tidings) as (dispatcher, url):
+        with contextlib.ExitStack() as bound, _cluster(settings, bound, stop, tidings) as (dispatcher, url):
             write_lock(lock, own_url(settings, url))
             with contextlib.redirect_stdout(out):
                 ready(url)
@@ -144,7 +144,7 @@ def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None
 
 
 def resolved(settings: FarmSettings, tidings: Tidings = ALONE) -> FarmSettings:
-    """Return the settings with this machine's facts: number of workers, threads, default model, a free port."""
+    """Return the settings with this machine's facts: number of workers, threads, default model."""
     settings, gpus = with_workers(settings)
     model = settings.model or usual_model(gpus)
     if model not in (known := own_models(settings.models)):
@@ -153,13 +153,11 @@ def resolved(settings: FarmSettings, tidings: Tidings = ALONE) -> FarmSettings:
         found = "a GPU was found" if gpus else "no GPU was found"
         tidings.tell("say", f"default model: {model} ({found}). {known[model].honest}")
     storage = settings.storage if settings.storage.startswith("s3://") else str(settings.storage_path)
-    settings = settings.replaced(storage=storage, model=model, ingresses=settings.ingresses or _ingresses())
-    if settings.ray:  # there, a dead farm may hold the port
-        if settings.ports:
-            raise ConfigError("FARM_PORTS: the cluster of FARM_RAY has its ports already; name them to its `ray start`")
-        return settings
-    check_free(ray_ports(settings, is_head=True))
-    return settings.replaced(port=free_port(settings))
+    if settings.ray and settings.ports:
+        raise ConfigError("FARM_PORTS: the cluster of FARM_RAY has its ports already; name them to its `ray start`")
+    if not settings.ray:
+        check_free(ray_ports(settings, is_head=True))
+    return settings.replaced(storage=storage, model=model, ingresses=settings.ingresses or _ingresses())
 
 
 def usual_model(gpus: Sequence[str]) -> str:
@@ -195,8 +193,13 @@ def with_address(settings: FarmSettings) -> FarmSettings:
 
 
 @contextlib.contextmanager
-def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) -> Iterator[tuple[Any, str]]:
-    """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle and the farm's URL."""
+def _cluster(
+    settings: FarmSettings, bound: contextlib.ExitStack, stop: threading.Event, tidings: Tidings
+) -> Iterator[tuple[Any, str]]:
+    """Run Ray, the dispatcher (which starts the workers) and Serve; give the dispatcher's handle and the farm's URL.
+
+    bound: keeps the port.
+    """
     os.environ |= (found_token if settings.ray else own_token)(settings) | RAY_ENV  # before Ray is imported
     import ray
     from ray import serve
@@ -206,10 +209,13 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
     from deploy.serve_app import application
 
     tidings.tell("step", "starting Ray")
+    doors = [] if settings.ray else bound.enter_context(bound_port(settings))  # before Ray takes ports of its own
     settings = _start_ray(settings, tidings)
     _heed_signals(stop)  # again: Ray has put in handlers of its own, which abort
     dispatcher: Any = None
     try:
+        doors = doors or bound.enter_context(bound_port(settings, wait_s=_ENDING_S))
+        settings = settings.replaced(port=doors[0].getsockname()[1])
         tidings.tell("step", "starting the dispatcher and the workers")
         dispatcher = (
             ray.remote(DispatcherActor)
@@ -227,7 +233,7 @@ def _cluster(settings: FarmSettings, stop: threading.Event, tidings: Tidings) ->
         tidings.tell("step", "opening the HTTP door")
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        with held_port(settings) as port_path:
+        with held_port(doors, Path(settings.ray_dir)) as port_path:
             try:
                 serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
             except RuntimeError as err:  # Serve's own: an ingress did not start
@@ -264,7 +270,7 @@ def _start_ray(settings: FarmSettings, tidings: Tidings) -> FarmSettings:
     if settings.ray:
         ray.init(address=settings.ray, namespace=NAMESPACE, logging_level=logging.WARNING)
         take_over(settings)
-        return settings.replaced(port=freed_port(settings))
+        return settings
     settings, gpus = with_workers(with_address(settings))
     os.environ |= settings.to_env(NODE_SETTINGS) | gpu_environment(gpus)
     os.environ[STORAGE_MARK] = str(settings.storage_path)

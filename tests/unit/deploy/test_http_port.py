@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -15,9 +16,9 @@ import pytest
 
 from deploy import cli
 from deploy.node.http_port import (
+    bound_port,
     check_someone_may_ask,
     farm_url,
-    free_port,
     handed_port,
     held_port,
     own_url,
@@ -61,13 +62,21 @@ def elsewhere(settings: FarmSettings, monkeypatch: pytest.MonkeyPatch) -> FarmSe
     """The same, for another address of this machine, and with a port that is free on both."""
     monkeypatch.setattr("deploy.node.http_port.is_loopback", lambda host: host != "127.0.0.2")
     settings = settings.replaced(host="127.0.0.2", api_keys=new_key("alice")[1])
-    return settings.replaced(port=free_port(settings))
+    with bound_port(settings) as doors:
+        return settings.replaced(port=doors[0].getsockname()[1])
+
+
+@contextlib.contextmanager
+def open_port(settings: FarmSettings) -> Iterator[str]:
+    """Hand out the farm's port at the path that this gives."""
+    with bound_port(settings) as doors, held_port(doors, Path(settings.ray_dir)) as path:
+        yield path
 
 
 def test_this_machine_asks_on_127_0_0_1(elsewhere: FarmSettings) -> None:
     """The farm's own address leads there, too; both are closed when the farm ends."""
     addresses = [("127.0.0.2", elsewhere.port), ("127.0.0.1", elsewhere.port)]
-    with held_port(elsewhere) as path:
+    with open_port(elsewhere) as path:
         doors = handed_port(path)
         assert [door.getsockname() for door in doors] == addresses
         for door in doors:
@@ -85,25 +94,42 @@ def test_the_port_must_be_free_on_both_addresses(elsewhere: FarmSettings) -> Non
     """Else the command line would reach another program."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = elsewhere.replaced(port=other.getsockname()[1])
-        with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+"):
-            free_port(taken)
-        with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+"), held_port(taken):
+        with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:\d+"), bound_port(taken):
             raise AssertionError
-    assert free_port(elsewhere) == elsewhere.port
+    with bound_port(elsewhere) as doors:
+        assert [door.getsockname()[1] for door in doors] == [elsewhere.port] * 2
+
+
+def test_a_farm_that_starts_has_its_port(settings: FarmSettings) -> None:
+    """Other programs cannot take it, clients are refused, and of two farms that start at once one gets it."""
+    with bound_port(settings) as (door,):
+        address = door.getsockname()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(address)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=patient(10))
+        with (
+            bound_port(settings.replaced(port=address[1])) as second,
+            held_port([door], Path(settings.ray_dir)),
+            pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{address[1]}: Address already in use"),
+            held_port(second, Path(settings.ray_dir)),
+        ):
+            raise AssertionError
 
 
 def test_a_farm_on_loopback_has_one_door(settings: FarmSettings) -> None:
     """Its own URL is the one for the command line, and one farm has the port."""
     assert own_url(settings, "http://127.0.0.1:8000") == "http://127.0.0.1:8000"
-    with held_port(settings) as path:
+    with open_port(settings) as path:
         (door,) = handed_port(path)
-        with door, pytest.raises(ConfigError, match="choose another with --port"):
-            free_port(settings.replaced(port=door.getsockname()[1]))
+        taken = settings.replaced(port=door.getsockname()[1])
+        with door, pytest.raises(ConfigError, match="choose another with --port"), bound_port(taken):
+            raise AssertionError
 
 
 def test_nobody_else_gets_the_port(settings: FarmSettings) -> None:
     """The process that has the listening socket answers the farm's clients."""
-    with held_port(settings) as path:
+    with open_port(settings) as path:
         assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o700
         with closing(handed_port(path)[0]) as door:
             assert not door.get_inheritable()
@@ -114,7 +140,7 @@ def test_nobody_else_gets_the_port(settings: FarmSettings) -> None:
 
 def test_a_connection_waits_for_the_next_ingress(settings: FarmSettings) -> None:
     """While none lives, nobody is refused."""
-    with held_port(settings) as path:
+    with open_port(settings) as path:
         with closing(handed_port(path)[0]) as dead:
             address = dead.getsockname()
         with socket.create_connection(address, timeout=patient(10)) as client:
@@ -140,7 +166,7 @@ async def test_the_ingress_with_fewer_connections_comes_first(settings: FarmSett
         await asyncio.sleep(0.05)  # who came too late waits for the next connection again
         return name
 
-    with held_port(settings) as path:
+    with open_port(settings) as path:
         doors = [handed_port(path)[0] for _ in range(2)]
         address = doors[0].getsockname()
         full = asyncio.create_task(take_connections(doors[0], lambda: Told("full"), held=lambda: 1000, most=2000))
@@ -166,7 +192,7 @@ async def test_a_crowd_is_taken_in_few_waits(settings: FarmSettings, monkeypatch
         waits.append(seconds)
         await sleep(0)
 
-    with held_port(settings) as path:
+    with open_port(settings) as path:
         (door,) = handed_port(path)
         clients = [socket.create_connection(door.getsockname(), timeout=patient(10)) for _ in range(32)]
         monkeypatch.setattr(asyncio, "sleep", waited)
@@ -183,7 +209,7 @@ async def test_a_crowd_is_taken_in_few_waits(settings: FarmSettings, monkeypatch
 
 def test_the_farm_may_listen_on_ipv6(settings: FarmSettings) -> None:
     """Its URL has the address in brackets."""
-    with held_port(settings.replaced(host="::1")) as path, closing(handed_port(path)[0]) as door:
+    with open_port(settings.replaced(host="::1")) as path, closing(handed_port(path)[0]) as door:
         port = door.getsockname()[1]
         socket.create_connection(("::1", port), timeout=patient(10)).close()
         assert farm_url(settings.replaced(host="::1", port=port)) == f"http://[::1]:{port}"
@@ -194,6 +220,6 @@ def test_what_a_killed_farm_left_is_removed(settings: FarmSettings) -> None:
     dead, living = (Path(settings.ray_dir) / f"http-{number}" for number in (2**22 + 1, os.getppid()))
     for folder in (dead, living):
         folder.mkdir()
-    with held_port(settings):
+    with open_port(settings):
         assert not dead.exists()
         assert living.exists()

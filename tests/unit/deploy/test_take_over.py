@@ -14,12 +14,13 @@ import ray
 
 from actors import cluster
 from actors.cluster import DISPATCHER, FarmNotice
-from deploy.node.http_port import freed_port
+from deploy.node.http_port import bound_port
 from deploy.node.local import take_over
 from farm.errors import ConfigError
 from farm.ledger.log import take_epoch
 from farm.settings import FarmSettings
 from farm.store import open_store
+from tests.patience import patient
 
 SERVE = "Serve, which has the port"
 ACTORS = [DISPATCHER, "worker-0@aaaa"]
@@ -80,4 +81,5 @@ def test_a_port_that_a_dying_ingress_holds_is_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as ingress:
         settings = FarmSettings(port=ingress.getsockname()[1], ray="10.0.0.5:6379")
         threading.Timer(0.3, ingress.close).start()
-        assert freed_port(settings) == settings.port
+        with bound_port(settings, wait_s=patient(1)) as (door,):
+            assert door.getsockname()[1] == settings.port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.node import http_port, local
+from deploy.node import local
 from deploy.node.lock import locked, write_lock
 from deploy.node.tidings import Tidings
 from farm.keys import name_of, parse_keys
@@ -28,10 +27,12 @@ def farms(monkeypatch: pytest.MonkeyPatch) -> list[FarmSettings]:
     begun = list[FarmSettings]()
 
     @contextlib.contextmanager
-    def cluster(settings: FarmSettings, stop: threading.Event, _tidings: Tidings) -> Iterator[tuple[None, str]]:
+    def cluster(
+        settings: FarmSettings, _bound: contextlib.ExitStack, stop: threading.Event, _tidings: Tidings
+    ) -> Iterator[tuple[None, str]]:
         begun.append(settings)
         stop.set()
-        yield None, f"http://{settings.host}:{http_port.free_port(settings)}"
+        yield None, f"http://{settings.host}:{settings.port or 7861}"
 
     monkeypatch.setattr(local, "_cluster", cluster)
     monkeypatch.chdir(".")  # and back at the end: it leaves this folder
@@ -49,14 +50,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def ui(storage: Path, *flags: str) -> int:
     """Run the command with a tiny farm."""
     return cli.main(["ui", "--no-restart", "--storage", str(storage), "--model", "tiny", "--workers", "1", *flags])
@@ -66,12 +59,11 @@ def test_the_pages_address_is_all_of_stdout(
     farms: list[FarmSettings], opened: list[list[str]], tmp_path: Path, capsys: Out
 ) -> None:
     """On loopback it needs no key. --inbrowser opens that address, too."""
-    port = free_port()
-    assert ui(tmp_path, "--port", str(port)) == 0
-    address = f"http://127.0.0.1:{port}/ui/"
+    assert ui(tmp_path, "--port", "7862") == 0
+    address = "http://127.0.0.1:7862/ui/"
     assert capsys.readouterr().out == f"{address}\n"
     assert (farms[0].api_keys, opened) == ("", [])
-    assert ui(tmp_path, "--port", str(port), "--inbrowser") == 0
+    assert ui(tmp_path, "--port", "7862", "--inbrowser") == 0
     assert capsys.readouterr().out == f"{address}\n"
     assert opened == [[sys.executable, "-m", "webbrowser", address]]
 
@@ -88,7 +80,6 @@ def test_it_listens_where_the_forks_do(
     typed: str, wanted: tuple[str, int], farms: list[FarmSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 127.0.0.1:7860, unless a flag or the environment says otherwise; flags win."""
-    monkeypatch.setattr(local, "free_port", lambda settings: settings.port)  # another program may have 7860
     for variable in (word for word in typed.split() if "=" in word):
         monkeypatch.setenv(*variable.split("="))
     assert ui(tmp_path, *(word for word in typed.split() if "=" not in word)) == 0
