@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -55,26 +56,31 @@ def overlong(text: str) -> list[str]:
     return [line for line in lines if len(re.sub(r"`[^`]*`|\]\([^)]*\)|!\[[^\]]*\]", "", line).split()) > 3]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_keeps_the_house_rules(page: Path) -> None:
+def faults(paths: Iterable[Path], look: Callable[[Path, str], list[str]]) -> dict[str, list[str]]:
+    """Return what `look` finds in each file, where it finds something."""
+    found = {str(path.relative_to(ROOT)): look(path, path.read_text(encoding="utf-8")) for path in paths}
+    return {name: each for name, each in found.items() if each}
+
+
+def test_pages_keep_the_house_rules() -> None:
     """No forbidden word, and no line of prose over 120 characters."""
-    text = page.read_text(encoding="utf-8")
-    assert FORBIDDEN.findall(prose(text)) == []
-    assert overlong(text) == []
+    assert faults(PAGES, lambda _, text: FORBIDDEN.findall(prose(text)) + overlong(text)) == {}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_links_to_files_that_are_here(page: Path) -> None:
+def test_pages_link_to_files_that_are_here() -> None:
     """A reader of the folder finds what the site has, also the pages that the site generates."""
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    links = re.findall(r"\]\(\s*([^)#\s]+)", text)
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+    def broken(page: Path, text: str) -> list[str]:
+        text = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+        links = re.findall(r"\]\(\s*([^)#\s]+)", text)
+        return [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+    assert faults(PAGES, broken) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
-def test_a_module_keeps_the_house_rules(module: Path) -> None:
+def test_modules_keep_the_house_rules() -> None:
     """No forbidden word in a comment or a docstring."""
-    assert FORBIDDEN.findall(remarks(module.read_text(encoding="utf-8"))) == []
+    assert faults(MODULES, lambda _, text: FORBIDDEN.findall(remarks(text))) == {}
 
 
 def test_the_readme_is_short() -> None:
