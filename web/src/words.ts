@@ -181,7 +181,7 @@ export const words = {
     readsKey: 'It reads your key from the variable FARM_API_KEY.',
   },
   workers: {
-    none: 'No worker is here. Videos wait until one comes; nothing is lost.',
+    none: 'No worker is here yet. One that starts together with the farm takes a moment. Videos wait until then; nothing is lost.',
     waits: (n: number, what: string) => `${number(n, 'video waits', 'videos wait')} for ${what}.`,
     lend: 'Lend a GPU',
     lendStart: 'Other machines reach the farm once it is started on its own machine with its address in your network:',
@@ -245,6 +245,10 @@ export const words = {
     picked: (n: number) => `${n} selected`,
     sureCancel: (n: number) => `Cancel ${number(n, 'waiting video', 'waiting videos')}?`,
     sureCancelText: 'The running video goes on. What was made of the others is kept until you delete them.',
+    editing: (name: string) => `Edit “${short(name)}”`,
+    editRunning: 'A worker makes this video now, so it cannot be changed. Pause it to save; what you typed stays here.',
+    editEnded: (how: string) => `This video ${how}, so it cannot be changed. What you typed stays here until you close it: copy it, and remix the video.`,
+    editDeleted: 'This video was deleted. What you typed stays here until you close it.',
     dispatcherAway: (why: string) => `The farm hands out no work at the moment: ${why}. Nothing is lost.`,
   },
   create: {
@@ -317,7 +321,8 @@ export const words = {
     frames: (n: number) => `${n} frames`,
     each: (videos: number, frames: number) => `${videos} videos of ${frames} frames`,
     takes: (time: string, worker: string | null) => `about ${time}${worker ? ` on ${worker}` : ''}`,
-    noWorker: 'no worker here can make it yet',
+    noWorker: 'waits for a worker to start',
+    noAble: 'no worker here can make it yet',
     place: (n: number) => (n === 1 ? 'next in the queue' : `number ${n} in the queue`),
   },
   file: {

@@ -56,6 +56,8 @@ class Done(NamedTuple):
 Told = Queued | Row | Done
 #: the end of a call at which the farm itself went wrong
 _BROKEN = Done(error="an internal error occurred; the farm has logged it")
+#: the end of a whole stream at which the farm itself went wrong: by this text, clients end every call that waits
+_STOPPED = {"msg": "unexpected_error", "message": "Server stopped unexpectedly.", "success": False}
 
 
 async def told(event: ScriptEvent, visit: Visit) -> AsyncGenerator[Told]:
@@ -150,7 +152,11 @@ class SessionStream:
                     if message is None:
                         break
                     yield message
-                await looking  # raises what ended it
+                try:
+                    await looking
+                except Exception:  # border: or else the client would wait for ever
+                    log.exception("session_failed")
+                    yield _data(_STOPPED)
                 yield _data({"msg": "close_stream"})
             finally:
                 for task in (looking, *self._tasks):

@@ -146,3 +146,28 @@ def test_what_is_typed_into_a_row_stays(farm: FarmProcess, visit: Visit) -> None
         found = farm.http.get(f"/v1/videos/{video}").json()
         assert (found["prompt"], found["request"]["priority"]) == ("edited elsewhere", 7)
         assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200
+
+
+def test_what_is_typed_outlives_its_row(farm: FarmProcess, visit: Visit) -> None:
+    """A worker takes the video that one edits: what is typed stays, with the reason; paused, the video takes it."""
+    with resting(farm):
+        video = ask(farm, "taken while one types", seconds="60", num_inference_steps="100")
+        page = visit.page("queue")
+        row = page.get_by_role("listitem").filter(has_text="taken while one types")
+        row.get_by_role("button", name="Edit", exact=True).click()
+        typed(row.get_by_label("Prompt"), "typed before")
+    form = page.get_by_role("region", name="Edit “taken while one types”")
+    expect(form.get_by_role("alert")).to_contain_text("A worker makes this video now")
+    stays(form.get_by_label("Prompt"), "typed before")
+    form.get_by_label("Prompt").press_sequentially(" and after")
+    expect(form.get_by_role("button", name="Save")).to_be_disabled()
+    page.get_by_role("link", name="Library").click()
+    expect(page.get_by_role("searchbox", name="Search")).to_be_visible()
+    page.get_by_role("link", name="Queue").click()
+    form.get_by_role("button", name="Pause", exact=True).click()
+    row = page.get_by_role("list", name="Paused").get_by_role("listitem")
+    stays(row.get_by_label("Prompt"), "typed before and after")
+    row.get_by_role("button", name="Save").click()
+    expect(row.get_by_label("Prompt")).to_have_count(0)
+    assert farm.http.get(f"/v1/videos/{video}").json()["prompt"] == "typed before and after"
+    assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200

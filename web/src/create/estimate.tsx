@@ -1,7 +1,7 @@
 /** What would be made, how long it takes and when: the farm's dry run, asked again when the form rests. */
 import { computed, effect, signal } from '@preact/signals'
 import { call, Problem } from '../api/client'
-import { queued } from '../live/store'
+import { queued, workers } from '../live/store'
 import { span } from '../parts/format'
 import { words } from '../words'
 import { draft, fieldsOf, seconds, seedsOf, windowSize } from './draft'
@@ -30,12 +30,16 @@ export const shape = computed<[number, number] | null>(() => {
 
 export const sections = computed(() => sectionsOf(seconds.value, windowSize.value))
 
+/** The workers that are there. */
+const present = computed(() => workers.value.map(({ id }) => id).join())
+
 /** Keep the estimate true for as long as the view is open. Returns what ends it. */
 export function startEstimate(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined
   let stop = new AbortController()
   const end = effect(() => {
     const now = draft.value
+    void present.value // a worker that comes or goes changes the answer
     clearTimeout(timer)
     stop.abort()
     stop = new AbortController()
@@ -74,7 +78,7 @@ export function Estimate() {
   const timed = able.filter((worker) => worker.seconds !== null).sort((a, b) => a.seconds! - b.seconds!)
   const parts = [
     count > 1 ? words.estimate.each(count, frames) : words.estimate.frames(frames),
-    timed[0] ? words.estimate.takes(span((timed[0].seconds! * count) / timed.length), timed.length === 1 ? timed[0].id : null) : answer.value && !able.length ? words.estimate.noWorker : null,
+    timed[0] ? words.estimate.takes(span((timed[0].seconds! * count) / timed.length), timed.length === 1 ? timed[0].id : null) : answer.value && !able.length ? (answer.value.workers.length ? words.estimate.noAble : words.estimate.noWorker) : null,
     words.estimate.place(queued.value.length + 1),
   ]
   return <p class="estimate small soft number">{parts.filter(Boolean).join(' · ')}</p>

@@ -1,40 +1,73 @@
-/** Change name, prompt and priority of a video that waits, in its row. */
-import { useSignal } from '@preact/signals'
-import type { TargetedSubmitEvent } from 'preact'
+/** Change name, prompt and priority of a video that waits, in its row. What is typed outlives the row. */
+import { signal, useSignal } from '@preact/signals'
+import type { TargetedInputEvent, TargetedSubmitEvent } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { call, Problem } from '../api/client'
-import type { Video } from '../api/objects'
-import { change, each } from '../live/actions'
-import { learn } from '../live/store'
+import { title, type Video } from '../api/objects'
+import { change, each, wish } from '../live/actions'
+import { learn, world } from '../live/store'
 import { Refused } from '../parts/refused'
 import { words } from '../words'
 
-interface Props {
-  video: Video
-  onClose: () => void
+type Name = 'prompt' | 'name' | 'priority'
+
+/** The video that is edited, and what was typed into which fields. */
+export const editing = signal<{ video: Video; typed: Readonly<Partial<Record<Name, string>>> } | null>(null)
+
+const close = (): void => void (editing.value = null)
+
+/** Begin to edit a video, or stop. */
+export const edit = (video: Video): void => void (editing.value = editing.value?.video.id === video.id ? null : { video, typed: {} })
+
+/** The form of a video that has no row now: a worker took it, it has ended, or no row of the filter shows it. */
+export function Strayed() {
+  if (!editing.value) return null
+  const { video } = editing.value
+  return (
+    <section class="card column" aria-label={words.queue.editing(title(video))}>
+      <h2 class="title">{words.queue.editing(title(video))}</h2>
+      <EditForm video={world.value.videos.get(video.id) ?? video} />
+    </section>
+  )
 }
 
 /** Events carry no request, and so no priority: it is asked for before one can change it. */
-export function EditForm({ video, onClose }: Props) {
+export function EditForm({ video }: { video: Video }) {
   const isKnown = video.request !== undefined
   useEffect(() => {
-    if (!isKnown) void each([video], ({ id }) => learn(call<Video>(`/v1/videos/${id}`))).then((found) => found.length || onClose())
+    if (!isKnown) void each([video], ({ id }) => learn(call<Video>(`/v1/videos/${id}`))).then((found) => found.length || close())
   }, [video.id, isKnown])
-  return isKnown ? <Form video={video} onClose={onClose} /> : <p class="edit soft">{words.loading}</p>
+  return isKnown ? <Form video={video} /> : <p class="edit soft">{words.loading}</p>
 }
 
-function Form({ video, onClose }: Props) {
+/** Why a video takes no other prompt now; null: it does. */
+function whyNot({ id, status }: Video): string | null {
+  if (!world.value.videos.has(id)) return words.queue.editDeleted
+  if (status === 'in_progress') return words.queue.editRunning
+  return status === 'queued' || status === 'paused' ? null : words.queue.editEnded(words.status[status])
+}
+
+function Form({ video }: { video: Video }) {
   const unique = useId()
   const problem = useSignal<Problem | null>(null)
   const form = useRef<HTMLFormElement>(null)
-  useEffect(() => form.current?.querySelector('textarea')?.focus(), [])
+  const typed = editing.value?.typed ?? {}
+  const now = { prompt: video.prompt, name: video.name, priority: `${video.request?.priority ?? 0}` }
+  useEffect(() => {
+    const field = form.current?.querySelector('textarea')
+    field?.focus()
+    field?.setSelectionRange(field.value.length, field.value.length)
+  }, [])
+  const why = whyNot(video)
+  const keep = ({ target }: TargetedInputEvent<HTMLFormElement>): void => {
+    if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) editing.value = { video, typed: { ...typed, [target.name]: target.value } }
+  }
   const save = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
-    const data = new FormData(event.currentTarget)
-    const fields = { name: `${data.get('name')}`, prompt: `${data.get('prompt')}`, priority: Number(data.get('priority')) }
+    const { prompt, name, priority } = { ...now, ...typed }
     try {
-      await change(video, changed(video, fields))
-      onClose()
+      await change(video, changed(video, { prompt, name, priority: Number(priority) }))
+      close()
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       problem.value = error
@@ -42,35 +75,47 @@ function Form({ video, onClose }: Props) {
       if (first) form.current?.querySelector<HTMLElement>(`[name="${first}"]`)?.focus()
     }
   }
-  const field = (name: string) => ({ id: `${unique}-${name}`, name, 'aria-invalid': problem.value?.of(name) ? true : undefined, 'aria-describedby': `${unique}-${name}-fault` })
-  const fault = (name: string) => (
+  const field = (name: Name) => ({ id: `${unique}-${name}`, name, defaultValue: typed[name] ?? now[name], 'aria-invalid': problem.value?.of(name) ? true : undefined, 'aria-describedby': `${unique}-${name}-fault` })
+  const fault = (name: Name) => (
     <span id={`${unique}-${name}-fault`} class="bad">
       {problem.value?.of(name)}
     </span>
   )
   return (
-    <form ref={form} class="edit column" onSubmit={save} onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+    <form ref={form} class="edit column" onSubmit={save} onInput={keep} onKeyDown={(event) => event.key === 'Escape' && close()}>
+      {why && (
+        <p class="note warn row">
+          <span role="alert">{why}</span>
+          {video.status === 'in_progress' && (
+            <button type="button" onClick={() => wish([video], 'pause')}>
+              {words.act.pause}
+            </button>
+          )}
+        </p>
+      )}
       <Refused why={problem.value?.errors.length ? null : problem.value?.message} />
       <div class="field">
         <label for={`${unique}-prompt`}>{words.queue.prompt}</label>
-        <textarea {...field('prompt')} rows={2} defaultValue={video.prompt} />
+        <textarea {...field('prompt')} rows={2} />
         {fault('prompt')}
       </div>
       <div class="edit-pair">
         <div class="field">
           <label for={`${unique}-name`}>{words.queue.name}</label>
-          <input {...field('name')} defaultValue={video.name} />
+          <input {...field('name')} />
           {fault('name')}
         </div>
         <div class="field" title={words.queue.priorityHint}>
           <label for={`${unique}-priority`}>{words.queue.priority}</label>
-          <input {...field('priority')} type="number" min={-10} max={10} defaultValue={`${video.request?.priority ?? 0}`} />
+          <input {...field('priority')} type="number" min={-10} max={10} />
           {fault('priority')}
         </div>
       </div>
       <div class="row">
-        <button class="primary">{words.act.save}</button>
-        <button type="button" onClick={onClose}>
+        <button class="primary" disabled={why !== null}>
+          {words.act.save}
+        </button>
+        <button type="button" onClick={close}>
           {words.act.close}
         </button>
       </div>

@@ -9,7 +9,8 @@ import { words } from '../words'
 import { lifted, sort, told } from './drag'
 import { entries, type Entry, filtered } from './entries'
 import './queue.css'
-import { editing, openBatches, Row } from './row'
+import { editing, Strayed } from './edit'
+import { openBatches, Row } from './row'
 import { RunningCard } from './running'
 import { QueueBar, PickButton } from './pick-bar'
 import { endPicking, picked } from '../parts/selection'
@@ -20,6 +21,8 @@ export default function QueueView() {
   useEffect(() => endPicking, [])
   useEffect(() => history.replaceState(history.state, '', filter.value ? `/ui/queue?${new URLSearchParams({ q: filter.value })}` : '/ui/queue'), [filter.value])
   const [waits, rests] = [filtered(queued.value, filter.value), filtered(paused.value, filter.value)]
+  const [waitRows, restRows] = [entries(waits, openBatches.value), entries(rests, openBatches.value)]
+  const isStrayed = editing.value !== null && editedAt([...waitRows, ...restRows]) < 0
   const dispatcher = world.value.farm.dispatcher
   const isEmpty = !running.value.length && !queued.value.length && !paused.value.length
   return (
@@ -29,6 +32,7 @@ export default function QueueView() {
         {!isEmpty && <Everything />}
       </div>
       {dispatcher !== 'ok' && <p class="note warn">{words.queue.dispatcherAway(dispatcher)}</p>}
+      {isStrayed && <Strayed />}
       {isEmpty && (isListed.value ? <Nothing /> : <p class="soft">{words.loading}</p>)}
       {running.value.length > 0 && (
         <div class="column">
@@ -44,12 +48,15 @@ export default function QueueView() {
           <PickButton />
         </div>
       )}
-      {queued.value.length > 0 && <Waiting rows={entries(waits, openBatches.value)} />}
-      {paused.value.length > 0 && <Rows text={words.queue.paused} count={paused.value.length} rows={entries(rests, openBatches.value)} />}
+      {queued.value.length > 0 && <Waiting rows={waitRows} />}
+      {paused.value.length > 0 && <Rows text={words.queue.paused} count={paused.value.length} rows={restRows} />}
       {picked.value && <QueueBar videos={[...waits, ...rests]} />}
     </div>
   )
 }
+
+/** The row with the form of the video that is edited; -1: none of them. */
+const editedAt = (rows: readonly Entry[]): number => rows.findIndex((row) => row.videos.length === 1 && row.videos[0].id === editing.value?.video.id)
 
 const Heading = ({ text, count }: { text: string; count: number }) => (
   <h2>
@@ -89,7 +96,7 @@ interface RowsProps {
 
 function Rows({ text, count, rows, isNumbered = false, lifted: at, still }: RowsProps) {
   let place = 0
-  const edited = rows.findIndex((row) => row.videos.length === 1 && row.videos[0].id === editing.value)
+  const edited = editedAt(rows)
   const places = rows.map((row) => (row.isInside ? undefined : ++place))
   return (
     <div class="column">

@@ -8,21 +8,20 @@ import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
 import { TitleLink, waitWords } from '../parts/progress'
 import { words } from '../words'
-import { EditForm } from './edit'
+import { edit, EditForm, editing } from './edit'
 import { Handle, lifted } from './drag'
 import type { Entry } from './entries'
 import { useSwipe } from './swipe'
 import { pick, picked } from '../parts/selection'
 
 export const openBatches = signal<ReadonlySet<string>>(new Set())
-/** The video that is edited in its row. */
-export const editing = signal<string | null>(null)
 
 /** place: its number in the queue, where it can also be moved. */
 export function Row({ entry, place }: { entry: Entry; place?: number }) {
   const [video] = entry.videos
   const ids = entry.videos.map(({ id }) => id)
   const isBatch = entry.videos.length > 1
+  const isEdited = !isBatch && editing.value?.video.id === video.id
   const isPaused = video.status === 'paused'
   const rest = isPaused ? 'resume' : 'pause'
   const swipe = useSwipe({ name: words.act[rest], act: () => void wish(entry.videos, rest) }, { name: words.act.cancel, act: () => void wish(entry.videos, 'cancel') })
@@ -55,16 +54,12 @@ export function Row({ entry, place }: { entry: Entry; place?: number }) {
       <div class="acts">
         {isBatch && <BatchToggle id={entry.key} count={entry.videos.length} />}
         <IconButton icon={isPaused ? 'play' : 'pause'} name={words.act[rest]} onClick={() => wish(entry.videos, rest)} />
-        {!isBatch && <IconButton icon="edit" name={words.act.edit} isPressed={editing.value === video.id} onClick={() => edit(video.id)} />}
+        {!isBatch && <IconButton icon="edit" name={words.act.edit} isPressed={isEdited} onClick={() => edit(video)} />}
         <IconButton icon="x" name={words.act.cancel} onClick={() => wish(entry.videos, 'cancel')} />
       </div>
-      {editing.value === video.id && !isBatch && <EditForm video={video} onClose={() => edit(null)} />}
+      {isEdited && <EditForm video={video} />}
     </div>
   )
-}
-
-function edit(id: string | null): void {
-  editing.value = editing.value === id ? null : id
 }
 
 function BatchToggle({ id, count }: { id: string; count: number }) {

@@ -1,5 +1,6 @@
 /** Workers: what each is, what it makes now, and how to lend another. */
-import { useSignal } from '@preact/signals'
+import { signal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 import { call } from '../api/client'
 import { title } from '../api/objects'
 import { each } from '../live/actions'
@@ -12,7 +13,11 @@ import './workers.css'
 
 type Order = 'pause' | 'resume' | 'drain'
 
+/** What one is asked about; it outlives the worker's card, which goes for a moment when the stream opens again. */
+const asked = signal<{ worker: BusyWorker; order: Order } | null>(null)
+
 export default function WorkersView() {
+  useEffect(() => () => void (asked.value = null), [])
   const reasons = new Map<string, number>()
   for (const { waiting_for: why } of queued.value) if (why) reasons.set(why, (reasons.get(why) ?? 0) + 1)
   return (
@@ -39,6 +44,7 @@ export default function WorkersView() {
         <Command text={words.workers.join(address())} />
         <p class="soft">{words.workers.lendNeeds}</p>
       </section>
+      {asked.value && <Ask {...asked.value} onClose={() => (asked.value = null)} />}
     </div>
   )
 }
@@ -54,7 +60,7 @@ const Command = ({ text }: { text: string }) => (
 )
 
 function Card({ worker }: { worker: BusyWorker }) {
-  const asks = useSignal<Order | null>(null)
+  const ask = (order: Order): void => void (asked.value = { worker, order })
   const isResting = worker.state === 'paused' || worker.state === 'drained'
   const video = worker.video ? world.value.videos.get(worker.video) : undefined
   const memory = worker.vram_gib ? `${Math.round(worker.vram_gib)} GB` : ''
@@ -87,22 +93,21 @@ function Card({ worker }: { worker: BusyWorker }) {
       {world.value.hello?.operator && (
         <div class="row">
           {isResting || worker.state === 'draining' ? (
-            <button type="button" onClick={() => (asks.value = 'resume')}>
+            <button type="button" onClick={() => ask('resume')}>
               {words.act.resume}
             </button>
           ) : (
             <>
-              <button type="button" onClick={() => (asks.value = 'pause')}>
+              <button type="button" onClick={() => ask('pause')}>
                 {words.act.pause}
               </button>
-              <button type="button" onClick={() => (asks.value = 'drain')}>
+              <button type="button" onClick={() => ask('drain')}>
                 {words.workers.drain}
               </button>
             </>
           )}
         </div>
       )}
-      {asks.value && <Ask worker={worker} order={asks.value} onClose={() => (asks.value = null)} />}
     </li>
   )
 }

@@ -404,6 +404,21 @@ def test_a_fault_of_the_farm_ends_one_call(
     assert stream(http, "s1") == []
 
 
+def test_a_fault_of_the_farm_ends_a_session(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the farm cannot look for calls, its clients hear that all of them have ended, and the log has a line."""
+
+    def keys(self: ScriptSession) -> list[ScriptKey]:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(ScriptSession, "keys", keys)
+    said = http.get(f"{API}/queue/data", params={"session_hash": "s1"}).text
+    assert '"message": "Server stopped unexpectedly."' in said  # the text by which gradio's clients know it
+    assert said.endswith('data: {"msg": "close_stream"}\n\n')
+    assert [record.levelname for record in caplog.records if record.message == "session_failed"] == ["ERROR"]
+
+
 def test_a_slow_store_stops_no_heartbeat(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream beats while it waits for the first answer of the store."""
     monkeypatch.setattr(streams, "_BEAT_S", 0.05)
