@@ -25,7 +25,9 @@ env: $(STAMP)  ## the environment, in .venv
 $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3.11")'
 	@echo "env: $(VENV) with $$(grep -c == constraints.txt) packages; this takes minutes, and GBs where torch brings CUDA"
-	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then $(PYTHON3) -m venv --clear $(VENV); fi
+	@if ! [ -f $@ ] || ! $(PYTHON) -c 'import pip' 2>/dev/null; then \
+	  [ ! -L $(VENV) ] || { echo "env: $(VENV) is a link, and make empties no environment that others may use: remove it"; exit 1; }; \
+	  $(PYTHON3) -m venv --clear $(VENV); fi
 	@rm -f $@
 	@echo "env: 1 of 2, torch"
 	@$(PIP) "$$(grep '^torch==' constraints.txt)" | $(FETCHED)
