@@ -11,46 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from framefarm_client.errors import (
-    Busy,
-    ConfigError,
-    Conflict,
-    Damaged,
-    FarmError,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    NotReady,
-    Overloaded,
-    Quota,
-    StoreError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnsupportedImage,
-)
-
-__all__ = [
-    "Busy",
-    "ConfigError",
-    "Conflict",
-    "Damaged",
-    "FarmError",
-    "Forbidden",
-    "InvalidRequest",
-    "LeaseLost",
-    "NotFound",
-    "NotReady",
-    "Overloaded",
-    "Quota",
-    "Stopped",
-    "StoreError",
-    "TooLarge",
-    "Unauthorized",
-    "Unavailable",
-    "UnsupportedImage",
-    "invalid_request",
-]
+from framefarm_client import errors as seen
+from framefarm_client.errors import *  # noqa: F403 - everything that clients see
 
 #: our words for Pydantic's error types that speak of Python; the braces name facts of the error
 _TEXTS = {
@@ -83,19 +45,19 @@ _TEXTS = {
 }
 
 
-class LeaseLost(FarmError):
+class LeaseLost(seen.FarmError):
     """Another attempt owns the order now. Stop and write nothing."""
 
     code, status = "lease_lost", 409
 
 
-class Stopped(FarmError):
+class Stopped(seen.FarmError):
     """Inside a worker: the order ended at a step, because the dispatcher asked for it."""
 
     code = "stopped"
 
 
-def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
+def invalid_request(errors: Sequence[Any]) -> seen.InvalidRequest:
     """Build the error from the `errors()` of a Pydantic or FastAPI validation error. Each field counts once."""
     fields: dict[str, str] = {}
     for error in errors:
@@ -105,4 +67,4 @@ def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
             name, _, text = text.partition(": ") if ": " in text else ("body", "", text)
         ours = _TEXTS.get(error["type"])
         fields.setdefault(name, text if ours is None else ours.format_map(error.get("ctx", {})))
-    return InvalidRequest.naming(fields)
+    return seen.InvalidRequest.naming(fields)

@@ -27,30 +27,20 @@ if TYPE_CHECKING:
 for _name in ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-_HOME = {
-    "CaseResult": "conformance",
-    "Clip": "frames.generated",
-    "Conditioning": "sampling.artifacts",
-    "EngineError": "errors",
-    "GeneratedVideo": "frames.generated",
-    "Lora": "planning.spec",
-    "ModelShelf": "models.shelf",
-    "Models": "models.shelf",
-    "RenderProgress": "pipeline",
-    "RenderSpec": "planning.spec",
-    "Renderer": "pipeline",
-    "Sampler": "pipeline",
-    "SectionState": "sampling.artifacts",
-    "StepState": "sampling.artifacts",
-    "final_frames": "planning.sections",
-    "frames_for": "planning.sections",
-    "load_models": "models.shelf",
-    "nearest_bucket": "planning.buckets",
-    "prepare_process": "environment",
-    "read_provenance": "frames.provenance",
-    "run_conformance": "conformance",
-    "sections_for": "planning.sections",
+_HOMES = {
+    "conformance": "CaseResult run_conformance",
+    "environment": "prepare_process",
+    "errors": "EngineError",
+    "frames.generated": "Clip GeneratedVideo",
+    "frames.provenance": "read_provenance",
+    "models.shelf": "ModelShelf Models load_models",
+    "pipeline": "RenderProgress Renderer Sampler",
+    "planning.buckets": "nearest_bucket",
+    "planning.sections": "final_frames frames_for sections_for",
+    "planning.spec": "Lora RenderSpec",
+    "sampling.artifacts": "Conditioning SectionState StepState",
 }
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "CaseResult",

@@ -87,45 +87,27 @@ class ModelEntry:
 
 _TINY_SAYS = "random weights, for tests: the picture is noise"
 
-_DOWNLOADED = (
-    ModelEntry(
-        name="framepack-i2v",
-        kind="i2v",
-        origin="hub",
-        resolution=640,
-        needs_image=True,
-        honest="FramePack 13B, made from the end to the start: steady over long videos, the start comes last",
-        parts=_parts(FRAMEPACK_I2V),
-    ),
-    ModelEntry(
-        name="framepack-f1",
-        kind="f1",
-        origin="hub",
-        resolution=640,
-        needs_image=False,
-        honest="FramePack-F1 13B, made forward: livelier motion, drifts more over long videos",
-        parts=_parts(FRAMEPACK_F1),
-    ),
+_I2V = ModelEntry(
+    name="framepack-i2v",
+    kind="i2v",
+    origin="hub",
+    resolution=640,
+    needs_image=True,
+    honest="FramePack 13B, made from the end to the start: steady over long videos, the start comes last",
+    parts=_parts(FRAMEPACK_I2V),
 )
+_F1 = replace(
+    _I2V,
+    name="framepack-f1",
+    kind="f1",
+    needs_image=False,
+    honest="FramePack-F1 13B, made forward: livelier motion, drifts more over long videos",
+    parts=_parts(FRAMEPACK_F1),
+)
+_DOWNLOADED = (_I2V, _F1)
 _MADE = (
-    ModelEntry(
-        name="tiny",
-        kind="i2v",
-        origin="made",
-        resolution=128,
-        needs_image=True,
-        honest=_TINY_SAYS,
-        parts=_parts(FRAMEPACK_I2V),
-    ),
-    ModelEntry(
-        name="tiny-f1",
-        kind="f1",
-        origin="made",
-        resolution=128,
-        needs_image=False,
-        honest=_TINY_SAYS,
-        parts=_parts(FRAMEPACK_F1),
-    ),
+    replace(_I2V, name="tiny", origin="made", resolution=128, honest=_TINY_SAYS),
+    replace(_F1, name="tiny-f1", origin="made", resolution=128, honest=_TINY_SAYS),
 )
 
 
