@@ -28,6 +28,8 @@ From = Annotated[
     typer.Argument(metavar="STORE", help="take them from there, where `models push` put them; default: the hub"),
 ]
 Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
+COLUMNS = ("id", "kind", "resolution", "needs_image", "here", "description")
+DISPENSABLE = ("needs_image", "resolution", "kind")  #: on a narrow terminal
 _LORA_FILES = ("*.safetensors", "adapter_config.json")
 
 
@@ -66,7 +68,7 @@ def list_models(*, url: Url = None, storage: Storage = None, as_json: Json = Fal
     if as_json:
         put_json({"object": "list", "data": rows, "loras": loras, "lora_dir": settings.lora_dir})
         return
-    put_table(("id", "kind", "resolution", "needs_image", "here", "description"), rows)
+    put_table(COLUMNS, rows, dispensable=DISPENSABLE, least=48)
     if loras:
         say(f"LoRAs in {settings.lora_dir}: {', '.join(loras)}")
 

@@ -45,8 +45,10 @@ def put_json(value: object) -> None:
     print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
 
-def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows: a table on a terminal, tab-separated lines into a pipe."""
+def put_table(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, dispensable: Sequence[str] = (), least: int = _LEAST
+) -> None:
+    """Print rows: a table on a terminal, tab-separated lines into a pipe. See `table_of`."""
     if not sys.stdout.isatty():
         for row in rows:
             put_line(columns, row)
@@ -54,7 +56,7 @@ def put_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(table_of(columns, rows, width=console.width))
+    console.print(table_of(columns, rows, width=console.width, dispensable=dispensable, least=least))
 
 
 def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -88,19 +90,24 @@ def put_line(columns: Sequence[str], row: Mapping[str, Any]) -> None:
 
 
 def table_of(
-    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, width: int, dispensable: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    width: int,
+    dispensable: Sequence[str] = (),
+    least: int = _LEAST,
 ) -> Table:
     """Return a table for a terminal of that width, each row in the colour of its status.
 
-    Where the columns do not fit, leave out those of `dispensable` in turn, then the last but one; never cut a cell,
-    except the end of a prompt.
+    Where the columns leave less room than `least` to the last one, leave out those of `dispensable` in turn, then the
+    last but one; never cut a cell, except the end of a prompt.
     """
     from rich.table import Table
 
     rows = list(rows)
     short = shorts(str(row[name]) for row in rows for name in _IDS if name in columns and row.get(name))
     cells = {name: [_shown(name, row.get(name), short) for row in rows] for name in columns}
-    kept, room = _fitting(cells, width, dispensable)
+    kept, room = _fitting(cells, width, dispensable, least)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
     for name in kept:
         table.add_column(_head(name), no_wrap=name != kept[-1], overflow="fold")
@@ -111,7 +118,9 @@ def table_of(
     return table
 
 
-def _fitting(cells: Mapping[str, Sequence[str]], width: int, dispensable: Sequence[str]) -> tuple[list[str], int]:
+def _fitting(
+    cells: Mapping[str, Sequence[str]], width: int, dispensable: Sequence[str], least: int
+) -> tuple[list[str], int]:
     """Return the columns that fit beside the last one, and the room that is left for that one."""
     from rich.cells import cell_len
 
@@ -120,7 +129,7 @@ def _fitting(cells: Mapping[str, Sequence[str]], width: int, dispensable: Sequen
     leave_out = [name for name in dispensable if name in kept] + kept[-2:0:-1]
     room = width - sum(needs[each] + _GAP for each in kept[:-1])
     for name in dict.fromkeys(leave_out):
-        if room >= min(needs[kept[-1]], _LEAST):
+        if room >= min(needs[kept[-1]], least):
             break
         kept.remove(name)
         room += needs[name] + _GAP
@@ -140,6 +149,8 @@ def _head(column: str) -> str:
 
 
 def _shown(column: str, value: object, short: Mapping[str, str]) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return _cell(short.get(value, value) if column in _IDS and isinstance(value, str) else value)
 
 

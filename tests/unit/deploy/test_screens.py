@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from deploy.cli import load_command
+from deploy.commands.models import COLUMNS as MODEL_COLUMNS
+from deploy.commands.models import DISPENSABLE
 from deploy.terminal.durations import duration, length
 from deploy.terminal.help import help_of
 from deploy.terminal.progress import Board, Countdown
@@ -17,6 +19,7 @@ from deploy.terminal.screen import table_of
 from deploy.terminal.starting import starting
 from deploy.terminal.video_ids import short, shorts
 from deploy.terminal.video_rows import details, table_of_videos
+from framepack_engine.models.catalog import MODELS
 from tests.clock import Clock
 
 VIDEO: dict[str, Any] = {
@@ -221,6 +224,18 @@ def test_without_colours_bars_still_move(clock: Clock, monkeypatch: pytest.Monke
         pass
     assert "\x1b[3" not in shown(console)
     assert "rendering" in shown(console)
+
+
+def test_models_leave_out_columns_where_their_descriptions_would_stack() -> None:
+    """A row has at most three lines at 80 columns; what is wide enough has all columns. Truth is told in words."""
+    rows = [{"id": entry.name, "here": "complete", "description": entry.honest} for entry in MODELS.values()]
+    rows = [{**row, "kind": "i2v", "resolution": 640, "needs_image": True} for row in rows]
+    how: dict[str, Any] = {"dispensable": DISPENSABLE, "least": 48}
+    narrow, wide = (shown(screen(w), table_of(MODEL_COLUMNS, rows, width=w, **how)) for w in (80, 200))
+    assert len(narrow.splitlines()) <= 1 + 3 * len(rows)
+    assert narrow.splitlines()[0].split() == ["ID", "KIND", "HERE", "DESCRIPTION"]
+    assert len(wide.splitlines()) == 1 + len(rows)
+    assert wide.splitlines()[1].split()[:5] == ["framepack-i2v", "i2v", "640", "yes", "complete"]
 
 
 @pytest.mark.parametrize("name", ["render", "submit", "up"])
