@@ -43,4 +43,4 @@ def put_report(rows: Sequence[Row]) -> None:
 
     console = Console(stderr=True, highlight=False)
     shown = [{**row, "file": row["file"] or row["photo"]} for row in rows]
-    console.print(table_of(COLUMNS, shown, width=console.width, dispensable=("seed", "seconds", "id")))
+    console.print(table_of(COLUMNS, shown, width=console.width, dispensable=("seed", "seconds", "id"), least=40))

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
     last = 1
     try:
+        _check_names((name.strip() for name in reader.fieldnames or ()), where=f"{table.name}, line 1: ")
         for row in reader:
             yield last + 1, row
             last = reader.line_num
@@ -173,8 +174,7 @@ def _of_row(table: Path, row: Mapping[str, Any], line: int, given: Mapping[str, 
     if "" in row or None in row:
         raise ConfigError("it has more cells than the first line has names")
     row = {name.strip(): value for name, value in row.items() if value not in (None, "")}
-    if unknown := sorted(row.keys() - _COLUMNS):
-        raise ConfigError(f"no column {', '.join(unknown)}; there are image, end_image, file and each request field")
+    _check_names(row)
     beside = table.parent
     images = {part: beside / str(row.pop(name)) for name, part in _IMAGES.items() if name in row}
     file = str(row.pop("file", "")).removesuffix(".mp4")
@@ -184,6 +184,13 @@ def _of_row(table: Path, row: Mapping[str, Any], line: int, given: Mapping[str, 
     start = images.get("input_reference")
     name = file_name(file or str(row.get("name", ""))) or (start.stem if start else f"{table.stem}-{line}")
     return Wish(name=name, source=f"{table.name}, line {line}", fields=fields, images=files)
+
+
+def _check_names(names: Iterable[str], *, where: str = "") -> None:
+    """Raises: ConfigError if a column has another name than those that there are."""
+    if unknown := sorted({*names} - {*_COLUMNS, ""}):
+        there = "there are image, end_image, file and each request field"
+        raise ConfigError(f"{where}no column {', '.join(unknown)}; {there}")
 
 
 def _with_paths(row: Mapping[str, Any], beside: Path) -> dict[str, Any]:

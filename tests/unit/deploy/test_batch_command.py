@@ -171,7 +171,7 @@ def test_a_table_of_wishes(farm_url: str, photos: Path, hand: Hand, jobs: Jobs, 
     ("table", "said"),
     [
         (("a.csv", "image,prompt\ncat.jpg,good\ncat.jpg,\nnone.jpg,x\n"), ["line 3: prompt", "line 4: ", "not a file"]),
-        (("a.csv", "image,prompt,lenght\ncat.jpg,good,3\n"), ["line 2: no column lenght"]),
+        (("a.csv", "image,prompt,lenght\ncat.jpg,good,\n"), ["line 1: no column lenght"]),
         (("a.csv", "image,prompt\ncat.jpg,good,more\n"), ["line 2: it has more cells"]),
         (("a.csv", "image,prompt,seconds\ncat.jpg,good,-1\n"), ["line 2: seconds"]),
         (
