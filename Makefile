@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Only changes of the page need Node: its built files are committed.
 NODE_FITS := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log(1)' 2>/dev/null)
 
-.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts image long test unit lint format autoscaler clean weed
+.PHONY: help env page web web-check clients bench browser ceph chaos demo docs gpu hosts image images long test unit lint format autoscaler clean weed
 
 PYTHON3 ?= python3
 VENV := .venv
@@ -68,13 +68,22 @@ hosts: $(STAMP)  ## a farm on several hosts: firewalls, cuts, a head that dies, 
 	  apt-get install -qq -y --no-install-recommends iproute2 nftables; }
 	TEST_HOSTS=1 $(PYTHON) -m pytest -m hosts $(HOSTS) tests/acceptance/test_hosts*.py
 
-# TORCH="torch --index-url https://download.pytorch.org/whl/cpu" leaves CUDA out; BASE: another Debian or Ubuntu.
-image:  ## the container image framepack-farm, with docker, podman or buildah (docs/how-to/container.md)
-	@for tool in docker podman buildah ""; do if [ -n "$$tool" ] && command -v $$tool >/dev/null; then break; fi; done; \
-	  [ -n "$$tool" ] || { echo "image: install docker, podman or buildah first"; exit 1; }; \
-	  docker=; [ $$tool = docker ] || docker="--format docker"; \
-	  $$tool build $$docker -t framepack-farm $(if $(BASE),--build-arg BASE="$(BASE)") \
-	  $(if $(TORCH),--build-arg TORCH="$(TORCH)") -f deploy/Dockerfile .
+# TORCH="torch --index-url https://download.pytorch.org/whl/cpu" leaves CUDA out; BASE: another Debian or Ubuntu; FLAGS
+# go to the builder, such as FLAGS="-v /etc/pip.conf:/etc/pip.conf:ro" for a mirror of PyPI (buildah, podman).
+BUILDER ?= $(firstword $(foreach tool,docker buildah podman,$(if $(shell command -v $(tool)),$(tool))))
+image:  ## the container image framepack-farm; BUILDER=docker, buildah or podman (docs/how-to/container.md)
+	@[ -n "$(BUILDER)" ] || { echo "image: install docker, buildah or podman first"; exit 1; }
+	$(BUILDER) build $(if $(filter docker,$(BUILDER)),,--format docker) -t framepack-farm \
+	  $(if $(BASE),--build-arg BASE="$(BASE)") $(if $(TORCH),--build-arg TORCH="$(TORCH)") $(FLAGS) -f deploy/Dockerfile .
+
+# What it builds stays in .clients/images, and its containers end with the test. IMAGES="-k killed" picks tests.
+images: $(STAMP)  ## that image and docker-compose.yml, built and run; containers are killed (15 minutes; needs root)
+	@for program in buildah podman runc iptables debootstrap netavark aardvark-dns catatonit ip nft systemd-nspawn; do \
+	  PATH="$$PATH:/usr/sbin:/usr/lib/podman" command -v $$program >/dev/null || missing=1; done; \
+	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends buildah podman runc iptables debootstrap netavark aardvark-dns \
+	  catatonit iproute2 nftables systemd-container; }
+	TEST_IMAGES=1 TORCH="$(TORCH)" $(PYTHON) -m pytest -m images $(IMAGES) tests/acceptance/test_images.py
 
 # What only a GPU can show, in minutes; a new card or a new driver begins here. PYTHON=python3 takes any Python with
 # pytest and the engine's packages (torch, diffusers, transformers, accelerate): no environment is made, no network used.

@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from farm.contract import slot_of
 from farm.keys import new_key
+from tests.farm_door import Door
 from tests.hosts import SHARED, Net, hosts, line_of
 from tests.imports import ROOT
 from tests.patience import wait_for
@@ -23,15 +23,6 @@ from tests.s3_servers import BUCKET, KEYS
 
 PORTS, RAY_PORT, STORE_PORT, HTTP_PORT = "20000-20031", 6379, 9000, 8000
 KEY, ENTRY = new_key("alice")
-FIELDS = {
-    "prompt": "a cat",
-    "seconds": "1.2",
-    "seed": "7",
-    "model": "tiny",
-    "num_inference_steps": "30",
-    "size": "256x256",
-    "no_metadata": "true",  # it names the video
-}
 COMMON = {**KEYS, "RAY_AUTH_TOKEN": "7" * 64, "FARM_CACHE": f"{SHARED}/cache", "FARM_CPU_THREADS": "1"}
 
 
@@ -63,7 +54,7 @@ def other_python() -> str:
     return system if is_alike else sys.executable
 
 
-class Farm:
+class Farm(Door):
     """The farm on the host `head`, and the machines in it."""
 
     den: subprocess.Popen[str]  #: its `framefarm join`
@@ -73,7 +64,7 @@ class Farm:
         """workers: of the head itself."""
         self.net, self._workers = net, workers
         self.start()
-        self.http = net["head"].client(f"http://127.0.0.1:{HTTP_PORT}", authorization=f"Bearer {KEY}")
+        super().__init__(net["head"].client(f"http://127.0.0.1:{HTTP_PORT}", authorization=f"Bearer {KEY}"))
 
     def start(self) -> None:
         """Run `framefarm up` until it is ready; Ray gives up a start after 15 s, which a busy machine may take."""
@@ -115,61 +106,6 @@ class Farm:
     def log(self, name: str) -> str:
         """What a command said last on stderr."""
         return (self.net.folder / name).read_text()[-3000:]
-
-    def workers(self) -> dict[str, str] | None:
-        """Slot -> state; None while the farm does not answer."""
-        try:
-            listed = self.http.get("/v1/workers").json()["data"]
-        except (httpx.TransportError, KeyError):
-            return None
-        return {slot_of(worker["id"]): worker["state"] for worker in listed}
-
-    def submit(self, **fields: str) -> str:
-        """Ask for the video, with other fields where some are given."""
-        files = {"input_reference": ("cat.jpg", (ROOT / "examples" / "cat.jpg").read_bytes())}
-        answer = self.http.post("/v1/videos", data=FIELDS | fields, files=files)
-        assert answer.status_code == 200, answer.text
-        video: str = answer.json()["id"]
-        return video
-
-    def await_video(self, video: str, look: Callable[[dict[str, Any]], bool], *, what: str) -> dict[str, Any]:
-        """Wait until the video is as `look` wants it."""
-
-        def there() -> dict[str, Any] | None:
-            try:
-                shown: dict[str, Any] = self.http.get(f"/v1/videos/{video}").json()
-            except httpx.TransportError:
-                return None
-            return shown if "status" in shown and look(shown) else None
-
-        return wait_for(there, seconds=240, what=what, pause_s=0.1)
-
-    def finished(self, video: str) -> bytes:
-        """Wait for the video's end; its file."""
-        shown = self.await_video(video, lambda it: it["status"] not in {"queued", "in_progress"}, what="the video")
-        assert shown["status"] == "completed", shown["error"]
-        return self.http.get(f"/v1/videos/{video}/content").content
-
-    def in_the_middle(self, video: str) -> None:
-        """Wait until its section has begun, and is far from its end."""
-        self.await_video(video, lambda it: it["stage"] == "section" and (it["step"] or 0) >= 3, what="the third step")
-
-    def wish(self, slot: str, wish: str) -> None:
-        """Pause, resume or drain a worker."""
-        assert self.http.post(f"/v1/workers/{slot}/{wish}").is_success
-
-    def await_worker(self, slot: str, state: str) -> None:
-        """Wait until the slot's worker is in that state."""
-        wait_for(lambda: (self.workers() or {}).get(slot) == state or None, seconds=60, what=f"{slot} to be {state}")
-
-    def await_no_worker(self, slot: str) -> None:
-        """Wait until the farm says that the slot has none."""
-
-        def is_gone() -> bool | None:
-            there = self.workers()
-            return None if there is None or slot in there else True
-
-        wait_for(is_gone, seconds=30, what=f"{slot} to be gone")
 
     def events(self, video: str) -> list[dict[str, Any]]:
         """Read the video's ledger, entry by entry, from the store."""

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,6 +31,8 @@ from tests.slow_link import SlowLink, tap
 
 SHARED = "/mnt"  #: where each host sees the test's folder; everything else that it writes goes with it
 _NETS = ("10.77.0", "10.78.0")  #: of the bridge, and of the second one that some hosts also have a card on
+HUB = "hub"  #: the name of the network in the middle, for `cut`
+HUB_CALLER = f"{_NETS[0]}.253"
 _PROGRAMS = {"ip": "iproute2", "nft": "nftables", "nsenter": "util-linux", "setpriv": "util-linux"}
 #: the first process of a host: private folders, then it reaps orphans until the power goes
 _INIT = r"""
@@ -74,6 +75,7 @@ class Host:
         self.name, self._net, self._number, self._cards = name, net, number, cards
         self.addresses = [f"{prefix}.{number}" for prefix in _NETS[:cards]]
         self._first: subprocess.Popen[str] | None = None
+        self._pid = ""  # of its first process, as this machine numbers it; empty without power
         self._started, self._clients = list[subprocess.Popen[str]](), list[httpx.Client]()
         self._links = list[SlowLink]()
         self.power_on()
@@ -87,7 +89,7 @@ class Host:
         """Start it, with empty folders but for HOME, which lasts."""
         home = self._net.folder / self.name
         home.mkdir(exist_ok=True)
-        self._first = _first_process("--uts", "--mount", words=(self.name, str(self._net.folder)))
+        self._first = self._net.first_process("--uts", "--mount", words=(self.name, str(self._net.folder)))
         self._pid = _only_child(self._first.pid)
         for card, address in enumerate(self.addresses):
             end = f"v{self._number}-{card}"
@@ -99,9 +101,10 @@ class Host:
 
     def power_off(self) -> None:
         """Kill everything on it at once; its cards go with it."""
+        pid, self._pid = self._pid, ""
         if self._first is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(self._pid), signal.SIGKILL)
+                os.kill(int(pid), signal.SIGKILL)
             self._first.communicate(timeout=patient(20))
             self._first = None
         while self._started:
@@ -111,8 +114,7 @@ class Host:
                 pipe.close()
         while self._clients:
             self._clients.pop().close()
-        while self._links:
-            self._links.pop().close()
+        self._take_links_away()
 
     def start(self, *argv: str, log: str | None = None, **settings: str) -> subprocess.Popen[str]:
         """Start a command there, with nothing in its environment but the paths and `settings`.
@@ -130,7 +132,7 @@ class Host:
             words = (self._net.folder / log).open("ab")
         with words as err:
             process = subprocess.Popen(
-                [*self._inside(), *argv],
+                self.inside(*argv),
                 env=env | settings,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -141,6 +143,12 @@ class Host:
             )
         self._started.append(process)
         return process
+
+    def inside(self, *argv: str) -> list[str]:
+        """Return the command that runs `argv` there; one that fails without power."""
+        if not self._pid:
+            return ["false"]
+        return ["nsenter", f"--target={self._pid}", "--net", "--uts", "--mount", "--pid", "--", *argv]
 
     def run(self, *argv: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end. Raises: AssertionError with its words if it fails and `check` is set."""
@@ -185,7 +193,7 @@ class Host:
         """Drop what passes between it and the others; without others, between it and everyone."""
         rules = []
         for other in others or (None,):
-            place = self._net[other].address if other else None
+            place = self._net.address(other) if other else None
             for hook, side in (("input", "saddr"), ("output", "daddr")):
                 if way == "both" or hook.startswith(way):
                     which = f"ip {side} {place}" if place else f"{'iif' if hook == 'input' else 'oif'}name != lo"
@@ -216,7 +224,7 @@ class Host:
         )
 
     def slow(self, *, delay_ms: float, loss: float = 0.0, mbit: float = 1000.0) -> None:
-        """Put its first card behind a slow link, until the power goes. delay_ms: each way; loss: a share of 1."""
+        """Put its first card behind a slow link, until `fast`. delay_ms: each way; loss: a share of 1."""
         assert not self._links, f"{self.name} is slow already"
         ends = f"s{self._number}", "slow0"
         taps = [
@@ -230,6 +238,16 @@ class Host:
         self.run("ip", "link", "set", "slow0", "address", f"02:00:00:00:00:{self._number:02x}", "up")
         self._links.append(SlowLink(*taps, delay_ms=delay_ms, loss=loss, mbit=mbit))
 
+    def fast(self) -> None:
+        """Take the slow link away."""
+        self._take_links_away()
+        self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
+        self.run("ip", "link", "set", "eth0", "up")
+
+    def _take_links_away(self) -> None:
+        while self._links:
+            self._links.pop().close()
+
     def new_address(self) -> str:
         """Give its first card another address, as a provider does overnight; return it."""
         old, new = self.address, f"{_NETS[0]}.{self._number + 100}"
@@ -240,19 +258,19 @@ class Host:
         return new
 
     def _nft(self, *lines: str) -> None:
-        subprocess.run([*self._inside(), "nft", "-f", "-"], input="\n".join(lines), text=True, check=True)
-
-    def _inside(self) -> list[str]:
-        return ["nsenter", f"--target={self._pid}", "--net", "--uts", "--mount", "--pid", "--"]
+        subprocess.run(self.inside("nft", "-f", "-"), input="\n".join(lines), text=True, check=True)
 
 
 class Net:
     """The hosts, by name, and the machine with their bridges in the middle."""
 
+    hub_address = f"{_NETS[0]}.254"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.hosts: dict[str, Host] = {}
-        self._hub = _first_process()
+        self._keeper = ThreadPoolExecutor(1, "hosts")  # the kernel kills a host with the thread that started it
+        self._hub = self.first_process()
         self.hub_pid = _only_child(self._hub.pid)
         for card in range(len(_NETS)):
             self.hub("ip", "link", "add", f"br{card}", "type", "bridge")
@@ -261,6 +279,23 @@ class Net:
     def __getitem__(self, name: str) -> Host:
         """Return the host of that name."""
         return self.hosts[name]
+
+    def address(self, name: str) -> str:
+        """Return the first address of a host, or of the hub where it has one."""
+        return self.hub_address if name == HUB else self[name].address
+
+    def first_process(self, *namespaces: str, words: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start the first process of a machine, which dies with this one."""
+        return self._keeper.submit(_first_process, *namespaces, words=words).result()
+
+    def enter_hub(self) -> None:
+        """Move this thread, and those that it starts later, into the network between the hosts.
+
+        From now on this process reaches every host, as HUB_CALLER, and what it serves at `hub_address` can be cut off.
+        """
+        for address in (HUB_CALLER, self.hub_address):  # connections begin at the first one
+            self.hub("ip", "address", "add", f"{address}/24", "dev", "br0")
+        _enter_network(self.hub_pid)
 
     def hub(self, *argv: str) -> None:
         """Run a command in the network between the hosts."""
@@ -277,12 +312,12 @@ class Net:
             host.power_off()
         os.kill(int(self.hub_pid), signal.SIGKILL)
         self._hub.communicate(timeout=patient(20))
+        self._keeper.shutdown()
 
 
 @contextlib.contextmanager
 def hosts(*names: str, folder: Path, two_cards: Collection[str] = ()) -> Iterator[Net]:
     """Give a net of running hosts. `folder` is each one's SHARED; those of `two_cards` are on a second bridge, too."""
-    assert threading.current_thread() is threading.main_thread(), "hosts die with the thread that started them"
     net = Net(folder)
     try:
         net.write_names()

@@ -215,8 +215,8 @@ class Relay:
     hang: nothing happens until `thawed` is set, then the connection breaks. reset: it breaks at once.
     """
 
-    def __init__(self, upstream: str) -> None:
-        """`upstream`: the real server's endpoint.
+    def __init__(self, upstream: str, *, address: str = "127.0.0.1") -> None:
+        """`upstream`: the real server's endpoint. address: where the relay listens.
 
         `before` sees each request with its body, and may choose a fault too; `after` sees it once the server did it.
         """
@@ -231,9 +231,9 @@ class Relay:
         class Handler(_Handler):
             owner = relay
 
-        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer((address, 0), Handler)
         self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.endpoint = f"http://{address}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 

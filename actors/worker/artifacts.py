@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from farm.contract import Artifact, Order
@@ -39,6 +41,12 @@ class Artifacts:
         if isinstance(data, bytes) and name.endswith(".safetensors"):
             self._keep(sha256, data)
         return artifact
+
+    def put_all(self, order: Order, made: Mapping[str, tuple[str, bytes | Path]]) -> dict[str, Artifact]:
+        """Write several artifacts at the same time; made: as what -> its name and data."""
+        with ThreadPoolExecutor(len(made), "put") as threads:
+            under_way = {as_: threads.submit(self.put, order, *each) for as_, each in made.items()}
+        return {as_: each.result() for as_, each in under_way.items()}
 
     def read(self, artifact: Artifact) -> bytes:
         """Return an artifact's bytes. Raises: Damaged."""

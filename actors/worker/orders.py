@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import tempfile
@@ -25,6 +26,7 @@ from farm.jobs.embeddings import StoredEmbeddings
 from farm.ledger import Entry
 from farm.ledger.states import Event
 from farm.numeric_class import attention_of, parse_class, same_class
+from farm.store import ObjectMissing
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
@@ -117,7 +119,7 @@ class OrderRunner:
             forwards=self._forwards,
             decode_tile_px=self._tile_px(order, renderer),
         )
-        return self._jobs.ledger.append(order.job.id, event)
+        return self._append(order, event)
 
     def give_back(self, order: Order) -> None:
         """End the lease and save the section's last finished step; the next worker begins behind it.
@@ -144,7 +146,14 @@ class OrderRunner:
             artifacts=artifacts,
             numeric_class=self._class_of(order) if artifacts else None,
         )
-        self._jobs.ledger.append(order.job.id, event)
+        self._append(order, event)
+
+    def _append(self, order: Order, event: Event) -> Entry:
+        """Write how the order ends. Most often nothing has happened to the video since it was leased."""
+        ledger, lease = self._jobs.ledger, None
+        with contextlib.suppress(ObjectMissing):
+            lease = ledger.entry(order.job.id, order.attempt)
+        return ledger.append(order.job.id, event, head=lease)
 
     def _renderer_for(self, order: Order) -> Renderer:
         model, preserve_gb = order.job.request.model or "", order.job.request.preserve_gb
@@ -213,10 +222,11 @@ class OrderRunner:
         self._forwards = sum(state.forwards)
         picture = BytesIO()
         renderer.preview(state.latents).save(picture, "PNG")
-        return {
-            "section": self._artifacts.put(order, f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
-            "preview": self._artifacts.put(order, f"previews/{k:04}.a{{}}.png", picture.getvalue()),
+        made = {
+            "section": (f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
+            "preview": (f"previews/{k:04}.a{{}}.png", picture.getvalue()),
         }
+        return self._artifacts.put_all(order, made)
 
     def _decode(self, order: Order, renderer: Renderer, _: OnStep) -> dict[str, Artifact]:
         k = order.key.section or 0
@@ -244,11 +254,12 @@ class OrderRunner:
                 paths = [*_before(order.job, source, like=paths[0]), *paths]
             video = Path(folder, "video.mp4")
             join_clips(paths, video, metadata=_tags(order, self._decode_spec(order), renderer))
-            return {
-                "video": self._artifacts.put(order, "video.a{}.mp4", video),
-                "thumbnail": self._artifacts.put(order, "thumbnail.a{}.png", thumbnail_png(video)),
-                "spritesheet": self._artifacts.put(order, "spritesheet.a{}.png", spritesheet_png(video)),
+            made: dict[str, tuple[str, bytes | Path]] = {
+                "video": ("video.a{}.mp4", video),
+                "thumbnail": ("thumbnail.a{}.png", thumbnail_png(video)),
+                "spritesheet": ("spritesheet.a{}.png", spritesheet_png(video)),
             }
+            return self._artifacts.put_all(order, made)
 
     def _source(self, order: Order, folder: Path) -> Path | None:
         """Return the video that this one extends, as a file; None: it extends none."""

@@ -59,15 +59,17 @@ class Ledger:
         *,
         epoch: int = 0,
         after: Entry | None = None,
+        head: Entry | None = None,
         check: Callable[[JobState], None] = lambda _: None,
     ) -> Entry:
         """Write `event` after the head and return its entry; start to look for the head at `after`.
 
+        head: what is most likely the newest entry; no other is looked for unless the store has one behind it.
         check: gets the state that `event` would follow, and may raise, for rules that need more than the state.
         Raises: Conflict or LeaseLost if the event is not legal there; LeaseLost if a dispatcher of a higher epoch has
         written; NotFound if there is no such video.
         """
-        head = self.head(job, after=after)
+        head = head or self.head(job, after=after)
         while True:
             if 0 < epoch < head.epoch:
                 raise LeaseLost(f"a newer dispatcher (epoch {head.epoch}) is in charge", epoch=head.epoch)

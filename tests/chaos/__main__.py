@@ -25,6 +25,7 @@ def main() -> int:
     flags.add_argument("--minutes", type=float, default=120, help="stop after so long, however many there were")
     flags.add_argument("--workers", type=int, default=2, help="on the head")
     flags.add_argument("--nodes", default="v8,v24", help="VRAM classes of the machines that join, a worker each")
+    flags.add_argument("--hosts", action="store_true", help="machines with networks of their own, which are cut (root)")
     flags.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
     names = sorted(kind.name for kind in KINDS)
     flags.add_argument("--only", action="append", choices=names, metavar="FAULT", help=f"this kind: {', '.join(names)}")
@@ -42,6 +43,7 @@ def main() -> int:
             minutes=given.minutes,
             workers=given.workers,
             pause_s=given.pause,
+            on_hosts=given.hosts,
             kinds=[kind for kind in KINDS if given.only is None or kind.name in given.only],
             nodes={f"node-{number}": name for number, name in enumerate(filter(None, given.nodes.split(",")), 1)},
         )

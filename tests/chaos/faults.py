@@ -19,6 +19,7 @@ from tests.chaos.customers import Owner
 from tests.chaos.farm import DISPATCHER, INGRESS, WORKER, FarmUnderTest
 from tests.chaos.service import Service
 from tests.chaos.store import LogWrite, Moment, StoreUnderTest
+from tests.hosts import HUB, Host
 from tests.patience import patient
 
 Track = Literal["farm", "store"]  #: faults of one track follow each other; the two tracks run side by side
@@ -40,6 +41,7 @@ class Kind:
     weight: int
     do: Callable[[Injector], None]
     node: bool = False  #: needs a machine that joined
+    hosts: bool = False  #: needs machines with networks of their own
 
 
 class Injector:
@@ -143,6 +145,38 @@ class Injector:
         node.terminate()
         node.await_next_life(lives, 90)
 
+    def cut(self, name: str, *others: str) -> None:
+        """Let nothing pass between a host and others, or one way only; less than a lease, or longer than Ray waits."""
+        host = self._host(name)
+        ways: list[Literal["both", "in", "out"]] = ["both"] if others else ["in", "out"]
+        host.cut(*(others or ("head",)), way=self.dice.choice(ways))
+        time.sleep(self.dice.uniform(2, self.farm.lease_s + 30))
+        host.heal()
+
+    def slow_down(self, name: str) -> None:
+        """Put a host behind a home's uplink: 80 ms there and back, 20 Mbit/s, some frames lost."""
+        host = self._host(name)
+        host.slow(delay_ms=40, loss=0.001, mbit=20)
+        time.sleep(self.dice.uniform(10, 30))
+        host.fast()
+
+    def switch_off(self, name: str) -> None:
+        """Take a host's power, and give it back: what runs there is started again."""
+        host = self._host(name)
+        host.power_off()
+        time.sleep(self.dice.uniform(1, self.farm.lease_s + 5))
+        host.power_on()
+        service = next(each for each in (self.farm.head, *self.farm.nodes) if each.host is host)
+        service.await_ready()
+
+    def any_node(self) -> str:
+        """Return the name of a machine that joined."""
+        return self._node().name
+
+    def _host(self, name: str) -> Host:
+        assert self.farm.net is not None
+        return self.farm.net[name]
+
     def drain_worker(self) -> None:
         """As `framefarm drain`: a worker saves its last finished step and ends; a little later it may come back."""
         with self.operator.client(self.farm.url) as client:
@@ -219,6 +253,13 @@ KINDS = (
     Kind("node's raylet killed", "farm", 3, Injector.crash_raylet, node=True),
     Kind("node frozen past a lease", "farm", 2, Injector.freeze_node, node=True),
     Kind("node drained", "farm", 3, Injector.drain_node, node=True),
+    Kind("head and node cut", "farm", 3, lambda hand: hand.cut(hand.any_node(), "head"), node=True, hosts=True),
+    Kind("head and node cut one way", "farm", 3, lambda hand: hand.cut(hand.any_node()), node=True, hosts=True),
+    Kind("node and store cut", "farm", 3, lambda hand: hand.cut(hand.any_node(), HUB), node=True, hosts=True),
+    Kind("head and store cut", "farm", 2, lambda hand: hand.cut("head", HUB), hosts=True),
+    Kind("head's power off", "farm", 1, lambda hand: hand.switch_off("head"), hosts=True),
+    Kind("node's power off", "farm", 2, lambda hand: hand.switch_off(hand.any_node()), node=True, hosts=True),
+    Kind("node's link slow", "farm", 2, lambda hand: hand.slow_down(hand.any_node()), node=True, hosts=True),
     Kind("store killed", "store", 2, lambda hand: hand.store.crash(hand.dice.uniform(0.5, 4))),
     Kind("store frozen", "store", 1, lambda hand: hand.store.freeze(hand.dice.uniform(1, 8))),
     Kind(

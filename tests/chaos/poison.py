@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-_BEGINS = re.compile(r"\(RenderWorker pid=(\d+)[^)]*\).*action=begin job_id=(video_\w+) .*stage=section\b")
+_BEGINS = re.compile(
+    r"\(RenderWorker pid=(?P<pid>\d+)(?:, ip=(?P<address>[\d.]+))?\).*"
+    r"action=begin job_id=(?P<video>video_\w+) .*stage=section\b"
+)
 _LOOK_S = 0.05
 
 
 class Poison:
     """Reads the farm's log, and kills each worker that begins a section of one of these videos."""
 
-    def __init__(self, log: Path) -> None:
-        """Starts behind what the log says already."""
-        self._log, self._videos = log, set[str]()
+    def __init__(self, log: Path, kill: Callable[[int, str | None], None]) -> None:
+        """Starts behind what the log says already. kill: gets a worker's process number, and its machine's address."""
+        self._log, self._kill, self._videos = log, kill, set[str]()
         self.deaths = 0
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="poison")
@@ -39,7 +42,7 @@ class Poison:
             while not self._over.wait(_LOOK_S):
                 for line in log:
                     found = _BEGINS.search(line)
-                    if found and found[2] in self._videos:
+                    if found and found["video"] in self._videos:
                         with contextlib.suppress(ProcessLookupError):
-                            os.kill(int(found[1]), signal.SIGKILL)
+                            self._kill(int(found["pid"]), found["address"])
                             self.deaths += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from tests.chaos.poison import Poison
 from tests.chaos.report import FaultDone, Report
 from tests.chaos.store import StoreUnderTest, store_under_test
 from tests.chaos.videos import REQUESTS, Made
+from tests.hosts import hosts
 
 _OWNERS = ("ada", "ben", "cleo")
 _POISON = "many steps"
@@ -44,6 +46,7 @@ class Wanted:
     at_once: int = 2  #: videos that each owner has going
     requests: Sequence[str] = tuple(REQUESTS)
     kinds: Sequence[Kind] = KINDS
+    on_hosts: bool = False  #: head, each node and the store on machines of their own; this process enters their network
     each_once: bool = False  #: every kind of fault once, in some order; else by their weights
 
 
@@ -57,7 +60,14 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
         folder.mkdir(parents=True, exist_ok=True)
         calm, mallory, *owners = (Owner(name, folder) for name in ("calm", "mallory", *_OWNERS))
         keys = ",".join(owner.entry for owner in [calm, mallory, *owners])
-        with store_under_test(folder / "store") as store:
+        with contextlib.ExitStack() as stack:
+            net = None
+            if wanted.on_hosts:
+                shutil.copytree(cache, folder / "cache")
+                net = stack.enter_context(hosts("head", *wanted.nodes, folder=folder))
+                net.enter_hub()
+            address = net.hub_address if net else "127.0.0.1"
+            store = stack.enter_context(store_under_test(folder / "store", address=address))
             farm = FarmUnderTest(
                 folder,
                 ray_folder=Path(name),
@@ -67,6 +77,7 @@ def run(wanted: Wanted, *, cache: Path, keep: Path | None = None) -> Report:
                 nodes=wanted.nodes,
                 lease_s=wanted.lease_s,
                 settings={"API_KEYS": keys},
+                net=net,
             )
             try:
                 farm.start()
@@ -110,7 +121,7 @@ def _undisturbed(owner: Owner, farm: FarmUnderTest, wanted: Wanted) -> Mapping[s
 @contextlib.contextmanager
 def _poisoned(owner: Owner, farm: FarmUnderTest, report: Report) -> Iterator[None]:
     """One video that kills its workers, beside all others: it must end as failed, by that name."""
-    poison = Poison(farm.head.log)
+    poison = Poison(farm.head.log, farm.kill_worker)
     try:
         with owner.client(farm.url) as client:
             video = owner.ask(client, _POISON)
@@ -178,7 +189,12 @@ class _Disturbed:
             self._enough.set()
 
     def _kinds(self, track: Track, dice: random.Random) -> Iterator[Kind]:
-        kinds = [kind for kind in self._wanted.kinds if kind.track == track and (self._farm.nodes or not kind.node)]
+        has_nodes, has_hosts = bool(self._farm.nodes), self._farm.net is not None
+        kinds = [
+            kind
+            for kind in self._wanted.kinds
+            if kind.track == track and has_nodes >= kind.node and has_hosts >= kind.hosts
+        ]
         if self._wanted.each_once:
             yield from dice.sample(kinds, len(kinds))
             return

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import psutil
 
+from tests.hosts import Host
 from tests.patience import patient
 
 _MARK = "CHAOS_LIFE"  #: in the environment of every process that a life of a service started
@@ -26,9 +27,17 @@ class Service:
     """One command that prints a line of which `ready` is the first word once it works."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path, ready: str = "ready"
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        ready: str = "ready",
+        host: Host | None = None,
     ) -> None:
-        """Nothing runs before `start`."""
+        """Nothing runs before `start`. host: where it runs; this machine without one."""
+        self.host = host
         self._word = ready.encode()
         self.name, self.lives, self.leftovers = name, 0, list[str]()
         self._command, self._env, self.log = list(command), dict(env), log
@@ -69,7 +78,10 @@ class Service:
         """SIGTERM for the command alone, as a service manager stops it."""
         self._ready.clear()
         if self._process is not None:
-            self._process.terminate()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(self._process.pid)
+                for each in process.children() if self.host else [process]:  # nsenter only waits for its child
+                    each.terminate()
 
     def await_next_life(self, lives: int, seconds: float) -> None:
         """Wait until more lives than `lives` were begun. Raises: AssertionError."""
@@ -103,7 +115,7 @@ class Service:
         self._life = uuid4().hex
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self._command,
+                self.host.inside(*self._command) if self.host else self._command,
                 env=os.environ | self._env | {_MARK: self._life},
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -114,7 +126,7 @@ class Service:
         reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         reader.start()
         if self._over.is_set():  # told to stop while we started
-            process.terminate()
+            self.terminate()
         process.wait()
         self._ready.clear()
         _, orphans = psutil.wait_procs(self.processes(), timeout=patient(_DYING_S))

@@ -83,10 +83,10 @@ class StoreUnderTest:
 
 
 @contextlib.contextmanager
-def store_under_test(folder: Path) -> Iterator[StoreUnderTest]:
-    """A fresh one for as long as the context lasts."""
+def store_under_test(folder: Path, *, address: str = "127.0.0.1") -> Iterator[StoreUnderTest]:
+    """A fresh one for as long as the context lasts. address: where the farm finds it."""
     with running_ministack(folder) as server:
-        relay = Relay(server.endpoint)
+        relay = Relay(server.endpoint, address=address)
         try:
             yield StoreUnderTest(server, relay)
         finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.imports import ROOT
@@ -32,10 +33,18 @@ def test_the_builder_gets_what_the_wheel_needs() -> None:
     assert all((ROOT / name).exists() for name in sent - {"LICENSE*"})
 
 
-def test_the_script_of_a_container_is_sound() -> None:
-    """By shellcheck."""
-    shellcheck = Path(sys.executable).with_name("shellcheck")
-    subprocess.run([shellcheck, "--exclude=SC1090", ROOT / "deploy" / "container-start"], check=True)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("shellcheck", "--exclude=SC1090", ROOT / "deploy" / "container-start"),
+        ("hadolint", ROOT / "deploy" / "Dockerfile"),
+        ("check-jsonschema", "--builtin-schema=vendor.compose-spec", ROOT / "docker-compose.yml"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_files_are_sound(command: tuple[str | Path, ...]) -> None:
+    """By a checker of each kind of file; none asks the network."""
+    subprocess.run([Path(sys.executable).with_name(str(command[0])), *command[1:]], check=True)
 
 
 def test_no_secret_is_in_the_compose_file() -> None:

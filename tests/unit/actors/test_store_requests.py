@@ -1,0 +1,68 @@
+"""What a worker asks of the store: each request of an order that follows another costs a round trip on a far link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from farm.contract import Order
+from farm.ledger import Entry
+from farm.store import FolderStore
+from framepack_engine import Models, Renderer
+from tests.engine_worker import Worker, made
+from tests.unit.conftest import Hand
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CALLS = ("put_if_absent", "get", "list", "existing", "size", "modified", "open_read", "download", "delete")
+
+
+@pytest.fixture
+def asked(hand: Hand, tiny_models: Models, http: TestClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Order -> what the worker asked of the store, while a small video of two sections was made."""
+    asked, now = dict[str, list[str]](), list[str]()
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(self: FolderStore, key: str, *args: Any, **kwargs: Any) -> Any:
+            if now:
+                asked[now[0]].append(f"{name} {Path(str(key)).parent.name}")
+            return call(self, key, *args, **kwargs)
+
+        return count
+
+    for name in CALLS:
+        monkeypatch.setattr(FolderStore, name, counted(name, getattr(FolderStore, name)))
+    worker = Worker(hand, Renderer(tiny_models))
+    run = worker.runner.run
+
+    def watched(order: Order, on_step: Callable[[int], None]) -> Entry:
+        now.append(str(order.key))
+        asked[now[0]] = []
+        try:
+            return run(order, on_step)
+        finally:
+            now.clear()
+
+    monkeypatch.setattr(worker.runner, "run", watched)
+    made(http, worker)
+    return asked
+
+
+def test_a_section_costs_four_requests(asked: dict[str, list[str]]) -> None:
+    """What it needs is still in the worker's memory; the first two go at the same time. Six before decision 0184."""
+    sections = [each for order, each in asked.items() if order.startswith("section/")]
+    assert len(sections) == 2
+    for each in sections:
+        assert sorted(each[:2]) == ["put_if_absent previews", "put_if_absent sections"]
+        assert each[2:] == ["get log", "put_if_absent log"]
+
+
+def test_a_decode_costs_three_requests(asked: dict[str, list[str]]) -> None:
+    """Beside the clip it writes one entry, and reads one."""
+    decodes = [each for order, each in asked.items() if order.startswith("decode/")]
+    assert decodes
+    for each in decodes:
+        assert each == ["put_if_absent clips", "get log", "put_if_absent log"]
