@@ -77,13 +77,13 @@ image:  ## the container image framepack-farm; BUILDER=docker, buildah or podman
 	  $(if $(BASE),--build-arg BASE="$(BASE)") $(if $(TORCH),--build-arg TORCH="$(TORCH)") $(FLAGS) -f deploy/Dockerfile .
 
 # What it builds stays in .clients/images, and its containers end with the test. IMAGES="-k killed" picks tests.
-images: $(STAMP)  ## that image and docker-compose.yml, built and run; containers are killed (15 minutes; needs root)
+images: $(STAMP)  ## that image, docker-compose.yml and the systemd unit, built and run (15 minutes; needs root)
 	@for program in buildah podman runc iptables debootstrap netavark aardvark-dns catatonit ip nft systemd-nspawn; do \
 	  PATH="$$PATH:/usr/sbin:/usr/lib/podman" command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends buildah podman runc iptables debootstrap netavark aardvark-dns \
 	  catatonit iproute2 nftables systemd-container; }
-	TEST_IMAGES=1 TORCH="$(TORCH)" $(PYTHON) -m pytest -m images $(IMAGES) tests/acceptance/test_images.py
+	TEST_IMAGES=1 TORCH="$(TORCH)" $(PYTHON) -m pytest -m images $(IMAGES) tests/acceptance/test_images*.py
 
 # What only a GPU can show, in minutes; a new card or a new driver begins here. PYTHON=python3 takes any Python with
 # pytest and the engine's packages (torch, diffusers, transformers, accelerate): no environment is made, no network used.

@@ -134,4 +134,4 @@ def test_a_wrong_setting_stops_after_a_few_tries(booted: Booted, farm: Door) -> 
     status = booted.says("status", "--no-pager", "--lines=50", UNIT)
     assert "FARM_LEASE_S" in status
     assert "start-limit-hit" in status or "Start request repeated too quickly" in status
-    assert booted.says("show", "--property=NRestarts", "--value", UNIT) == "5"
+    assert 1 <= int(booted.says("show", "--property=NRestarts", "--value", UNIT)) <= 5
