@@ -5,16 +5,21 @@ buildah builds, podman and podman-compose run (tests/images); the S3 server is S
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from farm.keys import new_key
 from tests.farm_door import Door
+from tests.hosts import line_of
 from tests.images.build import FARM, build_images, skip_without_images
 from tests.images.machine import Machine, machine
 from tests.imports import ROOT
@@ -194,3 +199,29 @@ def test_down_and_up_keep_every_video(box: Machine, farm: Door, video: tuple[str
     asked, made = video
     assert farm.http.get(f"/v1/videos/{asked}/content").content == made
     assert farm.finished(farm.submit()) == made
+
+
+def test_nothing_outlives_a_killed_test(box: Machine, tmp_path: Path) -> None:
+    """SIGKILL for a process with a machine of its own: container, mounts and cgroups go with it."""
+    script = f"""
+import pathlib, time
+from tests.images.machine import machine
+with machine(pathlib.Path({str(tmp_path)!r})) as box:
+    print(box.podman("run", "-d", "--entrypoint=sleep", {FARM!r}, "98761"), flush=True)
+    time.sleep(1000)
+"""
+    maker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    container = line_of(maker, seconds=60).strip()
+
+    def traces() -> list[str]:
+        found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/libpod_parent/*{container}*")]
+        found += [mount for mount in Path("/proc/mounts").read_text().splitlines() if str(tmp_path) in mount]
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                found += [str(path)] if path.read_bytes() == b"sleep\x0098761\x00" else []
+        return found
+
+    assert len(traces()) > 1
+    maker.kill()
+    maker.communicate()
+    wait_for(lambda: traces() == [] or None, seconds=20, what="the end of all")

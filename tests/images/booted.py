@@ -6,8 +6,9 @@ import subprocess
 
 from tests.images.machine import Machine
 from tests.imports import ROOT
-from tests.patience import wait_for
+from tests.patience import patient, wait_for
 
+_REBOOTED = 133  #: the exit status of systemd-nspawn that asks for another start
 UNITS = ROOT / "deploy" / "systemd"
 #: what a test changes in a unit: the program's place, and what a root without CAP_SYS_RESOURCE may give
 _DROP_IN = """
@@ -34,11 +35,14 @@ class Booted:
             *(f"--machine={self._name}", f"--directory={self.root}", "--boot"),
             log=f"{self._name}.log",
         )
-        self.await_boot()
-
-    def await_boot(self) -> None:
-        """Wait until systemd has started what it is to start."""
         wait_for(lambda: self.says("is-system-running") in {"running", "degraded"} or None, seconds=60, what="systemd")
+
+    def reboot(self) -> None:
+        """End everything in order, and start systemd again."""
+        assert self._nspawn
+        self.says("reboot")
+        assert self._nspawn.wait(patient(90)) == _REBOOTED
+        self.boot()
 
     def write(self, path: str, text: str) -> None:
         """Write a file there. path: as the container sees it."""

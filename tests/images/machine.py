@@ -42,11 +42,13 @@ runroot = "/run/storage"
 [storage.options]
 additionalimagestores = ["{STORE}"]
 """
+#: of podman, and of systemd-nspawn
 _REMOVE_CGROUPS = """
 cat
 for n in {1..100}; do
-  find /sys/fs/cgroup/*/libpod_parent -depth -type d -exec rmdir {} + && break
-  compgen -G '/sys/fs/cgroup/*/libpod_parent' || break
+  left=$(for name in libpod_parent payload supervisor; do compgen -G "/sys/fs/cgroup/*/$name"; done)
+  [ -n "$left" ] || break
+  find $left -depth -type d -exec rmdir {} +
   sleep 0.2
 done >/dev/null 2>&1
 """
@@ -109,7 +111,7 @@ def machine(folder: Path) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def _no_cgroups_left() -> Iterator[None]:
-    """Remove podman's empty cgroups at the end of the context, or of this process."""
+    """Remove empty cgroups at the end of the context, or of this process."""
     watcher = subprocess.Popen(["bash", "-c", _REMOVE_CGROUPS], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
