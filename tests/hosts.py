@@ -107,6 +107,8 @@ class Host:
                 os.kill(int(pid), signal.SIGKILL)
             self._first.communicate(timeout=patient(20))
             self._first = None
+            for card in range(self._cards):  # the kernel takes its time
+                self._net.hub("ip", "link", "delete", f"v{self._number}-{card}", check=False)
         while self._started:
             process = self._started.pop()
             process.wait(patient(20))
@@ -297,9 +299,10 @@ class Net:
             self.hub("ip", "address", "add", f"{address}/24", "dev", "br0")
         _enter_network(self.hub_pid)
 
-    def hub(self, *argv: str) -> None:
+    def hub(self, *argv: str, check: bool = True) -> None:
         """Run a command in the network between the hosts."""
-        subprocess.run(["nsenter", f"--target={self.hub_pid}", "--net", "--", *argv], check=True)
+        quiet = None if check else subprocess.DEVNULL
+        subprocess.run(["nsenter", f"--target={self.hub_pid}", "--net", "--", *argv], check=check, stderr=quiet)
 
     def write_names(self) -> None:
         """Tell every host the addresses of all."""

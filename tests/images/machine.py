@@ -71,9 +71,13 @@ class Machine:
         (folder / "libpod").mkdir()
         host.run("mount", "-t", "tmpfs", "tmpfs", "/run")  # podman's locks and network namespaces
 
-    def podman(self, *argv: str, check: bool = True) -> str:
+    def podman(self, *argv: str) -> str:
         """Run a command of podman to its end; what it says on stdout."""
-        return self.host.run("podman", *argv, check=check, **self._settings).stdout.strip()
+        return self.run(*argv).stdout.strip()
+
+    def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of podman to its end. Raises: AssertionError if it fails and `check` is set."""
+        return self.host.run("podman", *argv, check=check, **self._settings)
 
     def compose(self, *argv: str) -> None:
         """Run a command of podman-compose in PROJECT."""
@@ -98,7 +102,7 @@ class Machine:
 
     def log(self, container: str) -> str:
         """What a container said last, on stdout and stderr."""
-        said = self.host.run("podman", "logs", "--tail", "60", container, check=False, **self._settings)
+        said = self.run("logs", "--tail", "60", container, check=False)
         return said.stdout + said.stderr
 
 
