@@ -69,6 +69,7 @@ def _why_not() -> str | None:
     return None
 
 
+@functools.cache
 def build_images() -> None:
     """Build what is not there yet or has changed."""
     CACHE.mkdir(parents=True, exist_ok=True)
