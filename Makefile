@@ -77,7 +77,7 @@ image:  ## the container image framepack-farm; BUILDER=docker, buildah or podman
 	  $(if $(BASE),--build-arg BASE="$(BASE)") $(if $(TORCH),--build-arg TORCH="$(TORCH)") $(FLAGS) -f deploy/Dockerfile .
 
 # What it builds stays in .clients/images, and its containers end with the test. IMAGES="-k killed" picks tests.
-images: $(STAMP)  ## that image, docker-compose.yml and the systemd unit, built and run (15 minutes; needs root)
+images: $(STAMP)  ## that image and the systemd unit, built and run (30 minutes; needs root)
 	@for program in buildah podman runc iptables debootstrap netavark aardvark-dns catatonit ip nft systemd-nspawn; do \
 	  PATH="$$PATH:/usr/sbin:/usr/lib/podman" command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
