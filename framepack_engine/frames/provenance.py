@@ -69,9 +69,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
     Raises: VideoMismatch if it is no video.
     """
-    from framepack_engine.frames.video import probe
+    from framepack_engine.frames.source import metadata_of
 
-    return facts_in(probe(path).metadata)
+    return facts_in(metadata_of(path))
 
 
 def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
-from framepack_engine.frames.video import probe, reading
+from framepack_engine.frames.video import frame_count, reading
 from framepack_engine.planning.sections import Kind, time_order
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: the earliest date of a zip: the same frames give the same bytes
@@ -43,7 +43,7 @@ def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int
     A video with fewer frames than places fills as many as it has. Keeps the grid and one frame in memory.
     Raises: VideoMismatch.
     """
-    count = probe(path).frames
+    count = frame_count(path)
     places = min(columns * rows, count)
     wanted = [round(i * (count - 1) / max(places - 1, 1)) for i in range(places)]
     sheet: Image.Image | None = None

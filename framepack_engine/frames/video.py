@@ -1,11 +1,10 @@
-"""mp4 files: encode each frame once, join clips by copying their packets, probe files. Loads no torch."""
+"""mp4 files: encode each frame once, join clips by copying their packets. Loads no torch."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,6 @@ TICKS_A_FRAME = 512  #: of the mp4's clock: every frame begins at a whole number
 X264 = {"preset": "medium", "x264-params": "mbtree=0"}
 REORDERED_FRAMES = 2  #: x264's medium preset decodes a frame at most so many frames before it is shown
 UNREADABLE = (av.error.FFmpegError, OSError, ValueError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoInfo:
-    """Facts of an mp4. frames: counted by packets, not read from the header."""
-
-    frames: int
-    height: int
-    width: int
-    fps: float
-    codec: str
-    duration_s: float
-    metadata: Mapping[str, str]
 
 
 def encode_clip(frames: Any, path: Path | None = None, *, crf: int, fps: int = FPS) -> bytes:
@@ -82,7 +68,7 @@ def join_clips(clips: Sequence[Path], out: Path, *, metadata: Mapping[str, str] 
     """Join clips of `encode_clip`, in the order given, without encoding anything again. Takes constant memory.
 
     The index comes first in the file (faststart), so that a browser can play it while it loads. `out` appears whole or
-    not at all. metadata: names and texts that `probe` reads back.
+    not at all. metadata: names and texts that `source.metadata_of` reads back.
     Raises: VideoMismatch if clips differ in size, rate or coding, or one cannot be read.
     """
     if not clips:
@@ -155,21 +141,10 @@ def same_coding(path: Path, other: Path) -> bool:
         return _coding(one.streams.video[0]) == _coding(two.streams.video[0])
 
 
-def probe(path: Path) -> VideoInfo:
-    """Read the facts of an mp4 without decoding it. Raises: VideoMismatch if it cannot be read."""
+def frame_count(path: Path) -> int:
+    """Count the frames of an mp4 by its packets, not by its header. Raises: VideoMismatch if it cannot be read."""
     with reading(path), av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        frames = sum(packet.dts is not None for packet in container.demux(stream))
-        fps = float(stream.average_rate or 0)
-        return VideoInfo(
-            frames=frames,
-            height=stream.height,
-            width=stream.width,
-            fps=fps,
-            codec=stream.codec_context.name,
-            duration_s=frames / fps if fps else 0.0,
-            metadata=dict(container.metadata),
-        )
+        return sum(packet.dts is not None for packet in container.demux(container.streams.video[0]))
 
 
 def _timed(packet: Any) -> Any:

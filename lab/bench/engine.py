@@ -118,7 +118,7 @@ def count_render(models: Models, spec: RenderSpec) -> Counts:
     try:
         with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
             out = renderer.render(spec, {"start": Image.new("RGB", _PHOTO, "teal")}, Path(folder, "out.mp4"))
-            delivered = video.probe(out).frames
+            delivered = video.frame_count(out)
     finally:
         hook.remove()
         video.encode_clip = plain

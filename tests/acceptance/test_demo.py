@@ -21,7 +21,7 @@ from deploy.node.lock import find_running
 from farm.settings import FarmSettings
 from framepack_engine.frames.images import fit
 from framepack_engine.frames.stills import pictures
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.video import frame_count
 from framepack_engine.models.catalog import MODELS
 from lab.training.evaluate.evaluation import psnr
 from tests.clean_env import clean_env
@@ -78,7 +78,7 @@ def test_the_demo_makes_a_video_of_the_photo(form: Form, tmp_path: Path, capsys:
     assert cli.main(["show", str(out), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["model"]["name"], facts["model"]["origin"]) == ("pocket", "shipped")
-    assert probe(out).frames == form.frames
+    assert frame_count(out) == form.frames
 
     first, last = (torch.from_numpy(np.array(picture)) for picture in pictures(out, [0, form.frames - 1]))
     with Image.open(ROOT / "examples/coffee.jpg") as photo:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from framepack_engine.frames.stills import pictures
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.video import frame_count
 from framepack_engine.planning.sections import FPS
 
 LARGEST_BYTES = 2_000_000
@@ -33,7 +33,7 @@ def moving_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Tensor]]]) -> No
 
 def moving_picture(video: Path, path: Path) -> None:
     """Write an mp4 as such a WebP: every second frame, at twice its size. Raises: VideoMismatch if it is no video."""
-    shown = pictures(video, range(0, probe(video).frames, _EVERY))
+    shown = pictures(video, range(0, frame_count(video), _EVERY))
     _save(path, [picture.resize((2 * picture.width, 2 * picture.height), _RESAMPLING) for picture in shown])
 
 

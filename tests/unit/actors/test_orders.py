@@ -23,8 +23,8 @@ from farm.contract import Order
 from farm.errors import LeaseLost, Stopped
 from farm.numeric_class import parse_class
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
+from framepack_engine.frames.source import metadata_of
 from framepack_engine.frames.stills import border_frames, first_frame
-from framepack_engine.frames.video import probe
 from framepack_engine.models.catalog import TINY_VERSION
 from framepack_engine.models.shelf import load_models
 from framepack_engine.planning.sections import final_frames
@@ -100,7 +100,7 @@ def test_a_video_tells_how_it_was_made(
     assert parse_class(facts["numeric_class"]).threads == 1
     assert {"framepack-farm", "torch", "diffusers", "transformers", "av", "python"} <= facts["versions"].keys()
     assert facts["inputs"]["start"] == worker.jobs.get(video["id"], owner=None).job.inputs["start"].sha256
-    assert probe(file).metadata["title"] == "my cat"
+    assert metadata_of(file)["title"] == "my cat"
     assert cli.main(["show", str(file)]) == 0
     assert "spec.seed" in capsys.readouterr().out
 

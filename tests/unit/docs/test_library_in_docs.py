@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.video import frame_count
 from framepack_engine.models.catalog import FOLDER, MODELS
 from tests.imports import ROOT
 from tests.lora_file import write_lora
@@ -46,5 +46,5 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "section: section 1 of 1, step 2 of 2" in said
     assert names["wide"].frames.shape[1:3] == (64, 160)
     assert not (names["styled"].frames == names["plain"].frames).all()
-    assert probe(Path("long.mp4")).frames == 37
+    assert frame_count(Path("long.mp4")) == 37
     assert said.endswith("7\n")

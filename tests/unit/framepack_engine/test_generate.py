@@ -13,7 +13,7 @@ from PIL import Image
 import framepack_engine
 from framepack_engine import Renderer, RenderProgress, RenderSpec, load_models, read_provenance
 from framepack_engine.errors import BadImage, InvalidSpec, LoraUnusable
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.video import frame_count
 from framepack_engine.planning.asked import first_frames
 from framepack_engine.planning.sections import Kind, final_frames
 from tests.imports import all_modules_after
@@ -43,7 +43,7 @@ def test_a_photo_becomes_frames_and_a_file(renderer: Renderer, photo: Path, tmp_
             again = renderer.generate(same, "It gets darker.", seconds=0.8, **SMALL)
             assert torch.equal(again.frames, video.frames)
     assert video.save(tmp_path / "new/x.mp4") == tmp_path / "new/x.mp4"
-    assert probe(tmp_path / "new/x.mp4").frames == 25
+    assert frame_count(tmp_path / "new/x.mp4") == 25
     assert read_provenance(tmp_path / "new/x.mp4")["spec"]["prompt"] == "It gets darker."
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.mp4"]
 

@@ -25,7 +25,7 @@ from framepack_engine import Conditioning, RenderSpec, Sampler
 from lab.bench.engine import own_peak_mib
 from framepack_engine.conformance import load_case_model
 from framepack_engine.planning.sections import time_order
-from framepack_engine.frames.video import encode_clip, join_clips, probe
+from framepack_engine.frames.video import encode_clip, frame_count, join_clips
 
 torch.set_num_threads(1)
 draw = torch.Generator().manual_seed(0)
@@ -44,7 +44,7 @@ for sections in map(int, sys.argv[2:]):
             encode_clip(frames, Path(folder, f"{index}.mp4"), crf=16)
         clips = [Path(folder, f"{index}.mp4") for index in time_order("i2v", sections)]
         join_clips(clips, Path(folder, "video.mp4"))
-        assert probe(Path(folder, "video.mp4")).frames == spec.frames
+        assert frame_count(Path(folder, "video.mp4")) == spec.frames
     print(own_peak_mib())
 """
 

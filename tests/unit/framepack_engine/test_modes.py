@@ -17,8 +17,8 @@ from framepack_engine import Conditioning, Models, Renderer, RenderSpec, Section
 from framepack_engine.errors import ArtifactMismatch, InvalidSpec, VideoMismatch
 from framepack_engine.frames.embeddings import picture_embeds, prompt_embeds
 from framepack_engine.frames.encode import encode, start_picture
-from framepack_engine.frames.source import last_frames, look_at
-from framepack_engine.frames.video import encode_clip, probe
+from framepack_engine.frames.source import SourceFacts, last_frames, look_at
+from framepack_engine.frames.video import encode_clip, frame_count
 from framepack_engine.planning.prompts import Share, TimedPrompt
 from framepack_engine.planning.sections import final_frames, tail_frames
 from framepack_engine.sampling.text import with_text
@@ -116,7 +116,7 @@ def test_text_alone_makes_an_f1_video(renderer: Renderer, tmp_path: Path, start:
     """Without an image the video starts with a plain one, or with seeded noise, as if that had been sent."""
     spec = replace(F1, start=start)
     out = renderer.render(spec, {}, tmp_path / "a.mp4")
-    assert probe(out).frames == spec.frames
+    assert frame_count(out) == spec.frames
     sent = renderer.render(spec, {"start": start_picture(spec)}, tmp_path / "b.mp4")
     assert out.read_bytes() == sent.read_bytes()
 
@@ -171,7 +171,7 @@ def test_a_video_is_extended_by_whole_sections(renderer: Renderer, tmp_path: Pat
     encode_clip(frames(30), source, crf=spec.crf)
     out = renderer.render(spec, {}, tmp_path / "new.mp4", source=source)
     assert sum(final_frames("f1", sections, 2, continues=True)) == spec.frames == 8 * sections
-    assert probe(out).frames == 30 + 8 * sections
+    assert frame_count(out) == 30 + 8 * sections
     assert all(np.array_equal(new, old) for new, old in zip(decoded(out), decoded(source), strict=False))
 
 
@@ -187,7 +187,7 @@ def test_a_foreign_video_is_brought_to_size_and_time(renderer: Renderer, tmp_pat
     facts = look_at(source)
     assert (facts.frames, facts.height, facts.width) == (300, 48, 160)
     out = renderer.render(replace(F1, sections=1, continues=True), {}, tmp_path / "new.mp4", source=source)
-    assert (probe(out).frames, probe(out).height, probe(out).width) == (308, 64, 96)
+    assert look_at(out) == SourceFacts(frames=308, height=64, width=96)
 
 
 def test_the_tail_of_a_video(tmp_path: Path) -> None:

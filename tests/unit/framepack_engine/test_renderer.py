@@ -28,7 +28,7 @@ from framepack_engine import (
 )
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.source import SourceFacts, look_at
 from framepack_engine.planning.sections import HISTORY, Kind, final_frames
 from tests.imports import ROOT
 
@@ -293,8 +293,7 @@ def test_a_photo_becomes_a_video(tiny_models: Models, photo: Path, tmp_path: Pat
     out = Renderer(tiny_models).render(
         spec, {"start": Image.open(photo)}, tmp_path / "cat.mp4", on_progress=lambda p: stages.append(p.stage)
     )
-    found = probe(out)
-    assert (found.frames, found.width, found.height) == (spec.frames, 96, 64)
+    assert look_at(out) == SourceFacts(frames=spec.frames, height=64, width=96)
     assert list(dict.fromkeys(stages)) == ["encode", "section", "decode", "finish"]
     assert list(tmp_path.iterdir()) == [out]
 

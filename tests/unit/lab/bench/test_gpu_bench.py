@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 Out = pytest.CaptureFixture[str]
 
 
-#: of the bench with all its rows; tests/unit/lab/test_bare_doors.py runs it with two
+#: of the bench with all its rows; tests/unit/lab/test_bare_doors.py runs it with one
 of_every_row = pytest.mark.long
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deploy import cli
-from framepack_engine.frames.video import probe
+from framepack_engine.frames.source import SourceFacts, look_at
 from lab.bench.peers import contenders
 from lab.bench.peers.options import RANDOM_MODEL, PeersOptions
 from lab.bench.peers.stopwatch import Stopwatch
@@ -31,8 +31,8 @@ def test_both_render_the_same_video(
     assert row["engine_frames"] == row["diffusers_frames"] == 17
     assert row["ratio"] > 0
     for contender in ("engine", "diffusers"):
-        mp4 = probe(tmp_path / f"{contender}-2.mp4")
-        assert (mp4.frames, mp4.width, mp4.height) == (17, 128, 96)
+        facts = look_at(tmp_path / f"{contender}-2.mp4")
+        assert facts == SourceFacts(frames=17, height=96, width=128)
         assert row[f"{contender}_peak_mib"] > 100
         parts = [row[f"{contender}_{part}_s"] for part in ("forward", "decode", "mp4")]
         assert 0 < sum(parts) <= row[f"{contender}_s"] + 0.1
@@ -50,5 +50,5 @@ def test_the_random_model_needs_no_encoders(tmp_path: Path, monkeypatch: pytest.
         watch = Stopwatch(contestant.transformer, contestant.vae, exact=True)
         frames.add(contestant.render(tmp_path / "made.mp4", watch))
         assert watch.cells()["forwards"] == 1
-        assert probe(tmp_path / "made.mp4").width == 64
+        assert look_at(tmp_path / "made.mp4").width == 64
     assert frames == {9}
