@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.imports import ROOT
 from tests.patience import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.images]
+STORE, BUCKET = "framefarm_store_1", "framefarm_bucket_1"
 GB = 1_000_000_000
 #: without CUDA's libraries, which `TORCH=torch` brings where PyPI is the index
 CPU_IMAGE_GB = 2.5
@@ -77,6 +79,29 @@ def test_render_works_alone_as_any_user(box: Machine) -> None:
     made = work / "cat.mp4"
     assert made.read_bytes()[4:8] == b"ftyp"
     assert made.stat().st_uid == 12345
+
+
+def test_the_store_of_the_compose_file_comes_back(box: Machine) -> None:
+    """SeaweedFS and the bucket, without a farm: the server is found by its name, and starts again when it dies."""
+    box.write_project(
+        {"AWS_ACCESS_KEY_ID": "farm", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(24), "AWS_DEFAULT_REGION": "us-east-1"}
+    )
+    box.compose("up", "-d", "store", "bucket")
+    await_bucket(box)
+    pid = box.process(STORE)
+    box.host.run("kill", "-KILL", pid)  # `podman kill` would count as a user's stop
+    wait_for(lambda: box.process(STORE) not in {"0", pid} or None, seconds=60, what="another life of the store")
+    box.podman("start", BUCKET)
+    await_bucket(box)
+    box.compose("down")
+    assert box.podman("ps", "--all", "--quiet") == ""
+    assert "framefarm_store" in box.podman("volume", "ls", "--quiet").split()
+
+
+def await_bucket(box: Machine) -> None:
+    """Wait until the container that makes the bucket has ended well."""
+    asked = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", BUCKET)
+    wait_for(lambda: box.podman(*asked) == "exited 0" or None, seconds=60, what="the bucket")
 
 
 def test_nothing_outlives_a_killed_test(box: Machine, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ _CONTAINERS_CONF = f"""
 cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "file"
-static_dir = "{SHARED}/libpod"
 volume_path = "{SHARED}/volumes"
 [network]
 network_backend = "netavark"
@@ -68,7 +67,6 @@ class Machine:
         }
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
         (folder / "storage.conf").write_text(_STORAGE_CONF)
-        (folder / "libpod").mkdir()
         host.run("mount", "-t", "tmpfs", "tmpfs", "/run")  # podman's locks and network namespaces
 
     def podman(self, *argv: str) -> str:
