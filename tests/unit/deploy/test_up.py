@@ -28,7 +28,9 @@ def quick_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`up` without a Ray below it: it is told to stop as soon as it is ready."""
 
     @contextlib.contextmanager
-    def cluster(_settings: FarmSettings, stop: threading.Event, _tidings: Tidings) -> Iterator[tuple[None, str]]:
+    def cluster(
+        _settings: FarmSettings, _bound: contextlib.ExitStack, stop: threading.Event, _tidings: Tidings
+    ) -> Iterator[tuple[None, str]]:
         stop.set()
         yield None, "http://127.0.0.1:8000"
 
