@@ -69,14 +69,7 @@ def check_here(settings: FarmSettings, model: str | None, *, attention: str = "a
 
     Raises: ConfigError that says what is missing, how large it is, and which command helps.
     """
-    if attention != "auto" and not chosen_gpus(settings):
-        import torch
-
-        from framepack_engine.sampling.attention import usable_attentions
-
-        there = usable_attentions(device=torch.device("cpu"), dtype=torch.float32)
-        if attention not in there:
-            raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {', '.join(there)}")
+    _check_attention(settings, attention)
     if lacks := list(filter(None, _lacks(settings, model))):
         raise ConfigError("; ".join(lacks))
 
@@ -89,6 +82,7 @@ def check_start(settings: FarmSettings) -> None:
     """
     if settings.workers == "0" or settings.ray:
         return
+    _check_attention(settings, settings.attention)
     gpu, files = _lacks(settings, settings.model)
     if gpu or (files and not chosen_gpus(settings)):
         lacks = "; ".join(filter(None, (gpu, files)))
@@ -99,6 +93,19 @@ def check_start(settings: FarmSettings) -> None:
         if is_offline():
             raise ConfigError(f"{files}; HF_HUB_OFFLINE keeps the worker from fetching them")
         say(f"{files}; else the worker fetches them before its first video")
+
+
+def _check_attention(settings: FarmSettings, attention: str) -> None:
+    """Check that this machine has the attention, as far as that is known without a GPU. Raises: ConfigError."""
+    if attention == "auto" or chosen_gpus(settings):
+        return
+    import torch
+
+    from framepack_engine.sampling.attention import usable_attentions
+
+    there = usable_attentions(device=torch.device("cpu"), dtype=torch.float32)
+    if attention not in there:
+        raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {', '.join(there)}")
 
 
 def _lacks(settings: FarmSettings, model: str | None) -> tuple[str, str]:

@@ -155,6 +155,8 @@ def test_a_farm_that_could_render_nothing_is_not_started(
             "GB of the files of framepack-i2v are missing (`framefarm models pull framepack-i2v` fetches them)" in said
         )
         assert "--workers 0" in said
+        assert cli.main([command, "--model", "tiny", "--attention", "sage", "--storage", str(tmp_path)]) == 2
+        assert "attention: sage needs a GPU, and none was found here; use sdpa" in capsys.readouterr().err
         assert started == []
         cli.main([*asked, "--workers", "0"])
         cli.main([*asked, "--ray", "10.0.0.5:6379"])
