@@ -47,12 +47,23 @@ function Wall() {
         </button>
       </Refused>
       {videos.length > 0 && <Grid videos={videos} />}
-      {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <p class="empty">{addressOf(wish) === addressOf(ALL) ? words.library.none : words.library.noneFound}</p>)}
+      {!videos.length && !fault && (hasMore || isBusy ? <p class="soft">{words.loading}</p> : <Nothing isAll={addressOf(wish) === addressOf(ALL)} />)}
       {hasMore && !isBusy && !fault && videos.length > 0 && <More onSeen={() => readMore(wish)} />}
       {picked.value && <LibraryBar videos={videos} />}
     </div>
   )
 }
+
+const Nothing = ({ isAll }: { isAll: boolean }) => (
+  <div class="empty">
+    <p>{isAll ? words.library.none : words.library.noneFound}</p>
+    {isAll && (
+      <a class="button primary" href="/ui/">
+        {words.toCreate}
+      </a>
+    )}
+  </div>
+)
 
 function Tools({ videos }: { videos: readonly Video[] }) {
   const set = (change: Partial<Wish>) => (wished.value = { ...wished.value, ...change })

@@ -1,5 +1,5 @@
 /** A running video: large, with its bar and what can be done to it; opened, one watches it grow. */
-import { useSignal } from '@preact/signals'
+import { signal } from '@preact/signals'
 import { lazy } from 'preact-iso'
 import { title, type Video, lengthS } from '../api/objects'
 import { wish } from '../live/actions'
@@ -12,13 +12,16 @@ import { words } from '../words'
 
 const Watch = lazy(() => import('../watch/watch').then((module) => module.Watch))
 
+/** The video that is watched in its card, also when it runs again after a pause. */
+const watched = signal<string | null>(null)
+
 export function RunningCard({ video }: { video: Video }) {
-  const isOpen = useSignal(false)
+  const isOpen = watched.value === video.id
   return (
     <div>
-      {isOpen.value ? <Watch video={video} /> : <Card video={video} />}
-      <button type="button" class="quiet" aria-expanded={isOpen.value} onClick={() => (isOpen.value = !isOpen.value)}>
-        <Icon name={isOpen.value ? 'down' : 'right'} />
+      {isOpen ? <Watch video={video} /> : <Card video={video} />}
+      <button type="button" class="quiet" aria-expanded={isOpen} onClick={() => (watched.value = isOpen ? null : video.id)}>
+        <Icon name={isOpen ? 'down' : 'right'} />
         {words.queue.watch}
       </button>
     </div>

@@ -2,12 +2,12 @@
 import { signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { call } from '../api/client'
-import { title } from '../api/objects'
 import { each } from '../live/actions'
 import { queued, take, workers, world } from '../live/store'
 import type { BusyWorker } from '../live/world'
 import { CopyButton } from '../parts/copy'
 import { Dialog } from '../parts/dialog'
+import { TitleLink } from '../parts/progress'
 import { words } from '../words'
 import './workers.css'
 
@@ -82,10 +82,8 @@ function Card({ worker }: { worker: BusyWorker }) {
         </p>
         {worker.state === 'busy' && (
           <>
-            <p class="small soft">
-              {video ? <a href={`/ui/videos/${video.id}`}>{title(video)}</a> : words.workers.somebody}
-              {worker.stage && ` · ${words.progress.stage[worker.stage]}`}
-            </p>
+            {video && <TitleLink video={video} />}
+            <p class="small soft">{[!video && words.workers.somebody, worker.stage && words.progress.stage[worker.stage]].filter(Boolean).join(' · ')}</p>
             {worker.progress !== null && worker.progress !== undefined && <progress aria-label={words.progress.name} max={100} value={worker.progress} />}
           </>
         )}
