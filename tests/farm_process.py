@@ -13,7 +13,6 @@ import httpx
 import psutil
 
 from tests.clean_env import clean_env
-from tests.imports import ROOT
 from tests.patience import patient
 
 
@@ -29,8 +28,8 @@ class FarmProcess:
         """
         env = clean_env()
         env |= {"FARM_CACHE": str(cache), "FARM_LEASE_S": "20", "FARM_CPU_THREADS": "1", "FARM_PORT": "0"}
+        env["FARM_INGRESSES"] = "1"  # each more is a process that takes seconds to start
         env |= {f"FARM_{key}": value for key, value in settings.items()}
-        env["PYTHONPATH"] = str(ROOT)
         command = [str(Path(sys.executable).with_name("framefarm")), "up", "--storage", url or str(storage)]
         folder = storage.with_name(f"{storage.name}-started-here")  # where names hide those of Python and of the farm
         for name in ("farm", "deploy", "actors"):
@@ -101,6 +100,13 @@ class FarmProcess:
         except subprocess.TimeoutExpired:
             self.kill_everything()
             raise
+
+
+def alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; what waits for its parent to look does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 @contextlib.contextmanager

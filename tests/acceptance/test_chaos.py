@@ -1,4 +1,7 @@
-"""`make chaos` in minutes: a few kinds of faults, each once. `make long` has every kind that is over soon."""
+"""`make chaos` in minutes: a few kinds of faults, each once. `make long` has every kind that is over soon.
+
+Of the others, test_survival.py kills a worker, test_watched_farm.py an ingress, and test_farm_on_s3.py loses answers.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,7 @@ from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS
 
 pytestmark = [pytest.mark.acceptance]
-FEW = {
-    "worker killed",
-    "worker frozen past its lease",
-    "dispatcher killed",
-    "ingress killed",
-    "store killed",
-    "store loses answers",
-}
+FEW = {"worker frozen past its lease", "dispatcher killed", "store killed"}
 #: the others restart the farm, which takes 10 s each, or wait for a moment that may not come
 MANY = {
     "worker killed",

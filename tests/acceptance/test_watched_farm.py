@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import socket
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,8 +31,10 @@ from lab.bench.farm_load import Load, press, watch_one
 from lab.bench.farm_quiet import measure_calls, measure_memory, measure_storage
 from lab.bench.full_storage import fill_storage
 from tests.damage import damage_all, digests, named
-from tests.farm_process import FarmProcess, running_farm
+from tests.farm_process import FarmProcess, alive, running_farm
+from tests.gradio_queue import API, ENDLESS, SHORT, cancelled, join, messages
 from tests.patience import patient, wait_for
+from tests.script_client import fill_folder, frames
 
 pytestmark = [pytest.mark.acceptance]
 FIELDS = {"prompt": "a cat", "seconds": "2.4", "seed": "7", "num_inference_steps": "2", "size": "96x96"}
@@ -45,10 +49,10 @@ NAMES = ("stage", "section", "attempt", "worker")
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory, tiny_cache: Path) -> Iterator[FarmProcess]:
-    """One farm with one worker on a storage that was used before, and its log as JSON."""
+    """One farm with two workers on a storage that was used before, and its log as JSON."""
     storage = tmp_path_factory.mktemp("watched") / "storage"
     fill_storage(storage, videos=BEFORE, open_videos=PAUSED, now_ms=int(time.time() * 1000))
-    with running_farm(storage, cache=tiny_cache, LOG_FORMAT="json") as farm:
+    with running_farm(storage, cache=tiny_cache, workers=2, LOG_FORMAT="json", INGRESSES="2") as farm:
         yield farm
 
 
@@ -81,11 +85,11 @@ def numbers(farm: FarmProcess) -> dict[tuple[str, str], float]:
 
 
 def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
-    """After one video: its sections and orders by stage, what was paused, an idle worker, a store that answered."""
+    """After one video: its sections and orders by stage, what was paused, idle workers, a store that answered."""
 
     def settled() -> dict[tuple[str, str], float] | None:
         found = numbers(farm)
-        told = [found["videos_ended_total", "completed"], found["workers", "idle"]]
+        told = [found["videos_ended_total", "completed"], found["workers", "idle"] == 2]
         told += [found["order_seconds_count", "finish"], found["store_seconds_count", "get"]]  # each comes by its way
         made = [value for (name, _), value in found.items() if name == "sections_total"]
         enough = found["store_seconds_count", "put"] >= 10  # request, input, marker, index, 5 leases, 5 commits …
@@ -94,7 +98,7 @@ def test_the_page_tells_what_was_made(farm: FarmProcess, video: str) -> None:
     found = wait_for(settled, seconds=60, what="the numbers of the video's end")
     assert found["videos_ended_total", "completed"] == 1
     assert [found["videos", status] for status in ("queued", "in_progress", "paused")] == [0, 0, PAUSED]
-    assert (found["workers", "idle"], found["workers", "busy"]) == (1, 0)
+    assert (found["workers", "idle"], found["workers", "busy"]) == (2, 0)
     leases = {stage: found["leases_total", stage] for stage in ("encode", "section", "decode", "finish")}
     assert leases == {"encode": 1, "section": SECTIONS, "decode": 1, "finish": 1}
     assert {stage: found["order_seconds_count", stage] for stage in leases} == leases
@@ -267,6 +271,34 @@ def test_openais_package_makes_a_video(farm: FarmProcess, video: str, tmp_path: 
         assert [client.videos.delete(each).deleted for each in (made.id, remix.id)] == [True, True]
 
 
+def test_two_gradio_scripts_render_at_once_and_an_ingress_may_die(farm: FarmProcess, tmp_path: Path) -> None:
+    """Each worker has a client's video. Every ingress is killed before a client reads its stream; it hears the end."""
+    fill_folder(tmp_path)
+    one, two = join(farm, tmp_path, "one", SHORT), join(farm, tmp_path, "two", ENDLESS)
+
+    def at_once() -> bool | None:
+        workers = farm.http.get("/v1/workers").json().get("data", [])  # without one, no dispatcher answers just now
+        busy = {worker["video"] for worker in workers}
+        return True if {one, two} <= busy else None
+
+    wait_for(at_once, seconds=60, what="both videos on workers")
+    for ingress in farm.actors("ServeReplica"):
+        ingress.kill()
+    told: list[dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: told.extend(messages(farm, "one")))
+    reader.start()
+    wait_for(lambda: True if told else None, seconds=60, what="an ingress that answers")
+    assert wait_for(lambda: cancelled(farm, two), seconds=60, what="an answer to the cancel") == {"success": True}
+    reader.join()
+    assert {message.get("event_id") for message in told} == {one, None}
+    assert [message["msg"] for message in told][-2:] == ["process_completed", "close_stream"]
+    video = told[-2]["output"]["data"][0]["video"]
+    (tmp_path / "video.mp4").write_bytes(farm.http.get(f"{API}/file={video['path']}").raise_for_status().content)
+    assert frames(tmp_path / "video.mp4") == 73
+    (last,) = list(messages(farm, "two"))[-2:-1]
+    assert last["output"] == {"error": "the video was cancelled"}
+
+
 def test_a_damaged_store_is_mended_beside_the_farm(farm: FarmProcess, video: str) -> None:
     """Every object of a finished video is gone or damaged: after `fsck --repair`, workers make the same bits."""
     jobs = Jobs(FolderStore(farm.storage))
@@ -320,3 +352,19 @@ def test_a_quiet_farm_is_measured(farm: FarmProcess) -> None:
     memory = measure_memory(url)
     assert memory["videos_listed"] > BEFORE
     assert memory["ingress_mib"] > 50
+
+
+def test_a_killed_command_leaves_nothing(farm: FarmProcess) -> None:
+    """SIGKILL the command that the user typed: all that it started ends, and its port is free. The last test here."""
+    left = farm.processes()[1:]
+    farm.process.kill()
+    farm.process.wait()
+    wait_for(lambda: not any(map(alive, left)) or None, seconds=20, what="the end of its processes")
+    assert left
+
+    def is_free() -> bool | None:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", farm.http.base_url.port or 0)):
+            return True
+        return None
+
+    wait_for(is_free, seconds=20, what="the farm's port")
