@@ -121,7 +121,8 @@ def held_port(doors: Sequence[socket.socket], folder: Path) -> Iterator[str]:
         try:
             door.listen(_WAITING)
         except OSError as err:  # another farm started at the same time, and was quicker
-            raise _refused(*door.getsockname()[:2], err) from err
+            host, port = door.getsockname()[:2]
+            raise _refused(host, port, err) from err
 
     class Hand(socketserver.BaseRequestHandler):
         @override

@@ -80,7 +80,8 @@ class Machine:
     def compose(self, *argv: str) -> None:
         """Run a command of podman-compose in PROJECT."""
         program = str(Path(sys.executable).with_name("podman-compose"))
-        self.host.run("sh", "-c", f'cd {PROJECT} && exec "$@"', "compose", program, *argv, **self._settings)
+        script = f'cd {PROJECT} && exec "$@"'
+        self.host.run("sh", "-c", script, "compose", program, *argv, check=True, **self._settings)
 
     def write_project(self, secrets: dict[str, str]) -> None:
         """Put the compose file and a `farm.env` with these secrets into PROJECT."""

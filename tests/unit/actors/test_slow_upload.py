@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LEASE_S = 30.0
 
 
+def _heard(handle: RayHandle, reports: int) -> bool | None:
+    return handle.called.count("beat") >= reports or None
+
+
 def test_an_upload_that_outlasts_the_lease_keeps_it(
     hand: Hand, door: DispatcherHere, http: TestClient, tiny_models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,11 +44,8 @@ def test_an_upload_that_outlasts_the_lease_keeps_it(
             uploads.append(key)
             for _ in range(5):
                 clock.now += 0.6 * LEASE_S
-                heard = handle.called.count("beat")
-                # of two reports, the second began after the clock moved
-                wait_for(
-                    lambda heard=heard: handle.called.count("beat") > heard + 1 or None, seconds=20, what="reports"
-                )
+                wanted = handle.called.count("beat") + 2  # the second began after the clock moved
+                wait_for(partial(_heard, handle, wanted), seconds=20, what="reports")
                 dispatcher.tick()
         return put(store, key, data)
 

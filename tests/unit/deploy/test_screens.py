@@ -228,8 +228,8 @@ def test_without_colours_bars_still_move(clock: Clock, monkeypatch: pytest.Monke
 
 def test_models_leave_out_columns_where_their_descriptions_would_stack() -> None:
     """A row has at most three lines at 80 columns; what is wide enough has all columns. Truth is told in words."""
-    rows = [{"id": entry.name, "here": "complete", "description": entry.honest} for entry in MODELS.values()]
-    rows = [{**row, "kind": "i2v", "resolution": 640, "needs_image": True} for row in rows]
+    same = {"kind": "i2v", "resolution": 640, "needs_image": True, "here": "complete"}
+    rows = [same | {"id": entry.name, "description": entry.honest} for entry in MODELS.values()]
     how: dict[str, Any] = {"dispensable": DISPENSABLE, "least": 48}
     narrow, wide = (shown(screen(w), table_of(MODEL_COLUMNS, rows, width=w, **how)) for w in (80, 200))
     assert len(narrow.splitlines()) <= 1 + 3 * len(rows)
