@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from framefarm_client import errors as seen
+from framefarm_client import errors as shared
 from framefarm_client.errors import *  # noqa: F403 - everything that clients see
 
 #: our words for Pydantic's error types that speak of Python; the braces name facts of the error
@@ -45,19 +45,19 @@ _TEXTS = {
 }
 
 
-class LeaseLost(seen.FarmError):
+class LeaseLost(shared.FarmError):
     """Another attempt owns the order now. Stop and write nothing."""
 
     code, status = "lease_lost", 409
 
 
-class Stopped(seen.FarmError):
+class Stopped(shared.FarmError):
     """Inside a worker: the order ended at a step, because the dispatcher asked for it."""
 
     code = "stopped"
 
 
-def invalid_request(errors: Sequence[Any]) -> seen.InvalidRequest:
+def invalid_request(errors: Sequence[Any]) -> shared.InvalidRequest:
     """Build the error from the `errors()` of a Pydantic or FastAPI validation error. Each field counts once."""
     fields: dict[str, str] = {}
     for error in errors:
@@ -67,4 +67,4 @@ def invalid_request(errors: Sequence[Any]) -> seen.InvalidRequest:
             name, _, text = text.partition(": ") if ": " in text else ("body", "", text)
         ours = _TEXTS.get(error["type"])
         fields.setdefault(name, text if ours is None else ours.format_map(error.get("ctx", {})))
-    return seen.InvalidRequest.naming(fields)
+    return shared.InvalidRequest.naming(fields)

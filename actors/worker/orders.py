@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import tempfile
@@ -26,7 +25,6 @@ from farm.jobs.embeddings import StoredEmbeddings
 from farm.ledger import Entry
 from farm.ledger.states import Event
 from farm.numeric_class import attention_of, parse_class, same_class
-from farm.store import ObjectMissing
 from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, StepState
 from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
@@ -119,7 +117,7 @@ class OrderRunner:
             forwards=self._forwards,
             decode_tile_px=self._tile_px(order, renderer),
         )
-        return self._append(order, event)
+        return self._jobs.ledger.append(order.job.id, event)
 
     def give_back(self, order: Order) -> None:
         """End the lease and save the section's last finished step; the next worker begins behind it.
@@ -146,14 +144,7 @@ class OrderRunner:
             artifacts=artifacts,
             numeric_class=self._class_of(order) if artifacts else None,
         )
-        self._append(order, event)
-
-    def _append(self, order: Order, event: Event) -> Entry:
-        """Write how the order ends. Most often nothing has happened to the video since it was leased."""
-        ledger, lease = self._jobs.ledger, None
-        with contextlib.suppress(ObjectMissing):
-            lease = ledger.entry(order.job.id, order.attempt)
-        return ledger.append(order.job.id, event, head=lease)
+        self._jobs.ledger.append(order.job.id, event)
 
     def _renderer_for(self, order: Order) -> Renderer:
         model, preserve_gb = order.job.request.model or "", order.job.request.preserve_gb

@@ -84,9 +84,11 @@ def check_start(settings: FarmSettings) -> None:
         return
     _check_attention(settings, settings.attention)
     gpu, files = _lacks(settings, settings.model)
+    if gpu and not files and settings.stages and "section" not in settings.stages:
+        return  # a CPU can do the other stages
     if gpu or (files and not chosen_gpus(settings)):
         lacks = "; ".join(filter(None, (gpu, files)))
-        raise ConfigError(f"{lacks}. Shall only other machines render? Then start the farm with --workers 0")
+        raise ConfigError(f"{lacks}. If only other machines are to render, start the farm with --workers 0")
     if files:
         from framepack_engine.models.hub import is_offline
 

@@ -131,6 +131,8 @@ def held_port(doors: Sequence[socket.socket], folder: Path) -> Iterator[str]:
                 socket.send_fds(self.request, [b"."], [door.fileno() for door in doors])
 
     with contextlib.ExitStack() as held:
+        for door in doors:  # closed here: a client that comes while the ingresses end is refused, and waits for nobody
+            held.enter_context(door)
         path = f"{held.enter_context(_own_folder(folder))}/port"
         server = held.enter_context(socketserver.UnixStreamServer(path, Hand))
         threading.Thread(target=server.serve_forever, name="http-port", daemon=True).start()

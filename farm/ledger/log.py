@@ -15,7 +15,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from farm.contract import Artifact, JobId, Value
-from farm.errors import Damaged, LeaseLost, NotFound
+from farm.errors import Damaged, FarmError, LeaseLost, NotFound
 from farm.ledger.layout import EPOCHS, entry_key, epoch_key, log_folder, parse_epoch
 from farm.ledger.states import Event, JobState, accepted, advance
 from farm.store import ObjectMissing, Store
@@ -59,46 +59,56 @@ class Ledger:
         *,
         epoch: int = 0,
         after: Entry | None = None,
-        head: Entry | None = None,
         check: Callable[[JobState], None] = lambda _: None,
     ) -> Entry:
         """Write `event` after the head and return its entry; start to look for the head at `after`.
 
-        head: what is most likely the newest entry; no other is looked for unless the store has one behind it.
         check: gets the state that `event` would follow, and may raise, for rules that need more than the state.
         Raises: Conflict or LeaseLost if the event is not legal there; LeaseLost if a dispatcher of a higher epoch has
         written; NotFound if there is no such video.
         """
-        head = head or self.head(job, after=after)
+        head = _alive(job, self._listed(job)) if after is None else self.head(job, after=after)
         while True:
-            if 0 < epoch < head.epoch:
-                raise LeaseLost(f"a newer dispatcher (epoch {head.epoch}) is in charge", epoch=head.epoch)
-            check(head.state)
-            at = self._clock()
-            state = advance(head.state, event, seq=head.seq + 1, at=at)
-            entry = self._entry(head.seq + 1, event, state, epoch=epoch or head.epoch, at=at)
+            try:
+                entry = self._next(head, event, epoch=epoch, check=check)
+            except FarmError:
+                newest = self.head(job, after=head)  # a stale LIST costs a GET, never correctness
+                if newest.seq == head.seq:
+                    raise
+                head = newest
+                continue
             if self._put(job, entry):
                 return entry
             head = self.head(job, after=head)
 
+    def _next(self, head: Entry, event: Event, *, epoch: int, check: Callable[[JobState], None]) -> Entry:
+        """Return the entry behind `head` that `event` makes. Raises: FarmError if it is not legal there."""
+        if 0 < epoch < head.epoch:
+            raise LeaseLost(f"a newer dispatcher (epoch {head.epoch}) is in charge", epoch=head.epoch)
+        check(head.state)
+        at = self._clock()
+        state = advance(head.state, event, seq=head.seq + 1, at=at)
+        return self._entry(head.seq + 1, event, state, epoch=epoch or head.epoch, at=at)
+
     def head(self, job: JobId, *, after: Entry | None = None) -> Entry:
         """Return the newest entry. Raises: NotFound if there is none or the video was deleted."""
-        newest = self.newest(job, after=after)
-        if newest is None or newest.state.status == "deleted":
-            raise NotFound(f"no video {job}")
-        return newest
+        return _alive(job, self.newest(job, after=after))
 
     def newest(self, job: JobId, *, after: Entry | None = None) -> Entry | None:
         """Return the newest entry, also a tombstone; None if there is none. Start to look at `after`."""
-        if after is None:
-            keys = self.store.list(log_folder(job))
-            try:
-                after = self._read(keys[-1]) if keys else self.entry(job, 0)
-            except ObjectMissing:
-                return None
-        for entry in self.following(job, after.seq):  # a stale LIST costs a GET, never correctness
+        if after is None and (after := self._listed(job)) is None:
+            return None
+        for entry in self.following(job, after.seq):
             after = entry
         return after
+
+    def _listed(self, job: JobId) -> Entry | None:
+        """Return the newest entry that a LIST tells."""
+        keys = self.store.list(log_folder(job))
+        try:
+            return self._read(keys[-1]) if keys else self.entry(job, 0)
+        except ObjectMissing:
+            return None
 
     def moved(self, known: Mapping[JobId, int]) -> set[JobId]:
         """Return those of the videos that have an entry after the one whose seq is known."""
@@ -137,6 +147,13 @@ class Ledger:
             return Entry.model_validate_json(self.store.get(key))
         except ValidationError as err:
             raise Damaged(f"the ledger entry {key} is damaged: {err.error_count()} faults", key=key) from err
+
+
+def _alive(job: JobId, entry: Entry | None) -> Entry:
+    """Return the entry. Raises: NotFound if there is none or the video was deleted."""
+    if entry is None or entry.state.status == "deleted":
+        raise NotFound(f"no video {job}")
+    return entry
 
 
 class Epoch(NamedTuple):

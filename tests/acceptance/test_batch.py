@@ -65,4 +65,3 @@ def test_no_worker_idles_while_a_video_waits(farm: FarmProcess, tmp_path: Path) 
     assert found["workers"] == WORKERS
     assert found["busy_share"] > 0.75, found
     assert found["orders"] >= VIDEOS * ORDERS
-    assert found["passed_over"] <= ORDERS, found

@@ -43,7 +43,7 @@ LUCKY = {"worker killed as it commits", "worker drained", "node's raylet killed"
 def test_every_promise_is_kept_under_faults(
     names: AbstractSet[str], nodes: dict[str, str], tiny_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers, dispatcher, ingress, head and store die, freeze and err while videos are made, one of them poison."""
+    """Processes and the store die, freeze and err while videos are made, one of them poison; no promise is broken."""
     assert names <= {kind.name for kind in KINDS}
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)

@@ -95,7 +95,7 @@ def test_a_worker_container_that_is_stopped_gives_its_section_back(
     box: Machine, farm: Door, video: tuple[str, bytes]
 ) -> None:
     """SIGTERM to process 1: the worker saves its step, and ends with 0."""
-    asked = farm.submit()
+    asked = farm.submit(num_inference_steps="100")
     farm.in_the_middle(asked)
     box.podman("stop", "--time=90", WORKER)
     assert box.podman("inspect", "--format", "{{.State.ExitCode}}", WORKER) == "0"

@@ -156,9 +156,15 @@ def test_what_is_typed_outlives_its_row(farm: FarmProcess, visit: Visit) -> None
         row = page.get_by_role("listitem").filter(has_text="taken while one types")
         row.get_by_role("button", name="Edit", exact=True).click()
         typed(row.get_by_label("Prompt"), "typed before")
+        page.get_by_label("Filter").press_sequentially("no such video")
+        expect(page.get_by_label("Filter")).to_have_value("no such video")  # the form that moves takes no letters
+        page.get_by_label("Filter").fill("")
+        row.get_by_label("Name").press_sequentially("a na")
     form = page.get_by_role("region", name="Edit “taken while one types”")
     expect(form.get_by_role("alert")).to_contain_text("A worker makes this video now")
     stays(form.get_by_label("Prompt"), "typed before")
+    expect(form.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("me")
     form.get_by_label("Prompt").press_sequentially(" and after")
     expect(form.get_by_role("button", name="Save")).to_be_disabled()
     page.get_by_role("link", name="Library").click()
@@ -169,5 +175,6 @@ def test_what_is_typed_outlives_its_row(farm: FarmProcess, visit: Visit) -> None
     stays(row.get_by_label("Prompt"), "typed before and after")
     row.get_by_role("button", name="Save").click()
     expect(row.get_by_label("Prompt")).to_have_count(0)
-    assert farm.http.get(f"/v1/videos/{video}").json()["prompt"] == "typed before and after"
+    changed = farm.http.get(f"/v1/videos/{video}").json()
+    assert (changed["prompt"], changed["name"]) == ("typed before and after", "a name")
     assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200

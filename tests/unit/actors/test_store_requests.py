@@ -17,6 +17,7 @@ from tests.engine_worker import Worker, made
 from tests.unit.conftest import Hand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+END = ["list", "get log", "put_if_absent log"]  #: how an order's end is written
 CALLS = ("put_if_absent", "get", "list", "existing", "size", "modified", "open_read", "download", "delete")
 
 
@@ -28,7 +29,8 @@ def asked(hand: Hand, tiny_models: Models, http: TestClient, monkeypatch: pytest
     def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def count(self: FolderStore, key: str, *args: Any, **kwargs: Any) -> Any:
             if now:
-                asked[now[0]].append(f"{name} {Path(str(key)).parent.name}")
+                where = "" if name == "list" else Path(str(key)).parent.name
+                asked[now[0]].append(f"{name} {where}".rstrip())
             return call(self, key, *args, **kwargs)
 
         return count
@@ -51,18 +53,18 @@ def asked(hand: Hand, tiny_models: Models, http: TestClient, monkeypatch: pytest
     return asked
 
 
-def test_a_section_costs_four_requests(asked: dict[str, list[str]]) -> None:
+def test_a_section_costs_five_requests(asked: dict[str, list[str]]) -> None:
     """What it needs is still in the worker's memory; the first two go at the same time. Six before decision 0184."""
     sections = [each for order, each in asked.items() if order.startswith("section/")]
     assert len(sections) == 2
     for each in sections:
         assert sorted(each[:2]) == ["put_if_absent previews", "put_if_absent sections"]
-        assert each[2:] == ["get log", "put_if_absent log"]
+        assert each[2:] == END
 
 
-def test_a_decode_costs_three_requests(asked: dict[str, list[str]]) -> None:
-    """Beside the clip it writes one entry, and reads one."""
+def test_a_decode_costs_four_requests(asked: dict[str, list[str]]) -> None:
+    """Beside the clip it writes one entry, and reads one that a list names."""
     decodes = [each for order, each in asked.items() if order.startswith("decode/")]
     assert decodes
     for each in decodes:
-        assert each == ["put_if_absent clips", "get log", "put_if_absent log"]
+        assert each == ["put_if_absent clips", *END]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from deploy import cli
 from deploy.commands import farm, page
@@ -141,7 +142,10 @@ def test_a_farm_that_could_render_nothing_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With what is missing, and how other machines render; with a GPU, the worker fetches the files."""
-    monkeypatch.delenv("FARM_URL", raising=False)
+    for name in ("FARM_URL", "FARM_DEVICE_GB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     started = list[FarmSettings]()
     for module in (farm, page):
         monkeypatch.setattr(module, "runner", lambda **_: lambda own, **_: started.append(own))
@@ -157,7 +161,9 @@ def test_a_farm_that_could_render_nothing_is_not_started(
         assert "--workers 0" in said
         assert cli.main([command, "--model", "tiny", "--attention", "sage", "--storage", str(tmp_path)]) == 2
         assert "attention: sage needs a GPU, and none was found here; use sdpa" in capsys.readouterr().err
+        assert cli.main([*asked, "--stages", "decode,finish"]) == 2  # such a worker needs the files, too
         assert started == []
+        capsys.readouterr()
         cli.main([*asked, "--workers", "0"])
         cli.main([*asked, "--ray", "10.0.0.5:6379"])
         assert capsys.readouterr().err == ""

@@ -1,6 +1,6 @@
 /** Change name, prompt and priority of a video that waits, in its row. What is typed outlives the row. */
 import { signal, useSignal } from '@preact/signals'
-import type { TargetedInputEvent, TargetedSubmitEvent } from 'preact'
+import type { TargetedFocusEvent, TargetedInputEvent, TargetedSubmitEvent } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { call, Problem } from '../api/client'
 import { title, type Video } from '../api/objects'
@@ -14,10 +14,16 @@ type Name = 'prompt' | 'name' | 'priority'
 /** The video that is edited, and what was typed into which fields. */
 export const editing = signal<{ video: Video; typed: Readonly<Partial<Record<Name, string>>> } | null>(null)
 
+/** The field that has the focus when the form is drawn again elsewhere; null: something else has it. */
+let focused: string | null = null
+
 const close = (): void => void (editing.value = null)
 
 /** Begin to edit a video, or stop. */
-export const edit = (video: Video): void => void (editing.value = editing.value?.video.id === video.id ? null : { video, typed: {} })
+export function edit(video: Video): void {
+  focused = 'prompt'
+  editing.value = editing.value?.video.id === video.id ? null : { video, typed: {} }
+}
 
 /** The form of a video that has no row now: a worker took it, it has ended, or no row of the filter shows it. */
 export function Strayed() {
@@ -54,13 +60,18 @@ function Form({ video }: { video: Video }) {
   const typed = editing.value?.typed ?? {}
   const now = { prompt: video.prompt, name: video.name, priority: `${video.request?.priority ?? 0}` }
   useEffect(() => {
-    const field = form.current?.querySelector('textarea')
-    field?.focus()
-    field?.setSelectionRange(field.value.length, field.value.length)
+    const field = focused && form.current?.querySelector<HTMLInputElement | HTMLTextAreaElement>(`[name="${focused}"]`)
+    if (!field) return
+    field.focus()
+    if (field.type !== 'number') field.setSelectionRange(field.value.length, field.value.length)
   }, [])
   const why = whyNot(video)
   const keep = ({ target }: TargetedInputEvent<HTMLFormElement>): void => {
     if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) editing.value = { video, typed: { ...typed, [target.name]: target.value } }
+  }
+  const follow = ({ target }: TargetedFocusEvent<HTMLFormElement>): void => void (focused = (target as HTMLInputElement).name)
+  const leave = ({ relatedTarget }: TargetedFocusEvent<HTMLFormElement>): void => {
+    if (relatedTarget) focused = null // a field that vanishes with its row is left for nothing
   }
   const save = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
@@ -82,7 +93,7 @@ function Form({ video }: { video: Video }) {
     </span>
   )
   return (
-    <form ref={form} class="edit column" onSubmit={save} onInput={keep} onKeyDown={(event) => event.key === 'Escape' && close()}>
+    <form ref={form} class="edit column" onSubmit={save} onInput={keep} onFocusIn={follow} onFocusOut={leave} onKeyDown={(event) => event.key === 'Escape' && close()}>
       {why && (
         <p class="note warn row">
           <span role="alert">{why}</span>

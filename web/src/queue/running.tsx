@@ -12,15 +12,16 @@ import { words } from '../words'
 
 const Watch = lazy(() => import('../watch/watch').then((module) => module.Watch))
 
-/** The video that is watched in its card, also when it runs again after a pause. */
-const watched = signal<string | null>(null)
+/** The videos that are watched in their cards, also when they run again after a pause. */
+const watched = signal<ReadonlySet<string>>(new Set())
 
 export function RunningCard({ video }: { video: Video }) {
-  const isOpen = watched.value === video.id
+  const isOpen = watched.value.has(video.id)
+  const turn = (): void => void (watched.value = isOpen ? new Set([...watched.value].filter((id) => id !== video.id)) : new Set([...watched.value, video.id]))
   return (
     <div>
       {isOpen ? <Watch video={video} /> : <Card video={video} />}
-      <button type="button" class="quiet" aria-expanded={isOpen} onClick={() => (watched.value = isOpen ? null : video.id)}>
+      <button type="button" class="quiet" aria-expanded={isOpen} onClick={turn}>
         <Icon name={isOpen ? 'down' : 'right'} />
         {words.queue.watch}
       </button>
