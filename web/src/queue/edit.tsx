@@ -14,7 +14,7 @@ type Name = 'prompt' | 'name' | 'priority'
 /** The video that is edited, and what was typed into which fields. */
 export const editing = signal<{ video: Video; typed: Readonly<Partial<Record<Name, string>>> } | null>(null)
 
-/** The field that has the focus when the form is drawn again elsewhere; null: something else has it. */
+/** The field that gets the focus when the form is drawn again elsewhere; null: one works outside the form. */
 let focused: string | null = null
 
 const close = (): void => void (editing.value = null)
@@ -69,9 +69,11 @@ function Form({ video }: { video: Video }) {
   const keep = ({ target }: TargetedInputEvent<HTMLFormElement>): void => {
     if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) editing.value = { video, typed: { ...typed, [target.name]: target.value } }
   }
-  const follow = ({ target }: TargetedFocusEvent<HTMLFormElement>): void => void (focused = (target as HTMLInputElement).name)
-  const leave = ({ relatedTarget }: TargetedFocusEvent<HTMLFormElement>): void => {
-    if (relatedTarget) focused = null // a field that vanishes with its row is left for nothing
+  const follow = ({ target }: TargetedFocusEvent<HTMLFormElement>): void => {
+    if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) focused = target.name
+  }
+  const leave = ({ currentTarget, relatedTarget }: TargetedFocusEvent<HTMLFormElement>): void => {
+    if (relatedTarget instanceof Node && !currentTarget.contains(relatedTarget)) focused = null
   }
   const save = async (event: TargetedSubmitEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
