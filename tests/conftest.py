@@ -7,6 +7,7 @@ import io
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from PIL import Image
 
@@ -17,6 +18,9 @@ __all__ = ["one_thread", "photo", "tiny_cache", "tiny_models"]
 
 os.environ["FARM_CLOUD"] = "none"  # the tests ask no metadata service but their own
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two sides share two cores; threads that wait for each other spin
+# No example has a deadline, and none is too slow: how long one takes says how busy the machine is.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 prepare_process()  # before any test loads torch; every process that a test starts inherits it
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import hypothesis
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -39,11 +38,6 @@ from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.clock import Clock
 from tests.hands import card
-
-# No example has a deadline, and none is too slow: how long one takes says how busy the machine is.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
-
 
 #: Files that take more than 5 s each, by their folder: they render, train, compile, start programs or serve HTTP. They
 #: are four fifths of these tests' minutes; `make unit` leaves them out.

@@ -17,7 +17,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 #: packages that such a machine does not have, and our own modules that need them
 MISSING = (
     *("ray", "fastapi", "starlette", "uvicorn", "pydantic", "boto3", "botocore", "av", "typer", "httpx"),
-    *("scipy", "sklearn", "skimage", "torchao"),
+    *("scipy", "sklearn", "skimage"),
     *("framefarm_client", "farm.settings", "farm.request", "deploy"),
 )
 
