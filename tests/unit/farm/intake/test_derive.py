@@ -455,7 +455,7 @@ def test_remix_and_extend_from_the_command_line(
     encode_clip(np.zeros((5, 64, 64, 3), np.uint8), tmp_path / "a.mp4", crf=16)
     assert cli.main(["extend", str(tmp_path / "a.mp4"), "--prompt", "on", "--size", "64x64", *small, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 9
-    assert cli.main(["extend", "video_0", "--prompt", "on"]) == 2
+    assert cli.main(["extend", f"video_{0:032}", "--prompt", "on"]) == 2
     prompts = json.dumps([{"at_s": 0.2, "text": "a dog"}])
     assert cli.main(["submit", "--model", "tiny-f1", "--prompt", "a", "--prompts", prompts, *small]) == 2
     assert "prompts" in capsys.readouterr().err
