@@ -8,14 +8,13 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import line_of
-from tests.images.build import FARM, build_images, skip_without_images
-from tests.images.machine import Machine, machine
+from tests.images.build import FARM
+from tests.images.machine import Machine
 from tests.imports import ROOT
 from tests.patience import wait_for
 
@@ -25,15 +24,6 @@ GB = 1_000_000_000
 #: without CUDA's libraries, which `TORCH=torch` brings where PyPI is the index
 CPU_IMAGE_GB = 2.5
 WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|npz|npy|pkl)$")
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine with the images."""
-    skip_without_images()
-    build_images()
-    with machine(tmp_path_factory.mktemp("images")) as box:
-        yield box
 
 
 def test_the_image_is_small_and_names_a_user(box: Machine) -> None:

@@ -6,7 +6,6 @@ The container is the image with systemd in it, booted by systemd-nspawn. The tes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -14,8 +13,8 @@ import pytest
 from farm.keys import new_key
 from tests.farm_door import Door
 from tests.images.booted import Booted
-from tests.images.build import BOOT, build_images, skip_without_images
-from tests.images.machine import machine
+from tests.images.build import BOOT
+from tests.images.machine import Machine
 from tests.patience import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.images]
@@ -25,15 +24,12 @@ SETTINGS = {"FARM_MODEL": "tiny", "FARM_WORKERS": "1", "FARM_CPU_THREADS": "1", 
 
 
 @pytest.fixture(scope="module")
-def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+def booted(box: Machine) -> Booted:
     """A booted container with the unit."""
-    skip_without_images()
-    build_images()
-    with machine(tmp_path_factory.mktemp("boot")) as box:
-        booted = Booted(box, BOOT, "desk")
-        booted.install(UNIT, "up --no-restart", env=SETTINGS)
-        booted.boot()
-        yield booted
+    booted = Booted(box, BOOT, "desk")
+    booted.install(UNIT, "up --no-restart", env=SETTINGS)
+    booted.boot()
+    return booted
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,12 @@ podman and podman-compose run it (tests/images), with SeaweedFS as the S3 server
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 
 import pytest
 
 from farm.keys import new_key
 from tests.farm_door import Door
-from tests.images.build import build_images, skip_without_images
-from tests.images.machine import Machine, machine
+from tests.images.machine import Machine
 from tests.patience import wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.images]
@@ -23,15 +21,6 @@ URL = "http://127.0.0.1:8000"
 #: an orphan of process 1: its number, and its parent's
 ORPHAN = "sleep 2 >/dev/null 2>&1 & echo $!"
 PARENT = "cut -d' ' -f4 /proc/$0/stat"
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine with the images."""
-    skip_without_images()
-    build_images()
-    with machine(tmp_path_factory.mktemp("compose")) as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

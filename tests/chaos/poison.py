@@ -1,4 +1,4 @@
-"""A video whose sections kill whoever makes them, as the kernel's memory killer would: from outside, with SIGKILL."""
+"""A video whose sections kill the worker that makes them, as the kernel's memory killer would: with SIGKILL."""
 
 from __future__ import annotations
 
