@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
+from deploy.node.service_manager import tell_systemd
 from deploy.terminal.screen import say
 from farm.errors import FarmError
 from framepack_engine.environment import prepare_process
@@ -139,14 +140,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # how typer ends, also when all is well
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (FarmError, EngineError) as err:
-        say(f"framefarm: {err}", style="red")
-        return 2
+        return _failed(str(err))
     except OSError as err:  # a full disk, a file that may not be written
-        say(f"framefarm: {err.strerror or err}{f': {err.filename}' if err.filename else ''}", style="red")
-        return 2
+        return _failed(f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}")
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _failed(why: str) -> int:
+    say(f"framefarm: {why}", style="red")
+    tell_systemd(why)
+    return 2
 
 
 if __name__ == "__main__":

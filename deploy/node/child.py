@@ -16,6 +16,7 @@ from typing import IO, cast
 
 from deploy.node.lock import locked
 from deploy.node.paths import pin_paths
+from deploy.node.service_manager import SOCKET, tell_systemd
 from deploy.node.tidings import KINDS, Kind
 from deploy.terminal.starting import starting
 from deploy.terminal.unread import outliving_readers
@@ -57,6 +58,7 @@ class FarmChild:
         command += [] if restart else ["--no-restart"]
         env = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")}
         env |= {**settings.absolute().to_env(), "FARM_URL": ""}
+        env.pop(SOCKET, None)  # systemd hears the process that it started, and no other
         self.process = subprocess.Popen(
             command, env=env, cwd=PACKAGES, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
@@ -128,6 +130,7 @@ def last_words(log_path: Path) -> str:
 def put_ready(url: str) -> None:
     """Print that the farm takes requests, on stdout."""
     print(f"ready {url}", flush=True)
+    tell_systemd(f"ready {url}", "READY=1")
 
 
 @outliving_readers()

@@ -23,6 +23,7 @@ from deploy.node.local import RAY_ENV, with_address, with_workers
 from deploy.node.notices.watcher import Watch, watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
+from deploy.node.service_manager import tell_systemd
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
 from deploy.terminal.unread import outliving_readers
@@ -119,11 +120,13 @@ def _keep_joining(address: str, settings: FarmSettings, stop: threading.Event, w
             tries += "ray" in err.facts
             if not joined and not _may_pass(err, tries, settings):
                 raise ConfigError(str(err)) from err
-            say(f"waiting for the farm: {err}")
+            say(waiting := f"waiting for the farm: {err}")
+            tell_systemd(waiting, "READY=1")  # its settings are not wrong; the farm may be away for long
         if patience.is_over and not stop.is_set():
             away, hinted = f"the farm at {address} has been away", "this machine's cloud has said that it may end"
             why = hinted if patience.is_hint_over else away
-            say(f"giving up: for FARM_GIVE_UP_S={settings.give_up_s:g} s, {why}")
+            say(ending := f"giving up: for FARM_GIVE_UP_S={settings.give_up_s:g} s, {why}")
+            tell_systemd(ending)
             return _GAVE_UP
         stop.wait(_AGAIN_S)
     return 0
@@ -195,7 +198,8 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
         heard = False
         try:
             if heard := _await_joined(address, settings.node, process, stop, patience):
-                print(f"joined {address} as {settings.node}", flush=True)
+                print(joined := f"joined {address} as {settings.node}", flush=True)
+                tell_systemd(joined, "READY=1")
                 _await_end(address, settings.node, process, stop, patience)
             elif process.poll() is not None and not stop.is_set():
                 words.seek(0)
@@ -283,5 +287,6 @@ def _address_towards(address: str) -> str:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Let the workers give back their leases, then end Ray here."""
     if process.poll() is None:
-        say("leaving: workers save their last finished step and give their sections back")
+        say(leaving := "leaving: workers save their last finished step and give their sections back")
+        tell_systemd(leaving, "STOPPING=1")
     end(process, within_s=_STOP_S)

@@ -26,6 +26,7 @@ from deploy.node.notices.watcher import watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.ray_process import dead_programs, end_programs
+from deploy.node.service_manager import tell_systemd
 from deploy.node.tidings import ALONE, Tidings
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
@@ -92,7 +93,8 @@ def run_foreground(
             while not stop.wait(0.5):
                 if dead := dead_programs():
                     _end_at_once(settings, lock, dead)
-            tidings.tell("say", "stopping: workers finish their step and give their sections back")
+            tidings.tell("say", stopping := "stopping: workers finish their step and give their sections back")
+            tell_systemd(stopping, "STOPPING=1")
             _drain(dispatcher)
             unfinished = _unfinished(dispatcher)
     tidings.tell("stopped", str(unfinished))
@@ -136,7 +138,9 @@ def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
 
 def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None:
     """End this process with 1 and Ray's with it: nothing can be drained any more."""
-    _talk(f"framefarm: Ray's {' and '.join(dead)} died, so the farm ends; the videos go on at its next start")
+    why = f"Ray's {' and '.join(dead)} died, so the farm ends; the videos go on at its next start"
+    _talk(f"framefarm: {why}")
+    tell_systemd(why)
     end_programs()
     end_orphans(settings.storage_path)
     lock.truncate(0)

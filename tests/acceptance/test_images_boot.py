@@ -71,6 +71,7 @@ def await_ready(booted: Booted, farm: Door, *, than: str) -> None:
 def test_the_unit_starts_a_farm(booted: Booted, undisturbed: bytes) -> None:
     """As the user of the unit, with its folders where systemd made them."""
     assert undisturbed[4:8] == b"ftyp"
+    assert 'Status: "ready http://127.0.0.1:8000"' in booted.says("status", UNIT)
     assert booted.run("stat", "-c", "%U", f"/proc/{main_pid(booted)}") == "framefarm"
     assert booted.run("ls", "/var/lib/framefarm/framepack-farm/storage")
     assert booted.run("ls", "/run/framefarm")
@@ -114,11 +115,12 @@ def test_a_reboot_brings_the_farm_back(booted: Booted, farm: Door, undisturbed: 
 
 
 def test_a_wrong_setting_stops_after_a_few_tries(booted: Booted, farm: Door) -> None:
-    """It gives up, and the journal has the message that names the setting."""
+    """It gives up, and `systemctl status` has the message that names the setting."""
     booted.run("systemctl", "stop", UNIT)
     booted.install(UNIT, "up --no-restart", env=SETTINGS | {"FARM_LEASE_S": "soon"})
-    booted.run("systemctl", "start", UNIT)
+    booted.says("start", UNIT)  # which fails
     wait_for(lambda: booted.says("is-failed", UNIT) == "failed" or None, seconds=180, what="systemd to give up")
+    assert "Status: \"FARM_LEASE_S='soon': need a number" in booted.says("status", "--lines=0", "--full", UNIT)
     said = booted.run("journalctl", "--no-pager", "--boot", "-u", UNIT)
     assert said.count("FARM_LEASE_S='soon': need a number") > 1
     assert "Start request repeated too quickly" in said

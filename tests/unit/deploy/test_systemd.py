@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from configparser import RawConfigParser
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import load_command
+from deploy.node.service_manager import SOCKET
 from farm.settings import FarmSettings
 from tests.imports import ROOT
 
@@ -61,6 +64,30 @@ def test_a_unit_may_do_little(here: Path) -> None:
     ).stdout
     (exposure,) = re.findall(r"exposure level for \S+: ([\d.]+)", said)
     assert float(exposure) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("place", ["file", "abstract"])
+@pytest.mark.parametrize("command", [("up", "--no-restart"), ("join", "10.0.0.5:6379")], ids=lambda words: words[0])
+def test_a_wrong_setting_is_told_to_systemd(command: tuple[str, ...], place: str, tmp_path: Path) -> None:
+    """On the socket that systemd names, so that `systemctl status` shows it after the process has ended."""
+    name = f"@{tmp_path}" if place == "abstract" else f"{tmp_path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(name.replace("@", "\0"))
+        systemd.setblocking(False)
+        ended = subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *command],
+            env=os.environ | {SOCKET: name, "FARM_LEASE_S": "soon"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = systemd.recv(4096).decode()
+        assert ended.returncode == 2
+        assert told.startswith("STATUS=FARM_LEASE_S='soon': need a number")
+        assert " ".join(ended.stderr.split()) == f"framefarm: {told.removeprefix('STATUS=')}"
+        with pytest.raises(BlockingIOError):
+            systemd.recv(4096)
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
