@@ -1,4 +1,4 @@
-"""The Ray cluster as the farm sees it. What Ray keeps private is wrapped here and nowhere else."""
+"""The Ray cluster as the farm sees it. Ray's private functions are wrapped here and nowhere else."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FarmNode(NamedTuple):
 
 
 class FarmNotice(NamedTuple):
-    """What a farm tells machines that join: its store, an object there that proves it is the same store, its build."""
+    """A farm's facts for machines that join: its store, an object there that proves it is the same store, its build."""
 
     storage: str
     s3_endpoint: str | None
@@ -206,7 +206,7 @@ def give_sign() -> None:
 
 
 class Told(NamedTuple):
-    """What a farm tells a machine. word: how its join goes; None: nothing yet. sign: the dispatcher's newest."""
+    """A farm's answer to a machine. word: how its join goes; None: nothing yet. sign: the dispatcher's newest."""
 
     word: str | None
     sign: str

@@ -1,4 +1,4 @@
-"""What crosses a border: plain data between ingress, dispatcher and workers, and the protocols that deploy/ fills in.
+"""Plain data that ingress, dispatcher and workers exchange, and the protocols that deploy/ fills in.
 
 Read this file first: it names every noun of the farm. The glossary explains them.
 """
@@ -20,7 +20,7 @@ JobId = NewType("JobId", str)
 Stage = Literal["encode", "section", "decode", "finish"]
 #: to a worker: go on; go on, and send previews; drop this order; drop it and rest; end
 Verdict = Literal["go", "show", "stop", "pause", "exit"]
-WorkerWish = Literal["pause", "resume", "drain"]  #: what an operator asks of a worker
+WorkerWish = Literal["pause", "resume", "drain"]  #: an operator's wish for a worker
 AUTO = "auto"  #: a request's attention: the worker that starts the video chooses it
 
 
@@ -44,7 +44,7 @@ class Artifact(Value):
 
 
 class JobPlan(Value):
-    """What a video will be, before its first step: its size, its length, and the frames that each section completes."""
+    """The video that a request leads to: its size, its length, and the frames that each section completes."""
 
     kind: Literal["i2v", "f1"]
     sections: int
@@ -178,7 +178,7 @@ class Failure(Value):
 
 
 class WorkerCard(Value):
-    """What a worker tells the dispatcher about itself."""
+    """A worker's report about itself to the dispatcher."""
 
     id: str
     node: str  #: the name of its machine in the farm
@@ -216,7 +216,7 @@ class WorkerState(Value):
 
 
 class LiveJob(Value):
-    """What only the dispatcher's memory knows of a video."""
+    """Facts about a video that only the dispatcher's memory has."""
 
     progress: Progress | None = None
     eta_s: float | None = None
@@ -279,7 +279,7 @@ class ModelCard(Value):
     resolution: int  #: its size class, px
     needs_image: bool
     buckets: tuple[tuple[int, int], ...]  #: its sizes, (height, width) in px
-    honest: str  #: what to expect of it
+    honest: str  #: the quality to expect, in plain words
     forward: str  #: the F1 model that extends a video of this one
 
 
@@ -294,7 +294,7 @@ class PresetCard(Value):
     """A built-in preset."""
 
     name: str
-    fields: dict[str, JsonValue]  #: what it fills in
+    fields: dict[str, JsonValue]  #: the values that it fills in
     by_size: tuple[str, ...]  #: further fields that it fills in, by the size of the video
     prompt: str  #: a sample; empty: it has none
 
@@ -321,7 +321,7 @@ class Prompting(Value):
 
 
 class Planner(Protocol):
-    """What the farm must know of the engine. `deploy/` injects it, so that the farm does not import the engine."""
+    """The engine, as far as the farm must know it. `deploy/` injects it, so the farm does not import the engine."""
 
     request_type: type[VideoRequest]  #: VideoRequest with the engine's ranges and choices
     preset_fields: frozenset[str]  #: the request's fields that a preset may fill

@@ -1,4 +1,4 @@
-"""What a user may ask for: the fields of POST /v1/videos with their defaults and help texts.
+"""The request that a user may make: the fields of POST /v1/videos with their defaults and help texts.
 
 The command line's --help and /openapi.json show each field's description. Ranges stand here only where they are the
 farm's own. The engine's ranges and choices reach the farm as `Planner.request_type`.

@@ -1,4 +1,4 @@
-"""What a process must find in its environment before it multiplies its first matrix. Loads no torch.
+"""Environment variables that a process must have before it multiplies its first matrix. Loads no torch.
 
 torch multiplies float32 matrices on a CPU with Intel's MKL. By default the sums of MKL may depend on where a matrix
 begins in memory: on an AMD EPYC equal weights gave other bits. docs/decisions/0088.

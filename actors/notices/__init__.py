@@ -1,1 +1,1 @@
-"""What clouds say of their machines: notices that one ends."""
+"""Notices in which clouds say that a machine ends."""

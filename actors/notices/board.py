@@ -1,4 +1,4 @@
-"""What the farm does with the clouds' notices besides draining: it logs, counts and answers them."""
+"""Log, count and answer the clouds' notices. The draining itself is elsewhere."""
 
 from __future__ import annotations
 

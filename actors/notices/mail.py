@@ -1,4 +1,4 @@
-"""What a machine and its farm write to each other about its cloud's notice, in Ray's key-value store."""
+"""Messages between a machine and its farm about its cloud's notice, in Ray's key-value store."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def answer_left(node_id: str, notice: CloudNotice) -> None:
 
 
 def forget_notice(node_id: str, *, is_dead: bool) -> None:
-    """Forget what the farm wrote of a machine's notice. What the machine wrote is its own to delete while it lives."""
+    """Forget the farm's messages about a machine's notice. A machine deletes its own messages while it lives."""
     mail = _Mail(own_client(), node_id)
     for what in (_TAKEN_IN, _LEFT, *([_STANDS] if is_dead else [])):
         mail.delete(what)

@@ -1,4 +1,4 @@
-"""What a worker's device is, and the renderer that fits it."""
+"""A worker's device, and the renderer that fits it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _first_plan(settings: FarmSettings) -> str:
 
 
 class Renderers:
-    """Makes renderers on this process's device. What two models share is loaded once."""
+    """Makes renderers on this process's device. Parts that two models share are loaded once."""
 
     def __init__(self, settings: FarmSettings) -> None:
         self._settings, self._known = settings, known_models(settings.models)

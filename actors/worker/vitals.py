@@ -1,4 +1,4 @@
-"""What a worker measures of itself: whether its order still moves, and how fast it makes sections."""
+"""A worker's measurements of itself: whether its order still moves, and how fast it makes sections."""
 
 from __future__ import annotations
 

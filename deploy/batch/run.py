@@ -81,7 +81,7 @@ class Batch:
 
     @property
     def rows(self) -> list[Row]:
-        """What became of each wish so far, in order."""
+        """The state of each wish, in order."""
         return [
             self._rows.get(place) or row_of(wish.source, None, None, status="unfinished")
             for place, wish in enumerate(self._wishes)

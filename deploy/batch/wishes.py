@@ -1,4 +1,4 @@
-"""What a batch is to make: a video for each photo of a folder, or for each row of a .csv or .jsonl file."""
+"""The wishes of a batch: a video for each photo of a folder, or for each row of a .csv or .jsonl file."""
 
 from __future__ import annotations
 

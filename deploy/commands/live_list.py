@@ -20,7 +20,7 @@ _PATIENCE_S = 2.0  #: a farm that is silent for longer is away
 
 
 class _Look(NamedTuple):
-    """What the farm said at one time."""
+    """The farm's answer at one time."""
 
     videos: list[dict[str, Any]]
     trouble: str | None = None  #: why the farm said nothing

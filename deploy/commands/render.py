@@ -264,7 +264,7 @@ def remix(
     as_json: Json = False,
     **given: Any,
 ) -> None:
-    """Ask for a changed version of a video and print its id. What you do not set stays as it was."""
+    """Ask for a changed version of a video and print its id. Options that you do not set stay as they were."""
     fields, images = request_of(given, image, end_image, whole=False)
     with connect(url=url, storage=storage) as client:
         video = client.remix(whole_id(client, video_id), {**fields, "from_section": from_section}, images)

@@ -1,1 +1,1 @@
-"""What this machine is and runs: GPUs, checks, a local farm, joining another."""
+"""This machine: its GPUs, the checks of it, its own farm, and joining another farm."""

@@ -1,4 +1,4 @@
-"""What happens to the videos of a farm, in a line each for the person who watches its terminal."""
+"""Follow a farm's videos: a line for each event, for the person who watches the terminal."""
 
 from __future__ import annotations
 

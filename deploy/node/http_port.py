@@ -83,7 +83,7 @@ def bound_port(settings: FarmSettings, *, wait_s: float = 0.0) -> Iterator[list[
 
 
 def _door(host: str, port: int, until: float) -> socket.socket:
-    """Return a socket bound to that address, tried until then. What is set on it holds for each of its connections."""
+    """Return a socket bound to that address, tried until then. Its options hold for each of its connections."""
     while True:
         with contextlib.ExitStack() as made:
             try:

@@ -20,7 +20,7 @@ PRICE = "it makes another picture (docs/explanation/memory-plans.md), and needs 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardPlan:
-    """What a card does with one size of picture. GiB are predicted peaks; a forward copies copied_gb (10^9 bytes).
+    """A card's plan for one size of picture. GiB are predicted peaks; a forward copies copied_gb (10^9 bytes).
 
     tile_px: tiles of a video that begins on this card and leaves them open; None without tiles.
     plan: in words; None if not even sections fit (`why` says what they need).

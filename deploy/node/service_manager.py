@@ -1,4 +1,4 @@
-"""What systemd shows of this process in `systemctl status`, where it started it as a service of Type=notify."""
+"""The line about this process in `systemctl status`, if systemd started it as a service of Type=notify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a farm's process tells the process that started it, a line each on its stdout: the kind, then the words.
+"""Messages of a farm's process to the process that started it, a line each on its stdout: the kind, then the words.
 
 ready URL: it takes requests. step WORDS: what the start is at. say WORDS: a line for people. video WORDS: a video has
 ended. now WORDS: what is rendered. stopped NUMBER: it ended as it was told to, with so many unfinished videos.

@@ -1,1 +1,1 @@
-"""What a terminal shows: flags, messages, progress."""
+"""The terminal's side of the commands: flags, messages, progress."""

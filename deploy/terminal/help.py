@@ -1,4 +1,4 @@
-"""What `framefarm COMMAND --help` shows: each option in two lines, those that most people need first."""
+"""The text of `framefarm COMMAND --help`: each option in two lines, those that most people need first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a farm that runs in the foreground: its start, a line a video, what is rendered now."""
+"""The screen of a farm that runs in the foreground: its start, a line a video, and the videos that it renders now."""
 
 from __future__ import annotations
 

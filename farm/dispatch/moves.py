@@ -19,7 +19,7 @@ from farm.request import Move
 
 
 class Moving(NamedTuple):
-    """What a move changes."""
+    """The changes that a move makes."""
 
     priority: int
     moved: Moved

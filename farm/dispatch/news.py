@@ -1,4 +1,4 @@
-"""What the dispatcher tells the ingress: every open video, the workers and the queue, and what changed since when.
+"""The dispatcher's news for the ingress: every open video, the workers, the queue, and the changes since a place.
 
 A version rises with every change. A `Place` is a version of one dispatcher: its successor counts from the beginning.
 Nothing here must survive, because the ledgers are the truth.
@@ -35,7 +35,7 @@ class VideoNews(NamedTuple):
 
 
 class News(NamedTuple):
-    """What changed after a place, oldest first."""
+    """The changes after a place, oldest first."""
 
     place: Place  #: what is told now, up to here
     floor: int  #: of changes up to this version, those of ended videos are forgotten

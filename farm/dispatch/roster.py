@@ -1,4 +1,4 @@
-"""What operators and users see of the workers: who is there, who is on leave, and why a video waits."""
+"""The workers as operators and users see them: who is there, who is on leave, and why a video waits."""
 
 from __future__ import annotations
 

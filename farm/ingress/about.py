@@ -1,4 +1,4 @@
-"""What a form must know before it asks for a video: who asks, the limits, the models."""
+"""The facts that a form needs before it asks for a video: who asks, the limits, the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What FastAPI injects into an endpoint: the farm's dependencies, the caller, and the video that the path names.
+"""The values that FastAPI injects into an endpoint: the farm's dependencies, the caller, and the video of the path.
 
 FastAPI calls a plain function in a thread. Those that never block are `async` to save that.
 """
@@ -82,7 +82,7 @@ class Dependencies:
 
     @property
     def tools(self) -> Tools:
-        """What `farm.intake` prepares requests with."""
+        """The tools with which `farm.intake` prepares requests."""
         return Tools(self.settings, self.planner, self.media)
 
 

@@ -1,4 +1,4 @@
-"""What the dispatcher knows of the videos on lists, asked for many readers at once."""
+"""Ask the dispatcher about the videos on lists, once for many readers."""
 
 from __future__ import annotations
 

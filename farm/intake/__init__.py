@@ -1,1 +1,1 @@
-"""What a client sends, before it becomes a job: form or JSON, images, files."""
+"""A client's request before it becomes a job: form or JSON, images, files."""

@@ -1,8 +1,8 @@
 """The settings that a file holds: an mp4 of a farm, FramePack-Studio's PNG, JSON and queue, eichi's PNG.
 
 Users choose these files, so nothing in them is believed: a picture's texts, JSON and a zip's directory are read with
-limits, nothing is unpacked to the disk, and each setting passes the checks of a request. What a request has no
-counterpart for is named in `left_out`.
+limits, nothing is unpacked to the disk, and each setting passes the checks of a request. A setting without a
+counterpart in a request is named in `left_out`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What a file holds."""
+    """The settings and pictures of a file."""
 
     origin: str  #: which program wrote it
     found: list[Found]

@@ -32,7 +32,7 @@ _LEFT_OUT = {
 
 
 class SentPreset(UserInput):
-    """What a client sends to save a preset."""
+    """The body that a client sends to save a preset."""
 
     fields: Annotated[dict[str, JsonValue], FromText] = Field(description="fields of a request for a video")
     start: bool = Field(default=False, description="begin with this preset")

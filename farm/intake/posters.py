@@ -28,7 +28,7 @@ _CARD = (128, 128, 128)  #: what a text-only video begins with
 
 
 class Poster(NamedTuple):
-    """What a video object says of its poster."""
+    """The poster, as a video object names it."""
 
     etag: str
     width: int  #: px

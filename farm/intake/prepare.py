@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 class Tools(NamedTuple):
-    """What requests are prepared with."""
+    """The tools with which requests are prepared."""
 
     settings: FarmSettings
     planner: Planner

@@ -1,4 +1,4 @@
-"""What the farm asks of texts and numbers in a new request. Requests that it stored earlier may hold others."""
+"""Checks of texts and numbers in a new request. Requests that the farm stored earlier need not pass them."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _members(new: Submission, first: Claim, claim: str | None) -> list[Job]:
 
 
 def _is_accepted(store: Store, first: Job) -> bool:
-    """Tell whether an earlier request with the same key was accepted. What users deleted of it stays deleted."""
+    """Tell whether an earlier request with the same key was accepted. Videos that users deleted stay deleted."""
     if first.batch is not None:
         return is_accepted(store, first.batch, first.owner)
     try:

@@ -1,4 +1,4 @@
-"""What lists show of videos. The ledger says whether it still holds, so a list reads no video a second time.
+"""The videos' answers, as lists show them. The ledger says whether an answer still holds; no list reads a video twice.
 
 The catalog keeps a video's answer under the seq of its newest entry. It holds while the ledger has no later entry,
 wherever a later one is written: by this process, by another ingress or by the dispatcher.

@@ -1,4 +1,4 @@
-"""What a video asks of the workers, as plain numbers: its waiting orders, what each one needs, how much work is left.
+"""The demands of a video on the workers, as plain numbers: its waiting orders, their needs, and the work left.
 
 The unit of work is the standard section: 9 latent frames at 640x608 in 25 steps, without true CFG.
 """
@@ -19,7 +19,7 @@ _STANDARD_STEPS = 25
 
 
 class Need(NamedTuple):
-    """What a worker must have for an order. Orders of equal need are equal to every worker."""
+    """The requirements that an order makes of a worker. Orders of equal need are equal to every worker."""
 
     stage: Stage
     model: str

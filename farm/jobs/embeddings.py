@@ -40,7 +40,7 @@ class StoredEmbeddings:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`. What lies there already is damaged, or another worker was faster."""
+        """Keep `data` under `key`. An object already there is damaged, or another worker was faster."""
         name, sealed = embedding_key(key), data + hashlib.sha256(data).digest() + _SEAL
         if not self._store.put_if_absent(name, sealed) and self._store.get(name) != sealed:
             self._store.delete(name)

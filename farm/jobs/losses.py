@@ -1,6 +1,6 @@
-"""What the store lost of a video, and what of it can be made again.
+"""Find the objects that the store lost of a video, and tell which of them the farm can make again.
 
-All but the inputs, the request, the ledger and the sections that a remix shares: those follow from another request.
+It can make all but the inputs, the request, the ledger and the sections that a remix shares with another video.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARED = (
 
 
 class Losses(NamedTuple):
-    """What is missing or damaged of what an order starts from."""
+    """Artifacts that an order starts from, and that are missing or damaged."""
 
     orders: dict[str, int]  #: as `Event.lost`
     inputs: list[str]  #: the names of inputs: nobody can make them again

@@ -1,4 +1,4 @@
-"""What a new video takes over from another one: copies of inputs, sections and clips, so that either can be deleted."""
+"""Copy inputs, sections and clips of another video into a new one, so that either video can be deleted."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Mark(Value):
 
 
 class Claim(Value):
-    """What an Idempotency-Key stands for."""
+    """The request that an Idempotency-Key stands for."""
 
     id: JobId
     created_ms: int
@@ -37,7 +37,7 @@ class OwnPresets(Value):
 
 
 class FileNote(Value):
-    """What the farm says of a file that an owner sent."""
+    """The farm's note about a file that an owner sent."""
 
     filename: str
     purpose: str

@@ -311,10 +311,10 @@ def _ended_lease(state: JobState, event: Event, seq: int) -> JobState:
 
 
 def _lost(state: JobState, event: Event, seq: int, at: float) -> JobState:
-    """Note what the store lost, so that it is made again; with a key, end the lease of the order that missed it.
+    """Note the artifacts that the store lost, so that they are made again; a key ends the lease of the order it names.
 
-    What was made again since the writer looked stays, and so does a section that a remix shares: this video's settings
-    would make another one. The fourth loss of one order's artifacts ends the video.
+    Artifacts that were made again since the writer looked stay, and so does a section that a remix shares: this video's
+    settings would make another one. The fourth loss of one order's artifacts ends the video.
     """
     _demand(state, OPEN | ENDED, event)
     own = None if event.key is None else _own_lease(state, event)

@@ -33,7 +33,7 @@ _SETTLED_NS = 2_000_000_000  #: a folder that has not changed for this long show
 
 
 class _Listing(NamedTuple):
-    """What a folder held at its time of change."""
+    """The names in a folder at its time of change."""
 
     changed_ns: int
     keys: Sequence[str]

@@ -131,7 +131,7 @@ def _key(facts: list[object]) -> str:
 
 
 def _versions() -> list[object]:
-    """What else decides the bits: our recipe, and the libraries that compute it."""
+    """Return the other facts that decide the bits: our recipe, and the libraries that compute it."""
     recipe = [_RECIPE, TEMPLATE, CROPPED_TOKENS, PROMPT_TOKENS, CLIP_TOKENS]
     return [*recipe, torch.__version__, version("transformers"), version("pillow")]
 

@@ -1,4 +1,4 @@
-"""What a program gets of the engine: clips while a video is made, and the whole video."""
+"""Results of the engine for a program: clips while a video is made, and the whole video."""
 
 from __future__ import annotations
 

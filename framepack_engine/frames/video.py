@@ -153,7 +153,7 @@ def _timed(packet: Any) -> Any:
 
 
 def _coding(stream: Any) -> tuple[object, ...]:
-    """What two clips must share, so that their packets can be one stream."""
+    """Return the coding that two clips must share, so that their packets can be one stream."""
     codec = stream.codec_context
     return codec.name, stream.width, stream.height, codec.pix_fmt, stream.time_base, bytes(codec.extradata or b"")
 

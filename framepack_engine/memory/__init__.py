@@ -1,1 +1,1 @@
-"""What a device holds, and when: the plan of memory, placement, streaming."""
+"""Decide which weights a device holds, and when: the plan of memory, placement, streaming."""

@@ -133,7 +133,7 @@ class PlanBook:
 
     @property
     def remembered(self) -> str:
-        """What did not fit, in words."""
+        """The plans that did not fit, in words."""
         return ", ".join(
             f"{width}x{height} w={window}: plan {rung + 1} ran out of memory in {room / GIB:.1f} GiB"
             for (height, width, window, room), rung in self._too_large.items()

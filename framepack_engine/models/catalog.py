@@ -113,7 +113,7 @@ _MADE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipped:
-    """What `about.json` says of the model in its folder.
+    """The facts in `about.json` about the model in its folder.
 
     resolution: class of its size buckets, px. revision: see `revision_of`. license: of the weights, as in SPDX.
     learnt_from: the pictures that it was trained with. size: of its parts, in float32.

@@ -13,7 +13,7 @@ from framepack_engine.planning.tiles import TILE_MAX_PX, TILE_MIN_PX, TILE_STEP_
 
 
 class Limit(NamedTuple):
-    """What a field may be: a number within bounds, or one of some names. None is no bound."""
+    """The limits of a field: a number within bounds, or one of some names. None is no bound."""
 
     ge: float | None = None  #: at least
     gt: float | None = None  #: more than

@@ -13,7 +13,7 @@ from framepack_engine.sampling.artifacts import Conditioning
 
 @dataclass(frozen=True, slots=True)
 class PackedContext:
-    """What the transformer sees beside the noise, by patch size; each (1, 16, n, h, w) float32.
+    """The latents that the transformer sees beside the noise, by patch size; each (1, 16, n, h, w) float32.
 
     clean: the start latent and the nearest frame (n = 2). history_2x: n = 2. history_4x: n = 16.
     """

@@ -1,1 +1,1 @@
-"""What the farm and the engine can do, measured."""
+"""Benches of the farm and of the engine."""

@@ -1,4 +1,4 @@
-"""What a video costs the engine, in counts rather than times. `framefarm bench engine` prints it.
+"""Measure a video's cost in the engine, in counts rather than times. `framefarm bench engine` prints it.
 
 Everything is counted from outside: calls of the transformer and of the VAE by hooks, frames at the encoder's door,
 memory by the operating system. `python -m lab.bench.engine 14` renders 14 sections and prints its peak memory.
@@ -163,8 +163,8 @@ def own_peak_mib() -> float:
 def step_overhead(models: Models, *, height: int = 608, width: int = 640, steps: int = 12) -> Overhead:
     """Time one section of the real latent size step by step, the transformer's forward taken off.
 
-    What is measured does not depend on the model, so it may be tiny. Other work on the machine raises the median; the
-    least is the cost of the work itself.
+    The overhead does not depend on the model, so the model may be tiny. Other work on the machine raises the median;
+    the least is the cost of the work itself.
     """
     spec = RenderSpec(
         kind="i2v", sections=1, height=height, width=width, seed=1, prompt="a cat", num_inference_steps=steps

@@ -39,7 +39,7 @@ class Load:
 
 @dataclass(slots=True)
 class Pressed:
-    """What the farm answered."""
+    """Counts of the farm's answers."""
 
     accepted: int = 0
     refused_429: int = 0

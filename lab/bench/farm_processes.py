@@ -1,4 +1,4 @@
-"""What the processes of a farm's ingress use, from /proc. Only Linux has that."""
+"""Read from /proc how much CPU time and memory the processes of a farm's ingress use. Only Linux has /proc."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _NORM, _BIAS = 0.05, 0.05  #: how far norms are from one, and biases from zero
 
 @dataclass(slots=True)
 class RandomParts:
-    """What `Renderer` needs for sections. image_tokens: as many as the missing image encoder would give."""
+    """The parts that `Renderer` needs for sections. image_tokens: as many as the missing image encoder would give."""
 
     transformer: Any
     vae: Any

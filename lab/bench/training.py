@@ -1,4 +1,4 @@
-"""What a clip costs a step of training, packed by section or whole: tokens, memory for the gradients, time.
+"""Measure the cost of a clip in a step of training, packed by section or whole: tokens, gradients' memory, time.
 
 FramePack claims that a step sees a section and a context of constant length, so that batches are as large as in image
 diffusion for a video of any length (arXiv:2504.12626). This bench compares it with the same transformer on all frames.

@@ -32,7 +32,7 @@ _PREFIX = "step-"
 
 
 class Stage(Protocol):
-    """What is trained. `model` has the weights, and the loss must reach them through its forward."""
+    """The model in training. `model` has the weights, and the loss must reach them through its forward."""
 
     name: str
     model: nn.Module

@@ -1,4 +1,4 @@
-"""What a farm can be asked, each call once: coroutines over what has a connection.
+"""The calls of a farm, each written once: coroutines over an object that has a connection.
 
 `FarmClient` gives them to programs without `await`; `Farm` and `AsyncFarm` are made of them.
 """

@@ -45,7 +45,7 @@ LOST: tuple[type[Exception], ...] = (Lost, Unavailable, Busy)  #: worth another 
 
 
 class Connected(Protocol):
-    """What has a connection."""
+    """An object that has a connection."""
 
     @property
     def connection(self) -> Connection:

@@ -1,4 +1,4 @@
-"""What a farm answers, and what its clients raise.
+"""A farm's error answers, and the exceptions that its clients raise.
 
 FarmError
 ├── ConfigError        exit 2   the operator must change a setting

@@ -1,4 +1,4 @@
-"""What `Farm` and `AsyncFarm` share, and what `Video` and `AsyncVideo` share: all but the calls."""
+"""The parts that `Farm` shares with `AsyncFarm`, and `Video` with `AsyncVideo`: all but the calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFacts:
-    """What the farm said of a video when it was last asked. It does not change; `refresh` returns a new one."""
+    """The farm's last answer about a video. It does not change; `refresh` returns a new one."""
 
     id: str
     status: Status

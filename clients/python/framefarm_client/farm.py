@@ -1,4 +1,4 @@
-"""What programs use: `Farm` and `AsyncFarm` with typed videos and the same names, `FarmClient` with JSON objects."""
+"""The clients: `Farm` and `AsyncFarm` with typed videos and the same names, `FarmClient` with JSON objects."""
 
 from __future__ import annotations
 

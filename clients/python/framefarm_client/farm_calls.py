@@ -1,4 +1,4 @@
-"""What a farm is asked by `Farm` and `AsyncFarm`, each call once, as coroutines."""
+"""The calls of `Farm` and `AsyncFarm`, each written once, as coroutines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program names and sees: the fields of a request, how far a video is, why it failed. Plain data."""
+"""Plain data that a program names and sees: the fields of a request, how far a video is, why it failed."""
 
 from __future__ import annotations
 

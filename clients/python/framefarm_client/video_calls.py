@@ -1,4 +1,4 @@
-"""What can be done with a video, each call once: coroutines that `Video` and `AsyncVideo` are made of."""
+"""The calls on a video, each written once: coroutines that `Video` and `AsyncVideo` share."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the cloud of this machine says of the machine's end."""
+"""Notices in which this machine's cloud says that the machine ends."""

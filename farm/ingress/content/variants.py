@@ -1,4 +1,4 @@
-"""What a client asks of /content: which file, and of which section or time."""
+"""The variants of /content: which file a client asks for, and of which section or time."""
 
 from __future__ import annotations
 

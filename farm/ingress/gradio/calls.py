@@ -1,4 +1,4 @@
-"""What the calls do. Each returns the event whose id the client then follows; a refusal is an event, too."""
+"""The calls. Each returns the event whose id the client then follows; a refusal is also an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client reads first: /config with components and dependencies, and /info with parameters and returns."""
+"""The answers that a client reads first: /config with components and dependencies, /info with parameters, returns."""
 
 from __future__ import annotations
 

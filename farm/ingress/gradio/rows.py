@@ -1,4 +1,4 @@
-"""What /process yields while a video is made: rows of outputs, always the same ones in the same order."""
+"""The rows of outputs that /process yields while a video is made: always the same outputs in the same order."""
 
 from __future__ import annotations
 

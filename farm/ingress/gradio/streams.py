@@ -1,4 +1,4 @@
-"""What clients follow: the stream of a session, with all calls that it waits for, and the stream of a single call."""
+"""The streams that clients follow: that of a session, with all calls that it waits for, and that of a single call."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class SessionStream:
         return True
 
     async def _tell(self, key: ScriptKey) -> None:
-        """Tell of a call up to its end. What goes wrong here ends this call alone."""
+        """Stream a call's events up to its end. A failure here ends this call alone."""
         await asyncio.sleep(_SETTLE_S)
         messages = Messages(key.name)
         try:

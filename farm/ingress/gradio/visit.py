@@ -15,7 +15,7 @@ _SESSION_CHARS = 200
 
 
 class Visit(NamedTuple):
-    """What every call of a client has."""
+    """The facts that every call of a client has."""
 
     door: Door
     owner: str

@@ -23,7 +23,7 @@ _LONGEST_S = 7 * 86_400
 
 
 class LinkRequest(BaseModel):
-    """What a link is for."""
+    """The purpose of a link."""
 
     model_config = ConfigDict(extra="forbid")
 

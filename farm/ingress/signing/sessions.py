@@ -25,13 +25,13 @@ router = APIRouter(tags=["sessions"])
 
 
 class SignIn(BaseModel):
-    """What the page signs in with."""
+    """The token with which the page signs in."""
 
     key: str = Field("", description="an API key of this farm")
 
 
 class LogIn(BaseModel):
-    """What gradio's clients sign in with."""
+    """The user name and password with which gradio's clients sign in."""
 
     username: str = Field("", description="the name of the API key")
     password: str = Field("", description="the API key")

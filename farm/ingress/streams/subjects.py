@@ -1,4 +1,4 @@
-"""What the streams tell: the newest truth of each subject, how often it may be told, and to which callers."""
+"""The facts that streams send: the newest state of each subject, how often it may be sent, and to which callers."""
 
 from __future__ import annotations
 

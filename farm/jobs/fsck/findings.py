@@ -43,7 +43,7 @@ class Finding(Value):
 
     @property
     def cure(self) -> str:
-        """What an operator can do about it."""
+        """The remedy that an operator has."""
         if self.order is not None:
             return "framefarm fsck --repair"
         if self.kind == "damaged" and self.video is None:  # a claim, a batch, presets or the seal
@@ -52,7 +52,7 @@ class Finding(Value):
 
 
 class Look:
-    """What a check asks of the store."""
+    """The store as a check reads it."""
 
     def __init__(self, store: Store, *, now: float, grace_s: float) -> None:
         """now: unix seconds. grace_s: younger objects do not count as dangling."""

@@ -1,4 +1,4 @@
-"""What a check found lost is made again by a farm."""
+"""Note the losses that a check found, so that a farm makes the objects again."""
 
 from __future__ import annotations
 

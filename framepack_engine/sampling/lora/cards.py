@@ -1,4 +1,4 @@
-"""What people want to know of a LoRA before they use it. Reads heads of files only; loads no torch."""
+"""Describe LoRAs to people before they use them. Reads heads of files only; loads no torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BASES = ("modelspec.architecture", "ss_base_model_version", "base_model", "ss_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraFacts:
-    """What a LoRA's file tells. widths: numbers of inputs and outputs of the layers that it acts on."""
+    """The facts in a LoRA's file. widths: numbers of inputs and outputs of the layers that it acts on."""
 
     widths: frozenset[int] = frozenset()
     trigger_words: tuple[str, ...] = ()

@@ -38,7 +38,7 @@ _NAMED = 8  #: unknown keys that an error lists; it counts the rest
 
 
 class LowRank(NamedTuple):
-    """What a LoRA adds to one Linear: down (r, in), up (out, r), float32; `up` contains alpha."""
+    """A LoRA's addition to one Linear: down (r, in), up (out, r), float32; `up` contains alpha."""
 
     down: Tensor
     up: Tensor

@@ -1,1 +1,1 @@
-"""What one device does with the big model: sections, kernels, copies, decodes, training."""
+"""Measure the big model on one device: sections, kernels, copies, decodes, training."""

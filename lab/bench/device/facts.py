@@ -1,4 +1,4 @@
-"""What the device reaches at the model's own shapes: matrix products, attentions, copies, and its context's size."""
+"""The device's rates at the model's own shapes: matrix products, attentions, copies, and its context's size."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _attentions(site: Site) -> Iterator[dict[str, Any]]:
 
 
 def _first_calls(site: Site, work: Callable[[int], object]) -> Iterator[dict[str, Any]]:
-    """What another prompt's length costs cuDNN: the first call at a number of tokens makes a plan."""
+    """Time cuDNN at the length of another prompt: its first call at a number of tokens makes a plan."""
     for more in _OTHER_TOKENS:
         torch.cuda.synchronize(site.device)
         begun = time.perf_counter()

@@ -13,7 +13,7 @@ REFERENCE_TFLOP = 494.1  #: of 640x608, window 9, a prompt of 32 tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One section row, measured. What was not measured, or does not apply, is None.
+    """One section row, measured. A field that was not measured, or does not apply, is None.
 
     s_per_forward: median of the forwards whose blocks ran, on the device's own clock. s_per_step: mean of all steps,
     with the sampler. s_per_frame: of a section of 25 such steps, without its decode. tflops: a second, of what a

@@ -1,4 +1,4 @@
-"""What a row is measured with."""
+"""The device and models with which a row is measured."""
 
 from __future__ import annotations
 

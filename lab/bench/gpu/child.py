@@ -1,6 +1,6 @@
 """The process that measures a group of rows, one after another, and tells its parent each line as it is measured.
 
-What it tells: {"ready": true}, then the lines of each row. After a row that left the device unable to compute it tells
+It sends {"ready": true}, then the lines of each row. After a row that left the device unable to compute, it sends
 {"lost": true} and ends.
 """
 
@@ -15,7 +15,7 @@ from lab.bench.gpu.options import GpuOptions
 
 
 class Rows(Protocol):
-    """What measures rows; see `MeasuredRows`."""
+    """A meter of rows; see `MeasuredRows`."""
 
     def lines(self, row: str) -> Iterator[dict[str, Any]]:
         """Measure a row: its parts, then the line that ends it."""
@@ -25,7 +25,7 @@ class Rows(Protocol):
 
 
 def measured_rows(options: GpuOptions) -> Rows:
-    """Load what measures rows: torch, diffusers and the model's code."""
+    """Load the meter of rows: torch, diffusers and the model's code."""
     from lab.bench.gpu.measured_rows import MeasuredRows
 
     return MeasuredRows(options)

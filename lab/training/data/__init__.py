@@ -1,1 +1,1 @@
-"""What `pocket` is trained on: pictures, motions and prompts that are made, and photographs."""
+"""Training data of `pocket`: generated pictures, motions and prompts, and photographs."""

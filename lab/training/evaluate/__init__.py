@@ -1,1 +1,1 @@
-"""What a trained model can do, measured and shown."""
+"""Measure and show the skill of a trained model."""

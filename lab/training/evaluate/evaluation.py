@@ -1,4 +1,4 @@
-"""What a trained model can do on photos that it has never seen, in figures, clips and one sheet of pictures.
+"""Show the skill of a trained model on photos that it has never seen: figures, clips and one sheet of pictures.
 
 `framefarm bench pocket` prints it. Nothing here knows which model it is: goals are docs/explanation/pocket.md's.
 """
@@ -36,7 +36,7 @@ _FRAMES_CODED = 17  #: of the clip that the autoencoder is tried on, beside sing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What is asked of a model. photos: files, by name. out: folder for the clips.
+    """The tasks for a model. photos: files, by name. out: folder for the clips.
 
     sections: of each motion's video; 2 are the 2 seconds of the goal.
     """

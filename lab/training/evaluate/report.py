@@ -31,7 +31,7 @@ _MOVING = ("zoom_in", "pan_left", "rotate_right", "darken")  #: rows of moving.w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is tried: a model's name or folder, on photos by name. resolution: None is the model's own."""
+    """The trial: a model's name or folder, on photos by name. resolution: None is the model's own."""
 
     model: str
     photos: Mapping[str, Path]

@@ -43,7 +43,7 @@ class KeptClip:
 
     @property
     def bucket(self) -> tuple[int, int, int]:
-        """What clips of one batch have in common."""
+        """The size and length that clips of one batch have in common."""
         return self.height, self.width, self.sections
 
 
