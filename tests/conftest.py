@@ -26,13 +26,14 @@ prepare_process()  # before any test loads torch; every process that a test star
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Where tests run side by side (`-n`), a file stays together, and no two farms share the machine."""
+    """Keep a file's tests on one side (`-n`). Farms follow each other on one side; the page's may be on the other."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return "farms" if path.startswith("tests/acceptance/") else path
+            sides = (side for side in ("tests/acceptance/page/", "tests/acceptance/") if path.startswith(side))
+            return next(sides, path)
 
     return ByFile(config, log)
 

@@ -21,7 +21,7 @@ from tests.imports import ROOT
 from tests.patience import patient, wait_for
 
 pytestmark = [pytest.mark.acceptance]
-VIDEOS = 12
+VIDEOS = 8
 WORKERS = 2
 ORDERS = 4  #: of each video: encode, a section, decode, finish
 

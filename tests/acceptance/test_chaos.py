@@ -1,6 +1,7 @@
 """`make chaos` in minutes: a few kinds of faults, each once. `make long` has every kind that is over soon.
 
-Of the others, test_survival.py kills a worker, test_watched_farm.py an ingress, and test_farm_on_s3.py loses answers.
+Of the others, test_survival.py kills a worker and a dispatcher, test_watched_farm.py kills an ingress, and
+test_farm_on_s3.py loses answers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS
 
 pytestmark = [pytest.mark.acceptance]
-FEW = {"worker frozen past its lease", "dispatcher killed", "store killed"}
+FEW = {"worker frozen past its lease", "store killed"}
 #: the others restart the farm, which takes 10 s each, or wait for a moment that may not come
 MANY = {
     "worker killed",
