@@ -11,9 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 
@@ -23,50 +24,16 @@ from actors.meter import RayMeter
 from actors.notices.board import NoticeBoard
 from actors.reach import unreached
 from actors.wire import own_build
-from farm.contract import Failure, JobId, LiveJob, Load, Order, Progress, Verdict, WorkerCard, WorkerState, WorkerWish
+from farm.bells import Bells, rings
+from farm.contract import Order, Verdict, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.dispatch.news import News, Place
 from farm.errors import LeaseLost, StoreError
 from farm.jobs import Jobs
 from farm.logs import setup_logs
-from farm.request import Move, VideoRequest
 from farm.settings import FarmSettings
 from farm.store import MeteredStore, open_store
 from farm.webhooks.sender import WebhookSender
-
-
-class Bell:
-    """Wakes all listeners, once. Use it in one event loop only."""
-
-    def __init__(self) -> None:
-        self.listeners: set[asyncio.Event] = set()
-
-    @contextmanager
-    def listening(self) -> Iterator[asyncio.Event]:
-        """Give an event that the next ring sets. Listen before you look, so that no news falls in between."""
-        event = asyncio.Event()
-        self.listeners.add(event)
-        try:
-            yield event
-        finally:
-            self.listeners.discard(event)
-
-    def ring(self) -> None:
-        """Wake all who listen now."""
-        for event in self.listeners:
-            event.set()
-
-
-async def heard(ringing: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for the ring; return whether it came in time."""
-    if ringing.is_set():
-        return True
-    try:
-        await asyncio.wait_for(ringing.wait(), max(0.0, timeout_s))
-    except TimeoutError:
-        return False
-    return True
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +44,18 @@ _AGAIN_S = 2.0  #: between two tries to tell a machine
 _ASK_S = 5.0  #: an idle worker's question waits this long for an order before the answer is "go"
 
 
+def _passed_on(
+    method: Callable[Concatenate[Dispatcher, P], T],
+) -> Callable[Concatenate[DispatcherActor, P], Coroutine[Any, Any, T]]:
+    """Make an actor's method of one of Dispatcher's; Ray wants them one by one."""
+
+    @wraps(method)
+    async def passed_on(self: DispatcherActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._call(method, self._dispatcher, *args, **kwargs)
+
+    return passed_on
+
+
 class DispatcherActor:
     """Passes calls on to the Dispatcher, wakes callers that wait for a change, and keeps the workers alive."""
 
@@ -85,7 +64,7 @@ class DispatcherActor:
         setup_logs(style=settings.log_format, level=settings.log_level)
         self._settings, self._meter = settings, RayMeter()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._orders, self._changed = Bell(), Bell()
+        self._bells = Bells()  #: "orders" and "news"; rung in the event loop alone
         self._heard = set[str]()  #: Ray's ids of the machines that are told so
         self._dispatcher = self._take_charge()
         log.info("take_charge", extra={"epoch": self._dispatcher.epoch})
@@ -117,8 +96,8 @@ class DispatcherActor:
                     jobs,
                     self._settings,
                     meter=self._meter,
-                    on_news=lambda: self._soon(self._changed.ring),
-                    on_orders=lambda: self._soon(self._orders.ring),
+                    on_news=lambda: self._ring("news"),
+                    on_orders=lambda: self._ring("orders"),
                     on_end=self._webhooks.nudge,
                 )
             except StoreError as err:
@@ -153,70 +132,35 @@ class DispatcherActor:
             self._heard.add(card.ray_node)
             threading.Thread(target=_tell, args=(card.ray_node, HEARD), name="heard", daemon=True).start()
         while True:
-            with self._orders.listening() as ringing:
+            with self._bells.heard("orders") as bell:
                 answer: Order | Verdict = await self._call(self._dispatcher.ask, card)
                 resting = answer == "pause" and card.model is None  # else it must let its model go at once
-                if not (answer == "go" or resting) or not await heard(ringing, until - time.monotonic()):
+                if not (answer == "go" or resting) or not await rings(bell, until - time.monotonic()):
                     return answer
-
-    async def beat(self, card: WorkerCard, progress: Progress) -> Verdict:
-        """Pass on to Dispatcher.beat."""
-        return await self._call(self._dispatcher.beat, card, progress)
-
-    async def give_up(self, failure: Failure) -> None:
-        """Pass on to Dispatcher.give_up."""
-        await self._call(self._dispatcher.give_up, failure)
-
-    async def worker_failed_to_start(self, message: str) -> Verdict:
-        """Pass on to Dispatcher.worker_failed_to_start."""
-        return await self._call(self._dispatcher.worker_failed_to_start, message)
-
-    async def nudge(self, job_id: JobId, owner: str | None = None) -> None:
-        """Pass on to Dispatcher.nudge."""
-        await self._call(self._dispatcher.nudge, job_id, owner)
-
-    async def move(self, job_id: JobId, move: Move) -> None:
-        """Pass on to Dispatcher.move."""
-        await self._call(self._dispatcher.move, job_id, move)
-
-    async def watch(self, jobs: frozenset[JobId]) -> None:
-        """Pass on to Dispatcher.watch."""
-        await self._call(self._dispatcher.watch, jobs)
 
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
         """Answer like Dispatcher.news, but wait up to `timeout_s` for a change."""
         until = time.monotonic() + timeout_s
         while True:
-            with self._changed.listening() as ringing:
+            with self._bells.heard("news") as bell:
                 news = await self._call(self._dispatcher.news, after)
                 left_s = until - time.monotonic()
                 if news.is_news or left_s <= 0:
                     return news
-                await heard(ringing, min(left_s, _NEWS_S))
+                await rings(bell, min(left_s, _NEWS_S))
 
-    async def live(self, job_id: JobId) -> LiveJob | None:
-        """Pass on to Dispatcher.live."""
-        return await self._call(self._dispatcher.live, job_id)
-
-    async def lives(self, job_ids: list[JobId]) -> dict[JobId, LiveJob]:
-        """Pass on to Dispatcher.lives."""
-        return await self._call(self._dispatcher.lives, job_ids)
-
-    async def workers(self) -> list[WorkerState]:
-        """Pass on to Dispatcher.workers."""
-        return await self._call(self._dispatcher.workers)
-
-    async def waiting_for(self, request: VideoRequest) -> str | None:
-        """Pass on to Dispatcher.waiting_for."""
-        return await self._call(self._dispatcher.waiting_for, request)
-
-    async def load(self, owner: str) -> Load:
-        """Pass on to Dispatcher.load."""
-        return await self._call(self._dispatcher.load, owner)
-
-    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """Pass on to Dispatcher.worker_wish."""
-        return await self._call(self._dispatcher.worker_wish, worker_id, wish)
+    beat = _passed_on(Dispatcher.beat)
+    give_up = _passed_on(Dispatcher.give_up)
+    worker_failed_to_start = _passed_on(Dispatcher.worker_failed_to_start)
+    nudge = _passed_on(Dispatcher.nudge)
+    move = _passed_on(Dispatcher.move)
+    watch = _passed_on(Dispatcher.watch)
+    live = _passed_on(Dispatcher.live)
+    lives = _passed_on(Dispatcher.lives)
+    workers = _passed_on(Dispatcher.workers)
+    waiting_for = _passed_on(Dispatcher.waiting_for)
+    load = _passed_on(Dispatcher.load)
+    worker_wish = _passed_on(Dispatcher.worker_wish)
 
     async def drain(self) -> list[str]:
         """Let the workers stop at their next step, give back their leases and end; return the slots that still live."""
@@ -248,10 +192,10 @@ class DispatcherActor:
                 _step_down(err)
             raise
 
-    def _soon(self, ring: Callable[[], None]) -> None:
+    def _ring(self, bell: str) -> None:
         """Ring a bell in the event loop, because the dispatcher calls from its threads."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(ring)
+            self._loop.call_soon_threadsafe(self._bells.ring, bell)
 
 
 def _tell(ray_node: str, word: str) -> None:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 from typing_extensions import override
 
 from actors.cluster import DISPATCHER, NAMESPACE
-from farm.contract import JobId, LiveJob, Load, WorkerState, WorkerWish
 from farm.dispatch.news import News, NewsDoor, Place
 from farm.errors import FarmError, Unavailable
-from farm.request import Move, VideoRequest
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
+
+
+def _asks(
+    method: Callable[Concatenate[NewsDoor, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[RayDoor, P], Coroutine[Any, Any, T]]:
+    """Make a door's method, which asks the actor's of the same name."""
+
+    @wraps(method)
+    async def ask(self: RayDoor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        answer: T = await self._call(0.0, method.__name__, *args, **kwargs)
+        return answer
+
+    return ask
 
 
 class RayDoor(NewsDoor):
@@ -25,54 +39,22 @@ class RayDoor(NewsDoor):
     def __init__(self) -> None:
         self._actor: Any = None  # looked up at the first call, and again after a failure
 
-    @override
-    async def nudge(self, job: JobId, owner: str | None = None) -> None:
-        await self._call("nudge", job, owner)
-
-    @override
-    async def watch(self, jobs: frozenset[JobId]) -> None:
-        await self._call("watch", jobs)
+    nudge = _asks(NewsDoor.nudge)
+    watch = _asks(NewsDoor.watch)
+    move = _asks(NewsDoor.move)
+    live = _asks(NewsDoor.live)
+    lives = _asks(NewsDoor.lives)
+    workers = _asks(NewsDoor.workers)
+    waiting_for = _asks(NewsDoor.waiting_for)
+    load = _asks(NewsDoor.load)
+    worker_wish = _asks(NewsDoor.worker_wish)
 
     @override
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
-        answer: News = await self._call("news", after, wait_s=timeout_s, timeout_s=timeout_s)
+        answer: News = await self._call(timeout_s, "news", after, timeout_s=timeout_s)
         return answer
 
-    @override
-    async def move(self, job: JobId, move: Move) -> None:
-        await self._call("move", job, move)
-
-    @override
-    async def live(self, job: JobId) -> LiveJob | None:
-        answer: LiveJob | None = await self._call("live", job)
-        return answer
-
-    @override
-    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
-        answer: dict[JobId, LiveJob] = await self._call("lives", list(jobs))
-        return answer
-
-    @override
-    async def workers(self) -> Sequence[WorkerState]:
-        answer: list[WorkerState] = await self._call("workers")
-        return answer
-
-    @override
-    async def waiting_for(self, request: VideoRequest) -> str | None:
-        answer: str | None = await self._call("waiting_for", request)
-        return answer
-
-    @override
-    async def load(self, owner: str) -> Load:
-        answer: Load = await self._call("load", owner)
-        return answer
-
-    @override
-    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        answer: WorkerState = await self._call("worker_wish", worker_id, wish)
-        return answer
-
-    async def _call(self, method: str, *args: object, wait_s: float = 0.0, **kwargs: object) -> Any:
+    async def _call(self, wait_s: float, method: str, /, *args: object, **kwargs: object) -> Any:
         try:
             return await asyncio.wait_for(self._ask(method, *args, **kwargs), wait_s + _ANSWER_S)
         except RayTaskError as err:

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from farm.bells import Bells
 from farm.contract import Media, MetricsDoor, Planner
 from farm.dispatch.news import NewsDoor
 from farm.errors import Forbidden, Unauthorized
 from farm.ingress.lives import Lives
 from farm.ingress.ready import Readiness
 from farm.ingress.signing.seals import Seals
-from farm.ingress.streams.bells import Bells
 from farm.ingress.streams.feed import Feed
 from farm.ingress.streams.subjects import Viewer
 from farm.ingress.streams.watches import Watches

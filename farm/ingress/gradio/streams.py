@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from anyio import current_time
 from starlette.concurrency import run_in_threadpool
 
+from farm.bells import rings
 from farm.errors import Damaged, FarmError, NotFound, StoreError
 from farm.ingress.gradio.calls import has_late_note
 from farm.ingress.gradio.doors import DOORS, Call
@@ -173,8 +174,7 @@ class SessionStream:
                 self._known or current_time() - empty_at > _EMPTY_S
             ):
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), _LOOK_S if self._tasks else _RETRY_S)
+            await rings(bell, _LOOK_S if self._tasks else _RETRY_S)
 
     async def _look(self, bell: asyncio.Event) -> bool:
         """Begin to tell of calls that are new; each sets the bell at its end. Tell whether the store answered."""

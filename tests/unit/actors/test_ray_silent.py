@@ -10,6 +10,7 @@ import ray
 from actors import dispatcher, door, meter
 from actors.cluster import FarmNode
 from actors.reach import Ports
+from farm.bells import Bells
 from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
 from farm.errors import Unavailable
@@ -77,7 +78,7 @@ def actor_on(jobs: Jobs, settings: FarmSettings) -> dispatcher.DispatcherActor:
     """The dispatcher's actor without the keeper of the workers, which needs Ray."""
     actor = object.__new__(dispatcher.DispatcherActor)
     actor._settings, actor._dispatcher = settings, Dispatcher(jobs, settings)
-    actor._loop, actor._orders, actor._heard = None, dispatcher.Bell(), set()
+    actor._loop, actor._bells, actor._heard = None, Bells(), set()
     return actor
 
 

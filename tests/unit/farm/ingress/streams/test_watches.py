@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.dispatcher import Bell, heard
+from farm.bells import Bells, rings
 from farm.contract import Order
 from farm.dispatch.dispatcher import Dispatcher
 from farm.ingress.streams.feed import Feed
@@ -215,11 +215,11 @@ def test_news_ring_for_streams_and_a_heartbeat_gives_no_order(jobs: Jobs, accept
 
 async def test_a_bell_wakes_all_who_listen() -> None:
     """A listener gets the next ring, even one between its check and its wait; other listeners keep waiting."""
-    bell = Bell()
-    with bell.listening() as one, bell.listening() as two:
-        bell.ring()
-        assert await heard(one, 1)
-        assert await heard(two, 0)
-    assert not bell.listeners
-    with bell.listening() as three:
-        assert not await heard(three, 0.01)
+    bells = Bells()
+    with bells.heard("one") as one, bells.heard("one") as two, bells.heard("other") as other:
+        bells.ring("one")
+        assert await rings(one, 1)
+        assert await rings(two, 0)
+        assert not await rings(other, 0)
+    with bells.heard("one") as three:
+        assert not await rings(three, 0.01)

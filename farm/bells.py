@@ -1,21 +1,21 @@
-"""Bells within this process: one part of the ingress wakes another that waits for the same thing."""
+"""Bells within this process: one part of it wakes others that wait for the same thing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Bells:
-    """Bells by name. Nothing is lost with them: each listener looks by itself now and then."""
+    """Bells by name, for one event loop. Nothing is lost with them: each listener looks by itself now and then."""
 
     def __init__(self) -> None:
         self._heard: dict[str, set[asyncio.Event]] = {}
 
     @contextmanager
     def heard(self, name: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each ring for as long as the context lasts."""
+        """Give an event that is set at each ring in the context. Enter it before you look: no news falls in between."""
         bell = asyncio.Event()
         self._heard.setdefault(name, set()).add(bell)
         try:
@@ -29,3 +29,10 @@ class Bells:
         """Wake all who hear this bell."""
         for bell in self._heard.get(name, ()):
             bell.set()
+
+
+async def rings(bell: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for the ring; return whether it came in time."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(bell.wait(), timeout_s)
+    return bell.is_set()
