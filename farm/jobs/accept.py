@@ -32,7 +32,7 @@ from farm.ledger.notes import Claim, mark, mark_hooks, read_note
 from farm.ledger.states import Event
 from farm.receiver import NO_HOOKS, Hooks
 from farm.request import VideoRequest
-from farm.store import ObjectMissing, Store
+from farm.store import Store
 
 
 class Submission(NamedTuple):
@@ -116,11 +116,7 @@ def _is_accepted(store: Store, first: Job) -> bool:
     """Tell whether an earlier request with the same key was accepted. Videos that users deleted stay deleted."""
     if first.batch is not None:
         return is_accepted(store, first.batch, first.owner)
-    try:
-        store.size(entry_key(first.id, 0))
-    except ObjectMissing:
-        return False
-    return True
+    return bool(store.existing({entry_key(first.id, 0)}))
 
 
 def _stage(store: Store, job: Job, new: Submission, now_s: float) -> Event:

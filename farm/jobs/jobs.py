@@ -61,13 +61,7 @@ class Jobs:
 
     def is_claimed(self, idempotency_key: str | None, *, owner: str) -> bool:
         """Tell whether an earlier request used this key."""
-        if idempotency_key is None:
-            return False
-        try:
-            self.store.size(claim_key(owner, idempotency_key))
-        except ObjectMissing:
-            return False
-        return True
+        return idempotency_key is not None and bool(self.store.existing({claim_key(owner, idempotency_key)}))
 
     def enter(self, job: Job, *, is_open: bool) -> None:
         """Register an imported video whose objects and ledger are already stored; is_open: it has not ended.

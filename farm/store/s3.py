@@ -111,12 +111,11 @@ class S3Store(Store):
 
     @override
     def put_if_absent(self, key: str, data: bytes | Path) -> bool:
-        name = self._name(key)
         with self._asking("write", key), io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as body:
             size = body.seek(0, io.SEEK_END)
             if size > self._multipart_bytes:
-                return self._put_in_parts(name, body, size)
-            return self._create(name, body)
+                return self._put_in_parts(key, body, size)
+            return self._create(self._name(key), body)
 
     @override
     def get(self, key: str) -> bytes:
@@ -216,10 +215,11 @@ class S3Store(Store):
             raise
         return True
 
-    def _put_in_parts(self, name: str, body: BinaryIO, size: int) -> bool:
+    def _put_in_parts(self, key: str, body: BinaryIO, size: int) -> bool:
         """Upload part by part; take a failed upload back. The look beforehand is no condition."""
-        if self._exists(name):
+        if self._is_there(key):
             return False
+        name = self._name(key)
         where = {"Bucket": self._bucket, "Key": name}
         upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
         part_bytes = max(self._part_bytes, -(-size // 10_000))  # S3 accepts 10,000 parts
@@ -235,17 +235,8 @@ class S3Store(Store):
             if not isinstance(err, _SILENT):  # it would not answer this either; `_sweep` finds the upload
                 with suppress(BotoCoreError, ClientError):
                     self._s3.abort_multipart_upload(**upload)
-            if _code(err) == "NoSuchUpload" and self._exists(name):
+            if _code(err) == "NoSuchUpload" and self._is_there(key):
                 return False  # it was completed, and the answer got lost
-            raise
-        return True
-
-    def _exists(self, name: str) -> bool:
-        try:
-            self._s3.head_object(Bucket=self._bucket, Key=name)
-        except ClientError as err:
-            if _status(err) == 404:
-                return False
             raise
         return True
 

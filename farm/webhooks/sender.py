@@ -26,10 +26,8 @@ from farm.ledger.notes import Mark, read_note
 from farm.ledger.states import OPEN
 from farm.receiver import Receiver, Resolve
 from farm.settings import FarmSettings
-from farm.store import ObjectMissing
-from farm.webhooks.addresses import resolve
 from farm.webhooks.message import Delivery, event_type, signed
-from farm.webhooks.post import Answer, http_client, post
+from farm.webhooks.post import Answer, http_client, post, resolve
 
 log = logging.getLogger(__name__)
 FIRST_DELAY_S = 5.0
@@ -194,9 +192,7 @@ class WebhookSender:
             if self._clock() - read_note(store, hook.key, Mark).at > _UNUSED_S:
                 store.delete(hook.key)
             return None
-        try:
-            store.size(outcome_key(hook.job, record.head.end, hook.whose))
-        except ObjectMissing:
+        if not store.existing({outcome_key(hook.job, record.head.end, hook.whose)}):
             return record
         store.delete(hook.key)  # delivered: the sender died before it could remove the marker
         return None

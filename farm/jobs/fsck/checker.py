@@ -45,7 +45,8 @@ class Checker:
 
         Raises: StoreError if the store does not answer.
         """
-        for name, keys in groupby(self._look.keys(at.VIDEOS), key=lambda key: key.split("/")[1]):
+        store = self._look.store
+        for name, keys in groupby(keys_below(store, at.VIDEOS), key=lambda key: key.split("/")[1]):
             if is_id(name):
                 check = VideoCheck(self._look, JobId(name), list(keys))
                 yield from check.findings()
@@ -70,7 +71,7 @@ class Checker:
             (at.SECRETS, self._seal),
             (PROBES, self._probe),
         ):
-            for key in self._look.keys(prefix):
+            for key in keys_below(store, prefix):
                 try:
                     yield from judge(key)
                 except ObjectMissing:  # erased just now

@@ -12,7 +12,7 @@ from farm.ledger import Entry, Ledger
 from farm.ledger import layout as at
 from farm.ledger.notes import second_marker
 from farm.ledger.states import ENDED
-from farm.store import ObjectMissing, Store, keys_below
+from farm.store import ObjectMissing, Store
 from framefarm_client.names import is_id
 
 Kind = Literal["missing", "damaged", "ledger", "request", "unlisted", "unmarked", "dangling", "leftover", "foreign"]
@@ -60,19 +60,11 @@ class Look:
 
     def exists(self, key: str) -> bool:
         """Tell whether the key has an object."""
-        try:
-            self.store.size(key)
-        except ObjectMissing:
-            return False
-        return True
+        return bool(self.store.existing({key}))
 
     def has_request(self, name: str) -> bool:
         """Tell whether `name` is the id of a video that has a request."""
         return is_id(name) and self.exists(at.request_key(JobId(name)))
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix, however many there are."""
-        return keys_below(self.store, prefix)
 
     def dangling(
         self, key: str, detail: str, video: str | None = None, *, kind: Kind = "dangling"
