@@ -16,7 +16,7 @@ from typing import Any
 from farm.contract import Artifact, Job, VideoFacts
 from farm.errors import InvalidRequest, NotReady, TooLarge
 from farm.intake.body import Body, Intake, checked
-from farm.intake.prepare import Prepared, Tools, default_model, keyframe_section, prepare
+from farm.intake.prepare import Prepared, Tools, default_model, input_names, prepare
 from farm.jobs import Jobs, Record
 from farm.jobs.origin import Origin
 from farm.ledger.damage import verified
@@ -112,14 +112,13 @@ def _changed(job: Job, fields: Mapping[str, Any], images: dict[str, bytes], jobs
     for name in ("keyframes", "loop") if goes_forward else ():
         kept.pop(name, None)
     request = checked(fields, {}, tools.planner, kept=kept).request
-    parts = {"input_reference": "start"}
+    wanted = {"input_reference"}
     if not goes_forward:
+        wanted |= {frame.image for frame in request.keyframes}
         if not job.request.loop and not request.loop:
-            parts["end_image"] = "end"
-        for frame in job.request.keyframes:
-            if frame.image in {wanted.image for wanted in request.keyframes}:
-                parts[frame.image] = f"keyframe_{keyframe_section(frame.at_s, job.plan, tools.planner)}"
-    found = {part: job.inputs[name] for part, name in parts.items() if name in job.inputs and part not in images}
+            wanted.add("end_image")
+    names = input_names(job.request, job.plan, tools.planner)
+    found = {part: job.inputs[names[part]] for part in wanted - images.keys() if names.get(part) in job.inputs}
     return Intake(request, images | {part: verified(jobs.store, artifact) for part, artifact in found.items()})
 
 

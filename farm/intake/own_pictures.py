@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from farm.contract import Planner
 from farm.errors import Damaged, NotFound, TooLarge, UnsupportedImage
 from farm.intake.inspect_file import Inspection
-from farm.intake.prepare import Tools, keyframe_section
+from farm.intake.prepare import Tools, input_names
 from farm.intake.uploads import Upload, checked_picture
-from farm.jobs import Jobs, Record
+from farm.jobs import Jobs
 from farm.ledger.damage import verified
 
 
@@ -24,8 +23,9 @@ def with_own_pictures(found: Inspection, jobs: Jobs, tools: Tools, *, owner: str
         return found._replace(video="")
     [one] = found.found
     images, taken = dict[str, Upload](), set[str]()
-    for part, name in _inputs(record, tools.planner).items():
-        if name in record.job.inputs:
+    for part, name in input_names(record.job.request, record.job.plan, tools.planner).items():
+        is_start = name == "end" and record.job.request.loop  # its end image is its start image
+        if name in record.job.inputs and not is_start:
             with suppress(Damaged, TooLarge, UnsupportedImage):
                 data = verified(jobs.store, record.job.inputs[name])
                 images[part] = checked_picture(data, f"{found.video}.{name}.png", tools)
@@ -40,12 +40,3 @@ def with_own_pictures(found: Inspection, jobs: Jobs, tools: Tools, *, owner: str
         taken.add("inputs.end")
     left_out = [left for left in one.left_out if left.name not in taken]
     return found._replace(found=[one._replace(fields=fields, images=images, left_out=left_out)])
-
-
-def _inputs(record: Record, planner: Planner) -> dict[str, str]:
-    """Return which input of the video each part of its request became."""
-    job = record.job
-    names = {"input_reference": "start"} | ({} if job.request.loop else {"end_image": "end"})
-    return names | {
-        frame.image: f"keyframe_{keyframe_section(frame.at_s, job.plan, planner)}" for frame in job.request.keyframes
-    }

@@ -85,11 +85,19 @@ def accept(prepared: Prepared, jobs: Jobs, *, owner: str, idempotency_key: str |
     return jobs.accept(new)
 
 
-def keyframe_section(at_s: float, plan: JobPlan, planner: Planner) -> int:
-    """Return the section, in generation order, that shows time `at_s`. Raises: InvalidRequest after the video's end."""
-    if at_s > plan.frames / plan.fps:
-        raise InvalidRequest.of("keyframes", f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)")
-    return planner.keyframe_section(at_s, plan)
+def input_names(request: VideoRequest, plan: JobPlan, planner: Planner) -> dict[str, str]:
+    """Return which input of the video each picture of its request becomes; a keyframe's has its section's number.
+
+    Raises: InvalidRequest for a keyframe after the video's end.
+    """
+    names = {"input_reference": "start", "end_image": "end"}
+    for frame in request.keyframes:
+        at_s = frame.at_s
+        if at_s > plan.frames / plan.fps:
+            fault = f"at_s={at_s:g} is after the video's end ({plan.frames / plan.fps:g} s)"
+            raise InvalidRequest.of("keyframes", fault)
+        names[frame.image] = f"keyframe_{planner.keyframe_section(at_s, plan)}"
+    return names
 
 
 def default_model(settings: FarmSettings, planner: Planner) -> str:
@@ -132,9 +140,7 @@ def _check_images(intake: Intake, card: ModelCard, *, extends: bool) -> None:
 
 
 def _inputs(clean: dict[str, CleanImage], request: VideoRequest, plan: JobPlan, planner: Planner) -> dict[str, bytes]:
-    names = {"input_reference": "start", "end_image": "end"}
-    for frame in request.keyframes:
-        names[frame.image] = f"keyframe_{keyframe_section(frame.at_s, plan, planner)}"
+    names = input_names(request, plan, planner)
     if len(set(names.values())) != len(names):
         raise InvalidRequest.of("keyframes", "two of them fall into the same section; a section can have only one")
     inputs = {names[part]: image.png for part, image in clean.items()}

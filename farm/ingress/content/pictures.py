@@ -1,7 +1,10 @@
-"""Single pictures: a video's poster, the pictures that it was made from, any frame of it; LoRAs' and owners' files."""
+"""Single pictures: a video's poster, the pictures that it was made from, any frame of it, and the section that is being
+made, which lives in memory only, while somebody watches; LoRAs' and owners' files.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 from pathlib import Path
@@ -10,13 +13,13 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
-from farm.contract import Artifact
-from farm.errors import Damaged, InvalidRequest, NotFound, TooLarge, UnsupportedImage
+from farm.contract import Artifact, LiveJob, Preview
+from farm.errors import Damaged, InvalidRequest, NotFound, NotReady, TooLarge, UnsupportedImage
 from farm.ingress.content.serving import drawn, stored
 from farm.ingress.content.variants import Asked, filename
 from farm.intake.images import clean_image, small_image
 from farm.intake.posters import HEAD_BYTES, card, draw, poster_in, poster_of
-from farm.intake.prepare import Tools, keyframe_section
+from farm.intake.prepare import Tools, input_names
 from farm.jobs import Jobs, Record
 from farm.jobs.files import Files
 from farm.ledger.damage import check_file, verified
@@ -33,12 +36,8 @@ def poster(record: Record, jobs: Jobs, tools: Tools, request: Request) -> Respon
 def sent_picture(record: Record, jobs: Jobs, tools: Tools, asked: Asked) -> Response:
     """Serve a picture that the request brought, as the farm cleaned it. Raises: InvalidRequest if there was none."""
     job, name = record.job, asked.variant
-    for keyframe in job.request.keyframes:
-        if keyframe.image == asked.variant:
-            name = f"keyframe_{keyframe_section(keyframe.at_s, job.plan, tools.planner)}"
-            break
-    else:
-        name = "" if name.startswith("keyframe_") else name
+    if name.startswith("keyframe_"):
+        name = input_names(job.request, job.plan, tools.planner).get(name, "")
     if name not in job.inputs:
         raise InvalidRequest.of("variant", f"this video was made without {asked.variant}")
     return stored(job.inputs[name], jobs, filename=filename(record, asked.variant), request=asked.request)
@@ -58,6 +57,19 @@ def frame(record: Record, video: Artifact, jobs: Jobs, tools: Tools, asked: Aske
 
     name = filename(record, "frame").replace(".frame.", f".frame-{number}.")
     return drawn(f"{video.sha256[:16]}-{number}", picture, filename=name, request=asked.request)
+
+
+def live_picture(record: Record, live: LiveJob | None, asked: Asked) -> Response:
+    """Serve the preview of the running section. Raises: NotReady."""
+    shown = live.progress.preview if live and live.progress else None
+    if shown is None:
+        raise NotReady("no section is shown now: follow /v1/events?preview=ID, and wait for a `preview` event")
+    return drawn(etag_of(shown), lambda: shown.webp, filename=filename(record, "live"), request=asked.request)
+
+
+def etag_of(shown: Preview) -> str:
+    """Return the ETag of a preview."""
+    return hashlib.sha256(shown.webp).hexdigest()
 
 
 def lora_preview(name: str, tools: Tools, request: Request) -> Response:

@@ -209,42 +209,30 @@ class Feed:
         self.subjects.put(key, Subject(told.owner, lambda: _video(record, live, keep_days), version=told.version))
 
     def _take_progress(self, record: Record, live: LiveJob) -> None:
-        found = progress_view(record, live)
-        key = Key("progress", record.asked.id)
-        if found is None:
-            self.subjects.drop(key)
-        elif (same := self.subjects.get(key)) is None or same.truth() != found:
-            self.subjects.put(key, Subject(record.asked.owner, lambda: found))
+        self._put(Key("progress", record.asked.id), record.asked.owner, progress_view(record, live))
 
     def _take_preview(self, record: Record, live: LiveJob) -> None:
-        key, progress = Key("preview", record.asked.id), live.progress
-        if progress is None or progress.preview is None:
-            self.subjects.drop(key)
-            return
-        shown = progress.preview
-        found = {
-            "id": record.asked.id,
-            "section": progress.key.section,
-            "step": shown.step,
-            "etag": etag_of(shown),
-        }
-        if (same := self.subjects.get(key)) is None or same.truth() != found:
-            self.subjects.put(key, Subject(record.asked.owner, lambda: found))
+        progress, found = live.progress, None
+        if progress is not None and progress.preview is not None:
+            shown = progress.preview
+            found = {
+                "id": record.asked.id,
+                "section": progress.key.section,
+                "step": shown.step,
+                "etag": etag_of(shown),
+            }
+        self._put(Key("preview", record.asked.id), record.asked.owner, found)
 
     def _take_workers(self, workers: tuple[WorkerState, ...]) -> None:
         for state in workers:
-            key, full = Key("worker", state.card.id), worker_view(state)
-            if (same := self.subjects.get(key)) is None or same.truth() != full:
-                self.subjects.drop(Key("gone", state.card.id))
-                self._put_worker(key, state.owner, full, worker_view(state, names_video=False))
+            self.subjects.drop(Key("gone", state.card.id))
+            public = worker_view(state, names_video=False)
+            self._put(Key("worker", state.card.id), state.owner, worker_view(state), public)
         there = {state.card.id for state in workers}
         for key, _ in list(self.subjects.of("worker")):
             if key.name not in there:
                 self.subjects.drop(key)
                 self.subjects.put(Key("gone", key.name), _gone(key.name, "worker", None, 0))
-
-    def _put_worker(self, key: Key, owner: str | None, full: dict[str, Any], public: dict[str, Any]) -> None:
-        self.subjects.put(key, Subject(owner, lambda: full, public))
 
     def _take_queue(self, queue: tuple[JobId, ...]) -> None:
         lines: dict[str, tuple[list[str], list[int]]] = {key.name: ([], []) for key, _ in self.subjects.of("queue")}
@@ -254,12 +242,16 @@ class Feed:
                 ids.append(job_id)
                 positions.append(place)
         for owner, (ids, positions) in lines.items():
-            self._put_queue(owner, {"ids": ids, "positions": positions})
+            self._put(Key("queue", owner), owner, {"ids": ids, "positions": positions})
 
-    def _put_queue(self, owner: str, found: dict[str, Any]) -> None:
-        key = Key("queue", owner)
-        if (same := self.subjects.get(key)) is None or same.truth() != found:
-            self.subjects.put(key, Subject(owner, lambda: found))
+    def _put(
+        self, key: Key, owner: str | None, found: dict[str, Any] | None, public: dict[str, Any] | None = None
+    ) -> None:
+        """Tell a subject's truth if it has changed; None: there is none."""
+        if found is None:
+            self.subjects.drop(key)
+        elif (same := self.subjects.get(key)) is None or same.truth() != found:
+            self.subjects.put(key, Subject(owner, lambda: found, public))
 
     def _note(self, part: str, state: str) -> None:
         parts = self._parts | {part: state}

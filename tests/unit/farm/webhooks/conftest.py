@@ -14,7 +14,7 @@ from farm.ingress import create_app
 from farm.jobs import Jobs
 from farm.receiver import Resolve
 from farm.settings import FarmSettings
-from farm.webhooks.addresses import resolve
+from farm.webhooks.post import resolve
 from farm.webhooks.sender import WebhookSender
 from tests.hook_receiver import SECRET, HookReceiver, hook_receiver
 from tests.unit.conftest import DispatcherHere, Hand
