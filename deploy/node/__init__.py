@@ -1,1 +1,1 @@
-"""This machine: its GPUs, the checks of it, its own farm, and joining another farm."""
+"""The machine that runs this command: its GPUs, its checks, its own farm, and its way into another farm."""

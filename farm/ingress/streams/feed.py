@@ -172,7 +172,7 @@ class Feed:
         self._forget_ended()
 
     async def _find_lost(self, version: int) -> None:
-        """Read the ends of videos that no dispatcher reported. If the store does not answer, a later call asks again."""
+        """Read the ends of videos that no dispatcher reported. If the store is silent, a later call asks again."""
         for job_id, known in list(self._lost.items()):
             record: Record | None = None
             try:
