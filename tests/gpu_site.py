@@ -112,7 +112,7 @@ def plan_named(name: str, site: Site) -> MemoryPlan:
 
 
 #: bytes that cuBLAS and cuDNN may take through torch's allocator, for their workspaces: what a plan's reserve leaves
-#: beside the CUDA context. cuBLAS takes 32 MiB a stream on Hopper. What cuDNN's plans take is known only when one runs:
+#: beside the CUDA context. cuBLAS takes 32 MiB a stream on Hopper. cuDNN's plans tell their size only when they run:
 #: if it is more, a plan runs out of memory on a device of its own size, and a test must fail
 WORKSPACES = RESERVE_BYTES - CONTEXT_BYTES
 PLANS = ("keeps all", "keeps transformer", "keeps nothing", "some streamed", "all streamed", "mapped")

@@ -1,4 +1,4 @@
-"""What gradio's clients send and read, by hand, so that a test can kill an ingress between two calls."""
+"""Send and read as gradio's clients do, by hand, so that a test can kill an ingress between two calls."""
 
 from __future__ import annotations
 

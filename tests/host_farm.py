@@ -104,7 +104,7 @@ class Farm(Door):
         return f"{self.net['head'].address}:{RAY_PORT}"
 
     def log(self, name: str) -> str:
-        """What a command said last on stderr."""
+        """Return the last lines of a command's stderr."""
         return (self.net.folder / name).read_text()[-3000:]
 
     def events(self, video: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a fresh interpreter has loaded, for tests of what must not be."""
+"""List the modules that a fresh interpreter has loaded, for tests of modules that must not be."""
 
 from __future__ import annotations
 

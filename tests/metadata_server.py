@@ -31,7 +31,7 @@ NAME = "/metadata/instance/compute/name"
 
 @dataclass(frozen=True)
 class State:
-    """What the service does. items: path -> text; a path without a text is answered with 404."""
+    """The service's answers. items: path -> text; a path without a text gets 404."""
 
     cloud: str
     items: dict[str, str] = field(default_factory=dict)

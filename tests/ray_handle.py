@@ -16,7 +16,7 @@ class RayHandle:
         self.dispatcher, self.called = dispatcher, list[str]()
 
     def answer(self, method: str, *args: object) -> Any:
-        """What the caller hears. Raises: what it hears instead."""
+        """Return the dispatcher's answer to the caller, or raise its exception."""
         self.called.append(method)
         return getattr(self.dispatcher, method)(*args)
 

@@ -43,8 +43,7 @@ def workers(farm: FarmProcess) -> list[object]:
 def test_no_worker_idles_while_a_video_waits(farm: FarmProcess, tmp_path: Path) -> None:
     """`framefarm batch` on two workers: both are busy for nearly all of the time in which a video waits.
 
-    What a busy machine takes from the farm's processes makes orders longer, too, so shares and orders are compared,
-    not seconds.
+    Other work on the machine makes orders longer, so the test compares shares and orders, not seconds.
     """
     shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path)
     columns = "image,prompt,model,seconds,num_inference_steps,size,seed"

@@ -1,4 +1,4 @@
-"""What `make demo` runs, as a newcomer runs it: a farm of its own renders the cup with the model in this package."""
+"""Run `make demo` as a newcomer does: a farm of its own renders the cup with the model in this package."""
 
 from __future__ import annotations
 

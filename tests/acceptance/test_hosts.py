@@ -61,7 +61,7 @@ def test_a_video_is_rendered_through_firewalls(farm: Farm, undisturbed: bytes) -
 
 
 def test_every_port_that_is_asked_from_outside_is_in_the_range(farm: Farm) -> None:
-    """What listens on addresses that others reach; Serve's processes and Ray's own metrics talk to their machine."""
+    """Check sockets on addresses that others reach; Serve's processes and Ray's own metrics talk to their machine."""
     first, last = map(int, PORTS.split("-"))
     found = {}
     for name in ("head", "den"):

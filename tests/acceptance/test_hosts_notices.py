@@ -110,7 +110,7 @@ def on_attic(farm: Farm) -> str:
 
 
 def counted(farm: Farm, cloud: str, kind: str) -> float:
-    """What the page of metrics says."""
+    """Return the count on the page of metrics."""
     page = farm.http.get("/metrics").text
     lines = [line for line in page.splitlines() if line.startswith("ray_framefarm_notices_total{")]
     return sum(float(line.split()[-1]) for line in lines if f'cloud="{cloud}"' in line and f'kind="{kind}"' in line)

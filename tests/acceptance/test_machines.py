@@ -127,7 +127,7 @@ def submit(farm: FarmProcess) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(farm: FarmProcess, machines: object) -> Made:
-    """What the video is when nothing happens."""
+    """The video of a farm that nothing disturbs."""
     return finished(farm, submit(farm))
 
 

@@ -100,7 +100,7 @@ def farm(disk: Path, tiny_cache: Path) -> Iterator[FarmProcess]:
 
 @pytest.fixture(scope="module")
 def undisturbed(farm: FarmProcess) -> Made:
-    """What the video is when nothing happens."""
+    """The video of a farm that nothing disturbs."""
     video = submit(farm)
     made = finished(farm, video)
     assert made[2] == 36 * SECTIONS + 1
@@ -136,7 +136,7 @@ def test_a_pause_in_the_middle_of_a_section(farm: FarmProcess, undisturbed: Made
 
 
 def test_a_full_disk_in_the_middle_of_a_video(farm: FarmProcess, undisturbed: Made, disk: Path) -> None:
-    """What is made waits for room, nothing is lost or made again, /readyz says so, and it all goes on by itself."""
+    """Finished sections wait for room, /readyz says so, nothing is lost or made again, and the farm goes on alone."""
     if not disk.is_mount():
         pytest.skip("a disk of its own for the test needs root: no tmpfs could be mounted")
     video = submit(farm)

@@ -20,7 +20,7 @@ _HOURS = 20  #: what is half made is given up after one, buried after two; each 
 
 @dataclass
 class Books:
-    """What the ledgers of all videos say together."""
+    """The sums over the ledgers of all videos."""
 
     videos: Counter[str] = field(default_factory=Counter)  #: status -> how many
     sections: int = 0  #: planned, of the videos that were completed
@@ -44,7 +44,7 @@ def read_books(jobs: Jobs) -> Books:
 
 
 def _tidy_later(store: Store, books: Books) -> None:
-    """What faults left behind, a second marker say, is removed by the sweeps of a dispatcher in the hours to come."""
+    """Sweep as a dispatcher does in the hours to come: this removes the leftovers of faults, a second marker say."""
     for hours in range(1, _HOURS):
         later = Jobs(store, clock=partial(_hence, hours))
         for job_id in later.open_ids():

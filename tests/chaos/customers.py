@@ -107,7 +107,7 @@ def keep_busy(
 
 
 def await_all(owner: Owner, url: str, *, seconds: float) -> None:
-    """Wait until every video of the owner's has ended and is fetched. What is still open then stays so."""
+    """Wait until every video of the owner's has ended and is fetched. After `seconds`, leave the others open."""
     until = time.monotonic() + patient(seconds)
     with owner.client(url) as client:
         while time.monotonic() < until:

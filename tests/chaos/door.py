@@ -28,7 +28,7 @@ class Gap(NamedTuple):
 
 
 class Door:
-    """What the asking found. A farm that was never away has gaps of a tenth of a second."""
+    """The times of the farm's answers. A farm that was never away has gaps of a tenth of a second."""
 
     def __init__(self, url: str) -> None:
         """Nothing is asked before `watched`."""

@@ -1,4 +1,4 @@
-"""What is done to the farm. Each fault lasts until it is over: thawed, restarted, answering again."""
+"""The faults. Each lasts until it is over: the process is thawed, restarted or answers again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs."""
+"""The outcome of a run, for people and for programs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _TRACKS: dict[Track, float] = {"farm": 1.0, "store": 3.0}  #: how many mean paus
 
 @dataclass(frozen=True)
 class Wanted:
-    """What kind of run it shall be."""
+    """The kind of a run."""
 
     seed: int = 0
     faults: int = 200
@@ -108,7 +108,7 @@ def say(message: str) -> None:
 
 
 def _undisturbed(owner: Owner, farm: FarmUnderTest, wanted: Wanted) -> Mapping[str, Made]:
-    """What each request gives when nothing happens. Raises: AssertionError where one does not end."""
+    """Return the video of each request in a farm without faults. Raises: AssertionError if one does not end."""
     say(f"undisturbed: {', '.join(wanted.requests)}")
     with owner.client(farm.url) as client:
         for request in wanted.requests:

@@ -23,7 +23,7 @@ REQUESTS = {
 
 
 class Made(NamedTuple):
-    """What a video is, as far as it must not depend on faults."""
+    """A video, as far as it must not depend on faults."""
 
     latents: str  #: sha256
     frames: str  #: sha256 of the decoded frames

@@ -103,7 +103,7 @@ def suparious(client: Client) -> None:
 
 
 def refusals(client: Client) -> None:
-    """What a farm refuses, each with its words."""
+    """Make calls that a farm refuses, each with its words."""
     picture, image = handle_file(str(folder / "a.png")), "input_image"
     unknown = {"path": f"files/file-{'0' * 64}", "orig_name": "a.png"}
     wrong: dict[str, dict[str, Any]] = {

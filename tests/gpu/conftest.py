@@ -1,4 +1,4 @@
-"""What the tests of a GPU share. They need torch, diffusers and pytest, and none of the farm's packages.
+"""Fixtures for the tests of a GPU. They need torch, diffusers and pytest, and none of the farm's packages.
 
 tests/gpu/bare.ini keeps tests/conftest.py out, so these tests run on a machine that has only the engine's packages.
 """

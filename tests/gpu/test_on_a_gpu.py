@@ -1,4 +1,4 @@
-"""What only a GPU can show, in one run of a few minutes: `make gpu`. The same bodies run on the CPU where they can.
+"""Tests that need a GPU, in one run of a few minutes: `make gpu`. The same bodies run on the CPU where they can.
 
 Each way of holding, storing and computing the model is a test of its own, so that one run finds all that is broken.
 Where the suite has a CPU form already, only the CUDA form is here.
@@ -145,7 +145,7 @@ def test_the_same_again_is_the_same(site: Site) -> None:
 
 
 class Interrupted(Exception):
-    """What a worker raises to stop."""
+    """The exception that a worker raises to stop."""
 
 
 @on_both
@@ -181,7 +181,7 @@ CACHES: dict[str, dict[str, Any]] = {
     [("cpu", "teacache"), *(pytest.param("cuda", cache, marks=NEEDS_A_GPU) for cache in CACHES)],
 )
 def test_each_cache_and_true_cfg_are_equal_on_a_streamed_plan(cache: str, site: Site) -> None:
-    """What a cache skips, streaming does not copy: the bits of the resident plan, with two guidance branches."""
+    """Streaming does not copy skipped blocks, and gives the resident plan's bits, with two guidance branches."""
     spec = replace(site.spec, cache=cache, true_cfg_scale=2.0, num_inference_steps=5, **CACHES[cache])
     conditioning = replace(
         site.conditioning,

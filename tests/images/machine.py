@@ -100,7 +100,7 @@ class Machine:
         return self.podman("inspect", "--format", "{{.State.Pid}}", container)
 
     def log(self, container: str) -> str:
-        """What a container said last, on stdout and stderr."""
+        """Return the last lines of a container's stdout and stderr."""
         said = self.run("logs", "--tail", "60", container, check=False)
         return said.stdout + said.stderr
 

@@ -54,7 +54,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(server: HubServer, cache: Path, tmp_path: Path) -> dict[str, str]:
-    """What points the hub's client at the server, and at nothing of this machine's user."""
+    """Variables that point the hub's client at the server, and at nothing of this machine's user."""
     farm = {"FARM_STORAGE": str(tmp_path / "storage"), "FARM_CACHE": str(tmp_path / "made")}
     return clean_env("HF_") | farm | {"HF_ENDPOINT": server.url, "HF_HOME": str(cache), "NO_PROXY": "*"}
 
@@ -78,7 +78,7 @@ def models(environment: dict[str, str]) -> Run:
 
 
 def blobs(cache: Path, repo: str) -> list[Path]:
-    """What the cache keeps of a repository."""
+    """Return the files that the cache keeps of a repository."""
     return sorted((cache / "hub" / f"models--{repo.replace('/', '--')}" / "blobs").glob("*"))
 
 

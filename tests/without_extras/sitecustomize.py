@@ -1,4 +1,4 @@
-"""What every process of the farms that tests start loads first: packages that only extras bring are not there.
+"""Hide packages that only extras bring. Every process of the farms that tests start loads this module first.
 
 A farm without extras is what most people install, and its workers start sooner.
 """

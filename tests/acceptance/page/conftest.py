@@ -25,7 +25,7 @@ from tests.patience import patient
 
 CHROMIUM = shutil.which("chromium")
 
-# What `make test` runs of this folder, but for tests with the mark `page`; `make page` runs the rest.
+# `make test` runs these files, but for tests with the mark `page`; `make page` runs the rest.
 SHORT = {"test_create.py", "test_losses.py", "test_people.py", "test_queue.py", "test_screens.py", "test_typing.py"}
 
 

@@ -1,4 +1,4 @@
-"""What a form gets wrong stands at its field, in a sentence that says what to do, and nothing of the form is lost."""
+"""A form's mistake stands at its field, in a sentence that says what to do, and nothing of the form is lost."""
 
 from __future__ import annotations
 

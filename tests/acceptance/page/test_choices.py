@@ -1,4 +1,4 @@
-"""What a person keeps: own presets, a seed, prompts over time, filters in the address, and a video's family."""
+"""Choices that a person keeps: own presets, a seed, prompts over time, filters in the address, a video's family."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_photo_becomes_a_video_that_can_be_fetched(farm: FarmProcess, visit: V
 
 
 def test_an_own_preset_comes_back(farm: FarmProcess, visit: Visit) -> None:
-    """What is set is saved under a name, is put back by it, and begins the next form where one wishes so."""
+    """One saves the form's values under a name, puts them back by it, and may begin the next form with them."""
     page = visit.page()
     open_more(page)
     page.get_by_label("Steps", exact=True).fill("3")

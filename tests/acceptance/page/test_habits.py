@@ -1,4 +1,4 @@
-"""What people do every day, beside making a video: paste, sign in again, make more of what is good, tidy up."""
+"""Daily work beside making a video: paste, sign in again, make more of a good video, tidy up."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def clips(farm: FarmProcess) -> list[str]:
 
 
 def test_empty_views(visit: Visit) -> None:
-    """What somebody sees who has no video yet, and who has not signed in."""
+    """The first look of somebody who has no video yet, or has not signed in."""
     page = visit.page(owner=None)
     expect(page.get_by_label("API key")).to_be_visible()
     look_at(page, "sign-in")

@@ -1,4 +1,4 @@
-"""What one types stays in its box while one types: the farm's answers and events write over nothing."""
+"""Text stays in its box while one types: the farm's answers and events write over nothing."""
 
 from __future__ import annotations
 

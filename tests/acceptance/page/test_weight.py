@@ -1,4 +1,4 @@
-"""What the page weighs and asks for: counts, never times."""
+"""The page's weight and its requests: counts, never times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker says of its device before it has loaded anything, on a GPU that torch is made to report."""
+"""A worker describes its device before it has loaded anything; torch reports a GPU that is not there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_laptop_s_gpu_says_what_it_can_hold() -> None:
 
 
 def test_a_cpu_takes_only_models_whose_files_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fetches no 44 GB because somebody asks for a video. What is in the package, or made here, it takes."""
+    """It fetches no 44 GB because somebody asks for a video. It takes models of the package, and models made here."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     card = describe_device("w", node="n", settings=FarmSettings(cpu_threads=1))
     assert card.device == "CPU, 1 thread"

@@ -22,7 +22,7 @@ ORPHAN_S = 60.0
 
 @pytest.fixture
 def asked(clock: Clock) -> Callable[[Answers], object]:
-    """What `ask` comes to if Ray gives these answers, one after another. Sleeping takes no time here."""
+    """A function that runs `ask` while Ray gives these answers, one after another. Sleeping takes no time here."""
 
     def sleep(seconds: float) -> None:
         clock.now += seconds

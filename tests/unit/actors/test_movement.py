@@ -1,4 +1,4 @@
-"""What is movement, and what is standing still."""
+"""A worker tells movement from standing still."""
 
 from __future__ import annotations
 

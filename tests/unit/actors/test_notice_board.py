@@ -1,4 +1,4 @@
-"""What the farm logs, counts and answers of the clouds' notices. Ray's key-value store is a dictionary here."""
+"""The farm logs, counts and answers the clouds' notices. Ray's key-value store is a dictionary here."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Board:
         self.board.look(noticed, {node.id for node in nodes} if busy else set())
 
     def has_left(self, notice: CloudNotice) -> bool:
-        """What machine 0 hears."""
+        """Return the farm's answer to machine 0."""
         return has_left(HEAD, "den-0", notice)
 
     @property

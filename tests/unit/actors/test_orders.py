@@ -194,7 +194,7 @@ def stopped_in_section_0(worker: Worker, *, on_step: Callable[[int], None]) -> O
 
 
 def stop(step: int) -> None:
-    """What the dispatcher's "stop" becomes."""
+    """Stop at that step, as the dispatcher's "stop" does."""
     raise Stopped(f"stopped after step {step}")
 
 

@@ -99,7 +99,7 @@ class CutOff(OrderRunner):
 
 @pytest.fixture
 def card(hand: Hand, tiny_models: Models) -> WorkerCard:
-    """What the worker says about itself."""
+    """Return the worker's report about itself."""
     return hand.card.model_copy(update={"numeric_class": Renderer(tiny_models).numeric_class})
 
 
@@ -130,7 +130,7 @@ def loop(card: WorkerCard, runner: CutOff) -> OrderLoop:
 
 
 def events(hand: Hand, video: str) -> list[str]:
-    """What the ledger says of the section."""
+    """Return the section's entries in the ledger."""
     entries = hand.jobs.entries(video, after_seq=-1, owner="local")
     return [entry.event.name for entry in entries if entry.event.key == "section/0"]
 

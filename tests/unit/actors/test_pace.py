@@ -1,4 +1,4 @@
-"""What a worker says of its own speed."""
+"""A worker reports its own speed."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ async def test_the_page_of_numbers_says_that_ray_is_away(silence: threading.Even
 
 @pytest.fixture
 def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What machines that join are told; Ray's tables do not answer at the first try."""
+    """The farm's words to machines that join; Ray's tables do not answer at the first try."""
     tried = list[str]()
 
     def tell_node(node_id: str, word: str) -> None:

@@ -1,4 +1,4 @@
-"""What a store lost of a video is made again with the same bits, by the real engine; what cannot be is named."""
+"""The real engine makes artifacts that a store lost again, with the same bits; the farm names those it cannot make."""
 
 from __future__ import annotations
 

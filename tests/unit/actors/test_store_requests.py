@@ -1,4 +1,4 @@
-"""What a worker asks of the store: each request of an order that follows another costs a round trip on a far link."""
+"""A worker's requests to the store: each one that waits for another costs a round trip on a far link."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def asked(hand: Hand, tiny_models: Models, http: TestClient, monkeypatch: pytest
 
 
 def test_a_section_costs_five_requests(asked: dict[str, list[str]]) -> None:
-    """What it needs is still in the worker's memory; the first two go at the same time. Six before decision 0184."""
+    """Its inputs are still in the worker's memory; the first two requests go together. There were six before 0184."""
     sections = [each for order, each in asked.items() if order.startswith("section/")]
     assert len(sections) == 2
     for each in sections:

@@ -62,7 +62,7 @@ def asked_before(url: str, photos: Path) -> list[str]:
 def test_a_batch_larger_than_the_limit_is_sent_as_there_is_room(
     photos: Path, hand: Hand, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
-    """What is made is written before the last one is sent; that there is no room is said once."""
+    """It writes finished videos before it sends the last one, and says once that there is no room."""
     (photos / "cat.txt").write_text("it looks up\nit yawns\nit blinks\nit sleeps\n")
     out, written = photos.parent / "videos", list[int]()
 

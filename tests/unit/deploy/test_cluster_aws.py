@@ -62,7 +62,7 @@ def config(aws: None) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def filled(config: dict[str, Any]) -> dict[str, Any]:
-    """What `ray up` makes of it."""
+    """The configuration that `ray up` makes of it."""
     return bootstrapped(config)
 
 
@@ -95,7 +95,7 @@ def edited() -> dict[str, Any]:
 
 
 def bootstrapped(config: dict[str, Any]) -> dict[str, Any]:
-    """What `ray up` makes of a file."""
+    """Complete a file's configuration as `ray up` does."""
     from ray.autoscaler._private.aws.config import bootstrap_aws
     from ray.autoscaler._private.util import prepare_config
 

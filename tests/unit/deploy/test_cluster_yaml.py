@@ -56,7 +56,7 @@ def units(cluster: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def keys_of(words: list[str]) -> dict[str, str]:
-    """What `-p` sets."""
+    """Return the values that `-p` sets."""
     given = [words[place + 1] for place, word in enumerate(words) if word == "-p"]
     return dict(pair.split("=", 1) for pair in given)
 
@@ -162,7 +162,7 @@ def commands(cluster: dict[str, Any]) -> list[str]:
 
 
 def check_shell(command: str) -> str:
-    """What shellcheck finds in a command. SC2016: `$PATH` is for the profile to read."""
+    """Return shellcheck's findings in a command. SC2016: `$PATH` is for the profile to read."""
     words = [str(SHELLCHECK), "--shell=bash", "--exclude=SC2016", "-"]
     return subprocess.run(words, input=command + "\n", capture_output=True, text=True, check=False).stdout
 

@@ -233,7 +233,7 @@ def test_packages_of_other_versions_are_wrong(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_size_of_a_model_is_that_of_its_weights(tiny_models: Models) -> None:
-    """What the room on a disk and in memory is compared with."""
+    """`doctor` compares the room on a disk and in memory with this size."""
     parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "image_encoder")
     real = sum(t.nbytes for t in weights_of(getattr(tiny_models, part) for part in parts))
     assert doctor.weights_bytes(size_of("tiny")) == pytest.approx(real, rel=0.01)

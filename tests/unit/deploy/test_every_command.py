@@ -36,7 +36,7 @@ def leaves() -> Iterator[tuple[str, Any]]:
 
 
 def metavar(param: Any) -> str:
-    """What help calls the value."""
+    """Return the value's name in the help text."""
     return str(param.metavar or "")
 
 
@@ -62,7 +62,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal(capsys: Out, *argv: str) -> str:
-    """What a command says that must be refused: exit 2, nothing on stdout, no trace."""
+    """Return the message of a command that must be refused: exit 2, nothing on stdout, no trace."""
     status = cli.main(argv)
     out, err = capsys.readouterr()
     assert (status, out) == (2, ""), f"{argv}: {err}"

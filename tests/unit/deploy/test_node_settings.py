@@ -1,4 +1,4 @@
-"""What a machine says about itself: GPUs, stages, memory class, name."""
+"""A machine's facts about itself: GPUs, stages, memory class, name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from farm.settings import NODE_SETTINGS, FarmSettings
     ],
 )
 def test_cards_fall_into_the_class_that_they_are_sold_as(gib: float, name: str | None) -> None:
-    """What cards report is less than the number on the box, and still their class; 40 GB are at least 24."""
+    """Cards report less than the number on the box, and still belong to their class; 40 GB are at least 24."""
     assert vram_class(gib) == name
 
 
@@ -77,7 +77,7 @@ def test_a_node_speaks_for_itself_and_takes_the_rest_from_the_farm() -> None:
 
 
 def test_a_nodes_settings_survive_the_environment() -> None:
-    """What `join` writes for its workers is what they read."""
+    """Workers read the same settings that `join` writes for them."""
     node = FarmSettings(stages="decode", hours="22:00-07:00", preserve_gb=1.5, vram_class="v24", node="den")
     names = ("stages", "hours", "preserve_gb", "vram_class", "node")
     read = FarmSettings().on_node(node.to_env(names))

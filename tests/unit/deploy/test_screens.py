@@ -1,4 +1,4 @@
-"""What people see, at 80 and at 200 columns: tables leave out columns and cut no letters, times are in words."""
+"""Screens at 80 and at 200 columns: tables leave out columns and cut no letters, times are in words."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def screen(width: int, **how: Any) -> Console:
 
 
 def shown(console: Console, *things: object) -> str:
-    """What stands on it after these things were printed."""
+    """Return the text on the console after printing these things."""
     for thing in things:
         console.print(thing)
     file = console.file
@@ -258,7 +258,7 @@ def test_help_shows_what_most_people_need_first(name: str, width: int) -> None:
 
 
 def test_an_option_takes_two_lines_at_80_columns_and_one_at_200() -> None:
-    """What to type, and below it, or beside it, what for."""
+    """The option stands first, and its purpose below it or beside it."""
     command = load_command("render")
     told = {
         width: shown(screen(width), *help_of(command, typer.Context(command, info_name="render"), width=width))

@@ -69,7 +69,7 @@ def test_another_farm_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_farm_that_ended_leaves_its_cluster_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: list[str]
 ) -> None:
-    """What it once said is still in Ray; its dispatcher is not."""
+    """Its words are still in Ray; its dispatcher is not."""
     farm_on(tmp_path / "theirs", monkeypatch)
     monkeypatch.setattr(ray.util, "list_named_actors", lambda: ACTORS[1:])
     take_over(FarmSettings(storage=str(tmp_path / "mine"), ray="10.0.0.5:6379"))

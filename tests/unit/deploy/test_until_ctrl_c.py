@@ -52,7 +52,7 @@ def interrupted(process: Process) -> tuple[int, str]:
 
 
 def test_a_line_for_each_change(farm_url: str, accept: Accept, jobs: Jobs) -> None:
-    """What comes, what changes, and what leaves the list; Ctrl-C ends it without a trace."""
+    """Videos that come, change or leave the list get a line each; Ctrl-C ends the command without a trace."""
     first = accept(name="one").job.id
     with running("list", "--watch") as process:
         assert line_of(process.stdout).split("\t")[:2] == [first, "queued"]

@@ -1,4 +1,4 @@
-"""What `up` and `join` tell people, as far as it needs no Ray."""
+"""Messages of `up` and `join` to people, as far as they need no Ray."""
 
 from __future__ import annotations
 

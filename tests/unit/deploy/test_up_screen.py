@@ -1,4 +1,4 @@
-"""What a terminal shows of `up`: the start's steps, a line for each video that ended, the log's path, a plain end."""
+"""The terminal of `up` shows the start's steps, a line for each video that ended, the log's path and a plain end."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(project: Path, out: Path) -> Path:
-    """What `python -m build` makes of a project: a source archive, and from that the wheel, which this returns."""
+    """Build a project as `python -m build` does: a source archive, and from that the wheel, which this returns."""
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=project)
     (made,) = out.glob("*.whl")
     return made

@@ -1,4 +1,4 @@
-"""What the pages name exists: commands and flags, files, classes and functions, tests."""
+"""Things that the pages name exist: commands and flags, files, classes and functions, tests."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ CELLS = [(event, status, cell) for event, cells in TABLE.items() for status, cel
 
 
 def outcome(event: str, status: Any) -> str:
-    """What `advance` makes of the event in a video of this state, in the words of the table."""
+    """Return the outcome of `advance` for the event in a video of this state, in the words of the table."""
     name: Any
     name, _, stage = event.partition(" (")
     edit = None if name != "edited" else VideoEdit(labels=("a",)) if stage else VideoEdit(prompt="a dog")

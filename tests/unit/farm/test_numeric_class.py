@@ -67,7 +67,7 @@ def test_a_worker_continues_what_agrees_with_it(pinned: str, own: str, continues
 
 
 def test_an_earlier_class_stays_the_video_s_class() -> None:
-    """What a worker records is the video's class if that admits its own, so that the video does not become mixed."""
+    """A worker records the video's class if that admits its own, so the video does not become mixed."""
     full = "cpu-avx512-float32-sdpa-t4@amd,torch2.13.0"
     assert same_class("cpu-avx512-float32-sdpa-t4", full) == "cpu-avx512-float32-sdpa-t4"
     assert same_class(full, full) == full

@@ -227,7 +227,7 @@ class Kept(dict[str, bytes]):
         self.hits = 0
 
     def get(self, key: str) -> bytes | None:  # type: ignore[override]
-        """What is kept."""
+        """Return the value, and count the hit."""
         self.hits += key in self
         return super().get(key)
 

@@ -104,7 +104,7 @@ def test_a_process_without_mkl_s_mode_is_told(
 
 
 class Interrupted(Exception):
-    """What a worker raises to stop."""
+    """The exception that a worker raises to stop."""
 
 
 def interrupted(
@@ -242,7 +242,7 @@ def test_artifacts_of_another_video_are_refused(renderer: Sampler) -> None:
 
 
 def test_a_section_of_nan_is_an_error(renderer: Sampler) -> None:
-    """What is no number is never committed."""
+    """The engine never returns values that are no numbers."""
     with pytest.raises(NotFinite, match="section 0"):
         renderer.section(SPEC, 0, conditioning(fill=math.nan), None)
 
@@ -299,7 +299,7 @@ def test_a_photo_becomes_a_video(tiny_models: Models, photo: Path, tmp_path: Pat
 
 
 def test_a_stopped_render_leaves_no_file(tiny_models: Models, photo: Path, tmp_path: Path) -> None:
-    """What the listener raises ends the render, and neither a video nor a clip stays behind."""
+    """An exception of the listener ends the render, and neither a video nor a clip stays behind."""
 
     def stop(progress: RenderProgress) -> None:
         if progress.stage == "decode":

@@ -63,7 +63,7 @@ def test_the_bench_runs(run_bare: Run, tmp_path: Path) -> None:
 
 
 def test_a_card_s_plans_are_told(run_bare: Run) -> None:
-    """What `doctor --device-gb` tells: the plans of cards of any size, in a machine of any size."""
+    """`doctor --device-gb` tells the plans of cards of any size, in a machine of any size."""
     done = run_bare("lab.bench.plan_table", "--device-gb", "6", "--device-gb", "7.5", "--host-gb", "32")
     assert done.returncode == 0, done.stderr
     assert "| 7.5 GiB | bf16 | tiled" in done.stdout

@@ -196,7 +196,7 @@ def test_the_cloud_is_found(service: Service, name: str, items: dict[str, str]) 
 
 @pytest.fixture
 def debug_lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the search for the cloud says."""
+    """Return the log of the search for the cloud."""
     caplog.set_level("DEBUG", logger="deploy")
     return lambda: [record.message for record in caplog.records if record.name.startswith("deploy")]
 

@@ -47,12 +47,12 @@ def progress(order: Order, worker: str = "w0", step: int = 1) -> Progress:
 
 
 def commit(jobs: Jobs, order: Order, worker: str = "w0", numeric_class: str = "cpu-x-t1") -> None:
-    """What a worker writes when it is done."""
+    """Write the entry of a worker that is done."""
     hands.commit(jobs, worker, order, numeric_class=numeric_class, seconds=2.0)
 
 
 def failure(order: Order, worker: str = "w0", code: str = "boom", *, counts: bool = True) -> Failure:
-    """What a worker reports when it gives up."""
+    """Return the report of a worker that gives up."""
     return Failure(
         job=order.job.id, key=order.key, attempt=order.attempt, worker=worker, code=code, message="x", counts=counts
     )
@@ -237,7 +237,7 @@ def test_a_worker_that_failed_a_video_gets_it_last(dispatcher: Dispatcher, accep
 
 
 def test_numeric_classes_are_not_mixed(dispatcher: Dispatcher, accept: Accept, jobs: Jobs) -> None:
-    """What one kind of device began no other goes on with; another thread count is the same kind, and is told."""
+    """No other kind of device goes on with a section; another thread count is the same kind, and is told."""
     dispatcher.nudge(accept().job.id)
     commit(jobs, ask(dispatcher, numeric_class="cpu-x-t2"), numeric_class="cpu-x-t2")
     dispatcher.tick()

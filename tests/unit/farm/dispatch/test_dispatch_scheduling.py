@@ -43,7 +43,7 @@ def card(worker: str, pace: float, **fields: Any) -> WorkerCard:
 
 
 def commit(jobs: Jobs, order: Order, worker: str) -> None:
-    """What a worker writes when it is done."""
+    """Write the entry of a worker that is done."""
     artifact = Artifact(key=f"jobs/{order.job.id}/x.a{order.attempt}", sha256="0" * 64, bytes=1)
     event = Event(
         name="committed",

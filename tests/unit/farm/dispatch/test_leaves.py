@@ -24,7 +24,7 @@ def card(worker: str = "worker-0.a", **facts: object) -> WorkerCard:
 
 
 def report(order: Order, worker: str = "worker-0.a") -> Progress:
-    """What a worker says at a step."""
+    """Return a worker's report at a step."""
     return Progress(job=order.job.id, key=order.key, attempt=order.attempt, worker=worker, step=1, steps=25)
 
 

@@ -341,7 +341,7 @@ NEWS = st.lists(DEMANDS | CARDS | st.sampled_from([JobId(name) for name in NAMES
 @given(NEWS)
 @settings(max_examples=60)
 def test_news_one_by_one_or_all_at_once_give_the_same_schedule(news: list[Demand | WorkerCard | JobId]) -> None:
-    """What is kept sorted between news is what sorting again would give; making a schedule changes nothing."""
+    """The list kept between news equals a list sorted again; making a schedule changes nothing."""
     farm, videos, workers = Farm(), dict[JobId, Demand](), dict[str, WorkerCard]()
     for one in news:
         if isinstance(one, Demand):

@@ -1,4 +1,4 @@
-"""What a form must know before it asks for a video."""
+"""The facts that a form needs before it asks for a video."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_key_says_who_asks(jobs: Jobs, door: DispatcherHere) -> None:
 
 
 def test_models_say_what_they_can_do(http: TestClient) -> None:
-    """What a model supports is what a request for it may ask."""
+    """A request may ask for exactly the features that its model supports."""
     models = {model["id"]: model for model in http.get("/v1/models").json()["data"]}
     assert [name for name, model in models.items() if model["default"]] == ["tiny"]
     assert models["tiny-f1"]["supports"] == {

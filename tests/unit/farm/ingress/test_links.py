@@ -149,7 +149,7 @@ def test_without_keys_a_link_stays_on_this_machine(http: TestClient, hand: Hand,
 
 
 def preflight(client: TestClient, origin: str) -> dict[str, str]:
-    """What a browser hears before it sends a page's request to another origin."""
+    """A browser asks the farm before it sends a page's request to another origin."""
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     headers = client.options("/v1/videos", headers=asked | {"Access-Control-Request-Headers": "authorization"}).headers
     return {name: value for name, value in headers.items() if name.startswith("access-control-")}

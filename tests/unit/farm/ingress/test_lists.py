@@ -102,7 +102,7 @@ def test_a_list_shows_what_each_video_shows(http: TestClient, four: dict[str, di
 
 
 def test_lists_follow_what_others_do(http: TestClient, four: dict[str, dict[str, Any]], jobs: Jobs) -> None:
-    """What another ingress edits, retries and deletes is in the next list."""
+    """The next list has the edits, retries and deletions of another ingress."""
     listed(http)
     other = Jobs(jobs.store)
     other.edit(four["Katze"]["id"], VideoEdit(name="Kater", labels=()), owner="local")

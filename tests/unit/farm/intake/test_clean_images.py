@@ -108,7 +108,7 @@ TEAL = saved(Image.new("RGB", (64, 48), "teal"))
     ids=["exif", "exif offset", "zTXt", "iTXt", "iTXt plain", "70 MB", "iCCP", "bad iCCP", "gAMA", "pHYs", "unknown"],
 )
 def test_side_information_spoils_no_picture(kind: bytes, body: bytes) -> None:
-    """What lies beside the pixels may be large or damaged; the farm does not need it."""
+    """Data beside the pixels may be large or damaged; the farm does not need it."""
     assert clean(with_chunk(TEAL, kind, body))[1].tobytes() == Image.open(io.BytesIO(TEAL)).tobytes()
 
 

@@ -92,7 +92,7 @@ def made(http: TestClient, worker: Worker, video: dict[str, Any]) -> list[NDArra
 
 
 def record_of(jobs: Jobs, video: dict[str, Any]) -> Record:
-    """What the farm knows of a video."""
+    """Return the farm's facts about a video."""
     return jobs.get(video["id"], owner=None)
 
 

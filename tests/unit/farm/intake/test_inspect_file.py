@@ -108,7 +108,7 @@ def test_studios_json(http: TestClient) -> None:
 
 
 def test_studios_png(http: TestClient) -> None:
-    """Every value is a text there; the picture itself is the start image. What was found can be asked for."""
+    """Every value is a text there; the picture itself is the start image. A request takes the found settings."""
     texts = {name: value for name, value in STUDIO.items() if name != "loras"} | {"x_param": None}
     one = inspect(http, png(texts))["data"][0]
     assert {name: one["fields"][name] for name in FIELDS} == FIELDS

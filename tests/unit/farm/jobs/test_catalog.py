@@ -1,4 +1,4 @@
-"""What lists keep of videos is what the store says, also after another process changed it, within its memory."""
+"""Lists show what the store says, also after another process changed it, and stay within their memory."""
 
 from __future__ import annotations
 

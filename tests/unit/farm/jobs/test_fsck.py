@@ -290,7 +290,7 @@ def remixed(http: TestClient, hand: Hand) -> str:
 def test_a_section_that_a_remix_shares_is_not_made_again(
     http: TestClient, hand: Hand, store: FolderStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The remix has another prompt: its worker would make another section. What starts from it waits, too."""
+    """The remix has another prompt: its worker would make another section. Orders that start from it wait."""
     path = remixed(http, hand)
     hand.finish()
     video = path.rpartition("/")[2]

@@ -51,7 +51,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_large_folder_is_read_when_it_changed(store: FolderStore, scans: list[str]) -> None:
-    """A folder that rests is read once. What another process adds or removes is in the next list."""
+    """A folder that rests is read once. The next list has the changes of other processes."""
     for number in range(250):
         store.put_if_absent(f"index/{number:03}", b"x")
     path, other = store.root / "index", FolderStore(store.root)

@@ -37,7 +37,7 @@ def test_exif_rotation_is_applied_once() -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
 def test_transparency_is_shown_over_white(mode: str) -> None:
-    """What is fully transparent is white, what is opaque keeps its brightness, in every mode with transparency."""
+    """Transparent pixels become white and opaque ones keep their brightness, in every mode with transparency."""
     source = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     source.paste((40, 40, 40, 255), (0, 0, 2, 4))
     if mode == "P":

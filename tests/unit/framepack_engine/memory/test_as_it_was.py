@@ -1,6 +1,6 @@
-"""What a video asks for is on the model while its section is made, and gone afterwards: nothing of it is left there.
+"""A video's options are on the model while its section is made, and gone afterwards without a trace.
 
-A worker's models outlive its videos; what one of them left, such as hooks, would be copied, compiled or packed with it.
+A worker's models outlive its videos; a video's leftovers, such as hooks, would be copied, compiled or packed with it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def state_of(models: Models) -> dict[tuple[str, ...], object]:
 
 
 def changed(models: Models, before: dict[tuple[str, ...], object]) -> list[tuple[str, ...]]:
-    """What came, went, or is another object since."""
+    """Return the names that came, went, or are another object since."""
     after = state_of(models)
     return sorted(key for key in before | after if before.get(key, MISSING) is not after.get(key, MISSING))
 

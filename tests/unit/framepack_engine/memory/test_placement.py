@@ -212,7 +212,7 @@ def cramped(models: Any, room: int) -> PlanBook:
 
 @pytest.fixture(scope="module")
 def taken(case_model: Any) -> dict[int, int]:
-    """What rungs really take in a section, as the budget counts it."""
+    """Bytes that rungs really take in a section, as the budget counts them."""
     found, plans = {}, rungs_of(case_model)
     for plan in (*plans[:2], plans[-1]):
         renderer = Sampler(*case_model, book=book_at(case_model, plan.rung, counted=True))

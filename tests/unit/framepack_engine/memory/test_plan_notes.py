@@ -1,4 +1,4 @@
-"""What ran out of memory is remembered beyond the process: for that device, model and size, and not for ever."""
+"""Plans that ran out of memory are remembered beyond the process: by device, model and size, and not for ever."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_a_forward_copies_each_block_once(count: int, mapped: bool) -> None:
 
 
 class Runtime:
-    """What streaming asks of CUDA's runtime: memory is locked `allowed` times, then refused."""
+    """CUDA's runtime, as far as streaming uses it: it locks memory `allowed` times, then refuses."""
 
     cudaError = SimpleNamespace(success=0)  # noqa: N815 - CUDA's name
 
@@ -207,7 +207,7 @@ def test_the_budget_counts_what_lives() -> None:
 
 
 def test_the_budget_raises_torch_s_own_error() -> None:
-    """What goes beyond the cap is torch.OutOfMemoryError, for weights and for what is computed."""
+    """Weights and activations beyond the cap raise torch.OutOfMemoryError."""
     budget = Budget(torch.device("cpu"), cap_bytes=10_000)
     budget.hold(9_000)
     with pytest.raises(torch.OutOfMemoryError, match="limit"):

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_second_copy_of_the_weights(folder: Path, tiny_models: Models) -> None:
     """As a GPU's worker loads them: nothing is copied but what is streamed from memory, and not even that if mapped.
 
-    What was copied once is not copied beside that when the same modules are placed again.
+    Weights that were copied once are not copied a second time when the same modules are placed again.
     """
     before = anonymous_bytes()
     transformer = load_part("transformer", folder, device="cuda", dtype=None, home="cpu")

@@ -1,4 +1,4 @@
-"""What a process may have of its machine's memory."""
+"""The share of its machine's memory that a process may use."""
 
 from __future__ import annotations
 

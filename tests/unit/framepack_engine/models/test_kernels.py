@@ -43,7 +43,7 @@ PHOTO = Image.new("RGB", (64, 64), "teal")
 
 @pytest.fixture(autouse=True)
 def nothing_compiled() -> Iterator[None]:
-    """What was compiled for one test is not another's."""
+    """Drop the blocks that other tests compiled."""
     torch._dynamo.reset()
     counters.clear()
     yield

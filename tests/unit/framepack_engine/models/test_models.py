@@ -157,7 +157,7 @@ def hub_cache(root: Path, source: Path) -> None:
 def test_a_hub_name_loads_from_the_hubs_cache(
     tiny_models: Models, tiny_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was downloaded before is used without a network and without a word."""
+    """Files that were downloaded before are used without a network and without a word."""
     from huggingface_hub import constants
 
     hub_cache(tmp_path, ensure_tiny(tiny_cache))

@@ -99,7 +99,7 @@ def test_more_bits_are_nearer(seed: int, rows: int, columns: int, scale: float) 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_numbers_are_torchao_s_own(dtype: torch.dtype) -> None:
-    """What we unpack is what torchao unpacks: NF4 to the bit, 8 bits up to the rounding of the scale."""
+    """We unpack the same values as torchao: NF4 to the bit, 8 bits up to the rounding of the scale."""
     from torchao.quantization import Float8Tensor, Int8Tensor, PerRow
     from torchao.quantization.quantize_.workflows.nf4.nf4_tensor import to_nf4
 
@@ -173,7 +173,7 @@ def test_a_section_is_as_near_as_its_bits_allow(tiny_models: Models) -> None:
 
 
 def test_blocks_of_a_width_are_as_near_as_their_bits_allow() -> None:
-    """What `bench precision --full-width` does, 256 wide: bfloat16 is nearest, then int8, 8 floating bits, 4 bits."""
+    """Run `bench precision --full-width` 256 wide: bfloat16 is nearest, then int8, 8 floating bits, 4 bits."""
     errors = {found.precision: found for found in block_errors(width=256)}
     assert tuple(errors) == PRECISIONS
     for measure in ("double", "single"):

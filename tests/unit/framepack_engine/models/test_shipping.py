@@ -45,7 +45,7 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def run(tiny_cache: Path, tmp_path: Path) -> Path:
-    """What a run leaves: all parts, and one transformer's weights in both folders."""
+    """The folder that a run leaves: all parts, and one transformer's weights in both folders."""
     model = shutil.copytree(ensure_tiny(tiny_cache), tmp_path / "run" / "model")
     shutil.copy(model / FRAMEPACK_I2V / WEIGHTS, model / FRAMEPACK_F1 / WEIGHTS)
     return model

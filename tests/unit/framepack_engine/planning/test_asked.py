@@ -1,4 +1,4 @@
-"""What a program may pass for a field, and what it hears if it may not."""
+"""Values that a program may pass for a field, and the errors for those that it may not."""
 
 from __future__ import annotations
 

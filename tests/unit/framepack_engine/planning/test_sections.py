@@ -102,7 +102,7 @@ def test_clips_follow_time(kind: Kind, sections: int) -> None:
 
 @given(KINDS, SECTIONS, st.data())
 def test_a_decode_needs_its_window_and_the_one_before(kind: Kind, sections: int, data: st.DataObject) -> None:
-    """What decoding a section needs covers its own window and, for the seam, the window before it: at most three."""
+    """Decoding a section needs the sections of its own window and, for the seam, of the one before: at most three."""
     k = data.draw(st.integers(0, sections - 1))
     needs = decode_needs(kind, sections, k)
     windows = set(window_sections(kind, k)) | (set(window_sections(kind, k - 1)) if k else set())

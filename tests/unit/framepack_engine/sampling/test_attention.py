@@ -121,7 +121,7 @@ def test_cudnn_needs_no_package() -> None:
 
 @pytest.fixture
 def cudnn_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, ...]]:
-    """What torch's attention is called with while cuDNN is the only kernel allowed; a CPU's own kernel answers."""
+    """Arguments of torch's attention while cuDNN is the only kernel allowed; a CPU's own kernel answers."""
     real: Any = torch.nn.functional.scaled_dot_product_attention
     calls = list[tuple[torch.Tensor, ...]]()
 

@@ -42,7 +42,7 @@ def test_the_blocks_run_when_the_sum_reaches_the_threshold(distances: list[float
 
 @given(st.integers(1, 100), st.floats(0, 5), st.integers(0, 1000))
 def test_a_section_of_any_length_keeps_the_rule(steps: int, threshold: float, seed: int) -> None:
-    """What is skipped is always owed less than the threshold, and the same inputs give the same choice again."""
+    """The sum over skipped steps stays below the threshold, and the same inputs give the same choice again."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [torch.rand((1, 4, 8), generator=generator) + 0.1 for _ in range(steps)]
 

@@ -111,7 +111,7 @@ def test_taylorseer_runs_at_its_interval(renderer: Sampler) -> None:
 
 
 def test_a_stopped_section_leaves_the_model_clean(renderer: Sampler) -> None:
-    """What stops a cached section takes the cache's hooks off the model too."""
+    """An exception that stops a cached section also takes the cache's hooks off the model."""
     plain = renderer.section(PLAIN, 0, COND, None)
 
     def stop(_: StepState) -> None:
@@ -170,7 +170,7 @@ def test_impossible_choices_are_refused_by_name(cache: str, threshold: float | N
 
 @given(st.sampled_from(sorted(THRESHOLDS)))
 def test_a_cache_has_a_threshold_of_its_own(cache: str) -> None:
-    """What is not given is the cache's own, and possible."""
+    """A request without a threshold gets the cache's own, which is possible."""
     check_cache(cache, THRESHOLDS[cache])
     assert replace(PLAIN, cache=cache).threshold == THRESHOLDS[cache]
 

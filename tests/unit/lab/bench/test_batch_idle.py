@@ -1,4 +1,4 @@
-"""What `framefarm bench batch` reads from a ledger's times, and what its door counts."""
+"""`framefarm bench batch` reads a ledger's times, and its door counts requests."""
 
 from __future__ import annotations
 

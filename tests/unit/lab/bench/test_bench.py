@@ -1,4 +1,4 @@
-"""What `framefarm bench engine` counts is what happens."""
+"""The counts of `framefarm bench engine` are true."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_the_words_for_a_pace_tell_the_speed(kind: str, seed: int) -> None:
     ],
 )
 def test_the_picture_moves_against_the_camera(kind: str, to: tuple[float, float]) -> None:
-    """What is at the centre at first is found at `to` after two seconds at 0.1 widths a second."""
+    """The point at the centre at first is at `to` after two seconds at 0.1 widths a second."""
     taken_from = moved(Motion(kind, 0.1, 0.5), torch.tensor([[to]]), torch.tensor([2.0]))
     torch.testing.assert_close(taken_from[0, 0, 0], torch.zeros(2))
 

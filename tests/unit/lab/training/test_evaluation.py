@@ -1,4 +1,4 @@
-"""What the bench of the pocket model says is true: motions are found where they are, and a noisy model fails."""
+"""The bench of the pocket model tells the truth: it finds motions where they are, and a noisy model fails."""
 
 from __future__ import annotations
 

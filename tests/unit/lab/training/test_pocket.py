@@ -1,4 +1,4 @@
-"""What the model in this package can do, on a photo that it has never seen: seconds of what `bench pocket` measures.
+"""The skill of the model in this package on a photo that it has never seen: in seconds, a part of `bench pocket`.
 
 Prompts are followed, the start and the end image are reached, long videos stay what they are, and a video that was
 interrupted is the undisturbed one, where these words mean something: with a picture that is no noise.
@@ -20,9 +20,9 @@ from lab.training.evaluate.evaluation import Bench, drift, end_reached, psnr, re
 from lab.training.evaluate.motion_meter import measured_motion
 from tests.imports import ROOT
 
-# What this file demands, below what the weights of 22 November 2026 reach (docs/explanation/pocket.md); one photo, 8
-# steps: end 26.0 dB (the start image: 14.7), drift 27.0 dB. They pan and change the light;
-# zooms and turns are hardly seen.
+# The limits below are under the figures of the weights of 22 November 2026 (docs/explanation/pocket.md). With one photo
+# and 8 steps these reach: end 26.0 dB (the start image: 14.7), drift 27.0 dB. They pan and change the light; zooms and
+# turns are hardly seen.
 STEPS = 8  #: of a section; the bench takes 25
 PROMPTS = {  #: motion -> what asks for it
     "brighten": "The scene gets brighter.",
@@ -65,7 +65,7 @@ def video(renderer: Renderer, bench: Bench) -> Callable[[str], Tensor]:
 
 @pytest.mark.parametrize("motion", PROMPTS)
 def test_a_prompt_is_followed(motion: str, video: Callable[[str], Tensor]) -> None:
-    """What moves, by the frames alone, is what was asked for."""
+    """The motion in the frames is the motion that was asked for."""
     assert measured_motion(video(PROMPTS[motion])).name == motion
 
 

@@ -160,7 +160,7 @@ def test_training_packs_what_sampling_packs(kind: Kind, with_end: bool, sections
 
 @pytest.mark.parametrize("kind", ["i2v", "f1"])
 def test_a_section_costs_the_same_in_a_video_of_any_length(kind: Kind) -> None:
-    """What the transformer is given in training does not grow with the clip: batches are as large as a section allows.
+    """The transformer's inputs in training do not grow with the clip: batches are as large as a section allows.
 
     The paper's claim (arXiv:2504.12626): training with batch sizes like those of image diffusion.
     """

@@ -76,7 +76,7 @@ def test_a_channel_weighs_what_it_does_to_pixels(vae: Any, back: Tensor) -> None
 
 
 def test_the_matrices_alone_are_the_encoder(vae: Any) -> None:
-    """What the transformer's clips are encoded by is what the autoencoder's encoder says, of its spread too."""
+    """The matrices that encode the transformer's clips give the latents and the spread of the autoencoder's encoder."""
     frames = torch.cat(clips(2, first=70))
     torch.testing.assert_close(computed_latents(vae, frames), latents(vae, frames), atol=0.01, rtol=0.01)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What cannot be taken over as it stands: the forks' section numbers, and FramePack's memory preservation."""
+"""Values that cannot be taken over as they stand: the forks' section numbers, FramePack's memory preservation."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def worker(vram_gib: float | None, *stages: Stage) -> WorkerState:
 def test_memory_is_preserved_as_far_as_a_worker_fits(
     asked_gb: float, workers: list[WorkerState], gb: float | None
 ) -> None:
-    """What is asked above FramePack's own 6 GB, and never so much that the video would wait for ever."""
+    """The farm takes the part above FramePack's own 6 GB, and never so much that the video would wait for ever."""
     assert preserved_gb(asked_gb, "tiny", workers) == gb

@@ -144,7 +144,7 @@ def test_the_script_of_the_page_runs(farm: str, tmp_path: Path) -> None:
 @NEEDS_CLIENTS
 @pytest.mark.parametrize("version", ["1.8.0", pytest.param("1.14.0", marks=pytest.mark.long)])
 def test_older_clients_understand_the_same(farm: str, folder: Path, jobs: Jobs, version: str) -> None:
-    """What they read differently: results, yields with their edits, errors, and calls in one stream."""
+    """The versions differ in reading results, yields with their edits, errors, and calls in one stream."""
     calls = ("framepack", "nirvash", "refusals", "threads")
     found, asked = report(OLDER[version], CLIENTS / "gradio_calls.py", farm, folder, *calls), Asked(jobs)
     assert asked.prompts == ["by name", "ends", "one", "two", "yields"]

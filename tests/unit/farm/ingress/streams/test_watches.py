@@ -88,7 +88,7 @@ async def test_an_event_is_encoded_once(
 
 
 async def test_a_new_video_is_read_once(jobs: Jobs, store: CountingStore, door: DispatcherHere, accept: Accept) -> None:
-    """What the ingress says of a request that it has just accepted costs no more than the sweep's own look."""
+    """Reporting a request that the ingress has just accepted costs no more than the sweep's own look."""
     costs = []
     for owner in (None, "local"):
         record = accept()
