@@ -33,6 +33,7 @@ COMMANDS = {
     "ui": ("page", "Open the page: start a farm if none runs, and print the page's address."),
     "up": ("farm", "Run a farm on this machine, in the foreground."),
     "join": ("farm", "Lend this machine's GPUs to a farm elsewhere."),
+    "service": ("service", "Let systemd run the farm: `service install` writes its unit."),
     "list": ("videos", "List videos, newest first."),
     "show": ("videos", "Show one video."),
     "watch": ("videos", "Show a video's progress until it ends."),

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from actors.cluster import HEARD, NODE_LABEL, PORTS_LABEL, WORKER_RESOURCE, FarmNotice
 from actors.reach import own_address, unreached
@@ -24,6 +25,7 @@ from deploy.node.notices.watcher import Watch, watch_cloud
 from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.service_manager import tell_systemd
+from deploy.node.sessions import remove_dead_sessions
 from deploy.node.token import found_token
 from deploy.terminal.screen import say
 from deploy.terminal.unread import outliving_readers
@@ -185,6 +187,7 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
 
     Raises: Unavailable if it does not start, or if the head does not reach this machine.
     """
+    remove_dead_sessions(Path(settings.ray_dir))
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],

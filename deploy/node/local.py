@@ -27,6 +27,7 @@ from deploy.node.paths import pin_paths
 from deploy.node.ports import check_free, ray_ports
 from deploy.node.ray_process import dead_programs, end_programs
 from deploy.node.service_manager import tell_systemd
+from deploy.node.sessions import remove_dead_sessions
 from deploy.node.tidings import ALONE, Tidings
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
@@ -82,6 +83,7 @@ def run_foreground(
             tidings.tell("say", _NO_KEYS)
         tidings.tell("step", "trying the store")
         check_folders(settings)
+        remove_dead_sessions(Path(settings.ray_dir))
         open_store(settings).prove()
         with contextlib.ExitStack() as bound, _cluster(settings, bound, stop, tidings) as (dispatcher, url):
             write_lock(lock, own_url(settings, url))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import load_command
+from deploy.cli import load_command, main
+from deploy.commands import service
 from deploy.node.service_manager import SOCKET
 from farm.settings import FarmSettings
 from tests.imports import ROOT
@@ -101,6 +102,37 @@ def test_the_farm_knows_what_a_unit_says(path: Path) -> None:
     given = " ".join(re.findall(r"(?m)^Environment=(.*)", path.read_text()))
     settings = dict(pair.split("=", 1) for pair in given.split())
     FarmSettings.from_env({name: value.replace("%t", "/run") for name, value in settings.items()})
+
+
+@pytest.mark.parametrize("words", [[], ["--join", "10.0.0.5:6379"]], ids=["up", "join"])
+@pytest.mark.parametrize("scope", ["system", "user"])
+def test_install_writes_a_unit_for_this_installation(
+    scope: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a user's own; settings that are there stay."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(service, "ETC", tmp_path)
+    flags = ["--user"] if scope == "user" else []
+    assert main(["service", "install", *flags, *words]) == 0
+    said = capsys.readouterr()
+    path, settings = map(Path, said.out.splitlines())
+    name = "framefarm-join" if words else "framefarm"
+    assert path == tmp_path / "systemd" / scope / f"{name}.service"
+    assert f"enable --now {name}" in said.err
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert "#FARM_MODEL=" in settings.read_text()
+    program = Path(sys.executable).with_name("framefarm")
+    command = "join 10.0.0.5:6379" if words else "up --no-restart"
+    assert unit(path)["Service"]["ExecStart"] == f"{program} {command}"
+    assert ("User=" in path.read_text()) == (scope == "system")
+    if ANALYZE:
+        path.write_text(path.read_text().replace("User=framefarm", "User=root"))
+        done = subprocess.run([ANALYZE, f"--{scope}", "verify", path], capture_output=True, text=True, check=False)
+        assert done.stdout + done.stderr == ""
+    settings.write_text("FARM_MODEL=tiny\n")
+    assert main(["service", "install", *flags, *words]) == 0
+    assert settings.read_text() == "FARM_MODEL=tiny\n"
 
 
 def test_a_farm_that_is_away_never_stops_the_unit() -> None:

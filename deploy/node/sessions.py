@@ -1,0 +1,39 @@
+"""What Ray leaves in its folder (FARM_RAY_DIR): each start makes a session there, 8 to 19 MB of logs and sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import time
+from pathlib import Path
+
+_YOUNG_S = 120.0  #: a session that is older and has no raylet gets none: Ray gives up a start after 30 s
+_ANSWER_S = 1.0
+
+
+def remove_dead_sessions(folder: Path) -> None:
+    """Remove the sessions of starts that have ended, but for the latest, whose logs say why it ended."""
+    latest = (folder / "session_latest").resolve()
+    for session in folder.glob("session_2*"):
+        with contextlib.suppress(OSError):  # another start removed it just now
+            is_young = time.time() - session.stat().st_mtime < _YOUNG_S
+            if session.resolve() != latest and not is_young and not _lives(session):
+                shutil.rmtree(session, ignore_errors=True)
+
+
+def _lives(session: Path) -> bool:
+    """Whether a raylet listens there; several nodes of one farm share a session."""
+    return any(_listens(path) for path in session.glob("sockets/raylet*"))
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(_ANSWER_S)
+        try:
+            knock.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is busy, or another user's
+            return True
+        return True

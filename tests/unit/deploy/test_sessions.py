@@ -1,0 +1,62 @@
+"""What Ray's starts leave on the disk."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.node.sessions import remove_dead_sessions
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Ray's folder, with a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
+def start(folder: Path, number: int, *, age_s: float = 3600.0) -> tuple[Path, socket.socket]:
+    """Make a session as Ray does, and its raylet's door."""
+    session = folder / f"session_2026-11-28_11-01-22_{number:06}_7508"
+    (session / "sockets").mkdir(parents=True)
+    (session / "raylet.out").write_text("words")
+    raylet = socket.socket(socket.AF_UNIX)
+    raylet.bind(str(session / "sockets" / "raylet"))
+    raylet.listen(1)
+    os.utime(session, (time.time() - age_s,) * 2)
+    latest = folder / "session_latest"
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(session)
+    return session, raylet
+
+
+def test_twenty_starts_leave_one_session(folder: Path) -> None:
+    """Each start removes what those before the last one left."""
+    for number in range(20):
+        remove_dead_sessions(folder)
+        session, raylet = start(folder, number)
+        raylet.close()
+        assert len(list(folder.glob("session_2*"))) <= 2
+    remove_dead_sessions(folder)
+    assert list(folder.glob("session_2*")) == [session]
+    assert (session / "raylet.out").read_text() == "words"
+
+
+def test_what_lives_or_starts_or_is_not_rays_stays(folder: Path) -> None:
+    """A session whose raylet listens, one that began just now, and other files."""
+    living, raylet = start(folder, 1)
+    young, dead = start(folder, 2, age_s=10.0), start(folder, 3)
+    last, latest = start(folder, 4)
+    dead[1].close()
+    (folder / "http-1").mkdir()
+    with raylet, young[1], latest:
+        remove_dead_sessions(folder)
+        assert set(folder.glob("session_2*")) == {living, young[0], last}
+    assert (folder / "http-1").is_dir()
+    remove_dead_sessions(folder / "is not there")
