@@ -22,7 +22,6 @@ from framepack_engine.errors import InvalidSpec
 from framepack_engine.frames.decode import Decoder
 from framepack_engine.frames.generated import Clip, GeneratedVideo
 from framepack_engine.frames.images import Picture, opened, upright_rgb
-from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.memory.ladder import size_of
 from framepack_engine.memory.placement import Placement
@@ -31,8 +30,8 @@ from framepack_engine.memory.tenancy import Tenancy, workload_of
 from framepack_engine.models.catalog import resolution_of
 from framepack_engine.models.host import host_bytes
 from framepack_engine.models.shelf import Models, ModelShelf, checked_device
-from framepack_engine.planning.asked import asked_spec, first_frames, taken
-from framepack_engine.planning.sections import Kind, decode_needs, final_frames, tail_frames, time_order
+from framepack_engine.planning.asked import asked_spec, taken
+from framepack_engine.planning.sections import Kind, decode_needs, final_frames, first_frames, tail_frames, time_order
 from framepack_engine.planning.spec import Lora, RenderSpec
 from framepack_engine.sampling.artifacts import Conditioning, SectionState, StepState
 from framepack_engine.sampling.cache_diffusers import measured_ratios
@@ -194,10 +193,6 @@ class Sampler:
             return spec
         tile_px = self._decoder.tile_px() if self._tenancy is None else self._tenancy.tile_px(workload_of(spec))
         return replace(spec, decode_tile_px=tile_px)
-
-    def preview(self, latents: Tensor) -> Image.Image:
-        """Show latents (1, 16, T, h, w) as a small picture: a pixel for each latent pixel, frames side by side."""
-        return latent_preview(latents)
 
     def clips(
         self,

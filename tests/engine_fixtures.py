@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that holds the tiny models: what FARM_CACHE or `cache_dir` may point at. Leave it unchanged."""
-    from framepack_engine.models.shelf import quiet
     from framepack_engine.models.tiny import ensure_tiny
+    from framepack_engine.models.weights import quiet
 
     cache = tmp_path_factory.mktemp("cache")
     with quiet():

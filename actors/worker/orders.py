@@ -29,9 +29,9 @@ from framepack_engine import Conditioning, Renderer, RenderSpec, SectionState, S
 from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.provenance import provenance, tags
 from framepack_engine.frames.source import source_clips
-from framepack_engine.frames.stills import border_frames, first_frame, spritesheet_png, stills_zip, thumbnail_png
+from framepack_engine.frames.stills import border_frames, spritesheet_png, stills_zip, thumbnail_png
 from framepack_engine.frames.video import encode_clip, join_clips
-from framepack_engine.planning.sections import time_order
+from framepack_engine.planning.sections import first_frames, time_order
 
 log = logging.getLogger(__name__)
 OnStep = Callable[[int], None]
@@ -212,7 +212,7 @@ class OrderRunner:
         state = renderer.section(spec, k, self._conditioning(order, renderer), previous, on_step=stepped, resume=resume)
         self._forwards = sum(state.forwards)
         picture = BytesIO()
-        renderer.preview(state.latents).save(picture, "PNG")
+        latent_preview(state.latents).save(picture, "PNG")
         made = {
             "section": (f"sections/{k:04}.a{{}}.safetensors", state.to_bytes()),
             "preview": (f"previews/{k:04}.a{{}}.png", picture.getvalue()),
@@ -304,7 +304,7 @@ def _before(job: Job, source: Path, *, like: Path) -> list[Path]:
 def _stills(job: Job, index: int, frames: Tensor) -> bytes:
     """Return the frames of a clip that the request wants kept, as a zip."""
     plan = job.plan
-    first = first_frame(plan.kind, plan.final_frames, index)
+    first = first_frames(plan.kind, plan.final_frames)[index]
     numbers = list(range(first, first + len(frames)))
     if job.request.save_frames == "borders":
         numbers = border_frames(first, len(frames), total=sum(plan.final_frames), window=plan.latent_window_size)

@@ -14,7 +14,6 @@ from PIL import Image
 
 from framepack_engine.errors import VideoMismatch
 from framepack_engine.frames.video import frame_count, reading
-from framepack_engine.planning.sections import Kind, time_order
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  #: the earliest date of a zip: the same frames give the same bytes
 
@@ -56,12 +55,6 @@ def spritesheet_png(path: Path, *, columns: int = 4, rows: int = 4, side_px: int
     if sheet is None:
         raise VideoMismatch(f"{Path(path).name} holds no frame")
     return _png(sheet, max(sheet.size))
-
-
-def first_frame(kind: Kind, final_frames: Sequence[int], index: int) -> int:
-    """Return the number in the video, from 0, of the first frame that section `index` makes final."""
-    order = time_order(kind, len(final_frames))
-    return sum(final_frames[k] for k in order[: order.index(index)]) if index in order else 0
 
 
 def border_frames(first: int, count: int, *, total: int, window: int) -> list[int]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,17 +60,6 @@ class Table:
         return Table(tuple(rows), tuple(text), self.image.pin_memory())
 
 
-class Visits(Protocol):
-    """Brings modules to the device for a moment."""
-
-    def __call__(self, *modules: nn.Module) -> AbstractContextManager[None]:
-        """Keep the weights of `modules` on the device."""
-
-
-def _stays(*_: nn.Module) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 class Hoist:
     """The hoisted modules of one HunyuanVideoFramepackTransformer3DModel, and the tables made so far.
 
@@ -78,7 +67,6 @@ class Hoist:
     """
 
     def __init__(self, model: Any) -> None:
-        """A placement sets `visits` if the weights live on the host."""
         self._model = model
         self._norms: list[Any] = [
             norm for block in model.transformer_blocks for norm in (block.norm1, block.norm1_context)
@@ -93,7 +81,8 @@ class Hoist:
         self._stem_slots = [_Answer() for _ in self._stems]
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._shown: tuple[Table, int] | None = None
-        self.visits: Visits = _stays
+        #: keeps a module on the device for a moment; a placement sets it if the weights live on the host
+        self.visits: Callable[[nn.Module], AbstractContextManager[object]] = nullcontext
         self.made = 0  #: tables computed so far
 
     def modules(self) -> list[nn.Module]:

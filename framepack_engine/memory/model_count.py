@@ -11,7 +11,7 @@ from framepack_engine.memory.hoist import Hoist
 from framepack_engine.models.compiled import is_compiled
 from framepack_engine.models.model_size import ModelSize
 from framepack_engine.models.precision import Packed, precision_of
-from framepack_engine.models.weights import weights_of
+from framepack_engine.models.weights import blocks_of, bytes_of
 
 
 def count_model(
@@ -21,9 +21,9 @@ def count_model(
     hoist = Hoist(transformer)
     layers = list(text_encoder.layers) if text_encoder is not None else []
     with hoist.at_work():
-        blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-        numels, block_bytes = tuple(map(_numel, blocks)), tuple(map(_bytes, blocks))
-        loop = _bytes(transformer)
+        blocks = blocks_of(transformer)
+        numels, block_bytes = tuple(map(_numel, blocks)), tuple(map(bytes_of, blocks))
+        loop = bytes_of(transformer)
         linears = list(_linears(blocks))
     # the engine computes it in float32: see sampling.transformer.Transformer
     widened = sum((4 - tensor.element_size()) * tensor.numel() for tensor in transformer.proj_out.parameters())
@@ -34,8 +34,8 @@ def count_model(
         blocks=numels,
         block_bytes=block_bytes,
         rest_bytes=loop - sum(block_bytes) + widened,
-        hoisted_bytes=sum(map(_bytes, hoisted)),
-        largest_hoisted_bytes=max(map(_bytes, hoisted)),
+        hoisted_bytes=sum(map(bytes_of, hoisted)),
+        largest_hoisted_bytes=max(map(bytes_of, hoisted)),
         largest_matrix=max(layer.in_features * layer.out_features for layer in linears),
         widest_answer=max(layer.out_features for layer in linears),
         text=_numel(text_encoder),
@@ -56,10 +56,6 @@ def count_model(
 
 def _image_tokens(encoder: Any) -> int:
     return 0 if encoder is None else (encoder.config.image_size // encoder.config.patch_size) ** 2
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in weights_of([module]))
 
 
 def _linears(modules: list[nn.Module]) -> Iterator[nn.Linear]:

@@ -14,7 +14,7 @@ from framepack_engine.memory.hoist import Hoist
 from framepack_engine.memory.ladder import MemoryPlan, Stage, streamed_blocks
 from framepack_engine.memory.streaming import Guest, Stream
 from framepack_engine.models.compiled import is_compiled
-from framepack_engine.models.weights import weights_of
+from framepack_engine.models.weights import blocks_of, weights_of
 
 
 class Placement:
@@ -46,7 +46,7 @@ class Placement:
         if plan.keeps == "all":
             self._keep_all()
             return
-        blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+        blocks = blocks_of(transformer)
         streamed = [blocks[number] for number in streamed_blocks(plan.streamed, len(blocks))] if plan.streamed else []
         if plan.hoisted and self.hoist is not None:
             self._visitors = {
@@ -136,12 +136,10 @@ class Placement:
                 place.leave()
 
     @contextmanager
-    def _visit(self, *modules: nn.Module) -> Iterator[None]:
-        """Keep hoisted modules on the device."""
+    def _visit(self, module: nn.Module) -> Iterator[None]:
+        """Keep a hoisted module on the device."""
         try:
-            for module in modules:
-                self._visitors[module].bring()
+            self._visitors[module].bring()
             yield
         finally:
-            for module in modules:
-                self._visitors[module].leave()
+            self._visitors[module].leave()

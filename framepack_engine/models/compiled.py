@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from framepack_engine.errors import KernelsUnavailable
+from framepack_engine.models.weights import blocks_of
 
 #: Inductor chooses kernels by rule: a race between them could have another winner, with other bits, on another day.
 _OPTIONS: dict[str, Any] = {"deterministic": True}
@@ -62,7 +63,7 @@ def compile_blocks(transformer: Any, *, backend: str = "inductor") -> None:
         return
     options = _OPTIONS if backend == "inductor" else None
     compiled = dict[type, Callable[..., Any]]()
-    for block in _blocks(transformer):
+    for block in blocks_of(transformer):
         kind = type(block)
         if kind not in compiled:
             compiled[kind] = torch.compile(kind.forward, fullgraph=True, backend=backend, options=options)
@@ -85,7 +86,7 @@ def check_compile(device: torch.device, *, counted: bool) -> None:
 
 def compute_plainly(transformer: Any, *, plain: bool) -> None:
     """Let compiled blocks compute eagerly (`plain`), or compiled again."""
-    for block in _blocks(transformer):
+    for block in blocks_of(transformer):
         if forward := forward_of(block):
             forward.plain = plain
 
@@ -98,7 +99,3 @@ def is_compiled(transformer: Any) -> bool:
 def forward_of(block: nn.Module) -> CompiledForward | None:
     """Return a block's compiled forward, without hooks around it; None if the block is not compiled."""
     return block.__dict__.get(_MARK)
-
-
-def _blocks(transformer: Any) -> list[Any]:
-    return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, linear, pad
 
 from framepack_engine.errors import PrecisionUnavailable
+from framepack_engine.models.weights import blocks_of
 from framepack_engine.planning.choices import PRECISIONS
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def apply_precision(transformer: Any, name: str, *, device: torch.device | str |
             f"precision={name}: the model is in {here} already and cannot be widened; load it again",
             precision=name,
         )
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+    blocks = blocks_of(transformer)
     check_precision(name, device=torch.device(device or next(blocks[0].parameters()).device))
     if name in {"bf16", here}:
         return

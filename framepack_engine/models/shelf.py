@@ -17,13 +17,10 @@ from framepack_engine.kernels.blocks import compute_exactly
 from framepack_engine.models.catalog import ModelEntry
 from framepack_engine.models.compiled import compile_blocks
 from framepack_engine.models.host import available_bytes
-from framepack_engine.models.locate import locate, missing_files, remedy
+from framepack_engine.models.locate import locate, remedy
 from framepack_engine.models.precision import apply_precision
-from framepack_engine.models.weights import load_part, quiet, weights_of
+from framepack_engine.models.weights import bytes_of, load_part, quiet
 from framepack_engine.planning.choices import KERNELS
-
-__all__ = ["ModelShelf", "Models", "load_models", "locate", "missing_files", "quiet"]
-
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
@@ -191,7 +188,7 @@ class ModelShelf:
         if keys["transformer"] in self._parts:
             return
         # half as much again, for a step's activations
-        while transformers and self._free_bytes() < 1.5 * _bytes_of(self._parts[transformers[-1]]):
+        while transformers and self._free_bytes() < 1.5 * bytes_of(self._parts[transformers[-1]]):
             del self._parts[transformers.pop(0)]
             gc.collect()
             if self._home != "cpu":
@@ -250,7 +247,3 @@ def free_memory(device: str) -> int:
         free: int = torch.cuda.mem_get_info(torch.device(device))[0]
         return free
     return available_bytes()
-
-
-def _bytes_of(model: torch.nn.Module) -> int:
-    return sum(weight.nbytes for weight in weights_of([model]))

@@ -95,6 +95,16 @@ def weights_of(modules: Iterable[nn.Module]) -> list[Tensor]:
     return list(found.values())
 
 
+def bytes_of(module: nn.Module) -> int:
+    """Return the bytes of a module's weights."""
+    return sum(tensor.nbytes for tensor in weights_of([module]))
+
+
+def blocks_of(transformer: Any) -> list[Any]:
+    """Return the blocks of a transformer in the order of its forward."""
+    return [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Turn off transformers' and diffusers' progress bars for local files."""

@@ -113,13 +113,3 @@ _TAKE: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "tuple[float, ...]": (lambda value: tuple(map(_number, value)), "a list of numbers"),
     "tuple[TimedPrompt, ...]": (_timed, "pairs of a second and a text, such as [(2.0, 'It gets darker.')]"),
 }
-
-
-def first_frames(kind: Kind, finals: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the number of the first frame of each section's clip, in generation order. finals: `final_frames`."""
-    order = range(len(finals)) if kind == "f1" else range(len(finals) - 1, -1, -1)
-    begins, first = [0] * len(finals), 0
-    for section in order:
-        begins[section] = first
-        first += finals[section]
-    return tuple(begins)

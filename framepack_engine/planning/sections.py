@@ -140,6 +140,16 @@ def time_order(kind: Kind, sections: int) -> tuple[int, ...]:
     return tuple(reversed(with_clip)) if kind == "i2v" else tuple(with_clip)
 
 
+def first_frames(kind: Kind, finals: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of the first frame of each section's clip, in generation order. finals: `final_frames`."""
+    order = range(len(finals)) if kind == "f1" else range(len(finals) - 1, -1, -1)
+    begins, first = [0] * len(finals), 0
+    for section in order:
+        begins[section] = first
+        first += finals[section]
+    return tuple(begins)
+
+
 def keyframe_section(at_s: float, *, sections: int, window: int) -> int:
     """Return the section (generation order, i2v) of a keyframe at `at_s` seconds."""
     return min(max(sections - 1 - math.floor(at_s * FPS / (4 * window)), 0), sections - 1)

@@ -18,6 +18,7 @@ from diffusers.hooks.hooks import StateManager
 from torch import Tensor
 from typing_extensions import override
 
+from framepack_engine.models.weights import blocks_of
 from framepack_engine.sampling.caches import CachedAnswer, CacheState, StepCache, forget_hooks
 
 _CONTEXT = "framepack"  # diffusers' caches refuse to run without the name of one
@@ -133,7 +134,7 @@ def measured_ratios(model: Any) -> Iterator[list[float]]:
 
     hooks = [
         model.transformer_blocks[0].register_forward_pre_hook(enter),
-        [*model.transformer_blocks, *model.single_transformer_blocks][-1].register_forward_hook(leave),
+        blocks_of(model)[-1].register_forward_hook(leave),
     ]
     try:
         yield ratios

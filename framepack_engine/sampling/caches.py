@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from torch import Tensor, nn
 from typing_extensions import override
+
+from framepack_engine.models.weights import blocks_of
 
 # The authors' fit of output change to input change for HunyuanVideo, highest power first.
 _CHANGE = (733.226126, -401.131952, 67.5869174, -3.149878, 0.0961237896)
@@ -123,23 +125,16 @@ class Call:
     entered: Tensor | None = None  #: the input of the block stack, until its end
 
 
-@dataclass(slots=True)
-class _Slot:
-    """The call in progress, shared by the hooks of one model."""
-
-    call: Call | None = field(default=None)
-
-
 class _BlockHook(ModelHook):
     """Passes hidden states through in a skipped call; the first block decides, the last one ends the call."""
 
-    def __init__(self, slot: _Slot, *, first: bool, last: bool) -> None:
+    def __init__(self, cache: TeaCache, *, first: bool, last: bool) -> None:
         super().__init__()
-        self.slot, self.first, self.last = slot, first, last
+        self.cache, self.first, self.last = cache, first, last
 
     def new_forward(self, module: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the block, or skip it."""
-        call = self.slot.call
+        call = self.cache.current
         if call is None:
             return self.fn_ref.original_forward(*args, **kwargs)
         hidden, encoder_hidden, temb = args[:3]
@@ -165,10 +160,10 @@ class TeaCache(StepCache):
 
     def __init__(self, model: Any, *, threshold: float, steps: int) -> None:
         self._model, self._threshold, self._last = model, threshold, steps - 1
-        self._slot = _Slot()
-        self._blocks = [*model.transformer_blocks, *model.single_transformer_blocks]
+        self.current: Call | None = None  #: in progress
+        self._blocks = blocks_of(model)
         for i, block in enumerate(self._blocks):
-            hook = _BlockHook(self._slot, first=i == 0, last=i == len(self._blocks) - 1)
+            hook = _BlockHook(self, first=i == 0, last=i == len(self._blocks) - 1)
             HookRegistry.check_if_exists_or_initialize(block).register_hook(hook, _HOOK)
 
     @override
@@ -187,11 +182,11 @@ class TeaCache(StepCache):
     @contextmanager
     def using(self, state: TeaCacheState, *, forced: bool) -> Iterator[Call]:
         """Let the next call of the transformer use `state`; the yielded Call then holds the outcome."""
-        call = self._slot.call = Call(state, self._threshold, forced)
+        call = self.current = Call(state, self._threshold, forced)
         try:
             yield call
         finally:
-            self._slot.call = None
+            self.current = None
 
 
 def forget_hooks(model: nn.Module) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from framepack_engine.errors import EngineError
 from framepack_engine.models.catalog import FRAMEPACK_F1, FRAMEPACK_I2V, HUNYUAN, REDUX
-from framepack_engine.models.shelf import Models, quiet
+from framepack_engine.models.shelf import Models
 from framepack_engine.models.tiny import (
     IMAGE_DIM,
     clip_tokenizer,
@@ -23,7 +23,7 @@ from framepack_engine.models.tiny import (
     small_processor,
     small_siglip,
 )
-from framepack_engine.models.weights import load_part
+from framepack_engine.models.weights import load_part, quiet
 from lab.training.data.prompts import every_word
 from lab.training.nearby import look_nearby
 from lab.training.recipe import Recipe

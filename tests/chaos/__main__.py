@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from framepack_engine.models.shelf import quiet
 from framepack_engine.models.tiny import ensure_tiny
+from framepack_engine.models.weights import quiet
 from tests.chaos.faults import KINDS
 from tests.chaos.run import Wanted, run
 from tests.s3_servers import KEYS

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from framepack_engine.models.locate import locate
-from framepack_engine.models.shelf import load_models, quiet
-from framepack_engine.models.weights import load_part
+from framepack_engine.models.shelf import load_models
+from framepack_engine.models.weights import load_part, quiet
 from framepack_engine.pipeline import Renderer, Sampler
 from framepack_engine.planning.buckets import nearest_bucket
 from framepack_engine.planning.sections import time_order

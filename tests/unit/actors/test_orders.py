@@ -24,10 +24,10 @@ from farm.errors import LeaseLost, Stopped
 from farm.numeric_class import parse_class
 from framepack_engine import Models, Renderer, RenderSpec, read_provenance
 from framepack_engine.frames.source import metadata_of
-from framepack_engine.frames.stills import border_frames, first_frame
+from framepack_engine.frames.stills import border_frames
 from framepack_engine.models.catalog import TINY_VERSION
 from framepack_engine.models.shelf import load_models
-from framepack_engine.planning.sections import final_frames
+from framepack_engine.planning.sections import final_frames, first_frames
 from framepack_engine.planning.tiles import TILE_SIZES_PX
 from tests.engine_worker import CAT, SMALL, Worker, made, submit
 from tests.unit.conftest import Hand
@@ -170,9 +170,9 @@ def test_frames_that_are_not_kept_or_not_made(http: TestClient, worker: Worker) 
 def test_each_section_has_its_border(kind: Any, sections: int, window: int) -> None:
     """Whatever clip a border falls into: the start image and every section's last frame, once each."""
     counts = final_frames(kind, sections, window)
-    total, found, covered = sum(counts), list[int](), list[int]()
+    begins, total, found, covered = first_frames(kind, counts), sum(counts), list[int](), list[int]()
     for index, count in enumerate(counts):
-        first = first_frame(kind, counts, index)
+        first = begins[index]
         covered += range(first, first + count)
         found += border_frames(first, count, total=total, window=window)
     assert sorted(covered) == list(range(total))

@@ -14,8 +14,7 @@ import framepack_engine
 from framepack_engine import Renderer, RenderProgress, RenderSpec, load_models, read_provenance
 from framepack_engine.errors import BadImage, InvalidSpec, LoraUnusable
 from framepack_engine.frames.video import frame_count
-from framepack_engine.planning.asked import first_frames
-from framepack_engine.planning.sections import Kind, final_frames
+from framepack_engine.planning.sections import Kind, final_frames, first_frames
 from tests.imports import all_modules_after
 from tests.lora_file import write_lora
 

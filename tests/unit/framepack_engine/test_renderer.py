@@ -28,6 +28,7 @@ from framepack_engine import (
 )
 from framepack_engine.conformance import load_case_model
 from framepack_engine.errors import ArtifactMismatch, NotFinite
+from framepack_engine.frames.preview import latent_preview
 from framepack_engine.frames.source import SourceFacts, look_at
 from framepack_engine.planning.sections import HISTORY, Kind, final_frames
 from tests.imports import ROOT
@@ -250,7 +251,7 @@ def test_a_section_of_nan_is_an_error(renderer: Sampler) -> None:
 def test_previews_are_one_pixel_a_latent(renderer: Sampler) -> None:
     """The newest estimate can be looked at after any step: frames side by side."""
     state = interrupted(renderer, SPEC, 0, None, after=1)
-    assert renderer.preview(state.estimate).size == (2 * 6, 4)
+    assert latent_preview(state.estimate).size == (2 * 6, 4)
 
 
 def test_clips_come_as_planned(renderer: Sampler) -> None:
