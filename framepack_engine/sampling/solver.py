@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from framepack_engine.errors import InvalidSpec
+from framepack_engine.planning.schedule import check_flow
 
 MAX_ORDER = 3
 
@@ -28,15 +27,10 @@ def flow_sigmas(steps: int, *, mu: float, exponent: float = 1.0) -> tuple[float,
     Raises: InvalidSpec if mu or exponent make two levels equal in float32.
     Source: arXiv:2403.03206 §5.3.2 (time shifting).
     """
+    check_flow(steps, mu=mu, exponent=exponent)
     t = torch.linspace(1, 0, steps + 1)
     shift = math.exp(mu)
-    sigmas = tuple((shift / (shift + (1 / t - 1) ** exponent)).tolist())
-    if any(not later < earlier for earlier, later in pairwise(sigmas)):
-        raise InvalidSpec(
-            f"flow_shift={shift:g} and flow_exponent={exponent:g} leave no distance between two of {steps} steps",
-            field="flow_shift",
-        )
-    return sigmas
+    return tuple((shift / (shift + (1 / t - 1) ** exponent)).tolist())
 
 
 @dataclass(frozen=True, slots=True)
