@@ -12,6 +12,7 @@ from deploy.node.gpus import chosen_gpus
 from deploy.terminal.screen import say
 from farm.errors import ConfigError, InvalidRequest
 from framefarm_client.address import is_loopback
+from framepack_engine.planning.choices import CPU_ATTENTIONS
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
@@ -101,13 +102,9 @@ def _check_attention(settings: FarmSettings, attention: str) -> None:
     """Check that this machine has the attention, as far as that is known without a GPU. Raises: ConfigError."""
     if attention == "auto" or chosen_gpus(settings):
         return
-    import torch
-
-    from framepack_engine.sampling.attention import usable_attentions
-
-    there = usable_attentions(device=torch.device("cpu"), dtype=torch.float32)
-    if attention not in there:
-        raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {', '.join(there)}")
+    if attention not in CPU_ATTENTIONS:
+        there = ", ".join(CPU_ATTENTIONS)
+        raise ConfigError(f"attention: {attention} needs a GPU, and none was found here; use {there}")
 
 
 def _lacks(settings: FarmSettings, model: str | None) -> tuple[str, str]:

@@ -1,13 +1,12 @@
 """The names that a request or a worker's setting chooses from. Loads no torch.
 
-`farm/settings.py`, which does not import the engine, repeats three of the lists; tests compare them.
-
 The step caches are named in `cache_choice`, the presets in `presets`: there each name has its numbers beside it.
 """
 
 from __future__ import annotations
 
 ATTENTIONS = ("sdpa", "cudnn", "flash", "flash-3", "sage", "xformers")
+CPU_ATTENTIONS = ("sdpa",)  #: the others need a GPU
 DECODES = ("framewise", "tiled", "whole")
 STARTS = ("grey", "noise")  #: what an f1 video without a start image begins with
 KERNELS = ("eager", "exact", "compiled")  #: of the transformer; the first two give the same bits

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from framepack_engine.errors import AttentionUnavailable
-from framepack_engine.planning.choices import ATTENTIONS
+from framepack_engine.planning.choices import ATTENTIONS, CPU_ATTENTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,12 @@ class _Backend:
     diffusers: str
     package: str | None = None
     install: str | None = None
-    cuda: bool = True
     half: bool = True  #: bfloat16 or float16 only
 
 
 _BACKENDS: Mapping[str, _Backend] = MappingProxyType(
     {
-        "sdpa": _Backend("native", cuda=False, half=False),
+        "sdpa": _Backend("native", half=False),
         "cudnn": _Backend("_native_cudnn"),
         "flash": _Backend("flash", "flash-attn >= 2.6.3", "pip install flash-attn --no-build-isolation"),
         "flash-3": _Backend(
@@ -51,7 +50,7 @@ _BACKENDS: Mapping[str, _Backend] = MappingProxyType(
 def check_attention(name: str, *, device: torch.device, dtype: torch.dtype) -> None:
     """Check that attention `name` can compute on `device` in `dtype`. Raises: AttentionUnavailable."""
     backend = _BACKENDS[name]
-    if backend.cuda and device.type != "cuda":
+    if name not in CPU_ATTENTIONS and device.type != "cuda":
         raise AttentionUnavailable(
             f"attention={name} needs a CUDA device, and this device is {device.type}; sdpa works everywhere"
             + (f" ({name} also needs the package {backend.package}: {backend.install})" if backend.package else ""),
