@@ -20,7 +20,7 @@ export class Problem extends Error {
     super(detail)
   }
 
-  /** What the farm says about one field. */
+  /** The farm's words about one field. */
   of(field: string): string | undefined {
     return this.errors.find((error) => error.field === field || error.field.startsWith(`${field}.`))?.message
   }

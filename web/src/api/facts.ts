@@ -1,4 +1,4 @@
-/** What the page must know of the farm: models, presets, LoRAs and limits. Asked once a page. */
+/** The farm's facts that the page needs: models, presets, LoRAs and limits. Asked once a page. */
 import { type Signal, signal } from '@preact/signals'
 import { call } from './client'
 import type { Page } from './objects'

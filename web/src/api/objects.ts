@@ -90,7 +90,7 @@ export const isStarred = (video: Video): boolean => video.labels?.includes(STARR
 /** The length that comes out, in seconds: whole sections, where `seconds` is what was asked for. */
 export const lengthS = (video: Video): number => video.frames / video.fps
 
-/** What a person knows the video by. */
+/** The name by which a person knows the video. */
 export const title = (video: Video): string => video.name || video.prompt
 
 /** The address of one of a video's files. A poster with its etag may be kept for a year. */

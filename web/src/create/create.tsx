@@ -117,7 +117,7 @@ function clear(): void {
   say(words.create.cleared, { undo: () => (draft.value = before) })
 }
 
-/** What the farm said about the whole request; a wait counts down, and a screen reader does not say each second. */
+/** The farm's refusal of the whole request; a wait counts down, and a screen reader does not say each second. */
 function Refusal() {
   const now = useSignal(Date.now())
   const said = refusal.value

@@ -1,4 +1,4 @@
-/** What a person is about to ask for. One signal holds it; keep.ts keeps it in the browser. */
+/** The request that a person writes. One signal holds it; keep.ts keeps it in the browser. */
 import { computed, signal } from '@preact/signals'
 import { farm } from '../api/facts'
 import type { Value } from './fields'
@@ -58,7 +58,7 @@ export function setDeadline(seconds: number | null): void {
   set('metadata', Object.keys(next).length > 0 ? next : null)
 }
 
-/** What an own preset keeps of a draft: its fields, and the built-in preset that fills in others. */
+/** The part of a draft that an own preset keeps: its fields, and the built-in preset that fills in others. */
 export const presetOf = ({ preset, values }: Draft): Record<string, Value> => ({ ...values, ...(preset !== null && { preset }) })
 
 /** Take an own preset's fields into the form. Its prompt, if it has one, takes the place of the form's. */

@@ -1,4 +1,4 @@
-/** What would be made, how long it takes and when: the farm's dry run, asked again when the form rests. */
+/** The farm's dry run, asked again when the form rests: the video's length, its time of work, its place in the queue. */
 import { computed, effect, signal } from '@preact/signals'
 import { call, Problem } from '../api/client'
 import { queued, workers } from '../live/store'

@@ -1,4 +1,4 @@
-/** What is wrong with the form: the farm's words and the page's own, by field. */
+/** The faults of the form: the farm's words and the page's own, by field. */
 import { signal } from '@preact/signals'
 import type { Problem } from '../api/client'
 import { deadlineOf, draft, seedsOf } from './draft'
@@ -9,7 +9,7 @@ import { words } from '../words'
 
 export const faults = signal<Readonly<Record<string, string>>>({})
 
-/** What is said about the request as a whole, and until when the farm asks to wait (ms since the epoch). */
+/** The refusal of the request as a whole, and until when the farm asks to wait (ms since the epoch). */
 export const refusal = signal<{ text: string; until: number | null } | null>(null)
 
 /** Check the draft as far as the page knows the rules. Returns whether it may be sent. */

@@ -25,7 +25,7 @@ export interface FieldSpec {
   name: string
   kind: Kind
   help: string
-  /** What the farm takes where the field is left out; null: the farm decides. */
+  /** The farm's value if the field is left out; null: the farm decides. */
   standard: Value | null
   choices: readonly string[]
   min: number | null
@@ -70,7 +70,7 @@ function kindOf(schema: Schema): Kind {
   return schema.type === 'array' || schema.type === 'object' ? 'json' : 'text'
 }
 
-/** What the page calls a field. One that has no name here is called by its API name: "new_field" is "New field". */
+/** Return the page's name for a field. Without one, it comes from the API's name: "new_field" is "New field". */
 export const labelOf = (name: string): string => words.fields[name] ?? name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
 
 /** Count a text's characters as the farm does: an emoji is one, where `length` says two. */

@@ -108,7 +108,7 @@ function Choice({ name, value, choices, standard, ...common }: { id: string; nam
   )
 }
 
-/** A field that holds JSON. What is typed stays in the box until the value changes elsewhere; what is no JSON yet gets a word. */
+/** A field that holds JSON. Typed text stays in the box until the value changes elsewhere; text that is no JSON yet gets a hint. */
 function Json({ name, value, ...common }: { id: string; name: string; value: Value | undefined }) {
   const typing = useSignal<{ text: string; value: Value | undefined } | null>(null)
   const take = (text: string): void => {

@@ -35,6 +35,6 @@ export function split(prompts: readonly TimedPrompt[], { from, to }: { from: num
   return [...prompts, middle].sort((a, b) => a.at_s - b.at_s)
 }
 
-/** What of a timeline still lies within a video that became shorter. */
+/** Return the items of a timeline that still lie within a video that became shorter. */
 export const within = <T extends { at_s: number }>(items: readonly T[], sections: number, window: number): T[] =>
   items.filter(({ at_s }) => borderOf(at_s, window) < sections)

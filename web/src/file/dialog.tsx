@@ -1,4 +1,4 @@
-/** What is meant with a dropped video, settings or queue: take the settings, go on with the video, use its last frame. */
+/** Ask how to use a dropped video, settings or queue: take the settings, extend the video, use its last frame. */
 import { useSignal } from '@preact/signals'
 import { useEffect, useMemo } from 'preact/hooks'
 import { change } from '../create/draft'
@@ -84,7 +84,7 @@ function About({ file }: { file: File }) {
 
 const promptOf = (one: Found | undefined): string => (typeof one?.fields['prompt'] === 'string' ? one.fields['prompt'] : '')
 
-/** What the settings have no counterpart for, with the reason. */
+/** The settings without a counterpart in a request, each with the reason. */
 function LeftOut({ data }: { data: readonly Found[] }) {
   const all = data.flatMap((one, at) => one.left_out.map((left) => ({ ...left, of: data.length > 1 ? words.file.video(at + 1) : '' })))
   if (all.length === 0) return null

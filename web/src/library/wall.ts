@@ -1,4 +1,4 @@
-/** What the library shows of the videos that the page knows, and the calls that fetch more. */
+/** Select the videos that the library shows, and fetch more. */
 import { signal } from '@preact/signals'
 import { call, Problem } from '../api/client'
 import { isOpen, isStarred, type Page, title, type Video } from '../api/objects'
@@ -15,7 +15,7 @@ export interface Wish {
 export const ALL: Wish = { text: '', kind: 'all', model: '', length: '', order: 'desc' }
 const KINDS: readonly Wish['kind'][] = ['all', 'starred', 'failed']
 
-/** The wish that the library's address names. What it does not know counts as not named. */
+/** The wish that the library's address names. An unknown part counts as not named. */
 export function wishOf(query: URLSearchParams): Wish {
   const of = <T extends string>(name: string, known: readonly T[], standard: T): T => known.find((one) => one === query.get(name)) ?? standard
   return {

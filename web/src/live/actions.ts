@@ -1,4 +1,4 @@
-/** What one does to videos: a call, the answer into the store, and a word where it was refused. */
+/** Act on videos: make the call, put the answer into the store, and say why the farm refused. */
 import { call, Problem } from '../api/client'
 import { title, type Video } from '../api/objects'
 import { say } from '../parts/toast'

@@ -55,7 +55,7 @@ export const pageTitle = computed(() => {
   return [parts.filter(Boolean).join(' · '), viewName(world.value, place.value), words.farm].filter(Boolean).join(' – ')
 })
 
-/** What a path shows: a view, or a video. */
+/** Return the name of a path's view or video. */
 function viewName({ videos }: World, path: string): string {
   const [view, id] = path.replace(/^\/ui\/?/, '').split('/')
   const video = view === 'videos' && id ? videos.get(id) : undefined

@@ -1,4 +1,4 @@
-/** What the page knows of the farm, and how an event changes it. Pure. Each event is the whole truth of its subject. */
+/** The page's knowledge of the farm, and how an event changes it. Pure. Each event is the whole state of its subject. */
 import { isOpen, type Stage, type Video, type Worker } from '../api/objects'
 
 export interface Hello {
@@ -70,7 +70,7 @@ export const EMPTY: World = {
   previews: new Map(),
 }
 
-/** Return the world after an event. What did not change stays the same object. */
+/** Return the world after an event. Unchanged parts stay the same objects. */
 export function apply(world: World, event: FarmEvent): World {
   switch (event.kind) {
     case 'hello': // workers follow one by one; those that left meanwhile are not named again

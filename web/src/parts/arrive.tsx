@@ -1,4 +1,4 @@
-/** What holds for every view: one arrives with the focus on it, and a file that is dropped beside a field begins a video. */
+/** Rules of every view: one arrives with the focus on it, and a file that is dropped beside a field begins a video. */
 import { useLocation } from 'preact-iso'
 import { useEffect, useRef } from 'preact/hooks'
 import { learnFarm } from '../api/facts'

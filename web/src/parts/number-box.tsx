@@ -4,7 +4,7 @@ import type { InputHTMLAttributes } from 'preact'
 import { useLayoutEffect, useRef } from 'preact/hooks'
 
 interface Props extends Pick<InputHTMLAttributes, 'id' | 'class' | 'min' | 'max' | 'step' | 'placeholder' | 'aria-label' | 'aria-invalid' | 'aria-describedby'> {
-  /** What the box shows when one does not type in it. undefined: nothing is set; NaN: what was typed is no number. */
+  /** The number in the box while nobody types. undefined: nothing is set; NaN: what was typed is no number. */
   number: number | undefined
   /** Takes what is typed, at each letter. null: nothing is typed; NaN: no number. */
   onNumber: (typed: number | null) => void

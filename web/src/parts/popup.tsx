@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks'
 
 interface Props {
   class: string
-  /** What the button shows. */
+  /** The content of the button. */
   summary: ComponentChildren
   summaryClass?: string
   onOpen?: () => void

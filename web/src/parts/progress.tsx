@@ -5,7 +5,7 @@ import { span } from './format'
 
 export const Bar = ({ video }: { video: Video }) => <progress aria-label={words.progress.name} max={100} value={video.progress} aria-valuetext={words.progress.percent(video.progress)} />
 
-/** What is made now, and how long it takes: "section 3 of 5 · step 9 of 25". */
+/** Say what the farm makes now: "section 3 of 5 · step 9 of 25". */
 export function stageWords(video: Video): string {
   if (video.stage !== 'section') return video.stage ? words.progress.stage[video.stage] : words.status[video.status]
   const at = words.progress.section(Math.min((video.section ?? video.sections_done) + 1, video.sections_total), video.sections_total)
@@ -14,7 +14,7 @@ export function stageWords(video: Video): string {
 
 export const timeLeft = (video: Video): string => (video.eta_s === null ? '' : words.time.left(span(video.eta_s)))
 
-/** What a waiting video waits for. */
+/** Say what a waiting video waits for. */
 export function waitWords(video: Video): string {
   if (video.waiting_for) return words.queue.waitsFor(video.waiting_for)
   if (video.queue_position === null) return words.status[video.status]

@@ -11,7 +11,7 @@ import { placeOf } from './turns'
 /** The row that is lifted, and its place among the rows. */
 export const lifted = signal<{ key: string; to: number } | null>(null)
 
-/** What a screen reader says of it. */
+/** The words of a screen reader about it. */
 export const told = signal('')
 
 const EDGE_PX = 72
@@ -58,7 +58,7 @@ function drop(): void {
   if (place) void move(rows[from]!.videos, place)
 }
 
-/** What a row is dragged by. `entry`: the row. */
+/** The handle by which a row is dragged. `entry`: the row. */
 export function Handle({ entry: { key, videos } }: { entry: Entry }) {
   const isLifted = lifted.value?.key === key
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLButtonElement>): void => {

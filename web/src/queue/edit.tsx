@@ -1,4 +1,4 @@
-/** Change name, prompt and priority of a video that waits, in its row. What is typed outlives the row. */
+/** Change name, prompt and priority of a video that waits, in its row. The typed text outlives the row. */
 import { signal, useSignal } from '@preact/signals'
 import type { TargetedFocusEvent, TargetedInputEvent, TargetedSubmitEvent } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'

@@ -1,4 +1,4 @@
-/** Queue: every video that has not ended. What runs is large, what waits are rows. */
+/** Queue: every video that has not ended. Running videos are large, waiting ones are rows. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { wish } from '../live/actions'

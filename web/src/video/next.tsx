@@ -1,4 +1,4 @@
-/** What one can do with a finished video: again with changes, with other seeds, longer, better. */
+/** Actions on a finished video: remix it, other seeds, extend it, full quality. */
 import { type Signal, useSignal } from '@preact/signals'
 import { useLocation } from 'preact-iso'
 import { create } from '../api/client'

@@ -11,10 +11,10 @@ import type { Found } from '../file/settings'
 import { say } from '../parts/toast'
 import { words } from '../words'
 
-/** What a remix must not carry over: it is the other video's own, or has a place of its own in the draft. */
+/** Fields that a remix must not carry over: they are the other video's own, or have their own place in the draft. */
 const OWN = new Set(['prompt', 'keyframes', 'preset', 'name', 'metadata', 'priority'])
 
-/** Everything that the video was made with. What stood in the form comes back with an undo. */
+/** Everything that the video was made with. An undo brings the form's earlier content back. */
 export async function fillForm(video: Video): Promise<void> {
   await ready()
   const whole = video.request ? video : await call<Video>(`/v1/videos/${video.id}`)

@@ -13,7 +13,7 @@ import './workers.css'
 
 type Order = 'pause' | 'resume' | 'drain'
 
-/** What one is asked about; it outlives the worker's card, which goes for a moment when the stream opens again. */
+/** The question to confirm. It outlives the worker's card, which goes for a moment when the stream opens again. */
 const asked = signal<{ worker: BusyWorker; order: Order } | null>(null)
 
 export default function WorkersView() {
