@@ -42,12 +42,12 @@ REFUSED: tuple[tuple[str, FilePayload, str], ...] = (
     (
         "one pixel",
         {"name": "e.png", "mimeType": "image/png", "buffer": drawn(1, 1)},
-        "The picture has 1 x 1 px. Each side needs at least 32. Choose a larger picture.",
+        "The picture has 1 x 1 px. Each side needs at least 32 px. Choose a larger picture.",
     ),
     (
         "too many pixels",
         {"name": "f.png", "mimeType": "image/png", "buffer": drawn(8192, 8192, mode="1")},
-        "The picture has 8192 x 8192 px. The farm takes at most 64 million. Make it smaller.",
+        "The picture has 8192 x 8192 px. The farm takes at most 64 million pixels. Make it smaller.",
     ),
 )
 
@@ -71,7 +71,7 @@ def test_pictures_that_the_farm_does_not_take(visit: Visit, tmp_path: Path) -> N
     field, fault = page.get_by_label("Start image", exact=True), page.locator("#start-image-fault")
     large = tmp_path / "large.jpg"
     large.write_bytes(PHOTO.read_bytes() + bytes(40 << 20))
-    too_large = "The file has 40 MB. The farm takes at most 32 MB. Save it smaller."
+    too_large = "The file is 40 MB. The farm takes at most 32 MB. Save a smaller copy."
     files: list[tuple[str, FilePayload | Path, str]] = [*REFUSED, ("a file of too many bytes", large, too_large)]
     for what, file, said in files:
         field.set_input_files(file)

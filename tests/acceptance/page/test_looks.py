@@ -155,7 +155,7 @@ def test_what_has_ended(visit: Visit, clips: list[str]) -> None:
     look_at(page, "library")
     page.goto(f"{visit.origin()}/ui/videos/{good}")
     expect(page.get_by_role("link", name="Download").first).to_be_visible()
-    page.get_by_text("All that it was made with").click()
+    page.get_by_text("All settings").click()
     page.get_by_role("button", name="Extend").click()
     page.get_by_role("group", name="Remake from here").get_by_text("1", exact=True).click()
     look_at(page, "video")

@@ -19,9 +19,9 @@ def test_the_farm_goes_and_comes_back(farm: FarmProcess, visit: Visit) -> None:
     expect(job).to_be_visible()
     for ingress in farm.actors("ServeReplica"):
         ingress.kill()
-    expect(page.get_by_text("The farm does not answer, trying again.")).to_be_visible()
+    expect(page.get_by_text("The farm does not answer. Trying again …")).to_be_visible()
     expect(job).to_be_visible()
-    expect(page.get_by_text("The farm does not answer, trying again.")).to_be_hidden()
+    expect(page.get_by_text("The farm does not answer. Trying again …")).to_be_hidden()
     job.get_by_role("button", name="Cancel").click()
     expect(job).to_have_count(0)
 
@@ -33,7 +33,7 @@ def test_the_network_of_a_tab_goes_and_comes_back(farm: FarmProcess, visit: Visi
     page.get_by_label("Seconds", exact=True).fill("1.2")
     page.context.set_offline(True)
     page.get_by_role("button", name="Generate").click()
-    away = page.get_by_text("The farm does not answer, trying again.")
+    away = page.get_by_text("The farm does not answer. Trying again …")
     expect(away).to_be_visible()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("asked for without a network")
     page.context.set_offline(False)

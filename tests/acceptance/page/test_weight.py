@@ -60,7 +60,7 @@ def test_five_hundred_videos_in_the_queue(visit: Visit) -> None:
     page.get_by_label(f"All {CROWD}").check()
     expect(page.get_by_text(f"{CROWD} selected")).to_be_visible()
     page.get_by_role("searchbox", name="Filter").fill("no such video")
-    expect(page.get_by_text("No waiting video has these letters.")).to_be_visible()
+    expect(page.get_by_text("No waiting video matches.")).to_be_visible()
 
 
 def test_five_hundred_videos_have_ended(visit: Visit) -> None:
