@@ -148,16 +148,16 @@ class Move(UserInput):
     """A place in the queue, among the owner's own videos that wait: one of the three fields."""
 
     before: str | None = Field(default=None, max_length=200, description="the video that it goes right before")
-    after: str | None = Field(default=None, max_length=200, description="the video that it goes right behind")
+    after: str | None = Field(default=None, max_length=200, description="the video that it goes right after")
     to: Literal["first", "last"] | None = Field(default=None, description="either end of the queue")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = list(self.model_dump(exclude_none=True))
         if not given:
-            raise ValueError("before: name a video; or send after, or to, in its place")
+            raise ValueError("before: name a video, or send after or to instead")
         if len(given) > 1:
-            raise ValueError(f"{given[1]}: leave it out, because {given[0]} names a place already")
+            raise ValueError(f"{given[1]}: leave it out, because {given[0]} already names a place")
         return self
 
     @property
@@ -236,7 +236,7 @@ class VideoRequest(UserInput):
     prompt_fade_sections: int = Field(
         default=0, description="the number of sections over which a timed prompt replaces the one before"
     )
-    start: str = Field(default="grey", description="what an F1 video begins with if it has no start image")
+    start: str = Field(default="grey", description="the first frame of an F1 video without a start image")
     loop: bool = Field(default=False, description="end with the start image (not for F1 models)")
     keyframes: Annotated[tuple[Keyframe, ...], FromText] = Field(
         default=(),
@@ -275,7 +275,7 @@ class VideoRequest(UserInput):
     @classmethod
     def _not_minus_one(cls, value: object) -> object:
         if isinstance(value, int | str) and value in {-1, "-1"}:
-            raise ValueError("-1 is no seed here; leave it out for a random seed")
+            raise ValueError("-1 is not a seed; leave it out for a random seed")
         return value
 
     @field_validator("size")
@@ -358,7 +358,7 @@ class Variants(UserInput):
         if self.seeds is not None and self.n not in {None, len(self.seeds)}:
             raise ValueError(f"n: it differs from the number of seeds, {len(self.seeds)}; leave it out")
         if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one of them is there twice; equal seeds make equal videos")
+            raise ValueError("seeds: one seed appears twice; equal seeds make equal videos")
         return self
 
     @property

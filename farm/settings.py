@@ -68,9 +68,9 @@ def _default(folder: Callable[..., Path], *below: str, shown: str) -> Any:
 PARTS = {
     "storage": "Where things are stored",
     "url": "The command line",
-    "host": "The HTTP door",
+    "host": "HTTP",
     "workers": "Rendering",
-    "gpus": "This machine's workers (framefarm join takes these, too)",
+    "gpus": "This machine's workers (framefarm join takes these as well)",
     "node_ip": "Several machines: docs/how-to/several-machines.md",
     "lease_s": "How soon the farm notices a loss, in seconds",
     "log_format": "Logs: docs/how-to/monitoring.md",
@@ -96,7 +96,7 @@ class FarmSettings(BaseModel):
     )
     cache: str = Field(
         **_default(user_cache_path, shown="~/.cache/framepack-farm"),
-        description="Folder for built-in models and for what a worker learns about its device.",
+        description="Folder for built-in models and for a worker's notes about its device.",
     )
     lora_dir: str = Field(
         **_default(user_data_path, "loras", shown="~/.local/share/framepack-farm/loras"),
@@ -136,14 +136,14 @@ class FarmSettings(BaseModel):
     cors_origins: Origins = Field(
         "",
         description="Origins of web pages that may call the farm from a browser: https://shop.example, several "
-        "separated by commas. They send an API key themselves; cookies stay out. Empty: none.",
+        "separated by commas. They send an API key themselves; the farm takes no cookies from them. Empty: none.",
     )
     max_upload_mb: Count = Field(32, description="Largest request, in MB.")
     max_pixels: Count = Field(64_000_000, description="Largest image, in pixels. The farm checks before it decodes.")
     file_hours: Positive = Field(
         24.0,
-        description="Hours for which the farm keeps a file of `POST /v1/files`. Videos have their own copies of what "
-        "they use.",
+        description="Hours for which the farm keeps a file of `POST /v1/files`. Videos have their own copies of the "
+        "pictures.",
     )
     max_import_mb: Count = Field(
         4096,
@@ -153,8 +153,8 @@ class FarmSettings(BaseModel):
     webhook_url: Annotated[str | None, EMPTY] = Field(
         None,
         repr=False,
-        description="A URL that the farm tells of every video's end by a signed POST, besides the webhook_url of a "
-        "request: docs/how-to/webhooks.md. Needs the secret.",
+        description="A URL that gets a signed POST when any video ends, besides the webhook_url of its request: "
+        "docs/how-to/webhooks.md. Needs the secret.",
     )
     webhook_secret: Annotated[str | None, EMPTY] = Field(
         None,
@@ -169,14 +169,14 @@ class FarmSettings(BaseModel):
     )
     max_open_videos: Annotated[Count | None, EMPTY] = Field(
         None,
-        description="Most videos of one owner that have not ended. The farm answers one more with 429. Unset: no "
+        description="Limit of one owner's unfinished videos. The farm answers any further one with 429. Unset: no "
         "limit.",
     )
     max_queued: Count = Field(
-        10_000, description="Most videos of all owners that have not ended. The farm answers one more with 429."
+        10_000, description="Limit of all owners' unfinished videos. The farm answers any further one with 429."
     )
     keep_days: Annotated[Positive | None, EMPTY] = Field(
-        None, description="Days after which the farm erases an ended video and all that it stored of it. Unset: never."
+        None, description="Days after which the farm erases an ended video and all of its objects. Unset: never."
     )
 
     workers: Workers = Field(
@@ -197,8 +197,8 @@ class FarmSettings(BaseModel):
     )
     device_gb: Annotated[Positive | None, EMPTY] = Field(
         None,
-        description="Memory of each GPU that plans count on, in GiB. Unset: all of it. A CPU worker keeps to it, too, "
-        "by counting each tensor; that is slow and meant for trying plans without a GPU.",
+        description="Memory of each GPU that plans count on, in GiB. Unset: all of it. A CPU worker also keeps to it, "
+        "by counting each tensor; this is slow and meant for trying plans without a GPU.",
     )
     preserve_gb: float = Field(
         0.0,
@@ -269,21 +269,21 @@ class FarmSettings(BaseModel):
     )
     give_up_s: Annotated[Positive | None, EMPTY] = Field(
         None,
-        description="After so many seconds without a sign of the farm's dispatcher, `framefarm join` ends with 3, so "
-        "that a rented machine can switch itself off; likewise after so many with a rebalance hint of AWS, because the "
-        "machine has no work then. `join` also waits so long for a farm that has not started yet. "
+        description="Seconds without a sign of the farm's dispatcher after which `framefarm join` ends with 3, so that "
+        "a rented machine can switch itself off. `join` also ends after as many seconds with a rebalance hint of AWS, "
+        "because the machine then has no work, and waits as long for a farm that has not started yet. "
         "Unset: it ends with 2 if nothing answers at its start, and later waits for ever.",
     )
     cloud: Annotated[str, one_of("auto", "aws", "gcp", "azure", "none")] = Field(
         "auto",
-        description="Cloud of this machine, which tells it ahead that it ends (docs/reference/protocol.md): aws, gcp, "
-        "azure or none. auto: `up` and `join` look once, when they start.",
+        description="Cloud of this machine, which gives notice before the machine ends (docs/reference/protocol.md): "
+        "aws, gcp, azure or none. auto: `up` and `join` look once, when they start.",
     )
     ray_dir: RayFolder = Field(
         f"/tmp/framefarm-{_USER}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
         description="Folder of Ray's sockets and logs on this machine, with an ASCII name of at most 48 characters: "
-        "Linux allows no longer ones for sockets. Each start removes the folders of dead starts there. The default "
+        "Linux allows no longer names for sockets. Each start removes the folders of dead starts there. The default "
         "ends in the user's id.",
     )
     ray: Annotated[RayAddress | None, EMPTY] = Field(
@@ -321,7 +321,7 @@ class FarmSettings(BaseModel):
         "text", description="Format of the farm's log lines: text or json."
     )
     log_level: Annotated[str, one_of(*LEVELS)] = Field(
-        "info", description=f"Least level that is logged: {', '.join(LEVELS)}."
+        "info", description=f"Lowest level that is logged: {', '.join(LEVELS)}."
     )
 
     def __init__(self, **values: Any) -> None:

@@ -134,7 +134,7 @@ def _of_table(table: Path, given: Mapping[str, Any]) -> list[Wish]:
         name = wish.name if number == 1 else f"{wish.name}-{number}"
         found.append(Wish(name=name, source=wish.source, fields=wish.fields, images=wish.images))
     if wrong:
-        raise ConfigError("nothing was asked for:\n" + "\n".join(wrong))
+        raise ConfigError("no video was requested:\n" + "\n".join(wrong))
     if not found:
         raise ConfigError(f"{table} has no rows")
     return found

@@ -29,7 +29,7 @@ def batch(
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="where the mp4 files and the report go")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="folder for the mp4 files and the report")],
     pairs: Annotated[bool, typer.Option("--pairs", help="NAME_end.png is the last picture of NAME.png")] = False,
     url: Url = None,
     storage: Storage = None,

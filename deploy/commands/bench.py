@@ -1,4 +1,4 @@
-"""bench: measures what the parts can do."""
+"""bench: measure the parts of the farm."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 def scheduler(
     *,
     videos: Annotated[list[int] | None, typer.Option("--videos", min=1, help="how many; 200 and 10000")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="of the order in which they come")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="seed of the order in which they arrive")] = 0,
     as_json: Json = False,
 ) -> None:
     """Replay made-up videos on 17 made-up GPUs: makespan over its bound, mean time to the end beside a FIFO's.
@@ -142,7 +142,7 @@ def farm(
     *,
     one_video: Annotated[int, typer.Option(min=0, help="open streams of one video, before the load")] = 200,
     watchers: Annotated[int, typer.Option(min=0, help="open streams of videos, ten to each, during the load")] = 500,
-    pages: Annotated[int, typer.Option(min=0, help="open streams of everything, each of which hears all")] = 20,
+    pages: Annotated[int, typer.Option(min=0, help="open streams of all events")] = 20,
     posts_per_s: Annotated[float, typer.Option(min=0.1, help="new videos a second, each with an image")] = 50.0,
     seconds: Annotated[float, typer.Option(min=1.0, help="length of the load")] = 30.0,
     readers: Annotated[int, typer.Option(min=0, help="readers of lists at once, after the load")] = 50,

@@ -55,7 +55,7 @@ def doctor(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also each plan with its memory and copies")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check this machine: GPUs, memory plans, models, storage; say what is wrong and how to fix it.
+    """Check this machine: GPUs, memory plans, models, storage; name each fault and how to fix it.
 
     Exit 0: the machine can take part in a farm; 1: something is marked as wrong.
     """

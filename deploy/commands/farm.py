@@ -72,7 +72,7 @@ def join(
     address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="the address that `framefarm up` prints")],
     **given: Any,
 ) -> None:
-    """Lend this machine's GPUs to a farm elsewhere: print `joined …`, leave on Ctrl-C or SIGTERM."""
+    """Lend this machine's GPUs to another farm: print `joined …`, leave on Ctrl-C or SIGTERM."""
     _refuse_windows()
     from deploy.node.join import join_foreground
     from deploy.settings import Settings
@@ -99,7 +99,7 @@ def workers(
     pause frees the worker's GPU until resume; drain ends the worker after its step until resume.
     """
     if (wish == "list") != (worker is None):
-        raise ConfigError(f"say `framefarm workers {wish} ID`" if worker is None else "say pause, resume or drain ID")
+        raise ConfigError(f"run `framefarm workers {wish} ID`" if worker is None else "pass pause, resume or drain")
     with connect(url=url, storage=storage) as client:
         answer = client.workers() if worker is None else client.worker_wish(worker, wish)
     if as_json:
@@ -131,7 +131,7 @@ def conformance(
 ) -> None:
     """Compare the engine with golden numbers, a line a case. Exit 0 only if all pass."""
     if names and not only:
-        raise ConfigError(f"say --only {' '.join(names)} to pick cases")
+        raise ConfigError(f"pass --only {' '.join(names)} to pick cases")
     try:
         from framepack_engine.conformance import run_conformance
     except ImportError as err:

@@ -56,7 +56,7 @@ def _check_files(model: Mapping[str, Any], workers: Sequence[Mapping[str, Any]])
         more = "; then start the farm again: no worker has a GPU, and only those with one fetch files" if no_gpu else ""
         raise InvalidRequest.of("model", f"{_files(model['id'], model['weights'])}{more}")
     if no_gpu and not any(model["id"] in worker["models"] for worker in workers):
-        raise InvalidRequest.of("model", f"no worker takes {model['id']}: its files came later; start the farm again")
+        raise InvalidRequest.of("model", f"no worker takes {model['id']}: its files are newer; restart the farm")
 
 
 def _files(model: str, weights: Mapping[str, Any]) -> str:

@@ -25,9 +25,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a model's name, or a 
 At = Annotated[str, typer.Argument(metavar="STORE", help="a store of your own: s3://bucket/prefix, or a folder")]
 From = Annotated[
     str | None,
-    typer.Argument(metavar="STORE", help="take them from there, where `models push` put them; default: the hub"),
+    typer.Argument(metavar="STORE", help="fetch from this store, which `models push` filled; default: the hub"),
 ]
-Fix = Annotated[bool, typer.Option("--fix", help="remove what is damaged, and fetch what is missing")]
+Fix = Annotated[bool, typer.Option("--fix", help="remove damaged files, and fetch missing ones")]
 COLUMNS = ("id", "kind", "resolution", "needs_image", "here", "description")
 DISPENSABLE = ("needs_image", "resolution", "kind")  #: on a narrow terminal
 _LORA_FILES = ("*.safetensors", "adapter_config.json")
@@ -147,7 +147,7 @@ def rm(name: Name, *, as_json: Json = False) -> None:
     if entry is not None and entry.origin == "local":
         raise ConfigError(f"{name} is this machine's own: its files at {entry.path} are yours to remove")
     if entry is not None and entry.origin == "shipped":
-        raise ConfigError(f"{name} is part of framepack-farm, and goes with it")
+        raise ConfigError(f"{name} is part of framepack-farm and cannot be removed alone")
     kept: set[str] = set()
     if entry is not None and entry.origin == "made":
         freed = _remove_made(settings)
@@ -214,7 +214,7 @@ def _pull(repos: list[Repo]) -> None:
     from framepack_engine.models import hub
 
     if hub.is_offline():
-        raise ConfigError("HF_HUB_OFFLINE forbids fetching; take it away to pull")
+        raise ConfigError("HF_HUB_OFFLINE forbids downloads; unset it to pull")
     hub.pull(repos, say=say, bar=_bar)
 
 

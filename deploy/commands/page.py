@@ -42,8 +42,8 @@ def ui(
         typer.Option("--server", "--host", help="address to listen on; 0.0.0.0: all (FARM_HOST, default 127.0.0.1)"),
     ] = None,
     port: Annotated[int | None, typer.Option(help=f"port of the page (FARM_PORT, default {PORT})")] = None,
-    inbrowser: Annotated[bool, typer.Option("--inbrowser", help="open the page in a browser, too")] = False,
-    share: Annotated[bool, typer.Option("--share", help="not there: says what to do instead")] = False,
+    inbrowser: Annotated[bool, typer.Option("--inbrowser", help="also open the page in a browser")] = False,
+    share: Annotated[bool, typer.Option("--share", help="not supported: prints what to do instead")] = False,
     restart: Restart = True,
     **given: Any,
 ) -> None:

@@ -90,7 +90,7 @@ def submit(
         Path | None,
         typer.Option("--from", metavar="FILE", help="take the settings of an mp4, a PNG, a JSON file or a queue"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what the farm would make, and how soon")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only estimate the video and its time")] = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
@@ -115,7 +115,7 @@ def _asked(client: FarmClient, fields: dict[str, Any], images: dict[str, Path]) 
 
 
 def _say_what_comes(video: Mapping[str, Any]) -> None:
-    """Say what was asked for becomes: a video has whole sections, so its length may differ from the wish."""
+    """Say how long the video will be: it has whole sections, so its length may differ from the request."""
     asked, comes = length(video["request"]["seconds"]), length_of(video)
     why = "" if comes == asked else f", not {asked}: it has whole sections"
     frames = f"{video['frames']} frames of {video['size']}"

@@ -39,7 +39,7 @@ def export(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Write a video with everything stored of it to a file or a new folder and print its path.
+    """Write a video with all of its objects to a file or a new folder and print its path.
 
     A video that still renders is written as it is now.
     """
@@ -53,7 +53,7 @@ def export(
 
 
 def import_video(
-    source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="what `framefarm export` wrote")],
+    source: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="an archive of `framefarm export`")],
     *,
     new_id: Annotated[bool, typer.Option("--new-id", help="give the video a new id")] = False,
     url: Url = None,
@@ -72,15 +72,15 @@ def fsck(
     *,
     storage: Storage = None,
     delete_dangling: Annotated[
-        bool, typer.Option("--delete-dangling", help="erase what nothing refers to and is older than a day")
+        bool, typer.Option("--delete-dangling", help="erase objects older than a day that nothing refers to")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="have the farm make again what is damaged or missing, with the same bits")
+        bool, typer.Option("--repair", help="have the farm make damaged or missing objects again, with the same bits")
     ] = False,
     stopped: Annotated[bool, typer.Option("--stopped", help="no farm uses this store: do not wait for a day")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
 ) -> None:
-    """Check a store: every sha256 that ledgers name, every link, and what nothing refers to. Exit 1 if it is at fault.
+    """Check a store: every sha256 that ledgers name, every link, and dangling objects. Exit 1 if it finds a fault.
 
     Each finding names the object, its video and the cure. Objects of kind `leftover` are no fault: a killed worker left
     them, and the farm erases them when their video ends; or they are damaged, and nothing needs them.

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 @with_flags(option_flags(PocketOptions))
 def pocket(*, as_json: Json = False, **given: Any) -> None:
-    """Train the pocket model on pictures that are made here; print its folder."""
+    """Train the pocket model on pictures that this command draws; print its folder."""
     from lab.training.loop import save_on_signals
 
     save_on_signals()

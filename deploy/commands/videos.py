@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="videos; the first digits of an id are enough")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="a video; the first digits of its id are enough")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also what only the farm needs: attempt, worker …")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also the farm's own facts: attempt, worker …")]
 _COLUMNS = ("id", "status", "progress", "model", "size", "seconds", "name", "prompt")
 
 
@@ -218,14 +218,14 @@ def move(
     video_id: Id,
     *,
     before: Annotated[str | None, typer.Option(metavar="ID", help="right before this video of yours")] = None,
-    after: Annotated[str | None, typer.Option(metavar="ID", help="right behind this video of yours")] = None,
-    first: Annotated[bool, typer.Option("--first", help="before all your videos that wait")] = False,
-    last: Annotated[bool, typer.Option("--last", help="behind all your videos that wait")] = False,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="right after this video of yours")] = None,
+    first: Annotated[bool, typer.Option("--first", help="before all your waiting videos")] = False,
+    last: Annotated[bool, typer.Option("--last", help="after all your waiting videos")] = False,
     url: Url = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Move a queued video among your own that wait. It takes the priority of those that it comes among.
+    """Move a queued video among your own that wait. It takes the priority of its new neighbours.
 
     That priority counts for all owners. Beyond it, a move wins at most one section from others.
     """
@@ -243,7 +243,7 @@ def move(
 
 
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
-    """Erase ended videos with everything that the farm stored of them."""
+    """Erase ended videos with all of their objects."""
     with connect(url=url, storage=storage) as client:
         _each(client, ids, client.delete, ("id",), as_json=as_json)
 

@@ -176,7 +176,7 @@ def _check_store(settings: FarmSettings, notice: FarmNotice) -> None:
 def _free_name(wanted: str, taken: set[str]) -> str:
     """Return the wanted name, or the host's with a number if that is taken. Raises: Unavailable."""
     if wanted in taken - {""}:
-        raise Unavailable(f"a machine named {wanted!r} is in the farm already; choose another with --node")
+        raise Unavailable(f"a machine named {wanted!r} is already in the farm; choose another with --node")
     host = socket.gethostname().strip("-_.")[:36] or "node"
     names = [wanted or host, *(f"{host}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)

@@ -243,13 +243,13 @@ def _cluster(
             try:
                 serve.run(application(settings, port_path), name=_SERVED, route_prefix=None)
             except RuntimeError as err:  # Serve's own: an ingress did not start
-                raise ConfigError(f"no ingress starts; its words are above ({err})") from err
+                raise ConfigError(f"no ingress starts; its messages are above ({err})") from err
             ray.get(dispatcher.workers.remote(), timeout=_START_S)  # it has taken charge of the store
             here = ray.get_runtime_context()
             with watch_cloud(settings) as watch, watch.telling(here.gcs_address, here.get_node_id()):
                 yield dispatcher, farm_url(settings)
     except ray.exceptions.RayError as err:
-        raise ConfigError(f"the farm does not start ({type(err).__name__}); its last words are above") from err
+        raise ConfigError(f"the farm does not start ({type(err).__name__}); its last messages are above") from err
     finally:
         with _silent():
             with contextlib.suppress(Exception):  # border: on the way out; ray.shutdown ends the rest

@@ -263,12 +263,12 @@ class Leases:
             return
         edit = None if moving.priority == demand.priority else VideoEdit(priority=moving.priority)
         if not self.videos.append(video, Event(name="moved", moved=moving.moved, edit=edit)):
-            raise Conflict(f"{job_id} does not wait any more, so it was not moved")
+            raise Conflict(f"{job_id} no longer waits, so it was not moved")
 
     def _queued(self, job_id: JobId) -> OpenVideo:
         video = self.videos.get(job_id)
         if video is None or video.record.head.state.status != "queued":
-            raise Conflict(f"{job_id} does not wait any more; only queued videos have a place in the queue")
+            raise Conflict(f"{job_id} no longer waits; only queued videos have a place in the queue")
         return video
 
     # --- what others see ---------------------------------------------------------------------------------------------

@@ -258,7 +258,7 @@ async def move_video(
         if record.head.state.status != "queued":
             raise Conflict(f"{name} is {record.head.state.status}; only queued videos have a place in the queue")
     if move.beside == video_id:
-        raise InvalidRequest.of("before" if move.before else "after", "need another video than the one that moves")
+        raise InvalidRequest.of("before" if move.before else "after", "need a video other than the one that moves")
     await deps.door.move(JobId(video_id), move)
     return await _answer(await run_in_threadpool(deps.jobs.get, video_id, owner=owner), deps, response)
 

@@ -73,7 +73,7 @@ class Jobs:
             mark(self.store, job.id, at=self._clock())
         key, data = request_key(job.id), job.model_dump_json().encode()
         if not self.store.put_if_absent(key, data) and self.store.get(key) != data:
-            raise Conflict(f"{job.id} is here with another request")
+            raise Conflict(f"{job.id} exists with another request")
 
     def get(self, job_id: str, *, owner: str | None) -> Record:
         """Return the video if it belongs to `owner` (None: to anybody). Raises: NotFound."""

@@ -256,7 +256,7 @@ def inherited(plan: JobPlan, state: JobState) -> float:
 def _leased(state: JobState, event: Event, seq: int) -> JobState:
     _demand(state, frozenset({"queued", "in_progress"}), event)
     if event.key is None or event.worker is None or event.key in state.leases:
-        raise Conflict(f"{event.key} is leased already")
+        raise Conflict(f"{event.key} is already leased")
     leases = state.leases | {event.key: Lease(attempt=seq, worker=event.worker)}
     is_section = event.key.startswith("section/")
     return _change(
@@ -322,7 +322,7 @@ def _lost(state: JobState, event: Event, seq: int, at: float) -> JobState:
     there = made(state)
     gone = [order for order, seq in event.lost.items() if there.get(order) == seq and not is_shared(state, order)]
     if own is None and not gone:
-        raise Conflict("nothing of this is lost any more", status=state.status)
+        raise Conflict("none of these artifacts is lost any more", status=state.status)
     orders = [order for order in gone if order != "step"]
     losses = state.losses | {order: state.losses.get(order, 0) + 1 for order in orders}
     news: dict[str, object] = {"leases": leases, "lost": (*state.lost, *orders), "losses": losses}

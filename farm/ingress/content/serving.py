@@ -52,7 +52,7 @@ def stored(artifact: Artifact, jobs: Jobs, *, filename: str, request: Request) -
     Raises: Damaged if it is missing or has another length.
     """
     if _unchanged(artifact.sha256, request) is None and jobs.store.size(artifact.key) != artifact.bytes:
-        raise Damaged(f"{artifact.key} is damaged: it has another length than the ledger says", key=artifact.key)
+        raise Damaged(f"{artifact.key} is damaged: its length is not the one in the ledger", key=artifact.key)
 
     def read(span: Span) -> Iterator[bytes]:
         pieces = jobs.store.open_read(artifact.key, start=span.start, length=span.length)

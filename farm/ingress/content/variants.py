@@ -49,9 +49,9 @@ async def _asked(
     if variant not in ASSETS and not re.fullmatch(_KEYFRAME, variant):
         raise InvalidRequest.of("variant", f"need one of {', '.join(ASSETS)}, or keyframe_0 …")
     if section is not None and variant != "preview":
-        raise InvalidRequest.of("section", f"variant={variant} has none; only a preview is of a section")
+        raise InvalidRequest.of("section", f"variant={variant} takes no section; only a preview does")
     if (at_s is None) == (variant == "frame"):
-        raise InvalidRequest.of("at_s", 'variant=frame needs it: seconds, or "last"; the other variants have none')
+        raise InvalidRequest.of("at_s", 'variant=frame needs seconds, or "last"; other variants do not take it')
     return Asked(variant, section, None if at_s in {None, "last"} else _seconds(at_s or ""), request)
 
 

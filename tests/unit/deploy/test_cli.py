@@ -340,9 +340,7 @@ def test_files_that_came_after_the_workers_are_said(url: str, hand: Hand, jobs: 
     hand.card = hand.card.model_copy(update={"models": ("tiny-f1",), "vram_gib": None, "node": socket.gethostname()})
     hand.dispatcher.ask(hand.card)
     assert cli.main(["submit", CAT, "--prompt", "a", "--model", "tiny"]) == 2
-    assert "no worker takes tiny: its files came later; start the farm again" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert "no worker takes tiny: its files are newer; restart the farm" in " ".join(capsys.readouterr().err.split())
     assert jobs.open_ids() == []
 
 

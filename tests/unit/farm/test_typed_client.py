@@ -125,7 +125,7 @@ def test_a_video_moves_in_the_queue(farm: Farm) -> None:
     assert three.move(before=one.id).data["queue_position"] == 0
     with pytest.raises(InvalidRequest) as refused:
         two.move(before=one, to="last")
-    assert "because before names a place already" in str(refused.value)
+    assert "because before already names a place" in str(refused.value)
     one.pause()
     with pytest.raises(Conflict):
         two.move(before=one)

@@ -1124,7 +1124,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -1378,7 +1378,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -1750,7 +1750,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -1985,7 +1985,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -2507,7 +2507,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -2755,7 +2755,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -3123,7 +3123,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -3368,7 +3368,7 @@ export interface operations {
                     prompt_fade_sections?: number;
                     /**
                      * Start
-                     * @description what an F1 video begins with if it has no start image
+                     * @description the first frame of an F1 video without a start image
                      * @default grey
                      * @enum {string}
                      */
@@ -4435,7 +4435,7 @@ export interface operations {
                     before?: string | null;
                     /**
                      * After
-                     * @description the video that it goes right behind
+                     * @description the video that it goes right after
                      * @default null
                      */
                     after?: string | null;

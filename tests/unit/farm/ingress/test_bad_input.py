@@ -202,7 +202,7 @@ def test_bad_requests_get_their_problem(http: TestClient, case: str) -> None:
     [
         ("a number with 5000 digits", "seed: need less than 9223372036854775808"),
         ("5000 digits in a form", "seed: the number has too many digits"),
-        ("seed=-1", "seed: -1 is no seed here; leave it out for a random seed"),
+        ("seed=-1", "seed: -1 is not a seed; leave it out for a random seed"),
         ("no seeds", "seeds: need a list of at least 1; leave the field out for the default"),
         ("one LoRA without its list", "loras: need a JSON list, such as [1, 2]"),
         ("a NUL in a prompt", "prompt: it holds the control character U+0000; send text without it"),
