@@ -1,4 +1,4 @@
-"""What Ray leaves in its folder (FARM_RAY_DIR): each start makes a session there, 8 to 19 MB of logs and sockets."""
+"""Ray's sessions in its folder (FARM_RAY_DIR): each start makes one, with 8 to 19 MB of logs and sockets."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class FarmUnderTest:
         return None
 
     def process_at(self, port: int) -> psutil.Process | None:
-        """Who has this end of a connection."""
+        """Return the process at this end of a connection."""
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if any(connection.laddr.port == port for connection in process.net_connections("tcp")):

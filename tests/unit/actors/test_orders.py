@@ -168,7 +168,7 @@ def test_frames_that_are_not_kept_or_not_made(http: TestClient, worker: Worker) 
 
 @given(st.sampled_from(["i2v", "f1"]), st.integers(1, 40), st.integers(1, 33))
 def test_each_section_has_its_border(kind: Any, sections: int, window: int) -> None:
-    """Whatever clip a border falls into: the start image and every section's last frame, once each."""
+    """In any clip, the start image and every section's last frame are kept once each."""
     counts = final_frames(kind, sections, window)
     begins, total, found, covered = first_frames(kind, counts), sum(counts), list[int](), list[int]()
     for index, count in enumerate(counts):

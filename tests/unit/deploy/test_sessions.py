@@ -1,4 +1,4 @@
-"""What Ray's starts leave on the disk."""
+"""Ray's sessions on the disk."""
 
 from __future__ import annotations
 

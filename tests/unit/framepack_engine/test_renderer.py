@@ -72,7 +72,7 @@ def renderer() -> Sampler:
 
 
 def test_convolutions_are_chosen_by_rule(renderer: Sampler) -> None:
-    """Whatever the process says: no race between cuDNN's kernels, none that adds in any order; afterwards as before."""
+    """With any setting of the process, cuDNN's kernels neither race nor add in any order; the setting stays."""
     cudnn, seen = torch.backends.cudnn, set[tuple[bool, bool]]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cudnn, "benchmark", True)

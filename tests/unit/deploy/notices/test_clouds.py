@@ -208,7 +208,7 @@ def test_outside_a_cloud_there_is_one_connection(closed: str, debug_lines: Calla
 
 
 def test_another_service_is_asked_once(service: Service, debug_lines: Callable[[], list[str]]) -> None:
-    """Whatever it is, it knows none of the questions."""
+    """A service of any kind knows none of the questions."""
     service.now = State("aws", fault="404")
     assert find_cloud("auto", base=service.base, pause=no_pause) is None
     assert len(service.asked) == 4

@@ -255,7 +255,7 @@ def test_draining_gives_nothing_out(dispatcher: Dispatcher, accept: Accept) -> N
 
 
 def test_workers_and_queue_are_shown(dispatcher: Dispatcher, accept: Accept) -> None:
-    """Who does what, who waits at which place, and how long it may take."""
+    """The dispatcher says which worker does what, which video waits at which place, and how long it may take."""
     first, second = accept(priority=1).job.id, accept().job.id
     dispatcher.nudge(first)
     dispatcher.nudge(second)

@@ -1,4 +1,4 @@
-"""Who renders what next: one test a rule, and properties that hold for any news."""
+"""The scheduler's choices: one test a rule, and properties that hold for any news."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Farm:
         return worker
 
     def schedule(self, now: float = NOW) -> list[Assignment]:
-        """Who shall do what."""
+        """Return the orders that idle workers get."""
         workers = self.crew.serving()
         self.queue.age(now=now, fastest_s=min((worker.pace_s for worker in workers), default=0.0))
         return schedule(self.queue, workers, now=now)

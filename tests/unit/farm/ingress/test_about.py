@@ -27,7 +27,7 @@ from tests.unit.farm.ingress.test_ingress import ask
 
 
 def test_the_farm_tells_a_form_what_it_must_know(http: TestClient) -> None:
-    """Who asks, the default model, limits that hold, and prompts."""
+    """The farm tells who asks, the default model, limits that hold, and prompts."""
     farm = http.get("/v1/farm").json()
     assert farm["me"] == {"owner": "local", "operator": True, "signed_in_by": "machine"}
     assert farm["model"] == "tiny"

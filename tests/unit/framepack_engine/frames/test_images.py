@@ -94,7 +94,7 @@ def test_a_truncated_file_is_refused_by_name(photo: Path) -> None:
     target=st.tuples(st.integers(2, 12), st.integers(2, 12)),
 )
 def test_fit_gives_exactly_the_size_asked_for(size: tuple[int, int], target: tuple[int, int]) -> None:
-    """Whatever the shape of the picture, the cut is height x width and no border of another colour shows."""
+    """The cut of a picture of any shape is height x width, and no border of another colour shows."""
     height, width = target[0] * 16, target[1] * 16
     cut = fit(Image.new("RGB", size, "teal"), height=height, width=width)
     assert cut.size == (width, height)

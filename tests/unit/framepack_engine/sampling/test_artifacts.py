@@ -76,7 +76,7 @@ def test_equal_values_give_equal_bytes() -> None:
 
 @pytest.mark.parametrize("length", [0, 7, 8, 100, -1])
 def test_truncated_bytes_are_damaged(length: int) -> None:
-    """Whatever is cut off, the error is ours."""
+    """A cut at any place raises our own error."""
     with pytest.raises(ArtifactDamaged):
         SectionState.from_bytes(section().to_bytes()[:length])
 

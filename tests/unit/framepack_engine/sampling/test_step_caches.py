@@ -186,7 +186,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_states_survive_json(value: Any) -> None:
-    """Whatever plain values a cache keeps come back as they were, types of containers and keys included."""
+    """Plain values that a cache keeps come back as they were, types of containers and keys included."""
     packer = _Packer()
     packed = json.loads(json.dumps(packer.packed([value, torch.ones(2), torch.float16])))
     back = _Unpacker(packer.tensors, torch.device("cpu")).unpacked(packed)

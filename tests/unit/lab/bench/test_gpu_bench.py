@@ -191,7 +191,7 @@ def test_the_cap_is_on_the_device_that_computes(device: str, number: int, monkey
 
 
 def test_a_row_that_fails_is_told() -> None:
-    """Whatever it failed of; a home that this machine does not have is not even tried."""
+    """A failure of any kind counts; a home that this machine does not have is not even tried."""
     machine, spec = look_here()
 
     def make(_home: torch.device) -> RandomParts:
@@ -243,7 +243,7 @@ def test_the_page_has_a_line_for_each_row() -> None:
 
 @of_every_row
 def test_on_the_cpu_no_copy_is_hidden(rows: dict[str, dict[str, Any]]) -> None:
-    """Who computes copies: the share of hidden copies is as good as none, and unknown where nothing is copied."""
+    """A busy device hides almost no copies, and without copies the share is unknown."""
     assert rows["resident"]["hidden"] is None
     assert rows["cap1"]["hidden"] < 0.5
 

@@ -1,4 +1,4 @@
-"""Who may use a door: with keys a script sends one or signs in, without keys only the farm's own machine does."""
+"""Access to a door: with keys, a script sends one or signs in; without keys, only the farm's own machine has it."""
 
 from __future__ import annotations
 
