@@ -236,7 +236,7 @@ def _cluster(
             )
             .remote(settings)
         )
-        tidings.tell("step", "opening the HTTP door")
+        tidings.tell("step", "opening the HTTP port")
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         with held_port(doors, Path(settings.ray_dir)) as port_path:

@@ -197,7 +197,7 @@ def door(jobs: Jobs) -> DispatcherHere:
 
 @pytest.fixture
 def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
-    """The HTTP door, with the engine's planner; its default model is `tiny`."""
+    """The HTTP API, with the engine's planner; its default model is `tiny`."""
     settings = FarmSettings(model="tiny", max_upload_mb=4)
     app = create_app(settings=settings, jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia())
     with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:

@@ -25,7 +25,7 @@ CAT = ROOT / "examples" / "cat.jpg"
 
 @pytest.fixture
 def http(jobs: Jobs, door: DispatcherHere) -> Iterator[TestClient]:
-    """The HTTP door of a farm with the engine's planner."""
+    """The HTTP API of a farm with the engine's planner."""
     app = create_app(
         settings=FarmSettings(model="tiny"), jobs=jobs, door=door, planner=EnginePlanner(), media=EngineMedia()
     )

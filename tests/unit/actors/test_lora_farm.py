@@ -49,7 +49,7 @@ def loras(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def http(jobs: Jobs, door: DispatcherHere, loras: Path) -> Iterator[TestClient]:
-    """The HTTP door of a farm with LoRAs."""
+    """The HTTP API of a farm with LoRAs."""
     planner = EnginePlanner(lora_dir=str(loras))
     settings = FarmSettings(model="tiny", lora_dir=str(loras))
     app = create_app(settings=settings, jobs=jobs, door=door, planner=planner, media=EngineMedia())

@@ -1,4 +1,4 @@
-"""LoRAs and times that are typed into a prompt, through the HTTP door: what they become, and what is rejected."""
+"""LoRAs and times that are typed into a prompt, over HTTP: the fields that they fill, and the rejected ones."""
 
 from __future__ import annotations
 
