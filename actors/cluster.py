@@ -46,7 +46,7 @@ class FarmNode(NamedTuple):
     gpus: int
     draining: bool  #: it goes soon; nothing may begin there
     ports: Ports = Ports("", ())  #: where the head must reach it
-    notice: CloudNotice | None = None  #: what its cloud says of its end
+    notice: CloudNotice | None = None  #: its cloud's notice that it ends
 
     @property
     def closing(self) -> bool:
@@ -188,7 +188,7 @@ def asking(address: str) -> Iterator[Any]:
         raise Unavailable(f"no Ray answers at {address}: {str(err).partition(chr(10))[0]}") from err
 
 
-HEARD = "heard"  #: what the farm says of a machine whose worker has asked for an order
+HEARD = "heard"  #: the farm's word for a machine whose worker has asked for an order
 
 
 def tell_node(node_id: str, word: str) -> None:

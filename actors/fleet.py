@@ -82,7 +82,7 @@ class Fleet:
         self._settings, self._on_death, self._on_nodes, self._may_fill = settings, on_death, on_nodes, may_fill
         self._greet, self._on_notices = greet, on_notices
         self._wanted, self._start = wanted, start or start_worker
-        self._asked: int | None = None  # what the autoscaler heard last; it remembers that after this process ends
+        self._asked: int | None = None  # the last request to the autoscaler, which remembers it after this process ends
         self._slots: dict[tuple[str, int], _Slot] = {}  # by node id and number
         self._known = set[str]()  # ids of the living nodes that have workers
         self._draining = threading.Event()

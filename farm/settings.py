@@ -48,7 +48,7 @@ _USER = os.getuid() if hasattr(os, "getuid") else 0  # native Windows gets as fa
 #: settings of earlier versions, and what to write in their place
 _RENAMED = {"FARM_COMPILE": "FARM_KERNELS: write FARM_KERNELS=compiled for 1, and nothing for 0"}
 
-#: what may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
+#: settings that may differ from machine to machine; a worker takes it from the environment of its machine's Ray process
 NODE_SETTINGS = (
     *("storage", "s3_endpoint", "cache", "lora_dir", "cpu_threads", "text_encoder_device"),
     *("stages", "hours", "device_gb", "preserve_gb", "vram_class", "node", "precision", "kernels"),

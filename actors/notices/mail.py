@@ -8,7 +8,7 @@ from typing import Any
 from actors.cluster import ANSWER_S, NAMESPACE, FarmNode, asking, id_of, own_client
 from actors.notices.notice import CloudNotice
 
-_STANDS, _TAKEN_IN, _LEFT = "notice", "noticed", "left"  #: what is written of a machine: one key each
+_STANDS, _TAKEN_IN, _LEFT = "notice", "noticed", "left"  #: messages about a machine: one key each
 
 
 class _Mail:

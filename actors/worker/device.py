@@ -181,7 +181,7 @@ class Renderers:
         self._settings, self._known = settings, known_models(settings.models)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._planned = self._device == "cuda" or settings.device_gb is not None  # else there is nothing to plan
-        self._books: dict[str, PlanBook] = {}  # what was learnt of a model on this device, for the process's life
+        self._books: dict[str, PlanBook] = {}  # by model, for the process's life
         self._shelf = self._new_shelf()
 
     def _new_shelf(self) -> ModelShelf:
@@ -239,5 +239,5 @@ class Renderers:
         """Make torch's allocator refuse what would leave less than `gib` of the GPU to other programs."""
         if self._device != "cuda":
             return
-        torch.cuda.empty_cache()  # what an earlier, larger share left behind
+        torch.cuda.empty_cache()  # leftovers of an earlier, larger share
         limit_cuda(torch.device(self._device), device_bytes(self._settings) - int(gib * GIB))

@@ -41,7 +41,7 @@ class Task:
             worker=worker_id,
             steps=order.job.request.num_inference_steps if order.key.stage == "section" else 0,
         )
-        #: what each log line about the order names
+        #: facts in each log line about the order
         self.names = {"job_id": order.job.id, "attempt": order.attempt, **order.key.model_dump(exclude_none=True)}
 
     def hear(self, verdict: Verdict) -> None:

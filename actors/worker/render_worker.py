@@ -98,7 +98,7 @@ class RenderWorker:
         def may_wait() -> bool:
             return loop.may_wait()
 
-        # what was made is kept until the store takes it, for as long as the lease is ours
+        # the result is kept until the store takes it, for as long as the lease is ours
         store = PatientStore(MeteredStore(open_store(settings), meter), may_wait=may_wait)
         runner = OrderRunner(Jobs(store), card, load=partial(load, renderers.load))
         loop = OrderLoop(

@@ -48,7 +48,7 @@ class BatchBoard:
 
     def asked(self, video: Mapping[str, Any], name: str) -> None:
         """Say that the farm took a video."""
-        self._base += video["progress"] / 100  # what an earlier run made costs no time now
+        self._base += video["progress"] / 100  # videos of an earlier run cost no time now
         self._say(f"{name}: {short(video['id'])} {video['status']}")
 
     def sent(self, at_farm: int, unsent: int, why: str) -> None:

@@ -11,7 +11,7 @@ from deploy.terminal.screen import table_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-RENDERING = "rendering"  #: what people read for in_progress
+RENDERING = "rendering"  #: the word for in_progress that people read
 _COLUMNS = ("id", "status", "done", "left", "worker", "length", "size", "model", "name", "prompt")
 _DISPENSABLE = ("model", "size", "length", "name", "worker", "left")
 _STAGES = {

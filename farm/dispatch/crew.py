@@ -32,8 +32,8 @@ class Worker:
     place: Place = "away"
     since: float = 0.0  #: unix seconds: when it came to that place
     work: float = 0.0  #: of its order, standard sections
-    chain: float = 0.0  #: what the order's video will need afterwards
-    order: Order | None = None  #: what it does, by its own account
+    chain: float = 0.0  #: work that the order's video will need afterwards
+    order: Order | None = None  #: the order that it does, by its own account
 
     def free_at(self, now: float) -> float:
         """Return when it could begin an order of another video, if it first finishes the video that it has.

@@ -37,7 +37,7 @@ class VideoNews(NamedTuple):
 class News(NamedTuple):
     """The changes after a place, oldest first."""
 
-    place: Place  #: what is told now, up to here
+    place: Place  #: the place up to which this news goes
     floor: int  #: of changes up to this version, those of ended videos are forgotten
     is_whole: bool  #: it holds every open video, because the place was unknown
     videos: tuple[VideoNews, ...]

@@ -19,7 +19,7 @@ class OpenVideo:
 
     record: Record
     progress: Progress | None = None
-    waiting_for: str | None = None  #: what the news told last
+    waiting_for: str | None = None  #: the reason in the latest news
     _deadlines: dict[str, float] = field(default_factory=dict)  # order key -> when its lease expires
     _begun: dict[str, float] = field(default_factory=dict)  # order key -> when it was leased
 
@@ -83,7 +83,7 @@ class OpenVideo:
         stepping = str(self.progress.key) if self.progress and self.progress.steps else None
         spent = state.gpu_seconds + sum(now - begun for key, begun in self._begun.items() if key == stepping)
         share = complete(plan, state, self.progress)
-        here = share - inherited(plan, state)  # what a remix shares cost this video nothing
+        here = share - inherited(plan, state)  # shared sections of a remix cost this video nothing
         if here <= 0 or not any(state.sections):
             return None
         pace_s = spent / here

@@ -14,7 +14,7 @@ from PIL import Image
 from farm.errors import TooLarge, Unavailable, UnsupportedImage
 from farm.intake.repair import end_marked, picture_only
 
-#: what cameras and browsers write, but no format that reads other files or runs programs (TIFF, EPS, PDF …)
+#: formats that cameras and browsers write, but none that reads other files or runs programs (TIFF, EPS, PDF …)
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 MIN_SIDE_PX = 32
 SMALL_PX = 640

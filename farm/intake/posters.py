@@ -24,7 +24,7 @@ _KIND = b"poSr"  #: ancillary, private, not safe to copy: an editor that changes
 _AFTER = 8 + 25  #: a PNG's signature and its first chunk, IHDR
 _QUALITIES = (80, 60, 30, 0)  #: of WebP; noise of 320x320 px takes 71, 58, 45 and 7 KB
 _VERSION = 1  #: raise it when the same video gets another poster
-_CARD = (128, 128, 128)  #: what a text-only video begins with
+_CARD = (128, 128, 128)  #: the colour with which a text-only video begins
 
 
 class Poster(NamedTuple):

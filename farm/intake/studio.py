@@ -35,7 +35,7 @@ _NO_COUNTERPART = {
     "input_video": "send the video as `video` to POST /v1/videos/extensions",
     **dict.fromkeys(("x_param", "y_param", "x_values", "y_values"), "ask for variants with `seeds`, or one by one"),
 }
-#: what Studio notes of a job besides its settings
+#: Studio's notes of a job besides its settings
 _NOTES = frozenset(
     {
         *("app_version", "timestamp", "generation_type", "has_input_image", "input_image_path", "end_frame_image_path"),

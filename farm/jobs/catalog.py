@@ -41,7 +41,7 @@ class Listed:
     labels: tuple[str, ...]
     record: Record | None  #: None: it has ended, so `answer` stays as it is
     answer: bytes
-    live: LiveJob | None  #: what the dispatcher knew when `answer` was made
+    live: LiveJob | None  #: the dispatcher's facts when `answer` was made
     looked_at: float
     bytes: int  #: of memory, about
 

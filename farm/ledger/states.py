@@ -78,7 +78,7 @@ class Event(Value):
     error: ErrorInfo | None = None
     edit: VideoEdit | None = None  #: a user's changes; of a move: the priority that comes with the turn
     moved: Moved | None = None  #: the turn that a user gave it
-    #: what the store lost: an order's text, or "step" -> the seq of the entry that named its artifacts
+    #: the store's losses: an order's text, or "step" -> the seq of the entry that named its artifacts
     lost: dict[str, int] = Field(default_factory=dict)
 
 
@@ -115,7 +115,7 @@ class JobState(Value):
     numeric_class: str | None = None  #: pinned by the first commit
     numeric_classes: tuple[str, ...] = ()  #: all that took part, oldest first: several only with allow_mixed
     decode_tile_px: int | None = None  #: pinned by the first commit that chose one
-    edits: tuple[Edit, ...] = ()  #: what users changed while the video waited, oldest first; one for each section
+    edits: tuple[Edit, ...] = ()  #: changes by users while the video waited, oldest first; one for each section
     moved: Moved | None = None  #: the turn that a user gave it; another priority takes it away
     attempt: int = 0  #: of the newest lease
     leased_sections: int = 0  #: leases of sections so far: the work that was started

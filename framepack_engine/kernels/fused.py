@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_ROWS, _COLUMNS, _HEADS = 4, 1024, 8  #: what one program computes: a tile of tokens, or so many heads
+_ROWS, _COLUMNS, _HEADS = 4, 1024, 8  #: the share of one program: a tile of tokens, or so many heads
 EXACT: dict[str, Any] = {"enable_fp_fusion": False, "num_warps": 4}
 
 

@@ -26,7 +26,7 @@ HOST_RESERVE_BYTES = 4 * GIB  #: of the machine's memory, for everything but wei
 #: peak of a forward's own tensors, divided by tokens x width x itemsize: counted on torch's meta device for 640x608 and
 #: six other sizes (17.2 to 18.5), with attention that keeps no matrix of scores
 FORWARD_COPIES = 18.5
-#: what a product in few bits works with, divided by the model's largest matrix x itemsize: counted as above, at small
+#: working memory of a product in few bits, divided by the model's largest matrix x itemsize: counted as above, at small
 #: sizes; at 640x608 it stays below the forward's peak
 _PRODUCT_COPIES = {"bf16": 0.0, "fp8": 1.0, "fp8-dynamic": 4.5, "fp8-fast": 4.5, "int8": 2.75, "int4": 2.0}
 #: bytes of a number in a compiled product's answer, before it is scaled; an eager product works in short pieces
@@ -35,7 +35,7 @@ _CACHE_COPIES = 2  #: tensors that a step cache keeps of a guidance branch: inpu
 _ENCODE_COPIES = 4  #: as for a decode, for one picture; 3.6 were counted
 _RUNGS = 12  #: steps from no block streamed to all
 _TEXT_TOKENS = 256
-_PADDED_TEXT = 512  #: what the token refiner sees
+_PADDED_TEXT = 512  #: tokens that the token refiner sees
 _REFINER_COPIES = 16  #: of its input, while it computes; the scores of its masked attention come on top
 _CLEAN_FRAMES = 2  #: at 1x: the start and the nearest frame
 

@@ -20,7 +20,7 @@ from framepack_engine.errors import ModelUnavailable
 from framepack_engine.models.model_size import ModelSize
 
 FOLDER = Path(__file__).parents[1] / "pocket"
-ABOUT = "about.json"  #: what a shipped model says of itself, beside its repositories
+ABOUT = "about.json"  #: the file of a shipped model's facts, beside its repositories
 
 HUNYUAN = "hunyuanvideo-community/HunyuanVideo"
 REDUX = "lllyasviel/flux_redux_bfl"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 #: FramePack's transformer, as its config.json differs from diffusers' defaults
 OFFICIAL = {"has_image_proj": True, "image_proj_dim": 1152, "has_clean_x_embedder": True}
-_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")  #: what tools put before the keys
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")  #: prefixes that tools put before the keys
 _NAMED = 6  #: wrong keys in an error
 
 

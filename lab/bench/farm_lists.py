@@ -12,7 +12,7 @@ import httpx
 from lab.bench.farm_load import percentiles
 
 PAGES = {  #: name of a row -> what the readers ask for
-    "healthz": "/healthz",  # what an answer costs that reads nothing
+    "healthz": "/healthz",  # the cost of an answer that reads nothing
     "newest 20": "/v1/videos?limit=20",
     "newest 100": "/v1/videos?limit=100",
     "failed": "/v1/videos?limit=20&status=failed",

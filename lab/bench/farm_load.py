@@ -43,7 +43,7 @@ class Pressed:
 
     accepted: int = 0
     refused_429: int = 0
-    errors: Counter[str] = field(default_factory=Counter)  #: what went wrong -> how often
+    errors: Counter[str] = field(default_factory=Counter)  #: fault -> how often
     post_ms: list[float] = field(default_factory=list)
     list_ms: list[float] = field(default_factory=list)  #: a page of the newest 20
     lag_ms: list[float] = field(default_factory=list)  #: from a ledger entry's time to its event here

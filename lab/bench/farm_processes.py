@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_TITLE = b"ray::ServeReplica"  #: what Ray writes over the command line of an ingress
+_TITLE = b"ray::ServeReplica"  #: Ray's title of an ingress, in place of its command line
 
 
 def ingresses() -> list[int]:

@@ -15,7 +15,7 @@ _LEAST_FREQUENCY = 0.3  #: radians a token; slower rotations hardly tell neighbo
 _SHARP = 1.5  #: of queries and keys each: a neighbour counts about a sixth as much as the place itself
 _MARK = 1.5  #: on one channel, plus for what is known and minus for what is noisy
 _MARKED_QUERY, _MARKED_KEY = 0.6, 0.3  #: shares of a vector's length
-_DRAWN = 0.5  #: what is left of the drawn weights of queries and keys
+_DRAWN = 0.5  #: the share that is left of the drawn weights of queries and keys
 _OPEN = 0.5  #: gates of attention, 0 otherwise
 _GATE = 2  #: of the modulation's chunks
 

@@ -77,7 +77,7 @@ class Batch(Generic[V]):
 
     async def _until_one_ends(self, events: AsyncGenerator[Any, None]) -> None:
         async for event in events:
-            if event.name in {"hello", "reset"}:  # what ended while nobody listened is not told again
+            if event.name in {"hello", "reset"}:  # ends that nobody listened to are not sent again
                 gone = [video_id for video_id in [*self._open] if await self._look(video_id)]
             else:
                 is_end = event.name == "gone" or (event.name == "video" and event.data["status"] in ENDED)

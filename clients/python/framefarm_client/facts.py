@@ -40,7 +40,7 @@ class VideoFacts:
     eta_s: float | None  #: seconds until the end, as the farm estimates
     sections_done: int
     sections_total: int
-    waiting_for: str | None  #: what it lacks while no worker is at it
+    waiting_for: str | None  #: the requirement that it waits for while no worker makes it
     data: Mapping[str, Any] = field(repr=False, compare=False)  #: the whole video object, as HTTP has it
     farm: FarmBase[Any] = field(repr=False, compare=False)  #: where it lies
 

@@ -88,4 +88,4 @@ class Progress:
     sections_total: int = 0
     step: int = 0  #: finished denoising steps of the section
     steps: int = 0
-    waiting_for: str | None = None  #: what the video lacks while no worker is at it
+    waiting_for: str | None = None  #: the requirement that the video waits for while no worker makes it

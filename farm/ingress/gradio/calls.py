@@ -25,7 +25,7 @@ from farm.ledger.notes import ScriptEvent, ScriptSections
 
 log = logging.getLogger(__name__)
 _RANDOM_SEEDS = 2**32
-_FORKS_GB = {"Hand Movement": 8}  #: what the fork's presets preserve, where it is not 6
+_FORKS_GB = {"Hand Movement": 8}  #: memory that the fork's presets preserve, if it is not 6
 _RETRY_S = 1.0
 #: writes the note of an accepted video -> its session's folder; the event loop alone would not keep these tasks
 _late_notes = dict[asyncio.Task[None], str]()

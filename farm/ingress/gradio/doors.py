@@ -43,7 +43,7 @@ class Call(NamedTuple):
     """A call: what gradio names an endpoint."""
 
     name: str  #: in its address
-    function: str  #: what the fork runs; several calls may share it
+    function: str  #: the fork's function; several calls may share it
     parameters: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
 
@@ -134,7 +134,7 @@ def _update(parameter: Parameter) -> Output:
 
 _SUPARIOUS = (*_TO_TEACACHE, _hands(on=True), _FLOW, _CRF)
 _APPLY_PRESET = Call("apply_preset", "apply_preset", (_PRESET,), tuple(map(_update, _SUPARIOUS)))
-PRESET_OUTPUTS = tuple(parameter.name for parameter in _SUPARIOUS)  #: what /apply_preset answers, in order
+PRESET_OUTPUTS = tuple(parameter.name for parameter in _SUPARIOUS)  #: the answers of /apply_preset, in order
 
 DOORS = (
     Door(

@@ -103,7 +103,7 @@ def _correction(one: Tensor, other: Tensor, points: Tensor, found: Tensor) -> Te
     by_y, by_x = torch.gradient(seen, spacing=1 / longer)
     gain = math.exp(float(found[4]))
     residual = gain * one[0] - seen
-    # what a shift of the point p itself does, and then growth and turn about the centre
+    # the effect of a shift of the point p itself, and then growth and turn about the centre
     columns = torch.stack([by_x, by_y, by_x * x + by_y * y, by_y * x - by_x * y, -gain * one[0]], dim=-1)
     weight = (inside / (1 + (residual / _OUTLIER) ** 2))[..., None]
     matrix = (columns * weight).flatten(0, 1).T @ columns.flatten(0, 1) + 1e-6 * torch.eye(5)
