@@ -50,7 +50,7 @@ class FarmNode(NamedTuple):
 
     @property
     def closing(self) -> bool:
-        """Whether it finishes what it does and begins nothing, because its end is likely."""
+        """Whether it finishes its work and begins nothing new, because its end is likely."""
         return self.notice is not None and not self.draining
 
 
@@ -155,7 +155,7 @@ def look_at(address: str) -> FarmLook:
 
 
 def _living(client: Any) -> list[Any]:
-    """Return what Ray's tables say of each living node."""
+    """Return the facts of each living node in Ray's tables."""
     from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]  # its names are made at import
 
     nodes = client.get_all_node_info(timeout=ANSWER_S).values()

@@ -43,7 +43,7 @@ class _Slot:
 
     @property
     def awaited(self) -> Future[Any] | None:
-        """Return the future that tells of its worker; None: it has none."""
+        """Return the future that ends with its worker; None: it has none."""
         return self.watch or self.birth
 
     def try_again(self, now: float) -> None:
@@ -93,7 +93,7 @@ class Fleet:
             self.look_around()
 
     def look_around(self) -> None:
-        """Do one round of it. Return when something has happened, after half a second at the latest."""
+        """Do one round. Return when something has happened, after half a second at the latest."""
         self._look()
         wanted = self._wanted()
         staying = [slot for slot in self._slots.values() if slot.node.notice is None]

@@ -168,7 +168,7 @@ class Sampler:
         return self._fitted("section", spec, work)
 
     def magnitude_ratios(self, spec: RenderSpec, conditioning: Conditioning) -> tuple[float, ...]:
-        """Measure what MagCache must know of the model, one number a step, in the uncached first section of `spec`."""
+        """Measure the magnitude ratios for MagCache, one number a step, in the uncached first section of `spec`."""
         with measured_ratios(self._transformer.model) as ratios:
             self.section(replace(spec, cache="none", cache_threshold=None, true_cfg_scale=1.0), 0, conditioning, None)
         return tuple(ratios)

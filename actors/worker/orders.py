@@ -1,4 +1,4 @@
-"""From an order to a commit: read what it needs, let the engine work, write the artifacts, commit. No Ray in here."""
+"""From an order to a commit: read its inputs, let the engine work, write the artifacts, commit. No Ray in here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""bench batch: a batch on a new farm, what its workers waited for and what it asked of the farm."""
+"""bench batch: a batch on a new farm, with the waits of its workers and its requests to the farm."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def fsck(
             left = _tell(checker, store, delete_dangling=delete_dangling, lost=lost, as_json=as_json)
         if lost:
             videos = have_made_again(store, lost, storage=settings.storage)
-            say(f"{videos} videos are told of it; a farm on this store makes it again, and needs no restart")
+            say(f"{videos} ledgers name the losses; a farm on this store makes them good, without a restart")
     say(f"{checker.videos} videos and {checker.bytes / 1e6:.1f} MB read")
     raise typer.Exit(int(left > 0))
 

@@ -51,7 +51,7 @@ class FarmChild:
         stderr: IO[bytes] | None = None,
         hear: Callable[[Kind, str], None] | None = None,
     ) -> None:
-        """hear: called in a thread with what the farm tells besides that it is ready."""
+        """hear: called in a thread with the farm's messages other than `ready`."""
         self._settings, self._hear = settings, hear
         pin_paths()
         command = [sys.executable, "-m", "deploy.cli", "up", "--exit-with-parent", str(os.getpid())]

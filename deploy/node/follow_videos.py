@@ -34,7 +34,7 @@ class Videos:
         return sum(record.head.state.status != "paused" for record, _ in self._open.values())
 
     def hear(self, news: News) -> None:
-        """Take in what changed; tell of each video that ended, and of what is rendered now."""
+        """Take in the changes; report each video that ended, and the videos that are rendered now."""
         if news.is_whole:
             self._open = {}
         for video in news.videos:

@@ -261,7 +261,7 @@ def _cluster(
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Print nothing: what Ray says of processes that are told to end reads like faults."""
+    """Print nothing: Ray's messages about processes that are told to end read like faults."""
     nothing = io.StringIO()
     with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         yield

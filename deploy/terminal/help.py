@@ -82,7 +82,7 @@ def _grouped(options: Sequence[Any]) -> list[tuple[str, list[Any]]]:
 
 
 def _line(param: Any) -> tuple[str, str]:
-    """Return an option as it is typed, and what it is for."""
+    """Return an option as it is typed, and its purpose."""
     if param.param_type_name == "argument":
         return param.metavar or param.name.upper(), param.help or ""
     names = ", ".join(sorted(param.opts, key=len))
@@ -113,5 +113,5 @@ def _panel(title: str, lines: Sequence[tuple[str, str]], *, names_width: int | N
 
 
 def _plain(text: str) -> Text:
-    """Return a text as it stands: what looks like markup is none."""
+    """Return a text without interpreting anything in it as markup."""
     return Text(" ".join(text.split()))

@@ -76,7 +76,7 @@ def slot(worker: str | None) -> str:
 
 
 def details(video: Mapping[str, Any], *, verbose: bool = False) -> list[dict[str, Any]]:
-    """Return a row {field, value} for each thing to know of a video; verbose: also what only the farm needs."""
+    """Return a row {field, value} for each fact about a video; verbose: also the facts that only the farm needs."""
     found: dict[str, Any] = {
         "id": video["id"],
         "name": video["name"],

@@ -63,7 +63,7 @@ class Crew:
         self._have_changed = False  # measurements, since the ratios were taken
 
     def hear(self, card: WorkerCard) -> Worker:
-        """Note that a worker was heard of just now, and what it says about itself."""
+        """Note that a worker has just reported, and its report about itself."""
         worker, now = self._workers.get(card.id), self._clock()
         if worker is not None and worker.card == card:
             worker.seen = now

@@ -103,7 +103,7 @@ class Changes:
         workers: tuple[WorkerState, ...],
         queue: Callable[[], tuple[JobId, ...]],
     ) -> News:
-        """Return what changed after a place. look: an open video and what is known of it; None: there is none."""
+        """Return the changes after a place. look: returns an open video and its facts; None: there is none."""
         self._date(self._workers, workers)
         if self._clock() >= self._queue_due:
             self._queue_due = self._clock() + _QUEUE_S

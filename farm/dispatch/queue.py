@@ -213,7 +213,7 @@ class Queue:
             heapq.heappush(self._due, (rank.until, demand.job))
 
     def _share(self, level: int, owner: str, accounts: Mapping[str, float]) -> tuple[float, tuple[int, float, str]]:
-        """Return what ranks an owner among others: the work that it was given, and what decides between equals."""
+        """Return an owner's rank among others: the work that it was given, then the tie-breaker."""
         if -level >= URGENT:
             return 0.0, (0, 0.0, "")
         served = self._services[owner]

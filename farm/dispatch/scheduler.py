@@ -63,7 +63,7 @@ class Offers:
 
 
 class _Round:
-    """A schedule in the making: what it has given out is noted here, not in the queue."""
+    """An unfinished schedule: it notes the orders given out here, not in the queue."""
 
     def __init__(self, queue: Queue, workers: Iterable[Worker], now: float) -> None:
         self._queue, self._now = queue, now

@@ -93,7 +93,7 @@ async def list_presets(deps: Deps, owner: OwnerDep) -> dict[str, Any]:
 
 @router.put("/v1/presets/{name}", openapi_extra=_PRESET)
 async def put_preset(name: str, request: Request, deps: Deps, owner: OwnerDep) -> dict[str, Any]:
-    """Save fields of a request under a name, in place of what it stood for. `start`: a form begins with this preset."""
+    """Save fields of a request as a preset, in place of an earlier one. `start`: a form begins with this preset."""
     body = await read_body(request, max_bytes=SMALL_BYTES, setting="the most for a preset")
     save = partial(save_preset, deps.jobs.store, owner, name, body.fields, deps.tools)
     return preset_view(name, await to_thread.run_sync(save, limiter=deps.writing))
@@ -109,7 +109,7 @@ async def remove_preset(name: str, deps: Deps, owner: OwnerDep) -> dict[str, Any
 
 @router.get("/v1/loras")
 async def list_loras(deps: Deps, _owner: OwnerDep) -> dict[str, Any]:
-    """List the LoRAs in the folder of the ingress's machine, with what their files say of them."""
+    """List the LoRAs in the folder of the ingress's machine, with the facts in their files."""
     cards = await run_in_threadpool(deps.planner.loras)
     return {"object": "list", "data": [lora_view(card) for card in cards]}
 

@@ -247,7 +247,7 @@ async def retry_video(record: RecordDep, response: Response, deps: Deps, owner: 
 async def move_video(
     video_id: str, request: Request, response: Response, deps: Deps, owner: OwnerDep
 ) -> dict[str, Any]:
-    """Move a queued video among your own that wait. It takes the priority of those that it comes among.
+    """Move a queued video among your own that wait. It takes the priority of its new neighbours.
 
     That priority counts for all owners. Beyond it, a move wins at most one section from others.
     """

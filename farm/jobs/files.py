@@ -112,7 +112,7 @@ class Files:
         return FilePage(found[:limit], has_more=len(found) > limit or len(looked) < len(keys))
 
     def delete(self, file_id: str, *, owner: str) -> None:
-        """Erase the owner's file. Videos keep what they copied of it. Raises: NotFound; StoreError."""
+        """Erase the owner's file. Videos keep their copies. Raises: NotFound; StoreError."""
         keys = self._keys(file_id, owner)
         if not keys:
             raise _no_such(file_id)

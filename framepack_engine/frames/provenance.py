@@ -75,7 +75,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Read what `tags` wrote among the metadata of an mp4; empty if there is nothing of it. Raises: VideoMismatch."""
+    """Read what `tags` wrote among the metadata of an mp4; empty if it has none. Raises: VideoMismatch."""
     try:
         facts = json.loads(metadata.get(TAG, "{}"))
     except (ValueError, RecursionError) as err:

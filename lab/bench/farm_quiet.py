@@ -153,6 +153,6 @@ def _median_ms(call: Callable[[], object]) -> float:
 
 
 def _objects(storage: Path) -> int:
-    """Count the store's objects; a name that begins with a dot is none."""
+    """Count the store's objects; names that begin with a dot do not count."""
     found = (path.relative_to(storage) for path in storage.rglob("*") if path.is_file())
     return sum(not any(part.startswith(".") for part in path.parts) for path in found)

@@ -83,7 +83,7 @@ class Progress:
     status: Status
     percent: int  #: 0 to 100
     eta_s: float | None  #: seconds until the end, as the farm estimates; None: it cannot tell yet
-    stage: str | None = None  #: encode, section, decode or finish; None: no worker is at it
+    stage: str | None = None  #: encode, section, decode or finish; None: no worker makes it now
     sections_done: int = 0
     sections_total: int = 0
     step: int = 0  #: finished denoising steps of the section

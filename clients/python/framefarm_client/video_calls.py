@@ -83,7 +83,7 @@ async def move(
 
 
 async def delete(video: VideoFacts) -> None:
-    """Erase an ended video and everything stored of it. Raises: NotFound; Conflict if it has not ended."""
+    """Erase an ended video and all of its objects. Raises: NotFound; Conflict if it has not ended."""
     await calls.delete(video.farm, video.id)
 
 

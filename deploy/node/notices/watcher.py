@@ -1,4 +1,4 @@
-"""Watches the cloud of this machine, and tells the farm what it says of the machine's end."""
+"""Watch the cloud of this machine, and pass on to the farm the notices that the machine ends."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Watch:
             pause_s = max(0.0, every_s - (time.monotonic() - begun))
 
     def look(self, cloud: Cloud) -> None:
-        """Ask the cloud once. While it does not answer, what it said last holds."""
+        """Ask the cloud once. While it does not answer, its last answer holds."""
         try:
             notice = self._still_due(cloud.look())
         except Unanswered as err:

@@ -152,13 +152,13 @@ def preserved_gb(asked_gb: float, model: str, workers: Sequence[WorkerState]) ->
 
 
 def _rooms_gib(card: WorkerCard, model: str) -> Iterable[float]:
-    """Yield what the card can leave to others beside each thing that it may do for the model."""
+    """Yield the memory that the card can leave to other programs beside each stage that it may do for the model."""
     needs = (gib for name, gib in card.needs_gib.items() if name == model or name.startswith(f"{model} decode="))
     return (round((card.vram_gib or 0.0) - max(0.1, gib) - 0.01, 2) for gib in (0.0, *needs))
 
 
 def in_the_scripts_words(err: FarmError) -> str:
-    """Return the farm's message. Where the script has another name for a field, name that, too."""
+    """Return the farm's message. If the script has another name for a field, add that name."""
     fields, param = err.facts.get("fields"), err.facts.get("param")
     if isinstance(fields, Mapping):
         return "; ".join(_named(name, f"{name}: {text}") for name, text in fields.items())

@@ -75,7 +75,7 @@ async def join(request: Request, visit: VisitDep) -> dict[str, str]:
 
 @router.get(f"{API}/queue/data")
 async def follow(visit: VisitDep, session_hash: str) -> Response:
-    """Stream what there is to tell of a session's calls."""
+    """Stream the events of a session's calls."""
     stream = SessionStream(visit.session(session_hash), visit)
     return StreamingResponse(stream.events(), media_type=_STREAM, headers={"Cache-Control": "no-store"})
 
@@ -96,7 +96,7 @@ async def call(name: str, request: Request, visit: VisitDep) -> dict[str, str]:
 @router.get(f"{API}/call/{{name}}/{{event_id}}")
 @router.get(f"{API}/call/v2/{{name}}/{{event_id}}")
 async def follow_call(name: str, event_id: str, visit: VisitDep) -> Response:
-    """Stream what there is to tell of one call."""
+    """Stream the events of one call."""
     event = await run_in_threadpool(_event, visit, _found(visit.door, name), event_id)
     events = call_events(event, visit.session(""), visit)
     return StreamingResponse(events, media_type=_STREAM, headers={"Cache-Control": "no-store"})

@@ -62,7 +62,7 @@ _STOPPED = {"msg": "unexpected_error", "message": "Server stopped unexpectedly."
 
 
 async def told(event: ScriptEvent, visit: Visit) -> AsyncGenerator[Told]:
-    """Yield what there is to tell of a call, up to its end."""
+    """Yield the events of a call, up to its end."""
     if event.error is not None:
         yield Done(error=event.error)
     elif event.data is not None:
@@ -130,7 +130,7 @@ async def _told_of_video(event: ScriptEvent, visit: Visit) -> AsyncIterator[Told
 
 
 class SessionStream:
-    """The stream of a session: what is told of its calls, beats, and `close_stream` once nothing is left to tell."""
+    """The stream of a session: the events of its calls, beats, and `close_stream` after the last event."""
 
     def __init__(self, session: ScriptSession, visit: Visit) -> None:
         self._session, self._visit = session, visit
@@ -177,7 +177,7 @@ class SessionStream:
             await rings(bell, _LOOK_S if self._tasks else _RETRY_S)
 
     async def _look(self, bell: asyncio.Event) -> bool:
-        """Begin to tell of calls that are new; each sets the bell at its end. Tell whether the store answered."""
+        """Begin to stream new calls; each sets the bell at its end. Return whether the store answered."""
         try:
             keys = await run_in_threadpool(self._session.keys)
         except FarmError as err:

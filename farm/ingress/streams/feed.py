@@ -1,4 +1,4 @@
-"""The feed: what this process knows of the farm, from one question to the dispatcher for all of its streams.
+"""The feed: this process's knowledge of the farm, from one question to the dispatcher for all of its streams.
 
 It holds nothing that must survive. If the process ends, its clients resume their streams at another one.
 """
@@ -247,7 +247,7 @@ class Feed:
     def _put(
         self, key: Key, owner: str | None, found: dict[str, Any] | None, public: dict[str, Any] | None = None
     ) -> None:
-        """Tell a subject's truth if it has changed; None: there is none."""
+        """Send a subject's state if it has changed; None: there is none."""
         if found is None:
             self.subjects.drop(key)
         elif (same := self.subjects.get(key)) is None or same.truth() != found:

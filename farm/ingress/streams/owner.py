@@ -30,7 +30,7 @@ class Stream:
     """The events for one client."""
 
     def __init__(self, feed: Feed, viewer: Viewer, *, hello: dict[str, Any], last_event_id: str | None) -> None:
-        """`hello` is what its first event says of the viewer."""
+        """`hello`: the viewer's facts, which the first event sends."""
         self._feed, self._viewer, self._hello = feed, viewer, hello
         self._asked = last_event_id is not None
         self._from, self._n = parse_id(last_event_id)

@@ -92,7 +92,7 @@ class Watch:
             raise self._failed
 
     def hear(self, known: Known | None, progress: Subject | None) -> None:
-        """Take in what the feed knows of the video. If it knows nothing, read the ledger."""
+        """Take in the feed's facts about the video. If it has none, read the ledger."""
         head, self.live = (known.record.head, known.live) if known else (None, None)
         if head is None:
             if self._was_known or current_time() - self._looked_at >= _ALONE_S:

@@ -1,4 +1,4 @@
-"""A check of the store, which only reads, and the repair of what it found."""
+"""A check of the store, which only reads, and the repair of its findings."""
 
 from farm.jobs.fsck.checker import DAY_S, Checker, video_count
 from farm.jobs.fsck.findings import Finding

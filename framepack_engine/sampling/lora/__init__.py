@@ -1,1 +1,1 @@
-"""LoRAs: files by name, what they say of themselves, the formats of trainers, and the stack that acts."""
+"""LoRAs: files by name, the facts in them, the formats of trainers, and the stack that acts."""

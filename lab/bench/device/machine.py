@@ -1,4 +1,4 @@
-"""The device that is measured: what it is, and what it does at its best."""
+"""The device that is measured: its facts, and its best rates."""
 
 from __future__ import annotations
 

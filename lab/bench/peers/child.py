@@ -1,4 +1,4 @@
-"""The process that renders one video by one contender, and tells what it took."""
+"""The process in which one contender renders one video, and reports its time and memory."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ export interface paths {
         put?: never;
         /**
          * Move Video
-         * @description Move a queued video among your own that wait. It takes the priority of those that it comes among.
+         * @description Move a queued video among your own that wait. It takes the priority of its new neighbours.
          *
          *     That priority counts for all owners. Beyond it, a move wins at most one section from others.
          */
@@ -391,7 +391,7 @@ export interface paths {
         get?: never;
         /**
          * Put Preset
-         * @description Save fields of a request under a name, in place of what it stood for. `start`: a form begins with this preset.
+         * @description Save fields of a request as a preset, in place of an earlier one. `start`: a form begins with this preset.
          */
         put: operations["put_preset_v1_presets__name__put"];
         post?: never;
@@ -414,7 +414,7 @@ export interface paths {
         };
         /**
          * List Loras
-         * @description List the LoRAs in the folder of the ingress's machine, with what their files say of them.
+         * @description List the LoRAs in the folder of the ingress's machine, with the facts in their files.
          */
         get: operations["list_loras_v1_loras_get"];
         put?: never;
