@@ -62,7 +62,7 @@ autoscaler: $(STAMP)  ## the test of nodes that come and go: a Ray head that lis
 	$(PYTHON) -m pytest -m autoscaler
 
 # Namespaces of this machine, which end with the test; tests/hosts.py. HOSTS="-k cut" picks tests.
-hosts: $(STAMP)  ## a farm on several hosts: firewalls, cuts, a head that dies, notices (15 minutes; needs root)
+hosts: $(STAMP)  ## a farm on several hosts: firewalls, cuts, power, a slow link, notices (about 30 minutes, beside other work 90; needs root)
 	@for program in ip nft; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing=1; done; \
 	  [ -z "$${missing:-}" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq -y --no-install-recommends iproute2 nftables; }

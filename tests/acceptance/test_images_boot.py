@@ -27,8 +27,9 @@ SETTINGS = {"FARM_MODEL": "tiny", "FARM_WORKERS": "1", "FARM_CPU_THREADS": "1", 
 def booted(box: Machine) -> Booted:
     """A booted container with the unit."""
     booted = Booted(box, BOOT, "desk")
-    booted.install(UNIT, "up --no-restart", env=SETTINGS)
     booted.boot()
+    booted.install(UNIT, env=SETTINGS)
+    booted.run("systemctl", "daemon-reload")
     return booted
 
 
@@ -114,10 +115,10 @@ def test_a_reboot_brings_the_farm_back(booted: Booted, farm: Door, undisturbed: 
     assert farm.finished(video) == undisturbed
 
 
-def test_a_wrong_setting_stops_after_a_few_tries(booted: Booted, farm: Door) -> None:
+def test_a_wrong_setting_stops_after_a_few_tries(booted: Booted) -> None:
     """It gives up, and `systemctl status` has the message that names the setting."""
     booted.run("systemctl", "stop", UNIT)
-    booted.install(UNIT, "up --no-restart", env=SETTINGS | {"FARM_LEASE_S": "soon"})
+    booted.install(UNIT, env=SETTINGS | {"FARM_LEASE_S": "soon"})
     booted.says("start", UNIT)  # which fails
     wait_for(lambda: booted.says("is-failed", UNIT) == "failed" or None, seconds=180, what="systemd to give up")
     assert "Status: \"FARM_LEASE_S='soon': need a number" in booted.says("status", "--lines=0", "--full", UNIT)

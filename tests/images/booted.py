@@ -5,18 +5,11 @@ from __future__ import annotations
 import subprocess
 
 from tests.images.machine import Machine
-from tests.imports import ROOT
 from tests.patience import patient, wait_for
 
 _REBOOTED = 133  #: the exit status of systemd-nspawn that asks for another start
-UNITS = ROOT / "deploy" / "systemd"
-#: what a test changes in a unit: the program's place, and what a root without CAP_SYS_RESOURCE may give
-_DROP_IN = """
-[Service]
-ExecStart=
-ExecStart=/opt/framefarm/bin/framefarm {command}
-LimitNOFILE=20000
-"""
+#: what a root without CAP_SYS_RESOURCE may give
+_DROP_IN = "[Service]\nLimitNOFILE=20000\n"
 
 
 class Booted:
@@ -49,10 +42,10 @@ class Booted:
         script = 'mkdir -p "$(dirname "$0")" && printf %s "$1" > "$0"'
         self.machine.host.run("sh", "-c", script, self.root + path, text)
 
-    def install(self, unit: str, command: str, *, env: dict[str, str]) -> None:
-        """Put a unit of deploy/systemd there, with its settings; command: the words after `framefarm`."""
-        self.write(f"/etc/systemd/system/{unit}.service", (UNITS / f"{unit}.service").read_text(encoding="utf-8"))
-        self.write(f"/etc/systemd/system/{unit}.service.d/here.conf", _DROP_IN.format(command=command))
+    def install(self, unit: str, *flags: str, env: dict[str, str]) -> None:
+        """Let `framefarm service install` write the unit; give it settings."""
+        self.run("/opt/framefarm/bin/framefarm", "service", "install", *flags)
+        self.write(f"/etc/systemd/system/{unit}.service.d/here.conf", _DROP_IN)
         self.write("/etc/framefarm/farm.env", "".join(f"{name}={value}\n" for name, value in env.items()))
 
     def run(self, *argv: str, check: bool = True) -> str:
