@@ -228,7 +228,7 @@ ViewerDep = Annotated[Viewer, Depends(_viewer)]
 async def _operator(owner: OwnerDep, deps: Deps) -> str:
     """Return the caller's name if the caller may control workers. Raises: Unauthorized, Forbidden."""
     if not is_operator(deps, owner):
-        raise Forbidden(f"{owner} is not an operator of this farm (FARM_OPERATORS), so may not control its workers")
+        raise Forbidden(f"{owner} is not an operator of this farm (FARM_OPERATORS) and may not control its workers")
     return owner
 
 

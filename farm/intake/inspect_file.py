@@ -107,7 +107,7 @@ def _of_mp4(data: bytes, tools: Tools) -> Inspection:
         facts = tools.media.provenance(file.name)
     request = facts.get("request")
     if not isinstance(request, dict):
-        raise _nothing("the mp4 does not say how it was made; a farm wrote none of it, or with no_metadata")
+        raise _nothing("the mp4 does not say how it was made: no farm made it, or no_metadata was set")
     left_out = list[LeftOut]()
     inputs, why = facts.get("inputs"), "the mp4 names this picture, but does not hold it"
     if isinstance(inputs, dict):

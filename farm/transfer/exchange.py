@@ -243,7 +243,7 @@ def _check_same(jobs: Jobs, artifact: Artifact) -> None:
     for piece in jobs.store.open_read(artifact.key):
         digest.update(piece)
     if digest.hexdigest() != artifact.sha256:
-        raise Conflict(f"{artifact.key} is here with other content; import the video under a new id")
+        raise Conflict(f"{artifact.key} exists here with other content; import the video under a new id")
 
 
 def _release(jobs: Jobs, job_id: JobId) -> None:
@@ -275,7 +275,7 @@ def _new_id(old: JobId, owner: str, first: Member) -> JobId:
 
 
 def _taken(job_id: JobId) -> Conflict:
-    return Conflict(f"{job_id} is here with other content; import it under a new id, or delete the one that is here")
+    return Conflict(f"{job_id} exists here with other content; import it under a new id, or delete the one here")
 
 
 def _unneeded(entry: Entry, head: JobState) -> set[str]:

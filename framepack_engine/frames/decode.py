@@ -102,7 +102,7 @@ class Decoder:
         needs = decode_needs(spec.kind, spec.sections, index)
         missing = sorted(set(needs) - set(latents))
         if missing:
-            raise ArtifactMismatch(f"decoding section {index} needs the latents of sections {missing} too")
+            raise ArtifactMismatch(f"decoding section {index} also needs the latents of sections {missing}")
         if not needs:
             return torch.zeros((0, spec.height, spec.width, 3), dtype=torch.uint8)
         seam = self._seam(spec, index - 1, start, latents) if index else None

@@ -26,7 +26,7 @@ _SEAL_CHARS = 43  #: 32 bytes in base64
 
 def no_link() -> Unauthorized:
     """Return the error for every false link."""
-    return Unauthorized("this link has expired, or is not one of this farm; ask the site that shows it for another")
+    return Unauthorized("this link has expired, or belongs to another farm; ask the site that shows it for a new one")
 
 
 class Session(NamedTuple):
@@ -58,7 +58,7 @@ class Seals:
                 made = await self._seal("session", owner, int(expires_at), keys[owner])
                 if hmac.compare_digest(made.encode(), seal.encode()):
                     return owner
-        raise Unauthorized("this session has ended, or is not one of this farm; sign in again with your API key")
+        raise Unauthorized("this session has ended, or belongs to another farm; sign in again with your API key")
 
     async def link(self, video: str, variant: str, key: str, *, seconds: int) -> tuple[int, str]:
         """Return when a link to one file of a video expires, and its seal. key: the sha256 of its owner's API key."""
