@@ -113,17 +113,13 @@ def ask_for_workers(number: int) -> None:
 
 def publish(notice: FarmNotice) -> None:
     """Publish the notice in this cluster."""
-    from ray.experimental.internal_kv import _internal_kv_put
-
     said = {**notice._asdict(), "build": notice.build._asdict()}
-    _internal_kv_put(_KEY, json.dumps(said).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    _write(_KEY, json.dumps(said))
 
 
 def published() -> FarmNotice | None:
     """Return the newest notice in this cluster, even if its farm is gone; None: there never was one."""
-    from ray.experimental.internal_kv import _internal_kv_get
-
-    data = _internal_kv_get(_KEY, namespace=NAMESPACE.encode())
+    data = _read(own_client(), _KEY)
     return None if data is None else FarmNotice.read(data)
 
 
@@ -141,7 +137,7 @@ def look_at(address: str) -> FarmLook:
     Raises: ConfigError if the token is not the farm's; Unavailable if no farm answers.
     """
     with asking(address) as client:
-        data = client.internal_kv_get(_KEY, namespace=NAMESPACE.encode(), timeout=ANSWER_S)
+        data = _read(client, _KEY)
         alive = _living(client)
     if data is None:
         raise Unavailable(f"the Ray cluster at {address} has no farm; start one there: framefarm up --ray {address}")
@@ -193,16 +189,12 @@ HEARD = "heard"  #: the farm's word for a machine whose worker has asked for an 
 
 def tell_node(node_id: str, word: str) -> None:
     """Tell a machine that joins how it goes: HEARD, or what keeps the farm from hearing it."""
-    from ray.experimental.internal_kv import _internal_kv_put
-
-    _internal_kv_put(_word_key(node_id), word.encode(), overwrite=True, namespace=NAMESPACE.encode())
+    _write(_word_key(node_id), word)
 
 
 def give_sign() -> None:
     """Let machines that joined know that the dispatcher lives; Ray's head may outlive it."""
-    from ray.experimental.internal_kv import _internal_kv_put
-
-    _internal_kv_put(_SIGN, str(time.time()).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    _write(_SIGN, str(time.time()))
 
 
 class Told(NamedTuple):
@@ -218,11 +210,17 @@ def told(address: str, name: str) -> Told:
     Raises: ConfigError, Unavailable.
     """
     with asking(address) as client:
-        word, sign = (
-            client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=ANSWER_S)
-            for key in (_word_key(id_of(client, name) or ""), _SIGN)
-        )
+        word, sign = _read(client, _word_key(id_of(client, name) or "")), _read(client, _SIGN)
     return Told(None if word is None else str(word, "utf-8"), str(sign or b"", "utf-8"))
+
+
+def _write(key: bytes, text: str) -> None:
+    own_client().internal_kv_put(key, text.encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+
+def _read(client: Any, key: bytes) -> bytes | None:
+    data: bytes | None = client.internal_kv_get(key, namespace=NAMESPACE.encode(), timeout=ANSWER_S)
+    return data
 
 
 def _word_key(node_id: str) -> bytes:
