@@ -13,7 +13,7 @@ import typer
 from deploy.commands.connect import Json, Storage, Url, connect
 from deploy.commands.feasible import check_start
 from deploy.terminal.flags import settings_flags, with_flags
-from deploy.terminal.screen import put_json, put_table, say
+from deploy.terminal.screen import put_answer, put_json, say
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import NODE_SETTINGS
@@ -102,10 +102,7 @@ def workers(
         raise ConfigError(f"run `framefarm workers {wish} ID`" if worker is None else "pass pause, resume or drain")
     with connect(url=url, storage=storage) as client:
         answer = client.workers() if worker is None else client.worker_wish(worker, wish)
-    if as_json:
-        put_json(answer)
-    else:
-        put_table(_COLUMNS, answer["data"] if worker is None else [answer])
+    put_answer(answer, _COLUMNS, answer["data"] if worker is None else [answer], as_json=as_json)
 
 
 def drain(

@@ -14,7 +14,7 @@ from deploy.commands.connect import Json, Storage, Url, connect
 from deploy.commands.live_list import watch_list
 from deploy.terminal.flags import request_flags, with_flags
 from deploy.terminal.progress import follow, follow_all
-from deploy.terminal.screen import put_aligned, put_json, put_table, say
+from deploy.terminal.screen import put_aligned, put_answer, put_json, put_table, say
 from deploy.terminal.target import Force, Out, deliver, target_of
 from deploy.terminal.video_ids import short, whole_id, whole_ids
 from deploy.terminal.video_rows import RENDERING, details, status_of, table_of_videos
@@ -208,10 +208,7 @@ def edit(video_id: Id, *, url: Url = None, storage: Storage = None, as_json: Jso
         raise ConfigError(f"nothing to change; pass {', '.join(f'--{name}' for name in VideoEdit.model_fields)}")
     with connect(url=url, storage=storage) as client:
         video = client.edit(whole_id(client, video_id), given)
-    if as_json:
-        put_json(video)
-    else:
-        put_table(("id", "status"), [video])
+    put_answer(video, ("id", "status"), [video], as_json=as_json)
 
 
 def move(
@@ -236,10 +233,7 @@ def move(
         moved, *others = whole_ids(client, [video_id, *beside.values()])
         place = dict(zip(beside, others, strict=True)) or {"to": "first" if first else "last"}
         video = client.move(moved, **place)
-    if as_json:
-        put_json(video)
-    else:
-        put_table(("id", "status", "queue_position"), [video])
+    put_answer(video, ("id", "status", "queue_position"), [video], as_json=as_json)
 
 
 def rm(ids: Ids, *, url: Url = None, storage: Storage = None, as_json: Json = False) -> None:
@@ -298,7 +292,5 @@ def _each(
     try:
         done.extend(map(call, whole_ids(client, ids)))  # keeps what came before a refusal
     finally:
-        if done and as_json:
-            put_json(done)
-        elif done:
-            put_table(columns, done)
+        if done:
+            put_answer(done, columns, done, as_json=as_json)

@@ -18,6 +18,7 @@ from deploy.node.lock import locked
 from deploy.node.paths import pin_paths
 from deploy.node.service_manager import SOCKET, tell_systemd
 from deploy.node.tidings import KINDS, Kind
+from deploy.terminal.screen import talk
 from deploy.terminal.starting import starting
 from deploy.terminal.unread import outliving_readers
 from deploy.terminal.up_screen import UpScreen
@@ -190,7 +191,7 @@ def _keep_running(
             if url := child.await_ready(timeout_s=1.0 if is_dead else 0.2):
                 screen.ready()
                 if known:
-                    _talk(f"framefarm: the farm is back at {url}")
+                    talk(f"framefarm: the farm is back at {url}")
                 else:
                     ready(url)
                 screen.run()
@@ -200,16 +201,16 @@ def _keep_running(
         code = child.stop()
         screen.ready()
         if not known and code and screen.log_path is not None:
-            _talk(f"framefarm: {last_words(screen.log_path)}")
+            talk(f"framefarm: {last_words(screen.log_path)}")
         if not known or code == 0:  # it never worked, or it was told to end
             return code if code >= 0 else 1  # negative: a signal killed it
         now = time.monotonic()
         deaths = [*(death for death in deaths if death > now - _WITHIN_S), now]
         if len(deaths) > len(_PAUSES_S):
-            _talk(f"framefarm: the farm died {len(deaths)} times within {_WITHIN_S / 60:.0f} minutes; giving up")
+            talk(f"framefarm: the farm died {len(deaths)} times within {_WITHIN_S / 60:.0f} minutes; giving up")
             return 1
         pause_s = _PAUSES_S[len(deaths) - 1]
-        _talk(f"framefarm: the farm died; it starts again in {pause_s:.0f} s, and videos go on where they were")
+        talk(f"framefarm: the farm died; it starts again in {pause_s:.0f} s, and videos go on where they were")
         while not told_to_stop() and time.monotonic() < now + pause_s:
             time.sleep(0.1)
         if told_to_stop():
@@ -274,7 +275,3 @@ def _processes_with(mark: bytes) -> Iterator[int]:
             with contextlib.suppress(OSError):  # it is gone, or another user's
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
                     yield int(entry.name)
-
-
-def _talk(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

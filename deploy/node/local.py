@@ -31,6 +31,7 @@ from deploy.node.sessions import remove_dead_sessions
 from deploy.node.tidings import ALONE, Tidings
 from deploy.node.token import found_token, own_token
 from deploy.planner import own_models
+from deploy.terminal.screen import talk
 from deploy.terminal.unread import outliving_readers
 from farm.errors import ConfigError
 from farm.settings import NODE_SETTINGS, FarmSettings
@@ -131,7 +132,7 @@ def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
     """Wait for the parent's end, then end Ray's processes and this one, even while the farm still starts."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    _talk("framefarm: the process that started it is gone, so the farm ends; the videos go on at its next start")
+    talk("framefarm: the process that started it is gone, so the farm ends; the videos go on at its next start")
     end_descendants()
     end_orphans(settings.storage_path)
     lock.truncate(0)
@@ -141,7 +142,7 @@ def _end_with(parent: int, settings: FarmSettings, lock: IO[str]) -> None:
 def _end_at_once(settings: FarmSettings, lock: IO[str], dead: list[str]) -> None:
     """End this process with 1 and Ray's with it: nothing can be drained any more."""
     why = f"Ray's {' and '.join(dead)} died, so the farm ends; the videos go on at its next start"
-    _talk(f"framefarm: {why}")
+    talk(f"framefarm: {why}")
     tell_systemd(why)
     end_programs()
     end_orphans(settings.storage_path)
@@ -322,7 +323,7 @@ def _init_ray(**options: Any) -> None:
                     f"Ray did not start within 30 s, {_STARTS} times: this machine is too busy, or short of memory; "
                     f"Ray's words are in {options['_temp_dir']}/session_latest/logs"
                 ) from err
-            _talk("framefarm: Ray did not start within 30 s; it starts again")
+            talk("framefarm: Ray did not start within 30 s; it starts again")
         else:
             return
 
@@ -377,9 +378,5 @@ def _drain(dispatcher: Any) -> None:
             if not ray.get(dispatcher.drain.remote(), timeout=_DRAIN_S):
                 return
         except ray.exceptions.RayError as err:  # it restarts: tell it again, or let the leases expire
-            _talk(f"the dispatcher does not answer: {type(err).__name__}")
+            talk(f"the dispatcher does not answer: {type(err).__name__}")
         time.sleep(0.2)
-
-
-def _talk(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

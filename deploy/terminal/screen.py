@@ -35,6 +35,11 @@ def say(message: str, *, style: str = "") -> None:
     Console(stderr=True, highlight=False).print(visible(message), style=style, markup=False, soft_wrap=True)
 
 
+def talk(message: str) -> None:
+    """Print a line on stderr at once, also from a process that is about to end."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def visible(text: str) -> str:
     """Return text from outside with its control characters shown, so that the terminal does not obey them."""
     return "".join(char if char.isprintable() or char in _HARMLESS else json.dumps(char)[1:-1] for char in text)
@@ -59,12 +64,18 @@ def put_table(
     console.print(table_of(columns, rows, width=console.width, dispensable=dispensable, least=least))
 
 
+def put_answer(answer: object, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print an answer for programs, or its rows for people."""
+    if as_json:
+        put_json(answer)
+    else:
+        put_table(columns, rows)
+
+
 def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Print rows with the columns that have values, or print them for programs."""
-    if as_json:
-        put_json(rows)
-    else:
-        put_table([name for name in rows[0] if any(row[name] is not None for row in rows)], rows)
+    columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    put_answer(rows, columns, rows, as_json=as_json)
 
 
 def put_aligned(rows: Sequence[Sequence[str]]) -> None:
