@@ -72,7 +72,8 @@ class Pace:
     def note(self, order: Order, seconds: float) -> None:
         """Note how long an order took. Only whole sections count: a resumed one was partly done before."""
         if order.key.stage == "section" and "step" not in order.needs:
-            self._took_s[order.job.request.model or ""].append((seconds, seconds / section_work(order.job)))
+            request = order.job.request
+            self._took_s[request.model or ""].append((seconds, seconds / section_work(request, order.job.plan)))
 
     def of(self, model: str | None) -> Mapping[str, float | str | None]:
         """Return the card's fields for a worker that holds `model`; None: nothing was measured."""

@@ -29,7 +29,7 @@ from farm.dispatch.roster import Leaves, Roster
 from farm.dispatch.scheduler import Offers
 from farm.errors import Conflict
 from farm.jobs import Jobs, Record
-from farm.jobs.demand import can_do, demand_of, order_work
+from farm.jobs.demand import demand_of, fits, need_of, order_work
 from farm.jobs.losses import Losses, loss_event, what_is_left
 from farm.ledger.damage import skipping_damaged
 from farm.ledger.states import OPEN, ErrorInfo, Event, EventName, complete
@@ -191,8 +191,8 @@ class Leases:
 
     def _able(self, video: OpenVideo, stage: Stage) -> set[str]:
         """Return the slots of the workers that could do this stage of the video."""
-        present = self.crew.present()
-        return {slot_of(worker.card.id) for worker in present if can_do(worker.card, video.record, stage)}
+        need = need_of(video.record, stage)
+        return {slot_of(worker.card.id) for worker in self.crew.present() if fits(worker.card, need)}
 
     # --- leases begin ------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def demand_of(record: Record) -> Demand:
         pieces=tuple(
             Piece(key, need_of(record, key.stage), order_work(job, key.stage)) for key in runnable(job.plan, state)
         ),
-        remaining=section_work(job) * _sections_left(job, state),
+        remaining=section_work(job.request, job.plan) * _sections_left(job, state),
         priority=job.request.priority,
         deadline_s=_deadline_s(job),
         failed=frozenset(slot_of(failure.worker) for failure in state.failures),
@@ -112,28 +112,18 @@ def fits(card: WorkerCard, need: Need) -> bool:
     return need.numeric_class is None or need.numeric_class.admits(parse_class(card.numeric_class))
 
 
-def can_do(card: WorkerCard, record: Record, stage: Stage) -> bool:
-    """Whether the worker could do this stage of the video."""
-    return fits(card, need_of(record, stage))
-
-
 def whole_work(request: VideoRequest, plan: JobPlan, *, shared: int = 0) -> float:
     """Return a whole video's work without its first `shared` sections and their decodes, in standard sections."""
     decodes = sum(1 for frames in plan.final_frames[shared:] if frames)
-    return _work_of(request, plan) * (plan.sections - shared + SIDE_WORK * (decodes + 2))
-
-
-def section_work(job: Job) -> float:
-    """Return the work of one section of this video, in standard sections."""
-    return _work_of(job.request, job.plan)
+    return section_work(request, plan) * (plan.sections - shared + SIDE_WORK * (decodes + 2))
 
 
 def order_work(job: Job, stage: Stage) -> float:
     """Return the work of one order of this video, in standard sections."""
-    return section_work(job) * (1 if stage == "section" else SIDE_WORK)
+    return section_work(job.request, job.plan) * (1 if stage == "section" else SIDE_WORK)
 
 
-def _work_of(request: VideoRequest, plan: JobPlan) -> float:
+def section_work(request: VideoRequest, plan: JobPlan) -> float:
     """Return the work of one section, in standard sections.
 
     Half of a standard section's time is attention, which grows with the square of the tokens. True CFG doubles every

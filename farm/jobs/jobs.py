@@ -116,11 +116,6 @@ class Jobs:
         erase(self.store, job.id)
         self._requests.pop(job.id, None)
 
-    def entries(self, job_id: str, *, after_seq: int, owner: str) -> list[Entry]:
-        """Return the ledger's entries after `after_seq` (-1: all), oldest first. Raises: NotFound."""
-        job, _ = self.get(job_id, owner=owner)
-        return list(self.ledger.following(job.id, after_seq))
-
     def artifact(self, record: Record, name: str) -> Artifact | None:
         """Return a committed artifact: "conditioning", "section/3", "preview/3", "clip/3", "frames/3", "step", …."""
         state, (kind, _, number) = record.head.state, name.partition("/")

@@ -87,7 +87,7 @@ def test_a_farm_on_s3_renders_although_answers_get_lost(
                 assert sum(1 for _ in mp4.decode(video=0)) == 37
             assert next(lost) > 0
             jobs = Jobs(place.open())
-            entries = jobs.entries(video, after_seq=-1, owner="local")
+            entries = list(jobs.ledger.following(video, -1))
             commits = [entry.event for entry in entries if entry.event.name == "committed"]
             assert sorted(str(event.key) for event in commits) == ["decode/0", "encode", "finish", "section/0"]
             for artifact in (artifact for event in commits for artifact in event.artifacts.values()):

@@ -165,7 +165,7 @@ def live_through(jobs: Jobs, accept: Accept) -> None:
     jobs.wish(job.id, "pause", owner="local")
     assert other.get(job.id, owner="local").head.state.status == "paused"
     jobs.wish(job.id, "cancel", owner="local")
-    assert [entry.seq for entry in other.entries(job.id, after_seq=-1, owner="local")] == [0, 1, 2, 3, 4]
+    assert [entry.seq for entry in other.ledger.following(job.id, -1)] == [0, 1, 2, 3, 4]
     jobs.delete(job.id, owner="local")
     with pytest.raises(NotFound):
         other.get(job.id, owner="local")

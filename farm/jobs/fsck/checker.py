@@ -7,7 +7,6 @@ ingress writes the parts of a new video one after the other.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import TypeVar
@@ -20,7 +19,7 @@ from farm.jobs.fsck.findings import Finding, Look
 from farm.jobs.fsck.video_check import VideoCheck
 from farm.jobs.scripts import check_script
 from farm.ledger import layout as at
-from farm.ledger.notes import OwnPresets, read_note
+from farm.ledger.notes import Claim, OwnPresets, read_note
 from farm.store import ObjectMissing, Store, keys_below
 from farm.store.probe import PROBES, SCRATCH
 from framefarm_client.names import is_id
@@ -115,14 +114,9 @@ class Checker:
             yield from self._look.dangling(key, "a batch without a video")
 
     def _claim(self, key: str) -> Iterator[Finding]:
-        data = self._look.store.get(key)
-        try:
-            name = str(json.loads(data)["id"])
-        except (ValueError, KeyError, TypeError):
-            yield Finding(kind="damaged", key=key, detail="the idempotency claim cannot be read")
-            return
-        if not self._look.has_request(name):
-            yield from self._look.dangling(key, "an idempotency claim without a video", name)
+        claim = read_note(self._look.store, key, Claim)
+        if not self._look.has_request(claim.id):
+            yield from self._look.dangling(key, "an idempotency claim without a video", claim.id)
 
     def _embedding(self, key: str) -> Iterator[Finding]:
         found = at.parse_embedding(key)

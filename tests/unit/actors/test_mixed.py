@@ -42,7 +42,7 @@ def test_a_video_keeps_its_class_unless_it_may_mix(http: TestClient, hand: Hand)
     order = other.take()
     assert (str(order.key), order.numeric_class, order.numeric_classes) == ("section/0", None, ("by-hand",))
     other.commit(order, section=b"s")
-    entries = hand.jobs.entries(mixed["id"], after_seq=-1, owner="local")
+    entries = list(hand.jobs.ledger.following(mixed["id"], -1))
     commits = {entry.event.key: entry.event.numeric_class for entry in entries if entry.event.name == "committed"}
     assert commits == {"encode": "by-hand", "section/0": "by-foot"}
     assert http.get(f"/v1/videos/{mixed['id']}").json()["numeric_classes"] == ["by-hand", "by-foot"]

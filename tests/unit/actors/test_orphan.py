@@ -17,7 +17,7 @@ from actors.worker.link import DispatcherLink
 from actors.worker.order_loop import OrderLoop
 from actors.worker.orders import OrderRunner
 from actors.worker.vitals import Movement
-from farm.contract import Order, WorkerCard
+from farm.contract import JobId, Order, WorkerCard
 from farm.dispatch.dispatcher import Dispatcher
 from farm.ledger import Entry
 from farm.metrics import Unmetered
@@ -131,7 +131,7 @@ def loop(card: WorkerCard, runner: CutOff) -> OrderLoop:
 
 def events(hand: Hand, video: str) -> list[str]:
     """Return the section's entries in the ledger."""
-    entries = hand.jobs.entries(video, after_seq=-1, owner="local")
+    entries = list(hand.jobs.ledger.following(JobId(video), -1))
     return [entry.event.name for entry in entries if entry.event.key == "section/0"]
 
 

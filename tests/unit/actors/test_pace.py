@@ -27,5 +27,5 @@ def test_the_pace_is_the_median_of_whole_sections(accept: Callable[..., Record])
         pace.note(order("section/1"), seconds)
     says = pace.of("tiny")
     assert (says["model"], says["s_per_section"]) == ("tiny", 3.0)
-    assert says["s_per_standard_section"] == pytest.approx(3.0 / section_work(job))
+    assert says["s_per_standard_section"] == pytest.approx(3.0 / section_work(job.request, job.plan))
     assert pace.of("tiny-f1")["s_per_section"] is None

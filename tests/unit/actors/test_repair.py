@@ -86,7 +86,7 @@ def test_one_lost_object_costs_its_own_order(
         seq = jobs.get(video, owner=None).head.seq
         worker.work()
         assert digests(jobs, video) == before
-        later = jobs.entries(video, after_seq=seq, owner="local")
+        later = list(jobs.ledger.following(JobId(video), seq))
         assert [entry.event.name for entry in later] == ["leased", "committed"]
 
 

@@ -12,6 +12,7 @@ from actors.worker.link import DispatcherLink
 from actors.worker.order_loop import OrderLoop
 from actors.worker.orders import OrderRunner
 from actors.worker.vitals import Movement
+from farm.contract import JobId
 from farm.dispatch.dispatcher import Dispatcher
 from farm.metrics import Unmetered
 from farm.settings import FarmSettings
@@ -63,7 +64,7 @@ def test_an_upload_that_outlasts_the_lease_keeps_it(
     video = submit(http, seconds="0.1").rpartition("/")[2]
     for _ in range(4):
         assert loop.serve_one()
-    entries = jobs.entries(video, after_seq=-1, owner="local")
+    entries = list(jobs.ledger.following(JobId(video), -1))
     assert entries[-1].state.status == "completed"
     assert len(uploads) == 2
     for key in ("section/0", "decode/0"):

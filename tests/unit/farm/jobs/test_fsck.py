@@ -18,7 +18,7 @@ from farm.errors import StoreError
 from farm.jobs import Jobs, Record
 from farm.jobs.fsck import DAY_S, Checker
 from farm.jobs.scripts import ScriptSession
-from farm.ledger.notes import ScriptEvent, ScriptSections
+from farm.ledger.notes import Claim, ScriptEvent, ScriptSections
 from farm.settings import FarmSettings
 from farm.store import FolderStore
 from tests.engine_worker import submit
@@ -53,7 +53,7 @@ def test_a_store_in_use_is_clean(video: JobId, store: FolderStore, jobs: Jobs) -
     checker = Checker(store, now=time.time() + 1, grace_s=0)
     assert list(checker.findings()) == []
     assert checker.videos == 5
-    entries = jobs.entries(video, after_seq=-1, owner="local")
+    entries = list(jobs.ledger.following(video, -1))
     assert checker.bytes >= sum(a.bytes for entry in entries for a in entry.event.artifacts.values())
 
 
@@ -165,7 +165,8 @@ def litter(video: JobId, store: FolderStore) -> list[str]:
         store.put_if_absent(key, batch if key.startswith("batches/") else b'{"at": 0}')
     head = Jobs(store).ledger.head(video)
     store.put_if_absent(f"jobs/{video}/hooks/{head.seq:08}.farm.json", b"{}")
-    store.put_if_absent("idempotency/local/abc", json.dumps({"id": gone}).encode())
+    claim = Claim(id=JobId(gone), created_ms=0, fingerprint="")
+    store.put_if_absent("idempotency/local/abc", claim.model_dump_json().encode())
     return sorted([*keys, "idempotency/local/abc"])
 
 
