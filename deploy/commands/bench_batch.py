@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,13 @@ import typer
 from deploy.commands.connect import Json, client_at, read_settings
 from deploy.terminal.screen import put_json, put_table, say
 
+_NOTING = """
+import logging, sys
+logging.basicConfig(filename=sys.argv.pop(1), format="%(created)f %(message)s")
+logging.getLogger("httpx").setLevel("INFO")
+from deploy.cli import main
+sys.exit(main())
+"""
 _COLUMNS = ("image", "prompt", "model", "seconds", "num_inference_steps", "size", "seed")
 
 
@@ -40,25 +48,25 @@ def batch(
     from farm.jobs import Jobs
     from farm.store import open_store
     from lab.bench.batch_idle import idleness, pace
-    from lab.bench.door import opened
 
     with tempfile.TemporaryDirectory(prefix="framefarm-bench-") as folder:
         settings = Settings.from_env(storage=f"{folder}/farm", workers=str(workers), model="tiny", max_open_videos=None)
         table = _table(Path(folder), videos, steps=steps, size=size)
         say(f"a farm with {workers} workers …")
-        with start_background(settings) as address, opened(address) as door:
+        with start_background(settings) as address:
             _wait_for_workers(address, workers)
             say(f"a batch of {videos} videos …")
             begun = time.time()
-            rows = _run(table, Path(folder) / "out", door.url)
+            rows = _run(table, Path(folder) / "out", address, log=Path(folder) / "requests.log")
             ended, load = time.time(), os.getloadavg()[0]
             jobs = Jobs(open_store(settings))
             entries = [list(jobs.ledger.following(JobId(row["id"]), -1)) for row in rows if row["id"]]
-        sent = max((at for at, line in door.requests if line == "POST /v1/videos"), default=begun)
+        requests = list(requests_in(Path(folder) / "requests.log"))
+        sent = max((at for at, line in requests if line == f"POST {address}/v1/videos"), default=begun)
         made = sum(row["status"] == "completed" for row in rows)
     row = {"videos": videos, "made": made, "took_s": round(ended - begun, 1), "load": round(load, 1)}
     row |= {"sent_s": round(sent - begun, 1)} | idleness(entries)
-    row |= pace([at for at, _ in door.requests], sent, ended)
+    row |= pace([at for at, _ in requests], sent, ended)
     if as_json:
         put_json(row)
     else:
@@ -87,9 +95,22 @@ def _table(folder: Path, videos: int, *, steps: int, size: str) -> Path:
     return path
 
 
-def _run(table: Path, out: Path, url: str) -> list[dict[str, Any]]:
-    """Run the real command; return the rows of its report."""
-    command = [sys.executable, "-m", "deploy.cli", "batch", str(table), "-o", str(out), "--url", url]
+def noting_requests(log: Path) -> list[str]:
+    """Return `framefarm` as a command that notes in `log` when each of its requests was answered."""
+    return [sys.executable, "-c", _NOTING, str(log)]
+
+
+def requests_in(log: Path) -> Iterator[tuple[float, str]]:
+    """Yield what `noting_requests` noted: unix seconds, and the method and address."""
+    for line in log.read_text(encoding="utf-8").splitlines():
+        at, _, request = line.partition(" HTTP Request: ")
+        if request:
+            yield float(at), request.partition(' "')[0]
+
+
+def _run(table: Path, out: Path, url: str, *, log: Path) -> list[dict[str, Any]]:
+    """Run the real command; return the rows of its report. log: gets its requests."""
+    command = [*noting_requests(log), "batch", str(table), "-o", str(out), "--url", url]
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
     with contextlib.suppress(FileNotFoundError):
         found: list[dict[str, Any]] = json.loads((out / "report.json").read_text(encoding="utf-8"))

@@ -18,7 +18,6 @@ from tests.chaos.service import Service
 from tests.chaos.store import StoreUnderTest
 from tests.clean_env import clean_env
 from tests.hosts import SHARED, Net
-from tests.imports import ROOT
 from tests.s3_servers import free_ports
 
 WORKER, DISPATCHER, INGRESS = "RenderWorker", "DispatcherActor", "ServeReplica:farm:ingress"
@@ -51,7 +50,6 @@ class FarmUnderTest:
         self.url, self.lease_s = f"http://{address}:{port}", lease_s
         env = clean_env("AWS_", "XDG_") | store.env
         env |= {
-            "PYTHONPATH": str(ROOT),
             "XDG_DATA_HOME": f"{SHARED if net else folder}/data",
             "RAY_TMPDIR": "/tmp" if net else str(ray_folder),
             "FARM_S3_ENDPOINT": store.farms.s3_endpoint or "",

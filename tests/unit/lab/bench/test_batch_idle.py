@@ -1,18 +1,21 @@
-"""`framefarm bench batch` reads a ledger's times, and its door counts requests."""
+"""`framefarm bench batch` reads a ledger's times, and counts the requests of a command."""
 
 from __future__ import annotations
 
+import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from deploy.commands.bench_batch import noting_requests, requests_in
 from farm.ledger import Entry
 from farm.ledger.states import Event, JobState
 from lab.bench.batch_idle import idleness, pace
-from lab.bench.door import opened
+from tests.clean_env import clean_env
 
 
 def video(*lines: tuple[float, Any, str | None, int]) -> list[Entry]:
@@ -66,32 +69,32 @@ def test_requests_are_counted_between_two_times() -> None:
     assert pace([float(at) for at in range(10)], 0, 20)["steady_requests_per_s"] == 0.5
 
 
-def test_the_door_counts_requests_and_changes_nothing() -> None:
-    """Several on one connection, with a body; a body's words are no request."""
+def test_a_commands_requests_are_noted(tmp_path: Path) -> None:
+    """The command fails, because there is no such video; its request is in the log with its time."""
 
-    class Echo(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            data = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
+    class Farm(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"code": "not_found", "detail": "no video"}'
+            self.send_response(404)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Farm)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        with opened(f"http://127.0.0.1:{server.server_address[1]}") as door, httpx.Client(base_url=door.url) as http:
-            for number in range(3):
-                assert http.post(f"/{number}", json={"text": "a GET /x HTTP/1.1"}).json() == {
-                    "text": "a GET /x HTTP/1.1"
-                }
-            assert [line for _, line in door.requests] == ["POST /0", "POST /1", "POST /2"]
+        url, log, begun = f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "requests.log", time.time()
+        command = [*noting_requests(log), "show", f"video_{0:032}", "--url", url]
+        failed = subprocess.run(command, env=clean_env(), capture_output=True, text=True, check=False)
+        assert failed.returncode == 2, failed.stderr
+        [(at, request)] = requests_in(log)
+        assert request == f"GET {url}/v1/videos/video_{0:032}"
+        assert begun < at < time.time()
     finally:
         server.shutdown()
         server.server_close()
