@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from typing_extensions import override
 
 from actors.cluster import DISPATCHER, NAMESPACE
-from farm.dispatch.news import News, NewsDoor, Place
+from farm.dispatch.news import DispatcherDoor, News, Place
 from farm.errors import FarmError, Unavailable
 
 P = ParamSpec("P")
@@ -21,7 +21,7 @@ _ANSWER_S = 2.0  #: a dispatcher that restarts is back within this
 
 
 def _asks(
-    method: Callable[Concatenate[NewsDoor, P], Coroutine[Any, Any, T]],
+    method: Callable[Concatenate[DispatcherDoor, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[RayDoor, P], Coroutine[Any, Any, T]]:
     """Make a door's method, which asks the actor's of the same name."""
 
@@ -33,21 +33,21 @@ def _asks(
     return ask
 
 
-class RayDoor(NewsDoor):
+class RayDoor(DispatcherDoor):
     """Calls the dispatcher's actor. Raises: Unavailable if it does not answer."""
 
     def __init__(self) -> None:
         self._actor: Any = None  # looked up at the first call, and again after a failure
 
-    nudge = _asks(NewsDoor.nudge)
-    watch = _asks(NewsDoor.watch)
-    move = _asks(NewsDoor.move)
-    live = _asks(NewsDoor.live)
-    lives = _asks(NewsDoor.lives)
-    workers = _asks(NewsDoor.workers)
-    waiting_for = _asks(NewsDoor.waiting_for)
-    load = _asks(NewsDoor.load)
-    worker_wish = _asks(NewsDoor.worker_wish)
+    nudge = _asks(DispatcherDoor.nudge)
+    watch = _asks(DispatcherDoor.watch)
+    move = _asks(DispatcherDoor.move)
+    live = _asks(DispatcherDoor.live)
+    lives = _asks(DispatcherDoor.lives)
+    workers = _asks(DispatcherDoor.workers)
+    waiting_for = _asks(DispatcherDoor.waiting_for)
+    load = _asks(DispatcherDoor.load)
+    worker_wish = _asks(DispatcherDoor.worker_wish)
 
     @override
     async def news(self, after: Place | None, *, timeout_s: float) -> News:

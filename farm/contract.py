@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from farm.request import LoraUse, Move, VideoEdit, VideoRequest
+from farm.request import LoraUse, VideoEdit, VideoRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -229,39 +229,6 @@ class Load(Value):
 
     open: int
     of_owner: int  #: of the owner that was asked about
-
-
-class DispatcherDoor(Protocol):
-    """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger remains the truth."""
-
-    async def nudge(self, job: JobId, owner: str | None = None) -> None:
-        """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing.
-
-        owner: whose streams must hear of it although the video has ended.
-        """
-
-    async def move(self, job: JobId, move: Move) -> None:
-        """Write a video's new turn into its ledger. Raises: Conflict if it, or the video that `move` names, is not
-        queued; StoreError.
-        """
-
-    async def live(self, job: JobId) -> LiveJob | None:
-        """Return what the dispatcher knows of `job`; None: it has ended."""
-
-    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
-        """Return what the dispatcher knows of those of `jobs` that have not ended."""
-
-    async def workers(self) -> Sequence[WorkerState]:
-        """Return all workers that the dispatcher has heard of lately, and the paused and drained ones."""
-
-    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
-        """Pause, resume or drain a worker, by its id or slot. Raises: NotFound; Conflict; StoreError."""
-
-    async def waiting_for(self, request: VideoRequest) -> str | None:
-        """Say why no worker could make a video of this request now; None: one could, perhaps after others."""
-
-    async def load(self, owner: str) -> Load:
-        """Return how many videos have not ended, as far as the dispatcher knows."""
 
 
 class MetricsDoor(Protocol):

@@ -6,11 +6,12 @@ Nothing here must survive, because the ledgers are the truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from farm.contract import DispatcherDoor, JobId, LiveJob, WorkerState
+from farm.contract import JobId, LiveJob, Load, WorkerState, WorkerWish
 from farm.jobs import Record
+from farm.request import Move, VideoRequest
 
 _ENDED = 500  #: ended and deleted videos that are remembered; to hear of earlier ones, list the videos
 WATCH_S = 10.0  #: a video whose watchers are not heard of for so long is not watched any more
@@ -50,14 +51,43 @@ class News(NamedTuple):
         return self.is_whole or bool(self.videos) or self.workers is not None or self.queue is not None
 
 
-class NewsDoor(DispatcherDoor, Protocol):
-    """The dispatcher as the ingress's feed sees it."""
+class DispatcherDoor(Protocol):
+    """The dispatcher as the ingress sees it. Every call may raise Unavailable: the ledger remains the truth."""
+
+    async def nudge(self, job: JobId, owner: str | None = None) -> None:
+        """Tell the dispatcher that the ledger of `job` has news. A lost nudge delays the news, but loses nothing.
+
+        owner: whose streams must hear of it although the video has ended.
+        """
+
+    async def move(self, job: JobId, move: Move) -> None:
+        """Write a video's new turn into its ledger. Raises: Conflict if it, or the video that `move` names, is not
+        queued; StoreError.
+        """
+
+    async def live(self, job: JobId) -> LiveJob | None:
+        """Return what the dispatcher knows of `job`; None: it has ended."""
+
+    async def lives(self, jobs: Sequence[JobId]) -> Mapping[JobId, LiveJob]:
+        """Return what the dispatcher knows of those of `jobs` that have not ended."""
+
+    async def workers(self) -> Sequence[WorkerState]:
+        """Return all workers that the dispatcher has heard of lately, and the paused and drained ones."""
+
+    async def worker_wish(self, worker_id: str, wish: WorkerWish) -> WorkerState:
+        """Pause, resume or drain a worker, by its id or slot. Raises: NotFound; Conflict; StoreError."""
+
+    async def waiting_for(self, request: VideoRequest) -> str | None:
+        """Say why no worker could make a video of this request now; None: one could, perhaps after others."""
+
+    async def load(self, owner: str) -> Load:
+        """Return how many videos have not ended, as far as the dispatcher knows."""
 
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
-        """Return what changed after a place (None: all), as soon as something did. Raises: Unavailable."""
+        """Return what changed after a place (None: all), as soon as something did."""
 
     async def watch(self, jobs: frozenset[JobId]) -> None:
-        """Let the workers send previews of these videos for the next `WATCH_S`. Raises: Unavailable."""
+        """Let the workers send previews of these videos for the next `WATCH_S`."""
 
 
 class _Dated:

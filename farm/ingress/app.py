@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farm.contract import Media, MetricsDoor, Planner
-from farm.dispatch.news import NewsDoor
+from farm.dispatch.news import DispatcherDoor
 from farm.ingress import about, files, gradio, operations, videos
 from farm.ingress.dependencies import Dependencies
 from farm.ingress.lives import Lives
@@ -55,7 +55,7 @@ def create_app(
     *,
     settings: FarmSettings,
     jobs: Jobs,
-    door: NewsDoor,
+    door: DispatcherDoor,
     planner: Planner,
     media: Media,
     metrics: MetricsDoor | None = None,

@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 
 from farm.bells import Bells
 from farm.contract import Media, MetricsDoor, Planner
-from farm.dispatch.news import NewsDoor
+from farm.dispatch.news import DispatcherDoor
 from farm.errors import Forbidden, Unauthorized
 from farm.ingress.lives import Lives
 from farm.ingress.ready import Readiness
@@ -48,7 +48,7 @@ class Dependencies:
 
     settings: FarmSettings
     jobs: Jobs
-    door: NewsDoor
+    door: DispatcherDoor
     catalog: Catalog
     files: Files
     planner: Planner

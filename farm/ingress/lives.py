@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from farm.contract import DispatcherDoor, JobId, LiveJob
+from farm.contract import JobId, LiveJob
+from farm.dispatch.news import DispatcherDoor
 from farm.errors import FarmError
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
-from farm.contract import DispatcherDoor
+from farm.dispatch.news import DispatcherDoor
 from farm.errors import FarmError, StoreError
 from farm.store import Store
 from farm.store.probe import PROBES

@@ -28,7 +28,7 @@ from farm.contract import (
     WorkerWish,
 )
 from farm.dispatch.dispatcher import Dispatcher
-from farm.dispatch.news import News, NewsDoor, Place
+from farm.dispatch.news import DispatcherDoor, News, Place
 from farm.errors import Unavailable
 from farm.ingress import create_app
 from farm.jobs import Jobs, Record, Submission
@@ -128,7 +128,7 @@ def accept(jobs: Jobs, plan: JobPlan, png: bytes) -> Callable[..., Record]:
     return accept
 
 
-class DispatcherHere(NewsDoor):
+class DispatcherHere(DispatcherDoor):
     """The farm's own dispatcher in this process; with `answers` off it is one that is dead."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -151,11 +151,11 @@ class DispatcherHere(NewsDoor):
         self._here().move(job, move)
 
     async def watch(self, jobs: frozenset[JobId]) -> None:
-        """See NewsDoor."""
+        """See DispatcherDoor."""
         self._here().watch(jobs)
 
     async def news(self, after: Place | None, *, timeout_s: float) -> News:
-        """See NewsDoor. Waits, like the real one."""
+        """See DispatcherDoor. Waits, like the real one."""
         until = asyncio.get_running_loop().time() + timeout_s
         self.asked_for_news += 1
         while True:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from starlette.concurrency import run_in_threadpool
 
 from farm.contract import JobId, LiveJob, WorkerState
-from farm.dispatch.news import WATCH_S, News, NewsDoor, Place, VideoNews
+from farm.dispatch.news import WATCH_S, DispatcherDoor, News, Place, VideoNews
 from farm.errors import Damaged, FarmError, NotFound, StoreError
 from farm.ingress.content import etag_of
 from farm.ingress.ready import Readiness
@@ -47,7 +47,7 @@ class Feed:
     def __init__(
         self,
         jobs: Jobs,
-        door: NewsDoor,
+        door: DispatcherDoor,
         readiness: Readiness,
         *,
         keep_days: float | None = None,
