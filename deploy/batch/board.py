@@ -11,7 +11,7 @@ from deploy.terminal.durations import duration
 from deploy.terminal.progress import new_bars
 from deploy.terminal.screen import visible
 from deploy.terminal.video_ids import short
-from deploy.terminal.video_rows import stage_of
+from deploy.terminal.video_rows import left_of, stage_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,11 +69,8 @@ class BatchBoard:
         if progress["stage"] is not None and video_id not in self._tasks:
             self._tasks[video_id] = self._bars.add_task(short(video_id), total=100, stage="", left="")
         if video_id in self._tasks:
-            eta_s = progress["eta_s"]
-            left = "" if eta_s is None else f"{duration(max(eta_s, 1))} left"
-            self._bars.update(
-                self._tasks[video_id], completed=progress["progress"], stage=visible(stage_of(progress)), left=left
-            )
+            stage, left = visible(stage_of(progress)), left_of(progress)
+            self._bars.update(self._tasks[video_id], completed=progress["progress"], stage=stage, left=left)
         self._shares[video_id] = progress["progress"] / 100
         self._show_all()
 

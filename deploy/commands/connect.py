@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farm.errors import ConfigError
+from framefarm_client.address import running_at
 
 if TYPE_CHECKING:
     from farm.client import FarmClient
@@ -26,11 +27,7 @@ def read_settings(*, url: str | None = None, storage: str | None = None) -> Farm
 
 def url_of(settings: FarmSettings) -> str | None:
     """Return the address of the farm that these settings mean, or None if none runs."""
-    if settings.url:
-        return settings.url
-    from deploy.node.lock import find_running
-
-    return find_running(settings)
+    return settings.url or running_at(settings.storage_path)
 
 
 def client_at(url: str, settings: FarmSettings, *, patience_s: float = 60.0) -> FarmClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,11 +74,12 @@ def doctor(
     checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb), memory=memory))
     share = memory if host_gb else memory // _sharing(settings, gpus)
     plans = _plans(settings, gpus, device_gb or [], host_bytes=share, model=entry)
-    without = [device for device in dict.fromkeys(plan.device for plan in plans) if not _has_plan(device, plans)]
+    planned = {plan.device for plan in plans if plan.plan is not None}
+    without = [device for device in dict.fromkeys(plan.device for plan in plans) if device not in planned]
     wrong = [check.name for check in checks if check.state == "wrong"] + without
     if as_json:
-        rows = [plan.row() for plan in plans]
-        put_json({"ok": not wrong, "model": entry.name, "checks": [each.row() for each in checks], "plans": rows})
+        rows = [asdict(plan) for plan in plans]
+        put_json({"ok": not wrong, "model": entry.name, "checks": [asdict(each) for each in checks], "plans": rows})
     else:
         _put_checks(checks)
         for device, lines in by_size(plans):
@@ -104,7 +106,7 @@ def _put_checks(checks: list[Check]) -> None:
 def _put_plans(plans: list[CardPlan]) -> None:
     """Print the plans themselves, and why or how they could be better."""
     print()
-    put_table(_COLUMNS, [plan.row() for plan in plans])
+    put_table(_COLUMNS, [asdict(plan) for plan in plans])
     for plan in plans:
         for words in filter(None, (plan.why, plan.hint)):
             say(f"{plan.device}, {plan.size}, {plan.decode}: {words}", style="yellow")
@@ -144,7 +146,3 @@ def _plans(
 def _sharing(settings: FarmSettings, gpus: list[Gpu]) -> int:
     """Count the workers of this machine, which share its memory."""
     return max(1, len(gpus) if settings.workers == "auto" else int(settings.workers))
-
-
-def _has_plan(device: str, plans: list[CardPlan]) -> bool:
-    return any(plan.plan is not None for plan in plans if plan.device == device)

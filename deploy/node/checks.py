@@ -7,17 +7,18 @@ import platform
 import runpy
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from deploy.node.gpus import Gpu
 from deploy.planner import own_models, state_of
 from farm.contract import AUTO
 from farm.errors import ConfigError, FarmError
 from farm.settings import FarmSettings
+from framefarm_client.address import running_at
 from framepack_engine.memory.ladder import GIB, size_of
 from framepack_engine.models.catalog import CPU_MODEL, ModelEntry
 from framepack_engine.models.host import available_bytes
@@ -38,10 +39,6 @@ class Check:
     value: str
     state: Literal["ok", "note", "wrong"] = "ok"
     hint: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """Return a line of a table."""
-        return asdict(self)
 
 
 def _noted(name: str, value: str, hint: str = "") -> Check:
@@ -210,14 +207,13 @@ def _video() -> Check:
 
 def _storage(settings: FarmSettings) -> Check:
     """Prove the store as `up` does; do not create a missing folder."""
-    from deploy.node.lock import find_running
     from farm.store import open_store
 
     in_bucket, folder = settings.storage.startswith("s3://"), settings.storage_path
     if not in_bucket and not folder.exists():
         return _new_folder(folder)
     value = settings.storage if in_bucket else f"{folder}, {_free(folder) / GIB:.1f} GiB free"
-    if url := find_running(settings):
+    if url := running_at(settings.storage_path):
         value += f", in use by the farm at {url}"
     try:
         open_store(settings).prove()
@@ -272,10 +268,9 @@ def _models(settings: FarmSettings, model: ModelEntry, *, needed: bool) -> Itera
 def _port(settings: FarmSettings) -> Check:
     """Check that `up` can listen."""
     from deploy.node.http_port import bound_port
-    from deploy.node.lock import find_running
 
     value = f"{settings.host}:{settings.port}"
-    if find_running(settings) == f"http://{value}":
+    if running_at(settings.storage_path) == f"http://{value}":
         return Check(name="port", value=f"{value}, the farm's own")
     try:
         with bound_port(settings):

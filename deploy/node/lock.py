@@ -12,12 +12,7 @@ from typing import IO, Any
 
 from farm.errors import ConfigError
 from farm.settings import FarmSettings
-from framefarm_client.address import LOCK, running_at
-
-
-def find_running(settings: FarmSettings) -> str | None:
-    """Return the URL of the farm that uses this storage on this machine now."""
-    return running_at(settings.storage_path)
+from framefarm_client.address import LOCK
 
 
 @contextlib.contextmanager

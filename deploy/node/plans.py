@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from framepack_engine.errors import DeviceTooSmall
 from framepack_engine.memory.ladder import GIB, MemoryPlan, Workload, largest_workload, size_of
@@ -41,10 +40,6 @@ class CardPlan:
     copied_gb: float | None = None
     why: str = ""
     hint: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """Return a line of a table."""
-        return asdict(self)
 
 
 def by_size(plans: Sequence[CardPlan]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 
 from deploy import cli
-from deploy.node.lock import find_running
-from farm.settings import FarmSettings
+from framefarm_client.address import running_at
 from framepack_engine.frames.images import fit
 from framepack_engine.frames.stills import pictures
 from framepack_engine.frames.video import frame_count
@@ -73,7 +72,7 @@ def test_the_demo_makes_a_video_of_the_photo(form: Form, tmp_path: Path, capsys:
     assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
     assert f"demo: the model pocket, {MODELS['pocket'].honest}" in done.stderr
     assert f"look at it: framefarm ui --storage {storage}\n" in done.stderr
-    assert find_running(FarmSettings(storage=str(storage))) is None
+    assert running_at(storage) is None
 
     assert cli.main(["show", str(out), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -20,6 +20,7 @@ from deploy.node.tidings import Tidings
 from farm.errors import ConfigError
 from farm.keys import new_key
 from farm.settings import FarmSettings
+from framefarm_client.address import running_at
 from tests.imports import ROOT
 from tests.unit.deploy.test_child import unread
 
@@ -104,7 +105,7 @@ def test_who_holds_the_storage_is_named(tmp_path: Path) -> None:
     with lock.locked(settings, holder="`framefarm fsck`"):
         with pytest.raises(ConfigError, match=r"in use by `framefarm fsck` \(process \d+\)"), lock.locked(settings):
             pass
-        assert lock.find_running(settings) is None
+        assert running_at(settings.storage_path) is None
     with lock.locked(settings), pytest.raises(ConfigError, match="in use by a farm"), lock.locked(settings):
         pass
 
