@@ -190,7 +190,7 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
     remove_dead_sessions(Path(settings.ray_dir))
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.node.ray_process", *_ray_flags(address, settings, gpus)],
+            [sys.executable, "-m", "deploy.node.ray_process", *ray_flags(address, settings, gpus)],
             env=node_env(settings.absolute(), gpus),
             cwd=PACKAGES,
             stdin=subprocess.DEVNULL,
@@ -200,7 +200,7 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
         )
         heard = False
         try:
-            if heard := _await_joined(address, settings.node, process, stop, patience):
+            if heard := await_joined(address, settings.node, process, stop, patience):
                 print(joined := f"joined {address} as {settings.node}", flush=True)
                 tell_systemd(joined, "READY=1")
                 _await_end(address, settings.node, process, stop, patience)
@@ -216,7 +216,8 @@ def be_a_node(address: str, settings: FarmSettings, gpus: list[str], stop: threa
                 process.wait()
 
 
-def _ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[str]:
+def ray_flags(address: str, settings: FarmSettings, gpus: list[str]) -> list[str]:
+    """Return the arguments of Ray's program for a machine that joins."""
     ports = ray_ports(settings, is_head=False)
     labels = {"farm/role": "worker", NODE_LABEL: settings.node, "farm/vram-class": settings.vram_class}
     labels |= {PORTS_LABEL: settings.ports}
@@ -242,7 +243,7 @@ def node_env(settings: FarmSettings, gpus: list[str]) -> dict[str, str]:
     }
 
 
-def _await_joined(
+def await_joined(
     address: str, name: str, process: subprocess.Popen[bytes], stop: threading.Event, patience: Patience
 ) -> bool:
     """Return whether the farm hears a worker of this machine before Ray ends here, `stop` is set or patience is over.

@@ -289,7 +289,7 @@ def _start_ray(settings: FarmSettings, tidings: Tidings) -> FarmSettings:
         stay_on_loopback()
     if ports := ray_ports(settings, is_head=True):
         use_ports(*ports)
-    _init_ray(
+    init_ray(
         address="local",
         namespace=NAMESPACE,
         num_cpus=max(4, os.cpu_count() or 1),
@@ -306,7 +306,7 @@ def _start_ray(settings: FarmSettings, tidings: Tidings) -> FarmSettings:
     return settings
 
 
-def _init_ray(**options: Any) -> None:
+def init_ray(**options: Any) -> None:
     """Start Ray, again where the machine was too busy for it. Raises: ConfigError."""
     import ray
 

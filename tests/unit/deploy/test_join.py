@@ -113,9 +113,9 @@ def test_a_dispatcher_that_gives_signs_is_there(
     monkeypatch.setattr(join, "_LOOK_S", 0.0)
     monkeypatch.setattr(actors.cluster, "told", told)
     patience = join.Patience(limit_s)
-    assert join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
+    assert join.await_joined(ADDRESS, "den", ray, threading.Event(), patience)
     assert (len(words), patience.is_over) == (1, False)
-    assert not join._await_joined(ADDRESS, "den", ray, threading.Event(), patience)
+    assert not join.await_joined(ADDRESS, "den", ray, threading.Event(), patience)
     assert (words, patience.is_over) == ([], True)
 
 

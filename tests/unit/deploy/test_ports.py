@@ -62,7 +62,7 @@ def test_a_port_that_another_program_has_is_named() -> None:
 
 def test_ray_knows_every_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ray start` has a flag for each port that `join` names."""
-    flags = join._ray_flags("127.0.0.1:1", settings("20000-20031"), [])
+    flags = join.ray_flags("127.0.0.1:1", settings("20000-20031"), [])
     known = subprocess.run(
         [str(Path(sys.executable).with_name("ray")), "start", "--help"], capture_output=True, text=True, check=True
     ).stdout

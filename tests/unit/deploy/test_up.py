@@ -131,10 +131,10 @@ def test_ray_is_started_again_on_a_busy_machine(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(local, "end_descendants", lambda: None)
     if failures < 3:
-        local._init_ray(_temp_dir="/tmp/r")
+        local.init_ray(_temp_dir="/tmp/r")
     else:
         with pytest.raises(ConfigError, match=r"too busy.*/tmp/r/session_latest/logs"):
-            local._init_ray(_temp_dir="/tmp/r")
+            local.init_ray(_temp_dir="/tmp/r")
     assert len(starts) == min(failures + 1, 3)
     assert capsys.readouterr().err.count("it starts again") == min(failures, 2)
 
