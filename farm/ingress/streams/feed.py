@@ -196,7 +196,7 @@ class Feed:
         else:
             self.open[told.job] = Known(record, live)
             self.subjects.drop(Key("gone", told.job))  # it can be read again
-            self._take_progress(record, live)
+            self._put(Key("progress", told.job), told.owner, progress_view(record, live))
             self._take_preview(record, live)
         if record is None:
             self.subjects.put(Key("gone", told.job), _gone(told.job, "video", told.owner, told.version))
@@ -207,9 +207,6 @@ class Feed:
             return
         keep_days = self._keep_days
         self.subjects.put(key, Subject(told.owner, lambda: _video(record, live, keep_days), version=told.version))
-
-    def _take_progress(self, record: Record, live: LiveJob) -> None:
-        self._put(Key("progress", record.asked.id), record.asked.owner, progress_view(record, live))
 
     def _take_preview(self, record: Record, live: LiveJob) -> None:
         progress, found = live.progress, None
