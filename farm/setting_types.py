@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -64,28 +65,10 @@ def _span(part: str) -> Span:
     raise ValueError(f"{part!r} is not a span of time; need HH:MM-HH:MM with different ends")
 
 
-def _storage(text: str) -> str:
-    if "://" in text and not text.startswith("file://") and not _S3.fullmatch(text):
-        raise ValueError("need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')")
-    return text
-
-
-def _workers(text: str) -> str:
-    if text != "auto" and not text.isdigit():
-        raise ValueError("need 'auto' or a whole number")
-    return text
-
-
 def _gpus(text: str) -> str:
     gpus = [gpu.strip() for gpu in text.split(",")] if text else []
     if not all(_GPU.fullmatch(gpu) for gpu in gpus) or len(set(gpus)) < len(gpus):
         raise ValueError("need numbers or UUIDs as `nvidia-smi -L` shows them, each once, separated by commas")
-    return text
-
-
-def _stages(text: str) -> str:
-    if not {stage.strip() for stage in text.split(",")} <= {*get_args(Stage), ""}:
-        raise ValueError(f"need some of {','.join(get_args(Stage))}")
     return text
 
 
@@ -99,30 +82,6 @@ def _ports(text: str) -> str:
     return text.strip()
 
 
-def _node(text: str) -> str:
-    if text and not _NODE.fullmatch(text):
-        raise ValueError("need up to 40 letters, digits, '-', '_' and '.', with a letter or digit at both ends")
-    return text
-
-
-def _ray(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError("need HOST:PORT")
-    return text
-
-
-def _ray_dir(text: str) -> str:
-    if not text.startswith("/") or not text.isascii() or len(text) > _RAY_DIR_CHARS:
-        raise ValueError(f"need an absolute path of at most {_RAY_DIR_CHARS} ASCII characters: Ray has sockets there")
-    return text
-
-
-def _endpoint(text: str) -> str:
-    if not _ENDPOINT.fullmatch(text):
-        raise ValueError("need http://host:port or https://host; keys belong in AWS_*")
-    return text
-
-
 def _origins(text: str) -> str:
     origins = [part.strip() for part in text.split(",") if part.strip()]
     if wrong := next((origin for origin in origins if not _ENDPOINT.fullmatch(origin)), None):
@@ -132,13 +91,30 @@ def _origins(text: str) -> str:
 
 def one_of(*names: str) -> AfterValidator:
     """Return the check of a setting that takes one of a few words."""
+    return _fitting(lambda text: text in names, f"need one of {', '.join(names)}")
+
+
+def _fitting(fits: Callable[[str], object], need: str) -> AfterValidator:
+    """Return the check of a setting whose text must fit."""
 
     def check(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"need one of {', '.join(names)}")
+        if not fits(text):
+            raise ValueError(need)
         return text
 
     return AfterValidator(check)
+
+
+def _is_storage(text: str) -> bool:
+    return "://" not in text or text.startswith("file://") or _S3.fullmatch(text) is not None
+
+
+def _are_stages(text: str) -> bool:
+    return {stage.strip() for stage in text.split(",")} <= {*get_args(Stage), ""}
+
+
+def _is_ray_folder(text: str) -> bool:
+    return text.startswith("/") and text.isascii() and len(text) <= _RAY_DIR_CHARS
 
 
 def _nothing(value: Any) -> Any:
@@ -154,14 +130,25 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
 EMPTY = BeforeValidator(_nothing)  #: an empty value leaves the setting unset
-Storage = Annotated[str, AfterValidator(_storage)]
-Workers = Annotated[str, AfterValidator(_workers)]
+Storage = Annotated[str, _fitting(_is_storage, "need a folder or s3://bucket/prefix (letters, digits, '.', '_', '-')")]
+Workers = Annotated[str, _fitting(lambda text: text == "auto" or text.isdigit(), "need 'auto' or a whole number")]
 Gpus = Annotated[str, AfterValidator(_gpus)]
-Stages = Annotated[str, AfterValidator(_stages)]
+Stages = Annotated[str, _fitting(_are_stages, f"need some of {','.join(get_args(Stage))}")]
 Hours = Annotated[str, AfterValidator(_hours)]
 Ports = Annotated[str, AfterValidator(_ports)]
-NodeName = Annotated[str, AfterValidator(_node)]
-RayAddress = Annotated[str, AfterValidator(_ray)]
-RayFolder = Annotated[str, AfterValidator(_ray_dir)]
+NodeName = Annotated[
+    str,
+    _fitting(
+        lambda text: not text or _NODE.fullmatch(text),
+        "need up to 40 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+    ),
+]
+RayAddress = Annotated[str, _fitting(_ADDRESS.fullmatch, "need HOST:PORT")]
+RayFolder = Annotated[
+    str,
+    _fitting(
+        _is_ray_folder, f"need an absolute path of at most {_RAY_DIR_CHARS} ASCII characters: Ray has sockets there"
+    ),
+]
 Origins = Annotated[str, AfterValidator(_origins)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Endpoint = Annotated[str, _fitting(_ENDPOINT.fullmatch, "need http://host:port or https://host; keys belong in AWS_*")]
