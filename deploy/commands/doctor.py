@@ -74,9 +74,7 @@ def doctor(
     checks = list(examine(settings, gpus, model=entry, elsewhere=bool(device_gb), memory=memory))
     share = memory if host_gb else memory // _sharing(settings, gpus)
     plans = _plans(settings, gpus, device_gb or [], host_bytes=share, model=entry)
-    planned = {plan.device for plan in plans if plan.plan is not None}
-    without = [device for device in dict.fromkeys(plan.device for plan in plans) if device not in planned]
-    wrong = [check.name for check in checks if check.state == "wrong"] + without
+    wrong = [check.name for check in checks if check.state == "wrong"] + _unplanned(plans)
     if as_json:
         rows = [asdict(plan) for plan in plans]
         put_json({"ok": not wrong, "model": entry.name, "checks": [asdict(each) for each in checks], "plans": rows})
@@ -91,6 +89,12 @@ def doctor(
             _put_plans(plans)
     say(f"wrong: {', '.join(wrong)}" if wrong else "nothing is wrong", style="red" if wrong else "green")
     raise typer.Exit(int(bool(wrong)))
+
+
+def _unplanned(plans: list[CardPlan]) -> list[str]:
+    """Return the devices on which nothing fits."""
+    planned = {plan.device for plan in plans if plan.plan is not None}
+    return list(dict.fromkeys(plan.device for plan in plans if plan.device not in planned))
 
 
 def _put_checks(checks: list[Check]) -> None:
