@@ -55,3 +55,11 @@ def test_no_secret_is_in_the_compose_file() -> None:
     assert "127.0.0.1" in services["head"]["ports"][0]
     assert all(services[name]["stop_grace_period"] == "90s" for name in ("head", "worker", "gpu"))
     assert services["gpu"]["profiles"] == ["gpu"]
+
+
+def test_nothing_needs_a_container_that_ends() -> None:
+    """podman starts no container again whose `depends_on` has ended; the one that makes the bucket ends."""
+    services = COMPOSE["services"]
+    ending = {name for name, service in services.items() if service["restart"] == "on-failure"}
+    assert ending == {"bucket"}
+    assert not [name for name, service in services.items() if ending & set(service.get("depends_on", ()))]
