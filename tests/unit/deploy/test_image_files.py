@@ -58,7 +58,7 @@ def test_no_secret_is_in_the_compose_file() -> None:
 
 
 def test_nothing_needs_a_container_that_ends() -> None:
-    """podman starts no container again whose `depends_on` has ended; the one that makes the bucket ends."""
+    """Podman starts no container again whose `depends_on` has ended; the one that makes the bucket ends."""
     services = COMPOSE["services"]
     ending = {name for name, service in services.items() if service["restart"] == "on-failure"}
     assert ending == {"bucket"}
