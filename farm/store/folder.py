@@ -73,7 +73,8 @@ class FolderStore(Store):
         except OSError as err:
             raise _failed("write", key, err) from err
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
     @override
     def get(self, key: str) -> bytes:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from safetensors.numpy import save_file
 
 from lab.bench.full_storage import fill_storage
@@ -24,6 +25,7 @@ from tests.farm_process import FarmProcess, running_farm
 from tests.patience import patient
 
 CHROMIUM = shutil.which("chromium")
+FLAGS = ("--no-sandbox", "--host-resolver-rules=MAP farm.test 127.0.0.1")
 
 # `make test` runs these files, but for tests with the mark `page`; `make page` runs the rest.
 SHORT = {"test_create.py", "test_losses.py", "test_people.py", "test_queue.py", "test_screens.py", "test_typing.py"}
@@ -87,11 +89,26 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium, which finds the farm under the name farm.test."""
     assert CHROMIUM is not None, "TEST_CHROMIUM is set, but there is no chromium: `make browser`"
     expect.set_options(timeout=patient(20) * 1000)
-    rules = "--host-resolver-rules=MAP farm.test 127.0.0.1"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", rules])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def window(browser: Browser, tmp_path: Path) -> Iterator[BrowserContext]:
+    """A window whose tabs hide each other. In a browser that Playwright starts itself, every tab counts as shown."""
+    command = [str(CHROMIUM), "--headless=new", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            listening = next(line for line in process.stderr if line.startswith("DevTools listening on "))
+            there = browser.browser_type.connect_over_cdp(listening.split()[-1], no_defaults=True)
+            there.contexts[0].set_default_timeout(patient(20) * 1000)
+            yield there.contexts[0]
+            there.close()
+        finally:
+            process.kill()
 
 
 @pytest.fixture

@@ -125,6 +125,24 @@ def test_the_library_is_tidied(farm: FarmProcess, visit: Visit) -> None:
     assert not videos_of(farm, q="tidied")
 
 
+def test_a_card_outlives_news(farm: FarmProcess, visit: Visit) -> None:
+    """Another video ends, and the wall moves along: a card keeps the focus, and plays on under a pointer that rests."""
+    ended(farm, ask(farm, "stays"))
+    page = visit.page("library?q=stays")
+    card = page.get_by_role("article", name="stays", exact=True)
+    card.hover()
+    player = card.locator("video").element_handle()
+    card.get_by_role("link", name="stays").last.focus()
+    ended(farm, ask(farm, "stays, but later"))
+    news = page.get_by_role("article", name="stays, but later")
+    expect(news).to_be_visible()
+    expect(card.get_by_role("link", name="stays").last).to_be_focused()
+    assert player.evaluate("player => player.isConnected && !player.paused")
+    news.hover(position={"x": 20, "y": 20})
+    expect(news.locator("video")).to_have_count(1)
+    expect(card.locator("video")).to_have_count(0)
+
+
 def test_a_running_video_is_not_polled(farm: FarmProcess, visit: Visit) -> None:
     """One stream tells of a running video; the page asks for no video by its id."""
     page = visit.page()

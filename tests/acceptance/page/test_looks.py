@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.page.form import fill, open_more
-from tests.acceptance.page.videos import ask, ended, newest, resting, shown
+from tests.acceptance.page.videos import PHOTO, ask, ended, newest, resting, shown
 from tests.acceptance.page.visit import Visit, until
 from tests.farm_process import FarmProcess
 from tests.imports import ROOT
@@ -176,6 +176,8 @@ def test_what_has_ended(visit: Visit, clips: list[str]) -> None:
 def test_a_phone(farm: FarmProcess, visit: Visit, clips: list[str]) -> None:
     """At 390 px by touch: from the photo to the video that plays; all that is touched is large enough for a finger."""
     page = visit.phone()
+    page.get_by_label("Take a photo").set_input_files(PHOTO)
+    expect(page.get_by_role("img", name=PHOTO.name)).to_be_visible()
     fill(page, "made on a phone")
     large_enough(page)
     page.get_by_role("button", name="Generate").tap()

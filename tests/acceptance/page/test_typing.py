@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.acceptance.page.form import fill, generate, open_more
@@ -161,7 +162,7 @@ def test_what_is_typed_outlives_its_row(farm: FarmProcess, visit: Visit) -> None
         page.get_by_label("Filter").fill("")
         row.get_by_label("Name").press_sequentially("a na")
     form = page.get_by_role("region", name="Edit “taken while one types”")
-    expect(form.get_by_role("alert")).to_contain_text("A worker makes this video now")
+    expect(form.get_by_role("alert")).to_contain_text("A worker is making this video")
     expect(form.get_by_label("Prompt")).to_have_value("typed before")
     expect(form.get_by_label("Name")).to_be_focused()
     page.keyboard.type("me")
@@ -178,4 +179,23 @@ def test_what_is_typed_outlives_its_row(farm: FarmProcess, visit: Visit) -> None
     expect(row.get_by_label("Prompt")).to_have_count(0)
     changed = farm.http.get(f"/v1/videos/{video}").json()
     assert (changed["prompt"], changed["name"]) == ("typed before and after", "a name")
+    assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200
+
+
+@pytest.mark.page
+def test_a_running_video_takes_a_name(farm: FarmProcess, visit: Visit) -> None:
+    """A worker takes the video to which one gives a name: the name is saved all the same."""
+    with resting(farm):
+        video = ask(farm, "named while it runs", seconds="60", num_inference_steps="100")
+        page = visit.page("queue")
+        row = page.get_by_role("listitem").filter(has_text="named while it runs")
+        row.get_by_role("button", name="Edit", exact=True).click()
+        typed(row.get_by_label("Name", exact=True), "A name")
+    form = page.get_by_role("region", name="Edit “named while it runs”")
+    expect(form.get_by_role("alert")).to_contain_text("only its name can be changed")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    expect(page.get_by_role("region", name="A name")).to_be_visible()
+    found = farm.http.get(f"/v1/videos/{video}").json()
+    assert (found["name"], found["prompt"], found["status"]) == ("A name", "named while it runs", "in_progress")
     assert farm.http.post(f"/v1/videos/{video}/cancel").status_code == 200

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { words } from '../words'
 
-export interface FieldError {
+interface FieldError {
   field: string
   message: string
 }
@@ -32,7 +32,7 @@ export const away = signal(false)
 /** Whether the farm asks for a key. The sign-in view shows it, over the page that stays as it is. */
 export const signedOut = signal(false)
 
-export interface Call {
+interface Call {
   method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
   /** Sent as JSON, or as it is where it is a form or a file. */
   body?: object
@@ -41,6 +41,8 @@ export interface Call {
   insist?: boolean
   /** The Idempotency-Key, where it must outlive the page. */
   key?: string
+  /** Hears of each time that the farm did not take it and is asked again. */
+  onAgain?: () => void
 }
 
 const PAUSES_S = [1, 2, 4, 8, 15]
@@ -51,7 +53,7 @@ const UNKNOWN_FATE = [0, 502, 503, 504]
 export const isUnknown = (error: unknown): boolean => error instanceof Problem && UNKNOWN_FATE.includes(error.status)
 
 /** Call the API and return its JSON. Throws a Problem. */
-export async function call<T>(path: string, { method = 'GET', body, signal: stop, insist = method === 'GET', key }: Call = {}): Promise<T> {
+export async function call<T>(path: string, { method = 'GET', body, signal: stop, insist = method === 'GET', key, onAgain }: Call = {}): Promise<T> {
   const headers = new Headers({ Accept: 'application/json' })
   const isRaw = body instanceof FormData || body instanceof Blob
   if (body && !isRaw) headers.set('Content-Type', 'application/json')
@@ -70,13 +72,14 @@ export async function call<T>(path: string, { method = 'GET', body, signal: stop
         continue
       }
       if (!insist || !isUnknown(error)) throw error
+      onAgain?.()
       await sleep(PAUSES_S[Math.min(trial, PAUSES_S.length - 1)]! * 1000, stop)
     }
   }
 }
 
 /** POST something that must not happen twice: where the answer is lost, the same request goes out again under its key. */
-export const create = <T>(path: string, body: object, more: Pick<Call, 'signal' | 'key'> = {}): Promise<T> =>
+export const create = <T>(path: string, body: object, more: Pick<Call, 'signal' | 'key' | 'onAgain'> = {}): Promise<T> =>
   call<T>(path, { ...more, method: 'POST', body, insist: true })
 
 async function once<T>(path: string, init: RequestInit): Promise<T> {

@@ -1,7 +1,7 @@
 /** The farm's objects as the page uses them. `schema.ts` is generated from the farm's OpenAPI document. */
 import type { paths } from './schema'
 
-export type VideoFields = NonNullable<paths['/v1/videos']['post']['requestBody']>['content']['application/json']
+type VideoFields = NonNullable<paths['/v1/videos']['post']['requestBody']>['content']['application/json']
 
 export type Status = 'queued' | 'in_progress' | 'paused' | 'completed' | 'failed' | 'cancelled'
 export type Stage = 'encode' | 'section' | 'decode' | 'finish'
@@ -79,7 +79,7 @@ export interface Page<T> {
   has_more: boolean
 }
 
-export const OPEN: readonly Status[] = ['in_progress', 'queued', 'paused']
+const OPEN: readonly Status[] = ['in_progress', 'queued', 'paused']
 
 export const isOpen = (video: Video): boolean => OPEN.includes(video.status)
 

@@ -31,6 +31,7 @@ const last = signal<string | null>(null)
 export default function CreateView() {
   const form = useRef<HTMLFormElement>(null)
   const sending = useSignal(0)
+  const isLate = useSignal(false)
   useEffect(() => {
     void begin().catch(() => undefined) // a farm without keys for this browser: the sign-in takes over
     return startEstimate()
@@ -40,7 +41,7 @@ export default function CreateView() {
     if (!check()) return focusFault(form.current)
     sending.value++
     try {
-      const video = await send(draft.value)
+      const video = await send(draft.value, () => (isLate.value = true))
       last.value = video.id
       say(video.batch ? words.create.addedMany(video.batch.videos.length) : words.create.added)
     } catch (error) {
@@ -49,6 +50,7 @@ export default function CreateView() {
       focusFault(form.current)
     } finally {
       sending.value--
+      isLate.value = false
     }
   }
   return (
@@ -91,7 +93,7 @@ export default function CreateView() {
             {words.create.generate}
           </button>
           <span class="small soft" role="status">
-            {sending.value > 0 && words.create.sending}
+            {sending.value > 0 && (isLate.value ? words.create.sendingLater : words.create.sending)}
           </span>
         </footer>
       </form>

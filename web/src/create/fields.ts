@@ -18,7 +18,7 @@ interface Schema {
   required?: string[]
 }
 
-export type Kind = 'text' | 'number' | 'whole' | 'switch' | 'choice' | 'json' | 'secret' | 'file'
+type Kind = 'text' | 'number' | 'whole' | 'switch' | 'choice' | 'json' | 'secret' | 'file'
 export type Value = string | number | boolean | object
 
 export interface FieldSpec {

@@ -89,16 +89,16 @@ function nameOf(blob: Blob): string {
 keepPart('fields', ({ prompt, values, preset, variants, seeds }) => ({ prompt, values, preset, variants, seeds }))
 keepPart('pictures', ({ image, end, keyframes }) => ({ image, end, keyframes }))
 
-/** Ask for a draft's videos. The request outlives the page: it is sent again until it has an answer. */
-export function send(now: Draft): Promise<Video> {
-  return deliver({ key: newKey(), owner: kept.peek() ?? '', draft: now })
+/** Ask for a draft's videos. The request outlives the page: it is sent again until it has an answer. onAgain: hears of each time. */
+export function send(now: Draft, onAgain?: () => void): Promise<Video> {
+  return deliver({ key: newKey(), owner: kept.peek() ?? '', draft: now }, onAgain)
 }
 
-async function deliver(sent: Sent): Promise<Video> {
+async function deliver(sent: Sent, onAgain: () => void = () => undefined): Promise<Video> {
   await ask('sent', 'readwrite', (store) => store.put(sent))
   const forget = (): Promise<unknown> => ask('sent', 'readwrite', (store) => store.delete(sent.key))
   try {
-    const video = await learn(create<Video>('/v1/videos', formOf(sent.draft), { key: sent.key }))
+    const video = await learn(create<Video>('/v1/videos', formOf(sent.draft), { key: sent.key, onAgain }))
     await forget()
     return video
   } catch (error) {

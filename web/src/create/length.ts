@@ -1,6 +1,6 @@
 /** Lengths in whole sections, and the size that a picture's shape leads to. Pure; the farm's dry run has the last word. */
 
-export const FPS = 30
+const FPS = 30
 
 /** Seconds of one section. */
 export const sectionS = (window: number): number => (4 * window) / FPS

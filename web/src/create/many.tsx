@@ -12,7 +12,7 @@ import { model } from './specs'
 /** Files that were dropped together and wait for a word on what is meant. */
 export const dropped = signal<readonly File[]>([])
 
-export interface Shot {
+interface Shot {
   first: File
   last: File | null
   /** The text of NAME.txt beside NAME.png; null: the form's prompt. */

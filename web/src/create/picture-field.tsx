@@ -47,6 +47,13 @@ export function PictureField() {
           {image ? words.create.replace : words.create.choose}
           <input id="start-image" class="unseen" type="file" accept="image/*,.txt,.mp4,.json,.zip" aria-label={words.create.image} aria-invalid={fault !== undefined} aria-describedby="start-image-fault" multiple onChange={(event) => pick(event.currentTarget)} />
         </label>
+        {!image && (
+          <label class="pick camera">
+            <Icon name="camera" />
+            {words.create.photograph}
+            <input class="unseen" type="file" accept="image/*" capture="environment" onChange={(event) => pick(event.currentTarget)} />
+          </label>
+        )}
         {image && <IconButton icon="x" name={words.create.removeImage} class="remove" onClick={() => change({ image: null })} />}
       </div>
       <p class="small number">

@@ -27,7 +27,7 @@ export function Timeline() {
     <section class="timeline card" aria-label={words.timeline.title}>
       <div class="row">
         <h2>{words.timeline.title}</h2>
-        {model.value && !isForward(model.value.id) && count > 1 && <span class="small soft end">{words.watch.endFirst}</span>}
+        {model.value && !isForward(model.value.id) && count > 1 && <span class="small soft end">{words.timeline.endFirst}</span>}
       </div>
       <Ruler count={count} window={window} />
       <Pictures count={count} window={window} isPossible={supports?.keyframes ?? true} />

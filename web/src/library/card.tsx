@@ -1,26 +1,33 @@
 /** A video on the wall: plays under the pointer; a failed one says why and what to do. */
 import { signal } from '@preact/signals'
 import { contentUrl, title, type Video, lengthS } from '../api/objects'
-import { wish } from '../live/actions'
 import { length, when } from '../parts/format'
-import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
 import { TitleLink } from '../parts/progress'
-import { Smaller } from '../parts/smaller'
 import { Star } from '../parts/star'
+import { Stopped } from '../parts/stopped'
 import { words } from '../words'
 import { pick, picked } from '../parts/selection'
 
-/** The one that plays. */
+/** The one that plays. It goes on where the wall moves under a pointer that rests. */
 const playing = signal<string | null>(null)
+
+/** Where the pointer moved to last. A browser tells it the same place again where something else comes under it. */
+let last = { clientX: -1, clientY: -1 }
+addEventListener('pointermove', (event) => (last = event))
+
+const isResting = ({ pointerType, clientX, clientY }: PointerEvent): boolean => pointerType === 'mouse' && clientX === last.clientX && clientY === last.clientY
 
 export function Card({ video }: { video: Video }) {
   const isReady = video.status === 'completed'
+  const enter = (event: PointerEvent): void => {
+    if (isReady && (playing.value === null || !isResting(event))) playing.value = video.id
+  }
   const leave = (event: PointerEvent): void => {
-    if (event.pointerType === 'mouse' && playing.value === video.id) playing.value = null
+    if (event.pointerType === 'mouse' && !isResting(event)) playing.value = null
   }
   return (
-    <article class="clip" aria-label={title(video)} onPointerEnter={() => isReady && (playing.value = video.id)} onPointerLeave={leave}>
+    <article class="clip" aria-label={title(video)} onPointerEnter={enter} onPointerMove={enter} onPointerLeave={leave}>
       <div class="picture">
         <a href={`/ui/videos/${video.id}`} tabIndex={-1} aria-hidden="true">
           <Poster video={video} />
@@ -43,22 +50,11 @@ export function Card({ video }: { video: Video }) {
       <p class="small soft number">
         {video.model} · {when(video.completed_at ?? video.created_at)}
       </p>
-      {!isReady && <Ended video={video} />}
+      {!isReady && (
+        <div class="ended small">
+          <Stopped video={video} class={video.error ? '' : 'soft'} />
+        </div>
+      )}
     </article>
   )
 }
-
-/** Why there is no video, and what to do. */
-const Ended = ({ video }: { video: Video }) => (
-  <div class="ended small">
-    <p class={video.error ? 'bad' : 'soft'}>{video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}</p>
-    {video.error && <p>{words.failed.advice(video.error.code)}</p>}
-    <div class="row">
-      <button type="button" onClick={() => wish([video], 'retry')}>
-        <Icon name="retry" />
-        {words.act.retry}
-      </button>
-      <Smaller video={video} />
-    </div>
-  </div>
-)

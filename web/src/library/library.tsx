@@ -4,7 +4,7 @@ import { useLocation } from 'preact-iso'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { contentUrl, title, type Video } from '../api/objects'
 import { world } from '../live/store'
-import { PickBar } from '../parts/pick-bar'
+import { PickBar, PickButton } from '../parts/pick-bar'
 import { DeleteDialog } from '../parts/delete'
 import { download } from '../parts/download'
 import { fileName } from '../parts/format'
@@ -96,44 +96,25 @@ function Tools({ videos }: { videos: readonly Video[] }) {
         <option value="desc">{words.library.newest}</option>
         <option value="asc">{words.library.oldest}</option>
       </select>
-      {videos.length > 0 && (
-        <button type="button" class="end" aria-pressed={picked.value !== null} onClick={() => (picked.value = picked.value ? null : new Set())}>
-          {picked.value ? words.act.done : words.act.select}
-        </button>
-      )}
+      {videos.length > 0 && <PickButton class="end" />}
     </div>
   )
 }
 
-/** Rows of as many cards as fit. */
+/** As many cards beside each other as fit. Each keeps its place in the document when others come, and so the focus in it. */
 function Grid({ videos }: { videos: readonly Video[] }) {
   const frame = useRef<HTMLDivElement>(null)
-  const columns = useSignal(4)
+  const width = useSignal(1056)
   useLayoutEffect(() => {
-    const watch = new ResizeObserver(([entry]) => {
-      const width = entry!.contentRect.width
-      columns.value = width < 420 ? 2 : Math.max(2, Math.floor((width + 24) / 264))
-    })
+    const watch = new ResizeObserver(([entry]) => (width.value = entry!.contentRect.width))
     watch.observe(frame.current!)
     return () => watch.disconnect()
   }, [])
-  const rows = Array.from({ length: Math.ceil(videos.length / columns.value) }, (_, at) => videos.slice(at * columns.value, (at + 1) * columns.value))
+  const gap = width.value < 600 ? 16 : 24
+  const columns = width.value < 420 ? 2 : Math.max(2, Math.floor((width.value + gap) / 264))
   return (
     <div ref={frame}>
-      <VirtualList
-        items={rows}
-        keyOf={(row) => row[0]!.id}
-        estimate={280}
-        gap={24}
-        label={words.nav.library}
-        render={(row) => (
-          <div class="wall-row" style={{ '--columns': columns.value }}>
-            {row.map((video) => (
-              <Card key={video.id} video={video} />
-            ))}
-          </div>
-        )}
-      />
+      <VirtualList items={videos} keyOf={({ id }) => id} estimate={280} gap={gap} columns={columns} label={words.nav.library} render={(video) => <Card video={video} />} />
     </div>
   )
 }

@@ -40,6 +40,9 @@ export const queued = computed(() => waiting(world.value))
 export const paused = computed(() => withStatus(world.value, 'paused'))
 export const workers = computed(() => [...world.value.workers.values()].sort((a, b) => a.id.localeCompare(b.id)))
 
+/** How the farm's store is: "ok", or why it cannot work. */
+export const storeState = computed(() => world.value.farm.store)
+
 export const openCount = computed(() => running.value.length + queued.value.length + paused.value.length)
 export const workerCount = computed(() => {
   const able = workers.value.filter((worker) => worker.state === 'idle' || worker.state === 'busy').length

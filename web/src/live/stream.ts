@@ -97,7 +97,7 @@ function rest(): void {
 }
 
 /** List all open videos: a request for each hundred, then one for each that was open and is not named. */
-export async function listOpen(): Promise<void> {
+async function listOpen(): Promise<void> {
   const found = await learn(all('/v1/videos?limit=100&order=asc&status=open'))
   isListed.value = true
   await each(unnamed(world.peek(), found), learnEnd)

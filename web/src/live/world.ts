@@ -1,14 +1,14 @@
 /** The page's knowledge of the farm, and how an event changes it. Pure. Each event is the whole state of its subject. */
 import { isOpen, type Stage, type Video, type Worker } from '../api/objects'
 
-export interface Hello {
+interface Hello {
   owner: string
   operator: boolean
   version: string
   counts: Record<string, number>
 }
 
-export interface FarmState {
+interface FarmState {
   dispatcher: string
   store: string
 }
@@ -27,7 +27,7 @@ export interface Progress {
   progress: number
 }
 
-export interface Preview {
+interface Preview {
   id: string
   section: number
   step: number

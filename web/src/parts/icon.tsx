@@ -1,4 +1,5 @@
 /** Lucide's drawings (ISC), built in as inline SVG. */
+import camera from 'lucide-static/icons/camera.svg?raw'
 import cpu from 'lucide-static/icons/cpu.svg?raw'
 import dice from 'lucide-static/icons/dices.svg?raw'
 import down from 'lucide-static/icons/chevron-down.svg?raw'
@@ -31,6 +32,7 @@ import user from 'lucide-static/icons/user-round.svg?raw'
 import x from 'lucide-static/icons/x.svg?raw'
 
 const DRAWINGS = {
+  camera,
   cpu,
   dice,
   down,

@@ -1,6 +1,7 @@
 /** After a failure for lack of memory: the form with everything of the video, in a smaller size. */
 import { useLocation } from 'preact-iso'
 import type { Video } from '../api/objects'
+import { fillSmaller } from '../video/to-form'
 import { words } from '../words'
 import { say } from './toast'
 
@@ -9,7 +10,6 @@ export function Smaller({ video }: { video: Video }) {
   if (video.error?.code !== 'out_of_memory') return null
   const fill = async (): Promise<void> => {
     try {
-      const { fillSmaller } = await import('../video/to-form')
       await fillSmaller(video)
       route('/ui/')
     } catch (error) {

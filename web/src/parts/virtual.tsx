@@ -1,4 +1,4 @@
-/** A list of which only what is in view is in the document. It scrolls with the page. */
+/** A list, or a grid, of which only what is in view is in the document. It scrolls with the page. */
 import { observeWindowOffset, observeWindowRect, Virtualizer, windowScroll } from '@tanstack/virtual-core'
 import type { ComponentChildren } from 'preact'
 import { useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks'
@@ -9,6 +9,8 @@ interface Props<T> {
   /** A row's height in px before it was measured. */
   estimate: number
   gap?: number
+  /** How many items stand beside each other in a row. */
+  columns?: number
   label: string
   class?: string
   render: (item: T, index: number) => ComponentChildren
@@ -18,7 +20,7 @@ interface Props<T> {
   still?: readonly T[]
 }
 
-export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: name = '', render, keep = null, still }: Props<T>) {
+export function VirtualList<T>({ items, keyOf, estimate, gap = 0, columns = 1, label, class: name = '', render, keep = null, still }: Props<T>) {
   const list = useRef<HTMLUListElement>(null)
   const [, redraw] = useReducer((n: number) => n + 1, 0)
   const [top, setTop] = useState(0)
@@ -32,9 +34,10 @@ export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: 
 
   function options() {
     return {
-      count: items.length,
+      count: Math.ceil(items.length / columns),
       estimateSize: () => estimate,
-      getItemKey: (index: number) => keyOf(items[index]!),
+      getItemKey: (row: number) => (columns === 1 ? keyOf(items[row]!) : row),
+      measureElement: rowHeight,
       getScrollElement: () => window,
       observeElementRect: observeWindowRect,
       observeElementOffset: observeWindowOffset,
@@ -42,14 +45,14 @@ export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: 
       initialRect: { width: window.innerWidth, height: window.innerHeight },
       initialOffset: () => window.scrollY,
       scrollMargin: top,
-      overscan: 4,
+      overscan: columns === 1 ? 4 : 2,
       gap,
       onChange: () => redraw(0),
     }
   }
 
   const shown = rows.getVirtualItems()
-  const indexes = shown.map((row) => row.index)
+  const indexes = shown.flatMap(({ index }) => Array.from({ length: columns }, (_, at) => index * columns + at)).filter((index) => index < items.length)
   if (keep !== null && keep < items.length && !indexes.includes(keep)) indexes.push(keep)
   if (still) {
     const order = new Map(still.map((item, index) => [keyOf(item), index]))
@@ -58,15 +61,16 @@ export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: 
   return (
     <ul ref={list} class={`virtual ${name}`} aria-label={label} style={{ height: `${rows.getTotalSize()}px` }}>
       {indexes.map((index) => {
-        const start = shown.find((row) => row.index === index)?.start ?? top + index * (estimate + gap)
+        const at = Math.floor(index / columns)
+        const start = shown.find((row) => row.index === at)?.start ?? top + at * (estimate + gap)
         return (
           <li
             key={keyOf(items[index]!)}
-            data-index={index}
-            ref={(row) => rows.measureElement(row)}
+            data-index={at}
+            ref={(item) => rows.measureElement(item)}
             aria-setsize={items.length}
             aria-posinset={index + 1}
-            style={{ transform: `translateY(${start - top}px)` }}
+            style={{ transform: `translateY(${start - top}px)`, ...(columns > 1 && inColumn(index % columns, columns, gap)) }}
           >
             {render(items[index]!, index)}
           </li>
@@ -75,3 +79,14 @@ export function VirtualList<T>({ items, keyOf, estimate, gap = 0, label, class: 
     </ul>
   )
 }
+
+/** The height of a row: that of its highest item. */
+function rowHeight(item: HTMLLIElement): number {
+  const beside = item.parentElement?.querySelectorAll<HTMLElement>(`:scope > [data-index="${item.dataset['index']}"]`) ?? [item]
+  return Math.max(...Array.from(beside, (one) => one.offsetHeight))
+}
+
+const inColumn = (column: number, columns: number, gap: number): { left: string; width: string } => ({
+  left: `calc(${column} * (100% + ${gap}px) / ${columns})`,
+  width: `calc((100% + ${gap}px) / ${columns} - ${gap}px)`,
+})

@@ -46,7 +46,7 @@ export function EditForm({ video }: { video: Video }) {
   return isKnown ? <Form video={video} /> : <p class="edit soft">{words.loading}</p>
 }
 
-/** Why a video takes no other prompt now; null: it does. */
+/** Why a video takes no other prompt and priority now; null: it does. */
 function whyNot({ id, status }: Video): string | null {
   if (!world.value.videos.has(id)) return words.queue.editDeleted
   if (status === 'in_progress') return words.queue.editRunning
@@ -66,6 +66,7 @@ function Form({ video }: { video: Video }) {
     if (field.type !== 'number') field.setSelectionRange(field.value.length, field.value.length)
   }, [])
   const why = whyNot(video)
+  const isNamed = world.value.videos.has(video.id) && Object.keys(typed).join() === 'name' // takes a name at any time
   const keep = ({ target }: TargetedInputEvent<HTMLFormElement>): void => {
     if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) editing.value = { video, typed: { ...typed, [target.name]: target.value } }
   }
@@ -125,7 +126,7 @@ function Form({ video }: { video: Video }) {
         </div>
       </div>
       <div class="row">
-        <button class="primary" disabled={why !== null}>
+        <button class="primary" disabled={why !== null && !isNamed}>
           {words.act.save}
         </button>
         <button type="button" onClick={close}>

@@ -6,12 +6,6 @@ import { words } from '../words'
 import { PickBar } from '../parts/pick-bar'
 import { picked } from '../parts/selection'
 
-export const PickButton = () => (
-  <button type="button" aria-pressed={picked.value !== null} onClick={() => (picked.value = picked.value ? null : new Set())}>
-    {picked.value ? words.act.done : words.act.select}
-  </button>
-)
-
 /** videos: those that can be selected now. */
 export function QueueBar({ videos }: { videos: readonly Video[] }) {
   const ids = picked.value ?? new Set<string>()

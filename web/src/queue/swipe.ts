@@ -6,7 +6,7 @@ import { picked } from '../parts/selection'
 const BEGIN_PX = 16
 const ENOUGH_PX = 112
 
-export interface Way {
+interface Way {
   name: string
   act: () => void
 }

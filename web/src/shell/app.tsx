@@ -2,6 +2,7 @@
 import { ErrorBoundary, lazy, LocationProvider, Route, Router } from 'preact-iso'
 import { away, signedOut } from '../api/client'
 import { lastEnd } from '../live/ends'
+import { storeState } from '../live/store'
 import { Arrive } from '../parts/arrive'
 import { Toasts } from '../parts/toast'
 import { Header } from './header'
@@ -23,9 +24,9 @@ export function App() {
       </a>
       <Arrive />
       <Header />
-      {away.value && (
+      {(away.value || storeState.value !== 'ok') && (
         <p class="away" role="status">
-          {words.away}
+          {away.value ? words.away : words.storeAway(storeState.value)}
         </p>
       )}
       <main id="main" tabIndex={-1}>

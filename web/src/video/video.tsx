@@ -5,12 +5,12 @@ import { useEffect } from 'preact/hooks'
 import { learnFarm } from '../api/facts'
 import { isOpen, title, type Video } from '../api/objects'
 import { fitting, sides } from '../create/length'
-import { change, each, wish } from '../live/actions'
+import { change, each } from '../live/actions'
 import { world } from '../live/store'
 import { Icon } from '../parts/icon'
 import { Poster } from '../parts/poster'
-import { Smaller } from '../parts/smaller'
 import { Star } from '../parts/star'
+import { Stopped } from '../parts/stopped'
 import { Watch } from '../watch/watch'
 import { words } from '../words'
 import { Facts } from './facts'
@@ -62,7 +62,7 @@ function Page({ video }: { video: Video }) {
         </div>
       </div>
       <div class="halves">
-        <div>{isReady ? <Player video={video} time={time} /> : isOpen(video) ? <Watch video={video} /> : <Stopped video={video} />}</div>
+        <div>{isReady ? <Player video={video} time={time} /> : isOpen(video) ? <Watch video={video} /> : <Unfinished video={video} />}</div>
         <div class="column">
           <p class="prompt">{video.prompt}</p>
           <Facts video={video} />
@@ -108,21 +108,11 @@ function Name({ video }: { video: Video }) {
 }
 
 /** A video that failed or was cancelled: why, and how to go on. */
-const Stopped = ({ video }: { video: Video }) => (
+const Unfinished = ({ video }: { video: Video }) => (
   <section class="card column stopped" aria-label={title(video)}>
     <div class="growing" style={fitting(sides(video.size))}>
       <Poster video={video} />
     </div>
-    <p class={video.error ? 'note bad' : 'note'}>
-      {video.error ? words.failed.at(video.sections_done + 1, video.error.message) : words.failed.cancelled(video.sections_done, video.sections_total)}
-    </p>
-    {video.error && <p>{words.failed.advice(video.error.code)}</p>}
-    <div class="row">
-      <button type="button" class="primary" onClick={() => wish([video], 'retry')}>
-        <Icon name="retry" />
-        {words.act.retry}
-      </button>
-      <Smaller video={video} />
-    </div>
+    <Stopped video={video} class="note" isMain />
   </section>
 )
