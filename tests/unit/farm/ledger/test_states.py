@@ -133,7 +133,7 @@ def test_what_a_completed_video_lost_is_made_again() -> None:
 def test_what_a_remix_shares_is_never_made_again() -> None:
     """Entry 0 names the sections that came from another video; a loss of one of them changes nothing."""
     state = WHOLE.model_copy(update={"sections": (0, 6, 10)})
-    with pytest.raises(Conflict, match="nothing of this is lost"):
+    with pytest.raises(Conflict, match="none of these artifacts is lost"):
         lose(state, "section/0", seq=15)
     assert lose(state, "section/0", "section/1", seq=15).lost == ("section/1",)
 
@@ -142,12 +142,12 @@ def test_a_loss_that_was_made_good_is_no_loss() -> None:
     """Two writers saw the same damaged section; the second one is refused, also after it was made again."""
     state = lose(WHOLE, "section/0", seq=15)
     late = Event(name="lost", lost={"section/0": 4})
-    with pytest.raises(Conflict, match="nothing of this is lost"):
+    with pytest.raises(Conflict, match="none of these artifacts is lost"):
         advance(state, late, seq=16, at=0.0)
     state, key = lease(state, 16)
     state = commit(state, key, 16, 17)
     assert (state.status, state.sections) == ("completed", (17, 6, 10))
-    with pytest.raises(Conflict, match="nothing of this is lost"):
+    with pytest.raises(Conflict, match="none of these artifacts is lost"):
         advance(state, late, seq=18, at=0.0)
 
 
