@@ -11,23 +11,23 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from typing_extensions import override
 
 LOGGERS = ("farm", "actors", "deploy", "framepack_engine", "lab")
 LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "journal")
 _BARE = re.compile(r"[^\s\"=]+")
 
 
 class LineFormatter(logging.Formatter):
-    """Write an event as one line."""
+    """Write an event as one line: as text, as text without its time for systemd's journal, or as JSON."""
 
-    def __init__(self, style: Literal["text", "json"], **always: str) -> None:
+    def __init__(self, style: str, **always: str) -> None:
         """`always` names and values go into every line, unless the event has a value of its own for the name."""
         super().__init__()
-        self._as_json, self._always = style == "json", always
+        self._form, self._always = style, always
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -35,13 +35,14 @@ class LineFormatter(logging.Formatter):
         trace = self.formatException(record.exc_info) if record.exc_info else None
         facts = facts_of(record)
         facts |= {name: value for name, value in self._always.items() if name not in facts}
-        if self._as_json:
+        if self._form == "json":
             line = {"at": at, "level": record.levelname.lower(), "logger": record.name, **facts}
             return json.dumps(line | ({"trace": trace} if trace else {}), default=str)
         message = facts.pop("message", "")
         pairs = " ".join(f"{name}={_bare(value)}" for name, value in facts.items())
         words = ": ".join(str(part) for part in (pairs, message) if part != "")
-        text = "".join(map(_printable, f"{at} {record.levelname} {record.name} {words}"))
+        time = "" if self._form == "journal" else f"{at} "
+        text = "".join(map(_printable, f"{time}{record.levelname} {record.name} {words}"))
         return f"{text}\n{trace}" if trace else text
 
 
@@ -56,7 +57,7 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
 def setup_logs(*, style: str, level: str, **always: str) -> None:
     """Send this process's farm logs to stderr, replacing any earlier setup; leave other libraries' logs as they are."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter("json" if style == "json" else "text", **always))
+    handler.setFormatter(LineFormatter(style, **always))
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]

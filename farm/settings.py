@@ -318,7 +318,9 @@ class FarmSettings(BaseModel):
     )
 
     log_format: Annotated[str, one_of(*FORMATS)] = Field(
-        "text", description="Format of the farm's log lines: text or json."
+        "text",
+        description="Format of the farm's log lines: text, json, or journal, which is text without the time because "
+        "systemd's journal adds it.",
     )
     log_level: Annotated[str, one_of(*LEVELS)] = Field(
         "info", description=f"Lowest level that is logged: {', '.join(LEVELS)}."

@@ -7,14 +7,14 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ConfigError
-from farm.logs import LOGGERS, LineFormatter, setup_logs
+from farm.logs import FORMATS, LOGGERS, LineFormatter, setup_logs
 from farm.settings import FarmSettings
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
@@ -43,6 +43,8 @@ def test_an_event_names_video_section_attempt_and_worker() -> None:
     assert as_json(record("x", worker="b"), worker="a") == {"action": "x", "worker": "b"}
     text = LineFormatter("text", worker="w-0").format(record("answer: %s", "a = b\nc", code="quota"))
     assert text.endswith(" WARNING farm.dispatch.dispatcher action=answer code=quota worker=w-0: a = b\\nc")
+    untimed = LineFormatter("journal", worker="w-0").format(record("answer: %s", "yes"))
+    assert untimed == "WARNING farm.dispatch.dispatcher action=answer worker=w-0: yes"
 
 
 @given(value=st.text(max_size=40), words=st.text(min_size=1, max_size=40))
@@ -50,8 +52,7 @@ def test_values_cannot_forge_lines_or_names(value: str, words: str) -> None:
     """Any value stays within one line and leaves the other names alone."""
     event = record("skip: %s", words, worker="w-0", error=value)
     assert as_json(event) == {"action": "skip", "worker": "w-0", "error": value, "message": words}
-    styles: tuple[Literal["text", "json"], ...] = ("text", "json")
-    for style in styles:
+    for style in FORMATS:
         assert len(LineFormatter(style).format(event).splitlines()) == 1
 
 
