@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.acceptance.page.videos import ask, ended
+from tests.acceptance.page.videos import PHOTO, ask, ended
 from tests.acceptance.page.visit import Visit
 from tests.farm_process import FarmProcess
 
@@ -31,6 +31,30 @@ def test_a_form_keeps_a_preset_a_seed_and_a_split_prompt(farm: FarmProcess, visi
     page.get_by_role("button", name="Split prompt 1").click()
     expect(page.get_by_role("textbox", name="Prompt 2")).to_have_value("The cat looks up.")
     assert farm.http.delete("/v1/presets/mine").status_code == 200
+
+
+def test_the_form_shows_what_a_preset_decides(farm: FarmProcess, visit: Visit) -> None:
+    """Quality, Step cache and Steps follow the chosen preset; None, chosen by hand, is sent."""
+    page = visit.page()
+    draft, full = (page.get_by_role("button", name=name, exact=True) for name in ("Draft", "Full"))
+    page.get_by_text("More: seed").click()
+    cache, steps = page.get_by_label("Step cache"), page.get_by_label("Steps", exact=True)
+    expect(full).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="subtle", exact=True).click()
+    expect(draft).to_have_attribute("aria-pressed", "true")
+    expect(cache).to_have_value("teacache")
+    expect(steps).to_have_attribute("placeholder", "20")
+    cache.select_option("none")
+    expect(full).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Prompt", exact=True).fill("exact in spite of its preset")
+    page.get_by_label("Seconds", exact=True).fill("1.2")
+    page.get_by_label("Start image", exact=True).set_input_files(PHOTO)
+    with page.expect_response(
+        lambda answer: answer.request.method == "POST" and answer.url.endswith("/v1/videos")
+    ) as sent:
+        page.get_by_role("button", name="Generate").click()
+    made = ended(farm, sent.value.json()["id"])["request"]
+    assert (made["preset"], made["cache"]) == ("subtle", "none")
 
 
 def test_the_library_keeps_its_filters_in_the_address(farm: FarmProcess, visit: Visit) -> None:

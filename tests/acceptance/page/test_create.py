@@ -58,7 +58,7 @@ def test_an_own_preset_comes_back(farm: FarmProcess, visit: Visit) -> None:
     chip.click()
     expect(page.get_by_label("Steps", exact=True)).to_have_value("3")
     other = visit.page()  # another browser of the same person
-    expect(other.get_by_text("1 set")).to_be_visible()
+    expect(other.get_by_text("1 changed")).to_be_visible()
     assert farm.http.delete("/v1/presets/three steps").status_code < 300
 
 

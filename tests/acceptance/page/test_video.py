@@ -57,7 +57,8 @@ def id_of(page: Page, old: str) -> str:
 
 
 def test_remix_fills_the_form_with_everything(farm: FarmProcess, visit: Visit, finished: str) -> None:
-    """Remix: the form holds prompt, settings, seed and picture; one word is changed, and a new video comes of it."""
+    """Remix: the form holds prompt, settings, seed, picture and labels, but no star; one word is changed."""
+    assert farm.http.patch(f"/v1/videos/{finished}", json={"labels": ["cats", "starred"]}).status_code == 200
     page = visit.page(f"videos/{finished}")
     page.get_by_role("button", name="Remix").click()
     prompt = page.get_by_label("Prompt", exact=True)
@@ -67,6 +68,7 @@ def test_remix_fills_the_form_with_everything(farm: FarmProcess, visit: Visit, f
     generate(page)
     old, new = shown(farm, finished), newest(farm)
     assert (new["prompt"], new["seed"]) == ("The cat looks down.", old["seed"])
+    assert new["labels"] == ["cats"]
     same = ("model", "seconds", "size", "num_inference_steps")
     assert [new["request"][name] for name in same] == [old["request"][name] for name in same]
     pictures = [Image.open(io.BytesIO(content(farm, id_, variant="start"))) for id_ in (finished, new["id"])]

@@ -11,8 +11,8 @@ import { change, draft, fill, presetOf, set, windowSize } from './draft'
 import { sections } from './estimate'
 import { faults } from './faults'
 import { farm, learnPresets, presets, type Preset } from '../api/facts'
-import { characters, faultOf } from './fields'
-import { specs } from './specs'
+import { characters, faultOf, labelOf } from './fields'
+import { presetValues, specs } from './specs'
 import { call, Problem } from '../api/client'
 import { say } from '../parts/toast'
 import { length } from '../parts/format'
@@ -80,7 +80,7 @@ export function Presets() {
         .filter((preset) => !preset.name.startsWith('compat-'))
         .map((preset) => (
           <span class="chip-pair" key={preset.name}>
-            <button type="button" class="chip" aria-pressed={chosen === preset.name} title={preset.prompt ?? undefined} onClick={() => pick(preset)}>
+            <button type="button" class="chip" aria-pressed={chosen === preset.name} title={describe(preset)} onClick={() => pick(preset)}>
               {preset.name}
             </button>
             {!preset.built_in && <IconButton icon="x" name={words.create.deletePreset(preset.name)} onClick={() => (chip.current?.focus(), void forget(preset))} />}
@@ -93,6 +93,10 @@ export function Presets() {
     </div>
   )
 }
+
+/** Say what a preset sets. */
+const describe = ({ fields, prompt }: Preset): string =>
+  [...Object.entries(fields).map(([name, value]) => `${labelOf(name)}: ${typeof value === 'object' ? JSON.stringify(value) : value}`), ...(prompt === null ? [] : [prompt])].join('\n')
 
 /** Delete an own preset; an undo saves it again. */
 async function forget({ name, fields, start }: Preset): Promise<void> {
@@ -166,10 +170,10 @@ export function Length() {
 
 const QUALITIES = ['draft', 'full'] as const
 
-/** Draft (TeaCache) or Full (exact). Another cache, chosen below, leaves both unpressed. */
+/** Draft (TeaCache) or Full (exact), also where the preset decides. Another cache, chosen below, leaves both unpressed. */
 export function Quality() {
   const { values, preset } = draft.value
-  const cache = values['cache'] ?? (preset === null ? 'none' : null)
+  const cache = values['cache'] ?? presetValues.value['cache'] ?? (preset === null ? 'none' : null)
   const now = cache === 'teacache' ? 'draft' : cache === 'none' ? 'full' : null
   return (
     <fieldset class="field">
@@ -204,7 +208,7 @@ export function Variants() {
         {isList.value ? (
           <input class="grow" aria-label={words.create.seeds} placeholder="1, 2, 3" value={seeds} aria-invalid={'seeds' in faults.value} aria-describedby="seeds-fault" onInput={(event) => change({ seeds: event.currentTarget.value })} />
         ) : (
-          <button type="button" class="quiet" onClick={() => (isList.value = true)}>
+          <button type="button" class="quiet" title={words.create.seedsHelp} onClick={() => (isList.value = true)}>
             <Icon name="list" />
             {words.create.seeds}
           </button>

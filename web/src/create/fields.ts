@@ -73,6 +73,9 @@ function kindOf(schema: Schema): Kind {
 /** Return the page's name for a field. Without one, it comes from the API's name: "new_field" is "New field". */
 export const labelOf = (name: string): string => words.fields[name] ?? name[0]!.toUpperCase() + name.slice(1).replaceAll('_', ' ')
 
+/** Say what a field is for: in the page's words, or in the farm's as a sentence. */
+export const helpOf = ({ name, help }: FieldSpec): string => words.help[name] ?? (help && `${help[0]!.toUpperCase()}${help.slice(1)}.`)
+
 /** Count a text's characters as the farm does: an emoji is one, where `length` says two. */
 export const characters = (text: string): number => Array.from(text).length
 

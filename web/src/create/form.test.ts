@@ -4,7 +4,7 @@ import { change, draft, fieldsOf, fill, formOf, isEmpty, NEW, presetOf, seedsOf,
 import { check, faults, take } from './faults'
 import { shotsOf } from './many'
 import { blocks, freeBorders, movePrompt, split, within } from './timeline'
-import { faultOf, labelOf, readFields } from './fields'
+import { faultOf, helpOf, labelOf, readFields } from './fields'
 import { bucketOf, cutOff, framesOf, sectionsOf, secondsOf, smaller } from './length'
 
 describe('lengths', () => {
@@ -83,6 +83,11 @@ describe('fields', () => {
     expect(added).toMatchObject({ name: 'new_field', kind: 'choice', choices: ['a', 'b'], standard: 'a' })
     expect(labelOf('new_field')).toBe('New field')
     expect(labelOf('num_inference_steps')).toBe('Steps')
+  })
+  it('says what a field is for as a sentence', () => {
+    expect(helpOf(steps!)).toBe('How many.')
+    expect(helpOf(added!)).toBe('')
+    expect(helpOf({ ...steps!, name: 'negative_prompt', help: 'has an effect only if true_cfg_scale is above 1' })).toContain('if True CFG is above 1.')
   })
   it('refuses in the words of the farm', () => {
     expect(faultOf(steps!, 101)).toBe('need at most 100')

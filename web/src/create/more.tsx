@@ -1,7 +1,7 @@
 /** Every other field of a request, as the farm describes it. A changed value is marked and can be put back. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import type { TargetedInputEvent } from 'preact'
+import { Fragment, type TargetedInputEvent } from 'preact'
 import { call, newKey } from '../api/client'
 import type { Page, Video } from '../api/objects'
 import { each } from '../live/actions'
@@ -10,10 +10,10 @@ import { NumberBox } from '../parts/number-box'
 import { words } from '../words'
 import { Fault } from './choices'
 import { deadlineOf, draft, set, setDeadline } from './draft'
-import { models } from '../api/facts'
-import { specs } from './specs'
+import { farm, models } from '../api/facts'
+import { specs, standardOf } from './specs'
 import { faults } from './faults'
-import { type FieldSpec, labelOf, type Value } from './fields'
+import { type FieldSpec, helpOf, labelOf, type Value } from './fields'
 import { Loras } from './loras'
 
 /** Fields that have a place of their own in the page. */
@@ -37,9 +37,11 @@ export function More() {
       {(isOpen.value || hasFault) && (
         <div class="fields">
           <Loras />
-          <Deadline />
           {shown.map((spec) => (
-            <Field spec={spec} key={spec.name} />
+            <Fragment key={spec.name}>
+              <Field spec={spec} />
+              {spec.name === 'priority' && <Deadline />}
+            </Fragment>
           ))}
         </div>
       )}
@@ -63,7 +65,7 @@ function Field({ spec }: { spec: FieldSpec }) {
       </div>
       <Fault name={spec.name} />
       <span id={`${spec.name}-help`} class="small soft">
-        {spec.help}
+        {helpOf(spec)}
       </span>
     </div>
   )
@@ -72,17 +74,17 @@ function Field({ spec }: { spec: FieldSpec }) {
 function Control({ spec, value }: { spec: FieldSpec; value: Value | undefined }) {
   const { name } = spec
   const common = { id: name, 'aria-invalid': name in faults.value, 'aria-describedby': `${name}-fault ${name}-help` }
-  if (name === 'model') return <Choice {...common} value={value} choices={models.value.map(({ id }) => id)} name={name} />
+  if (name === 'model') return <Choice {...common} value={value} choices={models.value.map(({ id }) => id)} name={name} unset={farm.value ? words.create.farmsModel(farm.value.model) : undefined} />
   switch (spec.kind) {
     case 'choice':
-      return <Choice {...common} value={value} choices={spec.choices} name={name} standard={spec.standard} />
+      return <Choice {...common} value={value} choices={spec.choices} name={name} standard={standardOf(spec)} />
     case 'switch':
       return <input {...common} type="checkbox" checked={Boolean(value ?? spec.standard)} onChange={(event) => set(name, event.currentTarget.checked === spec.standard ? null : event.currentTarget.checked)} />
     case 'number':
     case 'whole':
       return <NumberBox {...common} min={spec.min ?? undefined} max={spec.max ?? undefined} step={spec.step ?? (spec.kind === 'whole' ? 1 : 'any')} placeholder={placeholder(spec)} number={typeof value === 'number' ? value : undefined} onNumber={(typed) => set(name, typed)} />
     case 'json':
-      return <Json {...common} name={name} value={value} />
+      return <Json {...common} name={name} value={value} placeholder={JSON.stringify(spec.standard ?? {})} />
     case 'secret':
       return <input {...common} {...typed(name, value)} type="password" autocomplete="off" />
     default:
@@ -95,12 +97,13 @@ const typed = (name: string, value: Value | undefined): { value: string; onInput
   onInput: (event) => set(name, event.currentTarget.value || null),
 })
 
-const placeholder = (spec: FieldSpec): string => (spec.standard === null || spec.standard === '' ? '' : String(spec.standard))
+const placeholder = (spec: FieldSpec): string => String(standardOf(spec) ?? '')
 
-function Choice({ name, value, choices, standard, ...common }: { id: string; name: string; value: Value | undefined; choices: readonly string[]; standard?: Value | null }) {
+/** unset: what the choice of nothing is called. */
+function Choice({ name, value, choices, standard, unset = words.create.farmsChoice, ...common }: { id: string; name: string; value: Value | undefined; choices: readonly string[]; standard?: Value | null; unset?: string }) {
   return (
     <select {...common} value={String(value ?? standard ?? '')} onChange={(event) => set(name, event.currentTarget.value === (standard ?? '') ? null : event.currentTarget.value)}>
-      {(standard === undefined || standard === null) && <option value="">{words.create.farmsChoice}</option>}
+      {(standard === undefined || standard === null) && <option value="">{unset}</option>}
       {choices.map((choice) => (
         <option key={choice}>{choice}</option>
       ))}
@@ -109,7 +112,7 @@ function Choice({ name, value, choices, standard, ...common }: { id: string; nam
 }
 
 /** A field that holds JSON. Typed text stays in the box until the value changes elsewhere; text that is no JSON yet gets a hint. */
-function Json({ name, value, ...common }: { id: string; name: string; value: Value | undefined }) {
+function Json({ name, value, ...common }: { id: string; name: string; value: Value | undefined; placeholder: string }) {
   const typing = useSignal<{ text: string; value: Value | undefined } | null>(null)
   const take = (text: string): void => {
     const { [name]: _, ...others } = faults.value
@@ -128,7 +131,7 @@ function Json({ name, value, ...common }: { id: string; name: string; value: Val
     faults.value = others // the value was changed elsewhere: what was typed is gone
   }, [value])
   const isTyped = typing.value?.value === value && (isBroken || isJson(typing.value?.text ?? ''))
-  return <input {...common} type="text" spellcheck={false} placeholder="{}" value={isTyped ? typing.value?.text : value === undefined ? '' : JSON.stringify(value)} onInput={(event) => take(event.currentTarget.value)} />
+  return <input {...common} type="text" spellcheck={false} value={isTyped ? typing.value?.text : value === undefined ? '' : JSON.stringify(value)} onInput={(event) => take(event.currentTarget.value)} />
 }
 
 function isJson(text: string): boolean {

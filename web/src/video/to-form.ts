@@ -2,7 +2,7 @@
 import { smaller } from '../create/length'
 import { call, Problem } from '../api/client'
 import { learnFarm } from '../api/facts'
-import { contentUrl, title, type Video } from '../api/objects'
+import { contentUrl, STARRED, title, type Video } from '../api/objects'
 import { change, type Draft, draft, NEW, type Picture } from '../create/draft'
 import { keepFor } from '../create/keep'
 import { readPicture } from '../create/picture'
@@ -27,7 +27,8 @@ export async function fillForm(video: Video): Promise<void> {
       isWhole = false
       return null
     })
-  await fillWith({ ...request, prompt: video.prompt, seed: video.seed }, read, () => (isWhole ? words.next.filled : words.next.filledWithout))
+  const labels = (request['labels'] as string[] | undefined)?.filter((label) => label !== STARRED) // a star is for the video that was seen
+  await fillWith({ ...request, labels: labels ?? null, prompt: video.prompt, seed: video.seed }, read, () => (isWhole ? words.next.filled : words.next.filledWithout))
 }
 
 /** The settings that a file holds. The form keeps its prompt and its start image where the file has none. stop: leaves the form alone. */

@@ -5,7 +5,7 @@ import { wish } from '../live/actions'
 import { world } from '../live/store'
 import { lookInto } from '../live/stream'
 import { Icon } from '../parts/icon'
-import { Bar, timeLeft, waitWords } from '../parts/progress'
+import { Bar, isBetween, timeLeft, waitWords } from '../parts/progress'
 import { words } from '../words'
 import { Frames } from './frames'
 import { Growing } from './growing'
@@ -72,7 +72,7 @@ function Bars({ video }: { video: Video }) {
       <span>{words.watch.whole}</span>
       <Bar video={video} />
       <span class="soft">{words.progress.percent(video.progress)}</span>
-      <p class="soft">{video.status === 'queued' ? waitWords(video) : [video.status === 'paused' ? words.status.paused : timeLeft(video), video.worker].filter(Boolean).join(' · ')}</p>
+      <p class="soft">{video.status === 'queued' ? waitWords(video) : [video.status === 'paused' ? words.status.paused : timeLeft(video), isBetween(video) ? words.progress.noWorker : video.worker].filter(Boolean).join(' · ')}</p>
     </div>
   )
 }
