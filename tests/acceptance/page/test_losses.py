@@ -93,10 +93,10 @@ def test_the_title_of_a_hidden_tab_goes_on(farm: FarmProcess, visit: Visit, wind
     with page.expect_event("requestfailed", lambda request: "/v1/events" in request.url):
         window.new_page().bring_to_front()
         until(page, "document.hidden")
-        videos += [ask(farm, f"waits while hidden {number}") for number in range(3)]
+        videos += [ask(farm, f"waits while hidden {number}", priority="-1") for number in range(3)]
         page.clock.run_for(10_000)
     expect(page).to_have_title(re.compile(r"^\d+ % · 3 wait – Queue"))
-    videos.append(ask(farm, "waits, too"))
+    videos.append(ask(farm, "waits, too", priority="-1"))
     page.clock.run_for(60_000)
     expect(page).to_have_title(re.compile(r"^\d+ % · 4 wait – Queue"))
     for video in reversed(videos):
