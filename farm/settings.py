@@ -283,8 +283,8 @@ class FarmSettings(BaseModel):
         f"/tmp/framefarm-{_USER}",  # noqa: S108 - a name of each user's own
         json_schema_extra={"shown": "/tmp/framefarm-1000"},  # noqa: S108
         description="Folder of Ray's sockets and logs on this machine, with an ASCII name of at most 48 characters: "
-        "Linux allows no longer names for sockets. Each start removes the folders of dead starts there. The default "
-        "ends in the user's id.",
+        "Linux allows no longer names for sockets. Each start removes the folders of dead starts there, but for the "
+        "newest three. The default ends in the user's id.",
     )
     ray: Annotated[RayAddress | None, EMPTY] = Field(
         None,

@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 _YOUNG_S = 120.0  #: a session that is older and has no raylet gets none: Ray gives up a start after 30 s
+_KEPT = 3  #: sessions, the newest; several farms may share the folder
 _ANSWER_S = 1.0
 
 
 def remove_dead_sessions(folder: Path) -> None:
-    """Remove the sessions of starts that have ended, but for the latest, whose logs say why it ended."""
-    latest = (folder / "session_latest").resolve()
-    for session in folder.glob("session_2*"):
+    """Remove the sessions of starts that have ended, but for the last ones, whose logs say why they ended."""
+    for session in sorted(folder.glob("session_2*"))[:-_KEPT]:  # their names are times
         with contextlib.suppress(OSError):  # another start removed it just now
             is_young = time.time() - session.stat().st_mtime < _YOUNG_S
-            if session.resolve() != latest and not is_young and not _lives(session):
+            if not is_young and not _lives(session):
                 shutil.rmtree(session, ignore_errors=True)
 
 

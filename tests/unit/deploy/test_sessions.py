@@ -30,21 +30,20 @@ def start(folder: Path, number: int, *, age_s: float = 3600.0) -> tuple[Path, so
     raylet.bind(str(session / "sockets" / "raylet"))
     raylet.listen(1)
     os.utime(session, (time.time() - age_s,) * 2)
-    latest = folder / "session_latest"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(session)
     return session, raylet
 
 
-def test_twenty_starts_leave_one_session(folder: Path) -> None:
-    """Each start removes what those before the last one left."""
+def test_twenty_starts_leave_three_sessions(folder: Path) -> None:
+    """Each start removes the sessions before the last three."""
+    sessions = list[Path]()
     for number in range(20):
         remove_dead_sessions(folder)
         session, raylet = start(folder, number)
         raylet.close()
-        assert len(list(folder.glob("session_2*"))) <= 2
+        sessions.append(session)
+        assert len(list(folder.glob("session_2*"))) <= 4
     remove_dead_sessions(folder)
-    assert list(folder.glob("session_2*")) == [session]
+    assert set(folder.glob("session_2*")) == set(sessions[-3:])
     assert (session / "raylet.out").read_text() == "words"
 
 
@@ -52,11 +51,12 @@ def test_what_lives_or_starts_or_is_not_rays_stays(folder: Path) -> None:
     """A session whose raylet listens, one that began just now, and other files."""
     living, raylet = start(folder, 1)
     young, dead = start(folder, 2, age_s=10.0), start(folder, 3)
-    last, latest = start(folder, 4)
-    dead[1].close()
+    last = [start(folder, number) for number in (4, 5, 6)]
+    for _, door in (dead, *last):
+        door.close()
     (folder / "http-1").mkdir()
-    with raylet, young[1], latest:
+    with raylet, young[1]:
         remove_dead_sessions(folder)
-        assert set(folder.glob("session_2*")) == {living, young[0], last}
+        assert set(folder.glob("session_2*")) == {living, young[0], *(session for session, _ in last)}
     assert (folder / "http-1").is_dir()
     remove_dead_sessions(folder / "is not there")
