@@ -31,7 +31,7 @@ STORAGE_MARK = "FRAMEFARM_STORAGE"
 #: user's `token.py` or `farm/` would hide modules.
 PACKAGES = Path(__file__).parents[2]
 DYING_S = 3.0  #: within this a farm has ended whose `framefarm up` was killed
-_START_S = 120.0
+_START_S = 300.0  #: Ray alone waits 60 s for a process that does not come, and starts another
 _STOP_S = 60.0
 _LAST_WORDS_S = 5.0  #: of a farm that has ended
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  #: before the next start; a farm that dies more often is given up
@@ -114,7 +114,7 @@ def start_background(settings: FarmSettings) -> Iterator[str]:
             url = child.await_ready(timeout_s=_START_S)
         if url is None:
             child.process.kill()
-            raise ConfigError("the farm did not start: " + last_words(log_path))
+            raise ConfigError(f"the farm did not start; the end of {log_path}:\n{last_words(log_path)}")
         yield url
     finally:
         if child is not None:

@@ -48,7 +48,7 @@ RAY_ENV = {
     "RAY_metrics_report_interval_ms": "3000",  # Ray's own: 10000
 }
 _SERVED = "farm"  #: the ingress's name in Serve
-_START_S = 120.0
+_START_S = 300.0
 _STARTS = 3  #: of Ray, each of which takes at most 30 s by Ray's own rule
 _DRAIN_S = 30.0
 _ENDING_S = 10.0
