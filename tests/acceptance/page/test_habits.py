@@ -45,6 +45,7 @@ def test_a_session_ends_while_one_works(farm: FarmProcess, visit: Visit) -> None
     """A pasted photo, a draft of two seeds: the page asks for the key, and the farm makes what was asked for."""
     page = visit.page()
     expect(page).to_have_url(f"{visit.origin()}/ui/")  # the key has vanished from the address
+    expect(page.get_by_role("button", name="Generate")).to_be_visible()
     paste(page)
     expect(page.get_by_role("img", name="pasted.jpg")).to_be_visible()
     page.get_by_label("Prompt", exact=True).fill("asked for without a session")
