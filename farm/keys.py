@@ -17,7 +17,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def new_key(name: str) -> tuple[str, str]:
     """Make a key for `name`; return it and its entry for FARM_API_KEYS. Raises: ConfigError."""
-    _check_name(name)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name an API key; need at most 64 letters, digits, '-' and '_'")
     key = f"farm-{secrets.token_urlsafe(32)}"
     return key, f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
@@ -25,12 +26,12 @@ def new_key(name: str) -> tuple[str, str]:
 def parse_keys(text: str) -> dict[str, str]:
     """Parse FARM_API_KEYS, `name:sha256hex,…`, into name -> sha256 of the key. Raises: ConfigError."""
     keys: dict[str, str] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
+    for number, entry in enumerate(filter(None, (part.strip() for part in text.split(","))), 1):
         name, _, digest = entry.partition(":")
-        _check_name(name)
-        if not _SHA256.fullmatch(digest):
+        if not _NAME.fullmatch(name) or not _SHA256.fullmatch(digest):  # it may be a key: no word shows it
             raise ConfigError(
-                f"FARM_API_KEYS: {name} needs the sha256 of its key, 64 hex digits; see `framefarm keys new`"
+                f"FARM_API_KEYS: entry {number} needs a name, ':' and the sha256 of its key (64 hex digits); "
+                "`framefarm keys new NAME` prints one"
             )
         if name in keys:
             raise ConfigError(f"FARM_API_KEYS: {name} appears twice")
@@ -60,8 +61,3 @@ def name_of(key: str, keys: Mapping[str, str]) -> str | None:
     digest = hashlib.sha256(key.encode()).hexdigest()
     names = [name for name, known in keys.items() if hmac.compare_digest(digest, known)]
     return names[0] if names else None
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} cannot name an API key; need at most 64 letters, digits, '-' and '_'")

@@ -45,24 +45,27 @@ def install(
         str | None, typer.Option("--join", metavar="HOST:PORT", help="lend this machine to the farm there")
     ] = None,
     user: Annotated[bool, typer.Option("--user", help="a service of your own, which needs no root")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace a unit that differs")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a unit of systemd that runs `framefarm up`, or `join`, and a farm.env for its settings; print their paths.
 
     A farm.env that is there stays as it is.
     """
-    name = "framefarm-join" if join else "framefarm"
-    if join:
-        try:
-            FarmSettings.from_env({"FARM_RAY": join})
-        except ConfigError as err:
-            raise ConfigError(f"--join {join!r}: need HOST:PORT, as `framefarm up` prints it") from err
+    name = "framefarm" if join is None else "framefarm-join"
+    if join is not None:
+        _check_address(join)
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") if user else ETC
     unit = base / "systemd" / ("user" if user else "system") / f"{name}.service"
     settings = base / "framefarm" / "farm.env"
+    text = unit_text(name, f"join {join}" if join else "up --no-restart", user=user)
+    if unit.exists() and not force and unit.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{unit} is there and differs: --force replaces it; changes of yours belong into `systemctl edit {name}`"
+        )
     for path in (unit, settings):
         path.parent.mkdir(parents=True, exist_ok=True)
-    unit.write_text(unit_text(name, f"join {join}" if join else "up --no-restart", user=user), encoding="utf-8")
+    unit.write_text(text, encoding="utf-8")
     if not settings.exists():
         settings.touch(mode=0o600)  # it will have secrets
         settings.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
@@ -70,17 +73,34 @@ def install(
         put_json({"unit": str(unit), "settings": str(settings)})
     else:
         print(unit, settings, sep="\n")
+    if not user and (closed := [folder for folder in _program().parents if not folder.stat().st_mode & 0o001]):
+        say(f"the user {_USER} cannot enter {closed[-1]}: install the package below /opt, or pass --user")
     say("\n".join(["write the settings into the second file, then:", *_next(name, user=user)]))
+
+
+def _check_address(join: str) -> None:
+    """Raises: ConfigError, unless a farm can have that address."""
+    try:
+        settings = FarmSettings.from_env({"FARM_RAY": join})
+    except ConfigError:
+        settings = None
+    if settings is None or settings.ray is None:
+        raise ConfigError(f"--join {join!r}: need HOST:PORT, as `framefarm up` prints it")
+
+
+def _program() -> Path:
+    """Return the command that the unit starts. Raises: ConfigError."""
+    program = Path(sys.executable).with_name("framefarm")
+    if not program.exists():
+        raise ConfigError(f"{program} is missing: install the package, as README.md says")
+    return program
 
 
 def unit_text(name: str, words: str, *, user: bool) -> str:
     """Return the unit for this installation. words: what `framefarm` is told to do."""
-    program = Path(sys.executable).with_name("framefarm")
-    if not program.exists():
-        raise ConfigError(f"{program} is missing: install the package, as README.md says")
     text = (UNITS / f"{name}.service").read_text(encoding="utf-8")
     text = text[text.index("[Unit]") :]  # what stands before says how to edit it
-    start = f"ExecStart={shlex.quote(str(program)).replace('%', '%%')} {words}"
+    start = f"ExecStart={shlex.quote(str(_program())).replace('%', '%%')} {words}"
     text = re.sub(r"(?m)^ExecStart=.*", lambda _: start, text)
     if not user:
         return text

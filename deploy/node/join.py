@@ -110,6 +110,7 @@ def _keep_joining(address: str, settings: FarmSettings, stop: threading.Event, w
         try:
             if watch.notice:  # the log says so
                 patience.renew()
+                tell_systemd("this machine's cloud ends it soon", "READY=1")
             else:
                 known = node.replaced(node_ip=settings.node_ip) if joined else settings  # its address may have changed
                 node, gpus = _fitted(address, known, own_store=own_store)

@@ -74,7 +74,7 @@ def put_answer(answer: object, columns: Sequence[str], rows: Iterable[Mapping[st
 
 def put_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Print rows with the columns that have values, or print them for programs."""
-    columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    columns = [name for name in ([] if as_json else rows[0]) if any(row[name] is not None for row in rows)]
     put_answer(rows, columns, rows, as_json=as_json)
 
 

@@ -137,6 +137,8 @@ class S3Store(Store):
 
     @override
     def existing(self, keys: Collection[str]) -> set[str]:
+        if len(keys) == 1:  # it waits for no list
+            return {key for key in keys if self._is_there(key)}
         return {key for key, there in zip(keys, self._lookers.map(self._is_there, keys), strict=True) if there}
 
     @override

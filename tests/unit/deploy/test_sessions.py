@@ -29,7 +29,8 @@ def start(folder: Path, number: int, *, age_s: float = 3600.0) -> tuple[Path, so
     raylet = socket.socket(socket.AF_UNIX)
     raylet.bind(str(session / "sockets" / "raylet"))
     raylet.listen(1)
-    os.utime(session, (time.time() - age_s,) * 2)
+    for path in (*session.iterdir(), session):
+        os.utime(path, (time.time() - age_s,) * 2)
     return session, raylet
 
 
@@ -48,15 +49,16 @@ def test_twenty_starts_leave_three_sessions(folder: Path) -> None:
 
 
 def test_what_lives_or_starts_or_is_not_rays_stays(folder: Path) -> None:
-    """A session whose raylet listens, one that began just now, and other files."""
+    """A session whose raylet listens, one that began just now, one that a machine joins again, and other files."""
     living, raylet = start(folder, 1)
-    young, dead = start(folder, 2, age_s=10.0), start(folder, 3)
+    young, dead, again = start(folder, 2, age_s=10.0), start(folder, 3), start(folder, 0)
     last = [start(folder, number) for number in (4, 5, 6)]
-    for _, door in (dead, *last):
+    for _, door in (dead, again, *last):
         door.close()
+    (again[0] / "sockets" / "raylet").unlink()
     (folder / "http-1").mkdir()
     with raylet, young[1]:
         remove_dead_sessions(folder)
-        assert set(folder.glob("session_2*")) == {living, young[0], *(session for session, _ in last)}
+        assert set(folder.glob("session_2*")) == {living, young[0], again[0], *(session for session, _ in last)}
     assert (folder / "http-1").is_dir()
     remove_dead_sessions(folder / "is not there")

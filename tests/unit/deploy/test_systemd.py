@@ -109,7 +109,7 @@ def test_the_farm_knows_what_a_unit_says(path: Path) -> None:
 def test_install_writes_a_unit_for_this_installation(
     scope: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also a user's own; settings that are there stay."""
+    """Also a user's own; settings that are there stay, and a unit that somebody changed."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(service, "ETC", tmp_path)
@@ -131,8 +131,22 @@ def test_install_writes_a_unit_for_this_installation(
         done = subprocess.run([ANALYZE, f"--{scope}", "verify", path], capture_output=True, text=True, check=False)
         assert done.stdout + done.stderr == ""
     settings.write_text("FARM_MODEL=tiny\n")
-    assert main(["service", "install", *flags, *words]) == 0
+    written = path.read_text() + "# mine\n"
+    path.write_text(written)
+    capsys.readouterr()
+    assert main(["service", "install", *flags, *words]) == 2
+    assert f"{path} is there and differs: --force replaces it" in capsys.readouterr().err
+    assert path.read_text() == written
+    assert main(["service", "install", "--force", *flags, *words]) == 0
+    assert "# mine" not in path.read_text()
     assert settings.read_text() == "FARM_MODEL=tiny\n"
+
+
+@pytest.mark.parametrize("address", ["", "nowhere"])
+def test_install_refuses_an_address_that_no_farm_can_have(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty one, too, such as an empty variable of a script."""
+    assert main(["service", "install", "--join", address]) == 2
+    assert f"--join {address!r}: need HOST:PORT" in capsys.readouterr().err
 
 
 def test_a_farm_that_is_away_never_stops_the_unit() -> None:
