@@ -59,7 +59,7 @@ def skip_without_hosts() -> None:
 def _why_not() -> str | None:
     if os.getuid() != 0:
         return "hosts need root"
-    if any(Path(path).is_relative_to("/tmp") for path in (__file__, sys.prefix)):  # noqa: S108
+    if any(Path(path).is_relative_to("/tmp") for path in (__file__, sys.prefix)):
         return "hosts need a checkout outside /tmp: each host has a /tmp of its own"
     for program, package in _PROGRAMS.items():
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
