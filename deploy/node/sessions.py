@@ -17,9 +17,8 @@ def remove_dead_sessions(folder: Path) -> None:
     """Remove the sessions of starts that have ended, but for the last ones, whose logs say why they ended."""
     for session in sorted(folder.glob("session_2*"))[:-_KEPT]:  # their names are times
         with contextlib.suppress(OSError):  # another start removed it just now
-            changed = max(
-                path.stat().st_mtime for path in (session, *session.iterdir())
-            )  # also by one that joins again
+            # a machine that joins again changes a folder in it
+            changed = max(path.lstat().st_mtime for path in (session, *session.iterdir()))
             is_young = time.time() - changed < _YOUNG_S
             if not is_young and not _lives(session):
                 shutil.rmtree(session, ignore_errors=True)
